@@ -1,0 +1,7 @@
+//! VCDIFF (RFC 3284), bit-compatible with xdelta3 3.0.11, in safe Rust.
+#![forbid(unsafe_code)]
+
+mod format;
+mod source;
+
+pub use source::{FileSource, Source};

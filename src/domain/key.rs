@@ -1,0 +1,146 @@
+//! Buckets, keys, and the two together.
+
+use std::fmt;
+
+/// Longest key S3 takes, in bytes of UTF-8 (Amazon S3 User Guide, "Object key naming guidelines").
+pub const MAX_KEY_BYTES: usize = 1024;
+
+/// The name of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BucketName(String);
+
+/// A name no store would take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not 3 to 63 characters of the allowed set.
+    #[error("bucket name {0:?} is not 3 to 63 of a-z, 0-9, '.', '-' and '_' with a letter or digit first and last")]
+    Bucket(String),
+    /// Longer than [`MAX_KEY_BYTES`].
+    #[error("the key has {0} bytes; S3 keys have at most {MAX_KEY_BYTES}")]
+    KeyTooLong(usize),
+    /// No byte at all.
+    #[error("the key is empty")]
+    EmptyKey,
+}
+
+impl BucketName {
+    /// Accepts 3 to 63 (old buckets: upper case and `_` too) characters of which the first and last are alphanumeric.
+    pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
+        let name = name.into();
+        let edge = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
+        let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
+        let bytes = name.as_bytes();
+        let lawful = (3..=63).contains(&bytes.len())
+            && edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|&c| inner(c))
+            && !name.contains("..");
+        if lawful { Ok(Self(name)) } else { Err(NameError::Bucket(name)) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key of an object: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8, otherwise arbitrary: `//`, `..` and a trailing `/` mean themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// Checks the length.
+    pub fn new(key: impl Into<String>) -> Result<Self, NameError> {
+        let key = key.into();
+        match key.len() {
+            0 => Err(NameError::EmptyKey),
+            1..=MAX_KEY_BYTES => Ok(Self(key)),
+            len => Err(NameError::KeyTooLong(len)),
+        }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Up to and including the last `/`; empty at the root of the bucket.
+    pub fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| self.0.get(..=folder.len()).unwrap_or_default())
+    }
+
+    /// After the last `/`.
+    pub fn base_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(self.as_str(), |(_, name)| name)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One object: bucket and key, displayed as `s3://bucket/key`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key in it.
+    pub key: Key,
+}
+
+impl ObjectName {
+    /// Puts the two together.
+    pub fn new(bucket: BucketName, key: Key) -> Self {
+        Self { bucket, key }
+    }
+
+    /// Another key of the same bucket.
+    pub fn sibling(&self, key: Key) -> Self {
+        Self { bucket: self.bucket.clone(), key }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_splits_at_its_last_slash_only() {
+        let key = |text: &str| Key::new(text).unwrap();
+        assert_eq!((key("a/b/c.zip").folder(), key("a/b/c.zip").base_name()), ("a/b/", "c.zip"));
+        assert_eq!((key("c.zip").folder(), key("c.zip").base_name()), ("", "c.zip"));
+        assert_eq!((key("a//b").folder(), key("a//b").base_name()), ("a//", "b"));
+        assert_eq!((key("dir/").folder(), key("dir/").base_name()), ("dir/", ""));
+    }
+
+    #[test]
+    fn keys_of_1024_bytes_are_taken_and_longer_or_empty_ones_refused() {
+        assert!(Key::new("k".repeat(1024)).is_ok());
+        assert_eq!(Key::new("é".repeat(513)), Err(NameError::KeyTooLong(1026)));
+        assert_eq!(Key::new(""), Err(NameError::EmptyKey));
+    }
+
+    #[test]
+    fn bucket_names_that_would_leave_their_folder_are_refused() {
+        for name in ["..", "a", "a/b", "../x", "-ab", "a..b", ".abc", "a b c", ""] {
+            assert!(BucketName::new(name).is_err(), "{name:?}");
+        }
+        for name in ["abc", "my.bucket-1", "Old_Bucket"] {
+            assert!(BucketName::new(name).is_ok(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `s3://bucket/key`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::key::{BucketName, Key, NameError, ObjectName};
+
+/// A bucket and a possibly empty rest: a key or a prefix, the command decides. Nothing is decoded: `%20` and `+` mean themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct S3Uri {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// Everything after the first `/` behind the bucket, as typed.
+    pub path: String,
+}
+
+/// Why a text is no S3 URI.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UriError {
+    /// No `s3://` in front.
+    #[error("{0:?} is not an S3 URI; they look like s3://bucket/key")]
+    Scheme(String),
+    /// The bucket or key in it is not lawful.
+    #[error("{uri:?}: {source}")]
+    Name {
+        /// What was typed.
+        uri: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+}
+
+impl S3Uri {
+    /// Whether `text` means an S3 URI at all, lawful or not.
+    pub fn is_meant(text: &str) -> bool {
+        text.starts_with("s3://")
+    }
+
+    /// The object of this name; an error when the path is empty or too long.
+    pub fn object(&self) -> Result<ObjectName, UriError> {
+        let named = |source| UriError::Name { uri: self.to_string(), source };
+        Ok(ObjectName::new(self.bucket.clone(), Key::new(self.path.clone()).map_err(named)?))
+    }
+}
+
+impl FromStr for S3Uri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let rest = text.strip_prefix("s3://").ok_or_else(|| UriError::Scheme(text.to_owned()))?;
+        let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let named = |source| UriError::Name { uri: text.to_owned(), source };
+        let bucket = BucketName::new(bucket).map_err(named)?;
+        if path.len() > super::key::MAX_KEY_BYTES {
+            return Err(named(NameError::KeyTooLong(path.len())));
+        }
+        Ok(Self { bucket, path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for S3Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_taken_as_typed() {
+        let uri: S3Uri = "s3://bucket/a//b%20c+/../d/".parse().unwrap();
+        assert_eq!(uri.path, "a//b%20c+/../d/");
+        assert_eq!(uri.to_string(), "s3://bucket/a//b%20c+/../d/");
+        assert_eq!("s3://bucket".parse::<S3Uri>().unwrap().path, "");
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused_with_the_text_in_the_message() {
+        for text in ["bucket/key", "s3:/bucket", "s3://", "s3:///key", "s3://a/key", "S3://bucket/key"] {
+            let error = text.parse::<S3Uri>().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+}

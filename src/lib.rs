@@ -1,0 +1,5 @@
+//! Keeps many versions of large files in S3-compatible object storage at the cost of one.
+
+pub mod cache;
+pub mod domain;
+pub mod storage;

@@ -1,0 +1,2 @@
+//! The `deltaglider` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! S3 servers on a socket, for tests.
