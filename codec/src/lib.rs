@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod format;
+mod secondary;
 mod source;
 
 pub use source::{FileSource, Source};

@@ -1,0 +1,185 @@
+//! The encoder against liblzma 5.4.1: sections made here, digests of what `lzma_stream_encoder` (preset 0, no check,
+//! `LZMA_SYNC_FLUSH` after each section) wrote for them.
+
+use super::super::match_finder::{DICTIONARY, MatchFinder};
+use super::LzmaEncoder;
+use sha2::{Digest, Sha256};
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Zeros,
+    Noise,
+    Words,
+    Addresses,
+    FourLetters,
+    Runs,
+    /// Copies from as far back as the dictionary reaches, and a little further.
+    Edge,
+    /// All of these in turn, with copies.
+    Mixed,
+}
+
+fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
+    let mut made = Vec::with_capacity(len + 1024);
+    let mut address = 0u32;
+    let words: Vec<Vec<u8>> = (0..200)
+        .map(|_| (0..1 + random.below(9)).map(|_| b'a' + random.below(26) as u8).chain([b' ']).collect())
+        .collect();
+    while made.len() < len {
+        match shape {
+            Shape::Zeros => made.push(0),
+            Shape::Noise => made.extend(random.next().to_le_bytes()),
+            Shape::Words => made.extend(&words[random.below(200)]),
+            Shape::Addresses => {
+                let jump = if random.below(20) == 0 { 1 << 24 } else { 5000 };
+                address = address.wrapping_add(random.below(jump) as u32);
+                made.extend(address.to_be_bytes());
+            }
+            Shape::FourLetters => made.push(b'a' + random.below(4) as u8),
+            Shape::Runs => {
+                let value = random.below(3) as u8;
+                made.resize(made.len() + 1 + random.below(if value == 0 { 600 } else { 4 }), value);
+            }
+            Shape::Edge if made.len() < DICTIONARY + 100 || random.below(3) == 0 => {
+                for _ in 0..random.below(400) {
+                    made.push(random.next() as u8 & 0x1f);
+                }
+            }
+            Shape::Edge => copy(&mut made, DICTIONARY - 4 + random.below(10), 2 + random.below(300)),
+            Shape::Mixed => {
+                let part = [Shape::Zeros, Shape::Noise, Shape::Words, Shape::Addresses, Shape::Runs][random.below(5)];
+                let len = 1 + random.below(70_000);
+                made.extend(bytes(part, len, random));
+                let distance = 1 + random.below(made.len().min(300_000));
+                copy(&mut made, distance, random.below(5000));
+            }
+        }
+    }
+    made.truncate(len);
+    made
+}
+
+fn copy(made: &mut Vec<u8>, distance: usize, len: usize) {
+    for _ in 0..len {
+        made.push(made[made.len() - distance]);
+    }
+}
+
+fn sections(seed: u64, shape: Shape, lens: &[usize]) -> Vec<Vec<u8>> {
+    let mut random = Random(seed);
+    lens.iter().map(|&len| bytes(shape, len, &mut random)).collect()
+}
+
+/// Sections of `least..least + spread` bytes.
+fn many(seed: u64, shape: Shape, count: usize, least: usize, spread: usize) -> Vec<Vec<u8>> {
+    let mut random = Random(seed);
+    (0..count)
+        .map(|_| {
+            let len = least + random.below(spread);
+            bytes(shape, len, &mut random)
+        })
+        .collect()
+}
+
+fn digest(sections: &[Vec<u8>], encode: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> String {
+    let mut hash = Sha256::new();
+    for section in sections {
+        let encoded = encode(section);
+        hash.update((encoded.len() as u64).to_le_bytes());
+        hash.update(encoded);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Sections, and the first half of the SHA-256 of their encodings, each after its length in 8 bytes.
+fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
+    let sizes = [10, 11, 13, 100, 4096, 61_439, 70_000];
+    vec![
+        (sections(1, Shape::Zeros, &[10, 10, 300_000, 10]), "64628055d5a2f31b53cfa6a5edf6c745"),
+        (sections(2, Shape::Zeros, &[5_000_000]), "32409355b40b5f537939387ae90777f5"),
+        (sections(3, Shape::Noise, &sizes), "b30a9e73fa4b55bf7430a6b9a0b5dcc7"),
+        (sections(4, Shape::Noise, &[700_000, 65_536, 65_535]), "5836f5997672251164348e7805d9239e"),
+        (sections(5, Shape::Words, &sizes), "8221bccce702d6770a8baf7b8d76330c"),
+        (sections(6, Shape::Words, &[2_500_000]), "8689154145a6d24ec627cf3c7c3b33b8"),
+        (sections(7, Shape::Addresses, &sizes), "8b27e15ed1d64d192d884e5c3028a446"),
+        (sections(8, Shape::Addresses, &[800_000, 10, 200_000]), "bcc1b32bbdcf4dc0ecee80d904a36a06"),
+        (sections(9, Shape::FourLetters, &[12, 40_000, 800_000]), "4a89620eba1627ff59fb4346301b3415"),
+        (sections(10, Shape::Runs, &sizes), "daa852decd96117b8df6dc0d9b16176c"),
+        (sections(11, Shape::Runs, &[3_000_000, 2_097_152]), "7ca7023fed47f83225aaba0f0ffd23a6"),
+        (sections(12, Shape::Edge, &[1_500_000]), "be113cb49be1219f70f58db4f87a181e"),
+        (sections(13, Shape::Edge, &[400_000, 300_000]), "327fabfd3e8347a2303a09ba60d4e701"),
+        (sections(14, Shape::Mixed, &sizes), "e3dba6d963fa66e1c3a6c5e5e326e180"),
+        (sections(15, Shape::Mixed, &[2_400_000, 1_000_000]), "b116f2106efb69921b577e946889f94a"),
+        (many(16, Shape::Noise, 300, 10, 31), "9ac06aedf0f841e8529f95fa2adcbeff"),
+        (many(17, Shape::Words, 300, 10, 31), "97f389b114d571d389c1e64bf35a221b"),
+        (many(18, Shape::Addresses, 300, 10, 31), "67bb282607c8d664e2d3533b4b6f2bd8"),
+        (many(19, Shape::FourLetters, 300, 10, 3), "51d111a826b1b3d42ac2e8b5686d0306"),
+        (many(20, Shape::Mixed, 40, 10, 20_000), "fccef23b076ac66de6727ac504055d1a"),
+        (many(21, Shape::Mixed, 30, 60_000, 10_000), "e085404ddac451acb5e2f933d21b5aaa"),
+        (many(22, Shape::Runs, 100, 10, 2000), "c5826f8cdda45144932a83d8a1048e09"),
+    ]
+}
+
+fn encoded(mut encoder: LzmaEncoder) -> impl FnMut(&[u8]) -> Vec<u8> {
+    move |section| {
+        let mut out = Vec::new();
+        encoder.encode_section(section, &mut out);
+        out
+    }
+}
+
+#[test]
+fn every_section_is_written_as_liblzma_writes_it() {
+    for (index, (sections, expected)) in golden().iter().enumerate() {
+        let ours = digest(sections, &mut encoded(LzmaEncoder::new()));
+        assert_eq!(ours, *expected, "row {index}");
+    }
+}
+
+#[test]
+fn a_short_first_section_is_the_headers_and_a_stored_chunk() {
+    let mut out = Vec::new();
+    LzmaEncoder::new().encode_section(b"hello world\n", &mut out);
+    let headers = b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x0c\0\0\0\x8f\x98\x41\x9c";
+    assert_eq!(out, [&headers[..], b"\x01\x00\x0bhello world\n"].concat());
+}
+
+#[test]
+fn only_the_first_section_begins_with_the_headers() {
+    let mut encode = encoded(LzmaEncoder::new());
+    assert_eq!(&encode(b"hello world\n")[..6], b"\xfd7zXZ\0");
+    assert_eq!(&encode(b"hello world\n")[..1], b"\xc0");
+}
+
+#[test]
+fn positions_at_the_end_of_32_bits_change_nothing() {
+    for distance_to_end in [3 << 20, 2_500_000, (1 << 20) + 1] {
+        let start = u32::MAX - distance_to_end;
+        let sections = sections(30, Shape::Mixed, &[2_000_000, 1_100_000, 10, 900_000, 700_000]);
+        let mut late = LzmaEncoder { finder: MatchFinder::starting_at(start), ..LzmaEncoder::new() };
+        let mut early = encoded(LzmaEncoder::new());
+        for section in &sections {
+            let mut out = Vec::new();
+            late.encode_section(section, &mut out);
+            assert!(out == early(section));
+        }
+        assert!(late.finder.position() < start, "positions were not moved down");
+    }
+}

@@ -1,0 +1,9 @@
+//! LZMA sections: per section kind one .xz stream that goes on over all windows of a delta and never ends.
+
+mod choice;
+mod encode;
+mod encode_symbols;
+mod match_finder;
+mod range_encoder;
+
+pub(crate) use encode::LzmaEncoder;
