@@ -32,6 +32,8 @@ enum Shape {
     Runs,
     /// Copies from as far back as the dictionary reaches, and a little further.
     Edge,
+    /// The same with nothing but zeros in between.
+    LonelyEdge,
     /// All of these in turn, with copies.
     Mixed,
 }
@@ -63,6 +65,13 @@ fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
                 }
             }
             Shape::Edge => copy(&mut made, DICTIONARY - 4 + random.below(10), 2 + random.below(300)),
+            Shape::LonelyEdge => {
+                let (start, len) = (made.len(), 2 + random.below(40));
+                made.extend((0..len).map(|_| random.next() as u8));
+                made.resize(start + DICTIONARY - 2 + random.below(4), 0);
+                made.extend_from_within(start..start + len);
+                made.resize(made.len() + 1000, 0);
+            }
             Shape::Mixed => {
                 let part = [Shape::Zeros, Shape::Noise, Shape::Words, Shape::Addresses, Shape::Runs][random.below(5)];
                 let len = 1 + random.below(70_000);
@@ -124,6 +133,7 @@ fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
         (sections(10, Shape::Runs, &sizes), "daa852decd96117b8df6dc0d9b16176c"),
         (sections(11, Shape::Runs, &[3_000_000, 2_097_152]), "7ca7023fed47f83225aaba0f0ffd23a6"),
         (sections(12, Shape::Edge, &[1_500_000]), "be113cb49be1219f70f58db4f87a181e"),
+        (sections(23, Shape::LonelyEdge, &[6_000_000]), "2a2f872b4f2e554393014346134c96d3"),
         (sections(13, Shape::Edge, &[400_000, 300_000]), "327fabfd3e8347a2303a09ba60d4e701"),
         (sections(14, Shape::Mixed, &sizes), "e3dba6d963fa66e1c3a6c5e5e326e180"),
         (sections(15, Shape::Mixed, &[2_400_000, 1_000_000]), "b116f2106efb69921b577e946889f94a"),
