@@ -7,9 +7,9 @@ pub(super) const LONGEST_MATCH: usize = 273;
 /// A match of this length is taken without looking further.
 pub(super) const LONG_ENOUGH: usize = 128;
 
-/// Bytes a chunk may have been made of when it turns out larger than they are and is stored instead.
-const STORED_CHUNK: usize = 1 << 16;
-const HISTORY: usize = DICTIONARY + STORED_CHUNK;
+/// What stays when the window slides: the dictionary before the earliest byte still to be encoded or entered, which is
+/// at most two before the next. (A chunk that is stored instead of encoded reaches back 64 KiB, less than that.)
+const HISTORY: usize = DICTIONARY + 16;
 /// No choice looks at more bytes than this beyond the next position: two searches and the longest match.
 const LOOK_AHEAD: usize = 1024;
 const WINDOW: usize = 1 << 20;
