@@ -1,0 +1,94 @@
+//! Why no delta came out.
+
+use std::{fmt, io};
+
+use super::MatcherProfile;
+
+/// What went wrong while encoding.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The source could not be read, or ended before the length it had stated.
+    Source(io::Error),
+    /// A size among the options lies outside of what the format and xdelta3 allow.
+    OutOfRange {
+        /// Which option.
+        option: SizeOption,
+        /// What was asked for.
+        asked: u64,
+        /// The least that is allowed.
+        least: u64,
+        /// The most that is allowed.
+        most: u64,
+    },
+    /// The history for matches inside the target is not a power of two.
+    HistoryNotPowerOfTwo {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The instruction buffer is neither unlimited (0) nor at least 4; xdelta3 itself crashes on these.
+    InstructionBuffer {
+        /// What was asked for.
+        asked: u32,
+    },
+    /// The matcher's numbers contradict each other or fall short of their least values.
+    Matcher(MatcherProfile),
+    /// An instruction buffer this small made the encoder give up room that a later match needed. The delta xdelta3
+    /// writes here cannot be decoded; a larger buffer avoids it.
+    InstructionBufferExhausted,
+    /// An earlier call failed, and the delta cannot be continued.
+    Aborted,
+}
+
+/// An option that is a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SizeOption {
+    /// The length of a target window.
+    Window,
+    /// The part of the source that is kept at hand.
+    SourceWindow,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(_) => f.write_str("the source cannot be read"),
+            Self::OutOfRange { option, asked, least, most } => {
+                let option = match option {
+                    SizeOption::Window => "window",
+                    SizeOption::SourceWindow => "source window",
+                };
+                write!(f, "a {option} of {asked} bytes is outside {least} to {most}")
+            }
+            Self::HistoryNotPowerOfTwo { asked } => {
+                write!(f, "a small-match history of {asked} is not a power of two")
+            }
+            Self::InstructionBuffer { asked } => {
+                write!(f, "an instruction buffer of {asked} is too small: 0 (unlimited) or at least 4")
+            }
+            Self::Matcher(profile) => write!(
+                f,
+                "no matcher works with {profile:?}: looks are at least 4, the step at least 1, \
+                 and a chain of 0 needs the other above 1"
+            ),
+            Self::InstructionBufferExhausted => f.write_str("the instruction buffer is too small for this target"),
+            Self::Aborted => f.write_str("an earlier call failed"),
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Source(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for EncodeError {
+    fn from(error: io::Error) -> Self {
+        Self::Source(error)
+    }
+}

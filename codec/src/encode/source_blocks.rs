@@ -1,0 +1,96 @@
+//! The part of the source at hand: a first-in-first-out of 32 blocks, as xdelta3 keeps it even for a file it could seek in.
+//!
+//! Which blocks are gone decides which matches exist, so this is part of what the delta's bytes depend on.
+
+use std::io;
+
+use super::options::SOURCE_BLOCKS;
+use crate::Source;
+
+/// Blocks of a source, the newest kept.
+#[derive(Debug)]
+pub(super) struct SourceBlocks<S> {
+    source: S,
+    /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ...
+    memory: Vec<u8>,
+    /// Which block each slot holds.
+    held: Vec<u64>,
+    block_len: u64,
+    /// The length the source states, beyond which it is not asked for bytes.
+    stated: Option<u64>,
+    /// The last block seen and its length, which is the whole source when `ended`.
+    last: u64,
+    last_len: u64,
+    ended: bool,
+}
+
+impl<S: Source> SourceBlocks<S> {
+    /// Reads the first `window` bytes.
+    pub(super) fn new(source: S, window: u64) -> io::Result<Self> {
+        let stated = source.len();
+        let at_hand = stated.map_or(window, |len| len.min(window)) as usize;
+        let mut memory = vec![0; at_hand];
+        let got = source.read_at(0, &mut memory)?.min(at_hand) as u64;
+        if stated.is_some() && got < at_hand as u64 {
+            return Err(shorter_than_stated());
+        }
+        let len = if got < window { Some(stated.unwrap_or(got)) } else { stated };
+        let (block_len, held) = match len {
+            Some(len) if len <= window => (window, vec![0]),
+            _ => (window / SOURCE_BLOCKS, (0..SOURCE_BLOCKS).collect()),
+        };
+        let (last, last_len) = match len {
+            Some(len) => (len / block_len, len % block_len),
+            None => (SOURCE_BLOCKS - 1, block_len),
+        };
+        Ok(Self { source, memory, held, block_len, stated, last, last_len, ended: len.is_some() })
+    }
+
+    pub(super) fn block_len(&self) -> u64 {
+        self.block_len
+    }
+
+    /// The length of the source, once it is known.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.ended.then_some(self.last * self.block_len + self.last_len)
+    }
+
+    /// The bytes of a block, shorter than [`Self::block_len`] only at the end of the source; `None` when it was
+    /// already given up for a later one.
+    pub(super) fn block(&mut self, number: u64) -> io::Result<Option<&[u8]>> {
+        let slot = (number % self.held.len() as u64) as usize;
+        let start = slot * self.block_len as usize;
+        if self.held[slot] > number {
+            return Ok(None);
+        }
+        if self.held[slot] < number {
+            self.read(number, slot, start)?;
+        }
+        let len = if number == self.last { self.last_len } else { self.block_len } as usize;
+        Ok(Some(self.memory.get(start..start + len).unwrap_or_default()))
+    }
+
+    fn read(&mut self, number: u64, slot: usize, start: usize) -> io::Result<()> {
+        let offset = number * self.block_len;
+        let wanted = match self.stated {
+            Some(len) => len.saturating_sub(offset).min(self.block_len),
+            None => self.block_len,
+        } as usize;
+        let room = self.memory.get_mut(start..start + wanted).unwrap_or_default();
+        let got = if room.is_empty() { 0 } else { self.source.read_at(offset, room)?.min(wanted) };
+        if got < wanted && (self.stated.is_some() || number < self.last) {
+            return Err(shorter_than_stated());
+        }
+        self.held[slot] = number;
+        if number >= self.last {
+            self.ended |= number > self.last && (got as u64) < self.block_len;
+            self.last = number;
+            self.last_len = got as u64;
+        }
+        Ok(())
+    }
+}
+
+fn shorter_than_stated() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the source ends before its stated length")
+}
