@@ -1,0 +1,220 @@
+//! Our deltas against those the `xdelta3` 3.0.11 on PATH makes of the same input with the same options.
+//!
+//! `DG_COMPARISONS` and `DG_SEED` say how many and which; `DG_PAIRS` names a folder of real files, every two of which in
+//! the order of their names are a source and a target.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, thread};
+
+use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, FileSource, Level, Secondary};
+use support::case::Case;
+use support::random::Random;
+
+const VERSION: &str = "Xdelta version 3.0.11";
+
+#[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH"]
+fn generated_input_gives_the_bytes_of_the_live_xdelta3() {
+    let room = Room::new("generated");
+    let count = number_from("DG_COMPARISONS", 300);
+    let seed = number_from("DG_SEED", 1);
+    let mut tally = Tally::default();
+    let mut random = Random::new(seed);
+    for number in 0..count {
+        let case = random.next();
+        let large = number % 8 == 7;
+        tally.compare(&format!("case {case} large {large}"), &room, &Case::new(case, large));
+    }
+    tally.report();
+}
+
+#[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH, and pairs of files in DG_PAIRS"]
+fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
+    let room = Room::new("pairs");
+    let folder = env::var_os("DG_PAIRS").expect("DG_PAIRS names a folder");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut comparisons = 0;
+    let mut differences = 0;
+    for pair in files.windows(2) {
+        for level in [1, 3, 6, 9] {
+            for (name, secondary) in [("none", Secondary::None), ("lzma", Secondary::Lzma)] {
+                let theirs = room.path("theirs");
+                let status = xdelta3()
+                    .args(["-e", "-f", "-D", "-A=", &format!("-{level}"), &format!("-S{name}"), "-s"])
+                    .args([&pair[0], &pair[1], &theirs])
+                    .status()
+                    .unwrap();
+                assert!(status.success());
+                let mut options = EncodeOptions::at_level(Level::new(level).unwrap());
+                options.secondary = secondary;
+                let ours = encode_file(&pair[0], &pair[1], options);
+                comparisons += 1;
+                if ours != fs::read(&theirs).unwrap() {
+                    differences += 1;
+                    println!("{} to {} at level {level}, {name}: differs", pair[0].display(), pair[1].display());
+                }
+            }
+        }
+    }
+    println!("{comparisons} comparisons, {differences} differences");
+    assert!(comparisons > 0);
+    assert_eq!(differences, 0);
+}
+
+#[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH; writes tests/data/golden.txt"]
+fn regenerate_the_golden_table() {
+    let room = Room::new("golden");
+    let mut table = String::new();
+    for (number, large) in support::golden::cases() {
+        let case = Case::new(number, large);
+        let delta = match room.encode(&case) {
+            Some(delta) if room.decodes(&case) => support::golden::digest(&delta),
+            _ => support::golden::REFUSED.to_owned(),
+        };
+        table.push_str(&support::golden::line(number, large, &case, &delta));
+    }
+    fs::write(support::golden::path(), table).unwrap();
+}
+
+#[derive(Default)]
+struct Tally {
+    comparisons: usize,
+    differences: usize,
+    refusals: usize,
+}
+
+impl Tally {
+    fn compare(&mut self, name: &str, room: &Room, case: &Case) {
+        let theirs = room.encode(case);
+        let ours = case.encode(100_003);
+        self.comparisons += 1;
+        let equal = match (&ours, &theirs) {
+            (Ok(ours), Some(theirs)) => ours == theirs,
+            // The one refusal xdelta3 does not share: its delta is broken then.
+            (Err(EncodeError::InstructionBufferExhausted), _) => {
+                self.refusals += 1;
+                !room.decodes(case)
+            }
+            _ => false,
+        };
+        if !equal {
+            self.differences += 1;
+            println!("{name}: differs, {:?}, ours {:?}", case.arguments, ours.map(|delta| delta.len()));
+        }
+    }
+
+    fn report(&self) {
+        let Self { comparisons, differences, refusals } = self;
+        println!(
+            "{comparisons} comparisons, {differences} differences ({refusals} refused that xdelta3 cannot decode)"
+        );
+        assert!(*comparisons > 0, "nothing was compared");
+        assert_eq!(*differences, 0);
+    }
+}
+
+/// A folder for the files of one test.
+struct Room(PathBuf);
+
+impl Room {
+    fn new(name: &str) -> Self {
+        let said = xdelta3().arg("-V").output().expect("xdelta3 is on PATH").stderr;
+        assert!(String::from_utf8_lossy(&said).starts_with(VERSION), "xdelta3 is not 3.0.11");
+        let folder = env::temp_dir().join(format!("vcdiff-live-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// xdelta3's delta, `None` when it fails.
+    fn encode(&self, case: &Case) -> Option<Vec<u8>> {
+        let (source, target, delta) = (self.path("source"), self.path("target"), self.path("delta"));
+        for stale in [&source, &target, &delta] {
+            let _ = fs::remove_file(stale);
+        }
+        let mut command = xdelta3();
+        command.args(["-e", "-f", "-q", "-D"]).args(&case.arguments);
+        let served = thread::scope(|scope| {
+            if let Some(bytes) = &case.source {
+                if case.source_piped {
+                    assert!(Command::new("mkfifo").arg(&source).status().unwrap().success());
+                    let source = &source;
+                    // xdelta3 may stop reading before the end.
+                    scope.spawn(move || File::create(source).unwrap().write_all(bytes));
+                } else {
+                    fs::write(&source, bytes).unwrap();
+                }
+                command.arg("-s").arg(&source);
+            }
+            if case.target_piped {
+                let mut child =
+                    command.arg("-c").stdin(Stdio::piped()).stdout(File::create(&delta).unwrap()).spawn().unwrap();
+                let mut input = child.stdin.take().unwrap();
+                scope.spawn(move || input.write_all(&case.target));
+                child.wait().unwrap()
+            } else {
+                fs::write(&target, &case.target).unwrap();
+                command.args([&target, &delta]).status().unwrap()
+            }
+        });
+        served.success().then(|| fs::read(&delta).unwrap())
+    }
+
+    /// Whether xdelta3 makes the target of the delta it wrote last.
+    fn decodes(&self, case: &Case) -> bool {
+        let (source, decoded) = (self.path("source"), self.path("decoded"));
+        let mut command = xdelta3();
+        command.args(["-d", "-f", "-q", "-D"]);
+        if let Some(bytes) = &case.source {
+            let _ = fs::remove_file(&source);
+            fs::write(&source, bytes).unwrap();
+            command.arg("-s").arg(&source);
+            command.arg(format!("-B{}", 1 << 26));
+        }
+        let _ = fs::remove_file(&decoded);
+        let done = command.args([self.path("delta"), decoded.clone()]).stderr(Stdio::null()).status().unwrap();
+        done.success() && fs::read(&decoded).unwrap_or_default() == case.target
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn xdelta3() -> Command {
+    let mut command = Command::new("xdelta3");
+    command.env_remove("XDELTA");
+    command
+}
+
+fn encode_file(source: &Path, target: &Path, mut options: EncodeOptions) -> Vec<u8> {
+    let target = fs::read(target).unwrap();
+    options.target_len = Some(target.len() as u64);
+    let source = FileSource::new(File::open(source).unwrap()).unwrap();
+    let mut encoder = Encoder::new(options, Some(source)).unwrap();
+    let mut delta = Vec::new();
+    let mut rest = target.as_slice();
+    while !rest.is_empty() {
+        let taken = encoder.push(rest, &mut delta).unwrap();
+        rest = &rest[taken..];
+    }
+    encoder.finish(&mut delta).unwrap();
+    delta
+}
+
+fn number_from(variable: &str, otherwise: u64) -> u64 {
+    env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}

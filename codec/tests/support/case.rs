@@ -1,0 +1,198 @@
+//! One encoding, made from a number: the input, the options, and how xdelta3 is told the same.
+
+use std::io;
+
+use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Source};
+
+use super::inputs;
+use super::random::Random;
+
+/// xdelta3's allocation unit: windows and blocks of the source are at least this long.
+const PAGE: usize = 1 << 14;
+/// The smallest source window; its blocks are one page.
+const SMALLEST_SOURCE_WINDOW: usize = 32 * PAGE;
+
+/// What is encoded, and how.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub source: Option<Vec<u8>>,
+    pub target: Vec<u8>,
+    pub options: EncodeOptions,
+    /// Whether the source comes through a pipe, so that its length is unknown.
+    pub source_piped: bool,
+    pub target_piped: bool,
+    /// xdelta3's options for the same, without the names of files.
+    pub arguments: Vec<String>,
+}
+
+impl Case {
+    /// The case of this number; `large` ones have sources that do not fit into their source window.
+    pub fn new(seed: u64, large: bool) -> Self {
+        let random = &mut Random::new(seed);
+        let mut options = EncodeOptions::default();
+        let mut arguments = Vec::new();
+        settings(random, &mut options, &mut arguments);
+        if large {
+            options.source_window = (SMALLEST_SOURCE_WINDOW << random.below(3)) as u64 - random.below(2) as u64;
+            options.source_window = options.source_window.max(SMALLEST_SOURCE_WINDOW as u64);
+            arguments.push(format!("-B{}", options.source_window));
+        }
+        let len = source_len(random, large, options.source_window as usize);
+        let old = inputs::bytes(random, len);
+        let target = target(random, &old);
+        let source = (!random.once_in(8)).then_some(old);
+        let source_piped = source.is_some() && random.once_in(6);
+        let target_piped = random.once_in(6);
+        options.target_len = (!target_piped).then_some(target.len() as u64);
+        Self { source, target, options, source_piped, target_piped, arguments }
+    }
+
+    /// Our delta, the target pushed in pieces of at most `piece` bytes.
+    pub fn encode(&self, piece: usize) -> Result<Vec<u8>, EncodeError> {
+        let source = self.source.as_deref().map(|bytes| MaybePiped { bytes, piped: self.source_piped });
+        let mut encoder = Encoder::new(self.options.clone(), source)?;
+        let mut delta = Vec::new();
+        for piece in self.target.chunks(piece) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let taken = encoder.push(rest, &mut delta)?;
+                rest = &rest[taken..];
+            }
+        }
+        encoder.finish(&mut delta)?;
+        Ok(delta)
+    }
+}
+
+/// A slice that can keep its length to itself.
+pub struct MaybePiped<'a> {
+    pub bytes: &'a [u8],
+    pub piped: bool,
+}
+
+impl Source for MaybePiped<'_> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read_at(offset, buf)
+    }
+
+    fn len(&self) -> Option<u64> {
+        (!self.piped).then_some(self.bytes.len() as u64)
+    }
+}
+
+fn source_len(random: &mut Random, large: bool, source_window: usize) -> usize {
+    if large {
+        let window = source_window.next_power_of_two();
+        return match random.below(4) {
+            // At the edge of the source window, or of one of the blocks behind it.
+            0 => window - 1 + random.below(3),
+            1 => window + window / 32 * random.below(20) - 1 + random.below(3),
+            _ => window + random.length(3 * window),
+        };
+    }
+    match random.below(10) {
+        0 => 0,
+        1 => random.below(40),
+        2 => PAGE * random.within(1, 3) - 1 + random.below(3),
+        _ => random.length(60_000),
+    }
+}
+
+fn target(random: &mut Random, old: &[u8]) -> Vec<u8> {
+    match random.below(12) {
+        0 => Vec::new(),
+        1 => old.to_vec(),
+        2 => {
+            let len = random.length(40_000);
+            inputs::bytes(random, len)
+        }
+        3 => {
+            // To the edge of a window.
+            let mut new = inputs::edited(random, old);
+            let len = PAGE * random.within(1, 4) - 1 + random.below(3);
+            let rest = len.saturating_sub(new.len());
+            let rest = inputs::bytes(random, rest);
+            new.extend_from_slice(&rest);
+            new.truncate(len);
+            new
+        }
+        _ => inputs::edited(random, old),
+    }
+}
+
+fn settings(random: &mut Random, options: &mut EncodeOptions, arguments: &mut Vec<String>) {
+    let mut say = |argument: String| arguments.push(argument);
+    let level = random.below(10) as u8;
+    options.level = Level::new(level).unwrap();
+    say(format!("-{level}"));
+    if random.once_in(2) {
+        options.secondary = Secondary::None;
+        say("-Snone".to_owned());
+    } else {
+        options.secondary = Secondary::Lzma;
+        say("-Slzma".to_owned());
+    }
+    match random.below(6) {
+        0 => {
+            options.application_header = Some(Vec::new());
+            say("-A".to_owned());
+            say(String::new());
+        }
+        1 => {
+            options.application_header = Some(b"new//old/".to_vec());
+            say("-A=new//old/".to_owned());
+        }
+        _ => {
+            options.application_header = None;
+            say("-A=".to_owned());
+        }
+    }
+    if random.once_in(8) {
+        options.target_matching = false;
+        say("-N".to_owned());
+    }
+    if random.once_in(8) {
+        options.checksum = false;
+        say("-n".to_owned());
+    }
+    if random.once_in(2) {
+        options.window = match random.below(4) {
+            0 => PAGE,
+            1 => PAGE + 1,
+            2 => random.within(PAGE, 100_000),
+            _ => random.within(PAGE, 1 << 20),
+        };
+        say(format!("-W{}", options.window));
+    }
+    if random.once_in(4) {
+        options.instruction_buffer = *random.pick(&[0, 4, 5, 6, 7, 8, 20, 100, 1000]);
+        say(format!("-I{}", options.instruction_buffer));
+    }
+    if random.once_in(5) {
+        options.small_match_history = *random.pick(&[0, 1, 2, 16, 256, 4096, 1 << 16, 1 << 20]);
+        say(format!("-P{}", options.small_match_history));
+    }
+    if random.once_in(5) {
+        let profile = profile(random);
+        options.matcher = Some(profile);
+        let MatcherProfile { large_look, large_step, small_look, chain, lazy_chain, max_lazy, long_enough } = profile;
+        say(format!("-C{large_look},{large_step},{small_look},{chain},{lazy_chain},{max_lazy},{long_enough}"));
+    }
+}
+
+fn profile(random: &mut Random) -> MatcherProfile {
+    let mut number = |least: usize, bits: usize| (least + random.length(1 << bits)) as u32;
+    let mut profile = MatcherProfile {
+        large_look: number(4, 6),
+        large_step: number(1, 7),
+        small_look: number(4, 4),
+        chain: number(0, 6),
+        lazy_chain: number(0, 4),
+        max_lazy: number(0, 8),
+        long_enough: number(0, 8),
+    };
+    if profile.chain <= 1 && profile.lazy_chain <= 1 {
+        (profile.chain, profile.lazy_chain) = (1, 1);
+    }
+    profile
+}
