@@ -1,4 +1,5 @@
 //! What the xdelta3 3.0.11 of this machine writes, decoded. Ignored by plain `cargo test`; run by name where xdelta3 is installed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in tests
 
 #[path = "support/decode_inputs.rs"]
 mod decode_inputs;
