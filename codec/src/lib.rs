@@ -1,10 +1,19 @@
 //! VCDIFF (RFC 3284), bit-compatible with xdelta3 3.0.11, in safe Rust.
 #![forbid(unsafe_code)]
 
+mod decode;
 mod encode;
+mod error;
 mod format;
+mod inspect;
+mod limits;
 mod secondary;
 mod source;
 
+pub use decode::parse::{CopyWindow, Header, SectionLengths};
+pub use decode::{DecodeSummary, Decoder, decode};
 pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, SizeOption, encode};
+pub use error::{DecodeError, DecodeErrorKind, Feature, Field, Limit, LzmaFault, Part, Section};
+pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, inspect};
+pub use limits::{DecodeLimits, DecodeOptions};
 pub use source::{FileSource, Source};

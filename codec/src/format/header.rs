@@ -8,3 +8,9 @@ pub(crate) const VCD_SECONDARY: u8 = 1;
 pub(crate) const VCD_CODETABLE: u8 = 2;
 /// Header indicator: an application header follows (an extension of xdelta3).
 pub(crate) const VCD_APPHEADER: u8 = 4;
+/// Secondary compressor: Huffman codes per section (`-S djw`).
+pub(crate) const SECONDARY_DJW: u8 = 1;
+/// Secondary compressor: LZMA (`-S lzma`).
+pub(crate) const SECONDARY_LZMA: u8 = 2;
+/// Secondary compressor: adaptive Huffman (`-S fgk`).
+pub(crate) const SECONDARY_FGK: u8 = 16;

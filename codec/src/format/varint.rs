@@ -56,6 +56,21 @@ pub(crate) fn read(input: &[u8], bits: u32) -> Parsed {
     Parsed::Incomplete
 }
 
+/// More bits than the type holds, or more padding than the type has bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+/// As [`read`], with the value and its length; `None` when the slice ends inside the integer. Padding is lawful up to
+/// [`MAX_LEN`] only: a stream of it would never become an integer.
+pub(crate) fn read_bounded(input: &[u8], bits: u32) -> Result<Option<(u64, usize)>, Overflow> {
+    let longest = input.get(..MAX_LEN);
+    match read(longest.unwrap_or(input), bits) {
+        Parsed::Value(value, len) => Ok(Some((value, len))),
+        Parsed::Incomplete if longest.is_none() => Ok(None),
+        Parsed::Incomplete | Parsed::Overflow => Err(Overflow),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +106,12 @@ mod tests {
         assert_eq!(read(&out, 32), Parsed::Overflow);
         assert_eq!(read(&[0x80, 0x80, 0x80, 0x10], 32), Parsed::Value(16, 4));
         assert_eq!(read(&[0xff; 20], 64), Parsed::Overflow);
+    }
+
+    #[test]
+    fn padding_without_an_end_is_an_overflow() {
+        assert_eq!(read_bounded(&[0x80; 9], 64), Ok(None));
+        assert_eq!(read_bounded(&[0x80; 10], 64), Err(Overflow));
+        assert_eq!(read_bounded(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 5], 32), Ok(Some((5, 10))));
     }
 }

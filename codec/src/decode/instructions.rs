@@ -1,0 +1,201 @@
+//! The instructions of a window one by one, each checked against the window and its sections.
+
+use super::parse::WindowHeader;
+use super::sections::Sections;
+use crate::error::{DecodeErrorKind, Fault, Field, Limit, Section};
+use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF};
+use crate::format::instruction::{CodeTable, DEFAULT_CODE_TABLE, Half, Kind};
+use crate::format::varint;
+use crate::limits::DecodeLimits;
+
+/// What an instruction does, with all it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation<'a> {
+    /// These bytes.
+    Add(&'a [u8]),
+    /// This byte, again and again.
+    Run(u8),
+    /// Bytes of the copy window: wholly inside it.
+    CopySource { mode: u8, address: u64 },
+    /// Bytes of this target window, beginning with one already produced.
+    CopyTarget { mode: u8, position: u64 },
+}
+
+/// One instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) code: u8,
+    /// Whether it is the second one of its code.
+    pub(crate) second: bool,
+    /// Bytes it produces.
+    pub(crate) size: u64,
+    /// Where in the target window they go.
+    pub(crate) position: u64,
+    pub(crate) operation: Operation<'a>,
+}
+
+/// Reads instructions until the window is complete.
+#[derive(Debug)]
+pub(crate) struct Instructions<'a> {
+    table: &'static CodeTable,
+    len: usize,
+    rest: &'a [u8],
+    data: &'a [u8],
+    addresses: &'a [u8],
+    cache: AddressCache,
+    copy_len: u64,
+    target_len: u64,
+    position: u64,
+    code: u8,
+    second: Half,
+    /// Where the current code stands in the instruction section.
+    at: usize,
+    left: u64,
+    allowed: u64,
+}
+
+impl<'a> Instructions<'a> {
+    pub(crate) fn new(header: &WindowHeader, sections: &Sections<'a>, limits: &DecodeLimits) -> Self {
+        Self {
+            table: &DEFAULT_CODE_TABLE,
+            len: sections.instructions.len(),
+            rest: sections.instructions,
+            data: sections.data,
+            addresses: sections.addresses,
+            cache: AddressCache::new(),
+            copy_len: header.copy_window.map_or(0, |window| window.len),
+            target_len: header.target_len,
+            position: 0,
+            code: 0,
+            second: Half::default(),
+            at: 0,
+            left: limits.instructions,
+            allowed: limits.instructions,
+        }
+    }
+
+    /// Where the instruction read last stands in the instruction section.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next instruction; `None` after the last, when all sections were used up and the window is complete.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<Option<Step<'a>>, Fault> {
+        self.read().map_err(|kind| Fault::from(kind).at(self.at))
+    }
+
+    #[inline]
+    fn read(&mut self) -> Result<Option<Step<'a>>, DecodeErrorKind> {
+        let second = self.second.kind != Kind::Noop;
+        let half = if second {
+            std::mem::take(&mut self.second)
+        } else {
+            let Some((&code, rest)) = self.rest.split_first() else {
+                return self.finished().map(|()| None);
+            };
+            self.at = self.len.saturating_sub(self.rest.len());
+            self.code = code;
+            self.rest = rest;
+            let entry = self.table.get(usize::from(code)).copied().unwrap_or_default();
+            self.second = entry.second;
+            entry.first
+        };
+        self.left = self.left.checked_sub(1).ok_or(DecodeErrorKind::Limit {
+            limit: Limit::Instructions,
+            asked: self.allowed.saturating_add(1),
+            allowed: self.allowed,
+        })?;
+        let size = match half.size {
+            0 => integer(&mut self.rest, Section::Instructions, Field::Size)?,
+            size => u64::from(size),
+        };
+        let left = self.target_len.saturating_sub(self.position);
+        if size > left {
+            return Err(DecodeErrorKind::WindowExceeded { asked: size, left });
+        }
+        let operation = match half.kind {
+            Kind::Add => Operation::Add(take(&mut self.data, size, Section::Data)?),
+            Kind::Run => Operation::Run(byte(&mut self.data, Section::Data)?),
+            Kind::Copy(mode) => self.copy(mode, size)?,
+            // No entry of the default table begins with a NOOP.
+            Kind::Noop => Operation::Add(&[]),
+        };
+        let position = self.position;
+        self.position = position.saturating_add(size);
+        Ok(Some(Step { code: self.code, second, size, position, operation }))
+    }
+
+    fn finished(&self) -> Result<(), DecodeErrorKind> {
+        if self.position != self.target_len {
+            return Err(DecodeErrorKind::WindowShort { produced: self.position, expected: self.target_len });
+        }
+        for (section, rest) in [(Section::Data, self.data), (Section::Addresses, self.addresses)] {
+            if !rest.is_empty() {
+                return Err(DecodeErrorKind::SectionLeft { section, left: rest.len() as u64 });
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn copy(&mut self, mode: u8, size: u64) -> Result<Operation<'a>, DecodeErrorKind> {
+        let here = self.copy_len.saturating_add(self.position);
+        let address = match mode {
+            MODE_SELF => Some(integer(&mut self.addresses, Section::Addresses, Field::Address)?),
+            MODE_HERE => here.checked_sub(integer(&mut self.addresses, Section::Addresses, Field::Address)?),
+            MODE_NEAR..MODE_SAME => {
+                let near = self.cache.near_at(mode.saturating_sub(MODE_NEAR));
+                let distance = integer(&mut self.addresses, Section::Addresses, Field::Address)?;
+                near.map(|near| near.saturating_add(distance))
+            }
+            _ => {
+                let byte = byte(&mut self.addresses, Section::Addresses)?;
+                self.cache.same_at(mode.saturating_sub(MODE_SAME), byte)
+            }
+        };
+        let Some(address) = address.filter(|&address| address < here) else {
+            return Err(DecodeErrorKind::Address { address, here });
+        };
+        self.cache.update(address);
+        match address.checked_sub(self.copy_len) {
+            Some(position) => Ok(Operation::CopyTarget { mode, position }),
+            None if address.saturating_add(size) > self.copy_len => {
+                Err(DecodeErrorKind::CopyBeyondSource { address, size, len: self.copy_len })
+            }
+            None => Ok(Operation::CopySource { mode, address }),
+        }
+    }
+}
+
+#[inline]
+fn integer(rest: &mut &[u8], section: Section, field: Field) -> Result<u64, DecodeErrorKind> {
+    if let Some((&byte, after)) = rest.split_first()
+        && byte < 0x80
+    {
+        *rest = after;
+        return Ok(u64::from(byte));
+    }
+    let (value, len) = varint::read_bounded(rest, u32::BITS)
+        .map_err(|_| DecodeErrorKind::IntegerOverflow(field))?
+        .ok_or(DecodeErrorKind::SectionEnds(section))?;
+    *rest = rest.get(len..).unwrap_or_default();
+    Ok(value)
+}
+
+#[inline]
+fn take<'a>(rest: &mut &'a [u8], size: u64, section: Section) -> Result<&'a [u8], DecodeErrorKind> {
+    let (taken, after) = usize::try_from(size)
+        .ok()
+        .and_then(|size| rest.split_at_checked(size))
+        .ok_or(DecodeErrorKind::SectionEnds(section))?;
+    *rest = after;
+    Ok(taken)
+}
+
+#[inline]
+fn byte(rest: &mut &[u8], section: Section) -> Result<u8, DecodeErrorKind> {
+    let (&byte, after) = rest.split_first().ok_or(DecodeErrorKind::SectionEnds(section))?;
+    *rest = after;
+    Ok(byte)
+}

@@ -1,0 +1,314 @@
+//! Decoding: bytes of a delta in, verified windows of the target out.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod execute;
+pub(crate) mod instructions;
+pub(crate) mod parse;
+pub(crate) mod sections;
+mod source_blocks;
+
+use instructions::Instructions;
+use parse::{Header, Stop, WindowHeader};
+use source_blocks::SourceBlocks;
+
+use crate::error::{DecodeError, DecodeErrorKind, Fault, Part};
+use crate::format::window::{VCD_INSTCOMP, VCD_SOURCE};
+use crate::limits::DecodeOptions;
+use crate::secondary::SectionDecoder;
+use crate::source::Source;
+
+/// Bytes tried at a time where a header continues from an earlier call: about a window's header.
+const HEADER_PIECE: usize = 64;
+/// First allocation for a window's body that arrives in pieces; it doubles as the bytes come.
+const BODY_PIECE: usize = 1 << 16;
+/// What [`decode`] collects at most when no limit is set: it holds the whole target in memory.
+const IN_MEMORY_TARGET: u64 = 1 << 30;
+
+/// Decodes one delta, window by window.
+///
+/// Bytes go in by [`push`](Self::push) in pieces of any size; each window comes out when its last byte is there, and only after
+/// its checksum was compared. A delta does not say how many windows it has: whoever knows the length or the digest of the target
+/// compares it after [`finish`](Self::finish).
+///
+/// ```
+/// use deltaglider_vcdiff::{DecodeOptions, Decoder};
+/// # let delta = [0xd6, 0xc3, 0xc4, 0, 0, 0, 8, 2, 0, 2, 1, 0, b'h', b'i', 3];
+/// let mut decoder = Decoder::<&[u8]>::new(DecodeOptions::default(), None);
+/// let mut target = Vec::new();
+/// let mut rest = &delta[..];
+/// while !rest.is_empty() {
+///     let taken = decoder.push(rest, &mut target)?;
+///     rest = &rest[taken..];
+/// }
+/// let summary = decoder.finish()?;
+/// assert_eq!((target.as_slice(), summary.windows), (&b"hi"[..], 1));
+/// # Ok::<(), deltaglider_vcdiff::DecodeError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder<S> {
+    options: DecodeOptions,
+    source: Option<SourceBlocks<S>>,
+    header: Option<Header>,
+    sections: Option<SectionDecoder>,
+    stage: Stage,
+    /// What was pushed of the current stage and could not be used yet.
+    carried: Vec<u8>,
+    /// Where in the delta the file header or the current window begins.
+    start: u64,
+    summary: DecodeSummary,
+    failure: Option<DecodeError>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Header,
+    WindowHeader,
+    Body(WindowHeader),
+}
+
+/// What a delta turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecodeSummary {
+    /// Windows decoded.
+    pub windows: u64,
+    /// Windows whose checksum was compared.
+    pub verified_windows: u64,
+    /// Bytes of the delta.
+    pub delta_len: u64,
+    /// Bytes of the target.
+    pub target_len: u64,
+}
+
+impl<S: Source> Decoder<S> {
+    /// A decoder for one delta. Without a source only deltas that need none can be decoded.
+    pub fn new(options: DecodeOptions, source: Option<S>) -> Self {
+        let source = source.map(|source| SourceBlocks::new(source, options.limits.source_blocks));
+        Self {
+            options,
+            source,
+            header: None,
+            sections: None,
+            stage: Stage::Header,
+            carried: Vec::new(),
+            start: 0,
+            summary: DecodeSummary::default(),
+            failure: None,
+        }
+    }
+
+    /// The file header, once its bytes were pushed.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// Takes bytes of the delta and returns how many: all, unless they complete a window. A complete window is decoded and, if it
+    /// is right, its bytes are appended to `out`; then the call returns, so that there is at most one window per call.
+    ///
+    /// After an error `out` is as it was, and every further call returns the same error.
+    pub fn push(&mut self, delta: &[u8], out: &mut Vec<u8>) -> Result<usize, DecodeError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let before = out.len();
+        match self.advance(delta, out) {
+            Ok(taken) => {
+                self.summary.delta_len = self.summary.delta_len.saturating_add(taken as u64);
+                Ok(taken)
+            }
+            Err(fault) => {
+                out.truncate(before);
+                Err(self.fail(fault, self.start))
+            }
+        }
+    }
+
+    /// Ends the delta: an error if it ends inside a window or has none.
+    pub fn finish(mut self) -> Result<DecodeSummary, DecodeError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let part = match &self.stage {
+            Stage::Header => Part::Header,
+            Stage::WindowHeader if !self.carried.is_empty() => Part::WindowHeader,
+            Stage::WindowHeader if self.summary.windows == 0 => Part::NoWindow,
+            Stage::WindowHeader => return Ok(self.summary),
+            Stage::Body(header) => {
+                Part::Sections { missing: header.sections.total().saturating_sub(self.carried.len() as u64) }
+            }
+        };
+        Err(self.fail(DecodeErrorKind::Truncated(part).into(), self.summary.delta_len))
+    }
+
+    fn fail(&mut self, fault: Fault, start: u64) -> DecodeError {
+        let window = match self.stage {
+            Stage::Header => None,
+            _ => Some(self.summary.windows),
+        };
+        let error = DecodeError::new(fault, window, start);
+        self.failure = Some(error.clone());
+        error
+    }
+
+    fn advance(&mut self, delta: &[u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
+        let mut rest = delta;
+        let taken = |rest: &[u8]| delta.len().saturating_sub(rest.len());
+        loop {
+            match self.stage {
+                Stage::Header => {
+                    let limits = &self.options.limits;
+                    let parse = |bytes: &[u8]| parse::file_header(bytes, limits);
+                    let Some((header, len)) = read_header(&mut self.carried, &mut rest, parse)? else {
+                        return Ok(taken(rest));
+                    };
+                    if let Some(id) = header.secondary {
+                        // The id stands behind the magic and the indicator.
+                        self.sections = Some(SectionDecoder::new(id, limits).map_err(|fault| fault.at(5))?);
+                    }
+                    self.header = Some(header);
+                    self.start = len as u64;
+                    self.stage = Stage::WindowHeader;
+                }
+                Stage::WindowHeader => {
+                    let parse = |bytes: &[u8]| {
+                        let header = parse::window_header(
+                            bytes,
+                            self.sections.is_some(),
+                            self.summary.target_len,
+                            &self.options.limits,
+                        )?;
+                        Ok((header, header.len))
+                    };
+                    let Some((header, _)) = read_header(&mut self.carried, &mut rest, parse)? else {
+                        return Ok(taken(rest));
+                    };
+                    if header.indicator & VCD_SOURCE != 0 && self.source.is_none() {
+                        return Err(DecodeErrorKind::SourceMissing.into());
+                    }
+                    self.stage = Stage::Body(header);
+                }
+                Stage::Body(header) => {
+                    let len = header.sections.total() as usize;
+                    if self.carried.is_empty()
+                        && let Some((body, after)) = rest.split_at_checked(len)
+                    {
+                        self.window(&header, body, out)?;
+                        rest = after;
+                    } else if !self.carry_body(&mut rest, len)? {
+                        return Ok(taken(rest));
+                    } else {
+                        let mut body = std::mem::take(&mut self.carried);
+                        self.window(&header, &body, out)?;
+                        body.clear();
+                        self.carried = body;
+                    }
+                    self.start = self.start.saturating_add(header.len as u64).saturating_add(len as u64);
+                    self.stage = Stage::WindowHeader;
+                    return Ok(taken(rest));
+                }
+            }
+        }
+    }
+
+    /// Keeps what there is of a body of `len` bytes; true when it is complete.
+    fn carry_body(&mut self, rest: &mut &[u8], len: usize) -> Result<bool, Fault> {
+        let missing = len.saturating_sub(self.carried.len());
+        let (piece, after) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+        if self.carried.capacity().saturating_sub(self.carried.len()) < piece.len() {
+            let more = self.carried.len().max(piece.len()).max(BODY_PIECE).min(missing);
+            reserve(&mut self.carried, more)?;
+        }
+        self.carried.extend_from_slice(piece);
+        *rest = after;
+        Ok(self.carried.len() == len)
+    }
+
+    /// Decodes and verifies one window.
+    fn window(&mut self, header: &WindowHeader, body: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+        let limits = &self.options.limits;
+        let stored_codes = header.delta_indicator & VCD_INSTCOMP == 0;
+        let codes = header.len.saturating_add(header.sections.data as usize);
+        let sections = sections::open(header, body, &mut self.sections, limits)?;
+        let mut instructions = Instructions::new(header, &sections, limits);
+        let window = out.len();
+        out.try_reserve(header.target_len as usize)
+            .map_err(|_| DecodeErrorKind::OutOfMemory { asked: header.target_len })?;
+        if let Some(source) = &mut self.source {
+            source.begin_window();
+        }
+        let copy_offset = header.copy_window.map_or(0, |window| window.offset);
+        execute::execute(&mut instructions, copy_offset, self.source.as_mut(), out).map_err(|fault| {
+            let at = codes.saturating_add(if stored_codes { fault.at } else { 0 });
+            fault.at(at)
+        })?;
+        if let Some(stated) = header.checksum
+            && self.options.verify_checksum
+        {
+            let computed = adler2::adler32_slice(out.get(window..).unwrap_or_default());
+            if computed != stated {
+                // The checksum is the last field of the header.
+                let at = header.len.saturating_sub(4);
+                return Err(Fault::from(DecodeErrorKind::Checksum { stated, computed }).at(at));
+            }
+            self.summary.verified_windows = self.summary.verified_windows.saturating_add(1);
+        }
+        self.summary.windows = self.summary.windows.saturating_add(1);
+        self.summary.target_len = self.summary.target_len.saturating_add(header.target_len);
+        Ok(())
+    }
+}
+
+/// Reads a header that may have begun in an earlier call; `None` when it does not end in this one.
+fn read_header<T>(
+    carried: &mut Vec<u8>,
+    rest: &mut &[u8],
+    parse: impl Fn(&[u8]) -> Result<(T, usize), Stop>,
+) -> Result<Option<(T, usize)>, Fault> {
+    while !rest.is_empty() {
+        let piece = if carried.is_empty() { rest.len() } else { rest.len().min(HEADER_PIECE) };
+        let (piece, after) = rest.split_at_checked(piece).unwrap_or_default();
+        let before = carried.len();
+        let parsed = if before == 0 {
+            parse(piece)
+        } else {
+            carried.extend_from_slice(piece);
+            parse(carried)
+        };
+        match parsed {
+            Ok((header, len)) => {
+                carried.clear();
+                // Without this piece the header was incomplete, so it ends within it.
+                *rest = rest.get(len.saturating_sub(before)..).unwrap_or_default();
+                return Ok(Some((header, len)));
+            }
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Err(Stop::More) if before == 0 => carried.extend_from_slice(piece),
+            Err(Stop::More) => {}
+        }
+        *rest = after;
+    }
+    Ok(None)
+}
+
+fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), Fault> {
+    let asked = || DecodeErrorKind::OutOfMemory { asked: more as u64 };
+    bytes.try_reserve_exact(more).map_err(|_| asked().into())
+}
+
+/// Decodes a whole delta in memory.
+///
+/// The target is collected, so without a limit of its own ([`DecodeLimits::target`](crate::DecodeLimits::target)) it may have
+/// 1 GiB: a few bytes of delta can ask for any length.
+pub fn decode(source: Option<&[u8]>, delta: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
+    let mut options = options.clone();
+    options.limits.target.get_or_insert(IN_MEMORY_TARGET);
+    let mut decoder = Decoder::new(options, source);
+    let mut target = Vec::new();
+    let mut rest = delta;
+    while !rest.is_empty() {
+        let taken = decoder.push(rest, &mut target)?;
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    decoder.finish()?;
+    Ok(target)
+}

@@ -1,0 +1,77 @@
+//! How much a delta may ask for: caps with defaults and their reasons.
+
+use crate::format::window::XDELTA_3_2_WINDOW;
+
+/// What a delta may make its reader spend. Everything above is refused before it is spent.
+///
+/// With the defaults a decoder holds at most about 320 MiB however hostile the delta is: the target window (64 MiB), the
+/// sections of one window as stored (96 MiB) and decompressed (96 MiB), blocks of the source (32 MiB) and what the three LZMA
+/// sections remember (3 x 10 MiB). Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
+/// cost a tenth of that.
+///
+/// ```
+/// # use deltaglider_vcdiff::DecodeLimits;
+/// let mut limits = DecodeLimits::default();
+/// limits.target = Some(1 << 30);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecodeLimits {
+    /// Bytes of one target window. Default 64 MiB: the most xdelta3 3.2.0 writes (3.0.11 stops at 16 MiB).
+    pub window: u64,
+    /// Bytes of all target windows together. Default: no limit, since windows are handed out one by one.
+    pub target: Option<u64>,
+    /// Bytes of the three sections of one window together, as stored and, separately, decompressed. Default 96 MiB: the data of
+    /// the largest window, all of it new, and half as much for instructions and addresses.
+    pub sections: u64,
+    /// Length of the copy window in the source. It costs no memory, since the source is read in blocks. Default: the 32 bits the
+    /// field has in xdelta3 3.0.11.
+    pub source_span: u64,
+    /// Instructions in one window, which bound the work a small compressed delta can ask for. Default 2^25: one for every two
+    /// bytes of the largest window; xdelta3 needs two for every five at worst.
+    pub instructions: u64,
+    /// Blocks of 64 KiB read from the source for one window, which bound the reading a delta can cause by copying from
+    /// everywhere. Default 2^20: a source of 64 GiB read once, or some ten seconds of jumping about.
+    pub source_blocks: u64,
+    /// Bytes an LZMA section may refer back to. Default 8 MiB, as the presets of xz up to 6 use; xdelta3 uses 256 KiB.
+    pub dictionary: u64,
+    /// Bytes of the application header. Default 1 MiB: more than a command line can hand to xdelta3 on Linux or macOS.
+    pub application_header: u64,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self {
+            window: XDELTA_3_2_WINDOW as u64,
+            target: None,
+            sections: 96 << 20,
+            source_span: u64::from(u32::MAX),
+            instructions: 1 << 25,
+            source_blocks: 1 << 20,
+            dictionary: 8 << 20,
+            application_header: 1 << 20,
+        }
+    }
+}
+
+/// How to decode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecodeOptions {
+    /// What the delta may ask for.
+    pub limits: DecodeLimits,
+    /// Whether the Adler-32 of each window is compared, where the window has one. Default: yes.
+    pub verify_checksum: bool,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { limits: DecodeLimits::default(), verify_checksum: true }
+    }
+}
+
+impl From<DecodeLimits> for DecodeOptions {
+    fn from(limits: DecodeLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+}

@@ -1,0 +1,325 @@
+//! Reads the container of LZMA sections: the header of the .xz stream before the first one, LZMA2 chunks in all.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use super::decode_symbols::{Chunk, SymbolDecoder};
+use crate::error::{DecodeErrorKind, Fault, Feature, Limit, LzmaFault};
+
+/// First bytes of an .xz stream.
+const STREAM_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+/// Magic, two bytes of flags, CRC-32 of the flags.
+const STREAM_HEADER: usize = 12;
+/// The filter that stands for LZMA2 in a block header.
+const FILTER_LZMA2: u8 = 0x21;
+/// What may stay in memory beyond the dictionary between windows, so that short sections do not move it each time.
+const SLACK: usize = 2 << 20;
+/// Bytes a range coder needs before the first symbol.
+const CODER_START: usize = 5;
+
+/// One never-ending LZMA stream, fed section by section.
+#[derive(Debug)]
+pub(crate) struct LzmaDecoder {
+    dictionary_limit: u64,
+    /// How far back a match may reach; `None` until the stream's header was read.
+    dictionary: Option<usize>,
+    symbols: Option<Box<SymbolDecoder>>,
+    /// Whether the first chunk, which empties the dictionary, was seen.
+    dictionary_set: bool,
+    /// What matches may refer to, then the section decoded last.
+    bytes: Vec<u8>,
+    /// Where in `bytes` the dictionary begins.
+    oldest: usize,
+    /// Where in `bytes` the last section begins.
+    section: usize,
+    /// Bytes dropped from the front of `bytes`, modulo the word: positions are coded by their low bits.
+    dropped: usize,
+}
+
+impl LzmaDecoder {
+    /// A decoder that refuses streams with a larger dictionary.
+    pub(crate) fn new(dictionary_limit: u64) -> Self {
+        Self {
+            dictionary_limit,
+            dictionary: None,
+            symbols: None,
+            dictionary_set: false,
+            bytes: Vec::new(),
+            oldest: 0,
+            section: 0,
+            dropped: 0,
+        }
+    }
+
+    /// The section decoded last.
+    pub(crate) fn decoded(&self) -> &[u8] {
+        self.bytes.get(self.section..).unwrap_or_default()
+    }
+
+    /// Decodes one section, which must give exactly `len` bytes and use all of `input`.
+    pub(crate) fn decode(&mut self, input: &[u8], len: usize) -> Result<(), Fault> {
+        if len == 0 {
+            return Err(LzmaFault::Empty.into());
+        }
+        let mut input = input;
+        let dictionary = match self.dictionary {
+            Some(dictionary) => dictionary,
+            None => {
+                let (dictionary, rest) = self.stream_start(input)?;
+                self.dictionary = Some(dictionary);
+                input = rest;
+                dictionary
+            }
+        };
+        self.section = self.bytes.len();
+        let end = self.section.saturating_add(len);
+        while self.bytes.len() < end {
+            input = self.chunk(input, dictionary, end)?;
+        }
+        if !input.is_empty() {
+            return Err(LzmaFault::Left { left: input.len() as u64 }.into());
+        }
+        Ok(())
+    }
+
+    /// Drops the last section, and of what came before all that no match can reach any more, once it is worth moving the rest.
+    pub(crate) fn forget(&mut self) {
+        self.section = self.bytes.len();
+        let Some(dictionary) = self.dictionary else { return };
+        let excess = self.bytes.len().saturating_sub(dictionary);
+        if excess > dictionary.min(SLACK) {
+            self.bytes.drain(..excess);
+            self.section = self.bytes.len();
+            self.oldest = self.oldest.saturating_sub(excess);
+            self.dropped = self.dropped.wrapping_add(excess);
+        }
+        self.bytes.shrink_to(dictionary.saturating_add(SLACK));
+    }
+
+    /// Reads the stream's and the block's header and returns the dictionary's size and the rest.
+    fn stream_start<'a>(&self, input: &'a [u8]) -> Result<(usize, &'a [u8]), Fault> {
+        let (stream, rest) = input.split_at_checked(STREAM_HEADER).ok_or(LzmaFault::Header)?;
+        let (flags, crc) = match stream.strip_prefix(&STREAM_MAGIC).and_then(|rest| rest.split_at_checked(2)) {
+            Some(parts) => parts,
+            None => return Err(LzmaFault::Header.into()),
+        };
+        if crc32(flags).to_le_bytes() != crc {
+            return Err(LzmaFault::Header.into());
+        }
+        if flags != [0, 0] {
+            return Err(DecodeErrorKind::Unsupported(Feature::XzOption).into());
+        }
+        let size = match rest.first() {
+            None | Some(0) => return Err(LzmaFault::Header.into()),
+            Some(&words) => usize::from(words).saturating_add(1).saturating_mul(4),
+        };
+        let (block, chunks) = rest.split_at_checked(size).ok_or(LzmaFault::Header)?;
+        let (block, crc) = block.split_last_chunk::<4>().ok_or(LzmaFault::Header)?;
+        if crc32(block).to_le_bytes() != *crc {
+            return Err(LzmaFault::Header.into());
+        }
+        let [_, 0, FILTER_LZMA2, 1, bits, padding @ ..] = block else {
+            return Err(DecodeErrorKind::Unsupported(Feature::XzOption).into());
+        };
+        if *bits > 40 || padding.iter().any(|&byte| byte != 0) {
+            return Err(LzmaFault::Header.into());
+        }
+        let dictionary = match *bits {
+            40 => u64::from(u32::MAX),
+            bits => u64::from(2 | (bits & 1)).wrapping_shl(u32::from(bits >> 1).wrapping_add(11)),
+        };
+        Limit::Dictionary.check(dictionary, self.dictionary_limit)?;
+        Ok((usize::try_from(dictionary).unwrap_or(usize::MAX), chunks))
+    }
+
+    /// Decodes the first chunk of `input` and returns the rest.
+    fn chunk<'a>(&mut self, input: &'a [u8], dictionary: usize, end: usize) -> Result<&'a [u8], Fault> {
+        let (&control, _) = input.split_first().ok_or(LzmaFault::Ends)?;
+        if control == 1 || control >= 0xe0 {
+            self.oldest = self.bytes.len();
+            self.dictionary_set = true;
+            self.symbols = None;
+        } else if !self.dictionary_set {
+            return Err(LzmaFault::NoState.into());
+        }
+        match control {
+            1 | 2 => self.stored_chunk(input, end),
+            0x80.. => self.coded_chunk(control, input, dictionary, end),
+            _ => Err(LzmaFault::Control(control).into()),
+        }
+    }
+
+    fn stored_chunk<'a>(&mut self, input: &'a [u8], end: usize) -> Result<&'a [u8], Fault> {
+        let (head, rest) = input.split_first_chunk::<3>().ok_or(LzmaFault::Ends)?;
+        let &[_, high, low] = head;
+        let len = usize::from(u16::from_be_bytes([high, low])).saturating_add(1);
+        self.reserve(len, end)?;
+        let (bytes, rest) = rest.split_at_checked(len).ok_or(LzmaFault::Ends)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(rest)
+    }
+
+    fn coded_chunk<'a>(
+        &mut self,
+        control: u8,
+        input: &'a [u8],
+        dictionary: usize,
+        end: usize,
+    ) -> Result<&'a [u8], Fault> {
+        let (head, mut rest) = input.split_first_chunk::<5>().ok_or(LzmaFault::Ends)?;
+        let &[_, len_high, len_low, coded_high, coded_low] = head;
+        let len = usize::from(control & 0x1f) << 16 | usize::from(u16::from_be_bytes([len_high, len_low]));
+        let len = len.saturating_add(1);
+        let coded = usize::from(u16::from_be_bytes([coded_high, coded_low])).saturating_add(1);
+        if control >= 0xc0 {
+            let (&properties, after) = rest.split_first().ok_or(LzmaFault::Ends)?;
+            rest = after;
+            match &mut self.symbols {
+                Some(symbols) => symbols.set_properties(properties)?,
+                None => self.symbols = Some(Box::new(SymbolDecoder::new(properties)?)),
+            }
+        }
+        let Some(mut symbols) = self.symbols.take() else {
+            return Err(LzmaFault::NoState.into());
+        };
+        if control >= 0xa0 {
+            symbols.reset();
+        }
+        let (coded, rest) = rest.split_at_checked(coded).ok_or(LzmaFault::Ends)?;
+        if coded.len() < CODER_START {
+            return Err(LzmaFault::ChunkEnd.into());
+        }
+        self.reserve(len, end)?;
+        let start = self.bytes.len();
+        self.bytes.resize(start.saturating_add(len), 0);
+        symbols.decode(Chunk {
+            coded,
+            out: &mut self.bytes,
+            start,
+            oldest: self.oldest,
+            dictionary,
+            dropped: self.dropped,
+        })?;
+        self.symbols = Some(symbols);
+        Ok(rest)
+    }
+
+    /// Makes room for a chunk, doubling as chunks come but never beyond the section's stated end.
+    fn reserve(&mut self, len: usize, end: usize) -> Result<(), Fault> {
+        let left = end.saturating_sub(self.bytes.len());
+        if len > left {
+            return Err(LzmaFault::Excess.into());
+        }
+        if self.bytes.capacity().saturating_sub(self.bytes.len()) < len {
+            let more = self.bytes.len().max(len).min(left);
+            let asked = || DecodeErrorKind::OutOfMemory { asked: more as u64 };
+            self.bytes.try_reserve_exact(more).map_err(|_| asked())?;
+        }
+        Ok(())
+    }
+}
+
+/// The CRC-32 of .xz, bit by bit: it runs over fourteen bytes per section kind and file.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
+        }
+    }
+    !crc
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    /// A stream header without a check and a block header with a dictionary of 256 KiB, as liblzma writes them.
+    const START: [u8; 24] = [
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 0, 0xff, 0x12, 0xd9, 0x41, 2, 0, 0x21, 1, 0x0c, 0, 0, 0, 0x8f, 0x98, 0x41,
+        0x9c,
+    ];
+
+    fn section(chunks: &[u8]) -> Vec<u8> {
+        [&START, chunks].concat()
+    }
+
+    fn decode(input: &[u8], len: usize) -> Result<Vec<u8>, DecodeErrorKind> {
+        let mut decoder = LzmaDecoder::new(1 << 20);
+        decoder.decode(input, len).map_err(|fault| fault.kind)?;
+        Ok(decoder.decoded().to_vec())
+    }
+
+    fn block_header(fields: &[u8]) -> Vec<u8> {
+        [&START[..12], fields, &crc32(fields).to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn a_stored_chunk_gives_its_bytes_and_the_next_section_needs_no_header() {
+        let mut decoder = LzmaDecoder::new(1 << 20);
+        decoder.decode(&section(b"\x01\x00\x0bhello world\n"), 12).unwrap();
+        assert_eq!(decoder.decoded(), b"hello world\n");
+        decoder.decode(b"\x02\x00\x02abc", 3).unwrap();
+        assert_eq!(decoder.decoded(), b"abc");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_container_header_is_refused() {
+        let good = section(b"\x01\x00\x0bhello world\n");
+        for bit in 0..START.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&bad, 12).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_section_is_used_up_and_gives_its_stated_length() {
+        let left = DecodeErrorKind::Lzma(LzmaFault::Left { left: 1 });
+        assert_eq!(decode(&section(b"\x01\x00\x01ab\x00"), 2), Err(left));
+        assert_eq!(decode(&section(b"\x01\x00\x01ab"), 3), Err(DecodeErrorKind::Lzma(LzmaFault::Ends)));
+        assert_eq!(decode(&section(b"\x01\x00\x01ab"), 1), Err(DecodeErrorKind::Lzma(LzmaFault::Excess)));
+        assert_eq!(decode(&section(b"\x01\x00\x02ab"), 3), Err(DecodeErrorKind::Lzma(LzmaFault::Ends)));
+    }
+
+    #[test]
+    fn chunks_that_need_what_was_not_set_up_are_refused() {
+        let no_state = Err(DecodeErrorKind::Lzma(LzmaFault::NoState));
+        assert_eq!(decode(&section(b"\x02\x00\x01ab"), 2), no_state);
+        assert_eq!(decode(&section(b"\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 1), no_state);
+        assert_eq!(decode(&section(b"\x01\x00\x01ab\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 3), no_state);
+        assert_eq!(decode(&section(b"\x01\x00\x01ab\x03"), 3), Err(DecodeErrorKind::Lzma(LzmaFault::Control(3))));
+        assert_eq!(
+            decode(&section(b"\xe0\x00\x00\x00\x04\xff\x00\x00\x00\x00\x00"), 1),
+            Err(DecodeErrorKind::Lzma(LzmaFault::Properties(0xff)))
+        );
+    }
+
+    #[test]
+    fn checks_sizes_and_other_filters_are_refused_by_name() {
+        let unsupported = Err(DecodeErrorKind::Unsupported(Feature::XzOption));
+        let flags = [0, 1];
+        let stream = [&STREAM_MAGIC[..], &flags, &crc32(&flags).to_le_bytes(), &START[12..], b"\x01\x00\x00a"].concat();
+        assert_eq!(decode(&stream, 1), unsupported);
+        let with_filter = [&block_header(&[2, 0, 3, 1, 0, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
+        assert_eq!(decode(&with_filter, 1), unsupported);
+        let with_sizes = [&block_header(&[2, 0x40, 0x21, 1, 12, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
+        assert_eq!(decode(&with_sizes, 1), unsupported);
+    }
+
+    #[test]
+    fn a_dictionary_above_the_limit_is_refused() {
+        for (bits, size) in [(17u8, 3 << 19), (40, u64::from(u32::MAX))] {
+            let input = [&block_header(&[2, 0, 0x21, 1, bits, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
+            let limit = DecodeErrorKind::Limit { limit: Limit::Dictionary, asked: size, allowed: 1 << 20 };
+            assert_eq!(decode(&input, 1), Err(limit));
+        }
+        let input = [&block_header(&[2, 0, 0x21, 1, 16, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
+        assert_eq!(decode(&input, 1), Ok(b"a".to_vec()));
+    }
+
+    #[test]
+    fn crc32_of_the_check_string_is_the_published_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+}

@@ -1,0 +1,124 @@
+//! The naive twin of the decoder: RFC 3284 byte by byte, without secondary compressors, limits or speed.
+
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(byte)
+    }
+
+    fn take(&mut self, len: u64) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len.try_into().ok()?)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn integer(&mut self, max: u64) -> Option<u64> {
+        let mut value = 0u128;
+        for _ in 0..10 {
+            let byte = self.byte()?;
+            value = value << 7 | u128::from(byte & 0x7f);
+            if byte < 0x80 {
+                return u64::try_from(value).ok().filter(|&value| value <= max);
+            }
+        }
+        None
+    }
+}
+
+const U32: u64 = u32::MAX as u64;
+
+/// Type (0 ADD, 1 RUN, 2 and up COPY of mode type - 2) and size of the instructions behind a code.
+fn code(code: u8) -> Vec<(u8, u64)> {
+    let code_of = u64::from(code);
+    match code {
+        0 => vec![(1, 0)],
+        1..=18 => vec![(0, code_of - 1)],
+        19..=162 => {
+            let size = (code_of - 19) % 16;
+            vec![(2 + (code - 19) / 16, if size == 0 { 0 } else { size + 3 })]
+        }
+        163..=234 => vec![(0, (code_of - 163) % 12 / 3 + 1), (2 + (code - 163) / 12, (code_of - 163) % 3 + 4)],
+        235..=246 => vec![(0, (code_of - 235) % 4 + 1), (8 + (code - 235) / 4, 4)],
+        247..=255 => vec![(2 + (code - 247), 4), (0, 1)],
+    }
+}
+
+/// The target, if the delta and the source are right.
+pub(crate) fn decode(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
+    let mut file = Bytes(delta.strip_prefix(b"\xd6\xc3\xc4\0")?);
+    match file.byte()? {
+        0 => {}
+        4 => {
+            let len = file.integer(U32)?;
+            file.take(len)?;
+        }
+        _ => return None,
+    }
+    let mut target = Vec::new();
+    let mut windows = 0;
+    while !file.0.is_empty() {
+        window(source, &mut file, &mut target)?;
+        windows += 1;
+    }
+    (windows > 0).then_some(target)
+}
+
+fn window(source: &[u8], file: &mut Bytes<'_>, target: &mut Vec<u8>) -> Option<()> {
+    let indicator = file.byte().filter(|indicator| indicator & !5 == 0)?;
+    let (copy_len, copy_offset) =
+        if indicator & 1 != 0 { (file.integer(U32)?, file.integer(u64::MAX)?) } else { (0, 0) };
+    copy_offset.checked_add(copy_len)?;
+    let encoding_len = file.integer(U32)?;
+    let before = file.0.len();
+    let len = file.integer(U32).filter(|len| len + copy_len <= U32)?;
+    file.byte().filter(|&indicator| indicator == 0)?;
+    let lengths = [file.integer(U32)?, file.integer(U32)?, file.integer(U32)?];
+    let checksum = if indicator & 4 != 0 { Some(file.take(4)?) } else { None };
+    let [data, instructions, addresses] = lengths.map(|len| file.take(len).map(Bytes));
+    let (mut data, mut instructions, mut addresses) = (data?, instructions?, addresses?);
+    if (before - file.0.len()) as u64 != encoding_len {
+        return None;
+    }
+    let mut window: Vec<u8> = Vec::new();
+    let (mut near, mut next, mut same) = ([0u64; 4], 0, vec![0u64; 768]);
+    while let Some(byte) = instructions.byte() {
+        for (kind, size) in code(byte) {
+            let size = if size == 0 { instructions.integer(U32)? } else { size };
+            if window.len() as u64 + size > len {
+                return None;
+            }
+            match kind {
+                0 => window.extend(data.take(size)?),
+                1 => window.extend(std::iter::repeat_n(data.byte()?, size as usize)),
+                _ => {
+                    let here = copy_len + window.len() as u64;
+                    let address = match kind - 2 {
+                        0 => addresses.integer(U32)?,
+                        1 => here.checked_sub(addresses.integer(U32)?)?,
+                        mode @ 2..=5 => near[usize::from(mode - 2)] + addresses.integer(U32)?,
+                        mode => same[usize::from(mode - 6) * 256 + usize::from(addresses.byte()?)],
+                    };
+                    near[next] = address;
+                    next = (next + 1) % 4;
+                    same[(address % 768) as usize] = address;
+                    if address >= here || address < copy_len && address + size > copy_len {
+                        return None;
+                    }
+                    for address in address..address + size {
+                        let byte = match address.checked_sub(copy_len) {
+                            Some(position) => window[position as usize],
+                            None => *source.get(usize::try_from(copy_offset + address).ok()?)?,
+                        };
+                        window.push(byte);
+                    }
+                }
+            }
+        }
+    }
+    let right = checksum.is_none_or(|checksum| checksum == adler2::adler32_slice(&window).to_be_bytes());
+    target.extend(&window);
+    (right && window.len() as u64 == len && data.0.is_empty() && addresses.0.is_empty()).then_some(())
+}
