@@ -4,6 +4,7 @@
 
 mod attributes;
 pub mod conformance;
+mod dir;
 mod error;
 mod listing;
 mod memory;
@@ -23,6 +24,7 @@ use futures::stream::BoxStream;
 use crate::domain::{BucketName, Key, ObjectName};
 
 pub use attributes::MAX_USER_METADATA_BYTES;
+pub use dir::DirStore;
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStore;
 
