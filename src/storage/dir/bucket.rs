@@ -100,15 +100,12 @@ impl Bucket {
     pub(super) fn remove(&self, root: &Root) -> Result<(), Fault> {
         let _lock = self.lock(lock)?;
         for leaf in self.leaves()?.iter() {
-            leaf.purge()?;
+            if !leaf.purge()?.is_empty() {
+                return Err(StorageErrorKind::NotEmpty.into());
+            }
             if !leaf.is_bare()? {
-                return Err(match leaf.keys()?.is_empty() {
-                    false => StorageErrorKind::NotEmpty.into(),
-                    true => {
-                        let why = format!("{} holds files that are no objects", leaf.folder.display());
-                        Fault::because(StorageErrorKind::NotEmpty, why)
-                    }
-                });
+                let why = format!("{} holds files that are no objects", leaf.folder.display());
+                return Err(Fault::because(StorageErrorKind::NotEmpty, why));
             }
         }
         let temporaries = root.temporaries()?;

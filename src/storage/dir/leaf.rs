@@ -94,14 +94,16 @@ impl Leaf {
         Ok(keys)
     }
 
-    /// Removes what a split that was cut short left behind, durably.
-    pub(super) fn purge(&self) -> Result<(), Fault> {
-        let leftovers: Vec<String> = self.files()?.into_iter().filter(|key| !self.holds(key)).collect();
+    /// Removes, durably, what a split or a write that was cut short left behind. Gives its keys, in order.
+    pub(super) fn purge(&self) -> Result<Vec<String>, Fault> {
+        let (mut keys, leftovers): (Vec<_>, Vec<_>) = self.files()?.into_iter().partition(|key| self.holds(key));
         if !leftovers.is_empty() {
             self.remove(&leftovers)?;
             sync_folder(&self.folder)?;
         }
-        Ok(())
+        remove_empty_folders(&self.folder).map_err(Fault::at(&self.folder))?;
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     pub(super) fn remove(&self, keys: &[String]) -> Result<(), Fault> {
@@ -147,6 +149,21 @@ fn collect(folder: &Path, before: &str, keys: &mut Vec<String>) -> io::Result<()
                 // Removed meanwhile with the last object in it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 collected => collected?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folders of long names in which no object lies.
+fn remove_empty_folders(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(CUT)) && entry.file_type()?.is_dir() {
+            remove_empty_folders(&entry.path())?;
+            match std::fs::remove_dir(entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed?,
             }
         }
     }

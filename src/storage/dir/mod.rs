@@ -127,8 +127,12 @@ impl ObjectStore for DirStore {
             let bucket = Bucket::named(root, &bucket)?;
             bucket.must_exist()?;
             // Only saves the writing: what counts is decided when the object gets its name.
-            if create && !bucket.open(key.as_str()).is_err_and(|fault| fault.kind == StorageErrorKind::NotFound) {
-                return Err(StorageErrorKind::AlreadyExists.into());
+            if create {
+                match bucket.open(key.as_str()) {
+                    Ok(_) => return Err(StorageErrorKind::AlreadyExists.into()),
+                    Err(fault) if fault.kind == StorageErrorKind::NotFound => {}
+                    Err(fault) => return Err(fault),
+                }
             }
             Draft::new(root.temporaries()?, key.as_str(), &own)
         };

@@ -61,7 +61,9 @@ impl Root {
     fn recognise(&self) -> Result<bool, Fault> {
         let file = self.path.join(FORMAT_FILE);
         let text = match std::fs::read_to_string(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.is_free().map(|()| false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return self.is_free().map(|()| false);
+            }
             read => read.map_err(Fault::at(&file))?,
         };
         let refuse = |why: String| Err(Fault::because(StorageErrorKind::Invalid, why));
@@ -97,12 +99,10 @@ impl Root {
 
     /// Makes the store if there is none; any number of processes may do so at once.
     pub(super) fn establish(&self) -> Result<(), Fault> {
-        if !self.path.is_dir() {
-            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.path).map_err(Fault::at(&self.path))?;
-            // The folders above it that were made too.
-            for above in self.path.ancestors().skip(1) {
-                sync_folder(above).map_err(Fault::at(above))?;
-            }
+        let missing: Vec<&Path> = self.path.ancestors().take_while(|folder| !folder.exists()).collect();
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.path).map_err(Fault::at(&self.path))?;
+        for above in missing.iter().filter_map(|folder| folder.parent()) {
+            sync_folder(above).map_err(Fault::at(above))?;
         }
         let _lock = lock(File::open(&self.path).map_err(Fault::at(&self.path))?)?;
         if !self.recognise()? {
@@ -110,16 +110,11 @@ impl Root {
             write_file(&unfinished, &format!("{TITLE}\n{FORMAT}\n")).map_err(Fault::at(&unfinished))?;
             std::fs::rename(&unfinished, self.path.join(FORMAT_FILE))?;
         }
-        let made = make_folder(&self.buckets())? | make_folder(&self.tmp())?;
-        if made {
-            sync_folder(&self.path)?;
-        }
+        make_folder(&self.buckets())?;
+        // Also when all was there: who made it may not have come this far.
+        sync_folder(&self.path)?;
         self.recognised.get_or_init(|| ());
         Ok(())
-    }
-
-    fn tmp(&self) -> PathBuf {
-        self.path.join("tmp")
     }
 
     /// The temporaries of this process, made when it first writes.
@@ -127,7 +122,7 @@ impl Root {
         let mut own = self.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
         match &*own {
             Some(temporaries) => Ok(temporaries.clone()),
-            None => Ok(own.insert(Arc::new(Temporaries::make(&self.tmp())?)).clone()),
+            None => Ok(own.insert(Arc::new(Temporaries::make(&self.path.join("tmp"))?)).clone()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
 
-use super::durable::{FOLDER_MODE, lock};
+use super::durable::{FOLDER_MODE, lock, make_folder};
 use super::fault::Fault;
 
 /// A folder of this process. It is alive as long as the lock on it is held, which ends with the process however that ends:
@@ -21,6 +21,7 @@ pub(super) struct Temporaries {
 impl Temporaries {
     /// Removes the folders of dead processes from `parent` and makes one for this process.
     pub(super) fn make(parent: &Path) -> Result<Self, Fault> {
+        make_folder(parent).map_err(Fault::at(parent))?;
         // Held until our own folder is locked: nobody may find it unlocked and take us for dead.
         let _all = lock(File::open(parent).map_err(Fault::at(parent))?)?;
         sweep(parent)?;
