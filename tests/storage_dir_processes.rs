@@ -1,5 +1,7 @@
 //! Several processes in one embedded store: each is this test program again, told by its environment what to do.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in the functions it is made of")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -288,7 +290,8 @@ async fn times_of_pages() {
     const COUNT: usize = 100_000;
     let folder = tempfile::tempdir().unwrap();
     let store = DirStore::open(folder.path()).unwrap();
-    let layouts: [(&str, fn(usize) -> String); 3] = [
+    type Layout = (&'static str, fn(usize) -> String);
+    let layouts: [Layout; 3] = [
         ("flat", |n| format!("file-{:06}.bin", n * 7919 % COUNT)),
         ("spread", |n| format!("releases/v{:03}/part{:02}/file-{:06}.zip", n % 100, n / 100 % 10, n)),
         ("one-big-folder", |n| if n < 10 { format!("z{n}") } else { format!("big/{n:06}") }),
