@@ -22,12 +22,17 @@ pub(super) fn escape(bytes: &[u8]) -> String {
             b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(byte.into()),
             b'/' => name.push(','),
             _ => {
-                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().map_or('0', char::from);
-                name.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+                name.push('%');
+                name.extend(hex_digits(byte));
             }
         }
     }
     name
+}
+
+/// A byte as two lower-case hexadecimal digits.
+pub(super) fn hex_digits(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 15].map(|nibble| HEX.get(usize::from(nibble)).copied().map_or('0', char::from))
 }
 
 /// The bytes `escape` makes this name of; `None` for a name it never makes.

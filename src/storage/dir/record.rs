@@ -15,6 +15,7 @@ use crate::domain::{Sha256Digest, Sha256Hasher};
 use crate::storage::{Attributes, ETag, ObjectHead, StorageErrorKind};
 
 use super::fault::Fault;
+use super::name::hex_digits;
 use super::temporaries::Temporaries;
 
 const MAGIC: &[u8; 8] = b"dgobject";
@@ -111,7 +112,7 @@ impl Draft {
         let file = self.file.as_file();
         file.write_all_at(&fixed, 0)?;
         file.sync_all()?;
-        Ok(Sealed { file: self.file, etag: tag(digest), _temporaries: self._temporaries })
+        Ok(Sealed { file: self.file, etag: tag(digest.as_bytes()), _temporaries: self._temporaries })
     }
 }
 
@@ -139,8 +140,8 @@ impl Sealed {
 }
 
 /// The tag is the whole SHA-256: 64 digits are never taken for an MD5, as S3's 32 are.
-fn tag(digest: Sha256Digest) -> ETag {
-    ETag(digest.to_string())
+fn tag(digest: &[u8; 32]) -> ETag {
+    ETag(digest.iter().flat_map(|&byte| hex_digits(byte)).collect())
 }
 
 /// An object's file, opened, its head verified.
@@ -207,7 +208,7 @@ impl Record {
         };
         let head = ObjectHead {
             size: u64::from_le_bytes(field(&fixed, 16)),
-            etag: ETag(digest.iter().map(|byte: &u8| format!("{byte:02x}")).collect()),
+            etag: tag(&digest),
             last_modified: SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
             attributes,
         };
