@@ -255,3 +255,37 @@ fn sync_up(leaf: &Leaf, path: &Path, made: bool) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_of_a_removed_bucket_is_not_taken_for_that_of_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let name = BucketName::new("bucket").unwrap();
+        Bucket::create(&root, &name).unwrap();
+        let bucket = Bucket::named(&root, &name).unwrap();
+        let held = bucket.lock(lock).unwrap();
+        let (opened, waits) = std::sync::mpsc::channel();
+        let id = |file: &File| file.metadata().unwrap().ino();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let take = |file| {
+                    opened.send(()).unwrap();
+                    lock(file)
+                };
+                bucket.lock(take)
+            });
+            waits.recv().unwrap();
+            std::fs::rename(&bucket.path, folder.path().join("removed")).unwrap();
+            Bucket::create(&root, &name).unwrap();
+            let old = id(&held);
+            drop(held);
+            let taken = waiter.join().unwrap().unwrap();
+            assert_ne!(id(&taken), old);
+            assert_eq!(id(&taken), id(&File::open(bucket.path.join(LOCK)).unwrap()));
+        });
+    }
+}
