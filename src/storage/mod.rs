@@ -2,7 +2,13 @@
 //!
 //! An adapter is chosen in `wiring.rs` only. What every adapter must do is written down as the public suite in `conformance`.
 
+mod attributes;
+pub mod conformance;
+mod dir;
 mod error;
+mod listing;
+mod memory;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +23,10 @@ use futures::stream::BoxStream;
 
 use crate::domain::{BucketName, Key, ObjectName};
 
+pub use attributes::MAX_USER_METADATA_BYTES;
+pub use dir::DirStore;
 pub use error::{StorageError, StorageErrorKind};
+pub use memory::MemoryStore;
 
 /// Bytes on their way, in pieces of at most a few MiB.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;

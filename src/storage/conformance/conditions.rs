@@ -1,0 +1,114 @@
+//! Conditional writes, one after the other and in races.
+
+use futures::future::join_all;
+
+use crate::storage::{ETag, PutCondition, StorageErrorKind};
+
+use super::stage::{Stage, refused};
+use super::{Failure, Outcome, holds, same};
+
+/// Enough for eight of eight to win on a store that checks first and writes then.
+const RACERS: usize = 16;
+/// Races are won by chance: one round shows little.
+const ROUNDS: usize = 4;
+
+pub(super) async fn if_absent_creates_once(stage: &Stage<'_>) -> Outcome {
+    let etag = stage.put_if("k", "first", &PutCondition::IfAbsent).await??;
+    let again = stage.put_if("k", "second", &PutCondition::IfAbsent).await?;
+    refused("creating it again", again, StorageErrorKind::AlreadyExists)?;
+    let same_content = stage.put_if("k", "first", &PutCondition::IfAbsent).await?;
+    refused("creating it again with the same content", same_content, StorageErrorKind::AlreadyExists)?;
+    same("content", stage.read("k").await?, b"first".to_vec())?;
+    same("tag", stage.store.head(&stage.object("k")?).await?.etag, etag)?;
+    stage.put_if("k/below", "x", &PutCondition::IfAbsent).await??;
+    stage.store.delete(&stage.object("k")?, None).await?;
+    stage.put_if("k", "third", &PutCondition::IfAbsent).await??;
+    same("content of the new one", stage.read("k").await?, b"third".to_vec())
+}
+
+pub(super) async fn if_match_replaces_what_it_names(stage: &Stage<'_>) -> Outcome {
+    let first = stage.put("k", "first").await?;
+    let second = stage.put_if("k", "second", &PutCondition::IfMatch(first.clone())).await??;
+    let late = stage.put_if("k", "late", &PutCondition::IfMatch(first)).await?;
+    refused("replacing what was replaced", late, StorageErrorKind::Precondition)?;
+    same("content", stage.read("k").await?, b"second".to_vec())?;
+    same("tag", stage.store.head(&stage.object("k")?).await?.etag, second)
+}
+
+pub(super) async fn if_match_fails_when_there_is_nothing(stage: &Stage<'_>) -> Outcome {
+    let etag = stage.put("k", "first").await?;
+    stage.store.delete(&stage.object("k")?, None).await?;
+    let put = stage.put_if("k", "second", &PutCondition::IfMatch(etag)).await?;
+    refused("replacing what was deleted", put, StorageErrorKind::Precondition)?;
+    refused("it afterwards", stage.store.head(&stage.object("k")?).await, StorageErrorKind::NotFound)
+}
+
+pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> Outcome {
+    let object = stage.object("k")?;
+    let first = stage.put("k", "first").await?;
+    let second = stage.put("k", "second").await?;
+    let late = stage.store.delete(&object, Some(&first)).await;
+    refused("deleting what was replaced", late, StorageErrorKind::Precondition)?;
+    same("content", stage.read("k").await?, b"second".to_vec())?;
+    stage.store.delete(&object, Some(&second)).await?;
+    let again = stage.store.delete(&object, Some(&second)).await;
+    refused("deleting what was deleted", again, StorageErrorKind::Precondition)?;
+    refused("it afterwards", stage.store.head(&object).await, StorageErrorKind::NotFound)
+}
+
+/// Lets all racers put at once, each its own content; requires one winner, whose content is there, and `loss` for the others.
+async fn race(stage: &Stage<'_>, key: &str, condition: &PutCondition, loss: StorageErrorKind) -> Result<ETag, Failure> {
+    let racers = (0..RACERS).map(|racer| stage.put_if(key, format!("racer {racer}").repeat(500), condition));
+    let mut winners = Vec::new();
+    for (racer, outcome) in join_all(racers).await.into_iter().enumerate() {
+        match outcome? {
+            Ok(etag) => winners.push((racer, etag)),
+            lost => refused(&format!("racer {racer} that lost"), lost, loss)?,
+        }
+    }
+    same("winners", winners.len(), 1)?;
+    let (winner, etag) = winners.pop().ok_or_else(|| Failure("no winner".to_owned()))?;
+    let expected = format!("racer {winner}").repeat(500).into_bytes();
+    holds("the content is the winner's", stage.read(key).await? == expected)?;
+    same("tag", &stage.store.head(&stage.object(key)?).await?.etag, &etag)?;
+    Ok(etag)
+}
+
+pub(super) async fn racing_creators_have_one_winner(stage: &Stage<'_>) -> Outcome {
+    for round in 0..ROUNDS {
+        let key = format!("folder {round}/reference.bin");
+        race(stage, &key, &PutCondition::IfAbsent, StorageErrorKind::AlreadyExists).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn racing_replacers_have_one_winner(stage: &Stage<'_>) -> Outcome {
+    let mut etag = stage.put("k", "start").await?;
+    for round in 0..ROUNDS {
+        etag = race(stage, "k", &PutCondition::IfMatch(etag), StorageErrorKind::Precondition).await?;
+        etag = stage.put_if("k", format!("round {round}"), &PutCondition::IfMatch(etag)).await??;
+    }
+    Ok(())
+}
+
+pub(super) async fn racing_replacer_and_remover_have_one_winner(stage: &Stage<'_>) -> Outcome {
+    let object = stage.object("k")?;
+    for round in 0..RACERS {
+        let etag = stage.put("k", format!("round {round}")).await?;
+        let condition = PutCondition::IfMatch(etag.clone());
+        let replace = stage.put_if("k", format!("replaced {round}"), &condition);
+        let (replaced, removed) = futures::future::join(replace, stage.store.delete(&object, Some(&etag))).await;
+        match (replaced?, removed) {
+            (Ok(etag), lost) => {
+                refused("the remover that lost", lost, StorageErrorKind::Precondition)?;
+                same("tag", stage.store.head(&object).await?.etag, etag)?;
+            }
+            (lost, Ok(())) => {
+                refused("the replacer that lost", lost, StorageErrorKind::Precondition)?;
+                refused("the object", stage.store.head(&object).await, StorageErrorKind::NotFound)?;
+            }
+            (lost, Err(error)) => return Err(Failure(format!("both lost: {lost:?}, {error:?}"))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! One bucket on disk: who may change it when, and what its readers see.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::domain::{BucketName, Key, Sha256Digest};
+use crate::storage::listing::select;
+use crate::storage::{ETag, ListPage, ListRequest, ListedBucket, ListedObject, PutCondition, StorageErrorKind};
+
+use super::durable::{lock, lock_shared, make_folder, sync_folder, write_file};
+use super::fault::Fault;
+use super::leaf::{Leaf, LeafKeys, Leaves};
+use super::name::{folder_name, of_folder_name};
+use super::record::{Record, Sealed};
+use super::root::Root;
+use super::split::{make_parents, remove_if_bare, split_if_grown};
+
+/// Says when the bucket was made, in nanoseconds since 1970.
+const MARKER: &str = "bucket";
+const LOCK: &str = "lock";
+const LEAVES: &str = "leaves";
+/// One write in so many looks whether its leaf has grown, chosen by the key's digest: counting a leaf means reading it.
+const LOOKS: u8 = 16;
+
+#[derive(Debug)]
+pub(super) struct Bucket {
+    path: PathBuf,
+}
+
+impl Bucket {
+    /// The bucket of this name, which need not exist.
+    pub(super) fn named(root: &Root, name: &BucketName) -> Result<Self, Fault> {
+        if !root.exists()? {
+            let why = format!("there is no store at {} yet; its first bucket makes it", root.path().display());
+            return Err(Fault::because(StorageErrorKind::NoSuchBucket, why));
+        }
+        Ok(Self { path: Self::path(root, name)? })
+    }
+
+    fn path(root: &Root, name: &BucketName) -> Result<PathBuf, Fault> {
+        let folder = folder_name(name.as_str().as_bytes()).ok_or(StorageErrorKind::Invalid)?;
+        Ok(root.buckets().join(folder))
+    }
+
+    /// Makes it, whole or not at all: it is put together as a temporary and renamed.
+    pub(super) fn create(root: &Root, name: &BucketName) -> Result<(), Fault> {
+        root.establish()?;
+        let temporaries = root.temporaries()?;
+        let new = temporaries.folder()?;
+        let leaves = new.path().join(LEAVES);
+        make_folder(&leaves)?;
+        make_folder(&leaves.join(folder_name(b"").ok_or(StorageErrorKind::Invalid)?))?;
+        sync_folder(&leaves)?;
+        write_file(&new.path().join(LOCK), "")?;
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        write_file(&new.path().join(MARKER), &format!("created {}\n", since_epoch.as_nanos()))?;
+        sync_folder(new.path())?;
+        // A folder only takes the place of an empty one, and no bucket is empty.
+        let path = Self::path(root, name)?;
+        match std::fs::rename(new.path(), &path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+                return Err(StorageErrorKind::AlreadyExists.into());
+            }
+            renamed => renamed.map_err(Fault::at(&path))?,
+        }
+        let _renamed = new.keep();
+        Ok(sync_folder(&root.buckets())?)
+    }
+
+    /// All buckets, by name.
+    pub(super) fn list(root: &Root) -> Result<Vec<ListedBucket>, Fault> {
+        let folder = root.buckets();
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Fault::at(&folder))?,
+        };
+        let mut buckets = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name =
+                entry.file_name().to_str().and_then(of_folder_name).and_then(|name| String::from_utf8(name).ok());
+            let Some(Ok(name)) = name.map(BucketName::new) else { continue };
+            let marker = match std::fs::read_to_string(entry.path().join(MARKER)) {
+                // Removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                marker => marker.map_err(Fault::at(&entry.path()))?,
+            };
+            let nanoseconds = marker.trim_end().strip_prefix("created ").and_then(|text| text.parse().ok());
+            let created = nanoseconds.map(|ns| SystemTime::UNIX_EPOCH + Duration::from_nanos(ns));
+            buckets.push(ListedBucket { name, created });
+        }
+        buckets.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(buckets)
+    }
+
+    /// Removes it if it is empty: it is renamed to a temporary, and nobody sees it half removed.
+    pub(super) fn remove(&self, root: &Root) -> Result<(), Fault> {
+        let _lock = self.lock(lock)?;
+        for leaf in self.leaves()?.iter() {
+            if !leaf.purge()?.is_empty() {
+                return Err(StorageErrorKind::NotEmpty.into());
+            }
+            if !leaf.is_bare()? {
+                let why = format!("{} holds files that are no objects", leaf.folder.display());
+                return Err(Fault::because(StorageErrorKind::NotEmpty, why));
+            }
+        }
+        let temporaries = root.temporaries()?;
+        let grave = temporaries.folder()?;
+        std::fs::rename(&self.path, grave.path().join(LEAVES))?;
+        sync_folder(&root.buckets())?;
+        Ok(grave.close()?)
+    }
+
+    fn leaves(&self) -> Result<Leaves, Fault> {
+        Leaves::read(self.path.join(LEAVES))?.ok_or_else(|| StorageErrorKind::NoSuchBucket.into())
+    }
+
+    pub(super) fn must_exist(&self) -> Result<(), Fault> {
+        self.leaves().map(drop)
+    }
+
+    /// Takes the bucket's lock by `take`. One who waited for the lock of a bucket that was removed meanwhile holds a lock on
+    /// nothing, and must not take the bucket of the same name that came after it for the one it has locked.
+    fn lock(&self, take: impl Fn(File) -> io::Result<File>) -> Result<File, Fault> {
+        let path = self.path.join(LOCK);
+        loop {
+            let file = match OpenOptions::new().read(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StorageErrorKind::NoSuchBucket.into());
+                }
+                opened => opened.map_err(Fault::at(&path))?,
+            };
+            let held = take(file).map_err(Fault::at(&path))?;
+            let id = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+            if std::fs::metadata(&path).map(id).ok() == Some(id(held.metadata()?)) {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// What `look` finds in the leaves. Readers take no lock: a find that is not `certain` in itself counts when the
+    /// leaves were the same before and after it; else one looks again while nobody may change them.
+    fn look<T>(
+        &self,
+        look: impl Fn(&Leaves) -> Result<T, Fault>,
+        certain: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Fault> {
+        let leaves = self.leaves()?;
+        let found = look(&leaves);
+        if found.as_ref().is_ok_and(certain) || self.leaves()? == leaves {
+            return found;
+        }
+        let _lock = self.lock(lock_shared)?;
+        look(&self.leaves()?)
+    }
+
+    /// Opens an object; `NotFound` when there is none.
+    pub(super) fn open(&self, key: &str) -> Result<Record, Fault> {
+        let record = self.look(|leaves| Record::open(leaves.of(key)?.path_of(key), key), Option::is_some)?;
+        record.ok_or_else(|| StorageErrorKind::NotFound.into())
+    }
+
+    pub(super) fn page(&self, request: &ListRequest) -> Result<ListPage, Fault> {
+        let page = |leaves: &Leaves| {
+            let selection = select(&mut LeafKeys::new(leaves), request)?;
+            let mut objects = Vec::with_capacity(selection.keys.len());
+            for key in selection.keys {
+                // Absent: deleted meanwhile, or moved, which the leaves will show.
+                if let Some(Record { head, .. }) = Record::open(leaves.of(&key)?.path_of(&key), &key)? {
+                    let key = Key::new(key).map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
+                    let (size, etag, last_modified) = (head.size, head.etag, head.last_modified);
+                    objects.push(ListedObject { key, size, etag, last_modified });
+                }
+            }
+            let (common_prefixes, continuation) = (selection.common_prefixes, selection.continuation);
+            Ok(ListPage { objects, common_prefixes, continuation })
+        };
+        self.look(page, |_| false)
+    }
+
+    /// Gives a finished object its name, if the condition holds. Folders are made durable under the lock: whoever changes
+    /// the bucket afterwards builds on what a power failure cannot take back.
+    pub(super) fn commit(
+        &self,
+        root: &Root,
+        key: &str,
+        object: Sealed,
+        condition: &PutCondition,
+    ) -> Result<ETag, Fault> {
+        let _lock = self.lock(lock)?;
+        let leaves = self.leaves()?;
+        let leaf = leaves.of(key)?;
+        let path = leaf.path_of(key);
+        if let PutCondition::IfMatch(_) = condition {
+            condition.check(tag_at(&path, key)?.as_ref())?;
+        }
+        let made = make_parents(&leaf.folder, path.strip_prefix(&leaf.folder).unwrap_or(&path))?;
+        let etag = object.etag.clone();
+        let named = match condition {
+            PutCondition::IfAbsent => object.link(&path),
+            PutCondition::None | PutCondition::IfMatch(_) => object.rename(&path),
+        };
+        match named {
+            Err(error) if *condition == PutCondition::IfAbsent && error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(StorageErrorKind::AlreadyExists.into());
+            }
+            named => named.map_err(Fault::at(&path))?,
+        }
+        sync_up(&leaf, &path, made)?;
+        if Sha256Digest::of(key.as_bytes()).as_bytes().first().is_some_and(|byte| byte % LOOKS == 0) {
+            let split = root.temporaries().and_then(|temporaries| split_if_grown(&leaves, &leaf, &temporaries));
+            if let Err(fault) = split {
+                // The object is stored; a leaf that stays large is only slow to list.
+                tracing::warn!(leaf = %leaf.folder.display(), ?fault, "a leaf could not be cut in two");
+            }
+        }
+        Ok(etag)
+    }
+
+    /// Removes an object, if the condition holds.
+    pub(super) fn delete(&self, key: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
+        let _lock = self.lock(lock)?;
+        let leaves = self.leaves()?;
+        let leaf = leaves.of(key)?;
+        let path = leaf.path_of(key);
+        if let Some(wanted) = if_match
+            && tag_at(&path, key)?.as_ref() != Some(wanted)
+        {
+            return Err(StorageErrorKind::Precondition.into());
+        }
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed.map_err(Fault::at(&path))?,
+        }
+        sync_folder(leaf.prune(&path))?;
+        remove_if_bare(&leaves, &leaf)
+    }
+}
+
+fn tag_at(path: &Path, key: &str) -> Result<Option<ETag>, Fault> {
+    Ok(Record::open(path.to_owned(), key)?.map(|record| record.head.etag))
+}
+
+/// Makes the name of a file durable, and those of the folders above it that were `made` for it.
+fn sync_up(leaf: &Leaf, path: &Path, made: bool) -> Result<(), Fault> {
+    for folder in path.ancestors().skip(1) {
+        sync_folder(folder).map_err(Fault::at(folder))?;
+        if !made || folder == leaf.folder {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_of_a_removed_bucket_is_not_taken_for_that_of_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let name = BucketName::new("bucket").unwrap();
+        Bucket::create(&root, &name).unwrap();
+        let bucket = Bucket::named(&root, &name).unwrap();
+        let held = bucket.lock(lock).unwrap();
+        let (opened, waits) = std::sync::mpsc::channel();
+        let id = |file: &File| file.metadata().unwrap().ino();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let take = |file| {
+                    opened.send(()).unwrap();
+                    lock(file)
+                };
+                bucket.lock(take)
+            });
+            waits.recv().unwrap();
+            std::fs::rename(&bucket.path, folder.path().join("removed")).unwrap();
+            Bucket::create(&root, &name).unwrap();
+            let old = id(&held);
+            drop(held);
+            let taken = waiter.join().unwrap().unwrap();
+            assert_ne!(id(&taken), old);
+            assert_eq!(id(&taken), id(&File::open(bucket.path.join(LOCK)).unwrap()));
+        });
+    }
+}

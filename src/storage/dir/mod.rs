@@ -1,0 +1,181 @@
+//! The embedded store: buckets in a folder on disk, for one machine and any number of processes on it.
+//!
+//! `docs/EMBEDDED_STORE.md` describes the format and why it is as it is.
+
+mod bucket;
+mod durable;
+mod fault;
+mod leaf;
+mod name;
+mod record;
+mod root;
+mod split;
+mod temporaries;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+
+use crate::domain::{BucketName, ObjectName};
+
+use super::{
+    Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
+    PutCondition, StorageError, StorageErrorKind, rules,
+};
+use bucket::Bucket;
+use fault::Fault;
+use record::{Draft, Reader};
+use root::Root;
+
+/// Bytes of a body that are written at once: file I/O happens on other threads, and each change of thread costs.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
+
+/// An object store in a folder. Clones share the folder, as do all processes that open it.
+#[derive(Clone)]
+pub struct DirStore {
+    root: Arc<Root>,
+}
+
+impl DirStore {
+    /// The store at `path`. A folder that is absent or empty is a store without buckets, and becomes one on disk with the
+    /// first bucket. Anything else that is not a store, or one of a format this program does not know, is refused.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        let root = Root::open(path).map_err(|fault| fault.of("OpenStore", path.display()))?;
+        Ok(Self { root: Arc::new(root) })
+    }
+
+    /// Runs `work` on a thread that may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        target: &(impl fmt::Display + Sync),
+        work: impl FnOnce(&Root) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let root = self.root.clone();
+        let done = tokio::task::spawn_blocking(move || work(&root)).await;
+        let done = done.unwrap_or_else(|error| Err(Fault::because(StorageErrorKind::Other, error)));
+        done.map_err(|fault| fault.of(operation, target))
+    }
+}
+
+impl fmt::Debug for DirStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DirStore").field(&self.root.path()).finish()
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for DirStore {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let name = bucket.clone();
+        self.run("CreateBucket", bucket, move |root| Bucket::create(root, &name)).await
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let name = bucket.clone();
+        self.run("DeleteBucket", bucket, move |root| Bucket::named(root, &name)?.remove(root)).await
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        let target = self.root.path().display().to_string();
+        // An absent store has no `buckets` either, but a folder that is no store has to be refused.
+        self.run("ListBuckets", &target, |root| root.exists().and_then(|_| Bucket::list(root))).await
+    }
+
+    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+        let (name, request) = (bucket.clone(), request.clone());
+        self.run("ListObjectsV2", bucket, move |root| Bucket::named(root, &name)?.page(&request)).await
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
+        let ObjectName { bucket, key } = object.clone();
+        let head = move |root: &Root| {
+            let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
+            record.check_len()?;
+            Ok(record.head)
+        };
+        self.run("HeadObject", object, head).await
+    }
+
+    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+        let ObjectName { bucket, key } = object.clone();
+        let open = move |root: &Root| {
+            let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
+            record.check_len()?;
+            let range = rules::within(range, record.head.size)?;
+            let head = record.head.clone();
+            Ok(ObjectBody { head, stream: stream(record.reader(range)) })
+        };
+        self.run("GetObject", object, open).await
+    }
+
+    async fn put(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "PutObject";
+        attributes.check(OPERATION, object)?;
+        let (ObjectName { bucket, key }, own) = (object.clone(), attributes.clone());
+        let create = *condition == PutCondition::IfAbsent;
+        let begin = move |root: &Root| {
+            let bucket = Bucket::named(root, &bucket)?;
+            bucket.must_exist()?;
+            // Only saves the writing: what counts is decided when the object gets its name.
+            if create {
+                match bucket.open(key.as_str()) {
+                    Ok(_) => return Err(StorageErrorKind::AlreadyExists.into()),
+                    Err(fault) if fault.kind == StorageErrorKind::NotFound => {}
+                    Err(fault) => return Err(fault),
+                }
+            }
+            Draft::new(root.temporaries()?, key.as_str(), &own)
+        };
+        let mut draft = self.run(OPERATION, object, begin).await?;
+        let broken =
+            |error: std::io::Error| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(error);
+        let mut stream = body.open();
+        let (mut read, mut pending, mut waiting) = (0, Vec::new(), 0);
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(broken)?;
+            read += piece.len() as u64;
+            if read > body.len() {
+                break;
+            }
+            waiting += piece.len();
+            pending.push(piece);
+            if waiting >= WRITTEN_AT_ONCE {
+                let pieces = std::mem::take(&mut pending);
+                waiting = 0;
+                draft = self.run(OPERATION, object, move |_| draft.append(&pieces).map(|()| draft)).await?;
+            }
+        }
+        body.check_len(read).map_err(broken)?;
+        let (ObjectName { bucket, key }, condition) = (object.clone(), condition.clone());
+        let commit = move |root: &Root| {
+            draft.append(&pending)?;
+            Bucket::named(root, &bucket)?.commit(root, key.as_str(), draft.seal()?, &condition)
+        };
+        self.run(OPERATION, object, commit).await
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        let (ObjectName { bucket, key }, if_match) = (object.clone(), if_match.cloned());
+        let delete = move |root: &Root| Bucket::named(root, &bucket)?.delete(key.as_str(), if_match.as_ref());
+        self.run("DeleteObject", object, delete).await
+    }
+}
+
+/// The pieces a reader gives, each read on a thread that may block.
+fn stream(reader: Reader) -> ByteStream {
+    let pieces = futures::stream::try_unfold(reader, |mut reader| async {
+        let read = tokio::task::spawn_blocking(move || reader.next().map(|piece| piece.map(|piece| (piece, reader))));
+        read.await.map_err(std::io::Error::other)?
+    });
+    pieces.boxed()
+}

@@ -1,0 +1,138 @@
+//! Names of files for keys: a reversible escape, cut into folders where it is longer than a file name may be.
+
+use std::path::PathBuf;
+
+/// Escaped bytes in one file name. File systems take 255 bytes; some take less for names they encrypt or pad, and one
+/// byte of the name says what it is.
+pub(super) const PIECE: usize = 240;
+
+/// First byte of the name of an object's file (its last piece), of a leaf and of a bucket.
+pub(super) const WHOLE: char = '=';
+/// First byte of the name of a folder that holds the rest of longer names.
+pub(super) const CUT: char = '~';
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Lower-case letters, digits, `.`, `-` and `_` mean themselves, `,` means `/`, everything else is `%` and two digits.
+/// Capitals are escaped too, so that file systems which fold case or normalise Unicode keep all keys apart.
+pub(super) fn escape(bytes: &[u8]) -> String {
+    let mut name = String::with_capacity(bytes.len() + 16);
+    for &byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' => name.push(byte.into()),
+            b'/' => name.push(','),
+            _ => {
+                name.push('%');
+                name.extend(hex_digits(byte));
+            }
+        }
+    }
+    name
+}
+
+/// A byte as two lower-case hexadecimal digits.
+pub(super) fn hex_digits(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 15].map(|nibble| HEX.get(usize::from(nibble)).copied().map_or('0', char::from))
+}
+
+/// The bytes `escape` makes this name of; `None` for a name it never makes.
+pub(super) fn unescape(name: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b',' => b'/',
+            b'%' => {
+                let mut nibble = || {
+                    HEX.iter().position(|&digit| Some(digit) == rest.clone().next()).inspect(|_| {
+                        rest.next();
+                    })
+                };
+                (nibble()? << 4 | nibble()?) as u8
+            }
+            _ => byte,
+        });
+    }
+    // Two names for one key would make it two objects.
+    (escape(&bytes) == name).then_some(bytes)
+}
+
+/// The name of a leaf or bucket, which must fit one piece.
+pub(super) fn folder_name(bytes: &[u8]) -> Option<String> {
+    let escaped = escape(bytes);
+    (escaped.len() <= PIECE).then(|| format!("{WHOLE}{escaped}"))
+}
+
+/// The bytes of which `folder_name` makes this name.
+pub(super) fn of_folder_name(name: &str) -> Option<Vec<u8>> {
+    unescape(name.strip_prefix(WHOLE)?)
+}
+
+/// Where the object of this key lies in its leaf.
+pub(super) fn path_of(key: &str) -> PathBuf {
+    let escaped = escape(key.as_bytes());
+    let mut rest = escaped.as_str();
+    let mut path = PathBuf::new();
+    while let Some((piece, more)) = rest.split_at_checked(PIECE).filter(|(_, more)| !more.is_empty()) {
+        path.push(format!("{CUT}{piece}"));
+        rest = more;
+    }
+    path.push(format!("{WHOLE}{rest}"));
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Component;
+
+    #[test]
+    fn names_show_the_key_where_they_can() {
+        assert_eq!(escape(b"releases/v1.0/App_x-1.zip"), "releases,v1.0,%41pp_x-1.zip");
+        assert_eq!(escape("é,%~= ".as_bytes()), "%c3%a9%2c%25%7e%3d%20");
+        assert_eq!(path_of(".."), PathBuf::from("=.."));
+        assert_eq!(path_of("/"), PathBuf::from("=,"));
+    }
+
+    #[test]
+    fn names_that_escape_never_makes_have_no_key() {
+        for name in ["%", "%4", "%61", "%zz", "%C3", "A", "a b", "é", "%2f", "a%"] {
+            assert_eq!(unescape(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_cut_and_put_together_again() {
+        for len in [1, 239, 240, 241, 480, 481, 1024] {
+            for letter in ["k", "K"] {
+                let key = letter.repeat(len);
+                let path = path_of(&key);
+                let pieces: Vec<&str> = path.iter().map(|piece| piece.to_str().unwrap()).collect();
+                assert!(pieces.iter().all(|piece| (2..=241).contains(&piece.len())), "{pieces:?}");
+                let joined: String = pieces.iter().map(|piece| &piece[1..]).collect();
+                assert_eq!(unescape(&joined).unwrap(), key.into_bytes());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_escape_is_undone(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
+        }
+
+        #[test]
+        fn what_is_unescaped_has_one_name(name in "[a-c,%0-9A.]{0,12}") {
+            if let Some(bytes) = unescape(&name) {
+                prop_assert_eq!(escape(&bytes), name);
+            }
+        }
+
+        #[test]
+        fn paths_stay_in_their_leaf(key in "\\PC{1,300}") {
+            let path = path_of(&key);
+            prop_assert!(path.components().all(|part| matches!(part, Component::Normal(_))));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The file of one object: a fixed part, a head in JSON, the body. `docs/EMBEDDED_STORE.md` has the table.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use crate::domain::{Sha256Digest, Sha256Hasher};
+use crate::storage::{Attributes, ETag, ObjectHead, StorageErrorKind};
+
+use super::fault::Fault;
+use super::name::hex_digits;
+use super::temporaries::Temporaries;
+
+const MAGIC: &[u8; 8] = b"dgobject";
+const VERSION: u32 = 1;
+/// Up to and including the digest of the head.
+const FIXED: usize = 96;
+/// What the digest of the head covers of the fixed part; the JSON follows in it.
+const COVERED: usize = 64;
+/// Far more than a key, 2 KiB of metadata and six headers take; a damaged length must not make a reader allocate 4 GiB.
+const MAX_JSON: usize = 64 << 10;
+/// One read gets the head of nearly every object.
+const FIRST_READ: usize = 4096;
+/// What a reader holds of a body at a time.
+const PIECE: u64 = 1 << 20;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Head {
+    key: String,
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    metadata: std::collections::BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_disposition: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+}
+
+/// An object that is being written to a temporary of this process; dropping it removes the temporary.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: NamedTempFile,
+    json: Vec<u8>,
+    hasher: Sha256Hasher,
+    written: u64,
+    // After the file: the folder outlives what lies in it.
+    _temporaries: Arc<Temporaries>,
+}
+
+impl Draft {
+    pub(super) fn new(temporaries: Arc<Temporaries>, key: &str, attributes: &Attributes) -> Result<Self, Fault> {
+        let attributes = attributes.clone();
+        let head = Head {
+            key: key.to_owned(),
+            metadata: attributes.metadata,
+            content_type: attributes.content_type,
+            cache_control: attributes.cache_control,
+            content_disposition: attributes.content_disposition,
+            content_encoding: attributes.content_encoding,
+            content_language: attributes.content_language,
+            expires: attributes.expires,
+        };
+        let json = serde_json::to_vec(&head).map_err(io::Error::from)?;
+        if json.len() > MAX_JSON {
+            let why = format!("headers of {} bytes; at most {MAX_JSON} are taken", json.len());
+            return Err(Fault::because(StorageErrorKind::Invalid, why));
+        }
+        let mut file = temporaries.file()?;
+        // The fixed part is known last and written last: until then the file is nobody's object.
+        file.write_all(&[0; FIXED])?;
+        file.write_all(&json)?;
+        Ok(Self { file, json, hasher: Sha256Hasher::default(), written: 0, _temporaries: temporaries })
+    }
+
+    pub(super) fn append(&mut self, pieces: &[Bytes]) -> Result<(), Fault> {
+        for piece in pieces {
+            self.file.write_all(piece)?;
+            self.hasher.update(piece);
+            self.written += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Completes the file and makes it durable, under its temporary name.
+    pub(super) fn seal(self) -> Result<Sealed, Fault> {
+        let digest = self.hasher.finish();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut fixed = Vec::with_capacity(FIXED);
+        fixed.extend_from_slice(MAGIC);
+        fixed.extend_from_slice(&VERSION.to_le_bytes());
+        fixed.extend_from_slice(&(self.json.len() as u32).to_le_bytes());
+        fixed.extend_from_slice(&self.written.to_le_bytes());
+        fixed.extend_from_slice(&(since_epoch.as_nanos() as u64).to_le_bytes());
+        fixed.extend_from_slice(digest.as_bytes());
+        let head_digest = Sha256Digest::of(&[&*fixed, &*self.json].concat());
+        fixed.extend_from_slice(head_digest.as_bytes());
+        let file = self.file.as_file();
+        file.write_all_at(&fixed, 0)?;
+        file.sync_all()?;
+        Ok(Sealed { file: self.file, etag: tag(digest.as_bytes()), _temporaries: self._temporaries })
+    }
+}
+
+/// A complete object that has no name yet.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    file: NamedTempFile,
+    pub(super) etag: ETag,
+    _temporaries: Arc<Temporaries>,
+}
+
+impl Sealed {
+    /// Gives it a name nothing has; an error of kind `AlreadyExists` when something does.
+    pub(super) fn link(self, path: &Path) -> io::Result<()> {
+        std::fs::hard_link(self.file.path(), path)
+    }
+
+    /// Gives it a name, in place of what had it.
+    pub(super) fn rename(self, path: &Path) -> io::Result<()> {
+        std::fs::rename(self.file.path(), path)?;
+        // There is nothing left to remove; an error here would only say so.
+        self.file.into_temp_path().keep().ok();
+        Ok(())
+    }
+}
+
+/// The tag is the whole SHA-256: 64 digits are never taken for an MD5, as S3's 32 are.
+fn tag(digest: &[u8; 32]) -> ETag {
+    ETag(digest.iter().flat_map(|&byte| hex_digits(byte)).collect())
+}
+
+/// An object's file, opened, its head verified.
+#[derive(Debug)]
+pub(super) struct Record {
+    file: File,
+    path: PathBuf,
+    pub(super) head: ObjectHead,
+    digest: [u8; 32],
+    body_start: u64,
+}
+
+impl Record {
+    /// Opens the file of the object named `key`; `None` when there is none.
+    pub(super) fn open(path: PathBuf, key: &str) -> Result<Option<Self>, Fault> {
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(Fault::at(&path))?,
+        };
+        Self::parse(file, path, key).map(Some)
+    }
+
+    fn parse(file: File, path: PathBuf, key: &str) -> Result<Self, Fault> {
+        let damaged = |why: &str| Fault::damaged(&path, why);
+        let mut bytes = vec![0; FIRST_READ];
+        let read = read_up_to(&file, &mut bytes, 0).map_err(Fault::at(&path))?;
+        bytes.truncate(read);
+        let short = || damaged("it ends within its head");
+        let fixed: [u8; FIXED] = *bytes.first_chunk().ok_or_else(short)?;
+        if !fixed.starts_with(MAGIC) {
+            return Err(damaged("it does not begin as an object does"));
+        }
+        let version = u32::from_le_bytes(field(&fixed, 8));
+        if version != VERSION {
+            return Err(damaged(&format!("object format {version} is not known, only {VERSION}")));
+        }
+        let json_len = u32::from_le_bytes(field(&fixed, 12)) as usize;
+        if json_len > MAX_JSON {
+            return Err(damaged("its head has an impossible length"));
+        }
+        let body_start = FIXED + json_len;
+        if bytes.len() < body_start && read == FIRST_READ {
+            bytes.resize(body_start, 0);
+            file.read_exact_at(&mut bytes, 0).map_err(|_| short())?;
+        }
+        let json = bytes.get(FIXED..body_start).ok_or_else(short)?;
+        let covered = fixed.get(..COVERED).unwrap_or_default();
+        if Sha256Digest::of(&[covered, json].concat()).as_bytes() != &field::<32>(&fixed, COVERED) {
+            return Err(damaged("the SHA-256 of its head is wrong"));
+        }
+        let head: Head = serde_json::from_slice(json).map_err(|error| Fault::damaged(&path, error))?;
+        if head.key != key {
+            return Err(damaged(&format!("it holds the object {:?}", head.key)));
+        }
+        let digest = field(&fixed, 32);
+        let attributes = Attributes {
+            metadata: head.metadata,
+            content_type: head.content_type,
+            cache_control: head.cache_control,
+            content_disposition: head.content_disposition,
+            content_encoding: head.content_encoding,
+            content_language: head.content_language,
+            expires: head.expires,
+        };
+        let head = ObjectHead {
+            size: u64::from_le_bytes(field(&fixed, 16)),
+            etag: tag(&digest),
+            last_modified: SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
+            attributes,
+        };
+        Ok(Self { file, path, head, digest, body_start: body_start as u64 })
+    }
+
+    /// Refuses a file that has not as many bytes as its head says.
+    pub(super) fn check_len(&self) -> Result<(), Fault> {
+        let len = self.file.metadata().map_err(Fault::at(&self.path))?.len();
+        if len == self.body_start.saturating_add(self.head.size) {
+            return Ok(());
+        }
+        let body = len.saturating_sub(self.body_start);
+        Err(Fault::damaged(&self.path, format!("its body has {body} of {} bytes", self.head.size)))
+    }
+
+    /// Reads the bytes of the body in `range`; the digest is verified when that is all of them.
+    pub(super) fn reader(self, range: std::ops::Range<u64>) -> Reader {
+        let whole = range.start == 0 && range.end == self.head.size;
+        Reader {
+            file: self.file,
+            path: self.path,
+            at: self.body_start + range.start,
+            end: self.body_start + range.end,
+            check: whole.then(|| (Sha256Hasher::default(), self.digest)),
+        }
+    }
+}
+
+/// Reads a body from the file that was opened, whatever its name means by now.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: File,
+    path: PathBuf,
+    at: u64,
+    end: u64,
+    check: Option<(Sha256Hasher, [u8; 32])>,
+}
+
+impl Reader {
+    /// The next piece. The last one is handed out only when all of them have the digest that was stored.
+    pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let mut piece = vec![0; (self.end - self.at).min(PIECE) as usize];
+        self.file.read_exact_at(&mut piece, self.at)?;
+        self.at += piece.len() as u64;
+        if let Some((hasher, _)) = &mut self.check {
+            hasher.update(&piece);
+        }
+        if self.at == self.end
+            && let Some((hasher, digest)) = self.check.take()
+            && hasher.finish().as_bytes() != &digest
+        {
+            let why = format!("{} is damaged: the SHA-256 of its body is wrong", self.path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok((!piece.is_empty()).then(|| piece.into()))
+    }
+}
+
+fn read_up_to(file: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, start + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// `N` bytes of the fixed part; all offsets used lie within it.
+fn field<const N: usize>(fixed: &[u8; FIXED], at: usize) -> [u8; N] {
+    fixed.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+}

@@ -1,0 +1,128 @@
+//! The folder a store lives in: recognised by its format file, made by the first bucket.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::storage::StorageErrorKind;
+
+use super::durable::{FOLDER_MODE, lock, make_folder, sync_folder, write_file};
+use super::fault::Fault;
+use super::temporaries::Temporaries;
+
+/// Says that the folder is a store, and of which format.
+const FORMAT_FILE: &str = "deltaglider-store";
+/// The format file before it is complete; alone in a folder it means that a process died making a store there.
+const UNFINISHED_FORMAT_FILE: &str = "deltaglider-store.new";
+/// What a fresh ext file system has in its root.
+const LOST_AND_FOUND: &str = "lost+found";
+const TITLE: &str = "deltaglider embedded store";
+const FORMAT: &str = "format 1";
+
+#[derive(Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+    /// Set once the format file was read: a store does not turn into something else.
+    recognised: OnceLock<()>,
+    temporaries: Mutex<Option<Arc<Temporaries>>>,
+}
+
+impl Root {
+    /// Refuses a path that is neither a store nor free to become one.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        let path = std::path::absolute(path).map_err(Fault::at(path))?;
+        let root = Self { path, recognised: OnceLock::new(), temporaries: Mutex::default() };
+        root.exists()?;
+        Ok(root)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn buckets(&self) -> PathBuf {
+        self.path.join("buckets")
+    }
+
+    /// Whether there is a store; an absent or empty folder is one that has no bucket yet.
+    pub(super) fn exists(&self) -> Result<bool, Fault> {
+        if self.recognised.get().is_some() {
+            return Ok(true);
+        }
+        let recognised = self.recognise()?;
+        if recognised {
+            self.recognised.get_or_init(|| ());
+        }
+        Ok(recognised)
+    }
+
+    fn recognise(&self) -> Result<bool, Fault> {
+        let file = self.path.join(FORMAT_FILE);
+        let text = match std::fs::read_to_string(&file) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return self.is_free().map(|()| false);
+            }
+            read => read.map_err(Fault::at(&file))?,
+        };
+        let refuse = |why: String| Err(Fault::because(StorageErrorKind::Invalid, why));
+        match text.split_once('\n') {
+            Some((TITLE, format)) if format.trim_end() == FORMAT => Ok(true),
+            Some((TITLE, format)) => {
+                let (path, format) = (self.path.display(), format.trim_end());
+                refuse(format!("{path} is an embedded store of {format:?}; this program knows {FORMAT:?}"))
+            }
+            _ => refuse(format!("{} is not the format file of an embedded store", file.display())),
+        }
+    }
+
+    fn is_free(&self) -> Result<(), Fault> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                let why = format!("{} is not a folder", self.path.display());
+                return Err(Fault::because(StorageErrorKind::Invalid, why));
+            }
+            entries => entries.map_err(Fault::at(&self.path))?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            if name != UNFINISHED_FORMAT_FILE && name != LOST_AND_FOUND {
+                let path = self.path.display();
+                let why = format!("{path} is not an embedded store and not empty: there is {name:?} in it");
+                return Err(Fault::because(StorageErrorKind::Invalid, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the store if there is none; any number of processes may do so at once.
+    pub(super) fn establish(&self) -> Result<(), Fault> {
+        let missing: Vec<&Path> = self.path.ancestors().take_while(|folder| !folder.exists()).collect();
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.path).map_err(Fault::at(&self.path))?;
+        for above in missing.iter().filter_map(|folder| folder.parent()) {
+            sync_folder(above).map_err(Fault::at(above))?;
+        }
+        let _lock = lock(File::open(&self.path).map_err(Fault::at(&self.path))?)?;
+        if !self.recognise()? {
+            let unfinished = self.path.join(UNFINISHED_FORMAT_FILE);
+            write_file(&unfinished, &format!("{TITLE}\n{FORMAT}\n")).map_err(Fault::at(&unfinished))?;
+            std::fs::rename(&unfinished, self.path.join(FORMAT_FILE))?;
+        }
+        make_folder(&self.buckets())?;
+        // Also when all was there: who made it may not have come this far.
+        sync_folder(&self.path)?;
+        self.recognised.get_or_init(|| ());
+        Ok(())
+    }
+
+    /// The temporaries of this process, made when it first writes.
+    pub(super) fn temporaries(&self) -> Result<Arc<Temporaries>, Fault> {
+        let mut own = self.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*own {
+            Some(temporaries) => Ok(temporaries.clone()),
+            None => Ok(own.insert(Arc::new(Temporaries::make(&self.path.join("tmp"))?)).clone()),
+        }
+    }
+}

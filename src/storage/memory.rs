@@ -1,0 +1,254 @@
+//! A model store in memory with the exact semantics of S3: conditions are atomic, keys are in byte order, pages hold 1000.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::ops::{Bound, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+
+use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
+
+use super::listing::{SortedKeys, select};
+use super::{
+    Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectBody, ObjectHead,
+    ObjectStore, PutBody, PutCondition, StorageError, StorageErrorKind,
+};
+
+/// Bodies are handed out in pieces of this size, so that readers meet more than one.
+const PIECE: usize = 1 << 20;
+
+/// An object store that lives as long as the value does. Every call takes effect at one instant.
+pub struct MemoryStore {
+    state: Mutex<State>,
+    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    buckets: BTreeMap<BucketName, Bucket>,
+    latest: Option<SystemTime>,
+}
+
+struct Bucket {
+    created: SystemTime,
+    objects: BTreeMap<Vec<u8>, Stored>,
+}
+
+#[derive(Clone)]
+struct Stored {
+    head: ObjectHead,
+    bytes: Bytes,
+}
+
+impl MemoryStore {
+    /// An empty store with the system's clock.
+    pub fn new() -> Self {
+        Self::with_clock(SystemTime::now)
+    }
+
+    /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer than the one before counts
+    /// as the same.
+    pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::default(), clock: Box::new(clock) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic cannot leave the maps half changed: every change is one insert or remove.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored(&self, object: &ObjectName, operation: &'static str) -> Result<Stored, StorageError> {
+        let mut state = self.state();
+        let objects = &state.bucket(&object.bucket, operation)?.objects;
+        let absent = || StorageError::new(StorageErrorKind::NotFound, operation, object);
+        objects.get(object.key.as_str().as_bytes()).cloned().ok_or_else(absent)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+impl State {
+    fn bucket(&mut self, bucket: &BucketName, operation: &'static str) -> Result<&mut Bucket, StorageError> {
+        let absent = || StorageError::new(StorageErrorKind::NoSuchBucket, operation, bucket);
+        self.buckets.get_mut(bucket).ok_or_else(absent)
+    }
+
+    fn tick(&mut self, now: SystemTime) -> SystemTime {
+        *self.latest.insert(self.latest.map_or(now, |latest| latest.max(now)))
+    }
+}
+
+impl SortedKeys for &BTreeMap<Vec<u8>, Stored> {
+    type Error = Infallible;
+
+    fn first_from(&mut self, from: &[u8]) -> Result<Option<String>, Infallible> {
+        let mut rest = self.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        Ok(rest.next().map(|(key, _)| String::from_utf8_lossy(key).into_owned()))
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for MemoryStore {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let now = (self.clock)();
+        let mut state = self.state();
+        if state.buckets.contains_key(bucket) {
+            return Err(StorageError::new(StorageErrorKind::AlreadyExists, "CreateBucket", bucket));
+        }
+        let created = state.tick(now);
+        state.buckets.insert(bucket.clone(), Bucket { created, objects: BTreeMap::new() });
+        Ok(())
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if !state.bucket(bucket, "DeleteBucket")?.objects.is_empty() {
+            return Err(StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket));
+        }
+        state.buckets.remove(bucket);
+        Ok(())
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        let listed =
+            |(name, bucket): (&BucketName, &Bucket)| ListedBucket { name: name.clone(), created: Some(bucket.created) };
+        Ok(self.state().buckets.iter().map(listed).collect())
+    }
+
+    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+        let mut state = self.state();
+        let objects = &state.bucket(bucket, "ListObjectsV2")?.objects;
+        let Ok(selection) = select(&mut &*objects, request);
+        let listed = |key: String| {
+            let head = &objects.get(key.as_bytes())?.head;
+            Some(ListedObject {
+                key: Key::new(key).ok()?,
+                size: head.size,
+                etag: head.etag.clone(),
+                last_modified: head.last_modified,
+            })
+        };
+        Ok(ListPage {
+            objects: selection.keys.into_iter().filter_map(listed).collect(),
+            common_prefixes: selection.common_prefixes,
+            continuation: selection.continuation,
+        })
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
+        Ok(self.stored(object, "HeadObject")?.head)
+    }
+
+    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+        let Stored { head, bytes } = self.stored(object, "GetObject")?;
+        let range =
+            super::rules::within(range, head.size).map_err(|kind| StorageError::new(kind, "GetObject", object))?;
+        let bytes = bytes.slice(range.start as usize..range.end as usize);
+        Ok(ObjectBody { head, stream: in_pieces(bytes) })
+    }
+
+    async fn put(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "PutObject";
+        attributes.check(OPERATION, object)?;
+        self.state().bucket(&object.bucket, OPERATION)?;
+        let bytes = collect(&body)
+            .await
+            .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))?;
+        let etag = ETag(Sha256Digest::of(&bytes).to_string());
+        let now = (self.clock)();
+        let mut state = self.state();
+        let objects = &state.bucket(&object.bucket, OPERATION)?.objects;
+        let current = objects.get(object.key.as_str().as_bytes()).map(|stored| &stored.head.etag);
+        condition.check(current).map_err(|kind| StorageError::new(kind, OPERATION, object))?;
+        let head = ObjectHead {
+            size: bytes.len() as u64,
+            etag: etag.clone(),
+            last_modified: state.tick(now),
+            attributes: attributes.clone(),
+        };
+        let objects = &mut state.bucket(&object.bucket, OPERATION)?.objects;
+        objects.insert(object.key.as_str().as_bytes().to_vec(), Stored { head, bytes });
+        Ok(etag)
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        let mut state = self.state();
+        let objects = &mut state.bucket(&object.bucket, "DeleteObject")?.objects;
+        let key = object.key.as_str().as_bytes();
+        if if_match.is_some() && objects.get(key).map(|stored| &stored.head.etag) != if_match {
+            return Err(StorageError::new(StorageErrorKind::Precondition, "DeleteObject", object));
+        }
+        objects.remove(key);
+        Ok(())
+    }
+}
+
+/// The whole body, if it is as long as it says.
+async fn collect(body: &PutBody) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    let mut stream = body.open();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece?);
+        if bytes.len() as u64 > body.len() {
+            break;
+        }
+    }
+    body.check_len(bytes.len() as u64)?;
+    Ok(bytes.freeze())
+}
+
+fn in_pieces(mut bytes: Bytes) -> ByteStream {
+    let pieces = std::iter::from_fn(move || {
+        let piece = bytes.split_to(bytes.len().min(PIECE));
+        (!piece.is_empty()).then_some(Ok(piece))
+    });
+    futures::stream::iter(pieces).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn the_clock_dates_objects_and_never_goes_back() {
+        let seconds = std::sync::Arc::new(AtomicU64::new(100));
+        let hand = seconds.clone();
+        let store =
+            MemoryStore::with_clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed)));
+        let bucket = BucketName::new("bucket").unwrap();
+        store.create_bucket(&bucket).await.unwrap();
+        let object = ObjectName::new(bucket, Key::new("k").unwrap());
+        let mut dates = Vec::new();
+        for at in [200, 150, 300] {
+            seconds.store(at, Ordering::Relaxed);
+            let body = PutBody::from_bytes("x");
+            store.put(&object, body, &Attributes::default(), &PutCondition::None).await.unwrap();
+            let date = store.head(&object).await.unwrap().last_modified;
+            dates.push(date.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+        }
+        assert_eq!(dates, [200, 200, 300]);
+    }
+}
