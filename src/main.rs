@@ -1,2 +1,0 @@
-//! The `deltaglider` command.
-fn main() {}

@@ -1,1 +1,0 @@
-//! S3 servers on a socket, for tests.
