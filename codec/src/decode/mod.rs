@@ -7,6 +7,8 @@ pub(crate) mod parse;
 pub(crate) mod sections;
 mod source_blocks;
 
+use std::fmt;
+
 use instructions::Instructions;
 use parse::{Header, Stop, WindowHeader};
 use source_blocks::SourceBlocks;
@@ -44,7 +46,6 @@ const IN_MEMORY_TARGET: u64 = 1 << 30;
 /// assert_eq!((target.as_slice(), summary.windows), (&b"hi"[..], 1));
 /// # Ok::<(), deltaglider_vcdiff::DecodeError>(())
 /// ```
-#[derive(Debug)]
 pub struct Decoder<S> {
     options: DecodeOptions,
     source: Option<SourceBlocks<S>>,
@@ -78,6 +79,19 @@ pub struct DecodeSummary {
     pub delta_len: u64,
     /// Bytes of the target.
     pub target_len: u64,
+}
+
+/// Without the source, which need not be printable.
+impl<S> fmt::Debug for Decoder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("options", &self.options)
+            .field("header", &self.header)
+            .field("stage", &self.stage)
+            .field("summary", &self.summary)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: Source> Decoder<S> {

@@ -13,7 +13,6 @@ const BLOCK_BITS: u32 = 16;
 /// moving 64 MiB, of which half is at hand however the copies jump.
 const BLOCKS: usize = 512;
 
-#[derive(Debug)]
 struct Block {
     number: u64,
     used: u64,
@@ -22,7 +21,6 @@ struct Block {
 }
 
 /// The source of one delta.
-#[derive(Debug)]
 pub(crate) struct SourceBlocks<S> {
     source: S,
     blocks: Vec<Block>,

@@ -235,9 +235,16 @@ fn compressed_sections_are_refused_by_what_is_wrong_with_them() {
     // A first symbol that is a match: there is nothing it could refer to.
     let first_is_match = [0xe0, 0, 1, 0, 5, 0x5d, 0, 0xff, 0xff, 0xff, 0xfe, 0];
     assert!(matches!(with(&first_is_match), Kind::Lzma(LzmaFault::Distance { available: 0, .. })));
-    // The range coder's bytes go on after the last symbol.
+    // Two zeros need seven bytes, and leave the range coder at zero.
+    assert_eq!(with(&[0xe0, 0, 1, 0, 6, 0x5d, 0, 0, 0, 0, 0, 0, 1]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 7, 0x5d, 0, 0, 0, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 5, 0x5d, 0, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 5, 0x5d, 1, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 3, 0x5d, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
+}
+
+#[test]
+fn a_decoder_can_move_to_another_thread() {
+    fn assert_moves<T: Send + 'static + std::fmt::Debug>(_: T) {}
+    assert_moves(Decoder::<std::sync::Arc<dyn Source>>::new(DecodeOptions::default(), None));
 }

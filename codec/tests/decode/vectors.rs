@@ -3,7 +3,7 @@
 use deltaglider_vcdiff::{DecodeOptions, decode};
 
 use crate::decoded;
-use crate::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, lzma_delta, lzma_start, zeros_chunks};
+use crate::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
 
 /// RFC 3284, section 3: the example of a source, a target and the instructions between them.
 const RFC_SOURCE: &[u8] = b"abcdefghijklmnop";
@@ -105,7 +105,23 @@ fn lzma_chunks_with_new_states_decode_to_megabytes_of_zeros() {
     let len = 3 * ZEROS_CHUNK;
     let data = [lzma_start(len as u64), zeros_chunks(3)].concat();
     let mut instructions = vec![1];
-    crate::delta_by_hand::integer(len as u64, &mut instructions);
+    integer(len as u64, &mut instructions);
     let window = HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &instructions, &[]) };
     assert!(decoded(None, &lzma_delta(&[window])).unwrap() == vec![0; len]);
+}
+
+#[test]
+fn an_lzma_dictionary_that_was_emptied_and_moved_is_known_from_where_it_was_emptied() {
+    let add = |len: usize| {
+        let mut add = vec![1];
+        integer(len as u64, &mut add);
+        add
+    };
+    let twice_emptied = [lzma_start(2 * ZEROS_CHUNK as u64), zeros_chunks(1), zeros_chunks(1)].concat();
+    let mut goes_on = Vec::new();
+    integer(ZEROS_CHUNK as u64, &mut goes_on);
+    goes_on.extend(zeros_chunks(2).split_off(zeros_chunks(1).len()));
+    let windows = [(twice_emptied, 2 * ZEROS_CHUNK), (goes_on, ZEROS_CHUNK)]
+        .map(|(data, len)| HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &add(len), &[]) });
+    assert!(decoded(None, &lzma_delta(&windows)).unwrap() == vec![0; 3 * ZEROS_CHUNK]);
 }

@@ -57,7 +57,7 @@ pub(crate) struct Pair {
 }
 
 /// Names of all inputs.
-pub(crate) const INPUTS: [&str; 12] = [
+pub(crate) const INPUTS: [&str; 13] = [
     "text",
     "random",
     "moved",
@@ -70,6 +70,7 @@ pub(crate) const INPUTS: [&str; 12] = [
     "identical",
     "unrelated",
     "tiny",
+    "versions",
 ];
 
 /// The input of a name; sizes grow with `scale`, whose 1 gives some ten kilobytes.
@@ -129,13 +130,23 @@ pub(crate) fn input(name: &str, scale: usize) -> Pair {
             (Some(source.clone()), source)
         }
         "unrelated" => (Some(random.bytes(len / 10)), random.bytes(len / 10)),
+        // Longer than the dictionary of an LZMA section, but with little new in it.
+        "versions" => {
+            let mut version = random.text(len / 6);
+            let mut target = Vec::new();
+            while target.len() < 22 * len {
+                version = random.edited(&version, 2);
+                target.extend_from_slice(&version);
+            }
+            (None, target)
+        }
         _ => (Some(b"abcdefghijklmnop".repeat(4)), b"--abcdefghijklmnopabcdxyzxyzxyzxyzqqqqqqqqqqqqqq".to_vec()),
     };
     Pair { source, target }
 }
 
 /// Deltas made by `xdelta3 -e -D ARGUMENTS [-s source] target`, as file name, input and arguments.
-pub(crate) const FIXTURES: [(&str, &str, &[&str]); 24] = [
+pub(crate) const FIXTURES: [(&str, &str, &[&str]); 25] = [
     ("text-9-none", "text", &["-9", "-S", "none"]),
     ("text-9-lzma", "text", &["-9"]),
     ("text-1-none", "text", &["-1", "-S", "none"]),
@@ -160,6 +171,7 @@ pub(crate) const FIXTURES: [(&str, &str, &[&str]); 24] = [
     ("tiny-9-no-checksum", "tiny", &["-9", "-S", "none", "-n"]),
     ("tiny-9-no-header", "tiny", &["-9", "-S", "none", "-A="]),
     ("tiny-9-own-header", "tiny", &["-9", "-S", "none", "-A=new#00//old#11/"]),
+    ("versions-1-lzma-no-target-matching", "versions", &["-1", "-N", "-W", "100001"]),
 ];
 
 /// The bytes of a fixture.
