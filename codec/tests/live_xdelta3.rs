@@ -3,6 +3,8 @@
 //! `DG_COMPARISONS` and `DG_SEED` say how many and which; `DG_PAIRS` names a folder of real files, every two of which in
 //! the order of their names are a source and a target.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by panicking
+
 mod support;
 
 use std::fs::{self, File};
