@@ -158,7 +158,9 @@ impl<S: Source> Matcher<S> {
     ) -> Result<Option<usize>, EncodeError> {
         let Some(source) = &mut self.source else { return Ok(None) };
         let chosen = self.queue.emitter.copy_window.chosen();
-        let room_behind = at - self.queue.emitter.written();
+        // A short queue may have written a match that ends behind `at`. xdelta3's difference wraps around there, so
+        // that nothing but the source and the window bounds what it looks at.
+        let room_behind = at.checked_sub(self.queue.emitter.written()).unwrap_or(at);
         let Some((behind, ahead)) = source.room(position, chosen.map(|span| (span.start, span.len))) else {
             return Ok(None);
         };
