@@ -1,6 +1,4 @@
 //! Identity with xdelta3 3.0.11 without xdelta3: digests of its deltas, stored beside the options that made them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
-
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by panicking
 
 mod support;

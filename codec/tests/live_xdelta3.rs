@@ -2,8 +2,6 @@
 //!
 //! `DG_COMPARISONS` and `DG_SEED` say how many and which; `DG_PAIRS` names a folder of real files, every two of which in
 //! the order of their names are a source and a target.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
-
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what went wrong by panicking
 
 mod support;
