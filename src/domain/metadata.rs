@@ -1,0 +1,396 @@
+//! What an object's user metadata says it is: delta, direct, reference or none of ours.
+//!
+//! Written as DeltaGlider 6.2.0 writes it (`dg-…` names); read under every alias a version of it has written or read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Iso8601;
+use time::macros::format_description;
+
+use super::digest::Sha256Digest;
+use super::key::Key;
+
+/// User metadata of an object: lower-case names without `x-amz-meta-`.
+pub type UserMetadata = BTreeMap<String, String>;
+
+/// The last part of a reference's key.
+pub const REFERENCE_NAME: &str = "reference.bin";
+/// What the key of a delta ends with.
+pub const DELTA_SUFFIX: &str = ".delta";
+
+/// Longest `dg-original-name` in bytes; a longer one is cut, since it only informs and user metadata has 2 KiB in all.
+const MAX_NAME_BYTES: usize = 200;
+
+/// A field of the scheme, by its name without prefix, words joined by `-`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Who wrote it: `deltaglider/<version>`.
+    Tool,
+    /// The base name of the file.
+    OriginalName,
+    /// SHA-256 of the file.
+    FileSha256,
+    /// Size of the file in bytes.
+    FileSize,
+    /// When it was stored.
+    CreatedAt,
+    /// Key of the reference in the same bucket.
+    RefKey,
+    /// SHA-256 of the reference.
+    RefSha256,
+    /// Size of the delta in bytes.
+    DeltaSize,
+    /// How the delta was made.
+    DeltaCmd,
+    /// Free text.
+    Note,
+    /// `none` on direct objects.
+    Compression,
+    /// The base name of the file a reference was made from.
+    SourceName,
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::OriginalName => "original-name",
+            Self::FileSha256 => "file-sha256",
+            Self::FileSize => "file-size",
+            Self::CreatedAt => "created-at",
+            Self::RefKey => "ref-key",
+            Self::RefSha256 => "ref-sha256",
+            Self::DeltaSize => "delta-size",
+            Self::DeltaCmd => "delta-cmd",
+            Self::Note => "note",
+            Self::Compression => "compression",
+            Self::SourceName => "source-name",
+        }
+    }
+
+    /// The first non-empty value among the aliases, in the order DeltaGlider 6.2.0 tries them.
+    fn read(self, metadata: &UserMetadata) -> Option<&str> {
+        let name = self.name();
+        let underscored = name.replace('-', "_");
+        let aliases = [format!("dg-{name}"), format!("dg_{underscored}"), underscored, name.to_owned()];
+        aliases.iter().find_map(|alias| metadata.get(alias).map(String::as_str).filter(|value| !value.is_empty()))
+    }
+
+    fn write(self, value: impl fmt::Display, metadata: &mut UserMetadata) {
+        metadata.insert(format!("dg-{}", self.name()), value.to_string());
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dg-{}", self.name())
+    }
+}
+
+/// Metadata of a delta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeltaMetadata {
+    /// Base name of the file; informative, the key is the truth.
+    pub original_name: String,
+    /// SHA-256 of the file.
+    pub file_sha256: Sha256Digest,
+    /// Size of the file in bytes.
+    pub file_size: u64,
+    /// When it was stored; `None` if what stands there is no time.
+    pub created_at: Option<OffsetDateTime>,
+    /// Key of the reference in the same bucket.
+    pub ref_key: Key,
+    /// SHA-256 of the reference.
+    pub ref_sha256: Sha256Digest,
+    /// Size of the delta in bytes.
+    pub delta_size: u64,
+}
+
+/// Metadata of a file stored as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectMetadata {
+    /// Base name of the file; informative, the key is the truth.
+    pub original_name: String,
+    /// SHA-256 of the file.
+    pub file_sha256: Sha256Digest,
+    /// Size of the file in bytes.
+    pub file_size: u64,
+    /// When it was stored; `None` if what stands there is no time.
+    pub created_at: Option<OffsetDateTime>,
+}
+
+/// Metadata of a reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferenceMetadata {
+    /// Base name of the file it was made from; informative.
+    pub source_name: String,
+    /// SHA-256 of its bytes.
+    pub file_sha256: Sha256Digest,
+    /// When it was stored; `None` if what stands there is no time.
+    pub created_at: Option<OffsetDateTime>,
+}
+
+/// What a stored object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A delta against a reference.
+    Delta(DeltaMetadata),
+    /// A file stored as it is, by DeltaGlider.
+    Direct(DirectMetadata),
+    /// What deltas are made against.
+    Reference(ReferenceMetadata),
+    /// Stored by somebody else, as it is.
+    Passthrough,
+    /// It says that it is a delta or a reference, and one of the fields it needs is absent or malformed.
+    Damaged(Field),
+}
+
+impl Kind {
+    /// What the object at `key` is. A delta's key ends with `.delta`; a reference is called `reference.bin`.
+    pub fn of(key: &Key, metadata: &UserMetadata) -> Self {
+        let digest = Field::FileSha256.read(metadata);
+        if key.as_str().ends_with(DELTA_SUFFIX) && Field::RefKey.read(metadata).is_some() {
+            return DeltaMetadata::read(metadata).map_or_else(Self::Damaged, Self::Delta);
+        }
+        if Field::Compression.read(metadata) == Some("none") && digest.is_some() {
+            // Somebody's own `compression` beside a digest of another form is no metadata of ours.
+            return DirectMetadata::read(metadata).map_or(Self::Passthrough, Self::Direct);
+        }
+        if key.base_name() == REFERENCE_NAME && (digest.is_some() || Field::Note.read(metadata) == Some("reference")) {
+            return ReferenceMetadata::read(metadata).map_or_else(Self::Damaged, Self::Reference);
+        }
+        Self::Passthrough
+    }
+}
+
+fn needed<T>(field: Field, metadata: &UserMetadata, parse: impl Fn(&str) -> Option<T>) -> Result<T, Field> {
+    field.read(metadata).and_then(parse).ok_or(field)
+}
+
+fn created_at(metadata: &UserMetadata) -> Option<OffsetDateTime> {
+    Field::CreatedAt.read(metadata).and_then(parse_time)
+}
+
+impl DeltaMetadata {
+    fn read(metadata: &UserMetadata) -> Result<Self, Field> {
+        needed(Field::Tool, metadata, |_| Some(()))?;
+        needed(Field::CreatedAt, metadata, |_| Some(()))?;
+        Ok(Self {
+            original_name: needed(Field::OriginalName, metadata, |name| Some(name.to_owned()))?,
+            file_sha256: needed(Field::FileSha256, metadata, |text| text.parse().ok())?,
+            file_size: needed(Field::FileSize, metadata, |text| text.parse().ok())?,
+            created_at: created_at(metadata),
+            ref_key: needed(Field::RefKey, metadata, |key| Key::new(key).ok())?,
+            ref_sha256: needed(Field::RefSha256, metadata, |text| text.parse().ok())?,
+            delta_size: needed(Field::DeltaSize, metadata, |text| text.parse().ok())?,
+        })
+    }
+
+    /// As DeltaGlider 6.2.0 writes it; `dg-delta-cmd` says how the delta was made and holds no names.
+    pub fn write(&self) -> UserMetadata {
+        let mut metadata = UserMetadata::new();
+        Field::Tool.write(tool(), &mut metadata);
+        Field::OriginalName.write(informative_name(&self.original_name), &mut metadata);
+        Field::FileSha256.write(self.file_sha256, &mut metadata);
+        Field::FileSize.write(self.file_size, &mut metadata);
+        if let Some(at) = self.created_at {
+            Field::CreatedAt.write(format_time(at) + "Z", &mut metadata);
+        }
+        Field::RefKey.write(&self.ref_key, &mut metadata);
+        Field::RefSha256.write(self.ref_sha256, &mut metadata);
+        Field::DeltaSize.write(self.delta_size, &mut metadata);
+        Field::DeltaCmd.write("in process, as xdelta3 -e -9 -D -A -s REFERENCE FILE DELTA", &mut metadata);
+        metadata
+    }
+}
+
+impl DirectMetadata {
+    fn read(metadata: &UserMetadata) -> Option<Self> {
+        Some(Self {
+            original_name: Field::OriginalName.read(metadata)?.to_owned(),
+            file_sha256: Field::FileSha256.read(metadata)?.parse().ok()?,
+            file_size: Field::FileSize.read(metadata)?.parse().ok()?,
+            created_at: created_at(metadata),
+        })
+    }
+
+    /// As DeltaGlider 6.2.0 writes it: its times of direct objects carry no zone.
+    pub fn write(&self) -> UserMetadata {
+        let mut metadata = UserMetadata::new();
+        Field::Tool.write(tool(), &mut metadata);
+        Field::OriginalName.write(informative_name(&self.original_name), &mut metadata);
+        Field::FileSha256.write(self.file_sha256, &mut metadata);
+        Field::FileSize.write(self.file_size, &mut metadata);
+        if let Some(at) = self.created_at {
+            Field::CreatedAt.write(format_time(at), &mut metadata);
+        }
+        Field::Compression.write("none", &mut metadata);
+        metadata
+    }
+}
+
+impl ReferenceMetadata {
+    fn read(metadata: &UserMetadata) -> Result<Self, Field> {
+        Ok(Self {
+            source_name: Field::SourceName.read(metadata).unwrap_or_default().to_owned(),
+            file_sha256: needed(Field::FileSha256, metadata, |text| text.parse().ok())?,
+            created_at: created_at(metadata),
+        })
+    }
+
+    /// As DeltaGlider 6.2.0 writes it: without the size.
+    pub fn write(&self) -> UserMetadata {
+        let mut metadata = UserMetadata::new();
+        Field::Tool.write(tool(), &mut metadata);
+        Field::SourceName.write(informative_name(&self.source_name), &mut metadata);
+        Field::FileSha256.write(self.file_sha256, &mut metadata);
+        if let Some(at) = self.created_at {
+            Field::CreatedAt.write(format_time(at) + "Z", &mut metadata);
+        }
+        Field::Note.write("reference", &mut metadata);
+        metadata
+    }
+}
+
+fn tool() -> String {
+    format!("deltaglider/{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Printable ASCII as it is but for `%`, every other byte as `%XX`, cut between characters.
+fn informative_name(name: &str) -> String {
+    let mut out = String::new();
+    for character in name.chars() {
+        let mut encoded = String::new();
+        let mut utf8 = [0u8; 4];
+        for &byte in character.encode_utf8(&mut utf8).as_bytes() {
+            if (0x21..=0x7e).contains(&byte) && byte != b'%' || byte == b' ' && !out.is_empty() {
+                encoded.push(byte as char);
+            } else {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        if out.len() + encoded.len() > MAX_NAME_BYTES {
+            break;
+        }
+        out.push_str(&encoded);
+    }
+    // A header's value loses spaces at its end on the way.
+    let kept = out.trim_end_matches(' ').len();
+    let spaces = out.len() - kept;
+    out.truncate(kept);
+    out.push_str(&"%20".repeat(spaces.min((MAX_NAME_BYTES - kept) / 3)));
+    out
+}
+
+/// Naive UTC with microseconds, as Python's `isoformat`.
+fn format_time(at: OffsetDateTime) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]");
+    at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
+}
+
+/// Takes what any version wrote: with or without microseconds, with none, one or two `Z`, or with an offset.
+fn parse_time(text: &str) -> Option<OffsetDateTime> {
+    let naive = text.trim_end_matches('Z');
+    let zoned = format!("{naive}Z");
+    OffsetDateTime::parse(&zoned, &Iso8601::DEFAULT).or_else(|_| OffsetDateTime::parse(naive, &Iso8601::DEFAULT)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    fn delta() -> DeltaMetadata {
+        DeltaMetadata {
+            original_name: "app.zip".into(),
+            file_sha256: Sha256Digest::of(b"file"),
+            file_size: 4,
+            created_at: parse_time("2026-11-23T13:45:40.588247Z"),
+            ref_key: key("rel/reference.bin"),
+            ref_sha256: Sha256Digest::of(b"reference"),
+            delta_size: 99,
+        }
+    }
+
+    #[test]
+    fn a_delta_is_read_as_it_was_written_and_only_under_a_delta_key() {
+        let metadata = delta().write();
+        assert_eq!(metadata["dg-created-at"], "2026-11-23T13:45:40.588247Z");
+        assert_eq!(Kind::of(&key("rel/app.zip.delta"), &metadata), Kind::Delta(delta()));
+        assert_eq!(Kind::of(&key("rel/app.zip"), &metadata), Kind::Passthrough);
+    }
+
+    #[test]
+    fn every_alias_scheme_is_read() {
+        let renamed = |rename: &dyn Fn(&str) -> String| {
+            delta().write().into_iter().map(|(name, value)| (rename(&name), value)).collect::<UserMetadata>()
+        };
+        let bare = |name: &str| name.trim_start_matches("dg-").to_owned();
+        for metadata in [
+            renamed(&|name| name.replace('-', "_")),
+            renamed(&|name| bare(name).replace('-', "_")),
+            renamed(&|name| bare(name)),
+        ] {
+            assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()), "{metadata:?}");
+        }
+    }
+
+    #[test]
+    fn a_delta_that_lost_a_field_is_damaged_and_names_it() {
+        for field in [
+            Field::Tool,
+            Field::OriginalName,
+            Field::FileSha256,
+            Field::FileSize,
+            Field::CreatedAt,
+            Field::RefSha256,
+            Field::DeltaSize,
+        ] {
+            let mut metadata = delta().write();
+            metadata.remove(&field.to_string());
+            assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Damaged(field));
+        }
+        let mut metadata = delta().write();
+        metadata.insert("dg-file-size".into(), "4 bytes".into());
+        assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Damaged(Field::FileSize));
+    }
+
+    #[test]
+    fn somebodys_own_compression_is_no_metadata_of_ours() {
+        let metadata = UserMetadata::from([("compression".into(), "none".into())]);
+        assert_eq!(Kind::of(&key("a.zip"), &metadata), Kind::Passthrough);
+        assert_eq!(Kind::of(&key("a.delta"), &UserMetadata::new()), Kind::Passthrough);
+    }
+
+    #[test]
+    fn direct_and_reference_are_read_as_written() {
+        let direct = DirectMetadata {
+            original_name: "user.delta".into(),
+            file_sha256: Sha256Digest::of(b"x"),
+            file_size: 1,
+            created_at: parse_time("2026-11-23T13:49:56.108083"),
+        };
+        assert_eq!(direct.write()["dg-created-at"], "2026-11-23T13:49:56.108083");
+        assert_eq!(Kind::of(&key("user.delta"), &direct.write()), Kind::Direct(direct));
+        let reference = ReferenceMetadata {
+            source_name: "a.zip".into(),
+            file_sha256: Sha256Digest::of(b"x"),
+            created_at: parse_time("2026-11-23T13:49:56Z"),
+        };
+        assert_eq!(Kind::of(&key("r/reference.bin"), &reference.write()), Kind::Reference(reference));
+    }
+
+    #[test]
+    fn informative_names_are_ascii_of_at_most_200_bytes() {
+        assert_eq!(informative_name("app 1%.zip"), "app 1%25.zip");
+        assert_eq!(informative_name("日.zip"), "%E6%97%A5.zip");
+        assert_eq!(informative_name(" a\n "), "%20a%0A%20");
+        assert!(informative_name(&"日".repeat(400)).len() <= MAX_NAME_BYTES);
+        assert!(informative_name(&" ".repeat(400)).len() <= MAX_NAME_BYTES);
+    }
+}
