@@ -9,6 +9,7 @@ mod error;
 mod listing;
 mod memory;
 mod rules;
+mod s3;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +28,7 @@ pub use attributes::MAX_USER_METADATA_BYTES;
 pub use dir::DirStore;
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStore;
+pub use s3::{MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials, S3Store};
 
 /// Bytes on their way, in pieces of at most a few MiB.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;

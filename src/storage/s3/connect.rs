@@ -1,0 +1,125 @@
+//! From the settings of the caller, the environment and the profile files to a client of the SDK.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileRegionProvider, ProfileSet};
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext};
+use aws_smithy_http_client::{Builder, Connector};
+
+use super::S3Config;
+
+/// A store that cannot be reached is given up after this, three times.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the answer to a call that carries no body. Listing 1000 keys takes a slow store seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Where stores that know no regions are signed for, as everyone does.
+const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
+
+/// The two ways to call a store, over one pool of connections and one cache of credentials.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// For what is answered at once; each attempt has `ANSWER_TIMEOUT`.
+    pub(super) calls: Client,
+    /// For what takes as long as its body, which a stall, not a time, ends.
+    pub(super) transfers: Client,
+    /// Signed for.
+    pub(super) region: String,
+}
+
+/// Makes the clients, without a request to the store.
+pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
+    let profiles = profiles(config).await?;
+    let profile = |key: &str| profiles.get(key).map(str::to_owned);
+    let tls = super::tls::context(ca_bundle(config, profile("ca_bundle")).as_deref())?;
+    let sdk = sdk_config(config, http_client(tls)).await;
+    let region = sdk.region().map(|region| region.as_ref().to_owned()).ok_or(
+        "no region is configured: name the one of the bucket by --region, AWS_REGION or `region` in the profile",
+    )?;
+
+    let mut builder = aws_sdk_s3::config::Builder::from(&sdk);
+    // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
+    builder.set_endpoint_url(config.endpoint.clone());
+    // Few stores behind custom endpoints have a name for each bucket.
+    builder.set_force_path_style(Some(config.endpoint.is_some()));
+    // CRC trailers, the SDK's default, break many stores. Who wants them says so where every SDK looks.
+    if !is_set("AWS_REQUEST_CHECKSUM_CALCULATION") && profile("request_checksum_calculation").is_none() {
+        builder.set_request_checksum_calculation(Some(RequestChecksumCalculation::WhenRequired));
+    }
+    if !is_set("AWS_RESPONSE_CHECKSUM_VALIDATION") && profile("response_checksum_validation").is_none() {
+        builder.set_response_checksum_validation(Some(ResponseChecksumValidation::WhenRequired));
+    }
+    if config.no_sign_request {
+        builder = builder.allow_no_auth();
+    }
+    let timeouts = |answer| {
+        let mut timeouts = sdk.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+        timeouts.set_operation_attempt_timeout(answer);
+        timeouts.build()
+    };
+    let client = |answer| Client::from_conf(builder.clone().timeout_config(timeouts(answer)).build());
+    Ok(Clients { calls: client(Some(ANSWER_TIMEOUT)), transfers: client(None), region })
+}
+
+async fn sdk_config(config: &S3Config, http: SharedHttpClient) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build());
+    if let Some(profile) = &config.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &config.region {
+        loader = loader.region(Region::new(region.clone()));
+    } else if config.endpoint.is_some() {
+        // Not the SDK's whole chain: off AWS its last link waits seconds for an instance's metadata.
+        let mut of_profile = ProfileFileRegionProvider::builder();
+        if let Some(profile) = &config.profile {
+            of_profile = of_profile.profile_name(profile);
+        }
+        let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(of_profile.build())
+            .or_else(REGION_OF_CUSTOM_ENDPOINTS);
+        loader = loader.region(chain);
+    }
+    if config.no_sign_request {
+        loader = loader.no_credentials();
+    } else if let Some(keys) = &config.credentials {
+        let (id, secret, token) = (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());
+        loader = loader.credentials_provider(Credentials::new(id, secret, token, None, "settings"));
+    }
+    loader.load().await
+}
+
+/// The profile files, read as the SDK reads them.
+async fn profiles(config: &S3Config) -> Result<ProfileSet, String> {
+    let chosen = config.profile.clone().map(Into::into);
+    let loaded = aws_config::profile::load(&Default::default(), &Default::default(), &Default::default(), chosen).await;
+    loaded.map_err(|error| super::error::Cause::of(&error).to_string())
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+fn ca_bundle(config: &S3Config, of_profile: Option<String>) -> Option<PathBuf> {
+    let of_environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    config.ca_bundle.clone().or_else(of_environment).or(of_profile.map(PathBuf::from))
+}
+
+fn http_client(tls: TlsContext) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
+    })
+}

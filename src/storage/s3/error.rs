@@ -1,0 +1,275 @@
+//! From the SDK's errors to ours: what the caller can do, and a cause in plain text.
+//!
+//! Nothing of a request is copied into a cause (no URL, no header, no credential), only what the store or the network said.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
+
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// S3's code for a conditional write that met another write: nothing was decided, and the write may be tried again.
+const CONFLICT: &str = "ConditionalRequestConflict";
+
+/// What a failed call left to know.
+#[derive(Debug)]
+pub(super) struct Failed {
+    kind: StorageErrorKind,
+    /// The store's status, if it answered.
+    status: Option<u16>,
+    /// S3's code for the failure, if the answer had one.
+    code: Option<String>,
+    cause: Cause,
+}
+
+impl Failed {
+    /// Another kind, where the call gives the answer another meaning.
+    pub(super) fn with_kind(mut self, from: StorageErrorKind, to: StorageErrorKind) -> Self {
+        if self.kind == from {
+            self.kind = to;
+        }
+        self
+    }
+
+    /// Whether the store answered 404.
+    pub(super) fn is_404(&self) -> bool {
+        self.status == Some(404)
+    }
+
+    /// Whether the object of a conditional write was missing.
+    pub(super) fn is_no_such_key(&self) -> bool {
+        self.kind == StorageErrorKind::NotFound
+    }
+
+    /// Whether the write met another one and may simply be tried again.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.code.as_deref() == Some(CONFLICT)
+    }
+
+    pub(super) fn kind(&self) -> StorageErrorKind {
+        self.kind
+    }
+
+    /// With the call it happened in.
+    pub(super) fn at(self, operation: &'static str, target: impl fmt::Display) -> StorageError {
+        StorageError::new(self.kind, operation, target).because(self.cause)
+    }
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Failed
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+    SdkError<E, HttpResponse>: Error,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let answer = error.raw_response();
+        let status = answer.map(|answer| answer.status().as_u16());
+        let code = error.code().map(str::to_owned);
+        let header = |name: &str| answer.and_then(|answer| answer.headers().get(name)).map(str::to_owned);
+        let kind = match (&error, status) {
+            (SdkError::ServiceError(_), Some(status)) => kind_of_answer(status, code.as_deref()),
+            (SdkError::ConstructionFailure(_), _) => StorageErrorKind::Invalid,
+            _ => StorageErrorKind::Other,
+        };
+        if let Some(credentials) = find::<CredentialsError>(&error) {
+            let kind = match credentials {
+                CredentialsError::ProviderTimedOut(_) => StorageErrorKind::Other,
+                _ => StorageErrorKind::Denied,
+            };
+            return Self { kind, status, code, cause: cause_of_credentials(credentials) };
+        }
+        let mut cause = match &error {
+            SdkError::ServiceError(_) => {
+                let request = error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
+                let host = error.extended_request_id().map(|id| format!(", host {id}")).unwrap_or_default();
+                let said = match (code.as_deref(), error.message()) {
+                    (Some(code), Some(message)) => format!("{code}: {message}"),
+                    (Some(code), None) => code.to_owned(),
+                    (None, Some(message)) => message.to_owned(),
+                    (None, None) => "an answer without an S3 error code".to_owned(),
+                };
+                Cause::new(format!("{said} (HTTP {}{request}{host})", status.unwrap_or_default()))
+            }
+            SdkError::TimeoutError(_) => Cause::new("the store did not answer in time"),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                Cause::new("the store could not be reached in time").with(error.source())
+            }
+            SdkError::DispatchFailure(_) => Cause::new("the store could not be reached").with(error.source()),
+            SdkError::ResponseError(_) => Cause::new("the store's answer could not be read").with(error.source()),
+            _ => Cause::new("the request could not be made").with(error.source()),
+        };
+        if let Some(hint) = hint(status, code.as_deref(), header("x-amz-bucket-region")) {
+            cause.text = format!("{}; {hint}", cause.text);
+        }
+        Self { kind, status, code, cause }
+    }
+}
+
+/// What S3's codes (API reference, "Error responses") and, where a code is missing or unknown, the status mean to the caller.
+fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
+    use StorageErrorKind as Kind;
+    match code.unwrap_or_default() {
+        "NoSuchBucket" => Kind::NoSuchBucket,
+        "NoSuchKey" => Kind::NotFound,
+        "BucketAlreadyExists" | "BucketAlreadyOwnedByYou" => Kind::AlreadyExists,
+        "BucketNotEmpty" => Kind::NotEmpty,
+        "InvalidRange" => Kind::InvalidRange,
+        "PreconditionFailed" => Kind::Precondition,
+        // Sent with 400, yet a matter of credentials.
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Kind::Denied,
+        // Sent with 400, yet a matter of the connection.
+        "RequestTimeout" | "IncompleteBody" | "BadDigest" => Kind::Other,
+        "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "ServiceUnavailable" | "RequestLimitExceeded" => {
+            Kind::Throttled
+        }
+        "TooManyRequests" | "TooManyRequestsException" | "Throttling" | "ThrottlingException" => Kind::Throttled,
+        "XMinioStorageFull" | "XMinioBackendDown.StorageFull" | "QuotaExceeded" => Kind::NoSpace,
+        _ => match status {
+            401 | 403 => Kind::Denied,
+            412 => Kind::Precondition,
+            416 => Kind::InvalidRange,
+            429 | 503 => Kind::Throttled,
+            507 => Kind::NoSpace,
+            301 | 307 | 400 | 405 | 411 | 413 | 414 | 501 => Kind::Invalid,
+            // A 404 without a code too: whoever sent it did not say that the object is missing.
+            _ => Kind::Other,
+        },
+    }
+}
+
+/// What to do, where the store's words do not say it.
+fn hint(status: Option<u16>, code: Option<&str>, bucket_region: Option<String>) -> Option<String> {
+    match (status?, code.unwrap_or_default(), bucket_region) {
+        (301 | 307 | 400, _, Some(region)) => {
+            Some(format!("the bucket is in the region {region}: give --region {region}"))
+        }
+        (301, ..) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) => {
+            Some("the bucket is in another region: name it by --region".to_owned())
+        }
+        (404, "", _) => Some("whether the object exists was not said; is this the address of an S3 store?".to_owned()),
+        (_, "RequestTimeTooSkewed", _) => Some("set the clock of this machine".to_owned()),
+        (_, "SignatureDoesNotMatch", _) => Some("the secret access key is wrong".to_owned()),
+        (_, "ExpiredToken", _) => Some("get new temporary credentials".to_owned()),
+        (_, CONFLICT, _) => Some("another write was under way: try again".to_owned()),
+        _ => None,
+    }
+}
+
+fn cause_of_credentials(error: &CredentialsError) -> Cause {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => Cause::new(
+            "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile by --profile \
+             or AWS_PROFILE, or use --no-sign-request for a public bucket",
+        ),
+        _ => Cause::new("the AWS credentials could not be loaded").with(Some(error)),
+    }
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// The error and its causes.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// A cause in plain text, with the causes it had.
+#[derive(Debug)]
+pub(super) struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), source: None }
+    }
+
+    /// The whole chain of an error in one text.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut texts: Vec<String> = Vec::new();
+        for error in chain(error) {
+            let text = error.to_string();
+            // Some errors repeat their cause.
+            if !texts.last().is_some_and(|last| last.ends_with(&text)) {
+                texts.push(text);
+            }
+        }
+        Self::new(texts.join(": "))
+    }
+
+    fn with(mut self, source: Option<&(dyn Error + 'static)>) -> Self {
+        self.source = source.map(|source| Box::new(Self::of(source)));
+        self
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use StorageErrorKind as Kind;
+
+    #[test]
+    fn absent_is_only_what_the_store_calls_absent() {
+        assert_eq!(kind_of_answer(404, Some("NoSuchKey")), Kind::NotFound);
+        assert_eq!(kind_of_answer(404, Some("NoSuchBucket")), Kind::NoSuchBucket);
+        for code in [None, Some("NotFound"), Some("NoSuchUpload"), Some("NoSuchVersion")] {
+            assert_eq!(kind_of_answer(404, code), Kind::Other, "{code:?}");
+        }
+        for status in [400, 403, 429, 500, 502, 503, 504] {
+            assert!(!matches!(kind_of_answer(status, None), Kind::NotFound | Kind::NoSuchBucket), "{status}");
+        }
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_what_the_caller_can_do() {
+        for (status, code, kind) in [
+            (403, "AccessDenied", Kind::Denied),
+            (403, "SignatureDoesNotMatch", Kind::Denied),
+            (400, "ExpiredToken", Kind::Denied),
+            (429, "", Kind::Throttled),
+            (503, "SlowDown", Kind::Throttled),
+            (500, "InternalError", Kind::Other),
+            (400, "MetadataTooLarge", Kind::Invalid),
+            (400, "EntityTooLarge", Kind::Invalid),
+            (400, "RequestTimeout", Kind::Other),
+            (412, "PreconditionFailed", Kind::Precondition),
+            (409, "ConditionalRequestConflict", Kind::Other),
+            (409, "BucketNotEmpty", Kind::NotEmpty),
+            (409, "BucketAlreadyOwnedByYou", Kind::AlreadyExists),
+            (416, "InvalidRange", Kind::InvalidRange),
+            (507, "XMinioStorageFull", Kind::NoSpace),
+            (301, "PermanentRedirect", Kind::Invalid),
+        ] {
+            assert_eq!(kind_of_answer(status, Some(code).filter(|code| !code.is_empty())), kind, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_elsewhere_is_told_with_its_region() {
+        let hint = hint(Some(301), Some("PermanentRedirect"), Some("eu-west-3".to_owned())).unwrap();
+        assert!(hint.contains("--region eu-west-3"), "{hint}");
+    }
+}

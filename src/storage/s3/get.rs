@@ -1,0 +1,175 @@
+//! GET: the bytes of one version, whole or an error, taken up again where a connection broke.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream as SdkStream;
+use bytes::Bytes;
+use futures::StreamExt as _;
+
+use crate::domain::ObjectName;
+use crate::storage::{ETag, ObjectBody, StorageError, StorageErrorKind};
+
+use super::S3Store;
+use super::attributes::{head_of, quoted, size};
+use super::error::{Cause, Failed};
+
+const OPERATION: &str = "GetObject";
+/// Times one download is taken up again.
+const RESUMPTIONS: u32 = 5;
+
+impl S3Store {
+    pub(super) async fn open(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
+        if range.as_ref().is_some_and(Range::is_empty) {
+            // No Range header can say it.
+            return Err(StorageError::new(StorageErrorKind::Invalid, OPERATION, object).because("an empty range"));
+        }
+        let client = &self.clients.calls;
+        let answer =
+            request(client, object, range.as_ref(), None).await.map_err(|failed| failed.at(OPERATION, object))?;
+        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause);
+        let (given, whole) = given(&answer, range.as_ref()).map_err(unreadable)?;
+        let head = head_of!(answer, whole).map_err(unreadable)?;
+        let download = Download {
+            client: client.clone(),
+            object: object.clone(),
+            etag: head.etag.clone(),
+            left: given,
+            body: answer.body,
+            resumptions: 0,
+        };
+        let stream = futures::stream::try_unfold(download, |mut download| async move {
+            let piece = download.next().await?;
+            Ok(piece.map(|piece| (piece, download)))
+        });
+        Ok(ObjectBody { head, stream: stream.boxed() })
+    }
+}
+
+async fn request(
+    client: &Client,
+    object: &ObjectName,
+    range: Option<&Range<u64>>,
+    if_match: Option<&ETag>,
+) -> Result<GetObjectOutput, Failed> {
+    let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+    let request = client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+    Ok(request.set_range(header).set_if_match(if_match.map(quoted)).send().await?)
+}
+
+/// The bytes an answer carries and the size of the whole object.
+fn given(answer: &GetObjectOutput, asked: Option<&Range<u64>>) -> Result<(Range<u64>, u64), Cause> {
+    let len = size(answer.content_length())?;
+    let Some(asked) = asked else { return Ok((0..len, len)) };
+    let odd = || Cause::new(format!("asked for bytes {asked:?}, the store sent {:?}", answer.content_range()));
+    let (given, whole) = answer.content_range().and_then(content_range).ok_or_else(odd)?;
+    let expected = asked.start..asked.end.min(whole);
+    if given == expected && given.end - given.start == len { Ok((given, whole)) } else { Err(odd()) }
+}
+
+/// `bytes 0-4/10` (RFC 9110, section 14.4).
+fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
+    let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, end, whole) = (first.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?, whole.parse().ok()?);
+    (first < end && end <= whole).then_some((first..end, whole))
+}
+
+/// Bytes on their way down.
+struct Download {
+    client: Client,
+    object: ObjectName,
+    etag: ETag,
+    left: Range<u64>,
+    body: SdkStream,
+    resumptions: u32,
+}
+
+impl Download {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            let broken = match self.body.next().await {
+                Some(Ok(piece)) if piece.is_empty() => continue,
+                Some(Ok(piece)) => {
+                    let len = piece.len() as u64;
+                    if len > self.left.end - self.left.start {
+                        return Err(self.error(io::ErrorKind::InvalidData, "the store sent more bytes than it said"));
+                    }
+                    self.left.start += len;
+                    return Ok(Some(piece));
+                }
+                None if self.left.is_empty() => return Ok(None),
+                None => Cause::new("the bytes ended early"),
+                Some(Err(error)) if self.left.is_empty() => {
+                    // Also then: a checksum at the end may be what failed.
+                    return Err(self.error(io::ErrorKind::InvalidData, Cause::of(&error)));
+                }
+                Some(Err(error)) => Cause::of(&error),
+            };
+            if self.resumptions == RESUMPTIONS {
+                return Err(self.error(io::ErrorKind::UnexpectedEof, broken));
+            }
+            self.resumptions += 1;
+            tokio::time::sleep(Duration::from_millis(50 << self.resumptions)).await;
+            self.resume().await?;
+        }
+    }
+
+    /// Asks for what is left of the same version.
+    async fn resume(&mut self) -> io::Result<()> {
+        let answer = request(&self.client, &self.object, Some(&self.left), Some(&self.etag)).await;
+        let answer = answer.map_err(|failed| io::Error::other(failed.at(OPERATION, &self.object)))?;
+        let (given, _) = given(&answer, Some(&self.left)).map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
+        if given != self.left || super::attributes::etag(answer.e_tag()).ok().as_ref() != Some(&self.etag) {
+            return Err(self.error(io::ErrorKind::Other, "the object changed while it was read"));
+        }
+        self.body = answer.body;
+        Ok(())
+    }
+
+    fn error(&self, kind: io::ErrorKind, cause: impl std::fmt::Display) -> io::Error {
+        let left = self.left.end - self.left.start;
+        io::Error::new(kind, format!("{OPERATION} {}: {cause}, with {left} bytes to come", self.object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_is_read_exactly() {
+        assert_eq!(content_range("bytes 2-4/10"), Some((2..5, 10)));
+        for odd in
+            ["bytes 2-4/*", "bytes */10", "bytes 4-2/10", "bytes 2-10/10", "2-4/10", "bytes 0-18446744073709551615/3"]
+        {
+            assert_eq!(content_range(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_answer_with_other_bytes_than_asked_for_is_refused() {
+        let answer = |len: i64, range: Option<&str>| {
+            let body = SdkStream::from_static(b"");
+            GetObjectOutput::builder()
+                .content_length(len)
+                .set_content_range(range.map(str::to_owned))
+                .body(body)
+                .build()
+        };
+        assert_eq!(given(&answer(3, Some("bytes 2-4/10")), Some(&(2..5))).unwrap(), (2..5, 10));
+        assert_eq!(given(&answer(8, Some("bytes 2-9/10")), Some(&(2..50))).unwrap(), (2..10, 10));
+        assert_eq!(given(&answer(10, None), None).unwrap(), (0..10, 10));
+        // A store that ignores ranges, one that gives other bytes, one whose length is another.
+        assert!(given(&answer(10, None), Some(&(2..5))).is_err());
+        assert!(given(&answer(3, Some("bytes 0-2/10")), Some(&(2..5))).is_err());
+        assert!(given(&answer(2, Some("bytes 2-4/10")), Some(&(2..5))).is_err());
+    }
+}

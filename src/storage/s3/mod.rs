@@ -1,0 +1,182 @@
+//! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in here.
+
+mod attributes;
+mod body;
+mod config;
+mod connect;
+mod error;
+mod get;
+mod list;
+mod multipart;
+mod put;
+mod tls;
+
+use std::fmt;
+use std::ops::Range;
+
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+
+use crate::domain::{BucketName, ObjectName};
+
+use super::{
+    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
+    StorageError, StorageErrorKind,
+};
+use attributes::{head_of, quoted, size};
+use connect::Clients;
+use error::Failed;
+
+pub use config::{MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials};
+
+/// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again, three times in all or as
+/// often as `AWS_MAX_ATTEMPTS` says.
+#[derive(Clone)]
+pub struct S3Store {
+    clients: Clients,
+    endpoint: Option<String>,
+    multipart_threshold: u64,
+    part_size: u64,
+}
+
+impl S3Store {
+    /// Reads settings, profiles and certificates; asks nothing of the store and looks for no credentials yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageErrorKind::Invalid`] when a profile file or CA bundle cannot be read, or no region is known.
+    pub async fn connect(config: S3Config) -> Result<Self, StorageError> {
+        let target = name_of(config.endpoint.as_deref());
+        let failed = |cause: String| StorageError::new(StorageErrorKind::Invalid, "Connect", target).because(cause);
+        Ok(Self {
+            clients: connect::connect(&config).await.map_err(failed)?,
+            endpoint: config.endpoint,
+            multipart_threshold: config.multipart_threshold,
+            part_size: config.part_size,
+        })
+    }
+
+    /// Whether there is such a bucket, as far as the store tells.
+    async fn bucket_exists(&self, bucket: &BucketName) -> Result<bool, Failed> {
+        match self.clients.calls.head_bucket().bucket(bucket.as_str()).send().await.map_err(Failed::from) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.is_404() => Ok(false),
+            Err(failed) => Err(failed),
+        }
+    }
+}
+
+/// Refuses the keys the SDK takes for none.
+fn check_key(operation: &'static str, object: &ObjectName) -> Result<(), StorageError> {
+    if object.key.as_str().trim().is_empty() {
+        let refused = StorageError::new(StorageErrorKind::Invalid, operation, object);
+        return Err(refused.because("the AWS SDK sends no key of white space alone"));
+    }
+    Ok(())
+}
+
+fn name_of(endpoint: Option<&str>) -> &str {
+    endpoint.unwrap_or("Amazon S3")
+}
+
+impl fmt::Display for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(self.endpoint.as_deref()))
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Store({self})")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for S3Store {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        const OPERATION: &str = "CreateBucket";
+        // In us-east-1, and in stores made like it, making one's own bucket again succeeds.
+        if let Ok(true) = self.bucket_exists(bucket).await {
+            return Err(StorageError::new(StorageErrorKind::AlreadyExists, OPERATION, bucket));
+        }
+        let mut request = self.clients.calls.create_bucket().bucket(bucket.as_str());
+        let region = self.clients.region.as_str();
+        // The one region that must not be named.
+        if region != "us-east-1" {
+            let place =
+                CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region));
+            request = request.create_bucket_configuration(place.build());
+        }
+        request.send().await.map_err(|error| Failed::from(error).at(OPERATION, bucket))?;
+        Ok(())
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let request = self.clients.calls.delete_bucket().bucket(bucket.as_str());
+        request.send().await.map_err(|error| Failed::from(error).at("DeleteBucket", bucket))?;
+        Ok(())
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        self.list_all_buckets().await
+    }
+
+    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+        self.list_page(bucket, request).await
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
+        const OPERATION: &str = "HeadObject";
+        check_key(OPERATION, object)?;
+        let request = self.clients.calls.head_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let answer = match request.send().await.map_err(Failed::from) {
+            Ok(answer) => answer,
+            // An answer to HEAD has no body and so no code: whether the bucket or the key is missing must be asked apart.
+            Err(failed) if failed.is_404() => {
+                let kind = match self.bucket_exists(&object.bucket).await {
+                    Ok(false) => StorageErrorKind::NoSuchBucket,
+                    Ok(true) => StorageErrorKind::NotFound,
+                    // Not allowed to ask of the bucket, which then exists; of the object the answer was 404.
+                    Err(of_bucket) if of_bucket.kind() == StorageErrorKind::Denied => StorageErrorKind::NotFound,
+                    Err(of_bucket) => return Err(of_bucket.at("HeadBucket", object)),
+                };
+                return Err(StorageError::new(kind, OPERATION, object));
+            }
+            Err(failed) => return Err(failed.at(OPERATION, object)),
+        };
+        let head = size(answer.content_length()).and_then(|size| head_of!(answer, size));
+        head.map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))
+    }
+
+    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+        check_key("GetObject", object)?;
+        self.open(object, range).await
+    }
+
+    async fn put(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        check_key("PutObject", object)?;
+        attributes.check("PutObject", object)?;
+        self.store(object, &body, attributes, condition).await
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        check_key("DeleteObject", object)?;
+        let request = self.clients.calls.delete_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let deleted = request.set_if_match(if_match.map(quoted)).send().await;
+        deleted
+            .map_err(Failed::from)
+            .map(|_| ())
+            .or_else(|failed| match (if_match, failed.is_no_such_key()) {
+                // As S3 answers: what should not be there is not there.
+                (None, true) => Ok(()),
+                (Some(_), true) => Err(failed.with_kind(StorageErrorKind::NotFound, StorageErrorKind::Precondition)),
+                _ => Err(failed),
+            })
+            .map_err(|failed| failed.at("DeleteObject", object))
+    }
+}

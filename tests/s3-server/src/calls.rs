@@ -1,0 +1,108 @@
+//! What is asked of a server: counted, and answered by a fault where a test says so.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+
+/// A request that is about to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// `GetObject`, `PutObject`, …
+    pub operation: &'a str,
+    /// The bucket asked of.
+    pub bucket: Option<&'a str>,
+    /// The key asked of.
+    pub key: Option<&'a str>,
+    /// Requests of this operation so far, with this one.
+    pub nth: u64,
+}
+
+/// What shall go wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The server answers this status and S3 error code, and does nothing.
+    Refuse {
+        /// The status.
+        status: u16,
+        /// The code, `SlowDown` for example.
+        code: &'static str,
+    },
+    /// The server is slow to begin.
+    Wait(Duration),
+    /// The connection ends after this many bytes of the body of a GetObject; the model store only.
+    Cut(u64),
+}
+
+/// Found among the request's extensions by the model store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CutBody(pub(crate) u64);
+
+type Script = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
+
+/// Shared between a server and the value that stands for it.
+#[derive(Clone, Default)]
+pub(crate) struct Calls(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    counts: Mutex<BTreeMap<String, u64>>,
+    script: Mutex<Option<Arc<Script>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Calls {
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        locked(&self.0.counts).clone()
+    }
+
+    pub(crate) fn script(&self, script: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
+        *locked(&self.0.script) = Some(Arc::new(script));
+    }
+
+    fn count(&self, operation: &str) -> u64 {
+        let mut counts = locked(&self.0.counts);
+        let count = counts.entry(operation.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Calls {
+    /// Asked after the signature was verified and before the body is read.
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if cx.credentials().is_none() {
+            return Err(s3_error!(AccessDenied, "Signature is required"));
+        }
+        let operation = cx.s3_op().name();
+        let nth = self.count(operation);
+        let (bucket, key) = (cx.s3_path().get_bucket_name(), cx.s3_path().as_object().map(|(_, key)| key));
+        let script = locked(&self.0.script).clone();
+        match script.and_then(|script| script(&Call { operation, bucket, key, nth })) {
+            Some(Fault::Refuse { status, code }) => {
+                let code = S3ErrorCode::from_bytes(code.as_bytes()).ok_or_else(|| s3_error!(InternalError))?;
+                let mut error = S3Error::with_message(code, "as the test wants it");
+                error.set_status_code(StatusCode::from_u16(status).map_err(S3Error::internal_error)?);
+                return Err(error);
+            }
+            Some(Fault::Wait(duration)) => tokio::time::sleep(duration).await,
+            Some(Fault::Cut(bytes)) => drop(cx.extensions_mut().insert(CutBody(bytes))),
+            None => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! S3 servers on a socket of this machine, for tests: the model store in memory, and s3s-fs over a folder.
+//!
+//! Signatures are verified, requests are counted by operation, and faults can be scripted. A server lives as long as the value
+//! does, on threads of its own: tests may block.
+
+mod calls;
+mod memory;
+mod multipart;
+mod translate;
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use deltaglider::storage::{S3Config, S3Credentials};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::S3;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+pub use calls::{Call, Fault};
+pub use memory::MIN_PART_SIZE;
+
+use calls::Calls;
+use memory::Memory;
+
+/// The one key the servers know.
+pub const ACCESS_KEY: &str = "test-access-key";
+/// The secret of [`ACCESS_KEY`].
+pub const SECRET_KEY: &str = "test-secret-key";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    calls: Calls,
+    memory: Option<Memory>,
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// The model store, empty, at a free port.
+    pub fn memory() -> io::Result<Self> {
+        Self::memory_at(0)
+    }
+
+    /// The model store, empty, at this port of 127.0.0.1; 0 for a free one.
+    pub fn memory_at(port: u16) -> io::Result<Self> {
+        let memory = Memory::default();
+        Self::start(memory.clone(), Some(memory), port)
+    }
+
+    /// s3s-fs over a folder, at this port of 127.0.0.1; 0 for a free one.
+    pub fn folder_at(folder: &Path, port: u16) -> io::Result<Self> {
+        let fs = s3s_fs::FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        Self::start(fs, None, port)
+    }
+
+    fn start(backend: impl S3, memory: Option<Memory>, port: u16) -> io::Result<Self> {
+        let calls = Calls::default();
+        let mut builder = S3ServiceBuilder::new(backend);
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        builder.set_access(calls.clone());
+        let service = builder.build();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        runtime.spawn(serve(listener, service));
+        Ok(Self { address, calls, memory, runtime: Some(runtime) })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How to reach it with the right key.
+    pub fn config(&self) -> S3Config {
+        let credentials = S3Credentials {
+            access_key_id: ACCESS_KEY.to_owned(),
+            secret_access_key: SECRET_KEY.to_owned(),
+            session_token: None,
+        };
+        S3Config {
+            endpoint: Some(self.url()),
+            region: Some("us-east-1".to_owned()),
+            credentials: Some(credentials),
+            ..S3Config::default()
+        }
+    }
+
+    /// Requests with a right signature so far, by operation (`HeadObject`, `PutObject`, …).
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.calls.counts()
+    }
+
+    /// Requests of one operation so far.
+    pub fn requests_of(&self, operation: &str) -> u64 {
+        self.requests().get(operation).copied().unwrap_or_default()
+    }
+
+    /// Asks `script` before each operation what shall go wrong. Replaces the script before.
+    pub fn script(&self, script: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
+        self.calls.script(script);
+    }
+
+    /// Multipart uploads that were neither completed nor aborted; the model store only.
+    pub fn open_uploads(&self) -> usize {
+        self.memory.as_ref().map_or(0, Memory::open_uploads)
+    }
+
+    /// Serves for ever.
+    pub fn run(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.block_on(pending())
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, service: S3Service) {
+    let builder = Builder::new(TokioExecutor::new());
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        // A client that is gone before it was accepted is none of the server's errors.
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        let connection = builder.serve_connection(TokioIo::new(socket), service.clone()).into_owned();
+        connections.spawn(async move {
+            // Clients break connections off as tests want it.
+            let _ = connection.await;
+        });
+    }
+}

@@ -1,0 +1,351 @@
+//! The model store behind the S3 trait: exact where the adapter looks, refusing what it does not implement.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use deltaglider::storage::{
+    Attributes, ETag, ListRequest, MemoryStore, ObjectHead, ObjectStore, PutBody, PutCondition, StorageErrorKind,
+};
+use futures::TryStreamExt as _;
+use s3s::dto::*;
+use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use crate::calls::CutBody;
+use crate::multipart::Uploads;
+use crate::translate::{
+    attributes, bucket_name, condition, etag, from_http_date, length, object_name, s3_error, url_encode,
+};
+
+/// Bytes every part but the last must have (S3 User Guide, "Multipart upload limits").
+pub const MIN_PART_SIZE: u64 = 5 << 20;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory(Arc<State>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    store: MemoryStore,
+    uploads: Mutex<Uploads>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State")
+    }
+}
+
+impl Memory {
+    pub(crate) fn open_uploads(&self) -> usize {
+        self.uploads().len()
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, Uploads> {
+        self.0.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(&self) -> &MemoryStore {
+        &self.0.store
+    }
+
+    async fn bucket_exists(&self, bucket: &str) -> S3Result<()> {
+        let request = ListRequest { max_keys: Some(1), ..ListRequest::default() };
+        self.store().list(&bucket_name(bucket)?, &request).await.map_err(s3_error)?;
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        (bucket, key): (&str, &str),
+        bytes: Bytes,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> S3Result<ETag> {
+        let put = self.store().put(&object_name(bucket, key)?, PutBody::from_bytes(bytes), attributes, condition).await;
+        match put {
+            // AWS does not say 412 where there is nothing to match.
+            Err(error) if error.kind == StorageErrorKind::Precondition => {
+                self.store().head(&object_name(bucket, key)?).await.map_err(s3_error)?;
+                Err(s3_error(error))
+            }
+            put => put.map_err(s3_error),
+        }
+    }
+}
+
+/// The whole body, which must be as long as the request says.
+async fn collect(body: Option<StreamingBlob>, length: Option<i64>) -> S3Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    if let Some(mut body) = body {
+        while let Some(piece) = body.try_next().await.map_err(|_| s3_error!(IncompleteBody))? {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    match length {
+        Some(length) if i64::try_from(bytes.len()) != Ok(length) => Err(s3_error!(IncompleteBody)),
+        _ => Ok(bytes.freeze()),
+    }
+}
+
+/// Fills in what GetObject and HeadObject have in common.
+macro_rules! describe {
+    ($output:ty, $head:expr) => {{
+        let ObjectHead { etag: tag, last_modified, attributes, .. } = $head;
+        let mut output = <$output>::default();
+        output.e_tag = Some(etag(&tag));
+        output.last_modified = Some(Timestamp::from(last_modified));
+        output.metadata = Some(attributes.metadata.into_iter().collect());
+        output.content_type = attributes.content_type;
+        output.cache_control = attributes.cache_control;
+        output.content_disposition = attributes.content_disposition;
+        output.content_encoding = attributes.content_encoding;
+        output.content_language = attributes.content_language;
+        output.expires = attributes.expires.as_deref().map(from_http_date).transpose()?;
+        output.accept_ranges = Some("bytes".to_owned());
+        output
+    }};
+}
+
+fn check_if_match(if_match: Option<&ETagCondition>, head: &ObjectHead) -> S3Result<()> {
+    match if_match {
+        Some(ETagCondition::ETag(wanted)) if wanted.as_strong() != Some(&head.etag.0) => {
+            Err(s3_error!(PreconditionFailed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The bytes a Range header means; `None` when there is no header.
+fn ranged(range: Option<&Range>, size: u64) -> S3Result<Option<std::ops::Range<u64>>> {
+    range.map(|range| range.check(size).map_err(|_| s3_error!(InvalidRange))).transpose()
+}
+
+fn content_range(range: &std::ops::Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
+}
+
+#[async_trait::async_trait]
+impl S3 for Memory {
+    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+        match self.store().create_bucket(&bucket_name(&req.input.bucket)?).await {
+            Err(error) if error.kind == StorageErrorKind::AlreadyExists => Err(s3_error!(BucketAlreadyOwnedByYou)),
+            made => made.map(|()| S3Response::new(CreateBucketOutput::default())).map_err(s3_error),
+        }
+    }
+
+    async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
+        self.store().delete_bucket(&bucket_name(&req.input.bucket)?).await.map_err(s3_error)?;
+        Ok(S3Response::new(DeleteBucketOutput::default()))
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.bucket_exists(&req.input.bucket).await?;
+        Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let buckets = self.store().list_buckets().await.map_err(s3_error)?;
+        let bucket = |bucket: deltaglider::storage::ListedBucket| Bucket {
+            name: Some(bucket.name.as_str().to_owned()),
+            creation_date: bucket.created.map(Timestamp::from),
+            ..Bucket::default()
+        };
+        let buckets = Some(buckets.into_iter().map(bucket).collect());
+        Ok(S3Response::new(ListBucketsOutput { buckets, ..ListBucketsOutput::default() }))
+    }
+
+    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        let encoded = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
+        let text = |text: String| if encoded { url_encode(&text) } else { text };
+        // A token is what it is in S3: text without a meaning to the client, and fit for XML.
+        let continuation = input.continuation_token.as_deref().map(from_token).transpose()?;
+        let request = ListRequest {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            delimiter: input.delimiter.clone(),
+            start_after: input.start_after.clone(),
+            continuation,
+            max_keys: input.max_keys.map(|keys| u16::try_from(keys).unwrap_or(u16::MAX)),
+        };
+        let page = self.store().list(&bucket_name(&input.bucket)?, &request).await.map_err(s3_error)?;
+        let object = |object: deltaglider::storage::ListedObject| {
+            Ok(Object {
+                key: Some(text(object.key.as_str().to_owned())),
+                size: Some(length(object.size)?),
+                e_tag: Some(etag(&object.etag)),
+                last_modified: Some(Timestamp::from(object.last_modified)),
+                ..Object::default()
+            })
+        };
+        let entries = page.objects.len() + page.common_prefixes.len();
+        let common = |prefix| CommonPrefix { prefix: Some(text(prefix)) };
+        let output = ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: input.prefix.map(text),
+            delimiter: input.delimiter.map(text),
+            start_after: input.start_after.map(text),
+            encoding_type: input.encoding_type,
+            max_keys: input.max_keys,
+            key_count: i32::try_from(entries).ok(),
+            is_truncated: Some(page.continuation.is_some()),
+            next_continuation_token: page.continuation.as_deref().map(to_token),
+            contents: Some(page.objects.into_iter().map(object).collect::<S3Result<_>>()?),
+            common_prefixes: Some(page.common_prefixes.into_iter().map(common).collect()),
+            ..ListObjectsV2Output::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        let head = self.store().head(&object_name(&input.bucket, &input.key)?).await.map_err(s3_error)?;
+        check_if_match(input.if_match.as_ref(), &head)?;
+        let size = head.size;
+        let range = ranged(input.range.as_ref(), size)?;
+        let mut output = describe!(HeadObjectOutput, head);
+        output.content_length = Some(length(range.as_ref().map_or(size, |range| range.end - range.start))?);
+        output.content_range = range.map(|range| content_range(&range, size));
+        Ok(S3Response::new(output))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        if input.if_none_match.is_some() || input.if_modified_since.is_some() || input.if_unmodified_since.is_some() {
+            return Err(s3_error!(NotImplemented, "of the conditions of GET only If-Match is implemented"));
+        }
+        let object = object_name(&input.bucket, &input.key)?;
+        let body = self.store().get(&object, None).await.map_err(s3_error)?;
+        check_if_match(input.if_match.as_ref(), &body.head)?;
+        let size = body.head.size;
+        let range = ranged(input.range.as_ref(), size)?;
+        let given = range.clone().unwrap_or(0..size);
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        let mut whole = body.stream;
+        while let Some(mut piece) = whole.try_next().await.map_err(S3Error::internal_error)? {
+            let end = at + piece.len() as u64;
+            let (from, to) = (given.start.clamp(at, end), given.end.clamp(at, end));
+            pieces.push(Ok(piece.split_to((to - at) as usize).split_off((from - at) as usize)));
+            at = end;
+        }
+        if let Some(CutBody(left)) = req.extensions.get::<CutBody>() {
+            cut(&mut pieces, *left);
+        }
+        let mut output = describe!(GetObjectOutput, body.head);
+        output.content_length = Some(length(given.end - given.start)?);
+        output.content_range = range.map(|range| content_range(&range, size));
+        output.body = Some(StreamingBlob::wrap(futures::stream::iter(pieces)));
+        Ok(S3Response::new(output))
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let mut input = req.input;
+        self.bucket_exists(&input.bucket).await?;
+        let attributes = attributes!(input)?;
+        let condition = condition(input.if_match, input.if_none_match)?;
+        let bytes = collect(input.body, input.content_length).await?;
+        let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
+        Ok(S3Response::new(PutObjectOutput { e_tag: Some(etag(&tag)), ..PutObjectOutput::default() }))
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = req.input;
+        let if_match = match condition(input.if_match, None)? {
+            PutCondition::IfMatch(etag) => Some(etag),
+            _ => None,
+        };
+        self.store().delete(&object_name(&input.bucket, &input.key)?, if_match.as_ref()).await.map_err(s3_error)?;
+        Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let mut input = req.input;
+        self.bucket_exists(&input.bucket).await?;
+        let object = object_name(&input.bucket, &input.key)?;
+        let attributes = attributes!(input)?;
+        let output = CreateMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(self.uploads().create(object, attributes)),
+            ..CreateMultipartUploadOutput::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = req.input;
+        let bytes = collect(input.body, input.content_length).await?;
+        let object = object_name(&input.bucket, &input.key)?;
+        let tag = self.uploads().put_part(&object, &input.upload_id, input.part_number, bytes)?;
+        Ok(S3Response::new(UploadPartOutput { e_tag: Some(etag(&tag)), ..UploadPartOutput::default() }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let object = object_name(&input.bucket, &input.key)?;
+        let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let condition = condition(input.if_match, input.if_none_match)?;
+        let (bytes, attributes) = self.uploads().assemble(&object, &input.upload_id, &named)?;
+        let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
+        self.uploads().remove(&object, &input.upload_id)?;
+        let output = CompleteMultipartUploadOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(etag(&tag)),
+            ..CompleteMultipartUploadOutput::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let input = req.input;
+        self.uploads().remove(&object_name(&input.bucket, &input.key)?, &input.upload_id)?;
+        Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = req.input;
+        self.bucket_exists(&input.bucket).await?;
+        let upload = |(key, id)| MultipartUpload { key: Some(key), upload_id: Some(id), ..MultipartUpload::default() };
+        let output = ListMultipartUploadsOutput {
+            uploads: Some(self.uploads().of_bucket(&input.bucket).map(upload).collect()),
+            bucket: Some(input.bucket),
+            is_truncated: Some(false),
+            ..ListMultipartUploadsOutput::default()
+        };
+        Ok(S3Response::new(output))
+    }
+}
+
+/// Leaves `left` bytes and then an error, which ends the connection.
+fn cut(pieces: &mut Vec<std::io::Result<Bytes>>, left: u64) {
+    let mut left = left;
+    for piece in pieces.iter_mut().flatten() {
+        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= piece.len() as u64;
+    }
+    pieces.push(Err(std::io::Error::other("cut as the test wants it")));
+}
+
+fn to_token(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_token(token: &str) -> S3Result<String> {
+    let odd = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = token.as_bytes().chunks(2).map(byte).collect();
+    String::from_utf8(bytes.ok_or_else(odd)?).map_err(|_| odd())
+}

@@ -1,0 +1,90 @@
+//! Multipart uploads of the model store: parts in memory until they are completed or aborted.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use deltaglider::domain::{ObjectName, Sha256Digest};
+use deltaglider::storage::{Attributes, ETag};
+use s3s::dto::CompletedPart;
+use s3s::{S3Result, s3_error};
+
+use crate::memory::MIN_PART_SIZE;
+
+#[derive(Default)]
+pub(crate) struct Uploads {
+    made: u64,
+    open: BTreeMap<String, Upload>,
+}
+
+struct Upload {
+    object: ObjectName,
+    attributes: Attributes,
+    parts: BTreeMap<i32, (ETag, Bytes)>,
+}
+
+impl Uploads {
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Keys and ids.
+    pub(crate) fn of_bucket(&self, bucket: &str) -> impl Iterator<Item = (String, String)> {
+        let of_bucket = self.open.iter().filter(move |(_, upload)| upload.object.bucket.as_str() == bucket);
+        of_bucket.map(|(id, upload)| (upload.object.key.as_str().to_owned(), id.clone()))
+    }
+
+    /// Gives the id.
+    pub(crate) fn create(&mut self, object: ObjectName, attributes: Attributes) -> String {
+        self.made += 1;
+        let id = format!("upload-{}", self.made);
+        self.open.insert(id.clone(), Upload { object, attributes, parts: BTreeMap::new() });
+        id
+    }
+
+    fn upload(&mut self, object: &ObjectName, id: &str) -> S3Result<&mut Upload> {
+        self.open.get_mut(id).filter(|upload| upload.object == *object).ok_or_else(|| s3_error!(NoSuchUpload))
+    }
+
+    pub(crate) fn put_part(&mut self, object: &ObjectName, id: &str, number: i32, bytes: Bytes) -> S3Result<ETag> {
+        if !(1..=10_000).contains(&number) {
+            return Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"));
+        }
+        let etag = ETag(Sha256Digest::of(&bytes).to_string());
+        self.upload(object, id)?.parts.insert(number, (etag.clone(), bytes));
+        Ok(etag)
+    }
+
+    /// The object the named parts make, and its attributes. The upload stays open.
+    pub(crate) fn assemble(
+        &mut self,
+        object: &ObjectName,
+        id: &str,
+        named: &[CompletedPart],
+    ) -> S3Result<(Bytes, Attributes)> {
+        let upload = self.upload(object, id)?;
+        let mut whole = BytesMut::new();
+        let mut before = 0;
+        for (index, part) in named.iter().enumerate() {
+            let number = part.part_number.unwrap_or_default();
+            if number <= before {
+                return Err(s3_error!(InvalidPartOrder));
+            }
+            before = number;
+            let (etag, bytes) = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
+            if part.e_tag.as_ref().map(|etag| etag.value()) != Some(etag.0.as_str()) {
+                return Err(s3_error!(InvalidPart));
+            }
+            if (bytes.len() as u64) < MIN_PART_SIZE && index + 1 < named.len() {
+                return Err(s3_error!(EntityTooSmall));
+            }
+            whole.extend_from_slice(bytes);
+        }
+        if named.is_empty() { Err(s3_error!(MalformedXML)) } else { Ok((whole.freeze(), upload.attributes.clone())) }
+    }
+
+    pub(crate) fn remove(&mut self, object: &ObjectName, id: &str) -> S3Result<()> {
+        self.upload(object, id)?;
+        self.open.remove(id);
+        Ok(())
+    }
+}

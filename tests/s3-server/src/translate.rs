@@ -1,0 +1,95 @@
+//! Between the words of s3s and those of the storage port.
+
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::storage::{Attributes, ETag, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind};
+use s3s::dto::{self, ETagCondition, Timestamp, TimestampFormat};
+use s3s::{S3Error, S3Result, s3_error};
+
+pub(crate) fn bucket_name(name: &str) -> S3Result<BucketName> {
+    BucketName::new(name).map_err(|error| s3_error!(error, InvalidBucketName))
+}
+
+pub(crate) fn object_name(bucket: &str, key: &str) -> S3Result<ObjectName> {
+    let key = Key::new(key).map_err(|error| s3_error!(error, KeyTooLongError))?;
+    Ok(ObjectName::new(bucket_name(bucket)?, key))
+}
+
+/// As AWS answers.
+pub(crate) fn s3_error(error: StorageError) -> S3Error {
+    match error.kind {
+        StorageErrorKind::NoSuchBucket => s3_error!(NoSuchBucket),
+        StorageErrorKind::NotFound => s3_error!(NoSuchKey),
+        StorageErrorKind::AlreadyExists | StorageErrorKind::Precondition => s3_error!(PreconditionFailed),
+        StorageErrorKind::NotEmpty => s3_error!(BucketNotEmpty),
+        StorageErrorKind::InvalidRange => s3_error!(InvalidRange),
+        StorageErrorKind::Invalid => s3_error!(InvalidArgument, "{error}"),
+        _ => S3Error::internal_error(error),
+    }
+}
+
+pub(crate) fn etag(etag: &ETag) -> dto::ETag {
+    dto::ETag::Strong(etag.0.clone())
+}
+
+/// The condition of a write: S3 takes `If-None-Match: *` and `If-Match` with one tag.
+pub(crate) fn condition(
+    if_match: Option<ETagCondition>,
+    if_none_match: Option<ETagCondition>,
+) -> S3Result<PutCondition> {
+    match (if_match, if_none_match) {
+        (None, None) => Ok(PutCondition::None),
+        (None, Some(ETagCondition::Any)) => Ok(PutCondition::IfAbsent),
+        (Some(ETagCondition::ETag(etag)), None) => Ok(PutCondition::IfMatch(ETag(etag.value().to_owned()))),
+        _ => Err(s3_error!(NotImplemented, "only If-None-Match: * and If-Match with a tag are implemented")),
+    }
+}
+
+/// The attributes in a request that creates an object.
+macro_rules! attributes {
+    ($input:expr) => {
+        $crate::translate::checked(Attributes {
+            metadata: $input.metadata.take().unwrap_or_default().into_iter().collect(),
+            content_type: $input.content_type.take(),
+            cache_control: $input.cache_control.take(),
+            content_disposition: $input.content_disposition.take(),
+            content_encoding: $input.content_encoding.take(),
+            content_language: $input.content_language.take(),
+            expires: $input.expires.take().map($crate::translate::http_date).transpose()?,
+        })
+    };
+}
+pub(crate) use attributes;
+
+/// Refuses more user metadata than S3 takes.
+pub(crate) fn checked(attributes: Attributes) -> S3Result<Attributes> {
+    let size = attributes.user_metadata_bytes();
+    if size > MAX_USER_METADATA_BYTES {
+        return Err(s3_error!(MetadataTooLarge, "{size} bytes; the limit is {MAX_USER_METADATA_BYTES}"));
+    }
+    Ok(attributes)
+}
+
+pub(crate) fn http_date(time: Timestamp) -> S3Result<String> {
+    let mut text = Vec::new();
+    time.format(TimestampFormat::HttpDate, &mut text).map_err(S3Error::internal_error)?;
+    String::from_utf8(text).map_err(S3Error::internal_error)
+}
+
+pub(crate) fn from_http_date(text: &str) -> S3Result<Timestamp> {
+    Timestamp::parse(TimestampFormat::HttpDate, text).map_err(S3Error::internal_error)
+}
+
+/// Lengths and sizes on the wire are signed.
+pub(crate) fn length(len: u64) -> S3Result<i64> {
+    i64::try_from(len).map_err(S3Error::internal_error)
+}
+
+/// As AWS encodes keys in lists: like an HTML form, but for the slash.
+pub(crate) fn url_encode(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'*' => char::from(byte).to_string(),
+        b' ' => "+".to_owned(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
