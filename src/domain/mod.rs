@@ -2,6 +2,7 @@
 
 pub mod deltaspace;
 mod digest;
+pub mod endpoint;
 mod key;
 pub mod metadata;
 pub mod policy;
@@ -9,5 +10,6 @@ mod uri;
 
 pub use deltaspace::Deltaspace;
 pub use digest::{DigestError, Sha256Digest, Sha256Hasher};
+pub use endpoint::{Endpoint, EndpointError};
 pub use key::{BucketName, Key, MAX_KEY_BYTES, NameError, ObjectName};
 pub use uri::{S3Uri, UriError};
