@@ -27,3 +27,81 @@ mod model {
     }
     deltaglider::for_each_storage_check!(tests);
 }
+
+/// On s3s-fs, which keeps keys as paths, answers conditions without being atomic, and is weak in other ways named here.
+mod folder {
+    use super::*;
+
+    const PATHS: &str = "keys are paths: no object where a folder is, no empty, overlong or dot segment";
+    const ENCODING: &str = "lists say that keys are URL-encoded and do not encode them";
+    const RACE: &str = "conditions are looked at first and written under afterwards";
+
+    fn capabilities() -> Capabilities {
+        let mut capabilities = Capabilities::full()
+            .without("only a space", "the AWS SDK takes a key of white space alone for none")
+            .without("a_bucket_with_an_object_stays", "deletes buckets that are not empty")
+            .without("a_missing_bucket_is_no_missing_key", "answers NoSuchKey when the bucket is missing")
+            .without("a_delimiter_is_any_text", "takes only the first character of a delimiter")
+            .without("delete_if_match_removes_what_it_names", "ignores the condition of a delete")
+            .without("racing_replacer_and_remover_have_one_winner", "ignores the condition of a delete")
+            .without("racing_creators_have_one_winner", RACE)
+            .without("racing_replacers_have_one_winner", RACE)
+            .without("listed_objects_are_those_of_head", "lists tell no tags");
+        let of_paths = [
+            "a_delimiter_rolls_up_folders",
+            "a_deleted_object_is_gone",
+            "if_absent_creates_once",
+            "lists_are_in_byte_order",
+            "pages_show_every_entry_once",
+            "start_after_is_exclusive",
+            "leading slash",
+            "only a slash",
+            "double slash",
+            "leading double slash",
+            "trailing slash",
+            "trailing double slash",
+            "dot dot",
+            "dot dot inside",
+            "dot",
+            "trailing dot",
+            "trailing space",
+            "a and a/b",
+            "1024 bytes of ASCII",
+            "1024 bytes in capitals",
+            "1024 bytes of non-ASCII",
+            "segments over 255 bytes",
+            "names of every length around 255",
+            "512 folders",
+        ];
+        for name in of_paths {
+            capabilities = capabilities.without(name, PATHS);
+        }
+        for name in ["plus", "percent", "percent 25", "percent 2F", "percent 00"] {
+            capabilities = capabilities.without(name, ENCODING);
+        }
+        capabilities.without("control characters", "lists with control characters are no XML")
+    }
+
+    macro_rules! tests {
+        ($($check:ident,)*) => {$(
+            #[tokio::test]
+            async fn $check() {
+                let name = stringify!($check);
+                let folder = tempfile::tempdir().unwrap();
+                let server = Server::folder_at(folder.path(), 0).unwrap();
+                let store = S3Store::connect(server.config()).await.unwrap();
+                let exemption = capabilities().exemption(name);
+                if exemption.is_some() && name.starts_with("racing_") {
+                    // Races are also won by chance.
+                    return;
+                }
+                match (run_one(name, &store, &capabilities()).await, exemption) {
+                    (Err(failure), None) => panic!("{name}: {failure}"),
+                    (Ok(()), Some(exemption)) => panic!("{name} passes, yet it is exempted: {}", exemption.reason),
+                    _ => {}
+                }
+            }
+        )*};
+    }
+    deltaglider::for_each_storage_check!(tests);
+}

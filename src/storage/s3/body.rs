@@ -43,8 +43,8 @@ pub(super) async fn for_sdk(body: &PutBody) -> io::Result<(SdkStream, BodyFailur
     let (body, kept) = (body.clone(), failure.clone());
     let open = move || {
         SdkBody::from_body_1_x(Exact {
-            stream: Mutex::new(body.open()),
             body: body.clone(),
+            stream: None,
             held: None,
             read: 0,
             ended: false,
@@ -57,8 +57,9 @@ pub(super) async fn for_sdk(body: &PutBody) -> io::Result<(SdkStream, BodyFailur
 /// Gives the bytes of a stream, and an error unless there are exactly as many as said.
 struct Exact {
     body: PutBody,
-    /// Never locked: it makes the stream `Sync`, which the SDK asks for.
-    stream: Mutex<ByteStream>,
+    /// Opened when it is first read: the SDK makes several copies for each attempt. Never locked: the lock makes the stream
+    /// `Sync`, which the SDK asks for.
+    stream: Option<Mutex<ByteStream>>,
     /// Read and not yet given. The last piece is only given once the stream has ended: else the store would have the whole
     /// length before it is known that there is more.
     held: Option<Bytes>,
@@ -70,7 +71,8 @@ struct Exact {
 impl Exact {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         while !self.ended {
-            let stream = self.stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let stream = self.stream.get_or_insert_with(|| Mutex::new(self.body.open()));
+            let stream = stream.get_mut().unwrap_or_else(PoisonError::into_inner);
             match ready!(Pin::new(stream).poll_next(cx)).transpose()? {
                 Some(piece) if piece.is_empty() => {}
                 Some(piece) => {

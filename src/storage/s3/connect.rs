@@ -17,6 +17,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_http_client::{Builder, Connector};
 
 use super::S3Config;
+use super::retry::TooManyRequests;
 
 /// A store that cannot be reached is given up after this, three times.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
         "no region is configured: name the one of the bucket by --region, AWS_REGION or `region` in the profile",
     )?;
 
-    let mut builder = aws_sdk_s3::config::Builder::from(&sdk);
+    let mut builder = aws_sdk_s3::config::Builder::from(&sdk).retry_classifier(TooManyRequests);
     // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
     builder.set_endpoint_url(config.endpoint.clone());
     // Few stores behind custom endpoints have a name for each bucket.

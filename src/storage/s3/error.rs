@@ -83,6 +83,10 @@ where
             return Self { kind, status, code, cause: cause_of_credentials(credentials) };
         }
         let mut cause = match &error {
+            // An answer that does not parse is what the SDK calls an error of the service, too.
+            SdkError::ServiceError(_) if status.is_some_and(|status| (200..300).contains(&status)) => {
+                Cause::new("the store's answer could not be read").with(error.source())
+            }
             SdkError::ServiceError(_) => {
                 let request = error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
                 let host = error.extended_request_id().map(|id| format!(", host {id}")).unwrap_or_default();

@@ -38,7 +38,8 @@ impl S3Store {
             Ok(ListedObject {
                 key: Key::new(key(object.key())?).map_err(|error| Cause::of(&error))?,
                 size: size(object.size())?,
-                etag: etag(object.e_tag())?,
+                // Some stores tell no tag in lists. An empty one matches nothing.
+                etag: etag(Some(object.e_tag().unwrap_or_default()))?,
                 last_modified: time(object.last_modified())?,
             })
         };

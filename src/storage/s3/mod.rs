@@ -9,6 +9,7 @@ mod get;
 mod list;
 mod multipart;
 mod put;
+mod retry;
 mod tls;
 
 use std::fmt;

@@ -9,7 +9,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures::stream::{FuturesUnordered, TryStreamExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
 
 use crate::domain::ObjectName;
@@ -74,7 +74,13 @@ impl Upload {
         let mut sending = FuturesUnordered::new();
         let mut parts = Vec::new();
         for number in 1.. {
-            let part = next_part(&mut stream, &mut rest, part_size).await.map_err(PutFailed::Body)?;
+            let part = loop {
+                // What is being sent is only moved on while somebody asks for it. Reading can be left and taken up again.
+                tokio::select! {
+                    part = next_part(&mut stream, &mut rest, part_size) => break part.map_err(PutFailed::Body)?,
+                    Some(sent) = sending.next() => parts.push(sent?),
+                }
+            };
             read += part.len() as u64;
             let last = (part.len() as u64) < part_size;
             if last || read > body.len() {
@@ -89,11 +95,11 @@ impl Upload {
             }
             // One place stays free for the part that is read meanwhile.
             while sending.len() >= at_once {
-                parts.extend(sending.try_next().await?);
+                parts.extend(sending.next().await.transpose()?);
             }
         }
-        while let Some(part) = sending.try_next().await? {
-            parts.push(part);
+        while let Some(sent) = sending.next().await {
+            parts.push(sent?);
         }
         parts.sort_by_key(|part: &CompletedPart| part.part_number);
         Ok(parts)
@@ -155,7 +161,7 @@ async fn abort(client: &Client, object: &ObjectName, id: &str) {
     }
 }
 
-/// The next `size` bytes; fewer only at the end of the stream.
+/// The next `size` bytes; fewer only at the end of the stream. When its future is dropped, `rest` keeps what was read.
 async fn next_part(stream: &mut ByteStream, rest: &mut BytesMut, size: u64) -> std::io::Result<Bytes> {
     while (rest.len() as u64) < size {
         match stream.try_next().await? {

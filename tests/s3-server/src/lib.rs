@@ -4,6 +4,7 @@
 //! does, on threads of its own: tests may block.
 
 mod calls;
+mod linger;
 mod memory;
 mod multipart;
 mod translate;
@@ -15,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use deltaglider::storage::{S3Config, S3Credentials};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::S3;
@@ -142,7 +144,9 @@ async fn serve(listener: tokio::net::TcpListener, service: S3Service) {
         while connections.try_join_next().is_some() {}
         // A client that is gone before it was accepted is none of the server's errors.
         let Ok((socket, _)) = listener.accept().await else { continue };
-        let connection = builder.serve_connection(TokioIo::new(socket), service.clone()).into_owned();
+        let service = service.clone();
+        let service = service_fn(move |request| linger::serve(service.clone(), request));
+        let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
         connections.spawn(async move {
             // Clients break connections off as tests want it.
             let _ = connection.await;

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use deltaglider::storage::{
     Attributes, ETag, ListRequest, MemoryStore, ObjectHead, ObjectStore, PutBody, PutCondition, StorageErrorKind,
 };
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
@@ -219,7 +220,7 @@ impl S3 for Memory {
         let size = body.head.size;
         let range = ranged(input.range.as_ref(), size)?;
         let given = range.clone().unwrap_or(0..size);
-        let mut pieces = Vec::new();
+        let mut pieces: Vec<std::io::Result<Bytes>> = Vec::new();
         let mut at = 0;
         let mut whole = body.stream;
         while let Some(mut piece) = whole.try_next().await.map_err(S3Error::internal_error)? {
@@ -228,13 +229,12 @@ impl S3 for Memory {
             pieces.push(Ok(piece.split_to((to - at) as usize).split_off((from - at) as usize)));
             at = end;
         }
-        if let Some(CutBody(left)) = req.extensions.get::<CutBody>() {
-            cut(&mut pieces, *left);
-        }
+        let cut = req.extensions.get::<CutBody>().map(|CutBody(left)| cut(&mut pieces, *left));
         let mut output = describe!(GetObjectOutput, body.head);
         output.content_length = Some(length(given.end - given.start)?);
         output.content_range = range.map(|range| content_range(&range, size));
-        output.body = Some(StreamingBlob::wrap(futures::stream::iter(pieces)));
+        output.body =
+            Some(StreamingBlob::wrap(futures::stream::iter(pieces).chain(futures::stream::iter(cut).then(broken))));
         Ok(S3Response::new(output))
     }
 
@@ -329,14 +329,19 @@ impl S3 for Memory {
     }
 }
 
-/// Leaves `left` bytes and then an error, which ends the connection.
-fn cut(pieces: &mut Vec<std::io::Result<Bytes>>, left: u64) {
+/// Leaves `left` bytes.
+fn cut(pieces: &mut [std::io::Result<Bytes>], left: u64) {
     let mut left = left;
     for piece in pieces.iter_mut().flatten() {
         piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left -= piece.len() as u64;
     }
-    pieces.push(Err(std::io::Error::other("cut as the test wants it")));
+}
+
+/// An error, which ends the connection, once what came before has left.
+async fn broken((): ()) -> std::io::Result<Bytes> {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Err(std::io::Error::other("cut as the test wants it"))
 }
 
 fn to_token(text: &str) -> String {
