@@ -1,6 +1,9 @@
 //! Keeps many versions of large files in S3-compatible object storage at the cost of one.
 
 pub mod cache;
+#[doc(hidden)]
+pub mod cli;
 pub mod domain;
-pub mod endpoint;
+pub mod service;
 pub mod storage;
+pub mod wiring;

@@ -1,5 +1,7 @@
 //! The port to a cache of references: content-addressed by SHA-256, verified before use, read by position.
 
+mod unlinked;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -7,6 +9,8 @@ use std::sync::Arc;
 use deltaglider_vcdiff::Source;
 
 use crate::domain::Sha256Digest;
+
+pub use unlinked::UnlinkedCache;
 
 /// A reference whose SHA-256 was verified, readable by position for as long as it is held.
 pub type CachedReference = Arc<dyn Source>;

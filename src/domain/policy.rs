@@ -16,6 +16,15 @@ pub const MIN_REFERENCE_BYTES: u64 = 256;
 /// Bytes of a file's beginning that [`Compression::of`] looks at.
 pub const MAGIC_BYTES: usize = 3;
 
+/// Which files are kept as deltas, and how long a delta may be.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    /// The extensions of files that are kept as deltas.
+    pub extensions: DeltaExtensions,
+    /// The share of a file's size that its delta may have.
+    pub max_ratio: MaxRatio,
+}
+
 /// The share of a file's size that its delta may have: above 0, at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct MaxRatio(f64);

@@ -1,0 +1,62 @@
+//! What a name becomes on the other side: keys from paths, paths from keys that stay in their folder.
+
+use std::path::{Path, PathBuf};
+
+/// A prefix as a folder: `v1` means what is in `v1/`, and never `v10`.
+pub(super) fn folder(path: &str) -> String {
+    if path.is_empty() || path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
+}
+
+/// Why a key has no place in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KeyError {
+    /// A part that means no file of its own.
+    #[error("a part of the key, {0:?}, cannot be the name of a file; copy it alone, to a name you choose")]
+    Part(String),
+}
+
+/// Where below a folder the file of this key goes.
+pub(super) fn relative_path(key: &str) -> Result<PathBuf, KeyError> {
+    key.split('/').try_fold(PathBuf::new(), |path, part| Ok(path.join(file_name(part)?)))
+}
+
+/// A part of a key as the name of a file.
+pub(super) fn file_name(part: &str) -> Result<&str, KeyError> {
+    let elsewhere = matches!(part, "" | "." | "..") || part.contains(['/', '\0']);
+    // There a part may also name a drive, a device or a stream.
+    let elsewhere = elsewhere || cfg!(windows) && (part.contains(['\\', ':']) || part.ends_with(['.', ' ']));
+    if elsewhere { Err(KeyError::Part(part.to_owned())) } else { Ok(part) }
+}
+
+/// The key of a path below a folder; `None` when it is not UTF-8.
+pub(super) fn relative_key(path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
+    Some(parts?.join("/"))
+}
+
+/// Whether a path means "into this folder".
+pub(super) fn is_folder(path: &Path) -> bool {
+    let text = path.as_os_str().as_encoded_bytes();
+    text.ends_with(b"/") || cfg!(windows) && text.ends_with(b"\\") || path.is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_leaves_its_folder() {
+        for key in ["../x", "a/../x", "/x", "a//b", ".", "..", "a/", "", "a\0b", "a/."] {
+            assert!(relative_path(key).is_err(), "{key:?}");
+        }
+        assert_eq!(relative_path("a/b c/.x"), Ok(PathBuf::from("a/b c/.x")));
+        assert_eq!(relative_path("..."), Ok(PathBuf::from("...")));
+    }
+
+    #[test]
+    fn a_prefix_never_matches_its_neighbour() {
+        assert_eq!(folder("v1"), "v1/");
+        assert_eq!(folder("v1/"), "v1/");
+        assert_eq!(folder(""), "");
+    }
+}

@@ -1,0 +1,189 @@
+//! How a command ends: exit codes, and what is said when it fails.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+use crate::domain::UriError;
+use crate::service::ServiceError;
+use crate::storage::{StorageError, StorageErrorKind};
+use crate::wiring::WiringError;
+
+use super::output::printable;
+
+/// How a command ended; the numbers are those of `aws s3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// 0: everything was done.
+    Done,
+    /// 1: something failed, or nothing was found.
+    Failed,
+    /// 2: everything was done, and there were warnings.
+    Warned,
+    /// 255: the command line makes no sense, or a local file it names does not exist.
+    Usage,
+    /// 128 and the signal's number.
+    Signal(i32),
+}
+
+/// SIGPIPE.
+const PIPE: i32 = 13;
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Warned => Self::from(2),
+            Exit::Usage => Self::from(255),
+            Exit::Signal(number) => Self::from(u8::try_from(number).unwrap_or_default().saturating_add(128)),
+        }
+    }
+}
+
+/// What ended a command before its time.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// The command line makes no sense.
+    pub(super) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit: Exit::Usage, error: error.into() }
+    }
+
+    /// The operating system refused something every command needs.
+    pub(super) fn system(error: io::Error) -> Self {
+        Self { exit: Exit::Failed, error: error.into() }
+    }
+
+    /// Standard output failed: a reader that went away is told nothing.
+    pub(super) fn output(error: io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Signal(PIPE) } else { Exit::Failed };
+        Self { exit, error: Box::new(ServiceError::Output(error)) }
+    }
+
+    /// Says what happened to one of many on standard error; an error when the rest has no point either.
+    pub(super) fn tell_of(self, what: &str) -> Result<Exit, Self> {
+        if self.exit == Exit::Signal(PIPE) {
+            return Err(self);
+        }
+        complain(what, &*self.error);
+        Ok(Exit::Failed)
+    }
+
+    /// Says what happened on standard error.
+    pub(super) fn tell(self) -> Exit {
+        if self.exit == Exit::Signal(PIPE) {
+            return self.exit;
+        }
+        let prefix = if self.exit == Exit::Usage { "usage error" } else { "fatal error" };
+        complain(prefix, &*self.error);
+        self.exit
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Output(cause) => Self::output(cause),
+            error => Self { exit: class(&error), error: error.into() },
+        }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        ServiceError::from(error).into()
+    }
+}
+
+impl From<UriError> for Failure {
+    fn from(error: UriError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<WiringError> for Failure {
+    fn from(error: WiringError) -> Self {
+        match error {
+            WiringError::Endpoint(error) => Self::usage(error),
+            WiringError::Storage(error) => error.into(),
+        }
+    }
+}
+
+fn class(error: &ServiceError) -> Exit {
+    match error {
+        ServiceError::Local { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+/// Prints an error with its causes, and what can be done about it if that is known.
+pub(super) fn complain(prefix: &str, error: &(dyn Error + 'static)) {
+    let mut text = format!("{prefix}: {}", chain(error));
+    if let Some(hint) = hint(error) {
+        let _ = write!(text, "\n  hint: {hint}");
+    }
+    warn(&text);
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        // Some errors tell their cause themselves.
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Prints a line on standard error.
+pub(super) fn warn(text: &str) {
+    use io::Write as _;
+    // Nobody is left to be told.
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+}
+
+fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let storage = match error.downcast_ref() {
+            Some(ServiceError::Storage(storage)) => Some(storage),
+            _ => error.downcast_ref::<StorageError>(),
+        };
+        if let Some(storage) = storage {
+            return match storage.kind {
+                StorageErrorKind::NoSuchBucket => {
+                    Some("`deltaglider mb` makes a bucket, `deltaglider ls` shows what there is")
+                }
+                StorageErrorKind::Denied => Some(
+                    "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and their permissions",
+                ),
+                StorageErrorKind::Throttled => Some("try again later"),
+                _ => None,
+            };
+        }
+        if let Some(ServiceError::ReferenceMissing { .. }) = error.downcast_ref() {
+            return Some(
+                "restore the reference from a backup or an older version of it: every delta beside it needs it",
+            );
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::StorageFull
+        {
+            return Some("free space there, or set TMPDIR to a folder with more");
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,34 @@
+//! What is logged on standard error.
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::failure::Failure;
+use super::options::GlobalOptions;
+
+/// Starts logging: `--debug`, else `DG_LOG_LEVEL`, else warnings. Of the libraries below, never more than warnings: what they log
+/// beyond that may hold headers with credentials.
+pub(super) fn start(options: &GlobalOptions) -> Result<(), Failure> {
+    let level = if options.debug { LevelFilter::DEBUG } else { level(options.log_level.as_deref())? };
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("deltaglider", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    // A second start in one process keeps the first.
+    let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
+    Ok(())
+}
+
+/// The names of the Python tool's levels are taken too.
+fn level(name: Option<&str>) -> Result<LevelFilter, Failure> {
+    match name.unwrap_or("warning").to_ascii_lowercase().as_str() {
+        "off" => Ok(LevelFilter::OFF),
+        "critical" | "error" => Ok(LevelFilter::ERROR),
+        "warning" | "warn" | "" => Ok(LevelFilter::WARN),
+        "info" => Ok(LevelFilter::INFO),
+        "debug" => Ok(LevelFilter::DEBUG),
+        "trace" => Ok(LevelFilter::TRACE),
+        other => Err(Failure::usage(format!(
+            "DG_LOG_LEVEL={other:?} is no level; it is one of off, error, warning, info, debug, trace"
+        ))),
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: what was typed, what it means, what is done.
+
+mod cp;
+mod destination;
+mod failure;
+mod log;
+mod ls;
+mod mb;
+mod options;
+mod output;
+mod rm;
+mod stats;
+mod verify;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use failure::{Exit, Failure};
+use options::{Cli, Command};
+use output::Output;
+
+/// How long work on other threads may take to notice that it was interrupted, before it is left behind.
+const LAST_ORDERS: Duration = Duration::from_secs(10);
+
+/// Runs a command line and returns its exit code.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(told) => {
+            let failed = told.use_stderr();
+            // Nothing can be said where nothing can be printed.
+            let _ = told.print();
+            return if failed { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let done = log::start(&cli.global).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
+        let done = runtime.block_on(interruptible(run(cli)));
+        runtime.shutdown_timeout(LAST_ORDERS);
+        done
+    });
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell().into(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let output = Output::new();
+    match cli.command {
+        Command::Cp(args) => cp::run(&cli.global, args, output).await,
+        Command::Ls(args) => ls::run(&cli.global, args, output).await,
+        Command::Mb(args) => mb::run(&cli.global, args, output).await,
+        Command::Rm(args) => rm::run(&cli.global, args, output).await,
+        Command::Stats(args) => stats::run(&cli.global, args, output).await,
+        Command::Verify(args) => verify::run(&cli.global, args, output).await,
+    }
+}
+
+/// Drops the work on SIGINT, SIGTERM and SIGHUP: what it had begun is taken back as it goes.
+async fn interruptible(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::system)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::system)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(Failure::system)?;
+        tokio::select! {
+            done = work => done,
+            _ = interrupt.recv() => Ok(Exit::Signal(SignalKind::interrupt().as_raw_value())),
+            _ = terminate.recv() => Ok(Exit::Signal(SignalKind::terminate().as_raw_value())),
+            _ = hang_up.recv() => Ok(Exit::Signal(SignalKind::hangup().as_raw_value())),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Signal(2)),
+    }
+}

@@ -1,0 +1,63 @@
+//! `verify`: reads files back and compares their SHA-256.
+
+use super::failure::{Exit, Failure, complain, warn};
+use super::options::{GlobalOptions, VerifyArgs};
+use super::output::{Output, on_one_line};
+use crate::domain::{ObjectName, S3Uri};
+use crate::service::{DeltaService, GetReport};
+
+pub(super) async fn run(global: &GlobalOptions, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
+    let output = output.quieted(args.quiet);
+    let uri: S3Uri = args.uri.parse()?;
+    if args.recursive {
+        let service = global.service(Default::default()).await?;
+        return folder(&service, &uri, &output).await;
+    }
+    let object = uri.object()?;
+    let service = global.service(Default::default()).await?;
+    let report = service.verify(&object).await?;
+    tell(&object, &report, &output)
+}
+
+async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<Exit, Failure> {
+    let folder = super::destination::folder(&uri.path);
+    let mut listing = service.list(&uri.bucket, &folder, None);
+    let (mut verified, mut failed, mut exit) = (0u64, 0u64, Exit::Done);
+    while let Some(page) = listing.next().await? {
+        for file in page.files.iter().filter(|file| file.is_shown()) {
+            let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
+            match service.verify(&object).await {
+                Ok(report) => {
+                    verified += 1;
+                    if tell(&object, &report, output)? == Exit::Warned && exit == Exit::Done {
+                        exit = Exit::Warned;
+                    }
+                }
+                Err(error) => {
+                    failed += 1;
+                    exit = Exit::Failed;
+                    complain(&format!("verify failed: {}", on_one_line(&object.to_string())), &error);
+                }
+            }
+        }
+    }
+    output.line(format!("{verified} verified, {failed} failed"))?;
+    if verified + failed == 0 && !uri.path.is_empty() {
+        warn(&format!("nothing is stored under {uri}"));
+        return Ok(Exit::Failed);
+    }
+    Ok(exit)
+}
+
+fn tell(object: &ObjectName, report: &GetReport, output: &Output) -> Result<Exit, Failure> {
+    let name = on_one_line(&object.to_string());
+    let what = match &report.sha256 {
+        Some(digest) => format!("SHA-256 {digest}"),
+        None => "no SHA-256 was stored with it".to_owned(),
+    };
+    output.line(format!("verified: {name} ({} bytes, {what})", report.size))?;
+    for older in &report.older {
+        warn(&format!("warning: {older} is an older file of the same name; {} is served", report.stored));
+    }
+    Ok(if report.older.is_empty() { Exit::Done } else { Exit::Warned })
+}

@@ -1,0 +1,183 @@
+//! What went wrong with an operation, with the object or file it went wrong with.
+
+use std::io;
+use std::path::PathBuf;
+
+use deltaglider_vcdiff::{DecodeError, EncodeError};
+
+use crate::cache::CacheError;
+use crate::domain::metadata::Field;
+use crate::domain::policy::Compression;
+use crate::domain::{NameError, ObjectName, Sha256Digest};
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// A failed operation; the cause, if there is one, is its source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// The store failed or refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A name no store would take.
+    #[error("{object}: {source}")]
+    Name {
+        /// The object it was derived from.
+        object: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// A local file or stream failed.
+    #[error("{what}")]
+    Local {
+        /// The path, `standard input` or `standard output`.
+        what: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// What was read could not be written where the caller wanted it.
+    #[error("the output could not be written")]
+    Output(#[source] io::Error),
+    /// What should be sent is neither a regular file nor standard input.
+    #[error("{0} is not a regular file")]
+    NotAFile(PathBuf),
+    /// The file was written to while it was read.
+    #[error("{0} changed while it was read; nothing was stored")]
+    Changed(String),
+    /// The key is one that DeltaGlider keeps for itself.
+    #[error("{0} is a name DeltaGlider keeps for itself; choose another")]
+    Reserved(ObjectName),
+    /// The key is taken by the delta of another file.
+    #[error("{object} is where the delta of {file} is stored; choose another name")]
+    Occupied {
+        /// The key asked for.
+        object: ObjectName,
+        /// The file whose delta stands there.
+        file: ObjectName,
+    },
+    /// What was asked for by name is how another file is stored.
+    #[error("{object} is the delta of {file}; ask for that name, or for the stored bytes with --raw")]
+    IsDelta {
+        /// The key asked for.
+        object: ObjectName,
+        /// The file whose delta stands there.
+        file: ObjectName,
+    },
+    /// What was asked for by name is a reference.
+    #[error("{0} is a reference that deltas need, not a file; its stored bytes come with --raw")]
+    IsReference(ObjectName),
+    /// A delta whose metadata is gone.
+    #[error("{0} is a delta that lost its metadata: the file cannot be told from it; its stored bytes come with --raw")]
+    LostMetadata(ObjectName),
+    /// An object of ours whose metadata lacks something.
+    #[error("{object}: metadata {field} is absent or malformed")]
+    Metadata {
+        /// The stored object.
+        object: ObjectName,
+        /// The first field that is wrong.
+        field: Field,
+    },
+    /// The bytes that came back are not those that were stored.
+    #[error("{object}: SHA-256 mismatch: expected {expected}, got {actual}")]
+    Mismatch {
+        /// The file.
+        object: ObjectName,
+        /// What its metadata says.
+        expected: Sha256Digest,
+        /// What the bytes have.
+        actual: Sha256Digest,
+    },
+    /// The number of bytes that came back is not what was stored.
+    #[error("{object}: expected {expected} bytes, got {actual}")]
+    Length {
+        /// The file.
+        object: ObjectName,
+        /// What its metadata says.
+        expected: u64,
+        /// What came back.
+        actual: u64,
+    },
+    /// A delta's reference does not exist.
+    #[error("{delta} needs the reference {reference}, which does not exist")]
+    ReferenceMissing {
+        /// The delta.
+        delta: ObjectName,
+        /// The reference it names.
+        reference: ObjectName,
+        /// What the store said.
+        source: Box<StorageError>,
+    },
+    /// A reference holds other bytes than it should.
+    #[error("reference {reference} is damaged or was replaced: expected SHA-256 {expected}, got {actual}")]
+    ReferenceDamaged {
+        /// The reference.
+        reference: ObjectName,
+        /// What the delta, or the reference's metadata, says.
+        expected: Sha256Digest,
+        /// What the bytes have.
+        actual: Sha256Digest,
+    },
+    /// The reference was made and removed again, time after time, while a file was to be stored against it.
+    #[error("reference {0} comes and goes: other writers are at work on it; try again later")]
+    Contended(ObjectName),
+    /// A delta that cannot be decoded.
+    #[error("delta {object} cannot be decoded")]
+    Decode {
+        /// The stored delta.
+        object: ObjectName,
+        /// Where and why.
+        source: DecodeError,
+    },
+    /// The encoder failed.
+    #[error("no delta of {what} could be made")]
+    Encode {
+        /// The file.
+        what: String,
+        /// Why.
+        source: EncodeError,
+    },
+    /// A delta just made did not give the file back.
+    #[error("the delta made of {0} did not give the file back; nothing was stored (this is a bug: please report it)")]
+    RoundTrip(String),
+    /// The reference cache failed.
+    #[error("the reference could not be kept for this operation")]
+    Cache(#[from] CacheError),
+    /// An older tool unpacked the file before it made the delta, and packing it again does not give the same bytes.
+    #[error(
+        "{object} was stored by an older tool that unpacked {compression} first; its bytes cannot be made again exactly. \
+         --allow-recompressed writes the unpacked content under a name that says so"
+    )]
+    Recompression {
+        /// The file.
+        object: ObjectName,
+        /// What it was packed with.
+        compression: Compression,
+    },
+    /// A reference that had to be unpacked could not be.
+    #[error("reference {reference} could not be unpacked as {compression}")]
+    Unpack {
+        /// The reference.
+        reference: ObjectName,
+        /// What the delta says it is packed with.
+        compression: Compression,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl ServiceError {
+    /// Of a local path or stream.
+    pub(crate) fn local(what: impl ToString) -> impl FnOnce(io::Error) -> Self {
+        let what = what.to_string();
+        move |source| Self::Local { what, source }
+    }
+
+    /// There is no file of this name.
+    pub(crate) fn absent(object: &ObjectName) -> Self {
+        StorageError::new(StorageErrorKind::NotFound, "HeadObject", object).into()
+    }
+
+    /// Whether the store said that what was asked for does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.is_absent())
+    }
+}

@@ -1,0 +1,227 @@
+//! Giving a file back: exact, verified, and under its name only when it is.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::error::ServiceError;
+use super::input::Input;
+use super::locate::{Found, Places};
+use super::restore::{Restoration, check, written};
+use super::sink::Sink;
+use super::{DeltaService, blocking};
+use crate::domain::metadata::{DeltaMetadata, Kind};
+use crate::domain::policy::Compression;
+use crate::domain::{ObjectName, Sha256Digest};
+use crate::storage::{ObjectBody, StorageErrorKind};
+
+/// An object can be replaced between our look and our read: more rounds than this are no race any more.
+const ROUNDS: usize = 5;
+
+/// How a file is to be given back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GetOptions {
+    /// Gives the bytes that are stored at exactly this key, whatever they are.
+    pub raw: bool,
+    /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed again exactly.
+    pub allow_recompressed: bool,
+}
+
+/// What a get did.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GetReport {
+    /// Where it is stored.
+    pub stored: ObjectName,
+    /// Bytes written.
+    pub size: u64,
+    /// What the bytes were verified against; `None` when nobody left a digest.
+    pub sha256: Option<Sha256Digest>,
+    /// When it was stored.
+    pub last_modified: SystemTime,
+    /// What was written is the content of a file that was packed so.
+    pub unpacked: Option<Compression>,
+    /// Older objects of the same name, which are not served.
+    pub older: Vec<ObjectName>,
+}
+
+impl DeltaService {
+    /// Writes a file to `to`, which may be standard output: what was written is the file only if this succeeds.
+    pub async fn get<W: Write + Send + 'static>(
+        &self,
+        object: &ObjectName,
+        to: W,
+        options: &GetOptions,
+    ) -> Result<(W, GetReport), ServiceError> {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let (stored, older) = self.choose(object, options).await?;
+            let body = match self.store.get(&stored, None).await {
+                // It was removed, or replaced by another kind, since we looked.
+                Err(error) if error.kind == StorageErrorKind::NotFound && rounds < ROUNDS => continue,
+                body => body?,
+            };
+            let last_modified = body.head.last_modified;
+            let found = Found::new(stored, body.head.clone());
+            let (to, size, sha256, unpacked) = self.transfer(object, &found, body, to, options).await?;
+            let report = GetReport { stored: found.name, size, sha256, last_modified, unpacked, older };
+            return Ok((to, report));
+        }
+    }
+
+    /// The object to serve, and those of the same name that are older.
+    async fn choose(
+        &self,
+        object: &ObjectName,
+        options: &GetOptions,
+    ) -> Result<(ObjectName, Vec<ObjectName>), ServiceError> {
+        if options.raw {
+            return Ok((object.clone(), Vec::new()));
+        }
+        let places = Places::look(self.store(), object).await?;
+        let mut names = places.variants(self.store(), object).await?.into_iter().map(|found| found.name.clone());
+        Ok((names.next().unwrap_or_else(|| object.clone()), names.collect()))
+    }
+
+    async fn transfer<W: Write + Send + 'static>(
+        &self,
+        object: &ObjectName,
+        found: &Found,
+        body: ObjectBody,
+        to: W,
+        options: &GetOptions,
+    ) -> Result<(W, u64, Option<Sha256Digest>, Option<Compression>), ServiceError> {
+        match &found.kind {
+            Kind::Delta(delta) if !options.raw => {
+                let (to, size, unpacked) = self.restore(object, found, delta, body, to, options).await?;
+                let verified = unpacked.is_none().then_some(delta.file_sha256);
+                Ok((to, size, verified, unpacked))
+            }
+            Kind::Damaged(field) if !options.raw => {
+                Err(ServiceError::Metadata { object: found.name.clone(), field: *field })
+            }
+            kind => {
+                let expected = match kind {
+                    Kind::Direct(direct) => Some((direct.file_size, direct.file_sha256)),
+                    _ => None,
+                };
+                let (stored, stored_len) = (found.name.clone(), body.head.size);
+                let (to, len, actual) = blocking::feed(body.stream, move |incoming| {
+                    let mut sink = Sink::new(to);
+                    while let Some(piece) = incoming.next().map_err(ServiceError::local(&stored))? {
+                        sink.write_all(&piece).map_err(written())?;
+                    }
+                    sink.finish().map_err(written())
+                })
+                .await?;
+                match expected {
+                    Some(expected) => check(object, expected, (len, actual))?,
+                    None => check(object, (stored_len, actual), (len, actual))?,
+                }
+                Ok((to, len, expected.map(|_| actual), None))
+            }
+        }
+    }
+
+    async fn restore<W: Write + Send + 'static>(
+        &self,
+        object: &ObjectName,
+        found: &Found,
+        delta: &DeltaMetadata,
+        body: ObjectBody,
+        to: W,
+        options: &GetOptions,
+    ) -> Result<(W, u64, Option<Compression>), ServiceError> {
+        let name = object.sibling(delta.ref_key.clone());
+        let reference = match self.fetch_reference(&name, delta.ref_sha256).await {
+            Err(ServiceError::Storage(source)) if source.is_absent() => {
+                let source = Box::new(source);
+                return Err(ServiceError::ReferenceMissing { delta: found.name.clone(), reference: name, source });
+            }
+            reference => reference?,
+        };
+        if delta.ref_sha256 == delta.file_sha256 {
+            // The file is the reference. Older tools made deltas of such files that do not give them back.
+            let bytes: Arc<_> = reference;
+            let expected = (delta.file_size, delta.file_sha256);
+            let input = Input::of(&name.to_string(), bytes.len().unwrap_or(delta.file_size), bytes);
+            let (to, len, actual) = blocking::run(move |cancelled| {
+                let mut sink = Sink::new(to);
+                input.read(cancelled, |piece| sink.write_all(piece).map_err(written()))?;
+                sink.finish().map_err(written())
+            })
+            .await?;
+            check(object, expected, (len, actual))?;
+            return Ok((to, len, None));
+        }
+        let restoration = Restoration {
+            file: object.clone(),
+            stored: found.name.clone(),
+            reference_name: name,
+            metadata: delta.clone(),
+            reference,
+            spool_folder: self.settings.spool_folder.clone(),
+            allow_recompressed: options.allow_recompressed,
+        };
+        let restored = blocking::feed(body.stream, move |incoming| restoration.run(incoming, to)).await?;
+        Ok((restored.to, restored.len, restored.unpacked))
+    }
+
+    /// Writes a file to `path`, where it appears whole and verified or not at all. Folders on the way are made.
+    ///
+    /// Content that could not be packed again (see [`GetOptions::allow_recompressed`]) appears under `path` with `.unpacked`
+    /// added. Returns where the file is.
+    pub async fn get_to_file(
+        &self,
+        object: &ObjectName,
+        path: &Path,
+        options: &GetOptions,
+    ) -> Result<(PathBuf, GetReport), ServiceError> {
+        let wanted = path.to_owned();
+        let draft = blocking::run(move |_| draft_of(&wanted)).await?;
+        let (draft, report) = self.get(object, draft, options).await.map_err(|error| match error {
+            ServiceError::Output(cause) => ServiceError::local(path.display())(cause),
+            error => error,
+        })?;
+        let mut path = path.to_owned();
+        if report.unpacked.is_some() {
+            path.as_mut_os_string().push(".unpacked");
+        }
+        let modified = report.last_modified;
+        let path = blocking::run(move |_| publish(draft, path, modified)).await?;
+        Ok((path, report))
+    }
+}
+
+/// A file beside `path` to write to; it is removed unless it is published.
+fn draft_of(path: &Path) -> Result<tempfile::NamedTempFile, ServiceError> {
+    let failed = || ServiceError::local(path.display());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(ServiceError::local(folder.display()))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".deltaglider-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder).map_err(failed())
+}
+
+/// Makes the draft appear under its name, on disk.
+fn publish(draft: tempfile::NamedTempFile, path: PathBuf, modified: SystemTime) -> Result<PathBuf, ServiceError> {
+    let failed = || ServiceError::local(path.display());
+    match std::fs::metadata(&path) {
+        Ok(there) if !there.is_file() => return Err(ServiceError::NotAFile(path)),
+        _ => {}
+    }
+    draft.as_file().set_modified(modified).map_err(failed())?;
+    draft.as_file().sync_all().map_err(failed())?;
+    draft.persist(&path).map_err(|error| failed()(error.error))?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed())?;
+    }
+    Ok(path)
+}

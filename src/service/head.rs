@@ -1,0 +1,36 @@
+//! What is known of a file without its bytes.
+
+use super::DeltaService;
+use super::error::ServiceError;
+use super::locate::Places;
+use crate::domain::ObjectName;
+use crate::domain::metadata::Kind;
+
+/// What is known of a file.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The object that is served for it.
+    pub stored: ObjectName,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// Every object of its name, the one that is served first.
+    pub variants: Vec<ObjectName>,
+}
+
+impl DeltaService {
+    /// What is known of a file; an error when there is none of this name, or none can be had from what is there.
+    pub async fn head(&self, object: &ObjectName) -> Result<Head, ServiceError> {
+        let places = Places::look(self.store(), object).await?;
+        let variants = places.variants(self.store(), object).await?;
+        let Some(served) = variants.first() else { return Err(ServiceError::absent(object)) };
+        let size = match &served.kind {
+            Kind::Delta(delta) => delta.file_size,
+            Kind::Damaged(field) => {
+                return Err(ServiceError::Metadata { object: served.name.clone(), field: *field });
+            }
+            _ => served.head.size,
+        };
+        let names = variants.iter().map(|found| found.name.clone()).collect();
+        Ok(Head { stored: served.name.clone(), size, variants: names })
+    }
+}

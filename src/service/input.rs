@@ -1,0 +1,193 @@
+//! A file to store: read by position, as often as a step needs, never whole.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use deltaglider_vcdiff::{FileSource, Source};
+use futures::StreamExt as _;
+
+use super::blocking;
+use super::error::ServiceError;
+use super::spool::Spool;
+use crate::domain::policy::{Compression, MAGIC_BYTES};
+use crate::domain::{Sha256Digest, Sha256Hasher};
+use crate::storage::{ByteStream, PutBody};
+
+/// Bytes read at a time.
+pub(crate) const CHUNK: usize = 1 << 20;
+
+/// A file, or what standard input gave, of known length.
+#[derive(Clone)]
+pub struct Input {
+    name: String,
+    len: u64,
+    bytes: Arc<dyn Source>,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Input {
+    /// Opens a regular file.
+    pub async fn open(path: &Path) -> Result<Self, ServiceError> {
+        let path = path.to_owned();
+        blocking::run(move |_| {
+            let failed = || ServiceError::local(path.display());
+            if !std::fs::metadata(&path).map_err(failed())?.is_file() {
+                return Err(ServiceError::NotAFile(path));
+            }
+            let file = FileSource::new(File::open(&path).map_err(failed())?).map_err(failed())?;
+            let len = file.len().unwrap_or_default();
+            Ok(Self { name: path.display().to_string(), len, bytes: Arc::new(file) })
+        })
+        .await
+    }
+
+    /// Takes a stream to its end, into memory or a file without a name in `folder`. `name` is for messages.
+    pub async fn spool(
+        mut stream: impl Read + Send + 'static,
+        name: &str,
+        folder: &Path,
+    ) -> Result<Self, ServiceError> {
+        let (name, folder) = (name.to_owned(), folder.to_owned());
+        blocking::run(move |cancelled| {
+            let failed = || ServiceError::local(&name);
+            let mut spool = Spool::new(&folder);
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                cancelled.check().map_err(failed())?;
+                let n = match stream.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(n) => n,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(failed()(error)),
+                };
+                spool.write_all(chunk.get(..n).unwrap_or_default()).map_err(failed())?;
+            }
+            let len = spool.len();
+            let bytes = Arc::new(spool.finish().map_err(failed())?);
+            Ok(Self { name, len, bytes })
+        })
+        .await
+    }
+
+    /// Something else readable by position.
+    pub(crate) fn of(name: &str, len: u64, bytes: Arc<dyn Source>) -> Self {
+        Self { name: name.to_owned(), len, bytes }
+    }
+
+    /// For messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Length in bytes, as it was when the file was opened.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Hands all bytes to `take`, piece by piece; an error when there are fewer than when the file was opened.
+    pub(crate) fn read<E>(
+        &self,
+        cancelled: &blocking::Cancelled,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        E: From<ServiceError>,
+    {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = 0;
+        while at < self.len {
+            let failed = || ServiceError::local(&self.name);
+            cancelled.check().map_err(failed())?;
+            let want = usize::try_from(self.len - at).unwrap_or(CHUNK).min(CHUNK);
+            let piece = chunk.get_mut(..want).unwrap_or_default();
+            let n = self.bytes.read_at(at, piece).map_err(failed())?;
+            if n < want {
+                return Err(ServiceError::Changed(self.name.clone()).into());
+            }
+            take(piece)?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+
+    /// The SHA-256 of all bytes.
+    pub(crate) async fn digest(&self) -> Result<Sha256Digest, ServiceError> {
+        let input = self.clone();
+        blocking::run(move |cancelled| {
+            let mut hasher = Sha256Hasher::default();
+            input.read(cancelled, |piece| {
+                hasher.update(piece);
+                Ok::<_, ServiceError>(())
+            })?;
+            Ok(hasher.finish())
+        })
+        .await
+    }
+
+    /// What the first bytes say the file is packed with.
+    pub(crate) async fn compression(&self) -> Result<Option<Compression>, ServiceError> {
+        let input = self.clone();
+        blocking::run(move |_| {
+            let mut beginning = [0; MAGIC_BYTES];
+            let n = input.bytes.read_at(0, &mut beginning).map_err(ServiceError::local(&input.name))?;
+            Ok(Compression::of(beginning.get(..n).unwrap_or_default()))
+        })
+        .await
+    }
+
+    /// The bytes as the body of a PUT. They are hashed again on their way; if they are not those of `expected`, the
+    /// stream fails before its last piece, so that nothing becomes visible.
+    pub(crate) fn body(&self, expected: Sha256Digest) -> PutBody {
+        let input = self.clone();
+        PutBody::new(self.len, move || input.stream(expected))
+    }
+
+    fn stream(&self, expected: Sha256Digest) -> ByteStream {
+        let state = (self.clone(), 0, Sha256Hasher::default());
+        futures::stream::try_unfold(state, move |(input, at, mut hasher)| async move {
+            if at >= input.len {
+                return Ok(None);
+            }
+            let want = usize::try_from(input.len - at).unwrap_or(CHUNK).min(CHUNK);
+            let bytes = input.bytes.clone();
+            let (piece, hasher) = blocking::run(move |_| {
+                let mut piece = vec![0; want];
+                let n = bytes.read_at(at, &mut piece)?;
+                hasher.update(&piece);
+                if n < want { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok((piece, hasher)) }
+            })
+            .await
+            .map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", input.name)))?;
+            let at = at + want as u64;
+            if at >= input.len && hasher.clone().finish() != expected {
+                return Err(io::Error::other(format!("{} changed while it was read", input.name)));
+            }
+            Ok(Some((Bytes::from(piece), (input, at, hasher))))
+        })
+        .boxed()
+    }
+}
+
+impl Source for Input {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read_at(offset, buf)
+    }
+
+    fn len(&self) -> Option<u64> {
+        Some(self.len)
+    }
+}

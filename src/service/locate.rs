@@ -1,0 +1,147 @@
+//! Which stored objects a file of a given name may come from, and which of them it comes from.
+
+use std::cmp::Ordering;
+
+use futures::StreamExt as _;
+use time::OffsetDateTime;
+
+use super::error::ServiceError;
+use crate::domain::metadata::{DELTA_SUFFIX, Kind};
+use crate::domain::{ObjectName, deltaspace};
+use crate::storage::{ObjectHead, ObjectStore, StorageError, StorageErrorKind};
+
+/// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
+const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
+
+/// A stored object.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) name: ObjectName,
+    pub(crate) head: ObjectHead,
+    pub(crate) kind: Kind,
+}
+
+impl Found {
+    pub(crate) fn new(name: ObjectName, head: ObjectHead) -> Self {
+        let kind = Kind::of(&name.key, &head.attributes.metadata);
+        Self { name, head, kind }
+    }
+
+    /// Asks the store; `None` only if it said that there is no such object.
+    pub(crate) async fn look(store: &dyn ObjectStore, name: ObjectName) -> Result<Option<Self>, StorageError> {
+        match store.head(&name).await {
+            Ok(head) => Ok(Some(Self::new(name, head))),
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this is how a file of another name is stored: a delta, sound or damaged.
+    pub(crate) fn is_delta(&self) -> bool {
+        match self.kind {
+            Kind::Delta(_) => true,
+            Kind::Damaged(_) => self.name.key.as_str().ends_with(DELTA_SUFFIX),
+            _ => false,
+        }
+    }
+
+    /// When its writer says it was made; finer than what the store keeps.
+    fn created_at(&self) -> Option<OffsetDateTime> {
+        match &self.kind {
+            Kind::Delta(delta) => delta.created_at,
+            Kind::Direct(direct) => direct.created_at,
+            Kind::Reference(_) | Kind::Passthrough | Kind::Damaged(_) => None,
+        }
+    }
+
+    /// Which of two objects of one name is the file: the later one by the store, on a tie by its writer, on a tie a delta.
+    pub(crate) fn newer_of_name(&self, other: &Self) -> Ordering {
+        let by_store = self.head.last_modified.cmp(&other.head.last_modified);
+        by_store.then(self.created_at().cmp(&other.created_at())).then(self.is_delta().cmp(&other.is_delta()))
+    }
+
+    /// Whether this is a delta whose metadata is gone: its key says so, and its first bytes do.
+    pub(crate) async fn is_delta_without_metadata(&self, store: &dyn ObjectStore) -> Result<bool, ServiceError> {
+        let len = VCDIFF_MAGIC.len() as u64;
+        let told_by_name = self.kind == Kind::Passthrough && self.name.key.as_str().ends_with(DELTA_SUFFIX);
+        if !told_by_name || self.head.size < len {
+            return Ok(false);
+        }
+        let mut stream = store.get(&self.name, Some(0..len)).await?.stream;
+        let mut beginning = Vec::new();
+        while let Some(piece) = stream.next().await {
+            beginning.extend_from_slice(&piece.map_err(ServiceError::local(&self.name))?);
+        }
+        Ok(beginning == VCDIFF_MAGIC)
+    }
+}
+
+/// What stands at the two keys a file of one name can be stored at.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// At the name itself.
+    pub(crate) plain: Option<Found>,
+    /// At the name with `.delta`; not necessarily a delta of ours.
+    pub(crate) delta: Option<Found>,
+}
+
+impl Places {
+    pub(crate) async fn look(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        let plain = Found::look(store, object.clone());
+        // A name without room for the suffix has no delta.
+        let delta = async {
+            match deltaspace::delta_of(object) {
+                Ok(name) => Found::look(store, name).await,
+                Err(_) => Ok(None),
+            }
+        };
+        let (plain, delta) = futures::join!(plain, delta);
+        Ok(Self { plain: plain?, delta: delta? })
+    }
+
+    /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.
+    fn file(&self) -> Option<&Found> {
+        self.plain.as_ref().filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))
+    }
+
+    /// The delta of this name.
+    fn own_delta(&self) -> Option<&Found> {
+        self.delta.as_ref().filter(|found| found.is_delta())
+    }
+
+    /// The objects that are the file of this name, the one to serve first.
+    pub(crate) async fn variants(
+        &self,
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<Vec<&Found>, ServiceError> {
+        let mut variants: Vec<&Found> = self.file().into_iter().chain(self.own_delta()).collect();
+        variants.sort_by(|a, b| b.newer_of_name(a));
+        if let Some(&found) = variants.first() {
+            if found.is_delta_without_metadata(store).await? {
+                return Err(ServiceError::LostMetadata(found.name.clone()));
+            }
+            return Ok(variants);
+        }
+        Err(self.no_file(store, object).await?)
+    }
+
+    /// Why there is no file of this name.
+    async fn no_file(&self, store: &dyn ObjectStore, object: &ObjectName) -> Result<ServiceError, ServiceError> {
+        if let Some(found) = &self.plain {
+            return Ok(match (&found.kind, deltaspace::file_of(&object.key)) {
+                (Kind::Damaged(field), Some(_)) => ServiceError::Metadata { object: object.clone(), field: *field },
+                (Kind::Delta(_), Some(file)) => {
+                    ServiceError::IsDelta { object: object.clone(), file: object.sibling(file) }
+                }
+                _ => ServiceError::IsReference(object.clone()),
+            });
+        }
+        if let Some(found) = &self.delta
+            && found.is_delta_without_metadata(store).await?
+        {
+            return Ok(ServiceError::LostMetadata(found.name.clone()));
+        }
+        Ok(ServiceError::absent(object))
+    }
+}

@@ -1,0 +1,66 @@
+//! The use cases, one per file: what happens to a file on its way into a store and back.
+
+mod blocking;
+mod delete;
+mod delta;
+mod error;
+mod get;
+mod head;
+mod input;
+mod list;
+mod locate;
+mod packing;
+mod plan;
+mod put;
+mod reference;
+mod restore;
+mod sink;
+mod spool;
+mod stats;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cache::ReferenceCache;
+use crate::domain::policy::Policy;
+use crate::storage::ObjectStore;
+
+pub use delete::Deletion;
+pub use error::ServiceError;
+pub use get::{GetOptions, GetReport};
+pub use head::Head;
+pub use input::Input;
+pub use list::{Listed, ListedFile, ListedPage, Listing};
+pub use plan::DirectReason;
+pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
+pub use stats::Stats;
+
+/// What holds for every operation.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which files are kept as deltas.
+    pub policy: Policy,
+    /// Where files without a name are made for what is too long for memory.
+    pub spool_folder: PathBuf,
+}
+
+/// Stores files as deltas and gives them back.
+#[derive(Debug, Clone)]
+pub struct DeltaService {
+    store: Arc<dyn ObjectStore>,
+    cache: Arc<dyn ReferenceCache>,
+    settings: Arc<Settings>,
+}
+
+impl DeltaService {
+    /// Puts the parts together.
+    pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
+        Self { store, cache, settings: Arc::new(settings) }
+    }
+
+    /// The store, for what needs no delta: buckets and stored bytes.
+    pub fn store(&self) -> &dyn ObjectStore {
+        &*self.store
+    }
+}

@@ -1,0 +1,74 @@
+//! The only place where adapters meet ports: which store, which cache.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cache::UnlinkedCache;
+use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
+use crate::domain::policy::Policy;
+use crate::service::{DeltaService, Settings};
+use crate::storage::{DirStore, ObjectStore, S3Config, S3Store, StorageError};
+
+/// Where the store is and how it is spoken to. What is left open is taken from the environment and the profile files, as in
+/// every AWS SDK.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// `--endpoint-url`; see [`Endpoint`] for what is asked when it is absent.
+    pub endpoint_url: Option<String>,
+    /// The region of the buckets.
+    pub region: Option<String>,
+    /// The profile of the configuration files.
+    pub profile: Option<String>,
+    /// Whether requests are sent without credentials.
+    pub no_sign_request: bool,
+    /// Certificates (PEM) to trust instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// Why there is no store to speak to.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// What should say where the store is makes no sense.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Connection {
+    /// Where the store is, by the options, the environment and the profile of this process.
+    pub fn endpoint(&self) -> Result<Endpoint, EndpointError> {
+        Endpoint::resolve(&Sources {
+            endpoint_url: self.endpoint_url.as_deref(),
+            profile: self.profile.as_deref(),
+            variable: &|name| std::env::var_os(name),
+            file: &|path: &Path| std::fs::read_to_string(path),
+        })
+    }
+
+    /// The store this leads to.
+    pub async fn store(&self) -> Result<Arc<dyn ObjectStore>, WiringError> {
+        let url = match self.endpoint()? {
+            Endpoint::Embedded(path) => return Ok(Arc::new(DirStore::open(&path)?)),
+            Endpoint::Url(url) => Some(url),
+            Endpoint::Aws => None,
+        };
+        let config = S3Config {
+            endpoint: url,
+            region: self.region.clone(),
+            profile: self.profile.clone(),
+            no_sign_request: self.no_sign_request,
+            ca_bundle: self.ca_bundle.clone(),
+            ..S3Config::default()
+        };
+        Ok(Arc::new(S3Store::connect(config).await?))
+    }
+
+    /// Deltas in the store this leads to. Temporaries go to the system's folder for them (`TMPDIR`).
+    pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
+        let spool_folder = std::env::temp_dir();
+        let cache = Arc::new(UnlinkedCache::new(spool_folder.clone()));
+        Ok(DeltaService::new(self.store().await?, cache, Settings { policy, spool_folder }))
+    }
+}
