@@ -2,4 +2,5 @@
 
 pub mod cache;
 pub mod domain;
+mod service;
 pub mod storage;
