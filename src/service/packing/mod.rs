@@ -104,7 +104,7 @@ impl fmt::Display for Setting {
 /// The settings worth trying for a compression, likeliest first; none for compress(1).
 ///
 /// Each gave the bytes of the real program (GNU gzip 1.12, bzip2 1.0.8, xz 5.4.1) for all 131 files of the first trial
-/// (text, programs, archives, zeros and noise, up to 7.5 MB) and gives them in every run of `live_packing`. Out of reach
+/// (text, programs, archives, zeros and noise, up to 8 MiB) and gives them in every run of `live_packing`. Out of reach
 /// are originals made in other ways: gzip with a name or time in its header or by zlib, other levels, xz in several blocks
 /// (`-T0`, the default since 5.6).
 pub(crate) fn candidates(compression: Compression) -> &'static [Setting] {

@@ -1,8 +1,8 @@
 //! Deflate with the choices of GNU gzip 1.12 at its levels 6 and 9, bit for bit.
 //!
-//! GNU gzip and zlib have one origin and look for matches in the same way, so this follows zlib's `deflate_slow`; the
-//! differences were found by comparing output: where blocks end, and that matches near the end of the input are chosen by
-//! what lies behind it in the window.
+//! GNU gzip and zlib have one origin and look for matches in the same way, so this follows zlib's `deflate_slow` and
+//! `trees.c`. It differs in two things, each held by the goldens: where blocks end, and that matches near the end of the
+//! input are chosen by what lies behind it in the window.
 
 mod block;
 mod huffman;
