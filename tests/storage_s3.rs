@@ -1,5 +1,7 @@
 //! What the S3 adapter does beyond the conformance suite: parts, broken connections, refusals, and what it says about them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in the functions it is made of")]
+
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
@@ -363,6 +365,12 @@ async fn absent_is_only_said_when_the_store_said_so() {
         let error = store.head(&object("k")).await.unwrap_err();
         assert_eq!(error.kind, kind, "{status}: {}", told(&error));
     }
+}
+
+#[tokio::test]
+async fn absent_is_not_said_of_other_failures() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(server.config()).await;
     for (status, code) in [(404, "NoSuchUpload"), (500, "InternalError"), (403, "AccessDenied"), (503, "SlowDown")] {
         server.script(move |call| (call.operation == "GetObject").then_some(Fault::Refuse { status, code }));
         let error = store.get(&object("k"), None).await.unwrap_err();

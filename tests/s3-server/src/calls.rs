@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
@@ -20,6 +20,8 @@ pub struct Call<'a> {
     pub key: Option<&'a str>,
     /// Requests of this operation so far, with this one.
     pub nth: u64,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
 }
 
 /// What shall go wrong with a request.
@@ -92,7 +94,7 @@ impl S3Access for Calls {
         let nth = self.count(operation);
         let (bucket, key) = (cx.s3_path().get_bucket_name(), cx.s3_path().as_object().map(|(_, key)| key));
         let script = locked(&self.0.script).clone();
-        match script.and_then(|script| script(&Call { operation, bucket, key, nth })) {
+        match script.and_then(|script| script(&Call { operation, bucket, key, nth, headers: cx.headers() })) {
             Some(Fault::Refuse { status, code }) => {
                 let code = S3ErrorCode::from_bytes(code.as_bytes()).ok_or_else(|| s3_error!(InternalError))?;
                 let mut error = S3Error::with_message(code, "as the test wants it");
