@@ -8,7 +8,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Sandbox, edited, names_below, noise};
+use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
+use support::{Run, Sandbox, edited, names_below, noise};
 
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
@@ -114,4 +115,32 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let mut told = String::new();
     child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert_eq!(told, "");
+}
+
+#[test]
+fn an_interrupted_upload_in_parts_leaves_no_upload_open() {
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    let over_http = || {
+        let mut command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", server.url());
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    };
+    Run::of(over_http().args(["mb", "s3://buc"])).succeeds();
+    sandbox.write("large.bin", noise(80 << 20, 1));
+    server.script(|call| {
+        let stalls = call.operation == "UploadPart" && call.nth >= 2;
+        stalls.then_some(Fault::Wait(Duration::from_secs(60)))
+    });
+    let mut child = over_http().args(["cp", "large.bin", "s3://buc/"]).spawn().unwrap();
+    let begun = Instant::now();
+    while server.requests_of("UploadPart") < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no part arrives");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(server.open_uploads(), 1);
+    signal(&child, "TERM");
+    assert_eq!(ends(&mut child), Some(143));
+    assert_eq!(server.open_uploads(), 0);
+    Run::of(over_http().args(["ls", "s3://buc/large.bin"])).fails(1, &[]);
 }

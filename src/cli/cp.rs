@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::destination::{file_name, folder, is_folder, relative_key, relative_path};
 use super::failure::{Exit, Failure, complain, warn};
-use super::options::{CpArgs, GlobalOptions};
+use super::options::CpArgs;
 use super::output::{Output, human, on_one_line, percent};
+use super::session::Session;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{DeltaService, GetOptions, Input, PutOptions, PutReport, ServiceError, StoredAs};
@@ -14,11 +15,11 @@ use crate::service::{DeltaService, GetOptions, Input, PutOptions, PutReport, Ser
 /// What `-` is called in messages.
 const STANDARD_INPUT: &str = "standard input";
 
-pub(super) async fn run(global: &GlobalOptions, args: CpArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session, args: CpArgs, output: Output) -> Result<Exit, Failure> {
     let route = route(&args)?;
     let extensions = args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
-    let service = global.service(Policy { extensions, max_ratio: args.max_ratio }).await?;
-    let copy = Copy { service, output: output.quieted(args.quiet), args };
+    let service = session.service(Policy { extensions, max_ratio: args.max_ratio }).await?;
+    let copy = Copy { service: service.clone(), output: output.quieted(args.quiet), args };
     match route {
         Route::Up(source, to) if copy.args.recursive => copy.folder_up(&source, &to).await,
         Route::Up(source, to) => copy.up(&source, &to).await,

@@ -1,17 +1,18 @@
 //! `ls`: lists buckets, or files with the sizes of the originals. Times are UTC.
 
 use super::failure::{Exit, Failure, warn};
-use super::options::{GlobalOptions, LsArgs};
+use super::options::LsArgs;
 use super::output::{Output, date, human, on_one_line};
+use super::session::Session;
 use crate::domain::S3Uri;
 use crate::service::{DeltaService, Listed};
 
-pub(super) async fn run(global: &GlobalOptions, args: LsArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session, args: LsArgs, output: Output) -> Result<Exit, Failure> {
     let uri = args.uri.as_deref().filter(|uri| *uri != "s3://").map(str::parse::<S3Uri>).transpose()?;
-    let service = global.service(Default::default()).await?;
+    let service = session.service(Default::default()).await?;
     match uri {
-        None => buckets(&service, &output).await,
-        Some(uri) => files(&service, &uri, &args, &output).await,
+        None => buckets(service, &output).await,
+        Some(uri) => files(service, &uri, &args, &output).await,
     }
 }
 

@@ -1,16 +1,17 @@
 //! `mb`: makes a bucket.
 
 use super::failure::{Exit, Failure};
-use super::options::{BucketArgs, GlobalOptions};
+use super::options::BucketArgs;
 use super::output::Output;
+use super::session::Session;
 use crate::domain::S3Uri;
 
-pub(super) async fn run(global: &GlobalOptions, args: BucketArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session, args: BucketArgs, output: Output) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
         return Err(Failure::usage(format!("{uri} names an object; a bucket is made by s3://{}", uri.bucket)));
     }
-    let service = global.service(Default::default()).await?;
+    let service = session.service(Default::default()).await?;
     service.store().create_bucket(&uri.bucket).await?;
     output.line(format!("make_bucket: {}", uri.bucket))?;
     Ok(Exit::Done)

@@ -9,6 +9,7 @@ mod mb;
 mod options;
 mod output;
 mod rm;
+mod session;
 mod stats;
 mod verify;
 
@@ -22,8 +23,9 @@ use clap::Parser as _;
 use failure::{Exit, Failure};
 use options::{Cli, Command};
 use output::Output;
+use session::Session;
 
-/// How long work on other threads may take to notice that it was interrupted, before it is left behind.
+/// How long what was interrupted may take to be taken back, and work on other threads to notice.
 const LAST_ORDERS: Duration = Duration::from_secs(10);
 
 /// Runs a command line and returns its exit code.
@@ -39,7 +41,14 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let done = log::start(&cli.global).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
-        let done = runtime.block_on(interruptible(run(cli)));
+        let session = Session::new(cli.global);
+        let done = runtime.block_on(async {
+            let done = interruptible(run(&session, cli.command)).await;
+            // What cannot be taken back in time is left behind.
+            let _ = tokio::time::timeout(LAST_ORDERS, session.settle()).await;
+            done
+        });
+        drop(session);
         runtime.shutdown_timeout(LAST_ORDERS);
         done
     });
@@ -49,15 +58,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<Exit, Failure> {
+async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
     let output = Output::new();
-    match cli.command {
-        Command::Cp(args) => cp::run(&cli.global, args, output).await,
-        Command::Ls(args) => ls::run(&cli.global, args, output).await,
-        Command::Mb(args) => mb::run(&cli.global, args, output).await,
-        Command::Rm(args) => rm::run(&cli.global, args, output).await,
-        Command::Stats(args) => stats::run(&cli.global, args, output).await,
-        Command::Verify(args) => verify::run(&cli.global, args, output).await,
+    match command {
+        Command::Cp(args) => cp::run(session, args, output).await,
+        Command::Ls(args) => ls::run(session, args, output).await,
+        Command::Mb(args) => mb::run(session, args, output).await,
+        Command::Rm(args) => rm::run(session, args, output).await,
+        Command::Stats(args) => stats::run(session, args, output).await,
+        Command::Verify(args) => verify::run(session, args, output).await,
     }
 }
 

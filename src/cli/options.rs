@@ -5,10 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::failure::Failure;
-use crate::domain::policy::{MaxRatio, Policy};
-use crate::service::DeltaService;
-use crate::wiring::Connection;
+use crate::domain::policy::MaxRatio;
 
 /// Keeps many versions of large files in S3-compatible object storage at the cost of one.
 #[derive(Debug, Parser)]
@@ -51,20 +48,6 @@ pub(super) struct GlobalOptions {
     /// What is logged on standard error
     #[arg(skip = std::env::var("DG_LOG_LEVEL").ok())]
     pub(super) log_level: Option<String>,
-}
-
-impl GlobalOptions {
-    /// The service these options lead to.
-    pub(super) async fn service(&self, policy: Policy) -> Result<DeltaService, Failure> {
-        let connection = Connection {
-            endpoint_url: self.endpoint_url.clone(),
-            region: self.region.clone(),
-            profile: self.profile.clone(),
-            no_sign_request: self.no_sign_request,
-            ca_bundle: self.ca_bundle.clone(),
-        };
-        Ok(connection.service(policy).await?)
-    }
 }
 
 /// The commands.

@@ -1,18 +1,19 @@
 //! `stats`: counts what a bucket holds and saves.
 
 use super::failure::{Exit, Failure};
-use super::options::{GlobalOptions, StatsArgs};
+use super::options::StatsArgs;
 use super::output::{Output, human};
+use super::session::Session;
 use crate::domain::{BucketName, S3Uri};
 use crate::service::Stats;
 
-pub(super) async fn run(global: &GlobalOptions, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
     let (bucket, prefix) = match args.bucket.parse::<S3Uri>() {
         Ok(uri) => (uri.bucket, uri.path),
         Err(error) if S3Uri::is_meant(&args.bucket) => return Err(error.into()),
         Err(_) => (BucketName::new(args.bucket).map_err(Failure::usage)?, String::new()),
     };
-    let service = global.service(Default::default()).await?;
+    let service = session.service(Default::default()).await?;
     let stats = service.stats(&bucket, &prefix).await?;
     let text = if args.json { serde_json::to_string_pretty(&stats).map_err(Failure::usage)? } else { told(&stats) };
     output.line(text)?;

@@ -1,20 +1,21 @@
 //! `verify`: reads files back and compares their SHA-256.
 
 use super::failure::{Exit, Failure, complain, warn};
-use super::options::{GlobalOptions, VerifyArgs};
+use super::options::VerifyArgs;
 use super::output::{Output, on_one_line};
+use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{DeltaService, GetReport};
 
-pub(super) async fn run(global: &GlobalOptions, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri: S3Uri = args.uri.parse()?;
     if args.recursive {
-        let service = global.service(Default::default()).await?;
-        return folder(&service, &uri, &output).await;
+        let service = session.service(Default::default()).await?;
+        return folder(service, &uri, &output).await;
     }
     let object = uri.object()?;
-    let service = global.service(Default::default()).await?;
+    let service = session.service(Default::default()).await?;
     let report = service.verify(&object).await?;
     tell(&object, &report, &output)
 }

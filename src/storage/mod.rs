@@ -233,4 +233,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while it has that tag;
     /// else [`StorageErrorKind::Precondition`].
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError>;
+
+    /// Waits until what was begun by futures that were dropped has been taken back, for a process about to end.
+    async fn settle(&self) {}
 }

@@ -26,6 +26,7 @@ use super::{
 use attributes::{head_of, quoted, size};
 use connect::Clients;
 use error::Failed;
+use multipart::Aborts;
 
 pub use config::{MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials};
 
@@ -37,6 +38,7 @@ pub struct S3Store {
     endpoint: Option<String>,
     multipart_threshold: u64,
     part_size: u64,
+    aborts: Aborts,
 }
 
 impl S3Store {
@@ -53,6 +55,7 @@ impl S3Store {
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,
             part_size: config.part_size,
+            aborts: Aborts::default(),
         })
     }
 
@@ -179,5 +182,9 @@ impl ObjectStore for S3Store {
                 _ => Err(failed),
             })
             .map_err(|failed| failed.at("DeleteObject", object))
+    }
+
+    async fn settle(&self) {
+        self.aborts.settle().await;
     }
 }

@@ -5,12 +5,15 @@
 //! the first request, the parts stay in the store, invisible, until a rule of the bucket (`AbortIncompleteMultipartUpload`)
 //! removes them.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::domain::ObjectName;
 use crate::storage::{Attributes, ByteStream, ETag, PutBody, PutCondition, StorageError};
@@ -31,8 +34,9 @@ pub(super) async fn put(
     attributes: &Attributes,
     condition: &PutCondition,
     part_size: u64,
+    aborts: &Aborts,
 ) -> Result<ETag, PutFailed> {
-    let upload = Upload::create(client, object, attributes).await?;
+    let upload = Upload::create(client, object, attributes, aborts).await?;
     let part_size = part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
     let sent = match upload.send_parts(body, part_size).await {
         Ok(parts) => upload.complete(parts, condition).await,
@@ -55,15 +59,21 @@ struct Upload {
     client: Client,
     object: ObjectName,
     id: String,
+    aborts: Aborts,
     open: bool,
 }
 
 impl Upload {
-    async fn create(client: &Client, object: &ObjectName, attributes: &Attributes) -> Result<Self, PutFailed> {
+    async fn create(
+        client: &Client,
+        object: &ObjectName,
+        attributes: &Attributes,
+        aborts: &Aborts,
+    ) -> Result<Self, PutFailed> {
         let request = client.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
         let answer = with_attributes!(request, attributes).customize().mutate_request(set_expires(attributes)).send();
         let id = answer.await?.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
-        Ok(Self { client: client.clone(), object: object.clone(), id, open: true })
+        Ok(Self { client: client.clone(), object: object.clone(), id, aborts: aborts.clone(), open: true })
     }
 
     async fn send_parts(&self, body: &PutBody, part_size: u64) -> Result<Vec<CompletedPart>, PutFailed> {
@@ -144,8 +154,25 @@ impl Drop for Upload {
             && let Ok(runtime) = Handle::try_current()
         {
             let (client, object, id) = (self.client.clone(), self.object.clone(), self.id.clone());
-            runtime.spawn(async move { abort(&client, &object, &id).await });
+            self.aborts.running().spawn_on(async move { abort(&client, &object, &id).await }, &runtime);
         }
+    }
+}
+
+/// Uploads that were dropped and are being aborted.
+#[derive(Clone, Default)]
+pub(super) struct Aborts(Arc<Mutex<JoinSet<()>>>);
+
+impl Aborts {
+    fn running(&self) -> MutexGuard<'_, JoinSet<()>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all are aborted.
+    pub(super) async fn settle(&self) {
+        let running = std::mem::take(&mut *self.running());
+        running.join_all().await;
     }
 }
 

@@ -75,7 +75,7 @@ impl S3Store {
         loop {
             let sent = if body.len() >= self.multipart_threshold {
                 let client = &self.clients.transfers;
-                super::multipart::put(client, object, body, attributes, condition, self.part_size).await
+                super::multipart::put(client, object, body, attributes, condition, self.part_size, &self.aborts).await
             } else {
                 self.put_whole(object, body, attributes, condition).await
             };

@@ -1,0 +1,43 @@
+//! What one run of the binary speaks to: made when a command needs it, and given time to take back what was interrupted.
+
+use tokio::sync::OnceCell;
+
+use super::failure::Failure;
+use super::options::GlobalOptions;
+use crate::domain::policy::Policy;
+use crate::service::DeltaService;
+use crate::wiring::Connection;
+
+/// The options of every command, and the service they lead to.
+pub(super) struct Session {
+    options: GlobalOptions,
+    service: OnceCell<DeltaService>,
+}
+
+impl Session {
+    pub(super) fn new(options: GlobalOptions) -> Self {
+        Self { options, service: OnceCell::new() }
+    }
+
+    /// The service, with a policy for what is stored; the first one that is asked for stays.
+    pub(super) async fn service(&self, policy: Policy) -> Result<&DeltaService, Failure> {
+        let connect = || async {
+            let connection = Connection {
+                endpoint_url: self.options.endpoint_url.clone(),
+                region: self.options.region.clone(),
+                profile: self.options.profile.clone(),
+                no_sign_request: self.options.no_sign_request,
+                ca_bundle: self.options.ca_bundle.clone(),
+            };
+            Ok(connection.service(policy).await?)
+        };
+        self.service.get_or_try_init(connect).await
+    }
+
+    /// Waits until the store has taken back what was begun and given up.
+    pub(super) async fn settle(&self) {
+        if let Some(service) = self.service.get() {
+            service.store().settle().await;
+        }
+    }
+}
