@@ -32,6 +32,7 @@ impl DeltaService {
     pub async fn delete(&self, object: &ObjectName) -> Result<Deletion, ServiceError> {
         let deletion = self.deletion_of(object).await?;
         for name in &deletion.removed {
+            tracing::debug!(object = %name, "delete");
             self.store.delete(name, None).await?;
         }
         Ok(deletion)

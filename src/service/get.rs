@@ -58,6 +58,7 @@ impl DeltaService {
         loop {
             rounds += 1;
             let (stored, older) = self.choose(object, options).await?;
+            tracing::debug!(%object, %stored, "get");
             let body = match self.store.get(&stored, None).await {
                 // It was removed, or replaced by another kind, since we looked.
                 Err(error) if error.kind == StorageErrorKind::NotFound && rounds < ROUNDS => continue,

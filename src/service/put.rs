@@ -101,6 +101,7 @@ impl DeltaService {
         if deltaspace::is_reserved(&object.key) {
             return Err(ServiceError::Reserved(object.clone()));
         }
+        tracing::debug!(%object, size = file.len(), "put");
         let places = Places::look(self.store(), object).await?;
         self.refuse_occupied(object, &places).await?;
         match plan::delta_allowed(object, options.delta, &self.settings.policy.extensions, &places) {
@@ -133,6 +134,7 @@ impl DeltaService {
                 Plan::Direct(reason) => return self.put_direct(file, object, places, None, reason, Vec::new()).await,
                 Plan::NewReference => {
                     let digest = file.digest().await?;
+                    tracing::debug!(reference = %deltaspace.reference(), %digest, "the file becomes the reference");
                     if !self.create_reference(&deltaspace, file, digest, object.key.base_name()).await? {
                         continue;
                     }
@@ -205,6 +207,7 @@ impl DeltaService {
             ref_sha256,
             delta_size: delta.len(),
         };
+        tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
         self.store.put(&stored, body, &attributes(metadata.write()), &PutCondition::None).await?;
         let warnings = self.remove_older(places.plain.as_ref()).await.into_iter().collect();
@@ -224,6 +227,7 @@ impl DeltaService {
             Some(digest) => digest,
             None => file.digest().await?,
         };
+        tracing::debug!(%object, %reason, "put the file as it is");
         let metadata = DirectMetadata {
             original_name: object.key.base_name().to_owned(),
             file_sha256: digest,
@@ -239,6 +243,7 @@ impl DeltaService {
     /// Removes what stood under the name before, unless somebody replaced it meanwhile.
     async fn remove_older(&self, older: Option<&Found>) -> Option<PutWarning> {
         let older = older?;
+        tracing::debug!(object = %older.name, "remove the older object of the name");
         match self.store.delete(&older.name, Some(&older.head.etag)).await {
             Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => {
                 Some(PutWarning::OlderLeft { object: older.name.clone(), source: error })

@@ -48,6 +48,7 @@ impl DeltaService {
             return Ok(reference);
         }
         let body = self.store.get(name, None).await?;
+        tracing::debug!(reference = %name, size = body.head.size, "fetch the reference");
         let mut writer = self.cache.begin(&digest, body.head.size)?;
         let what = name.to_string();
         let fetched = blocking::feed(body.stream, move |incoming| {

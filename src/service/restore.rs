@@ -48,6 +48,7 @@ impl Restoration {
     pub(crate) fn run<W: Write>(self, delta: &mut Incoming, to: W) -> Result<Restored<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
+        tracing::debug!(delta = %self.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
         let reference = match source {
             Some(compression) => self.unpacked_reference(compression, delta.cancelled())?,
             None => self.reference.clone(),
