@@ -134,8 +134,10 @@ pub enum DecodeErrorKind {
         /// Length of the copy window.
         len: u64,
     },
-    /// A compressed section is damaged.
+    /// A section compressed by LZMA is damaged.
     Lzma(LzmaFault),
+    /// A section compressed by DJW or FGK is damaged.
+    Huffman(HuffmanFault),
     /// The target window is not what was encoded: a damaged delta or, more often, another source.
     Checksum {
         /// As written.
@@ -171,10 +173,6 @@ pub enum Feature {
     CodeTable,
     /// A copy window in the target (VCD_TARGET).
     TargetWindow,
-    /// The secondary compressor DJW.
-    Djw,
-    /// The secondary compressor FGK.
-    Fgk,
     /// An LZMA section in a container with an integrity check, a filter other than LZMA2, or stated sizes.
     XzOption,
 }
@@ -289,6 +287,29 @@ pub enum LzmaFault {
     ChunkEnd,
 }
 
+/// What is wrong with a section compressed by DJW or FGK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HuffmanFault {
+    /// A decompressed length of 0.
+    Empty,
+    /// Lengths that no code can have.
+    Lengths,
+    /// Bits that are no code.
+    Code,
+    /// A run goes on after all values were there.
+    Run,
+    /// The section ends before all was produced.
+    Ends,
+    /// The section goes on after all was produced.
+    Left {
+        /// Bytes left over.
+        left: u64,
+    },
+    /// Bits are set behind the last code.
+    Padding,
+}
+
 /// A fault before its window and start are known: `at` counts from the start of what is being read.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -318,6 +339,12 @@ impl From<DecodeErrorKind> for Fault {
 impl From<LzmaFault> for Fault {
     fn from(fault: LzmaFault) -> Self {
         DecodeErrorKind::Lzma(fault).into()
+    }
+}
+
+impl From<HuffmanFault> for Fault {
+    fn from(fault: HuffmanFault) -> Self {
+        DecodeErrorKind::Huffman(fault).into()
     }
 }
 
@@ -365,6 +392,7 @@ impl fmt::Display for DecodeErrorKind {
                 write!(f, "a copy of {size} bytes at {address} runs past the end of the copy window of {len}")
             }
             Self::Lzma(fault) => write!(f, "damaged LZMA section: {fault}"),
+            Self::Huffman(fault) => write!(f, "damaged Huffman coded section: {fault}"),
             Self::Checksum { stated, computed } => write!(
                 f,
                 "checksum mismatch: {stated:08x} expected, {computed:08x} decoded; the delta is damaged or the source is another"
@@ -385,8 +413,6 @@ impl fmt::Display for Feature {
         f.write_str(match self {
             Self::CodeTable => "an application-defined code table (VCD_CODETABLE)",
             Self::TargetWindow => "a copy window in the target (VCD_TARGET)",
-            Self::Djw => "the secondary compressor DJW",
-            Self::Fgk => "the secondary compressor FGK",
             Self::XzOption => "LZMA with an integrity check, stated sizes or a filter other than LZMA2",
         })
     }
@@ -460,6 +486,20 @@ impl fmt::Display for LzmaFault {
                 write!(f, "a match {distance} bytes back where {available} are known")
             }
             Self::ChunkEnd => f.write_str("a chunk does not end where it says"),
+        }
+    }
+}
+
+impl fmt::Display for HuffmanFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("its stated length is 0"),
+            Self::Lengths => f.write_str("code lengths that cannot be"),
+            Self::Code => f.write_str("bits that are no code"),
+            Self::Run => f.write_str("a run is too long"),
+            Self::Ends => f.write_str("it ends before its stated length was produced"),
+            Self::Left { left } => write!(f, "{left} bytes follow its end"),
+            Self::Padding => f.write_str("bits are set behind its end"),
         }
     }
 }

@@ -12,8 +12,9 @@ mod source;
 
 pub use decode::parse::{CopyWindow, Header, SectionLengths};
 pub use decode::{DecodeSummary, Decoder, decode};
-pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, SizeOption, encode};
-pub use error::{DecodeError, DecodeErrorKind, Feature, Field, Limit, LzmaFault, Part, Section};
+pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, SizeOption, encode};
+pub use error::{DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section};
 pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, inspect};
 pub use limits::{DecodeLimits, DecodeOptions};
+pub use secondary::{DjwLevel, Secondary};
 pub use source::{FileSource, Source};

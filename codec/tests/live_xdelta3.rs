@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, thread};
 
-use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, FileSource, Level, Secondary};
+use deltaglider_vcdiff::{
+    DecodeOptions, DjwLevel, EncodeError, EncodeOptions, Encoder, FileSource, Level, Secondary, decode,
+};
 use support::case::Case;
 use support::random::Random;
 
 const VERSION: &str = "Xdelta version 3.0.11";
-/// With instruction buffers up to this xdelta3's own deltas are checked, since it breaks some of them.
-const SMALL_BUFFER: u32 = 20;
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
@@ -37,6 +37,31 @@ fn generated_input_gives_the_bytes_of_the_live_xdelta3() {
 }
 
 #[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH"]
+fn skewed_bytes_give_the_bytes_of_the_live_xdelta3() {
+    let room = Room::new("skewed");
+    let mut tally = Tally::default();
+    let mut random = Random::new(number_from("DG_SEED", 1));
+    for _ in 0..number_from("DG_COMPARISONS", 300) {
+        let case = random.next();
+        tally.compare(&format!("skewed case {case}"), &room, &Case::of_skewed_bytes(case));
+    }
+    tally.report();
+}
+
+#[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH"]
+fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_decoded() {
+    let room = Room::new("outgrown");
+    let mut tally = Tally::default();
+    for seed in 0..number_from("DG_COMPARISONS", 12) {
+        tally.compare(&format!("outgrown case {seed}"), &room, &Case::of_outgrown_codes(seed));
+    }
+    tally.report();
+    assert!(tally.undecodable > 0 && tally.undecodable < tally.comparisons);
+}
+
+#[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and pairs of files in DG_PAIRS"]
 fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("pairs");
@@ -47,7 +72,9 @@ fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
     let mut differences = 0;
     for pair in files.windows(2) {
         for level in [1, 3, 6, 9] {
-            for (name, secondary) in [("none", Secondary::None), ("lzma", Secondary::Lzma)] {
+            let secondaries =
+                [("none", Secondary::None), ("lzma", Secondary::Lzma), ("djw", Secondary::Djw(DjwLevel::DEFAULT))];
+            for (name, secondary) in secondaries {
                 let theirs = room.path("theirs");
                 let status = xdelta3()
                     .args(["-e", "-f", "-D", "-A=", &format!("-{level}"), &format!("-S{name}"), "-s"])
@@ -76,53 +103,72 @@ fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
 fn regenerate_the_golden_table() {
     let room = Room::new("golden");
     let mut table = String::new();
-    for (number, large) in support::golden::cases() {
-        let case = Case::new(number, large);
+    for (number, kind) in support::golden::cases() {
+        let case = kind.case(number);
         let delta = match room.encode(&case) {
             Some(delta) if room.decodes(&case) => support::golden::digest(&delta),
             _ => support::golden::REFUSED.to_owned(),
         };
-        table.push_str(&support::golden::line(number, large, &case, &delta));
+        table.push_str(&support::golden::line(number, kind, &case, &delta));
     }
     fs::write(support::golden::path(), table).unwrap();
 }
 
+/// What became of the comparisons.
 #[derive(Default)]
 struct Tally {
     comparisons: usize,
     differences: usize,
-    refusals: usize,
+    /// Refused by us, written by xdelta3 in a form that it cannot decode.
+    buffer_exhausted: usize,
+    undecodable: usize,
 }
 
 impl Tally {
+    /// The bytes are equal, and each side decodes them. What we refuse, xdelta3 cannot decode, and neither can we.
     fn compare(&mut self, name: &str, room: &Room, case: &Case) {
         let theirs = room.encode(case);
         let ours = case.encode(100_003);
         self.comparisons += 1;
-        let equal = match (&ours, &theirs) {
-            (Ok(ours), Some(theirs)) => {
-                ours == theirs && (case.options.instruction_buffer > SMALL_BUFFER || room.decodes(case))
+        let agreed = match (&ours, &theirs) {
+            (Ok(ours), Some(theirs)) => ours == theirs && room.decodes(case) && decodes(case, theirs),
+            (Err(EncodeError::InstructionBufferExhausted), theirs) => {
+                self.buffer_exhausted += 1;
+                !room.decodes(case) && theirs.as_ref().is_none_or(|theirs| !decodes(case, theirs))
             }
-            // The one refusal xdelta3 does not share: its delta is broken then.
-            (Err(EncodeError::InstructionBufferExhausted), _) => {
-                self.refusals += 1;
-                !room.decodes(case)
+            (Err(EncodeError::Undecodable { .. }), Some(theirs)) => {
+                self.undecodable += 1;
+                let mut case = case.clone();
+                case.options.undecodable_sections = true;
+                case.encode(100_003).unwrap() == *theirs && !room.decodes(&case) && !decodes(&case, theirs)
             }
             _ => false,
         };
-        if !equal {
+        if !agreed {
             self.differences += 1;
             println!("{name}: differs, {:?}, ours {:?}", case.arguments, ours.map(|delta| delta.len()));
         }
     }
 
     fn report(&self) {
-        let Self { comparisons, differences, refusals } = self;
+        let Self { comparisons, differences, buffer_exhausted, undecodable } = self;
         println!(
-            "{comparisons} comparisons, {differences} differences ({refusals} refused that xdelta3 cannot decode)"
+            "{comparisons} comparisons, {differences} differences; refused because xdelta3 cannot decode its own delta: \
+             {buffer_exhausted} for the instruction buffer, {undecodable} for FGK or DJW"
         );
         assert!(*comparisons > 0, "nothing was compared");
         assert_eq!(*differences, 0);
+    }
+}
+
+/// Whether our decoder makes the target of a delta. It never makes anything else.
+fn decodes(case: &Case, delta: &[u8]) -> bool {
+    match decode(case.source.as_deref(), delta, &DecodeOptions::default()) {
+        Ok(target) => {
+            assert!(target == case.target || !case.options.checksum, "wrong bytes");
+            target == case.target
+        }
+        Err(_) => false,
     }
 }
 

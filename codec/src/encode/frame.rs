@@ -2,18 +2,16 @@
 
 use super::EncodeOptions;
 use super::emit::Sections;
-use super::options::Secondary;
+use super::error::EncodeError;
+use crate::error::Section;
 use crate::format::header::{MAGIC, VCD_APPHEADER, VCD_SECONDARY};
 use crate::format::varint;
 use crate::format::window::{VCD_ADDRCOMP, VCD_ADLER32, VCD_DATACOMP, VCD_INSTCOMP, VCD_SOURCE};
-use crate::secondary::lzma::LzmaEncoder;
+use crate::secondary::{Secondary, SectionEncoder, Undecodable};
 
 /// Appends the file header.
 pub(super) fn file_header(options: &EncodeOptions, out: &mut Vec<u8>) {
-    let id = match options.secondary {
-        Secondary::None => None,
-        Secondary::Lzma => Some(LZMA_ID),
-    };
+    let id = options.secondary.id();
     let mut indicator = 0;
     if id.is_some() {
         indicator |= VCD_SECONDARY;
@@ -30,38 +28,39 @@ pub(super) fn file_header(options: &EncodeOptions, out: &mut Vec<u8>) {
     }
 }
 
-/// xdelta3's identifier of LZMA.
-const LZMA_ID: u8 = 2;
-
-/// A shorter section is left as it is; its compressor does not see it.
-const LEAST_COMPRESSED: usize = 10;
-
 /// Data, instructions and addresses, in the order they are written.
 const SECTIONS: usize = 3;
+const KINDS: [Section; SECTIONS] = [Section::Data, Section::Instructions, Section::Addresses];
 const COMPRESSED: [u8; SECTIONS] = [VCD_DATACOMP, VCD_INSTCOMP, VCD_ADDRCOMP];
 
 /// Puts windows into their frames; keeps the state of secondary compression from one to the next.
 #[derive(Debug)]
 pub(super) struct Framer {
     checksum: bool,
-    compressors: [SectionCompressor; SECTIONS],
+    secondary: Secondary,
+    compressors: [SectionEncoder; SECTIONS],
 }
 
 impl Framer {
     pub(super) fn new(options: &EncodeOptions) -> Self {
         Self {
             checksum: options.checksum,
-            compressors: [(); SECTIONS].map(|()| SectionCompressor::new(options.secondary)),
+            secondary: options.secondary,
+            compressors: KINDS
+                .map(|section| SectionEncoder::new(section, options.secondary, options.undecodable_sections)),
         }
     }
 
-    /// Appends a whole window.
-    pub(super) fn window(&mut self, target: &[u8], sections: &Sections, out: &mut Vec<u8>) {
+    /// Appends a whole window, or nothing.
+    pub(super) fn window(&mut self, target: &[u8], sections: &Sections, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let plain = [&sections.data, &sections.instructions, &sections.addresses];
         let mut delta_indicator = 0;
         let mut parts: [&[u8]; SECTIONS] = plain.map(Vec::as_slice);
         for (index, compressor) in self.compressors.iter_mut().enumerate() {
-            if let Some(compressed) = compressor.compress(plain[index]) {
+            let compressed = compressor.compress(plain[index]);
+            let undecodable =
+                |Undecodable| EncodeError::Undecodable { secondary: self.secondary, section: KINDS[index] };
+            if let Some(compressed) = compressed.map_err(undecodable)? {
                 parts[index] = compressed;
                 delta_indicator |= COMPRESSED[index];
             }
@@ -94,36 +93,6 @@ impl Framer {
         for part in parts {
             out.extend_from_slice(part);
         }
-    }
-}
-
-/// Secondary compression of one kind of section.
-#[derive(Debug)]
-struct SectionCompressor {
-    secondary: Secondary,
-    lzma: Option<LzmaEncoder>,
-    compressed: Vec<u8>,
-}
-
-impl SectionCompressor {
-    fn new(secondary: Secondary) -> Self {
-        Self { secondary, lzma: None, compressed: Vec::new() }
-    }
-
-    /// The bytes to write in place of the section, `None` to write the section itself.
-    fn compress(&mut self, section: &[u8]) -> Option<&[u8]> {
-        if section.len() < LEAST_COMPRESSED {
-            return None;
-        }
-        match self.secondary {
-            Secondary::None => None,
-            // Taken even when it is larger, as xdelta3 does: the stream has to go on.
-            Secondary::Lzma => {
-                self.compressed.clear();
-                varint::write(section.len() as u64, &mut self.compressed);
-                self.lzma.get_or_insert_with(LzmaEncoder::new).encode_section(section, &mut self.compressed);
-                Some(&self.compressed)
-            }
-        }
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ mod source_index;
 mod target_index;
 
 pub use error::{EncodeError, SizeOption};
-pub use options::{EncodeOptions, Secondary};
+pub use options::EncodeOptions;
 pub use profile::{Level, MatcherProfile};
 
 use frame::{Framer, file_header};
@@ -93,10 +93,11 @@ impl<S: Source> Encoder<S> {
     fn write_window(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = std::mem::replace(&mut self.progress, Progress::Failed);
         let sections = self.matcher.window(target)?;
+        let start = out.len();
         if before == Progress::NothingWritten {
             file_header(&self.options, out);
         }
-        self.framer.window(target, &sections, out);
+        self.framer.window(target, &sections, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;
         Ok(())
     }

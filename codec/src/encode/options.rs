@@ -3,6 +3,7 @@
 use super::error::{EncodeError, SizeOption};
 use super::{Level, MatcherProfile};
 use crate::format::window::XDELTA_3_0_WINDOW;
+use crate::secondary::Secondary;
 
 /// xdelta3's allocation unit; no window is shorter in the reckoning of table sizes.
 pub(super) const MIN_WINDOW: usize = 1 << 14;
@@ -15,17 +16,6 @@ const DEFAULT_HISTORY: u32 = 1 << 18;
 const MIN_INSTRUCTION_BUFFER: u32 = 4;
 /// A run or match of the small kind is never shorter.
 pub(super) const MIN_LOOK: u32 = 4;
-
-/// How the sections of a window are compressed once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Secondary {
-    /// Not at all (`-S none`).
-    None,
-    /// One .xz stream for each kind of section (`-S lzma`).
-    #[default]
-    Lzma,
-}
 
 /// Settings of an [`Encoder`](super::Encoder); the default is xdelta3's.
 ///
@@ -41,6 +31,10 @@ pub struct EncodeOptions {
     pub target_matching: bool,
     /// `-S`.
     pub secondary: Secondary,
+    /// Whether sections are written that no decoder can read, where xdelta3 writes such: FGK's code learns from sections that
+    /// turn out not worth packing and that the decoder never sees in that form, and DJW has codes that outgrow their tables.
+    /// Otherwise, and by default, such a section is [`EncodeError::Undecodable`].
+    pub undecodable_sections: bool,
     /// `-W`: bytes of target per window, 16 KiB to 16 MiB.
     pub window: usize,
     /// `-B`: bytes of source kept at hand, 512 KiB to 2 GiB, rounded up to a power of two.
@@ -65,6 +59,7 @@ impl Default for EncodeOptions {
             matcher: None,
             target_matching: true,
             secondary: Secondary::default(),
+            undecodable_sections: false,
             window: 1 << 23,
             source_window: 1 << 26,
             small_match_history: DEFAULT_HISTORY,

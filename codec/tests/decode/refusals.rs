@@ -34,8 +34,6 @@ fn file_headers_that_are_none_are_refused() {
         (b"\xd6\xc3\xc4\0\x08", Kind::HeaderIndicator(8), 4),
         (b"\xd6\xc3\xc4\0\x02\x00", Kind::Unsupported(Feature::CodeTable), 4),
         (b"\xd6\xc3\xc4\0\x01\x03", Kind::UnknownSecondary(3), 5),
-        (b"\xd6\xc3\xc4\0\x01\x01", Kind::Unsupported(Feature::Djw), 5),
-        (b"\xd6\xc3\xc4\0\x01\x10", Kind::Unsupported(Feature::Fgk), 5),
         (b"\xd6\xc3\xc4\0\x04\x90\x80\x80\x80\x00", Kind::IntegerOverflow(Field::ApplicationHeader), 5),
         (
             b"\xd6\xc3\xc4\0\x04\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80",
