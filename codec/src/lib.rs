@@ -1,4 +1,4 @@
-//! VCDIFF (RFC 3284), bit-compatible with xdelta3 3.0.11, in safe Rust.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod decode;
@@ -9,6 +9,7 @@ mod inspect;
 mod limits;
 mod secondary;
 mod source;
+mod stream;
 
 pub use decode::parse::{CopyWindow, Header, SectionLengths};
 pub use decode::{DecodeSummary, Decoder, decode};
@@ -18,3 +19,4 @@ pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, inspect}
 pub use limits::{DecodeLimits, DecodeOptions};
 pub use secondary::{DjwLevel, Secondary};
 pub use source::{FileSource, Source};
+pub use stream::{DecodeReader, EncodeWriter, StreamError, decode_stream, encode_stream};

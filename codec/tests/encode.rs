@@ -158,7 +158,7 @@ fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
     };
     assert_eq!(refused.to_string(), "FGK as xdelta3 has it would make a data section that cannot be decoded");
     assert!(encode(None, &target[..2 << 14], &options).is_ok());
-    options.undecodable_sections = true;
+    options.undecodable = true;
     let delta = encode(None, &target, &options).unwrap();
     assert!(decode(None, &delta, &DecodeOptions::default()).is_err());
 

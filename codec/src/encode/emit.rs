@@ -93,17 +93,19 @@ pub(super) struct Emitter {
     held: Option<(Kind, usize)>,
     written: usize,
     with_source: bool,
+    allow_undecodable: bool,
     pub(super) copy_window: CopyWindow,
 }
 
 impl Emitter {
-    pub(super) fn new(with_source: bool) -> Self {
+    pub(super) fn new(with_source: bool, allow_undecodable: bool) -> Self {
         Self {
             sections: Sections::default(),
             cache: AddressCache::new(),
             held: None,
             written: 0,
             with_source,
+            allow_undecodable,
             copy_window: CopyWindow::default(),
         }
     }
@@ -126,7 +128,7 @@ impl Emitter {
         moment: Moment,
     ) -> Result<(), EncodeError> {
         let Instruction { position, size, address, operation } = *instruction;
-        if (position as usize) < self.written {
+        if (position as usize) < self.written && !self.allow_undecodable {
             return Err(EncodeError::InstructionBufferExhausted);
         }
         self.add_up_to(position as usize, target);
@@ -163,7 +165,7 @@ impl Emitter {
     }
 
     fn add_up_to(&mut self, position: usize, target: &[u8]) {
-        let added = &target[self.written..position];
+        let added = target.get(self.written..position).unwrap_or_default();
         if !added.is_empty() {
             self.sections.data.extend_from_slice(added);
             self.code(Kind::Add, added.len());
@@ -248,7 +250,7 @@ mod tests {
         let mut doubles = 0;
         for &first in &kinds {
             for first_size in 1..=20usize {
-                let mut emitter = Emitter::new(false);
+                let mut emitter = Emitter::new(false, false);
                 emitter.single(first, first_size);
                 let entry = DEFAULT_CODE_TABLE[usize::from(emitter.sections.instructions[0])];
                 assert_eq!((entry.first.kind, entry.second.kind), (first, Kind::Noop));

@@ -35,11 +35,12 @@ pub enum EncodeError {
     },
     /// The matcher's numbers contradict each other or fall short of their least values.
     Matcher(MatcherProfile),
-    /// An instruction buffer this small made the encoder give up room that a later match needed. The delta xdelta3
-    /// writes here cannot be decoded; a larger buffer avoids it.
+    /// An instruction buffer this small (4 in all cases seen) made the encoder give up room that a later match needed. The
+    /// delta xdelta3 writes here cannot be decoded. A larger buffer avoids it;
+    /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
     InstructionBufferExhausted,
     /// xdelta3 writes this section in a form that no decoder can read, its own neither. Another secondary compressor avoids it;
-    /// [`undecodable_sections`](super::EncodeOptions::undecodable_sections) allows it.
+    /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
     Undecodable {
         /// The compressor.
         secondary: Secondary,

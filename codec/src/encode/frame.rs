@@ -46,8 +46,7 @@ impl Framer {
         Self {
             checksum: options.checksum,
             secondary: options.secondary,
-            compressors: KINDS
-                .map(|section| SectionEncoder::new(section, options.secondary, options.undecodable_sections)),
+            compressors: KINDS.map(|section| SectionEncoder::new(section, options.secondary, options.undecodable)),
         }
     }
 

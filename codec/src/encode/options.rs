@@ -31,10 +31,11 @@ pub struct EncodeOptions {
     pub target_matching: bool,
     /// `-S`.
     pub secondary: Secondary,
-    /// Whether sections are written that no decoder can read, where xdelta3 writes such: FGK's code learns from sections that
-    /// turn out not worth packing and that the decoder never sees in that form, and DJW has codes that outgrow their tables.
-    /// Otherwise, and by default, such a section is [`EncodeError::Undecodable`].
-    pub undecodable_sections: bool,
+    /// Whether what no decoder can read is written where xdelta3 writes it. FGK's code learns from sections that turn out not
+    /// worth packing and that the decoder never sees in that form; DJW has codes that outgrow their tables; an instruction
+    /// buffer of 4 lets matches overlap what is already written. Otherwise, and by default, these are
+    /// [`EncodeError::Undecodable`] and [`EncodeError::InstructionBufferExhausted`].
+    pub undecodable: bool,
     /// `-W`: bytes of target per window, 16 KiB to 16 MiB.
     pub window: usize,
     /// `-B`: bytes of source kept at hand, 512 KiB to 2 GiB, rounded up to a power of two.
@@ -59,7 +60,7 @@ impl Default for EncodeOptions {
             matcher: None,
             target_matching: true,
             secondary: Secondary::default(),
-            undecodable_sections: false,
+            undecodable: false,
             window: 1 << 23,
             source_window: 1 << 26,
             small_match_history: DEFAULT_HISTORY,
@@ -112,6 +113,7 @@ impl EncodeOptions {
             source_window: self.source_window.next_power_of_two(),
             history: history as usize,
             instruction_buffer: self.instruction_buffer as usize,
+            undecodable: self.undecodable,
         })
     }
 }
@@ -129,4 +131,6 @@ pub(super) struct Plan {
     pub(super) history: usize,
     /// Queue slots, 0 for unlimited.
     pub(super) instruction_buffer: usize,
+    /// Whether what cannot be decoded is written.
+    pub(super) undecodable: bool,
 }

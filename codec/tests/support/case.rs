@@ -191,7 +191,7 @@ fn settings(random: &mut Random, options: &mut EncodeOptions, arguments: &mut Ve
         say(format!("-W{}", options.window));
     }
     if random.once_in(4) {
-        options.instruction_buffer = *random.pick(&[0, 4, 5, 6, 7, 8, 20, 100, 1000]);
+        options.instruction_buffer = *random.pick(&[0, 4, 4, 5, 6, 7, 8, 20, 100, 1000]);
         say(format!("-I{}", options.instruction_buffer));
     }
     if random.once_in(5) {
