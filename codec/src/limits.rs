@@ -37,6 +37,14 @@ pub struct DecodeLimits {
     pub dictionary: u64,
     /// Bytes of the application header. Default 1 MiB: more than a command line can hand to xdelta3 on Linux or macOS.
     pub application_header: u64,
+    /// Bytes of an application-defined code table as stored, itself a delta. Default 64 KiB: forty times a whole table.
+    pub code_table: u64,
+    /// Bytes of target kept for windows that copy from the target (VCD_TARGET), counted back from the window. xdelta3 neither
+    /// writes nor reads such windows, and what might be needed has to be kept from the start, so the default is 0. [`decode`]
+    /// has the whole target anyway, and there this limit does not count.
+    ///
+    /// [`decode`]: crate::decode
+    pub target_history: u64,
 }
 
 impl Default for DecodeLimits {
@@ -50,6 +58,8 @@ impl Default for DecodeLimits {
             source_blocks: 1 << 20,
             dictionary: 8 << 20,
             application_header: 1 << 20,
+            code_table: 1 << 16,
+            target_history: 0,
         }
     }
 }
@@ -62,11 +72,15 @@ pub struct DecodeOptions {
     pub limits: DecodeLimits,
     /// Whether the Adler-32 of each window is compared, where the window has one. Default: yes.
     pub verify_checksum: bool,
+    /// Whether the BLAKE3 digests of source and target are compared, where the application header has them ("armor" of xdelta3
+    /// 3.2.0). The source's is compared before the first window, for which the whole source is read once; the target's in
+    /// [`Decoder::finish`](crate::Decoder::finish). Default: yes.
+    pub verify_digests: bool,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { limits: DecodeLimits::default(), verify_checksum: true }
+        Self { limits: DecodeLimits::default(), verify_checksum: true, verify_digests: true }
     }
 }
 

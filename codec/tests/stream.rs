@@ -26,7 +26,7 @@ impl<T> Slow<T> {
 
     fn next(&mut self, len: usize) -> io::Result<usize> {
         self.calls += 1;
-        if self.calls % 3 == 0 {
+        if self.calls.is_multiple_of(3) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         Ok(len.min(1 + self.calls % 1009))

@@ -1,10 +1,10 @@
 //! The encoder: target bytes in, a delta out, window by window.
 
 mod compare;
-mod emit;
+pub(crate) mod emit;
 mod error;
-mod frame;
-mod instructions;
+pub(crate) mod frame;
+pub(crate) mod instructions;
 mod matcher;
 mod options;
 mod profile;
@@ -50,7 +50,7 @@ impl<S: Source> Encoder<S> {
         Ok(Self {
             window: plan.window,
             matcher: Matcher::new(&plan, source)?,
-            framer: Framer::new(&options),
+            framer: Framer::new(options.secondary, options.undecodable),
             options,
             pending: Vec::new(),
             progress: Progress::NothingWritten,
@@ -95,9 +95,11 @@ impl<S: Source> Encoder<S> {
         let sections = self.matcher.window(target)?;
         let start = out.len();
         if before == Progress::NothingWritten {
-            file_header(&self.options, out);
+            file_header(self.options.secondary, self.options.application_header.as_deref(), out);
         }
-        self.framer.window(target, &sections, out).inspect_err(|_| out.truncate(start))?;
+        let checksum = self.options.checksum.then(|| adler2::adler32_slice(target));
+        let window = sections.unframed(target.len() as u64, checksum);
+        self.framer.window(window, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;
         Ok(())
     }
