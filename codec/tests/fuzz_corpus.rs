@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in tests
 
 #[path = "support/decode_inputs.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // shared with the decoder's tests
 mod decode_inputs;
 #[path = "support/properties.rs"]
+#[allow(unreachable_pub)] // the fuzz targets take them as a module of their own
 mod properties;
 
 use std::fs;

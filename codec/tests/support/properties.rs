@@ -117,7 +117,9 @@ pub fn round_trip(input: &[u8]) {
 
 /// How the target is cut into pushes does not show in the delta.
 pub fn chunking(input: &[u8]) {
-    let (source, target) = split(input);
+    let (source, piece) = split(input);
+    // Windows are 16 KiB at least, inputs of a fuzzer shorter.
+    let target = piece.repeat(40_000 / (piece.len() + 1));
     let mut options = EncodeOptions::at_level(Level::new(input.len() as u8 % 10).unwrap());
     options.window = 1 << 14;
     let mut whole = None;
