@@ -51,6 +51,19 @@ fn skewed_bytes_give_the_bytes_of_the_live_xdelta3() {
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
+fn hardly_compressible_bytes_give_the_bytes_of_the_live_xdelta3() {
+    let room = Room::new("even");
+    let mut tally = Tally::default();
+    let mut random = Random::new(number_from("DG_SEED", 1));
+    for _ in 0..number_from("DG_COMPARISONS", 300) {
+        let case = random.next();
+        tally.compare(&format!("even case {case}"), &room, &Case::of_even_bytes(case));
+    }
+    tally.report();
+}
+
+#[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_decoded() {
     let room = Room::new("outgrown");
     let mut tally = Tally::default();

@@ -66,6 +66,21 @@ impl Case {
         Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
     }
 
+    /// A case whose data is so evenly distributed that Huffman codes hardly pay: at the edge of where DJW gives up.
+    pub fn of_even_bytes(seed: u64) -> Self {
+        let random = &mut Random::new(seed);
+        let mut options = EncodeOptions::at_level(Level::FASTEST);
+        let level = random.within(1, 9) as u8;
+        options.secondary = Secondary::Djw(DjwLevel::new(level).unwrap());
+        let arguments = vec!["-0".to_owned(), "-A=".to_owned(), format!("-Sdjw{level}")];
+        // The selectors of the longest fill more than a page.
+        let longest = if random.once_in(60) { 8_000_000 } else { *random.pick(&[2000, 7000, 30_000]) };
+        let len = random.within(500, longest);
+        let target = inputs::even(random, len);
+        options.target_len = Some(target.len() as u64);
+        Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
+    }
+
     /// A case with several DJW codes to a section, of which some are longer than DJW allows.
     pub fn of_outgrown_codes(seed: u64) -> Self {
         let random = &mut Random::new(seed);

@@ -15,6 +15,7 @@ pub enum Kind {
     Small,
     Large,
     Skewed,
+    Even,
 }
 
 impl Kind {
@@ -23,6 +24,7 @@ impl Kind {
             Self::Small => Case::new(number, false),
             Self::Large => Case::new(number, true),
             Self::Skewed => Case::of_skewed_bytes(number),
+            Self::Even => Case::of_even_bytes(number),
         }
     }
 }
@@ -31,7 +33,8 @@ impl Kind {
 pub fn cases() -> impl Iterator<Item = (u64, Kind)> {
     let kind = |number| match number % 16 {
         0 => Kind::Large,
-        5 | 10 | 15 => Kind::Skewed,
+        5 | 15 => Kind::Skewed,
+        10 => Kind::Even,
         _ => Kind::Small,
     };
     (1..=600).map(move |number| (number, kind(number)))

@@ -92,6 +92,18 @@ pub fn skewed(random: &mut Random, len: usize) -> Vec<u8> {
     out
 }
 
+/// `len` bytes of nearly the same frequency, with a few in favour, others in the second half.
+pub fn even(random: &mut Random, len: usize) -> Vec<u8> {
+    let letters = random.within(200, 256);
+    let favour = random.below(30);
+    let other = random.below(letters);
+    let letter = |at: usize, random: &mut Random| match random.below(100) < favour {
+        true => (if at * 2 < len { other } else { 0 }) + random.below(20),
+        false => random.below(letters),
+    };
+    (0..len).map(|at| letter(at, random) as u8).collect()
+}
+
 /// All Fibonacci numbers up to one near 800,000, each as that many of its letter, in no order, and a little else.
 pub fn fibonacci(random: &mut Random) -> Vec<u8> {
     let letters = random.within(28, 30);

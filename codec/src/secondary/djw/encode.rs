@@ -151,9 +151,9 @@ fn encode_in_sectors(
     let mut all = first.to_vec();
     all.extend(others.iter().flatten().filter(|&&len| len > 0));
     write_lengths(&all, bits);
-    let before_selectors = page_bits(bits);
     let selector_bits = write_selectors(&picks, lengths.len(), bits);
-    if !pays(total.wrapping_add(selector_bits).wrapping_add(before_selectors), section) {
+    // The selectors are written by now and so are counted twice.
+    if !pays(total.wrapping_add(selector_bits).wrapping_add(page_bits(bits)), section) {
         return None;
     }
     let codes: Vec<Vec<u32>> = lengths.iter().map(|lengths| codes(lengths)).collect();
