@@ -263,6 +263,8 @@ pub enum Limit {
     Window,
     /// [`target`](crate::DecodeLimits::target)
     Target,
+    /// [`amplification`](crate::DecodeLimits::amplification)
+    Amplification,
     /// [`sections`](crate::DecodeLimits::sections), as stored
     StoredSections,
     /// [`sections`](crate::DecodeLimits::sections), decompressed

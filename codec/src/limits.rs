@@ -6,7 +6,7 @@ use crate::format::window::XDELTA_3_2_WINDOW;
 ///
 /// With the defaults a decoder holds at most about 320 MiB however hostile the delta is: the target window (64 MiB), the
 /// sections of one window as stored (96 MiB) and decompressed (96 MiB), blocks of the source (32 MiB) and what the three LZMA
-/// sections remember (3 x 10 MiB). Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
+/// sections remember (3 x 10 MiB); and twice [`target_history`](Self::target_history), which is nothing by default. Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
 /// cost a tenth of that.
 ///
 /// ```
@@ -21,6 +21,9 @@ pub struct DecodeLimits {
     pub window: u64,
     /// Bytes of all target windows together. Default: no limit, since windows are handed out one by one.
     pub target: Option<u64>,
+    /// Bytes of target for each byte of the delta up to the end of a window, rounded up. Default: no limit, since a delta between
+    /// equal files is a few hundred bytes however large they are. Worth setting where such deltas are not expected.
+    pub amplification: Option<u64>,
     /// Bytes of the three sections of one window together, as stored and, separately, decompressed. Default 96 MiB: the data of
     /// the largest window, all of it new, and half as much for instructions and addresses.
     pub sections: u64,
@@ -52,6 +55,7 @@ impl Default for DecodeLimits {
         Self {
             window: XDELTA_3_2_WINDOW as u64,
             target: None,
+            amplification: None,
             sections: 96 << 20,
             source_span: u64::from(u32::MAX),
             instructions: 1 << 25,

@@ -19,7 +19,7 @@ use instructions::Instructions;
 use parse::{Header, Stop, WindowHeader};
 use source_blocks::SourceBlocks;
 
-use crate::error::{DecodeError, DecodeErrorKind, Fault, Part, WholeFile};
+use crate::error::{DecodeError, DecodeErrorKind, Fault, Limit, Part, WholeFile};
 use crate::format::header::VERSION_SDCH;
 use crate::format::window::{VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET};
 use crate::limits::DecodeOptions;
@@ -226,6 +226,7 @@ impl<S: Source> Decoder<S> {
                         return Err(DecodeErrorKind::SourceMissing.into());
                     }
                     self.history.check(&header)?;
+                    self.check_amplification(&header)?;
                     self.stage = Stage::Body(header);
                 }
                 Stage::Body(header) => {
@@ -249,6 +250,14 @@ impl<S: Source> Decoder<S> {
                 }
             }
         }
+    }
+
+    fn check_amplification(&self, header: &WindowHeader) -> Result<(), Fault> {
+        let Some(allowed) = self.options.limits.amplification else { return Ok(()) };
+        let window = (header.len as u64).saturating_add(header.sections.total());
+        // A window's header is never empty, so there is something to divide by.
+        let delta = self.start.saturating_add(window).max(1);
+        Limit::Amplification.check(self.summary.target_len.saturating_add(header.target_len).div_ceil(delta), allowed)
     }
 
     /// Compares the source with its digest in the application header, and notes the target's.

@@ -115,6 +115,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Window => "target window too large",
             Self::Target => "target too large",
+            Self::Amplification => "too many bytes of target for each byte of the delta",
             Self::StoredSections => "sections of a window too large",
             Self::DecompressedSections => "decompressed sections of a window too large",
             Self::SourceSpan => "copy window too large",
