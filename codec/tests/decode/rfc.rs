@@ -268,3 +268,37 @@ fn the_format_of_open_vcdiff_is_read_interleaved_or_not() {
         assert_eq!(decoded(Some(b"Abcdefghijklmnop"), &together).is_ok(), !checked);
     }
 }
+
+/// What open-vcdiff 868f459 writes with its format flags 0 to 3: plain, interleaved, with checksums, with both.
+const OPEN_VCDIFF: [&str; 4] = [
+    concat!(
+        "d6c3c4000001814a004b822a003a09025448457468652066697273742076657273696f6e206f7a7a7a7a7a7a7a7a7a7a7a7a",
+        "7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a646f6e65042362013313810e05653c",
+    ),
+    concat!(
+        "d6c3c4530001814a004b822a000045000454484523626501337468652066697273742076657273696f6e206f7a7a7a7a7a7a",
+        "7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a13810e3c05646f6e65",
+    ),
+    concat!(
+        "d6c3c4530005814a0050822a003a09028efdbdda025448457468652066697273742076657273696f6e206f7a7a7a7a7a7a7a",
+        "7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a646f6e65042362013313810e05653c",
+    ),
+    concat!(
+        "d6c3c4530005814a0050822a000045008efdbdda020454484523626501337468652066697273742076657273696f6e206f7a",
+        "7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a13810e3c05646f6e65",
+    ),
+];
+
+#[test]
+fn deltas_of_open_vcdiff_are_read_in_all_its_formats() {
+    let text = "the first version of a file, with some text that is long enough to be copied from; and the end of it.";
+    let source = text.repeat(2);
+    let target = ["THE ", &source[4..120], &"z".repeat(32), &source[60..], "done"].concat();
+    for (flags, hex) in OPEN_VCDIFF.iter().enumerate() {
+        let delta: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        assert_eq!(decoded(Some(source.as_bytes()), &delta), Ok(target.clone().into_bytes()), "flags {flags}");
+        let other = source.replace("copied", "COPIED");
+        assert_eq!(decoded(Some(other.as_bytes()), &delta).is_err(), flags >= 2, "flags {flags}");
+    }
+}
