@@ -5,6 +5,7 @@ use deltaglider_vcdiff::{
     Operation, Secondary, WholeFile, decode, encode, inspect,
 };
 
+use crate::decode_inputs::input;
 use crate::delta_by_hand::{HandWindow, delta, integer};
 use crate::{decoded, naive};
 
@@ -295,10 +296,37 @@ fn deltas_of_open_vcdiff_are_read_in_all_its_formats() {
     let source = text.repeat(2);
     let target = ["THE ", &source[4..120], &"z".repeat(32), &source[60..], "done"].concat();
     for (flags, hex) in OPEN_VCDIFF.iter().enumerate() {
-        let delta: Vec<u8> =
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let delta = from_hex(hex);
         assert_eq!(decoded(Some(source.as_bytes()), &delta), Ok(target.clone().into_bytes()), "flags {flags}");
         let other = source.replace("copied", "COPIED");
         assert_eq!(decoded(Some(other.as_bytes()), &delta).is_err(), flags >= 2, "flags {flags}");
     }
+}
+
+fn from_hex(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// What xdelta3 3.2.0 (9822b17) writes of the input "tiny", with digests in the names.
+const ARMORED: &str = concat!(
+    "d6c3c40004810b6e657723653537383033373563316232376363646239613061353166306238336661663531363666663565",
+    "336439623235383961383663626563646437303536373764662f2f6f6c642362366562313738653331386138396131366562",
+    "3261616463396364666533313330363138366236336330623130623563346538336137303734656337623866662f05140018",
+    "3000060702d98114472d2d78797a710313140419000e002a",
+);
+
+/// The same of 40,000,000 zeros in one window, which 3.0.11 refuses.
+const LARGE_WINDOW: &str = concat!(
+    "d6c3c40004437a23383937303861626561623834333864373133336439353533386439353131643662356366633838613865",
+    "393538373232626634343761363933383065343035322f04129389b400000105007dbe000100009389b400",
+);
+
+#[test]
+fn armored_deltas_and_large_windows_of_xdelta3_3_2_0_are_read() {
+    let pair = input("tiny", 1);
+    let source = pair.source.unwrap();
+    assert_eq!(decoded(Some(&source), &from_hex(ARMORED)), Ok(pair.target));
+    let longer = [&source[..], b"x"].concat();
+    assert_eq!(decoded(Some(&longer), &from_hex(ARMORED)), Err(Kind::Digest(WholeFile::Source)));
+    assert!(decoded(None, &from_hex(LARGE_WINDOW)).unwrap() == vec![0; 40_000_000]);
 }
