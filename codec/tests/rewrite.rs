@@ -32,7 +32,8 @@ proptest! {
     fn recoding_gives_what_encoding_gives_at_once(case in 1..1_000_000u64, from in 0..4usize, into in 0..4usize) {
         let mut case = Case::new(case, false);
         case.options.secondary = SECONDARIES[from];
-        prop_assume!(case.options.instruction_buffer != 4);
+        // Small buffers can be exhausted, which is refused.
+        prop_assume!(case.options.instruction_buffer == 0 || case.options.instruction_buffer > 8);
         let delta = case.encode(usize::MAX).unwrap();
         case.options.secondary = SECONDARIES[into];
         let mut options = to(SECONDARIES[into]);

@@ -35,7 +35,7 @@ pub enum EncodeError {
     },
     /// The matcher's numbers contradict each other or fall short of their least values.
     Matcher(MatcherProfile),
-    /// An instruction buffer this small (4 in all cases seen) made the encoder give up room that a later match needed. The
+    /// An instruction buffer this small (4 in nearly all cases seen) made the encoder give up room that a later match needed. The
     /// delta xdelta3 writes here cannot be decoded. A larger buffer avoids it;
     /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
     InstructionBufferExhausted,

@@ -33,7 +33,7 @@ pub struct EncodeOptions {
     pub secondary: Secondary,
     /// Whether what no decoder can read is written where xdelta3 writes it. FGK's code learns from sections that turn out not
     /// worth packing and that the decoder never sees in that form; DJW has codes that outgrow their tables; an instruction
-    /// buffer of 4 lets matches overlap what is already written. Otherwise, and by default, these are
+    /// buffer of 4 or little more lets matches overlap what is already written. Otherwise, and by default, these are
     /// [`EncodeError::Undecodable`] and [`EncodeError::InstructionBufferExhausted`].
     pub undecodable: bool,
     /// `-W`: bytes of target per window, 16 KiB to 16 MiB.
