@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use deltaglider_vcdiff::{
-    DecodeOptions, DjwLevel, EncodeOptions, Level, RecodeOptions, Secondary, decode, encode, merge, recode,
+    DecodeLimits, DecodeOptions, DjwLevel, EncodeOptions, Level, RecodeOptions, Secondary, decode, encode, inspect,
+    merge, recode,
 };
 use support::case::Case;
 use support::inputs;
@@ -46,11 +47,18 @@ const SECONDARIES: [(&str, Secondary); 4] = [
     ("djw9", Secondary::Djw(DjwLevel::BEST)),
 ];
 
+/// Whether a window without a copy window follows one with.
+fn loses_its_copy_window(delta: &[u8]) -> bool {
+    let windows = inspect(delta, &DecodeLimits::default()).unwrap();
+    let with: Vec<bool> = windows.map(|window| window.unwrap().copy_window().is_some()).collect();
+    with.windows(2).any(|pair| pair[0] && !pair[1])
+}
+
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn recoded_deltas_are_those_of_the_live_xdelta3() {
     let room = Room::new("recode");
-    let (mut compared, mut random) = (0, Random::new(number_from("DG_SEED", 1)));
+    let (mut compared, mut broken, mut random) = (0, 0, Random::new(number_from("DG_SEED", 1)));
     while compared < number_from("DG_COMPARISONS", 200) {
         let case = Case::new(random.next(), false);
         let Ok(delta) = case.encode(usize::MAX) else { continue };
@@ -58,10 +66,19 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
         let mut options = RecodeOptions::default();
         options.secondary = secondary;
         let theirs = room.xdelta3(&["recode", "-f", "-S", name, "in"], &[("in", &delta)]);
-        assert!(recode(&delta, &options).unwrap() == theirs, "{:?} to {name}", case.arguments);
+        let ours = recode(&delta, &options).unwrap();
+        if loses_its_copy_window(&delta) {
+            // xdelta3 writes a copy window there, of an address in its memory, other ones each time.
+            let mut direct = case.clone();
+            direct.options.secondary = secondary;
+            assert!(ours == direct.encode(usize::MAX).unwrap() && ours != theirs);
+            broken += 1;
+        } else {
+            assert!(ours == theirs, "{:?} to {name}", case.arguments);
+        }
         compared += 1;
     }
-    println!("{compared} comparisons, 0 differences");
+    println!("{compared} comparisons, 0 differences; {broken} of them with encoding, since xdelta3 breaks the delta");
 }
 
 #[test]
