@@ -67,14 +67,13 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
         options.secondary = secondary;
         let theirs = room.xdelta3(&["recode", "-f", "-S", name, "in"], &[("in", &delta)]);
         let ours = recode(&delta, &options).unwrap();
-        if loses_its_copy_window(&delta) {
-            // xdelta3 writes a copy window there, of an address in its memory, other ones each time.
+        if ours != theirs {
+            // xdelta3 may write a copy window there, of an address in its memory, another one each time.
+            assert!(loses_its_copy_window(&delta), "{:?} to {name}", case.arguments);
             let mut direct = case.clone();
             direct.options.secondary = secondary;
-            assert!(ours == direct.encode(usize::MAX).unwrap() && ours != theirs);
+            assert!(ours == direct.encode(usize::MAX).unwrap());
             broken += 1;
-        } else {
-            assert!(ours == theirs, "{:?} to {name}", case.arguments);
         }
         compared += 1;
     }
