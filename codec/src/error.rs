@@ -1,5 +1,7 @@
 //! What can be wrong with a delta, and where.
 
+mod display;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -56,7 +58,7 @@ impl std::error::Error for DecodeError {
 pub enum DecodeErrorKind {
     /// The first bytes are not those of a VCDIFF file.
     NotVcdiff,
-    /// A version of the format other than 0.
+    /// A version of the format other than 0 and open-vcdiff's `S`.
     Version(u8),
     /// Bits of the header indicator without a meaning.
     HeaderIndicator(u8),
@@ -64,6 +66,19 @@ pub enum DecodeErrorKind {
     UnknownSecondary(u8),
     /// Lawful VCDIFF that is not read here.
     Unsupported(Feature),
+    /// An application-defined code table that is none.
+    CodeTable(CodeTableFault),
+    /// A copy window in the target (VCD_TARGET) that is not all there yet.
+    TargetWindow {
+        /// Where it begins in the target.
+        offset: u64,
+        /// Its length.
+        len: u64,
+        /// Bytes of target before this window.
+        produced: u64,
+    },
+    /// The BLAKE3 of a whole file is not the one in the application header.
+    Digest(WholeFile),
     /// Bits of a window indicator without a meaning.
     WindowIndicator(u8),
     /// Bits of a delta indicator without a meaning.
@@ -134,8 +149,10 @@ pub enum DecodeErrorKind {
         /// Length of the copy window.
         len: u64,
     },
-    /// A compressed section is damaged.
+    /// A section compressed by LZMA is damaged.
     Lzma(LzmaFault),
+    /// A section compressed by DJW or FGK is damaged.
+    Huffman(HuffmanFault),
     /// The target window is not what was encoded: a damaged delta or, more often, another source.
     Checksum {
         /// As written.
@@ -163,18 +180,38 @@ pub enum DecodeErrorKind {
     },
 }
 
+/// What is wrong with an application-defined code table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CodeTableFault {
+    /// It is shorter than the two sizes of the caches.
+    Short,
+    /// Both caches together have more modes than there are bytes.
+    Caches {
+        /// Size of the near cache.
+        near: u8,
+        /// Size of the same cache.
+        same: u8,
+    },
+    /// It is not a delta of the default table's 1536 bytes to as many.
+    Delta,
+    /// The entry of this code has an instruction or an address mode that does not exist.
+    Entry(u8),
+}
+
+/// A file that a digest stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WholeFile {
+    /// The source.
+    Source,
+    /// The target.
+    Target,
+}
+
 /// Lawful VCDIFF that is not read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Feature {
-    /// An application-defined code table.
-    CodeTable,
-    /// A copy window in the target (VCD_TARGET).
-    TargetWindow,
-    /// The secondary compressor DJW.
-    Djw,
-    /// The secondary compressor FGK.
-    Fgk,
     /// An LZMA section in a container with an integrity check, a filter other than LZMA2, or stated sizes.
     XzOption,
 }
@@ -196,6 +233,10 @@ pub enum Section {
 pub enum Field {
     /// Length of the application header.
     ApplicationHeader,
+    /// Length of the code table.
+    CodeTable,
+    /// Checksum of open-vcdiff.
+    Checksum,
     /// Length of the copy window.
     CopyLength,
     /// Offset of the copy window.
@@ -222,6 +263,8 @@ pub enum Limit {
     Window,
     /// [`target`](crate::DecodeLimits::target)
     Target,
+    /// [`amplification`](crate::DecodeLimits::amplification)
+    Amplification,
     /// [`sections`](crate::DecodeLimits::sections), as stored
     StoredSections,
     /// [`sections`](crate::DecodeLimits::sections), decompressed
@@ -236,6 +279,10 @@ pub enum Limit {
     Dictionary,
     /// [`application_header`](crate::DecodeLimits::application_header)
     ApplicationHeader,
+    /// [`code_table`](crate::DecodeLimits::code_table)
+    CodeTable,
+    /// [`target_history`](crate::DecodeLimits::target_history)
+    TargetHistory,
 }
 
 /// What the delta ends in.
@@ -289,6 +336,29 @@ pub enum LzmaFault {
     ChunkEnd,
 }
 
+/// What is wrong with a section compressed by DJW or FGK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HuffmanFault {
+    /// A decompressed length of 0.
+    Empty,
+    /// Lengths that no code can have.
+    Lengths,
+    /// Bits that are no code.
+    Code,
+    /// A run goes on after all values were there.
+    Run,
+    /// The section ends before all was produced.
+    Ends,
+    /// The section goes on after all was produced.
+    Left {
+        /// Bytes left over.
+        left: u64,
+    },
+    /// Bits are set behind the last code.
+    Padding,
+}
+
 /// A fault before its window and start are known: `at` counts from the start of what is being read.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -321,145 +391,15 @@ impl From<LzmaFault> for Fault {
     }
 }
 
+impl From<HuffmanFault> for Fault {
+    fn from(fault: HuffmanFault) -> Self {
+        DecodeErrorKind::Huffman(fault).into()
+    }
+}
+
 impl Limit {
     /// Refuses what is above the limit.
     pub(crate) fn check(self, asked: u64, allowed: u64) -> Result<(), Fault> {
         if asked > allowed { Err(DecodeErrorKind::Limit { limit: self, asked, allowed }.into()) } else { Ok(()) }
-    }
-}
-
-impl fmt::Display for DecodeErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NotVcdiff => f.write_str("not a VCDIFF file"),
-            Self::Version(version) => write!(f, "VCDIFF version {version} instead of 0"),
-            Self::HeaderIndicator(bits) => write!(f, "unknown bits in the header indicator {bits:#04x}"),
-            Self::UnknownSecondary(id) => write!(f, "unknown secondary compressor {id}"),
-            Self::Unsupported(feature) => write!(f, "{feature} is not supported"),
-            Self::WindowIndicator(bits) => write!(f, "unknown bits in the window indicator {bits:#04x}"),
-            Self::DeltaIndicator(bits) => write!(f, "unknown bits in the delta indicator {bits:#04x}"),
-            Self::NoCompressor(section) => write!(f, "the {section} is compressed but the header names no compressor"),
-            Self::IntegerOverflow(field) => write!(f, "the {field} does not fit its field"),
-            Self::CopyWindow { offset, len } => {
-                write!(f, "a copy window of {len} bytes at offset {offset} cannot be addressed")
-            }
-            Self::EncodingLength { stated, actual } => {
-                write!(f, "the window's encoding is said to take {stated} bytes and takes {actual}")
-            }
-            Self::Limit { limit, asked, allowed } => write!(f, "{limit}: {asked} asked for, the limit is {allowed}"),
-            Self::SectionEnds(section) => write!(f, "the {section} ends before the window is complete"),
-            Self::SectionLeft { section, left } => write!(f, "{left} bytes of the {section} are left over"),
-            Self::WindowShort { produced, expected } => {
-                write!(f, "the instructions produce {produced} bytes of a window of {expected}")
-            }
-            Self::WindowExceeded { asked, left } => {
-                write!(f, "an instruction produces {asked} bytes where the window has {left} left")
-            }
-            Self::Address { address: Some(address), here } => {
-                write!(f, "a copy from address {address}, which is not before the current address {here}")
-            }
-            Self::Address { address: None, here } => {
-                write!(f, "a copy from further back than the current address {here}")
-            }
-            Self::CopyBeyondSource { address, size, len } => {
-                write!(f, "a copy of {size} bytes at {address} runs past the end of the copy window of {len}")
-            }
-            Self::Lzma(fault) => write!(f, "damaged LZMA section: {fault}"),
-            Self::Checksum { stated, computed } => write!(
-                f,
-                "checksum mismatch: {stated:08x} expected, {computed:08x} decoded; the delta is damaged or the source is another"
-            ),
-            Self::SourceMissing => f.write_str("the delta needs a source and none was given"),
-            Self::SourceTooShort { needed, available } => {
-                write!(f, "the source is too short: {needed} bytes needed, {available} available")
-            }
-            Self::SourceRead(kind) => write!(f, "reading the source failed: {kind}"),
-            Self::Truncated(part) => write!(f, "the delta is truncated: it ends {part}"),
-            Self::OutOfMemory { asked } => write!(f, "no memory for {asked} bytes"),
-        }
-    }
-}
-
-impl fmt::Display for Feature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CodeTable => "an application-defined code table (VCD_CODETABLE)",
-            Self::TargetWindow => "a copy window in the target (VCD_TARGET)",
-            Self::Djw => "the secondary compressor DJW",
-            Self::Fgk => "the secondary compressor FGK",
-            Self::XzOption => "LZMA with an integrity check, stated sizes or a filter other than LZMA2",
-        })
-    }
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Data => "data section",
-            Self::Instructions => "instruction section",
-            Self::Addresses => "address section",
-        })
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ApplicationHeader => f.write_str("length of the application header"),
-            Self::CopyLength => f.write_str("length of the copy window"),
-            Self::CopyOffset => f.write_str("offset of the copy window"),
-            Self::EncodingLength => f.write_str("length of the encoding"),
-            Self::TargetLength => f.write_str("length of the target window"),
-            Self::SectionLength(section) => write!(f, "length of the {section}"),
-            Self::DecompressedLength(section) => write!(f, "decompressed length of the {section}"),
-            Self::Size => f.write_str("size of an instruction"),
-            Self::Address => f.write_str("address of a copy"),
-        }
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Window => "target window too large",
-            Self::Target => "target too large",
-            Self::StoredSections => "sections of a window too large",
-            Self::DecompressedSections => "decompressed sections of a window too large",
-            Self::SourceSpan => "copy window too large",
-            Self::Instructions => "too many instructions in a window",
-            Self::SourceBlocks => "too many blocks of the source read for a window",
-            Self::Dictionary => "LZMA dictionary too large",
-            Self::ApplicationHeader => "application header too large",
-        })
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Header => f.write_str("inside the file header"),
-            Self::NoWindow => f.write_str("before the first window"),
-            Self::WindowHeader => f.write_str("inside a window's header"),
-            Self::Sections { missing } => write!(f, "{missing} bytes before a window is complete"),
-        }
-    }
-}
-
-impl fmt::Display for LzmaFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("its stated length is 0"),
-            Self::Header => f.write_str("bad container header"),
-            Self::Control(byte) => write!(f, "bad chunk header {byte:#04x}"),
-            Self::NoState => f.write_str("a chunk continues a state that was not set up"),
-            Self::Properties(byte) => write!(f, "bad properties {byte:#04x}"),
-            Self::Ends => f.write_str("it ends before its stated length was produced"),
-            Self::Excess => f.write_str("it produces more than its stated length"),
-            Self::Left { left } => write!(f, "{left} bytes follow its end"),
-            Self::Distance { distance, available } => {
-                write!(f, "a match {distance} bytes back where {available} are known")
-            }
-            Self::ChunkEnd => f.write_str("a chunk does not end where it says"),
-        }
     }
 }

@@ -2,12 +2,14 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::iter::FusedIterator;
+use std::sync::Arc;
 
+use crate::decode::code_table::Codes;
 use crate::decode::instructions::{Instructions, Operation as Read};
 use crate::decode::parse::{self, CopyWindow, Header, SectionLengths, Stop, WindowHeader};
 use crate::decode::sections::{self, Sections};
 use crate::error::{DecodeError, DecodeErrorKind, Fault, Part};
-use crate::format::window::VCD_INSTCOMP;
+use crate::format::window::{VCD_INSTCOMP, VCD_TARGET};
 use crate::limits::DecodeLimits;
 use crate::secondary::SectionDecoder;
 
@@ -23,13 +25,25 @@ pub fn inspect<'a>(delta: &'a [u8], limits: &DecodeLimits) -> Result<Inspection<
         Some(id) => Some(SectionDecoder::new(id, limits).map_err(|fault| fail(fault.at(5), 0))?),
         None => None,
     };
+    let codes = Arc::new(Codes::of(&header).map_err(|fault| fail(fault, 0))?);
     let rest = delta.get(len..).unwrap_or_default();
-    Ok(Inspection { header, header_len: len, sections, limits: limits.clone(), delta, rest, number: 0, produced: 0 })
+    Ok(Inspection {
+        codes,
+        header,
+        header_len: len,
+        sections,
+        limits: limits.clone(),
+        delta,
+        rest,
+        number: 0,
+        produced: 0,
+    })
 }
 
 /// The windows of a delta, in order; ends after the first error.
 #[derive(Debug)]
 pub struct Inspection<'a> {
+    codes: Arc<Codes>,
     header: Header,
     header_len: usize,
     sections: Option<SectionDecoder>,
@@ -54,7 +68,7 @@ impl Inspection<'_> {
     fn window(&mut self) -> Result<Window, (Fault, usize)> {
         let start = self.delta.len().saturating_sub(self.rest.len());
         let truncated = |part| (DecodeErrorKind::Truncated(part).into(), self.delta.len());
-        let parsed = parse::window_header(self.rest, self.sections.is_some(), self.produced, &self.limits);
+        let parsed = parse::window_header(self.rest, &self.header, self.produced, &self.limits);
         let header = match parsed {
             Ok(header) => header,
             Err(Stop::Fault(fault)) => return Err((fault, start)),
@@ -75,6 +89,7 @@ impl Inspection<'_> {
             instructions: opened.instructions.to_vec(),
             addresses: opened.addresses.to_vec(),
             header,
+            codes: self.codes.clone(),
             limits: self.limits.clone(),
         };
         self.rest = rest;
@@ -111,6 +126,7 @@ pub struct Window {
     data: Vec<u8>,
     instructions: Vec<u8>,
     addresses: Vec<u8>,
+    codes: Arc<Codes>,
     limits: DecodeLimits,
 }
 
@@ -135,7 +151,7 @@ impl Window {
         self.header.indicator
     }
 
-    /// The part of the source it copies from.
+    /// The part of the source it copies from, or of the target if the indicator has VCD_TARGET.
     pub fn copy_window(&self) -> Option<CopyWindow> {
         self.header.copy_window
     }
@@ -173,7 +189,7 @@ impl Window {
     /// Its instructions, checked as when decoding; ends after the first error.
     pub fn instructions(&self) -> impl Iterator<Item = Result<Instruction<'_>, DecodeError>> {
         let sections = Sections { data: &self.data, instructions: &self.instructions, addresses: &self.addresses };
-        let mut instructions = Some(Instructions::new(&self.header, &sections, &self.limits));
+        let mut instructions = Some(Instructions::new(&self.header, &sections, &self.codes, &self.limits));
         std::iter::from_fn(move || {
             let read = instructions.as_mut()?.step();
             if !matches!(read, Ok(Some(_))) {
@@ -188,13 +204,20 @@ impl Window {
                 Read::Run(byte) => Operation::Run { byte },
                 Read::CopySource { mode, address } => {
                     let start = self.header.copy_window.map_or(0, |window| window.offset);
-                    Operation::Copy { mode, from: CopyFrom::Source(start.saturating_add(address)) }
+                    let at = start.saturating_add(address);
+                    let of_target = self.header.indicator & VCD_TARGET != 0;
+                    Operation::Copy { mode, from: if of_target { CopyFrom::Target(at) } else { CopyFrom::Source(at) } }
                 }
                 Read::CopyTarget { mode, position } => Operation::Copy { mode, from: CopyFrom::Window(position) },
             };
             let offset = self.target_offset.saturating_add(step.position);
             Some(Ok(Instruction { offset, code: step.code, second: step.second, size: step.size, operation }))
         })
+    }
+
+    /// The three sections, decompressed.
+    pub(crate) fn sections(&self) -> [&[u8]; 3] {
+        [&self.data, &self.instructions, &self.addresses]
     }
 
     fn failure(&self, fault: Fault) -> DecodeError {
@@ -246,6 +269,8 @@ pub enum Operation<'a> {
 pub enum CopyFrom {
     /// At this offset of the source.
     Source(u64),
+    /// At this offset of the target, before this window (VCD_TARGET).
+    Target(u64),
     /// At this position of the same target window.
     Window(u64),
 }

@@ -1,4 +1,4 @@
-//! VCDIFF (RFC 3284), bit-compatible with xdelta3 3.0.11, in safe Rust.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod decode;
@@ -7,13 +7,24 @@ mod error;
 mod format;
 mod inspect;
 mod limits;
+mod merge;
+mod recode;
 mod secondary;
 mod source;
+mod stream;
 
+pub use decode::application::FileName;
 pub use decode::parse::{CopyWindow, Header, SectionLengths};
 pub use decode::{DecodeSummary, Decoder, decode};
-pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, SizeOption, encode};
-pub use error::{DecodeError, DecodeErrorKind, Feature, Field, Limit, LzmaFault, Part, Section};
+pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, SizeOption, encode};
+pub use error::{
+    CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
+    WholeFile,
+};
 pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, inspect};
 pub use limits::{DecodeLimits, DecodeOptions};
+pub use merge::merge;
+pub use recode::{RecodeError, RecodeOptions, recode};
+pub use secondary::{DjwLevel, Secondary};
 pub use source::{FileSource, Source};
+pub use stream::{DecodeReader, EncodeWriter, StreamError, decode_stream, encode_stream};

@@ -6,7 +6,7 @@ use crate::format::window::XDELTA_3_2_WINDOW;
 ///
 /// With the defaults a decoder holds at most about 320 MiB however hostile the delta is: the target window (64 MiB), the
 /// sections of one window as stored (96 MiB) and decompressed (96 MiB), blocks of the source (32 MiB) and what the three LZMA
-/// sections remember (3 x 10 MiB). Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
+/// sections remember (3 x 10 MiB); and twice [`target_history`](Self::target_history), which is nothing by default. Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
 /// cost a tenth of that.
 ///
 /// ```
@@ -21,6 +21,9 @@ pub struct DecodeLimits {
     pub window: u64,
     /// Bytes of all target windows together. Default: no limit, since windows are handed out one by one.
     pub target: Option<u64>,
+    /// Bytes of target for each byte of the delta up to the end of a window, rounded up. Default: no limit, since a delta between
+    /// equal files is a few hundred bytes however large they are. Worth setting where such deltas are not expected.
+    pub amplification: Option<u64>,
     /// Bytes of the three sections of one window together, as stored and, separately, decompressed. Default 96 MiB: the data of
     /// the largest window, all of it new, and half as much for instructions and addresses.
     pub sections: u64,
@@ -37,6 +40,14 @@ pub struct DecodeLimits {
     pub dictionary: u64,
     /// Bytes of the application header. Default 1 MiB: more than a command line can hand to xdelta3 on Linux or macOS.
     pub application_header: u64,
+    /// Bytes of an application-defined code table as stored, itself a delta. Default 64 KiB: forty times a whole table.
+    pub code_table: u64,
+    /// Bytes of target kept for windows that copy from the target (VCD_TARGET), counted back from the window. xdelta3 neither
+    /// writes nor reads such windows, and what might be needed has to be kept from the start, so the default is 0. [`decode`]
+    /// has the whole target anyway, and there this limit does not count.
+    ///
+    /// [`decode`]: crate::decode
+    pub target_history: u64,
 }
 
 impl Default for DecodeLimits {
@@ -44,12 +55,15 @@ impl Default for DecodeLimits {
         Self {
             window: XDELTA_3_2_WINDOW as u64,
             target: None,
+            amplification: None,
             sections: 96 << 20,
             source_span: u64::from(u32::MAX),
             instructions: 1 << 25,
             source_blocks: 1 << 20,
             dictionary: 8 << 20,
             application_header: 1 << 20,
+            code_table: 1 << 16,
+            target_history: 0,
         }
     }
 }
@@ -62,11 +76,15 @@ pub struct DecodeOptions {
     pub limits: DecodeLimits,
     /// Whether the Adler-32 of each window is compared, where the window has one. Default: yes.
     pub verify_checksum: bool,
+    /// Whether the BLAKE3 digests of source and target are compared, where the application header has them ("armor" of xdelta3
+    /// 3.2.0). The source's is compared before the first window, for which the whole source is read once; the target's in
+    /// [`Decoder::finish`](crate::Decoder::finish). Default: yes.
+    pub verify_digests: bool,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { limits: DecodeLimits::default(), verify_checksum: true }
+        Self { limits: DecodeLimits::default(), verify_checksum: true, verify_digests: true }
     }
 }
 

@@ -7,7 +7,10 @@ mod support;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Source, encode};
+use deltaglider_vcdiff::{
+    DecodeOptions, EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Section, Source, decode,
+    encode,
+};
 use proptest::prelude::*;
 use support::case::{Case, MaybePiped};
 use support::inputs;
@@ -20,7 +23,10 @@ proptest! {
     fn cutting_the_target_anywhere_gives_the_same_delta(case in 1..1_000_000u64, cuts in prop::collection::vec(1..20_000usize, 1..40)) {
         let case = Case::new(case, false);
         prop_assume!(case.options.instruction_buffer == 0 || case.options.instruction_buffer > 8);
-        let whole = case.encode(usize::MAX).unwrap();
+        let Ok(whole) = case.encode(usize::MAX) else {
+            prop_assert!(case.options.secondary == Secondary::Fgk);
+            return Ok(());
+        };
         let source = case.source.as_deref().map(|bytes| MaybePiped { bytes, piped: case.source_piped });
         let mut encoder = Encoder::new(case.options.clone(), source).unwrap();
         let mut delta = Vec::new();
@@ -36,6 +42,9 @@ proptest! {
         prop_assert!(delta == whole);
     }
 }
+
+/// A case of [`Case::of_outgrown_codes`] that xdelta3 writes and cannot read.
+const OUTGROWN: u64 = 1;
 
 fn options() -> EncodeOptions {
     let mut options = EncodeOptions::default();
@@ -132,6 +141,31 @@ fn options_xdelta3_refuses_or_crashes_on_are_refused_by_name() {
         assert!(refused(&|o| o.matcher = Some(bad)).starts_with("no matcher works with"));
     }
     assert!(Level::new(10).is_none());
+}
+
+#[test]
+fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
+    // FGK drops the second section of data, but not what it learnt from it.
+    let mut random = Random::new(8);
+    let mut letters = |count: usize| -> Vec<u8> { (0..1 << 14).map(|_| random.below(count) as u8).collect() };
+    let target = [letters(2), letters(256), letters(8)].concat();
+    let mut options = options();
+    options.level = Level::FASTEST;
+    options.secondary = Secondary::Fgk;
+    let refused = encode(None, &target, &options).unwrap_err();
+    let EncodeError::Undecodable { secondary: Secondary::Fgk, section: Section::Data } = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(refused.to_string(), "FGK as xdelta3 has it would make a data section that cannot be decoded");
+    assert!(encode(None, &target[..2 << 14], &options).is_ok());
+    options.undecodable = true;
+    let delta = encode(None, &target, &options).unwrap();
+    assert!(decode(None, &delta, &DecodeOptions::default()).is_err());
+
+    // One of several DJW codes is longer than 20 bits.
+    let case = Case::of_outgrown_codes(OUTGROWN);
+    let refused = case.encode(usize::MAX).unwrap_err();
+    assert!(matches!(refused, EncodeError::Undecodable { secondary: Secondary::Djw(_), section: Section::Data }));
 }
 
 #[test]

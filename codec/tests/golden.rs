@@ -4,21 +4,22 @@
 mod support;
 
 use deltaglider_vcdiff::EncodeError;
-use support::case::Case;
 use support::golden;
 
 #[test]
 fn stored_cases_give_the_bytes_xdelta3_gave() {
     let table = include_str!("data/golden.txt");
     let mut compared = 0;
-    for ((number, large), stored) in golden::cases().zip(table.lines()) {
-        let case = Case::new(number, large);
+    for ((number, kind), stored) in golden::cases().zip(table.lines()) {
+        let case = kind.case(number);
         let delta = match case.encode(10_007) {
             Ok(delta) => golden::digest(&delta),
-            Err(EncodeError::InstructionBufferExhausted) => golden::REFUSED.to_owned(),
+            Err(EncodeError::InstructionBufferExhausted | EncodeError::Undecodable { .. }) => {
+                golden::REFUSED.to_owned()
+            }
             Err(error) => panic!("case {number}: {error}"),
         };
-        assert_eq!(golden::line(number, large, &case, &delta).trim_end(), stored);
+        assert_eq!(golden::line(number, kind, &case, &delta).trim_end(), stored);
         compared += 1;
     }
     assert_eq!(compared, golden::cases().count());

@@ -5,11 +5,22 @@ use super::source_blocks::SourceBlocks;
 use crate::error::{DecodeErrorKind, Fault};
 use crate::source::Source;
 
-/// Appends the target window. `copy_offset` is where the copy window begins in the source.
+/// Where a window's copy window lies.
+pub(crate) enum Earlier<'a, S> {
+    /// From this offset of the source on.
+    Source(&'a mut SourceBlocks<S>, u64),
+    /// In the target, which is kept apart from the output from this offset on.
+    Kept(&'a [u8]),
+    /// In the target, which stands in the output from here on.
+    Out(usize),
+    /// There is none.
+    Nowhere,
+}
+
+/// Appends the target window.
 pub(crate) fn execute<S: Source>(
     instructions: &mut Instructions<'_>,
-    copy_offset: u64,
-    mut source: Option<&mut SourceBlocks<S>>,
+    mut earlier: Earlier<'_, S>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let window = out.len();
@@ -19,11 +30,17 @@ pub(crate) fn execute<S: Source>(
         match step.operation {
             Operation::Add(bytes) => out.extend_from_slice(bytes),
             Operation::Run(byte) => out.resize(out.len().saturating_add(size), byte),
-            Operation::CopySource { address, .. } => match &mut source {
-                Some(source) => source
-                    .append(copy_offset.saturating_add(address), size, out)
+            Operation::CopySource { address, .. } => match &mut earlier {
+                Earlier::Source(source, offset) => source
+                    .append(offset.saturating_add(address), size, out)
                     .map_err(|fault| fault.at(instructions.at()))?,
-                None => return Err(Fault::from(DecodeErrorKind::SourceMissing).at(instructions.at())),
+                // The window's header was checked against what there is.
+                Earlier::Kept(target) => {
+                    let start = address as usize;
+                    out.extend_from_slice(target.get(start..start.saturating_add(size)).unwrap_or_default());
+                }
+                Earlier::Out(start) => repeat(out, start.saturating_add(address as usize), size),
+                Earlier::Nowhere => return Err(Fault::from(DecodeErrorKind::SourceMissing).at(instructions.at())),
             },
             Operation::CopyTarget { position, .. } => repeat(out, window.saturating_add(position as usize), size),
         }

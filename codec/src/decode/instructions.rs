@@ -1,10 +1,11 @@
 //! The instructions of a window one by one, each checked against the window and its sections.
 
+use super::code_table::Codes;
 use super::parse::WindowHeader;
 use super::sections::Sections;
 use crate::error::{DecodeErrorKind, Fault, Field, Limit, Section};
-use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF};
-use crate::format::instruction::{CodeTable, DEFAULT_CODE_TABLE, Half, Kind};
+use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SELF};
+use crate::format::instruction::{CodeTable, Half, Kind};
 use crate::format::varint;
 use crate::limits::DecodeLimits;
 
@@ -37,11 +38,15 @@ pub(crate) struct Step<'a> {
 /// Reads instructions until the window is complete.
 #[derive(Debug)]
 pub(crate) struct Instructions<'a> {
-    table: &'static CodeTable,
+    table: &'a CodeTable,
     len: usize,
     rest: &'a [u8],
     data: &'a [u8],
     addresses: &'a [u8],
+    /// Whether data and addresses stand among the instructions.
+    interleaved: bool,
+    /// First mode of the same cache.
+    first_same: u8,
     cache: AddressCache,
     copy_len: u64,
     target_len: u64,
@@ -55,14 +60,17 @@ pub(crate) struct Instructions<'a> {
 }
 
 impl<'a> Instructions<'a> {
-    pub(crate) fn new(header: &WindowHeader, sections: &Sections<'a>, limits: &DecodeLimits) -> Self {
+    pub(crate) fn new(header: &WindowHeader, sections: &Sections<'a>, codes: &'a Codes, limits: &DecodeLimits) -> Self {
+        let cache = AddressCache::new(codes.near, codes.same);
         Self {
-            table: &DEFAULT_CODE_TABLE,
+            table: codes.table(),
+            interleaved: header.interleaved,
+            first_same: cache.first_same_mode(),
             len: sections.instructions.len(),
             rest: sections.instructions,
             data: sections.data,
             addresses: sections.addresses,
-            cache: AddressCache::new(),
+            cache,
             copy_len: header.copy_window.map_or(0, |window| window.len),
             target_len: header.target_len,
             position: 0,
@@ -98,8 +106,12 @@ impl<'a> Instructions<'a> {
             self.code = code;
             self.rest = rest;
             let entry = self.table.get(usize::from(code)).copied().unwrap_or_default();
-            self.second = entry.second;
-            entry.first
+            if entry.first.kind == Kind::Noop {
+                entry.second
+            } else {
+                self.second = entry.second;
+                entry.first
+            }
         };
         self.left = self.left.checked_sub(1).ok_or(DecodeErrorKind::Limit {
             limit: Limit::Instructions,
@@ -107,6 +119,7 @@ impl<'a> Instructions<'a> {
             allowed: self.allowed,
         })?;
         let size = match half.size {
+            _ if half.kind == Kind::Noop => 0,
             0 => integer(&mut self.rest, Section::Instructions, Field::Size)?,
             size => u64::from(size),
         };
@@ -115,10 +128,10 @@ impl<'a> Instructions<'a> {
             return Err(DecodeErrorKind::WindowExceeded { asked: size, left });
         }
         let operation = match half.kind {
-            Kind::Add => Operation::Add(take(&mut self.data, size, Section::Data)?),
-            Kind::Run => Operation::Run(byte(&mut self.data, Section::Data)?),
+            Kind::Add => Operation::Add(take(self.data(), size, Section::Data)?),
+            Kind::Run => Operation::Run(byte(self.data(), Section::Data)?),
             Kind::Copy(mode) => self.copy(mode, size)?,
-            // No entry of the default table begins with a NOOP.
+            // Both halves of an application's code do nothing.
             Kind::Noop => Operation::Add(&[]),
         };
         let position = self.position;
@@ -138,20 +151,32 @@ impl<'a> Instructions<'a> {
         Ok(())
     }
 
+    /// Where the bytes of ADD and RUN come from.
+    #[inline]
+    fn data(&mut self) -> &mut &'a [u8] {
+        if self.interleaved { &mut self.rest } else { &mut self.data }
+    }
+
+    /// Where the addresses of COPY come from.
+    #[inline]
+    fn addresses(&mut self) -> &mut &'a [u8] {
+        if self.interleaved { &mut self.rest } else { &mut self.addresses }
+    }
+
     #[inline]
     fn copy(&mut self, mode: u8, size: u64) -> Result<Operation<'a>, DecodeErrorKind> {
         let here = self.copy_len.saturating_add(self.position);
         let address = match mode {
-            MODE_SELF => Some(integer(&mut self.addresses, Section::Addresses, Field::Address)?),
-            MODE_HERE => here.checked_sub(integer(&mut self.addresses, Section::Addresses, Field::Address)?),
-            MODE_NEAR..MODE_SAME => {
+            MODE_SELF => Some(integer(self.addresses(), Section::Addresses, Field::Address)?),
+            MODE_HERE => here.checked_sub(integer(self.addresses(), Section::Addresses, Field::Address)?),
+            mode if mode < self.first_same => {
                 let near = self.cache.near_at(mode.saturating_sub(MODE_NEAR));
-                let distance = integer(&mut self.addresses, Section::Addresses, Field::Address)?;
+                let distance = integer(self.addresses(), Section::Addresses, Field::Address)?;
                 near.map(|near| near.saturating_add(distance))
             }
             _ => {
-                let byte = byte(&mut self.addresses, Section::Addresses)?;
-                self.cache.same_at(mode.saturating_sub(MODE_SAME), byte)
+                let byte = byte(self.addresses(), Section::Addresses)?;
+                self.cache.same_at(mode.saturating_sub(self.first_same), byte)
             }
         };
         let Some(address) = address.filter(|&address| address < here) else {

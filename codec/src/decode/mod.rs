@@ -1,7 +1,10 @@
 //! Decoding: bytes of a delta in, verified windows of the target out.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub(crate) mod application;
+pub(crate) mod code_table;
 mod execute;
+mod history;
 pub(crate) mod instructions;
 pub(crate) mod parse;
 pub(crate) mod sections;
@@ -9,12 +12,16 @@ mod source_blocks;
 
 use std::fmt;
 
+use code_table::Codes;
+use execute::Earlier;
+use history::History;
 use instructions::Instructions;
 use parse::{Header, Stop, WindowHeader};
 use source_blocks::SourceBlocks;
 
-use crate::error::{DecodeError, DecodeErrorKind, Fault, Part};
-use crate::format::window::{VCD_INSTCOMP, VCD_SOURCE};
+use crate::error::{DecodeError, DecodeErrorKind, Fault, Limit, Part, WholeFile};
+use crate::format::header::VERSION_SDCH;
+use crate::format::window::{VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET};
 use crate::limits::DecodeOptions;
 use crate::secondary::SectionDecoder;
 use crate::source::Source;
@@ -50,7 +57,11 @@ pub struct Decoder<S> {
     options: DecodeOptions,
     source: Option<SourceBlocks<S>>,
     header: Option<Header>,
+    codes: Codes,
     sections: Option<SectionDecoder>,
+    history: History,
+    /// The digest of the target so far, and what it is to be.
+    digest: Option<(Box<blake3::Hasher>, [u8; 32])>,
     stage: Stage,
     /// What was pushed of the current stage and could not be used yet.
     carried: Vec<u8>,
@@ -79,6 +90,8 @@ pub struct DecodeSummary {
     pub delta_len: u64,
     /// Bytes of the target.
     pub target_len: u64,
+    /// Whether the digest of the whole target was compared.
+    pub verified_digest: bool,
 }
 
 /// Without the source, which need not be printable.
@@ -98,11 +111,15 @@ impl<S: Source> Decoder<S> {
     /// A decoder for one delta. Without a source only deltas that need none can be decoded.
     pub fn new(options: DecodeOptions, source: Option<S>) -> Self {
         let source = source.map(|source| SourceBlocks::new(source, options.limits.source_blocks));
+        let options_history = options.limits.target_history;
         Self {
             options,
             source,
             header: None,
+            codes: Codes::default(),
             sections: None,
+            history: History::keeping(options_history),
+            digest: None,
             stage: Stage::Header,
             carried: Vec::new(),
             start: 0,
@@ -146,7 +163,16 @@ impl<S: Source> Decoder<S> {
             Stage::Header => Part::Header,
             Stage::WindowHeader if !self.carried.is_empty() => Part::WindowHeader,
             Stage::WindowHeader if self.summary.windows == 0 => Part::NoWindow,
-            Stage::WindowHeader => return Ok(self.summary),
+            Stage::WindowHeader => {
+                if let Some((digest, stated)) = self.digest.take() {
+                    if *digest.finalize().as_bytes() != stated {
+                        let end = self.summary.delta_len;
+                        return Err(self.fail(DecodeErrorKind::Digest(WholeFile::Target).into(), end));
+                    }
+                    self.summary.verified_digest = true;
+                }
+                return Ok(self.summary);
+            }
             Stage::Body(header) => {
                 Part::Sections { missing: header.sections.total().saturating_sub(self.carried.len() as u64) }
             }
@@ -179,18 +205,18 @@ impl<S: Source> Decoder<S> {
                         // The id stands behind the magic and the indicator.
                         self.sections = Some(SectionDecoder::new(id, limits).map_err(|fault| fault.at(5))?);
                     }
+                    self.codes = Codes::of(&header)?;
+                    if self.options.verify_digests {
+                        self.read_digests(&header)?;
+                    }
                     self.header = Some(header);
                     self.start = len as u64;
                     self.stage = Stage::WindowHeader;
                 }
                 Stage::WindowHeader => {
+                    let Some(file) = &self.header else { return Ok(taken(rest)) };
                     let parse = |bytes: &[u8]| {
-                        let header = parse::window_header(
-                            bytes,
-                            self.sections.is_some(),
-                            self.summary.target_len,
-                            &self.options.limits,
-                        )?;
+                        let header = parse::window_header(bytes, file, self.summary.target_len, &self.options.limits)?;
                         Ok((header, header.len))
                     };
                     let Some((header, _)) = read_header(&mut self.carried, &mut rest, parse)? else {
@@ -199,6 +225,8 @@ impl<S: Source> Decoder<S> {
                     if header.indicator & VCD_SOURCE != 0 && self.source.is_none() {
                         return Err(DecodeErrorKind::SourceMissing.into());
                     }
+                    self.history.check(&header)?;
+                    self.check_amplification(&header)?;
                     self.stage = Stage::Body(header);
                 }
                 Stage::Body(header) => {
@@ -224,6 +252,26 @@ impl<S: Source> Decoder<S> {
         }
     }
 
+    fn check_amplification(&self, header: &WindowHeader) -> Result<(), Fault> {
+        let Some(allowed) = self.options.limits.amplification else { return Ok(()) };
+        let window = (header.len as u64).saturating_add(header.sections.total());
+        // A window's header is never empty, so there is something to divide by.
+        let delta = self.start.saturating_add(window).max(1);
+        Limit::Amplification.check(self.summary.target_len.saturating_add(header.target_len).div_ceil(delta), allowed)
+    }
+
+    /// Compares the source with its digest in the application header, and notes the target's.
+    fn read_digests(&mut self, header: &Header) -> Result<(), Fault> {
+        let Some((target, source)) = header.files() else { return Ok(()) };
+        self.digest = target.blake3.map(|stated| (Box::default(), stated));
+        if let (Some(stated), Some(blocks)) = (source.and_then(|source| source.blake3), &self.source)
+            && blocks.digest()? != stated
+        {
+            return Err(DecodeErrorKind::Digest(WholeFile::Source).into());
+        }
+        Ok(())
+    }
+
     /// Keeps what there is of a body of `len` bytes; true when it is complete.
     fn carry_body(&mut self, rest: &mut &[u8], len: usize) -> Result<bool, Fault> {
         let missing = len.saturating_sub(self.carried.len());
@@ -243,7 +291,7 @@ impl<S: Source> Decoder<S> {
         let stored_codes = header.delta_indicator & VCD_INSTCOMP == 0;
         let codes = header.len.saturating_add(header.sections.data as usize);
         let sections = sections::open(header, body, &mut self.sections, limits)?;
-        let mut instructions = Instructions::new(header, &sections, limits);
+        let mut instructions = Instructions::new(header, &sections, &self.codes, limits);
         let window = out.len();
         out.try_reserve(header.target_len as usize)
             .map_err(|_| DecodeErrorKind::OutOfMemory { asked: header.target_len })?;
@@ -251,20 +299,33 @@ impl<S: Source> Decoder<S> {
             source.begin_window();
         }
         let copy_offset = header.copy_window.map_or(0, |window| window.offset);
-        execute::execute(&mut instructions, copy_offset, self.source.as_mut(), out).map_err(|fault| {
+        let earlier = match &mut self.source {
+            _ if header.indicator & VCD_TARGET != 0 => self.history.from(copy_offset),
+            Some(source) if header.indicator & VCD_SOURCE != 0 => Earlier::Source(source, copy_offset),
+            _ => Earlier::Nowhere,
+        };
+        execute::execute(&mut instructions, earlier, out).map_err(|fault| {
             let at = codes.saturating_add(if stored_codes { fault.at } else { 0 });
             fault.at(at)
         })?;
         if let Some(stated) = header.checksum
             && self.options.verify_checksum
         {
-            let computed = adler2::adler32_slice(out.get(window..).unwrap_or_default());
+            // zlib's Adler-32 begins with 1, open-vcdiff's with 0.
+            let own_format = self.header.as_ref().is_some_and(|file| file.version == VERSION_SDCH);
+            let mut adler = if own_format { adler2::Adler32::from_checksum(0) } else { adler2::Adler32::new() };
+            adler.write_slice(out.get(window..).unwrap_or_default());
+            let computed = adler.checksum();
             if computed != stated {
-                // The checksum is the last field of the header.
-                let at = header.len.saturating_sub(4);
-                return Err(Fault::from(DecodeErrorKind::Checksum { stated, computed }).at(at));
+                let fault = Fault::from(DecodeErrorKind::Checksum { stated, computed });
+                return Err(fault.at(header.checksum_at));
             }
             self.summary.verified_windows = self.summary.verified_windows.saturating_add(1);
+        }
+        let decoded = out.get(window..).unwrap_or_default();
+        self.history.add(decoded);
+        if let Some((digest, _)) = &mut self.digest {
+            digest.update(decoded);
         }
         self.summary.windows = self.summary.windows.saturating_add(1);
         self.summary.target_len = self.summary.target_len.saturating_add(header.target_len);
@@ -317,6 +378,7 @@ pub fn decode(source: Option<&[u8]>, delta: &[u8], options: &DecodeOptions) -> R
     let mut options = options.clone();
     options.limits.target.get_or_insert(IN_MEMORY_TARGET);
     let mut decoder = Decoder::new(options, source);
+    decoder.history = History::InOutput;
     let mut target = Vec::new();
     let mut rest = delta;
     while !rest.is_empty() {

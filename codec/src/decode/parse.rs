@@ -1,7 +1,7 @@
 //! Reads the headers of the file and of its windows; says what is wrong as soon as it can be known.
 
-use crate::error::{DecodeErrorKind, Fault, Feature, Field, Limit, Section};
-use crate::format::header::{MAGIC, VCD_APPHEADER, VCD_CODETABLE, VCD_SECONDARY};
+use crate::error::{DecodeErrorKind, Fault, Field, Limit, Section};
+use crate::format::header::{MAGIC, VCD_APPHEADER, VCD_CODETABLE, VCD_SECONDARY, VERSION_SDCH};
 use crate::format::varint;
 use crate::format::window::{VCD_ADDRCOMP, VCD_ADLER32, VCD_DATACOMP, VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET};
 use crate::limits::DecodeLimits;
@@ -10,16 +10,20 @@ use crate::limits::DecodeLimits;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
+    /// The version: 0, or `S` for the format of open-vcdiff.
+    pub version: u8,
     /// The secondary compressor: 1 DJW, 2 LZMA, 16 FGK.
     pub secondary: Option<u8>,
+    /// The application-defined code table as stored: sizes of both caches, then a delta of the default table.
+    pub code_table: Option<Vec<u8>>,
     /// The application header; xdelta3 puts file names there.
     pub application: Option<Vec<u8>>,
 }
 
-/// The part of the source that a window copies from.
+/// The part of the source that a window copies from; of the target, if its indicator has VCD_TARGET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyWindow {
-    /// Where it begins in the source.
+    /// Where it begins.
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
@@ -52,6 +56,10 @@ pub(crate) struct WindowHeader {
     pub(crate) delta_indicator: u8,
     pub(crate) sections: SectionLengths,
     pub(crate) checksum: Option<u32>,
+    /// Whether data and addresses stand among the instructions.
+    pub(crate) interleaved: bool,
+    /// Where the checksum stands, if there is one.
+    pub(crate) checksum_at: usize,
     /// Bytes of the header itself.
     pub(crate) len: usize,
 }
@@ -136,17 +144,21 @@ fn read_file_header(fields: &mut Fields<'_>, limits: &DecodeLimits) -> Result<He
         }
     }
     let found = fields.byte()?;
-    if found != version {
+    if found != version && found != VERSION_SDCH {
         return Err(DecodeErrorKind::Version(found).into());
     }
     let indicator = fields.byte()?;
     if indicator & !(VCD_SECONDARY | VCD_CODETABLE | VCD_APPHEADER) != 0 {
         return Err(DecodeErrorKind::HeaderIndicator(indicator).into());
     }
-    if indicator & VCD_CODETABLE != 0 {
-        return Err(DecodeErrorKind::Unsupported(Feature::CodeTable).into());
-    }
     let secondary = if indicator & VCD_SECONDARY != 0 { Some(fields.byte()?) } else { None };
+    let code_table = if indicator & VCD_CODETABLE != 0 {
+        let len = fields.integer(Field::CodeTable, u32::BITS)?;
+        Limit::CodeTable.check(len, limits.code_table)?;
+        Some(fields.take(len as usize)?.to_vec())
+    } else {
+        None
+    };
     let application = if indicator & VCD_APPHEADER != 0 {
         let len = fields.integer(Field::ApplicationHeader, u32::BITS)?;
         Limit::ApplicationHeader.check(len, limits.application_header)?;
@@ -154,39 +166,40 @@ fn read_file_header(fields: &mut Fields<'_>, limits: &DecodeLimits) -> Result<He
     } else {
         None
     };
-    Ok(Header { secondary, application })
+    Ok(Header { version: found, secondary, code_table, application })
 }
 
-/// Reads a window's header. `secondary` is whether the file header names a compressor, `produced` the length of the target so far.
+/// Reads a window's header; `produced` is the length of the target so far.
 pub(crate) fn window_header(
     bytes: &[u8],
-    secondary: bool,
+    file: &Header,
     produced: u64,
     limits: &DecodeLimits,
 ) -> Result<WindowHeader, Stop> {
     let mut fields = Fields::new(bytes);
-    read_window_header(&mut fields, secondary, produced, limits).map_err(|stop| stop.at(fields.field))
+    read_window_header(&mut fields, file, produced, limits).map_err(|stop| stop.at(fields.field))
 }
 
 fn read_window_header(
     fields: &mut Fields<'_>,
-    secondary: bool,
+    file: &Header,
     produced: u64,
     limits: &DecodeLimits,
 ) -> Result<WindowHeader, Stop> {
     let indicator = fields.byte()?;
-    if indicator & !(VCD_SOURCE | VCD_TARGET | VCD_ADLER32) != 0 {
+    let both = VCD_SOURCE | VCD_TARGET;
+    if indicator & !(both | VCD_ADLER32) != 0 || indicator & both == both {
         return Err(DecodeErrorKind::WindowIndicator(indicator).into());
     }
-    if indicator & VCD_TARGET != 0 {
-        return Err(DecodeErrorKind::Unsupported(Feature::TargetWindow).into());
-    }
-    let copy_window = if indicator & VCD_SOURCE != 0 {
+    let copy_window = if indicator & both != 0 {
         let len = fields.integer(Field::CopyLength, u32::BITS)?;
         Limit::SourceSpan.check(len, limits.source_span)?;
         let offset = fields.integer(Field::CopyOffset, u64::BITS)?;
         if offset.checked_add(len).is_none() {
             return Err(DecodeErrorKind::CopyWindow { offset, len }.into());
+        }
+        if indicator & VCD_TARGET != 0 && offset.saturating_add(len) > produced {
+            return Err(DecodeErrorKind::TargetWindow { offset, len, produced }.into());
         }
         Some(CopyWindow { offset, len })
     } else {
@@ -210,7 +223,7 @@ fn read_window_header(
         return Err(DecodeErrorKind::DeltaIndicator(delta_indicator).into());
     }
     for (section, bit) in COMPRESSED {
-        if delta_indicator & bit != 0 && !secondary {
+        if delta_indicator & bit != 0 && file.secondary.is_none() {
             return Err(DecodeErrorKind::NoCompressor(section).into());
         }
     }
@@ -220,21 +233,35 @@ fn read_window_header(
         instructions: length(Section::Instructions)?,
         addresses: length(Section::Addresses)?,
     };
-    let fields_len = (fields.at.saturating_sub(encoding_start) as u64)
-        .saturating_add(if indicator & VCD_ADLER32 != 0 { 4 } else { 0 });
+    let own_format = file.version == VERSION_SDCH;
+    let checked = indicator & VCD_ADLER32 != 0;
+    let mut checksum = None;
+    if checked && own_format {
+        checksum = Some(fields.integer(Field::Checksum, u32::BITS)? as u32);
+    }
+    let fields_len =
+        (fields.at.saturating_sub(encoding_start) as u64).saturating_add(if checked && !own_format { 4 } else { 0 });
     let actual = fields_len.saturating_add(sections.total());
     if encoding_len != actual {
         fields.field = encoding;
         return Err(DecodeErrorKind::EncodingLength { stated: encoding_len, actual }.into());
     }
     Limit::StoredSections.check(sections.total(), limits.sections)?;
-    let checksum = if indicator & VCD_ADLER32 != 0 {
-        Some(fields.take(4)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
-    } else {
-        None
-    };
-    let len = fields.at;
-    Ok(WindowHeader { indicator, copy_window, encoding_len, target_len, delta_indicator, sections, checksum, len })
+    if checked && !own_format {
+        checksum = Some(fields.take(4)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)));
+    }
+    Ok(WindowHeader {
+        indicator,
+        copy_window,
+        encoding_len,
+        target_len,
+        delta_indicator,
+        sections,
+        checksum,
+        interleaved: own_format && sections.data == 0 && sections.addresses == 0,
+        checksum_at: fields.field,
+        len: fields.at,
+    })
 }
 
 /// The bit of the delta indicator for each section, in the order of the file.

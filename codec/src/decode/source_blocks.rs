@@ -38,6 +38,22 @@ impl<S: Source> SourceBlocks<S> {
         Self { source, blocks: Vec::new(), places: HashMap::new(), latest: 0, clock: 0, read: 0, allowed }
     }
 
+    /// The BLAKE3 of the whole source, which is read once for it.
+    pub(crate) fn digest(&self) -> Result<[u8; 32], Fault> {
+        let mut digest = blake3::Hasher::new();
+        let mut piece = vec![0; BLOCK];
+        let mut at = 0u64;
+        loop {
+            let got = self.source.read_at(at, &mut piece).map_err(Fault::source)?;
+            let bytes = piece.get(..got).unwrap_or(&piece);
+            digest.update(bytes);
+            at = at.saturating_add(bytes.len() as u64);
+            if bytes.len() < BLOCK {
+                return Ok(*digest.finalize().as_bytes());
+            }
+        }
+    }
+
     /// Counts reads from zero again.
     pub(crate) fn begin_window(&mut self) {
         self.read = 0;

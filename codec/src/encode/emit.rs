@@ -1,8 +1,9 @@
 //! Instructions become sections: opcodes, addresses and literal bytes of one window.
 
 use super::error::EncodeError;
+use super::frame::Unframed;
 use super::instructions::{Instruction, Operation};
-use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF};
+use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF, NEAR, SAME};
 use crate::format::instruction::Kind;
 use crate::format::varint;
 
@@ -21,12 +22,24 @@ const COPY_SIZES: u8 = 16;
 
 /// One window, matched and written down, but not yet compressed or framed.
 #[derive(Debug, Default)]
-pub(super) struct Sections {
+pub(crate) struct Sections {
     pub(super) data: Vec<u8>,
     pub(super) instructions: Vec<u8>,
     pub(super) addresses: Vec<u8>,
     /// The part of the source that is copied from.
     pub(super) copy_window: Option<Span>,
+}
+
+impl Sections {
+    /// The window as the framer takes it.
+    pub(crate) fn unframed(&self, target_len: u64, checksum: Option<u32>) -> Unframed<'_> {
+        Unframed {
+            target_len,
+            copy_window: self.copy_window.map(|span| (span.start, span.len)),
+            checksum,
+            sections: [&self.data, &self.instructions, &self.addresses],
+        }
+    }
 }
 
 /// A piece of the source.
@@ -38,7 +51,7 @@ pub(super) struct Span {
 
 /// Which part of the source this window may copy from: free until the first COPY is written.
 #[derive(Debug, Default)]
-pub(super) struct CopyWindow {
+pub(crate) struct CopyWindow {
     lowest: u64,
     /// End of the match that reaches farthest; 0 when there was none.
     highest: u64,
@@ -52,7 +65,7 @@ impl CopyWindow {
     }
 
     /// Makes room for a match, which may yet be dropped.
-    pub(super) fn include(&mut self, start: u64, end: u64) {
+    pub(crate) fn include(&mut self, start: u64, end: u64) {
         if self.highest == 0 || start < self.lowest {
             self.lowest = start;
         }
@@ -77,7 +90,7 @@ impl CopyWindow {
 
 /// Whether a window still has matches to come when instructions are written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     /// The queue was full; `source_end` is the length of the source if known.
     Scanning { target_len: usize, source_end: Option<u64> },
     /// All matches are made.
@@ -86,24 +99,26 @@ pub(super) enum Moment {
 
 /// Writes the instructions of one window after the other.
 #[derive(Debug)]
-pub(super) struct Emitter {
+pub(crate) struct Emitter {
     sections: Sections,
     cache: AddressCache,
     /// The instruction before, which may share a code with the next one.
     held: Option<(Kind, usize)>,
     written: usize,
     with_source: bool,
-    pub(super) copy_window: CopyWindow,
+    allow_undecodable: bool,
+    pub(crate) copy_window: CopyWindow,
 }
 
 impl Emitter {
-    pub(super) fn new(with_source: bool) -> Self {
+    pub(crate) fn new(with_source: bool, allow_undecodable: bool) -> Self {
         Self {
             sections: Sections::default(),
-            cache: AddressCache::new(),
+            cache: AddressCache::new(NEAR, SAME),
             held: None,
             written: 0,
             with_source,
+            allow_undecodable,
             copy_window: CopyWindow::default(),
         }
     }
@@ -119,14 +134,14 @@ impl Emitter {
     }
 
     /// Writes an instruction, and before it an ADD of the bytes no instruction made.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         instruction: &Instruction,
         target: &[u8],
         moment: Moment,
     ) -> Result<(), EncodeError> {
         let Instruction { position, size, address, operation } = *instruction;
-        if (position as usize) < self.written {
+        if (position as usize) < self.written && !self.allow_undecodable {
             return Err(EncodeError::InstructionBufferExhausted);
         }
         self.add_up_to(position as usize, target);
@@ -149,7 +164,7 @@ impl Emitter {
     }
 
     /// Writes the rest of the window, and hands over its sections.
-    pub(super) fn finish(&mut self, target: &[u8]) -> Sections {
+    pub(crate) fn finish(&mut self, target: &[u8]) -> Sections {
         self.add_up_to(target.len(), target);
         if let Some((kind, size)) = self.held.take() {
             self.single(kind, size);
@@ -163,7 +178,7 @@ impl Emitter {
     }
 
     fn add_up_to(&mut self, position: usize, target: &[u8]) {
-        let added = &target[self.written..position];
+        let added = target.get(self.written..position).unwrap_or_default();
         if !added.is_empty() {
             self.sections.data.extend_from_slice(added);
             self.code(Kind::Add, added.len());
@@ -248,7 +263,7 @@ mod tests {
         let mut doubles = 0;
         for &first in &kinds {
             for first_size in 1..=20usize {
-                let mut emitter = Emitter::new(false);
+                let mut emitter = Emitter::new(false, false);
                 emitter.single(first, first_size);
                 let entry = DEFAULT_CODE_TABLE[usize::from(emitter.sections.instructions[0])];
                 assert_eq!((entry.first.kind, entry.second.kind), (first, Kind::Noop));

@@ -3,6 +3,8 @@
 use std::{fmt, io};
 
 use super::MatcherProfile;
+use crate::error::Section;
+use crate::secondary::Secondary;
 
 /// What went wrong while encoding.
 #[derive(Debug)]
@@ -33,9 +35,18 @@ pub enum EncodeError {
     },
     /// The matcher's numbers contradict each other or fall short of their least values.
     Matcher(MatcherProfile),
-    /// An instruction buffer this small made the encoder give up room that a later match needed. The delta xdelta3
-    /// writes here cannot be decoded; a larger buffer avoids it.
+    /// An instruction buffer this small (4 in nearly all cases seen) made the encoder give up room that a later match needed. The
+    /// delta xdelta3 writes here cannot be decoded. A larger buffer avoids it;
+    /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
     InstructionBufferExhausted,
+    /// xdelta3 writes this section in a form that no decoder can read, its own neither. Another secondary compressor avoids it;
+    /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
+    Undecodable {
+        /// The compressor.
+        secondary: Secondary,
+        /// The section.
+        section: Section,
+    },
     /// An earlier call failed, and the delta cannot be continued.
     Aborted,
 }
@@ -73,6 +84,16 @@ impl fmt::Display for EncodeError {
                  and a chain of 0 needs the other above 1"
             ),
             Self::InstructionBufferExhausted => f.write_str("the instruction buffer is too small for this target"),
+            Self::Undecodable { secondary, section } => {
+                let name = match secondary {
+                    Secondary::None => "no compressor",
+                    Secondary::Lzma => "LZMA",
+                    Secondary::Djw(_) => "DJW",
+                    Secondary::Fgk => "FGK",
+                };
+                let article = if *section == Section::Data { "a" } else { "an" };
+                write!(f, "{name} as xdelta3 has it would make {article} {section} that cannot be decoded")
+            }
             Self::Aborted => f.write_str("an earlier call failed"),
         }
     }

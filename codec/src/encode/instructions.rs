@@ -12,7 +12,7 @@ const LITTLE_GAIN: u32 = 2;
 
 /// What makes the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     /// One byte, repeated.
     Run(u8),
     /// A piece of the source, addressed from its start.
@@ -23,11 +23,11 @@ pub(super) enum Operation {
 
 /// How to make `size` bytes of target from `position` in the window on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Instruction {
-    pub(super) address: u64,
-    pub(super) position: u32,
-    pub(super) size: u32,
-    pub(super) operation: Operation,
+pub(crate) struct Instruction {
+    pub(crate) address: u64,
+    pub(crate) position: u32,
+    pub(crate) size: u32,
+    pub(crate) operation: Operation,
 }
 
 impl Instruction {

@@ -33,7 +33,7 @@ impl<S: Source> Matcher<S> {
         let profile = plan.profile;
         let source = source.map(|source| SourceSide::new(source, plan)).transpose()?;
         let target_index = plan.target_matching.then(|| TargetIndex::new(&profile, plan.window, plan.history));
-        let queue = InstructionQueue::new(plan.instruction_buffer, Emitter::new(source.is_some()));
+        let queue = InstructionQueue::new(plan.instruction_buffer, Emitter::new(source.is_some(), plan.undecodable));
         Ok(Self { profile, source, target_index, queue, passed: 0 })
     }
 

@@ -1,10 +1,10 @@
 //! The encoder: target bytes in, a delta out, window by window.
 
 mod compare;
-mod emit;
+pub(crate) mod emit;
 mod error;
-mod frame;
-mod instructions;
+pub(crate) mod frame;
+pub(crate) mod instructions;
 mod matcher;
 mod options;
 mod profile;
@@ -13,7 +13,7 @@ mod source_index;
 mod target_index;
 
 pub use error::{EncodeError, SizeOption};
-pub use options::{EncodeOptions, Secondary};
+pub use options::EncodeOptions;
 pub use profile::{Level, MatcherProfile};
 
 use frame::{Framer, file_header};
@@ -50,7 +50,7 @@ impl<S: Source> Encoder<S> {
         Ok(Self {
             window: plan.window,
             matcher: Matcher::new(&plan, source)?,
-            framer: Framer::new(&options),
+            framer: Framer::new(options.secondary, options.undecodable),
             options,
             pending: Vec::new(),
             progress: Progress::NothingWritten,
@@ -93,10 +93,13 @@ impl<S: Source> Encoder<S> {
     fn write_window(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = std::mem::replace(&mut self.progress, Progress::Failed);
         let sections = self.matcher.window(target)?;
+        let start = out.len();
         if before == Progress::NothingWritten {
-            file_header(&self.options, out);
+            file_header(self.options.secondary, self.options.application_header.as_deref(), out);
         }
-        self.framer.window(target, &sections, out);
+        let checksum = self.options.checksum.then(|| adler2::adler32_slice(target));
+        let window = sections.unframed(target.len() as u64, checksum);
+        self.framer.window(window, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;
         Ok(())
     }

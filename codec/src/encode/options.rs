@@ -3,6 +3,7 @@
 use super::error::{EncodeError, SizeOption};
 use super::{Level, MatcherProfile};
 use crate::format::window::XDELTA_3_0_WINDOW;
+use crate::secondary::Secondary;
 
 /// xdelta3's allocation unit; no window is shorter in the reckoning of table sizes.
 pub(super) const MIN_WINDOW: usize = 1 << 14;
@@ -15,17 +16,6 @@ const DEFAULT_HISTORY: u32 = 1 << 18;
 const MIN_INSTRUCTION_BUFFER: u32 = 4;
 /// A run or match of the small kind is never shorter.
 pub(super) const MIN_LOOK: u32 = 4;
-
-/// How the sections of a window are compressed once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Secondary {
-    /// Not at all (`-S none`).
-    None,
-    /// One .xz stream for each kind of section (`-S lzma`).
-    #[default]
-    Lzma,
-}
 
 /// Settings of an [`Encoder`](super::Encoder); the default is xdelta3's.
 ///
@@ -41,6 +31,11 @@ pub struct EncodeOptions {
     pub target_matching: bool,
     /// `-S`.
     pub secondary: Secondary,
+    /// Whether what no decoder can read is written where xdelta3 writes it. FGK's code learns from sections that turn out not
+    /// worth packing and that the decoder never sees in that form; DJW has codes that outgrow their tables; an instruction
+    /// buffer of 4 or little more lets matches overlap what is already written. Otherwise, and by default, these are
+    /// [`EncodeError::Undecodable`] and [`EncodeError::InstructionBufferExhausted`].
+    pub undecodable: bool,
     /// `-W`: bytes of target per window, 16 KiB to 16 MiB.
     pub window: usize,
     /// `-B`: bytes of source kept at hand, 512 KiB to 2 GiB, rounded up to a power of two.
@@ -65,6 +60,7 @@ impl Default for EncodeOptions {
             matcher: None,
             target_matching: true,
             secondary: Secondary::default(),
+            undecodable: false,
             window: 1 << 23,
             source_window: 1 << 26,
             small_match_history: DEFAULT_HISTORY,
@@ -117,6 +113,7 @@ impl EncodeOptions {
             source_window: self.source_window.next_power_of_two(),
             history: history as usize,
             instruction_buffer: self.instruction_buffer as usize,
+            undecodable: self.undecodable,
         })
     }
 }
@@ -134,4 +131,6 @@ pub(super) struct Plan {
     pub(super) history: usize,
     /// Queue slots, 0 for unlimited.
     pub(super) instruction_buffer: usize,
+    /// Whether what cannot be decoded is written.
+    pub(super) undecodable: bool,
 }

@@ -1,8 +1,11 @@
-//! The address cache of RFC 3284, section 5.1, in the sizes of the default code table.
+//! The address cache of RFC 3284, section 5.1.
 
-const NEAR: usize = 4;
-const SAME: usize = 3;
-const SAME_SLOTS: usize = SAME * 256;
+/// Sizes of both caches with the default code table.
+pub(crate) const NEAR: u8 = 4;
+pub(crate) const SAME: u8 = 3;
+/// Addresses kept in each slot of the same cache.
+const SLOT: usize = 256;
+const DEFAULT_SAME: usize = SAME as usize * SLOT;
 
 /// Mode of an address given as it is.
 pub(crate) const MODE_SELF: u8 = 0;
@@ -10,30 +13,47 @@ pub(crate) const MODE_SELF: u8 = 0;
 pub(crate) const MODE_HERE: u8 = 1;
 /// First of the modes relative to one of the last addresses.
 pub(crate) const MODE_NEAR: u8 = 2;
-/// First of the modes that name an address seen before in one byte.
-pub(crate) const MODE_SAME: u8 = MODE_NEAR + NEAR as u8;
+/// First of the modes that name an address seen before in one byte, with the default code table.
+pub(crate) const MODE_SAME: u8 = MODE_NEAR + NEAR;
 
 /// Near and same caches of one window; addresses count from the start of the copy window.
 #[derive(Debug, Clone)]
 pub(crate) struct AddressCache {
-    near: [u64; NEAR],
+    near: Vec<u64>,
     next: usize,
-    same: [u64; SAME_SLOTS],
+    same: Vec<u64>,
 }
 
 impl AddressCache {
     /// Both caches as every window starts with them: all zero.
-    pub(crate) fn new() -> Self {
-        Self { near: [0; NEAR], next: 0, same: [0; SAME_SLOTS] }
+    pub(crate) fn new(near: u8, same: u8) -> Self {
+        Self { near: vec![0; usize::from(near)], next: 0, same: vec![0; usize::from(same) * SLOT] }
     }
 
     /// Forgets everything, for the next window.
     pub(crate) fn reset(&mut self) {
-        *self = Self::new();
+        self.near.fill(0);
+        self.next = 0;
+        self.same.fill(0);
+    }
+
+    /// First of the modes that name an address seen before in one byte.
+    pub(crate) fn first_same_mode(&self) -> u8 {
+        MODE_NEAR.saturating_add(self.near.len() as u8)
+    }
+
+    #[inline]
+    fn slot(&self, address: u64) -> usize {
+        // The remainder of a constant is so much quicker that the usual size is worth a question.
+        match self.same.len() {
+            DEFAULT_SAME => (address % DEFAULT_SAME as u64) as usize,
+            0 => 0,
+            slots => (address % slots as u64) as usize,
+        }
     }
 
     /// The addresses near modes are relative to, in the order of their modes.
-    pub(crate) fn near(&self) -> &[u64; NEAR] {
+    pub(crate) fn near(&self) -> &[u64] {
         &self.near
     }
 
@@ -42,14 +62,14 @@ impl AddressCache {
         self.near.get(usize::from(slot)).copied()
     }
 
-    /// The address behind `byte` in same mode `slot` (0 for [`MODE_SAME`]).
+    /// The address behind `byte` in same mode `slot` (0 for the first of them).
     pub(crate) fn same_at(&self, slot: u8, byte: u8) -> Option<u64> {
         self.same.get(usize::from(slot) << 8 | usize::from(byte)).copied()
     }
 
     /// Where in the same cache `address` would stand, as mode offset and byte, if it is the one kept there.
     pub(crate) fn find_same(&self, address: u64) -> Option<(u8, u8)> {
-        let slot = (address % SAME_SLOTS as u64) as usize;
+        let slot = self.slot(address);
         (self.same.get(slot) == Some(&address)).then_some(((slot >> 8) as u8, slot as u8))
     }
 
@@ -58,8 +78,9 @@ impl AddressCache {
         if let Some(near) = self.near.get_mut(self.next) {
             *near = address;
         }
-        self.next = (self.next + 1) % NEAR;
-        if let Some(same) = self.same.get_mut((address % SAME_SLOTS as u64) as usize) {
+        self.next = if self.next + 1 < self.near.len() { self.next + 1 } else { 0 };
+        let slot = self.slot(address);
+        if let Some(same) = self.same.get_mut(slot) {
             *same = address;
         }
     }

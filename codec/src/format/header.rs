@@ -2,6 +2,8 @@
 
 /// `VCD` with the high bits set, and version 0.
 pub(crate) const MAGIC: [u8; 4] = [0xd6, 0xc3, 0xc4, 0x00];
+/// The version open-vcdiff writes for its own format: checksums in front of the sections, all three of which may be one.
+pub(crate) const VERSION_SDCH: u8 = b'S';
 /// Header indicator: a secondary compressor id follows.
 pub(crate) const VCD_SECONDARY: u8 = 1;
 /// Header indicator: an application-defined code table follows.

@@ -1,37 +1,49 @@
 //! The one door to the decoders of secondary compressors: their states, kept for the whole file, one per section kind.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use super::djw::decode::decode_section;
+use super::fgk::Tree;
 use super::lzma::decode::LzmaDecoder;
-use crate::error::{DecodeErrorKind, Fault, Feature, Field, Limit, Section};
+use crate::error::{DecodeErrorKind, Fault, Field, HuffmanFault, Limit, Section};
 use crate::format::header::{SECONDARY_DJW, SECONDARY_FGK, SECONDARY_LZMA};
 use crate::format::varint;
 use crate::limits::DecodeLimits;
 
 /// Decompresses the sections of one delta in their order.
 #[derive(Debug)]
-pub(crate) enum SectionDecoder {
-    Lzma { data: LzmaDecoder, instructions: LzmaDecoder, addresses: LzmaDecoder },
+pub(crate) struct SectionDecoder {
+    data: Kind,
+    instructions: Kind,
+    addresses: Kind,
+}
+
+/// The decoder of one kind of section, and the section it made last.
+#[derive(Debug)]
+enum Kind {
+    Lzma(LzmaDecoder),
+    Djw(Vec<u8>),
+    Fgk(Box<Tree>, Vec<u8>),
 }
 
 impl SectionDecoder {
     /// The decoder for the compressor id of the file header.
     pub(crate) fn new(id: u8, limits: &DecodeLimits) -> Result<Self, Fault> {
-        match id {
-            SECONDARY_LZMA => {
-                let decoder = || LzmaDecoder::new(limits.dictionary);
-                Ok(Self::Lzma { data: decoder(), instructions: decoder(), addresses: decoder() })
-            }
-            SECONDARY_DJW => Err(DecodeErrorKind::Unsupported(Feature::Djw).into()),
-            SECONDARY_FGK => Err(DecodeErrorKind::Unsupported(Feature::Fgk).into()),
-            other => Err(DecodeErrorKind::UnknownSecondary(other).into()),
-        }
+        let kind = || match id {
+            SECONDARY_LZMA => Ok(Kind::Lzma(LzmaDecoder::new(limits.dictionary))),
+            SECONDARY_DJW => Ok(Kind::Djw(Vec::new())),
+            SECONDARY_FGK => Ok(Kind::Fgk(Box::new(Tree::new()), Vec::new())),
+            other => Err(DecodeErrorKind::UnknownSecondary(other)),
+        };
+        Ok(Self { data: kind()?, instructions: kind()?, addresses: kind()? })
     }
 
     /// Frees the sections of the last window.
     pub(crate) fn forget(&mut self) {
-        let Self::Lzma { data, instructions, addresses } = self;
-        for decoder in [data, instructions, addresses] {
-            decoder.forget();
+        for kind in [&mut self.data, &mut self.instructions, &mut self.addresses] {
+            match kind {
+                Kind::Lzma(decoder) => decoder.forget(),
+                Kind::Djw(decoded) | Kind::Fgk(_, decoded) => *decoded = Vec::new(),
+            }
         }
     }
 
@@ -42,23 +54,49 @@ impl SectionDecoder {
             .map_err(|_| DecodeErrorKind::IntegerOverflow(Field::DecompressedLength(section)))?
             .ok_or(DecodeErrorKind::SectionEnds(section))?;
         Limit::DecompressedSections.check(before.saturating_add(len), allowed)?;
-        let Self::Lzma { data, instructions, addresses } = self;
-        let decoder = match section {
-            Section::Data => data,
-            Section::Instructions => instructions,
-            Section::Addresses => addresses,
+        let stored = stored.get(used..).unwrap_or_default();
+        let len = len as usize;
+        let kind = match section {
+            Section::Data => &mut self.data,
+            Section::Instructions => &mut self.instructions,
+            Section::Addresses => &mut self.addresses,
         };
-        decoder.decode(stored.get(used..).unwrap_or_default(), len as usize)
+        match kind {
+            Kind::Lzma(decoder) => decoder.decode(stored, len),
+            Kind::Djw(decoded) => {
+                *decoded = room_for(len, stored)?;
+                decode_section(stored, len, decoded)
+            }
+            Kind::Fgk(tree, decoded) => {
+                *decoded = room_for(len, stored)?;
+                tree.decode_section(stored, len, decoded)
+            }
+        }
     }
 
     /// The section [`decode`](Self::decode) made last.
     pub(crate) fn decoded(&self, section: Section) -> &[u8] {
-        let Self::Lzma { data, instructions, addresses } = self;
-        match section {
-            Section::Data => data,
-            Section::Instructions => instructions,
-            Section::Addresses => addresses,
+        let kind = match section {
+            Section::Data => &self.data,
+            Section::Instructions => &self.instructions,
+            Section::Addresses => &self.addresses,
+        };
+        match kind {
+            Kind::Lzma(decoder) => decoder.decoded(),
+            Kind::Djw(decoded) | Kind::Fgk(_, decoded) => decoded,
         }
-        .decoded()
     }
+}
+
+/// An empty vector for a Huffman coded section: every byte of it takes a bit or more.
+fn room_for(len: usize, stored: &[u8]) -> Result<Vec<u8>, Fault> {
+    if len == 0 {
+        return Err(HuffmanFault::Empty.into());
+    }
+    if len > stored.len().saturating_mul(u8::BITS as usize) {
+        return Err(HuffmanFault::Ends.into());
+    }
+    let mut decoded = Vec::new();
+    decoded.try_reserve_exact(len).map_err(|_| DecodeErrorKind::OutOfMemory { asked: len as u64 })?;
+    Ok(decoded)
 }

@@ -1,6 +1,12 @@
 //! Secondary compressors: what a window's sections may be packed with (RFC 3284, section 4.2, and xdelta3's identifiers).
 
+mod bits;
 mod decode;
-pub(crate) mod lzma;
+mod djw;
+mod encode;
+mod fgk;
+mod lzma;
 
 pub(crate) use decode::SectionDecoder;
+pub use encode::{DjwLevel, Secondary};
+pub(crate) use encode::{SectionEncoder, Undecodable};

@@ -89,6 +89,7 @@ fn instructions_of_every_fixture_rebuild_its_target() {
                     Operation::Copy { from: CopyFrom::Source(from), .. } => {
                         target.extend(&source[from as usize..from as usize + size]);
                     }
+                    Operation::Copy { from: CopyFrom::Target(_), .. } => panic!("xdelta3 never writes VCD_TARGET"),
                     Operation::Copy { from: CopyFrom::Window(from), .. } => {
                         (0..size).for_each(|step| target.push(target[start + from as usize + step]));
                     }

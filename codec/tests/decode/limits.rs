@@ -30,6 +30,8 @@ fn each_limit_is_kept_to_the_byte() {
     assert_limit(&one, None, Limit::Window, |limits, to| limits.window = to, 1000);
     let two = delta(&[run(1000), run(500)]);
     assert_limit(&two, None, Limit::Target, |limits, to| limits.target = Some(to), 1500);
+    let amplified = 1000u64.div_ceil(one.len() as u64);
+    assert_limit(&one, None, Limit::Amplification, |limits, to| limits.amplification = Some(to), amplified);
     assert_limit(&one, None, Limit::StoredSections, |limits, to| limits.sections = to, 4);
     let many = delta(&[HandWindow::new(5, b"abcde", &[2, 2, 2, 2, 2], &[])]);
     assert_limit(&many, None, Limit::Instructions, |limits, to| limits.instructions = to, 5);

@@ -13,6 +13,7 @@ mod limits;
 mod naive;
 mod properties;
 mod refusals;
+mod rfc;
 mod vectors;
 
 use deltaglider_vcdiff::{DecodeErrorKind, DecodeOptions, decode};

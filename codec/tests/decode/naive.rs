@@ -31,7 +31,7 @@ impl<'a> Bytes<'a> {
 const U32: u64 = u32::MAX as u64;
 
 /// Type (0 ADD, 1 RUN, 2 and up COPY of mode type - 2) and size of the instructions behind a code.
-fn code(code: u8) -> Vec<(u8, u64)> {
+pub(crate) fn code(code: u8) -> Vec<(u8, u64)> {
     let code_of = u64::from(code);
     match code {
         0 => vec![(1, 0)],
@@ -48,7 +48,12 @@ fn code(code: u8) -> Vec<(u8, u64)> {
 
 /// The target, if the delta and the source are right.
 pub(crate) fn decode(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
-    let mut file = Bytes(delta.strip_prefix(b"\xd6\xc3\xc4\0")?);
+    let mut file = Bytes(delta.strip_prefix(b"\xd6\xc3\xc4")?);
+    let sdch = match file.byte()? {
+        0 => false,
+        b'S' => true,
+        _ => return None,
+    };
     match file.byte()? {
         0 => {}
         4 => {
@@ -60,23 +65,29 @@ pub(crate) fn decode(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let mut target = Vec::new();
     let mut windows = 0;
     while !file.0.is_empty() {
-        window(source, &mut file, &mut target)?;
+        window(source, &mut file, sdch, &mut target)?;
         windows += 1;
     }
     (windows > 0).then_some(target)
 }
 
-fn window(source: &[u8], file: &mut Bytes<'_>, target: &mut Vec<u8>) -> Option<()> {
-    let indicator = file.byte().filter(|indicator| indicator & !5 == 0)?;
+fn window(source: &[u8], file: &mut Bytes<'_>, sdch: bool, target: &mut Vec<u8>) -> Option<()> {
+    let indicator = file.byte().filter(|indicator| indicator & !7 == 0 && indicator & 3 != 3)?;
     let (copy_len, copy_offset) =
-        if indicator & 1 != 0 { (file.integer(U32)?, file.integer(u64::MAX)?) } else { (0, 0) };
-    copy_offset.checked_add(copy_len)?;
+        if indicator & 3 != 0 { (file.integer(U32)?, file.integer(u64::MAX)?) } else { (0, 0) };
+    let copy_end = copy_offset.checked_add(copy_len)?;
+    let copied = if indicator & 2 != 0 { target.get(..copy_end as usize)?.to_vec() } else { source.to_vec() };
     let encoding_len = file.integer(U32)?;
     let before = file.0.len();
     let len = file.integer(U32).filter(|len| len + copy_len <= U32)?;
     file.byte().filter(|&indicator| indicator == 0)?;
     let lengths = [file.integer(U32)?, file.integer(U32)?, file.integer(U32)?];
-    let checksum = if indicator & 4 != 0 { Some(file.take(4)?) } else { None };
+    let checksum = match indicator & 4 {
+        0 => None,
+        _ if sdch => Some(file.integer(U32)? as u32),
+        _ => Some(file.take(4)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte))),
+    };
+    let interleaved = sdch && lengths[0] == 0 && lengths[2] == 0;
     let [data, instructions, addresses] = lengths.map(|len| file.take(len).map(Bytes));
     let (mut data, mut instructions, mut addresses) = (data?, instructions?, addresses?);
     if (before - file.0.len()) as u64 != encoding_len {
@@ -91,9 +102,13 @@ fn window(source: &[u8], file: &mut Bytes<'_>, target: &mut Vec<u8>) -> Option<(
                 return None;
             }
             match kind {
-                0 => window.extend(data.take(size)?),
-                1 => window.extend(std::iter::repeat_n(data.byte()?, size as usize)),
+                0 => window.extend(if interleaved { &mut instructions } else { &mut data }.take(size)?),
+                1 => {
+                    let byte = if interleaved { &mut instructions } else { &mut data }.byte()?;
+                    window.extend(std::iter::repeat_n(byte, size as usize));
+                }
                 _ => {
+                    let addresses = if interleaved { &mut instructions } else { &mut addresses };
                     let here = copy_len + window.len() as u64;
                     let address = match kind - 2 {
                         0 => addresses.integer(U32)?,
@@ -110,7 +125,7 @@ fn window(source: &[u8], file: &mut Bytes<'_>, target: &mut Vec<u8>) -> Option<(
                     for address in address..address + size {
                         let byte = match address.checked_sub(copy_len) {
                             Some(position) => window[position as usize],
-                            None => *source.get(usize::try_from(copy_offset + address).ok()?)?,
+                            None => *copied.get(usize::try_from(copy_offset + address).ok()?)?,
                         };
                         window.push(byte);
                     }
@@ -118,7 +133,9 @@ fn window(source: &[u8], file: &mut Bytes<'_>, target: &mut Vec<u8>) -> Option<(
             }
         }
     }
-    let right = checksum.is_none_or(|checksum| checksum == adler2::adler32_slice(&window).to_be_bytes());
+    let mut adler = adler2::Adler32::from_checksum(if sdch { 0 } else { 1 });
+    adler.write_slice(&window);
+    let right = checksum.is_none_or(|checksum| checksum == adler.checksum());
     target.extend(&window);
     (right && window.len() as u64 == len && data.0.is_empty() && addresses.0.is_empty()).then_some(())
 }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::io;
 
 use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind as Kind, DecodeOptions, Decoder, Feature, Field, LzmaFault, Part, Section, Source,
-    decode,
+    CodeTableFault, DecodeError, DecodeErrorKind as Kind, DecodeOptions, Decoder, Field, HuffmanFault, Limit,
+    LzmaFault, Part, Section, Source, decode,
 };
 
 use crate::decoded;
@@ -30,12 +30,11 @@ fn file_headers_that_are_none_are_refused() {
     for (header, kind, offset) in [
         (&b"PK\x03\x04 not a delta"[..], Kind::NotVcdiff, 0),
         (b"\xd6\xc3\xc5\0\0", Kind::NotVcdiff, 2),
-        (b"\xd6\xc3\xc4S\0", Kind::Version(b'S'), 3),
+        (b"\xd6\xc3\xc4T\0", Kind::Version(b'T'), 3),
         (b"\xd6\xc3\xc4\0\x08", Kind::HeaderIndicator(8), 4),
-        (b"\xd6\xc3\xc4\0\x02\x00", Kind::Unsupported(Feature::CodeTable), 4),
+        (b"\xd6\xc3\xc4\0\x02\x01\x00", Kind::CodeTable(CodeTableFault::Short), 0),
+        (b"\xd6\xc3\xc4\0\x02\x84\x80\x01", Kind::Limit { limit: Limit::CodeTable, asked: 65_537, allowed: 65_536 }, 5),
         (b"\xd6\xc3\xc4\0\x01\x03", Kind::UnknownSecondary(3), 5),
-        (b"\xd6\xc3\xc4\0\x01\x01", Kind::Unsupported(Feature::Djw), 5),
-        (b"\xd6\xc3\xc4\0\x01\x10", Kind::Unsupported(Feature::Fgk), 5),
         (b"\xd6\xc3\xc4\0\x04\x90\x80\x80\x80\x00", Kind::IntegerOverflow(Field::ApplicationHeader), 5),
         (
             b"\xd6\xc3\xc4\0\x04\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80",
@@ -53,8 +52,8 @@ fn window_headers_that_are_none_are_refused() {
     let overflow = [0x90, 0x80, 0x80, 0x80, 0];
     for (window, kind, offset) in [
         (&[8][..], Kind::WindowIndicator(8), 0),
-        (&[2], Kind::Unsupported(Feature::TargetWindow), 0),
-        (&[3], Kind::Unsupported(Feature::TargetWindow), 0),
+        (&[3], Kind::WindowIndicator(3), 0),
+        (&[2, 1, 0], Kind::TargetWindow { offset: 0, len: 1, produced: 0 }, 2),
         (&[&[1][..], &overflow].concat(), Kind::IntegerOverflow(Field::CopyLength), 1),
         (
             &[1, 2, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
@@ -241,6 +240,30 @@ fn compressed_sections_are_refused_by_what_is_wrong_with_them() {
     assert_eq!(with(&[0xe0, 0, 1, 0, 5, 0x5d, 0, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 5, 0x5d, 1, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 3, 0x5d, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
+}
+
+#[test]
+fn huffman_coded_sections_are_refused_by_what_is_wrong_with_them() {
+    for id in [1, 16] {
+        let compressed = |data: &[u8]| {
+            let window = HandWindow { delta_indicator: 1, ..HandWindow::new(2, data, &[3], &[]) };
+            let error = error(None, &[&[0xd6, 0xc3, 0xc4, 0, 1, id][..], &window.bytes()].concat());
+            let Kind::Huffman(fault) = *error.kind() else { panic!("{error}") };
+            fault
+        };
+        assert_eq!(compressed(&[0]), HuffmanFault::Empty);
+        assert_eq!(compressed(&[2]), HuffmanFault::Ends);
+        assert_eq!(compressed(&[9, 0]), HuffmanFault::Ends);
+    }
+    // Two letters seen for the first time: eight bits each, of which the second counts those not seen yet.
+    let fgk = |data: &[u8]| {
+        let window = HandWindow { delta_indicator: 1, ..HandWindow::new(2, data, &[3], &[]) };
+        decoded(None, &[b"\xd6\xc3\xc4\0\x01\x10", &window.bytes()[..]].concat())
+    };
+    assert_eq!(fgk(&[2, 0x86, 0x0c, 0x01]), Ok(b"ab".to_vec()));
+    assert_eq!(fgk(&[2, 0x86, 0x0c, 0x03]), Err(Kind::Huffman(HuffmanFault::Padding)));
+    assert_eq!(fgk(&[2, 0x86, 0x0c, 0x01, 0]), Err(Kind::Huffman(HuffmanFault::Left { left: 1 })));
+    assert_eq!(fgk(&[2, 0x86, 0xfe, 0x01]), Err(Kind::Huffman(HuffmanFault::Code)));
 }
 
 #[test]

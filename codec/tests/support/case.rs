@@ -2,7 +2,7 @@
 
 use std::io;
 
-use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Source};
+use deltaglider_vcdiff::{DjwLevel, EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Source};
 
 use super::inputs;
 use super::random::Random;
@@ -45,6 +45,51 @@ impl Case {
         let target_piped = random.once_in(6);
         options.target_len = (!target_piped).then_some(target.len() as u64);
         Self { source, target, options, source_piped, target_piped, arguments }
+    }
+
+    /// A case for a secondary compressor: a target that is nearly all data, of every skewness, long and short.
+    pub fn of_skewed_bytes(seed: u64) -> Self {
+        let random = &mut Random::new(seed);
+        let mut options = EncodeOptions::at_level(Level::FASTEST);
+        let mut arguments: Vec<String> = ["-0", "-A="].map(str::to_owned).to_vec();
+        let (name, secondary) = secondary(random);
+        options.secondary = secondary;
+        arguments.push(format!("-S{name}"));
+        if random.once_in(2) {
+            options.window = random.within(PAGE, 200_000);
+            arguments.push(format!("-W{}", options.window));
+        }
+        let longest = *random.pick(&[1000, 8000, 60_000, 300_000]);
+        let len = random.below(longest);
+        let target = inputs::skewed(random, len);
+        options.target_len = Some(target.len() as u64);
+        Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
+    }
+
+    /// A case whose data is so evenly distributed that Huffman codes hardly pay: at the edge of where DJW gives up.
+    pub fn of_even_bytes(seed: u64) -> Self {
+        let random = &mut Random::new(seed);
+        let mut options = EncodeOptions::at_level(Level::FASTEST);
+        let level = random.within(1, 9) as u8;
+        options.secondary = Secondary::Djw(DjwLevel::new(level).unwrap());
+        let arguments = vec!["-0".to_owned(), "-A=".to_owned(), format!("-Sdjw{level}")];
+        // The selectors of the longest fill more than a page.
+        let longest = if random.once_in(60) { 8_000_000 } else { *random.pick(&[2000, 7000, 30_000]) };
+        let len = random.within(500, longest);
+        let target = inputs::even(random, len);
+        options.target_len = Some(target.len() as u64);
+        Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
+    }
+
+    /// A case with several DJW codes to a section, of which some are longer than DJW allows.
+    pub fn of_outgrown_codes(seed: u64) -> Self {
+        let random = &mut Random::new(seed);
+        let mut options = EncodeOptions::at_level(Level::FASTEST);
+        options.secondary = Secondary::Djw(DjwLevel::BEST);
+        let arguments = ["-0", "-A=", "-Sdjw9"].map(str::to_owned).to_vec();
+        let target = inputs::fibonacci(random);
+        options.target_len = Some(target.len() as u64);
+        Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
     }
 
     /// Our delta, the target pushed in pieces of at most `piece` bytes.
@@ -125,13 +170,9 @@ fn settings(random: &mut Random, options: &mut EncodeOptions, arguments: &mut Ve
     let level = random.below(10) as u8;
     options.level = Level::new(level).unwrap();
     say(format!("-{level}"));
-    if random.once_in(2) {
-        options.secondary = Secondary::None;
-        say("-Snone".to_owned());
-    } else {
-        options.secondary = Secondary::Lzma;
-        say("-Slzma".to_owned());
-    }
+    let (name, secondary) = secondary(random);
+    options.secondary = secondary;
+    say(format!("-S{name}"));
     match random.below(6) {
         0 => {
             options.application_header = Some(Vec::new());
@@ -165,7 +206,7 @@ fn settings(random: &mut Random, options: &mut EncodeOptions, arguments: &mut Ve
         say(format!("-W{}", options.window));
     }
     if random.once_in(4) {
-        options.instruction_buffer = *random.pick(&[0, 4, 5, 6, 7, 8, 20, 100, 1000]);
+        options.instruction_buffer = *random.pick(&[0, 4, 4, 5, 6, 7, 8, 20, 100, 1000]);
         say(format!("-I{}", options.instruction_buffer));
     }
     if random.once_in(5) {
@@ -177,6 +218,19 @@ fn settings(random: &mut Random, options: &mut EncodeOptions, arguments: &mut Ve
         options.matcher = Some(profile);
         let MatcherProfile { large_look, large_step, small_look, chain, lazy_chain, max_lazy, long_enough } = profile;
         say(format!("-C{large_look},{large_step},{small_look},{chain},{lazy_chain},{max_lazy},{long_enough}"));
+    }
+}
+
+fn secondary(random: &mut Random) -> (String, Secondary) {
+    match random.below(8) {
+        0 | 1 => ("none".to_owned(), Secondary::None),
+        2 | 3 => ("lzma".to_owned(), Secondary::Lzma),
+        4 => ("djw".to_owned(), Secondary::Djw(DjwLevel::DEFAULT)),
+        5 | 6 => {
+            let level = random.below(10) as u8;
+            (format!("djw{level}"), Secondary::Djw(DjwLevel::new(level).unwrap()))
+        }
+        _ => ("fgk".to_owned(), Secondary::Fgk),
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Pair {
 }
 
 /// Names of all inputs.
-pub(crate) const INPUTS: [&str; 13] = [
+pub(crate) const INPUTS: [&str; 14] = [
     "text",
     "random",
     "moved",
@@ -71,6 +71,7 @@ pub(crate) const INPUTS: [&str; 13] = [
     "unrelated",
     "tiny",
     "versions",
+    "few_letters",
 ];
 
 /// The input of a name; sizes grow with `scale`, whose 1 gives some ten kilobytes.
@@ -140,13 +141,18 @@ pub(crate) fn input(name: &str, scale: usize) -> Pair {
             }
             (None, target)
         }
+        // Little that repeats, and all the more to gain from Huffman codes.
+        "few_letters" => {
+            let letter = |random: &mut Random| b'a' + (random.next().trailing_zeros() as u8).min(11);
+            (None, (0..len / 40).map(|_| letter(random)).collect())
+        }
         _ => (Some(b"abcdefghijklmnop".repeat(4)), b"--abcdefghijklmnopabcdxyzxyzxyzxyzqqqqqqqqqqqqqq".to_vec()),
     };
     Pair { source, target }
 }
 
 /// Deltas made by `xdelta3 -e -D ARGUMENTS [-s source] target`, as file name, input and arguments.
-pub(crate) const FIXTURES: [(&str, &str, &[&str]); 25] = [
+pub(crate) const FIXTURES: [(&str, &str, &[&str]); 36] = [
     ("text-9-none", "text", &["-9", "-S", "none"]),
     ("text-9-lzma", "text", &["-9"]),
     ("text-1-none", "text", &["-1", "-S", "none"]),
@@ -171,6 +177,17 @@ pub(crate) const FIXTURES: [(&str, &str, &[&str]); 25] = [
     ("tiny-9-no-checksum", "tiny", &["-9", "-S", "none", "-n"]),
     ("tiny-9-no-header", "tiny", &["-9", "-S", "none", "-A="]),
     ("tiny-9-own-header", "tiny", &["-9", "-S", "none", "-A=new#00//old#11/"]),
+    ("few_letters-0-lzma", "few_letters", &["-0"]),
+    ("few_letters-0-djw", "few_letters", &["-0", "-S", "djw"]),
+    ("few_letters-0-djw9", "few_letters", &["-0", "-S", "djw9"]),
+    ("few_letters-0-fgk", "few_letters", &["-0", "-S", "fgk"]),
+    ("text-9-djw", "text", &["-9", "-S", "djw"]),
+    ("text-0-djw9-windows", "text", &["-0", "-S", "djw9", "-W", "16384"]),
+    ("moved-9-djw3", "moved", &["-9", "-S", "djw3"]),
+    ("runs-3-fgk", "runs", &["-3", "-S", "fgk"]),
+    ("no_source-0-djw9", "no_source", &["-0", "-S", "djw9"]),
+    ("no_source-0-fgk-windows", "no_source", &["-0", "-S", "fgk", "-W", "16384"]),
+    ("identical-9-fgk", "identical", &["-9", "-S", "fgk"]),
     ("versions-1-lzma-no-target-matching", "versions", &["-1", "-N", "-W", "100001"]),
 ];
 

@@ -13,6 +13,8 @@ pub(crate) fn integer(value: u64, out: &mut Vec<u8>) {
 pub(crate) struct HandWindow {
     /// Length and offset.
     pub(crate) source: Option<(u64, u64)>,
+    /// Whether that is a part of the target instead (VCD_TARGET).
+    pub(crate) in_target: bool,
     pub(crate) target_len: u64,
     pub(crate) delta_indicator: u8,
     pub(crate) data: Vec<u8>,
@@ -60,7 +62,9 @@ impl HandWindow {
         if let Some(checksum) = self.checksum {
             fields.extend(checksum.to_be_bytes());
         }
-        let mut bytes = vec![u8::from(self.source.is_some()) | if self.checksum.is_some() { 4 } else { 0 }];
+        let copy = if self.in_target { 2 } else { 1 };
+        let mut bytes =
+            vec![if self.source.is_some() { copy } else { 0 } | if self.checksum.is_some() { 4 } else { 0 }];
         if let Some((len, offset)) = self.source {
             integer(len, &mut bytes);
             integer(offset, &mut bytes);

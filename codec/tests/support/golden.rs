@@ -9,9 +9,35 @@ use super::case::Case;
 /// In place of a digest: xdelta3 fails here, or cannot decode its own delta, and we refuse.
 pub const REFUSED: &str = "refused";
 
-/// Numbers of the stored cases, and whether they are large ones.
-pub fn cases() -> impl Iterator<Item = (u64, bool)> {
-    (1..=400).map(|number| (number, number % 16 == 0))
+/// What kind of case a line is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Small,
+    Large,
+    Skewed,
+    Even,
+}
+
+impl Kind {
+    pub fn case(self, number: u64) -> Case {
+        match self {
+            Self::Small => Case::new(number, false),
+            Self::Large => Case::new(number, true),
+            Self::Skewed => Case::of_skewed_bytes(number),
+            Self::Even => Case::of_even_bytes(number),
+        }
+    }
+}
+
+/// Kinds and numbers of the stored cases.
+pub fn cases() -> impl Iterator<Item = (u64, Kind)> {
+    let kind = |number| match number % 16 {
+        0 => Kind::Large,
+        5 | 15 => Kind::Skewed,
+        10 => Kind::Even,
+        _ => Kind::Small,
+    };
+    (1..=600).map(move |number| (number, kind(number)))
 }
 
 /// Where the table is stored.
@@ -24,12 +50,12 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 /// Number, input and options in short, digest of the delta.
-pub fn line(number: u64, large: bool, case: &Case, delta: &str) -> String {
-    let size = if large { "large" } else { "small" };
+pub fn line(number: u64, kind: Kind, case: &Case, delta: &str) -> String {
+    let kind = format!("{kind:?}").to_lowercase();
     let source = match &case.source {
         None => "none".to_owned(),
         Some(bytes) => format!("{}{}", bytes.len(), if case.source_piped { " piped" } else { "" }),
     };
     let target = format!("{}{}", case.target.len(), if case.target_piped { " piped" } else { "" });
-    format!("{number} {size} | source {source} | target {target} | {} | {delta}\n", case.arguments.join(" "))
+    format!("{number} {kind} | source {source} | target {target} | {} | {delta}\n", case.arguments.join(" "))
 }

@@ -64,6 +64,71 @@ pub fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
     out
 }
 
+/// `len` bytes whose frequencies are chosen again and again: even, halving from byte to byte, or as Fibonacci numbers, over
+/// an alphabet of any size.
+pub fn skewed(random: &mut Random, len: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(len);
+    let pieces = random.within(1, 5);
+    for piece in 0..pieces {
+        let end = len * (piece + 1) / pieces;
+        let letters = random.within(1, 256);
+        let first = random.next() as u8;
+        let kind = random.below(5);
+        let fibonacci = fibonacci_letters(24.min(letters));
+        // Between even and very uneven.
+        let mixed = random.below(100);
+        while out.len() < end {
+            let letter = match kind {
+                0 => random.below(letters),
+                1 => (random.next().trailing_zeros() as usize).min(letters - 1),
+                2 => fibonacci[random.below(fibonacci.len())],
+                3 if random.below(100) < mixed => random.below(letters),
+                3 => 0,
+                _ => (0..8).map(|_| random.below(letters)).min().unwrap_or(0),
+            };
+            out.push(first.wrapping_add(letter as u8));
+        }
+    }
+    out
+}
+
+/// `len` bytes of nearly the same frequency, with a few in favour, others in the second half.
+pub fn even(random: &mut Random, len: usize) -> Vec<u8> {
+    let letters = random.within(200, 256);
+    let favour = random.below(30);
+    let other = random.below(letters);
+    let letter = |at: usize, random: &mut Random| match random.below(100) < favour {
+        true => (if at * 2 < len { other } else { 0 }) + random.below(20),
+        false => random.below(letters),
+    };
+    (0..len).map(|at| letter(at, random) as u8).collect()
+}
+
+/// All Fibonacci numbers up to one near 800,000, each as that many of its letter, in no order, and a little else.
+pub fn fibonacci(random: &mut Random) -> Vec<u8> {
+    let letters = random.within(28, 30);
+    let mut out: Vec<u8> = fibonacci_letters(letters).into_iter().map(|letter| letter as u8).collect();
+    for at in 0..out.len() {
+        let other = random.below(at + 1);
+        out.swap(at, other);
+    }
+    let more = random.within(1, 3000);
+    let kinds = random.within(1, 3);
+    let more: Vec<u8> = (0..more).map(|_| 128 + random.below(kinds) as u8).collect();
+    if random.once_in(2) { [out, more].concat() } else { [more, out].concat() }
+}
+
+/// Each letter as often as the Fibonacci number of its place: the deepest Huffman trees there are.
+fn fibonacci_letters(letters: usize) -> Vec<usize> {
+    let (mut now, mut next) = (1usize, 1usize);
+    let mut all = Vec::new();
+    for letter in 0..letters {
+        all.extend(std::iter::repeat_n(letter, now));
+        (now, next) = (next, now + next);
+    }
+    all
+}
+
 fn self_similar(random: &mut Random, out: &mut Vec<u8>) {
     if out.len() < 16 || random.once_in(20) {
         out.extend_from_slice(&random.next().to_le_bytes());

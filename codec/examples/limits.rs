@@ -1,0 +1,19 @@
+//! Decodes what nobody vouches for: `limits`.
+#![allow(missing_docs)]
+
+use std::error::Error;
+
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeOptions, EncodeOptions, Limit, decode, encode};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let bomb = encode(None, &vec![0; 1 << 20], &EncodeOptions::default())?;
+    let mut options = DecodeOptions::default();
+    options.limits.window = 1 << 16;
+    options.limits.target = Some(1 << 18);
+    let Err(refusal) = decode(None, &bomb, &options) else {
+        return Err("a megabyte where a quarter is allowed".into());
+    };
+    assert!(matches!(*refusal.kind(), DecodeErrorKind::Limit { limit: Limit::Window, allowed: 65_536, .. }));
+    println!("{} bytes of delta refused: {refusal}", bomb.len());
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Encodes and decodes in one process without holding either file: `streaming`.
+#![allow(missing_docs)]
+
+use std::error::Error;
+use std::io::{Read, Write};
+
+use deltaglider_vcdiff::{DecodeOptions, DecodeReader, EncodeOptions, EncodeWriter};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let old: Vec<u8> = (0..1_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+
+    // The target comes in pieces, from wherever it comes.
+    let mut encoder = EncodeWriter::new(EncodeOptions::default(), Some(old.clone()), Vec::new())?;
+    for piece in old.chunks(100_000).rev() {
+        encoder.write_all(piece)?;
+    }
+    let delta = encoder.finish()?;
+
+    // And goes in pieces, each verified before it is seen.
+    let mut decoder = DecodeReader::new(DecodeOptions::default(), Some(old.clone()), delta.as_slice());
+    let mut piece = vec![0; 100_000];
+    for expected in old.chunks(100_000).rev() {
+        decoder.read_exact(&mut piece)?;
+        assert_eq!(piece, expected);
+    }
+    assert_eq!(decoder.read(&mut piece)?, 0);
+    println!("{} bytes moved about in a delta of {}", old.len(), delta.len());
+    Ok(())
+}

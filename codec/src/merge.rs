@@ -1,0 +1,230 @@
+//! Deltas that follow each other become one, without the files between.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use crate::encode::emit::{Emitter, Moment};
+use crate::encode::frame::{Framer, file_header};
+use crate::encode::instructions::{Instruction, Operation};
+use crate::format::window::VCD_TARGET;
+use crate::inspect::{CopyFrom, Operation as Read};
+use crate::recode::inspect_xdelta3;
+use crate::{DecodeLimits, RecodeError, RecodeOptions};
+
+/// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and checksums are those of the last,
+/// and its copies are traced back to the first source. Nothing is matched anew.
+///
+/// Holds the instructions of all deltas in memory, some 40 bytes for each, and what they add.
+pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
+    let (first, rest) = deltas.split_first().ok_or(RecodeError::Nothing)?;
+    let mut whole = Whole::read(first, &options.limits)?;
+    for delta in rest {
+        whole = Whole::read(delta, &options.limits)?.traced_through(&whole, options.limits.instructions)?;
+    }
+    whole.write(options)
+}
+
+/// Where a piece of the target comes from.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    /// The bytes added, from this index on.
+    Added(usize),
+    Run(u8),
+    /// The source, from this offset on.
+    Source(u64),
+    /// The target itself, from this offset on.
+    Target(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    position: u64,
+    size: u64,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct WindowShape {
+    len: u64,
+    checksum: Option<u32>,
+    /// Pieces of this window and those before.
+    pieces: usize,
+}
+
+/// A delta as one list of pieces.
+#[derive(Debug, Default)]
+struct Whole {
+    pieces: Vec<Piece>,
+    added: Vec<u8>,
+    windows: Vec<WindowShape>,
+    len: u64,
+}
+
+impl Whole {
+    fn read(delta: &[u8], limits: &DecodeLimits) -> Result<Self, RecodeError> {
+        let mut whole = Self::default();
+        for window in inspect_xdelta3(delta, limits)? {
+            let window = window?;
+            if window.indicator() & VCD_TARGET != 0 {
+                return Err(RecodeError::NotXdelta3);
+            }
+            for instruction in window.instructions() {
+                let instruction = instruction?;
+                let origin = match instruction.operation {
+                    Read::Add { bytes } => whole.add(bytes),
+                    Read::Run { byte } => Origin::Run(byte),
+                    Read::Copy { from: CopyFrom::Source(offset), .. } => Origin::Source(offset),
+                    Read::Copy { from: CopyFrom::Window(position), .. } => {
+                        Origin::Target(window.target_offset().saturating_add(position))
+                    }
+                    Read::Copy { from: CopyFrom::Target(offset), .. } => Origin::Target(offset),
+                };
+                whole.push(instruction.size, origin);
+            }
+            whole.end_window(window.target_len(), window.checksum());
+        }
+        Ok(whole)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Origin {
+        let start = self.added.len();
+        self.added.extend_from_slice(bytes);
+        Origin::Added(start)
+    }
+
+    fn push(&mut self, size: u64, origin: Origin) {
+        if size > 0 {
+            self.pieces.push(Piece { position: self.len, size, origin });
+            self.len = self.len.saturating_add(size);
+        }
+    }
+
+    fn end_window(&mut self, len: u64, checksum: Option<u32>) {
+        self.windows.push(WindowShape { len, checksum, pieces: self.pieces.len() });
+    }
+
+    fn bytes(&self, start: usize, size: u64) -> &[u8] {
+        self.added.get(start..start.saturating_add(size as usize)).unwrap_or_default()
+    }
+
+    /// The piece at an offset of the target, which lies before its end.
+    fn piece_at(&self, offset: u64) -> Option<&Piece> {
+        let behind = self.pieces.partition_point(|piece| piece.position <= offset);
+        self.pieces.get(behind.checked_sub(1)?)
+    }
+
+    /// This delta, whose source is what `before` makes, against the source of `before`.
+    fn traced_through(&self, before: &Self, allowed: u64) -> Result<Self, RecodeError> {
+        let mut traced = Self::default();
+        let mut pieces = self.pieces.iter();
+        let mut taken = 0usize;
+        for window in &self.windows {
+            let mut steps = allowed;
+            for piece in pieces.by_ref().take(window.pieces.saturating_sub(taken)) {
+                match piece.origin {
+                    Origin::Added(start) => {
+                        let origin = traced.add(self.bytes(start, piece.size));
+                        traced.push(piece.size, origin);
+                    }
+                    Origin::Source(offset) => before.trace(offset, piece.size, &mut traced, &mut steps, allowed)?,
+                    origin => traced.push(piece.size, origin),
+                }
+            }
+            taken = window.pieces;
+            traced.end_window(window.len, window.checksum);
+        }
+        Ok(traced)
+    }
+
+    /// Appends to `traced` what makes `size` bytes of this target from `offset` on.
+    fn trace(
+        &self,
+        offset: u64,
+        size: u64,
+        traced: &mut Self,
+        steps: &mut u64,
+        allowed: u64,
+    ) -> Result<(), RecodeError> {
+        let needed = offset.saturating_add(size);
+        if needed > self.len {
+            return Err(RecodeError::Apart { needed, available: self.len });
+        }
+        let mut done = 0u64;
+        while done < size {
+            let mut at = offset.saturating_add(done);
+            let mut len = size.saturating_sub(done);
+            // Copies within this target lead to earlier pieces of it.
+            let origin = loop {
+                *steps = steps.checked_sub(1).ok_or(RecodeError::Instructions { allowed })?;
+                let Some(piece) = self.piece_at(at) else { break Origin::Run(0) };
+                let mut within = at.saturating_sub(piece.position);
+                len = len.min(piece.size.saturating_sub(within));
+                match piece.origin {
+                    Origin::Target(start) => {
+                        // A copy that overlaps itself repeats what lies between.
+                        let distance = piece.position.saturating_sub(start).max(1);
+                        within = within.checked_rem(distance).unwrap_or_default();
+                        len = len.min(distance.saturating_sub(within));
+                        at = start.saturating_add(within);
+                    }
+                    Origin::Added(start) => {
+                        let start = start.saturating_add(within as usize);
+                        break traced.add(self.bytes(start, len));
+                    }
+                    Origin::Source(start) => break Origin::Source(start.saturating_add(within)),
+                    Origin::Run(byte) => break Origin::Run(byte),
+                }
+            };
+            traced.push(len, origin);
+            done = done.saturating_add(len);
+        }
+        Ok(())
+    }
+
+    fn write(&self, options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
+        let mut out = Vec::new();
+        let application_header = options.application_header.clone().flatten();
+        file_header(options.secondary, application_header.as_deref(), &mut out);
+        let mut framer = Framer::new(options.secondary, options.undecodable);
+        let mut start = 0u64;
+        let mut taken = 0usize;
+        for window in &self.windows {
+            let pieces = self.pieces.get(taken..window.pieces).unwrap_or_default();
+            taken = window.pieces;
+            // Only what is added has to stand in the target: the emitter looks at nothing else.
+            let mut target = vec![0; window.len as usize];
+            let mut instructions = Vec::with_capacity(pieces.len());
+            let mut emitter = Emitter::new(true, false);
+            for piece in pieces {
+                let position = piece.position.saturating_sub(start);
+                let (operation, address) = match piece.origin {
+                    Origin::Added(from) => {
+                        let end = position.saturating_add(piece.size) as usize;
+                        if let Some(place) = target.get_mut(position as usize..end) {
+                            place.copy_from_slice(self.bytes(from, piece.size));
+                        }
+                        continue;
+                    }
+                    Origin::Run(byte) => (Operation::Run(byte), 0),
+                    Origin::Source(offset) => {
+                        emitter.copy_window.include(offset, offset.saturating_add(piece.size));
+                        (Operation::CopySource, offset)
+                    }
+                    Origin::Target(offset) => (Operation::CopyTarget, offset.saturating_sub(start)),
+                };
+                instructions.push(Instruction {
+                    address,
+                    position: position as u32,
+                    size: piece.size as u32,
+                    operation,
+                });
+            }
+            for instruction in &instructions {
+                emitter.write(instruction, &target, Moment::Finishing)?;
+            }
+            let sections = emitter.finish(&target);
+            let checksum = window.checksum.filter(|_| !options.drop_checksums);
+            framer.window(sections.unframed(window.len, checksum), &mut out)?;
+            start = start.saturating_add(window.len);
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,161 @@
+//! The one door to the encoders of secondary compressors: which sections are packed, and when the result is kept.
+
+use super::djw::encode::{Division, encode_section};
+use super::fgk::Tree;
+use super::lzma::LzmaEncoder;
+use crate::error::Section;
+use crate::format::header::{SECONDARY_DJW, SECONDARY_FGK, SECONDARY_LZMA};
+use crate::format::varint;
+
+/// How the sections of a window are compressed once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Secondary {
+    /// Not at all (`-S none`).
+    None,
+    /// One .xz stream for each kind of section (`-S lzma`).
+    #[default]
+    Lzma,
+    /// Huffman codes made for each section (`-S djw`, `-S djw0` to `-S djw9`).
+    Djw(DjwLevel),
+    /// One adaptive Huffman code for each kind of section (`-S fgk`). With more than one window it is likely to end in
+    /// [`EncodeError::Undecodable`](crate::EncodeError::Undecodable).
+    Fgk,
+}
+
+impl Secondary {
+    /// The identifier in the file header; `None` where there is none.
+    pub const fn id(self) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::Lzma => Some(SECONDARY_LZMA),
+            Self::Djw(_) => Some(SECONDARY_DJW),
+            Self::Fgk => Some(SECONDARY_FGK),
+        }
+    }
+}
+
+/// How hard DJW works, 0 (nothing is compressed) to 9: which sections it compresses, and which with more than one code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DjwLevel(u8);
+
+impl DjwLevel {
+    /// What xdelta3 takes for `-S djw`: all sections, each with one code.
+    pub const DEFAULT: Self = Self(6);
+    /// All sections, each with as many codes as suit it.
+    pub const BEST: Self = Self(9);
+
+    /// A level from 0 to 9, `None` for any other number.
+    pub const fn new(level: u8) -> Option<Self> {
+        if level <= 9 { Some(Self(level)) } else { None }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// How a section is to be divided, `None` when it is not to be compressed.
+    fn division(self, section: Section, len: usize) -> Option<Division> {
+        let (compressed_from, divided_from) = match section {
+            Section::Data => (1, 7),
+            Section::Instructions => (3, 8),
+            Section::Addresses => (5, 9),
+        };
+        if self.0 < compressed_from {
+            None
+        } else if self.0 < divided_from {
+            Some(Division::ONE)
+        } else {
+            Some(Division::suggested(section, len))
+        }
+    }
+}
+
+impl Default for DjwLevel {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A shorter section is left as it is; its compressor does not see it.
+const LEAST_COMPRESSED: usize = 10;
+/// DJW and FGK have to save more than this many bytes.
+const LEAST_GAIN: usize = 2;
+
+/// xdelta3 writes this section in a form that no decoder can read, its own neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Undecodable;
+
+/// Secondary compression of one kind of section, from window to window.
+#[derive(Debug)]
+pub(crate) struct SectionEncoder {
+    section: Section,
+    state: State,
+    compressed: Vec<u8>,
+    allow_undecodable: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    None,
+    Lzma(Option<Box<LzmaEncoder>>),
+    Djw(DjwLevel),
+    Fgk {
+        tree: Box<Tree>,
+        /// Whether the tree knows a section that the delta does not have in packed form.
+        ahead: bool,
+    },
+}
+
+impl SectionEncoder {
+    pub(crate) fn new(section: Section, secondary: Secondary, allow_undecodable: bool) -> Self {
+        let state = match secondary {
+            Secondary::None => State::None,
+            Secondary::Lzma => State::Lzma(None),
+            Secondary::Djw(level) => State::Djw(level),
+            Secondary::Fgk => State::Fgk { tree: Box::new(Tree::new()), ahead: false },
+        };
+        Self { section, state, compressed: Vec::new(), allow_undecodable }
+    }
+
+    /// The bytes to write in place of the section, `None` to write the section itself.
+    pub(crate) fn compress(&mut self, section: &[u8]) -> Result<Option<&[u8]>, Undecodable> {
+        if section.len() < LEAST_COMPRESSED {
+            return Ok(None);
+        }
+        self.compressed.clear();
+        varint::write(section.len() as u64, &mut self.compressed);
+        let out = &mut self.compressed;
+        let (kept, decodable) = match &mut self.state {
+            State::None => (false, true),
+            // Taken even when it is larger, as xdelta3 does: the stream has to go on.
+            State::Lzma(encoder) => {
+                encoder.get_or_insert_with(|| Box::new(LzmaEncoder::new())).encode_section(section, out);
+                (true, true)
+            }
+            State::Djw(level) => {
+                let division = level.division(self.section, section.len());
+                match division.and_then(|division| encode_section(section, division, out)) {
+                    Some(written) => (saves(out, section), written.decodable),
+                    None => (false, true),
+                }
+            }
+            State::Fgk { tree, ahead } => {
+                tree.encode_section(section, out);
+                let kept = saves(out, section);
+                let decodable = !*ahead;
+                *ahead |= !kept;
+                (kept, decodable)
+            }
+        };
+        if kept && !decodable && !self.allow_undecodable {
+            return Err(Undecodable);
+        }
+        Ok(kept.then_some(&self.compressed))
+    }
+}
+
+fn saves(compressed: &[u8], section: &[u8]) -> bool {
+    compressed.len() + LEAST_GAIN < section.len()
+}
