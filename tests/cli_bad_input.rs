@@ -84,7 +84,9 @@ fn unprivileged(sandbox: &Sandbox) -> std::process::Command {
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::set_permissions(sandbox.temporaries(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let binary = folder.join("deltaglider");
-    std::fs::copy(env!("CARGO_BIN_EXE_deltaglider"), &binary).unwrap();
+    // Copied by another process: a file that this one has open for writing cannot be run while a test beside this one forks.
+    let copy = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_deltaglider")).arg(&binary).status();
+    assert!(copy.unwrap().success());
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
     command.current_dir(sandbox.work()).env("TMPDIR", sandbox.temporaries()).stdin(std::process::Stdio::null());

@@ -34,6 +34,7 @@ pub use input::Input;
 pub use list::{Listed, ListedFile, ListedPage, Listing};
 pub use plan::DirectReason;
 pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
+pub use reference::ReferenceWarning;
 pub use stats::Stats;
 
 /// What holds for every operation.
@@ -51,12 +52,13 @@ pub struct DeltaService {
     store: Arc<dyn ObjectStore>,
     cache: Arc<dyn ReferenceCache>,
     settings: Arc<Settings>,
+    sketches: Arc<reference::Sketches>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        Self { store, cache, settings: Arc::new(settings) }
+        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default() }
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.
