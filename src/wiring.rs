@@ -7,7 +7,9 @@ use crate::cache::UnlinkedCache;
 use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
-use crate::storage::{DirStore, ObjectStore, S3Config, S3Store, StorageError};
+use crate::storage::{
+    ConditionalWrites, DirStore, ObjectStore, S3Config, S3Store, StorageError, UnknownConditionalWrites,
+};
 
 /// Where the store is and how it is spoken to. What is left open is taken from the environment and the profile files, as in
 /// every AWS SDK.
@@ -25,12 +27,24 @@ pub struct Connection {
     pub ca_bundle: Option<PathBuf>,
 }
 
+/// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or `auto`, which is also what its
+/// absence means. See [`ConditionalWrites`].
+const CONDITIONAL_WRITES: &str = "DG_CONDITIONAL_WRITES";
+
 /// Why there is no store to speak to.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
     /// What should say where the store is makes no sense.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// A variable of the environment has none of the values it can have.
+    #[error("{name}: {source}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What it has instead.
+        source: UnknownConditionalWrites,
+    },
     /// The store could not be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -49,6 +63,7 @@ impl Connection {
 
     /// The store this leads to.
     pub async fn store(&self) -> Result<Arc<dyn ObjectStore>, WiringError> {
+        let conditional_writes = conditional_writes()?;
         let url = match self.endpoint()? {
             Endpoint::Embedded(path) => return Ok(Arc::new(DirStore::open(&path)?)),
             Endpoint::Url(url) => Some(url),
@@ -60,6 +75,7 @@ impl Connection {
             profile: self.profile.clone(),
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
+            conditional_writes,
             ..S3Config::default()
         };
         Ok(Arc::new(S3Store::connect(config).await?))
@@ -71,4 +87,11 @@ impl Connection {
         let cache = Arc::new(UnlinkedCache::new(spool_folder.clone()));
         Ok(DeltaService::new(self.store().await?, cache, Settings { policy, spool_folder }))
     }
+}
+
+/// What [`CONDITIONAL_WRITES`] says.
+fn conditional_writes() -> Result<ConditionalWrites, WiringError> {
+    let Some(value) = std::env::var_os(CONDITIONAL_WRITES) else { return Ok(ConditionalWrites::default()) };
+    let read = value.to_string_lossy().parse();
+    read.map_err(|source| WiringError::Variable { name: CONDITIONAL_WRITES, source })
 }

@@ -186,3 +186,15 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
     ));
     run.fails(7, &["s3://buc/reference.bin: the store's disk is full"]);
 }
+
+#[test]
+fn a_wrong_word_about_conditional_writes_is_told_with_the_variable_and_the_right_ones() {
+    let sandbox = Sandbox::new();
+    let run = |word| Run::of(sandbox.command().arg("ls").env("DG_CONDITIONAL_WRITES", word));
+    for word in ["maybe", "", "YES"] {
+        run(word).fails(255, &["DG_CONDITIONAL_WRITES", &format!("{word:?}"), "yes, no and auto"]);
+    }
+    for word in ["yes", "no", "auto"] {
+        run(word).succeeds();
+    }
+}

@@ -110,7 +110,7 @@ impl From<UriError> for Failure {
 impl From<WiringError> for Failure {
     fn from(error: WiringError) -> Self {
         match error {
-            WiringError::Endpoint(error) => Self::usage(error),
+            error @ (WiringError::Endpoint(_) | WiringError::Variable { .. }) => Self::usage(error),
             WiringError::Storage(error) => error.into(),
         }
     }

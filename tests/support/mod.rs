@@ -12,7 +12,7 @@ use deltaglider::storage::{DirStore, ListRequest, ObjectStore as _, PutBody, Put
 use futures::TryStreamExt as _;
 
 /// Every variable the binary, or the SDK in it, would take from the environment the tests run in.
-const INHERITED: [&str; 14] = [
+const INHERITED: [&str; 15] = [
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_ENDPOINT_URL",
@@ -27,6 +27,7 @@ const INHERITED: [&str; 14] = [
     "DG_MAX_RATIO",
     "DG_LOG_LEVEL",
     "DG_DELTA_EXTENSIONS",
+    "DG_CONDITIONAL_WRITES",
 ];
 
 /// A folder to work in, a store beside it, and a folder for temporaries.

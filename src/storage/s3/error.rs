@@ -83,8 +83,11 @@ where
             return Self { kind, status, code, cause: cause_of_credentials(credentials) };
         }
         let mut cause = match &error {
-            // An answer that does not parse is what the SDK calls an error of the service, too.
-            SdkError::ServiceError(_) if status.is_some_and(|status| (200..300).contains(&status)) => {
+            // An answer that does not parse is what the SDK calls an error of the service, too. An error in an answer that began
+            // with 200, as that to a copy may, has a code.
+            SdkError::ServiceError(_)
+                if code.is_none() && status.is_some_and(|status| (200..300).contains(&status)) =>
+            {
                 Cause::new("the store's answer could not be read").with(error.source())
             }
             SdkError::ServiceError(_) => {
@@ -123,6 +126,8 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         "BucketNotEmpty" => Kind::NotEmpty,
         "InvalidRange" => Kind::InvalidRange,
         "PreconditionFailed" => Kind::Precondition,
+        // Also in an answer that began with 200.
+        "AccessDenied" => Kind::Denied,
         // Sent with 400, yet a matter of credentials.
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Kind::Denied,
         // Sent with 400, yet a matter of the connection.
@@ -251,6 +256,10 @@ mod tests {
     fn answers_are_told_apart_by_what_the_caller_can_do() {
         for (status, code, kind) in [
             (403, "AccessDenied", Kind::Denied),
+            (200, "AccessDenied", Kind::Denied),
+            (200, "InternalError", Kind::Other),
+            (200, "SlowDown", Kind::Throttled),
+            (200, "NoSuchKey", Kind::NotFound),
             (403, "SignatureDoesNotMatch", Kind::Denied),
             (400, "ExpiredToken", Kind::Denied),
             (429, "", Kind::Throttled),
