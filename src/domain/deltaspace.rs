@@ -46,7 +46,9 @@ pub enum DeltaspaceError {
         object: ObjectName,
     },
     /// The key of a reference is written into the metadata of its deltas.
-    #[error("the deltaspace {0:?} cannot be named in a header: only printable ASCII of at most {MAX_FOLDER_BYTES} bytes can")]
+    #[error(
+        "the deltaspace {0:?} cannot be named in a header: only printable ASCII of at most {MAX_FOLDER_BYTES} bytes can"
+    )]
     Unnameable(String),
 }
 

@@ -111,8 +111,7 @@ pub(crate) fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
 pub(crate) fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
     let deltas = relatives.iter().filter(|relative| relative.kind != RelativeKind::Plain);
     // The deltas of references against themselves.
-    let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) =
-        deltas.partition(|delta| delta.size <= file_len / 1000);
+    let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) = deltas.partition(|delta| delta.size <= file_len / 1000);
     let smallest = deltas.iter().map(|delta| delta.size).min().unwrap_or(delta_len).min(delta_len);
     let usual = if trifles.len() < 2 { smallest.min(file_len / 8) } else { smallest };
     let since = deltas.iter().filter(|delta| delta.kind == RelativeKind::Delta).map(|delta| delta.size);
@@ -176,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_jump_is_followed_soon() {
-        let delta_at = |reference: usize, version: usize| if reference < 10 && version >= 10 { 400_000 } else { 20_000 };
+        let delta_at =
+            |reference: usize, version: usize| if reference < 10 && version >= 10 { 400_000 } else { 20_000 };
         let (total, references) = cost(40, delta_at);
         assert_eq!(references, 2);
         assert!(total < 3_600_000, "{total}");
