@@ -31,7 +31,7 @@ impl DeltaService {
         &self,
         object: &ObjectName,
     ) -> Result<(Vec<ObjectName>, BTreeSet<ObjectName>), ServiceError> {
-        let places = Places::look(self.store(), object).await?;
+        let places = Places::look_for_file(self.store(), object).await?;
         // A delta that lost its metadata can be removed by its own key.
         let variants = match places.variants(self.store(), object).await {
             Ok(variants) => variants,

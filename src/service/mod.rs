@@ -18,6 +18,7 @@ mod sink;
 mod spool;
 mod stats;
 mod verify;
+mod weakened;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -12,6 +13,7 @@ use super::input::Input;
 use super::locate::{Found, Places};
 use super::plan::{self, DirectReason};
 use super::reference::{Base, Bases, ReferenceWarning, Usable};
+use super::weakened::leaves_out;
 use crate::cache::CachedReference;
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind};
 use crate::domain::policy::Compression;
@@ -21,6 +23,9 @@ use crate::storage::{Attributes, PutCondition, StorageError, StorageErrorKind};
 /// A racing writer can make a reference between our look and our put, and a deleter can remove it again: more rounds than
 /// this are no race any more.
 const ROUNDS: usize = 5;
+
+/// A put takes less than this from storing its object to removing the one before.
+const YOUNG: Duration = Duration::from_secs(15 * 60);
 
 /// How one file is to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -242,8 +247,13 @@ impl DeltaService {
         tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
         self.store.put(&stored, body, &attributes(metadata.write()), &PutCondition::None).await?;
-        self.announce(base, copy).await?;
-        let warnings = self.remove_older(places.plain.as_ref()).await.into_iter().collect();
+        if leaves_out("order") {
+            self.remove_older(places.plain.as_ref(), &stored).await;
+        }
+        if !leaves_out("announcing") {
+            self.announce(base, copy).await?;
+        }
+        let warnings = self.remove_older(places.plain.as_ref(), &stored).await.into_iter().collect();
         Ok(PutReport { stored_as: StoredAs::Delta, size: file.len(), stored: delta.len(), sha256: digest, warnings })
     }
 
@@ -268,7 +278,7 @@ impl DeltaService {
         };
         self.store.put(object, file.body(digest), &attributes(metadata.write()), &PutCondition::None).await?;
         let older = places.delta.as_ref().filter(|found| found.is_delta());
-        let mut warnings: Vec<PutWarning> = self.remove_older(older).await.into_iter().collect();
+        let mut warnings: Vec<PutWarning> = self.remove_older(older, object).await.into_iter().collect();
         if let Some(Found { kind: Kind::Delta(older), .. }) = older
             && warnings.is_empty()
         {
@@ -282,9 +292,9 @@ impl DeltaService {
     }
 
     /// Removes what stood under the name before, unless somebody replaced it meanwhile.
-    async fn remove_older(&self, older: Option<&Found>) -> Option<PutWarning> {
+    async fn remove_older(&self, older: Option<&Found>, stored: &ObjectName) -> Option<PutWarning> {
         let older = older?;
-        match self.remove_if_still(older).await {
+        match self.remove_if_still(older, stored).await {
             Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => {
                 Some(PutWarning::OlderLeft { object: older.name.clone(), source: error })
             }
@@ -292,15 +302,18 @@ impl DeltaService {
         }
     }
 
-    async fn remove_if_still(&self, older: &Found) -> Result<(), StorageError> {
+    async fn remove_if_still(&self, older: &Found, stored: &ObjectName) -> Result<(), StorageError> {
         tracing::debug!(object = %older.name, "remove the older object of the name");
         let etag = &older.head.etag;
         if self.store.conditions_are_atomic() {
             return self.store.delete(&older.name, Some(etag)).await;
         }
-        // A store that ignores the condition would remove whatever stands there. Between this look and the removal only a put
-        // of the same name that is under way at the same time can come, and of two such puts either may be the last.
-        if self.store.head(&older.name).await?.etag == *etag {
+        // A store that ignores the condition would remove whatever stands there. If this put comes between the look and the
+        // removal of another, and that between those of this one, both would be gone. So what is young stays: it may be of a put
+        // that is under way. Readers take the newer of the two, and `repair` removes the older.
+        let (old, new) = futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
+        let age = new.last_modified.duration_since(old.last_modified).unwrap_or_default();
+        if old.etag == *etag && age >= YOUNG {
             self.store.delete(&older.name, None).await?;
         }
         Ok(())
