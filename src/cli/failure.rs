@@ -169,6 +169,10 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 StorageErrorKind::Denied => Some(
                     "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and their permissions",
                 ),
+                StorageErrorKind::Archived => {
+                    Some("restore it (`aws s3api restore-object`), wait until that is done, and try again")
+                }
+                StorageErrorKind::Locked => Some("it can go when its retention has ended or its legal hold was lifted"),
                 StorageErrorKind::Throttled => Some("try again later"),
                 _ => None,
             };

@@ -143,7 +143,7 @@ impl ObjectStore for S3Store {
         let answer = match request.send().await.map_err(Failed::from) {
             Ok(answer) => answer,
             // An answer to HEAD has no body and so no code: whether the bucket or the key is missing must be asked apart.
-            Err(failed) if failed.is_404() => {
+            Err(failed) if failed.is_404() && !failed.is_no_such_key() => {
                 let kind = match self.bucket_exists(&object.bucket).await {
                     Ok(false) => StorageErrorKind::NoSuchBucket,
                     Ok(true) => StorageErrorKind::NotFound,
