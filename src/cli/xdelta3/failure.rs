@@ -37,6 +37,11 @@ impl Failure {
         Self { lines: vec![line.into()], hints: Vec::new(), kind: Kind::Told }
     }
 
+    /// With one line to say, unless `-q` is given.
+    pub(super) fn unless_quiet(line: impl Into<String>) -> Self {
+        Self { lines: Vec::new(), hints: vec![line.into()], kind: Kind::Told }
+    }
+
     /// One more line, which `-q` keeps back.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -65,6 +70,11 @@ impl Failure {
             return failed.into();
         }
         Self::new(format!("input read failed: {}: {}", path.display(), reason(error)))
+    }
+
+    /// A source cannot be read.
+    pub(super) fn source(path: &Path, error: &io::Error) -> Self {
+        Self::read(path, error).line(format!("error reading source: {}: {}", path.display(), reason(error)))
     }
 
     /// An output cannot be written.
@@ -103,10 +113,7 @@ impl Failure {
     /// No delta can be made this way.
     pub(super) fn encode(error: &EncodeError, source: Option<&Path>) -> Self {
         match (error, source) {
-            (EncodeError::Source(error), Some(path)) => {
-                let why = reason(error);
-                Self::read(path, error).line(format!("error reading source: {}: {why}", path.display()))
-            }
+            (EncodeError::Source(error), Some(path)) => Self::source(path, error),
             (EncodeError::Matcher(_), _) => {
                 Self::new("invalid soft string-match config: XD3_INVALID").hint(error.to_string())
             }

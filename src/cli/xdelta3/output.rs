@@ -125,7 +125,7 @@ impl Output {
     }
 
     fn occupied(&self, path: &Path) -> Failure {
-        Failure::new(format!("to overwrite output file specify -f: {}", path.display()))
+        Failure::unless_quiet(format!("to overwrite output file specify -f: {}", path.display()))
     }
 
     /// Writes a piece.

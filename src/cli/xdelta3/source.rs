@@ -49,10 +49,7 @@ impl NamedSource {
         invocation: &Invocation,
     ) -> Result<Self, Failure> {
         let mut file = File::open(path).map_err(|error| Failure::open("read", path, &error))?;
-        let failed = |error: io::Error| {
-            let reading = Failure::read(path, &error);
-            reading.line(format!("error reading source: {}", path.display()))
-        };
+        let failed = |error: io::Error| Failure::source(path, &error);
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             return Err(failed(io::Error::from_raw_os_error(IS_A_DIRECTORY)));
@@ -104,7 +101,9 @@ impl NamedSource {
     /// Says what `-v` asks for; `manner` stands at the end.
     pub(super) fn tell(&self, invocation: &Invocation, manner: &str) {
         let window = invocation.encode.source_window.next_power_of_two();
-        let (len, whole) = match self.bytes.len {
+        // What comes through a pipe is known once it has all been read into the source window.
+        let known = self.bytes.len.or(self.bytes.file.len().filter(|&len| len < window));
+        let (len, whole) = match known {
             Some(len) => (format!("{} [{len}]", size(len)), len <= window),
             None => ("unknown".to_owned(), false),
         };
