@@ -303,7 +303,7 @@ mod tests {
         assert!(joined.overwrite);
         assert_eq!(
             [joined.source, joined.input, joined.output].map(Option::unwrap),
-            ["old", "new", "delta"].map(Into::into)
+            ["old", "new", "delta"].map(PathBuf::from)
         );
     }
 
