@@ -17,7 +17,8 @@ pub(super) struct Cli {
     pub(super) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 something failed or nothing was found; 2 done, with warnings; \
+const EXIT_CODES: &str = "`deltaglider xdelta3 …`, or this binary under the name xdelta3, takes the arguments of xdelta3 and \
+    does the same: see `deltaglider xdelta3 -h`.\n\nExit codes: 0 done; 1 something failed or nothing was found; 2 done, with warnings; \
     255 usage, or a local file that does not exist; 128 and the signal's number when interrupted.";
 
 /// Options of every command.
