@@ -23,7 +23,9 @@ pub(crate) enum Usable {
 impl DeltaService {
     /// The bytes of a reference that was found, if a delta can be made against them.
     pub(crate) async fn usable(&self, base: &Base) -> Result<Usable, ServiceError> {
-        let reference = match self.fetch(&base.name, &base.digest, Some(&base.etag)).await {
+        // What is at a content-addressed key is right by its SHA-256 alone, and some stores list other tags than they answer.
+        let etag = (!base.is_addressed()).then_some(&base.etag);
+        let reference = match self.fetch(&base.name, &base.digest, etag).await {
             Ok(Some(reference)) => reference,
             Ok(None) => return Ok(Usable::Gone),
             Err(error) if error.is_absent() => return Ok(Usable::Gone),
