@@ -136,9 +136,9 @@ impl DeltaService {
     ) -> Result<PutReport, ServiceError> {
         let compression = file.compression().await?;
         let mut warnings = Vec::new();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
-            let put = Put { file, object, places, bases: &bases, compression };
+            let put = Put { file, object, places, bases: &bases, compression, first_round: round == 0 };
             if let Some(report) = self.put_against(&put, &mut warnings).await? {
                 return Ok(PutReport { warnings: warnings.into_iter().chain(report.warnings).collect(), ..report });
             }
@@ -211,6 +211,12 @@ impl DeltaService {
     /// Makes the file a reference, and stores it as a delta of itself; `None` when another file became the first one.
     async fn put_as_reference(&self, put: &Put<'_>) -> Result<Option<PutReport>, ServiceError> {
         let Put { file, object, bases, .. } = *put;
+        if put.first_round && !bases.bases.is_empty() {
+            let now = self.bases_of(bases.deltaspace.clone()).await?;
+            if now.bases.iter().any(|base| bases.bases.iter().all(|known| known.digest != base.digest)) {
+                return Ok(None);
+            }
+        }
         let (digest, sketch) = file.sketch().await?;
         let created = self.create_reference(bases, file, (digest, &sketch), object.key.base_name()).await?;
         let Some(base) = created else { return Ok(None) };
@@ -328,6 +334,8 @@ struct Put<'a> {
     places: &'a Places,
     bases: &'a Bases,
     compression: Option<Compression>,
+    /// Whether there is time to look once more whether somebody else has just made the reference that is missing.
+    first_round: bool,
 }
 
 /// A file that became the reference must be the one that is encoded.
