@@ -135,6 +135,30 @@ fn consecutive_releases_are_stored_at_a_fraction_and_come_back() {
     }
 }
 
+/// The layout most people have: a folder for each version, the same name in each.
+#[test]
+#[ignore = "needs real releases in DG_RELEASES: run by scripts/real-input"]
+fn releases_in_folders_of_their_own_share_a_reference() {
+    let releases = folder_from("DG_RELEASES");
+    let original: u64 = releases.iter().map(|path| path.metadata().unwrap().len()).sum();
+    for place in [Place::embedded(), Place::http()] {
+        place.run(["mb", "s3://releases"]);
+        let key = |path: &Path| format!("releases/{}/django.zip", path.file_stem().unwrap().display());
+        for path in &releases {
+            place.run(["cp".as_ref(), path.as_os_str(), format!("s3://releases/{}", key(path)).as_ref()]);
+        }
+        let stored: u64 = place.objects().iter().map(|object| object.size).sum();
+        let share = stored as f64 / original as f64;
+        println!("{}: {} folders, {stored} of {original} bytes: {:.2} %", place.name, releases.len(), share * 100.0);
+        assert!(share <= 0.14, "{share}");
+        for path in &releases {
+            let back = place.folder.path().join("back");
+            place.run(["cp".as_ref(), format!("s3://releases/{}", key(path)).as_ref(), back.as_os_str()]);
+            assert_eq!(digest(&back), digest(path), "{}", path.display());
+        }
+    }
+}
+
 /// Every delta has the bytes `xdelta3 -e -9 -D` gives with the same (no) application header.
 fn compare_with_xdelta3(place: &Place, objects: &[ListedObject], releases: &[PathBuf]) {
     let reference = objects.iter().find(|object| object.key.as_str().ends_with("/reference.bin")).unwrap();
