@@ -22,6 +22,9 @@ fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
         let mut command: Command = sandbox.command();
         command.env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        if let Some(told) = std::env::var_os("DG_CONDITIONAL_WRITES") {
+            command.env("DG_CONDITIONAL_WRITES", told);
+        }
         command
     };
     Run::of(command().args(["mb", "s3://race"])).succeeds();

@@ -13,7 +13,6 @@ use super::input::Input;
 use super::locate::{Found, Places};
 use super::plan::{self, DirectReason};
 use super::reference::{Base, Bases, ReferenceWarning, Usable};
-use super::weakened::leaves_out;
 use crate::cache::CachedReference;
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind};
 use crate::domain::policy::Compression;
@@ -253,12 +252,7 @@ impl DeltaService {
         tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
         self.store.put(&stored, body, &attributes(metadata.write()), &PutCondition::None).await?;
-        if leaves_out("order") {
-            self.remove_older(places.plain.as_ref(), &stored).await;
-        }
-        if !leaves_out("announcing") {
-            self.announce(base, copy).await?;
-        }
+        self.announce(base, copy).await?;
         let warnings = self.remove_older(places.plain.as_ref(), &stored).await.into_iter().collect();
         Ok(PutReport { stored_as: StoredAs::Delta, size: file.len(), stored: delta.len(), sha256: digest, warnings })
     }
