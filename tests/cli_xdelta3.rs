@@ -2,6 +2,7 @@
 //! plain `cargo test` and run by name.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test ends it")]
 
+mod generated_deltas;
 mod support;
 
 use std::collections::BTreeMap;
@@ -484,6 +485,15 @@ fn command_lines_do_what_they_do_in_the_live_xdelta3() {
     }
     println!("{compared} command lines, 0 differences");
     assert!(compared > 100);
+}
+
+#[test]
+#[ignore = "needs xdelta3 3.0.11 on PATH"]
+fn generated_deltas_are_printed_recoded_and_merged_as_by_the_live_xdelta3() {
+    let number = |variable: &str, otherwise| std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap());
+    let figures = generated_deltas::compare(number("DG_SEED", 1), number("DG_COMPARISONS", 40) as usize);
+    println!("{figures}");
+    assert!(figures.printed > 0 && figures.recoded > 0 && figures.merged > 0);
 }
 
 /// A line without the time it tells.
