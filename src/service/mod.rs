@@ -9,6 +9,7 @@ mod head;
 mod input;
 mod list;
 mod locate;
+mod mended;
 mod packing;
 mod plan;
 mod put;

@@ -1,10 +1,9 @@
 //! The reference of a deltaspace: how it is made and how its verified bytes are had.
 
-use super::blocking;
 use super::error::ServiceError;
 use super::input::Input;
 use super::{DeltaService, locate::Found};
-use crate::cache::{CacheError, CachedReference};
+use crate::cache::CachedReference;
 use crate::domain::metadata::ReferenceMetadata;
 use crate::domain::{Deltaspace, ObjectName, Sha256Digest};
 use crate::storage::{PutCondition, StorageErrorKind};
@@ -44,25 +43,6 @@ impl DeltaService {
         name: &ObjectName,
         digest: Sha256Digest,
     ) -> Result<CachedReference, ServiceError> {
-        if let Some(reference) = self.cache.get(&digest) {
-            return Ok(reference);
-        }
-        let body = self.store.get(name, None).await?;
-        tracing::debug!(reference = %name, size = body.head.size, "fetch the reference");
-        let mut writer = self.cache.begin(&digest, body.head.size)?;
-        let what = name.to_string();
-        let fetched = blocking::feed(body.stream, move |incoming| {
-            while let Some(piece) = incoming.next().map_err(ServiceError::local(&what))? {
-                writer.write(&piece)?;
-            }
-            writer.publish().map_err(ServiceError::from)
-        })
-        .await;
-        match fetched {
-            Err(ServiceError::Cache(CacheError::Mismatch { expected, actual })) => {
-                Err(ServiceError::ReferenceDamaged { reference: name.clone(), expected, actual })
-            }
-            fetched => fetched,
-        }
+        self.cached_reference(name, digest).await
     }
 }
