@@ -7,7 +7,9 @@ use crate::cache::{CacheError, FolderCache, MemoryCache, ReferenceCache, Working
 use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
-use crate::storage::{DirStore, ObjectStore, S3Config, S3Store, StorageError};
+use crate::storage::{
+    ConditionalWrites, DirStore, ObjectStore, S3Config, S3Store, StorageError, UnknownConditionalWrites,
+};
 
 pub use crate::cache::{CacheSettings, SettingError};
 
@@ -29,12 +31,24 @@ pub struct Connection {
     pub cache: CacheSettings,
 }
 
+/// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or `auto`, which is also what its
+/// absence means. See [`ConditionalWrites`].
+const CONDITIONAL_WRITES: &str = "DG_CONDITIONAL_WRITES";
+
 /// Why there is no store to speak to.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
     /// What should say where the store is makes no sense.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// A variable of the environment has none of the values it can have.
+    #[error("{name}: {source}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What it has instead.
+        source: UnknownConditionalWrites,
+    },
     /// The store could not be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -75,6 +89,7 @@ impl Connection {
 
     /// The store this leads to.
     pub async fn store(&self) -> Result<Arc<dyn ObjectStore>, WiringError> {
+        let conditional_writes = conditional_writes()?;
         let url = match self.endpoint()? {
             Endpoint::Embedded(path) => return Ok(Arc::new(DirStore::open(&path)?)),
             Endpoint::Url(url) => Some(url),
@@ -86,6 +101,7 @@ impl Connection {
             profile: self.profile.clone(),
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
+            conditional_writes,
             ..S3Config::default()
         };
         Ok(Arc::new(S3Store::connect(config).await?))
@@ -97,4 +113,11 @@ impl Connection {
         let cache = cache(&self.cache, &spool_folder)?;
         Ok(DeltaService::new(self.store().await?, cache, Settings { policy, spool_folder }))
     }
+}
+
+/// What [`CONDITIONAL_WRITES`] says.
+fn conditional_writes() -> Result<ConditionalWrites, WiringError> {
+    let Some(value) = std::env::var_os(CONDITIONAL_WRITES) else { return Ok(ConditionalWrites::default()) };
+    let read = value.to_string_lossy().parse();
+    read.map_err(|source| WiringError::Variable { name: CONDITIONAL_WRITES, source })
 }

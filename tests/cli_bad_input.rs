@@ -84,7 +84,9 @@ fn unprivileged(sandbox: &Sandbox) -> std::process::Command {
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::set_permissions(sandbox.temporaries(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let binary = folder.join("deltaglider");
-    std::fs::copy(env!("CARGO_BIN_EXE_deltaglider"), &binary).unwrap();
+    // Copied by another process: a file that this one has open for writing cannot be run while a test beside this one forks.
+    let copy = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_deltaglider")).arg(&binary).status();
+    assert!(copy.unwrap().success());
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
     command.current_dir(sandbox.work()).env("TMPDIR", sandbox.temporaries()).stdin(std::process::Stdio::null());
@@ -183,4 +185,16 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
         "export {store} && \"$DG\" mb s3://buc >/dev/null && ! \"$DG\" cp new.zip s3://buc/ && test -z \"$(\"$DG\" ls -r s3://buc)\" && exit 7"
     ));
     run.fails(7, &["s3://buc/reference.bin: the store's disk is full"]);
+}
+
+#[test]
+fn a_wrong_word_about_conditional_writes_is_told_with_the_variable_and_the_right_ones() {
+    let sandbox = Sandbox::new();
+    let run = |word| Run::of(sandbox.command().arg("ls").env("DG_CONDITIONAL_WRITES", word));
+    for word in ["maybe", "", "YES"] {
+        run(word).fails(255, &["DG_CONDITIONAL_WRITES", &format!("{word:?}"), "yes, no and auto"]);
+    }
+    for word in ["yes", "no", "auto"] {
+        run(word).succeeds();
+    }
 }

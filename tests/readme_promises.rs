@@ -42,6 +42,22 @@ fn rm_does_not_erase_the_content_of_the_first_file() {
 }
 
 #[test]
+fn a_reference_goes_with_its_last_delta_and_a_copy_stays_for_a_while() {
+    let sandbox = Sandbox::new();
+    let first = noise(30_000, 1);
+    sandbox.put("rel/app-1.zip", &first).succeeds();
+    sandbox.put("rel/app-2.zip", &edited(&first, 1)).succeeds();
+    sandbox.run(["rm", "s3://buc/rel/app-1.zip"]).succeeds();
+    assert!(sandbox.store().read("rel/reference.bin") == first);
+    sandbox.run(["rm", "s3://buc/rel/app-2.zip"]).succeeds();
+    let copy = format!("rel/.deltaglider/references/{}/reference.bin", deltaglider::domain::Sha256Digest::of(&first));
+    assert_eq!(sandbox.store().keys(), [copy]);
+    // A put that was under way, or comes later, can still use it.
+    sandbox.put("rel/app-3.zip", &edited(&first, 2)).succeeds().says("(delta: ");
+    assert!(sandbox.run(["cp", "s3://buc/rel/app-3.zip", "-"]).succeeds().stdout == edited(&first, 2));
+}
+
+#[test]
 fn a_lost_reference_takes_its_folder_with_it_until_it_is_back() {
     let sandbox = Sandbox::new();
     let first = noise(30_000, 1);
@@ -69,7 +85,8 @@ fn a_lost_reference_takes_its_folder_with_it_until_it_is_back() {
 fn a_reference_is_never_replaced() {
     let sandbox = Sandbox::new();
     let first = noise(30_000, 1);
-    sandbox.put("app-1.zip", &first).succeeds();
+    sandbox.put("app-0.zip", &first).succeeds();
+    sandbox.put("app-1.zip", &edited(&first, 0)).succeeds();
     sandbox.put("app-1.zip", &noise(30_000, 2)).succeeds();
     sandbox.put("unlike.zip", &noise(30_000, 3)).succeeds();
     sandbox.put("app-2.zip", &edited(&first, 1)).succeeds().says("(delta: ");

@@ -45,3 +45,58 @@ async fn creators_on_many_threads_have_one_winner() {
         assert_eq!(outcomes.into_iter().filter(|won| *won.as_ref().unwrap()).count(), 1);
     }
 }
+
+/// How many of eight racers win; each puts a content of its own.
+async fn race(store: &MemoryStore, object: &ObjectName, condition: &PutCondition) -> usize {
+    let racers = (0..8).map(|racer| async move {
+        let body = PutBody::from_bytes(format!("racer {racer} under {condition:?}"));
+        store.put(object, body, &Attributes::default(), condition).await.is_ok()
+    });
+    futures::future::join_all(racers).await.into_iter().filter(|won| *won).count()
+}
+
+#[tokio::test]
+async fn loose_conditions_are_answered_and_let_several_racers_win() {
+    for (store, atomic) in [(MemoryStore::new(), true), (MemoryStore::with_loose_conditions(), false)] {
+        assert_eq!(store.conditions_are_atomic(), atomic);
+        let bucket = BucketName::new("bucket").unwrap();
+        store.create_bucket(&bucket).await.unwrap();
+        let object = ObjectName::new(bucket, Key::new("k").unwrap());
+        let winners = if atomic { 1 } else { 8 };
+        assert_eq!(race(&store, &object, &PutCondition::IfAbsent).await, winners);
+        let etag = store.head(&object).await.unwrap().etag;
+        assert_eq!(race(&store, &object, &PutCondition::IfMatch(etag)).await, winners);
+
+        let etag = store.head(&object).await.unwrap().etag;
+        let (put, delete) = futures::future::join(
+            store.put(
+                &object,
+                PutBody::from_bytes("new"),
+                &Attributes::default(),
+                &PutCondition::IfMatch(etag.clone()),
+            ),
+            store.delete(&object, Some(&etag)),
+        )
+        .await;
+        assert_eq!((put.is_ok(), delete.is_ok()), (true, !atomic));
+    }
+}
+
+/// One after the other, they are those of S3.
+#[tokio::test]
+async fn loose_conditions_pass_every_check_but_the_races() {
+    let capabilities = Capabilities::full()
+        .without("racing_creators_have_one_winner", "loose")
+        .without("racing_replacers_have_one_winner", "loose")
+        .without("racing_replacer_and_remover_have_one_winner", "loose");
+    let report = run(&MemoryStore::with_loose_conditions(), &capabilities).await;
+    assert!(report.failures.is_empty(), "{report}");
+    let report = run(&MemoryStore::with_loose_conditions(), &Capabilities::full()).await;
+    let failed: Vec<_> = report.failures.iter().map(|(name, _)| *name).collect();
+    let races = [
+        "racing_creators_have_one_winner",
+        "racing_replacers_have_one_winner",
+        "racing_replacer_and_remover_have_one_winner",
+    ];
+    assert_eq!(failed, races, "{report}");
+}

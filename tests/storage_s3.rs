@@ -11,15 +11,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store, StorageError,
-    StorageErrorKind,
+    Attributes, ConditionalWrites, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
+    StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
-use s3_server::{Fault, MIN_PART_SIZE, SECRET_KEY, Server};
+use s3_server::{Conditions, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
 
 /// Objects over one part are sent in parts.
 fn in_parts(server: &Server) -> S3Config {
-    S3Config { multipart_threshold: MIN_PART_SIZE + 1, part_size: MIN_PART_SIZE, ..server.config() }
+    S3Config {
+        multipart_threshold: MIN_PART_SIZE + 1,
+        part_size: MIN_PART_SIZE,
+        copy_part_size: MIN_PART_SIZE,
+        ..server.config()
+    }
 }
 
 async fn store_with_bucket(config: S3Config) -> S3Store {
@@ -416,10 +421,163 @@ async fn a_key_of_white_space_alone_is_refused_and_not_taken_for_none() {
             store.head(&object(key)).await.map(drop).unwrap_err(),
             store.get(&object(key), None).await.map(drop).unwrap_err(),
             store.delete(&object(key), None).await.unwrap_err(),
+            store.copy(&object(key), &object("to"), None).await.map(drop).unwrap_err(),
+            store.copy(&object("k"), &object(key), None).await.map(drop).unwrap_err(),
         ] {
             assert_eq!(error.kind, StorageErrorKind::Invalid);
             assert!(told(&error).contains("white space"), "{}", told(&error));
         }
     }
     assert_eq!(read(&store, "k").await.unwrap(), content(3));
+}
+
+async fn copy(store: &S3Store, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+    store.copy(&object("from"), &object("to"), if_match).await
+}
+
+#[tokio::test]
+async fn a_large_object_is_copied_in_parts_and_keeps_its_attributes() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(in_parts(&server)).await;
+    let attributes = Attributes {
+        metadata: [("dg-tool".to_owned(), "deltaglider".to_owned())].into(),
+        content_type: Some("application/zip".to_owned()),
+        expires: Some("Wed, 21 Oct 2026 07:28:00 GMT".to_owned()),
+        ..Attributes::default()
+    };
+    for (len, parts) in [(MIN_PART_SIZE, 0), (MIN_PART_SIZE + 1, 2), (2 * MIN_PART_SIZE, 2), (12_345_678, 3)] {
+        let body = pieces(len, len, ends);
+        let source = store.put(&object("from"), body, &attributes, &PutCondition::None).await.unwrap();
+        let count = || (server.requests_of("UploadPartCopy"), server.requests_of("CopyObject"));
+        let before = count();
+        let etag = copy(&store, Some(&source)).await.unwrap();
+        assert_eq!((count().0 - before.0, count().1 - before.1), (parts, u64::from(parts == 0)), "{len} bytes");
+        let head = store.head(&object("to")).await.unwrap();
+        assert_eq!((head.size, head.etag, &head.attributes), (len, etag, &attributes));
+        assert!(read(&store, "to").await.unwrap() == content(len), "{len} bytes");
+    }
+    assert_eq!((server.open_uploads(), server.requests_of("AbortMultipartUpload")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_copy_in_parts_that_fails_leaves_neither_object_nor_upload() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(in_parts(&server)).await;
+    put(&store, "from", content(3 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
+    for (operation, status) in [("UploadPartCopy", 403), ("UploadPartCopy", 200), ("CompleteMultipartUpload", 403)] {
+        server.script(move |call| {
+            let third = operation != "UploadPartCopy" || call.nth % 3 == 0;
+            (call.operation == operation && third).then_some(Fault::Refuse { status, code: "AccessDenied" })
+        });
+        let error = copy(&store, None).await.unwrap_err();
+        assert_eq!(error.kind, StorageErrorKind::Denied, "{}", told(&error));
+        assert!(told(&error).contains("s3://bucket/from to s3://bucket/to"), "{}", told(&error));
+        assert!(is_absent(&store, "to").await);
+        assert_eq!(server.open_uploads(), 0, "{operation} {status}");
+    }
+    assert_eq!(server.requests_of("AbortMultipartUpload"), 3);
+}
+
+#[tokio::test]
+async fn a_copy_in_parts_that_is_dropped_leaves_neither_object_nor_upload() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(in_parts(&server)).await;
+    put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
+    server.script(|call| (call.operation == "UploadPartCopy").then_some(Fault::Wait(Duration::from_secs(30))));
+    assert!(tokio::time::timeout(Duration::from_millis(1500), copy(&store, None)).await.is_err());
+    assert!(server.requests_of("UploadPartCopy") > 0);
+    store.settle().await;
+    assert_eq!(server.open_uploads(), 0);
+    assert!(is_absent(&store, "to").await);
+}
+
+#[tokio::test]
+async fn a_copy_in_parts_is_of_one_version_of_its_source() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(in_parts(&server)).await;
+    let first = put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
+    // Replaced while the second part waits to be copied.
+    let slow_second = |call: &s3_server::Call<'_>| {
+        (call.operation == "UploadPartCopy" && call.nth == 2).then_some(Fault::Wait(Duration::from_secs(1)))
+    };
+    server.script(slow_second);
+    let replaced = vec![7; 2 * MIN_PART_SIZE as usize + 3];
+    let replace = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        put(&store, "from", replaced.clone(), &PutCondition::None).await.unwrap();
+    };
+    let (copied, ()) = futures::future::join(copy(&store, None), replace).await;
+    copied.unwrap();
+    assert!(read(&store, "to").await.unwrap() == replaced, "the next version was not copied whole");
+    assert!(server.requests_of("UploadPartCopy") > 3);
+    let late = copy(&store, Some(&first)).await.unwrap_err();
+    assert_eq!(late.kind, StorageErrorKind::Precondition, "{}", told(&late));
+    assert_eq!(server.open_uploads(), 0);
+}
+
+#[tokio::test]
+async fn a_condition_of_a_copy_is_left_to_the_store_too() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(server.config()).await;
+    let first = put(&store, "from", content(10), &PutCondition::None).await.unwrap();
+    server.script(|call| (call.operation == "CopyObject").then_some(Fault::Wait(Duration::from_secs(1))));
+    // Replaced after the head was asked for.
+    let replace = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        put(&store, "from", content(11), &PutCondition::None).await.unwrap();
+    };
+    let (copied, ()) = futures::future::join(copy(&store, Some(&first)), replace).await;
+    assert_eq!(copied.unwrap_err().kind, StorageErrorKind::Precondition);
+    assert!(is_absent(&store, "to").await);
+}
+
+#[tokio::test]
+async fn an_error_in_an_answer_that_began_with_200_is_an_error() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(server.config()).await;
+    put(&store, "from", content(10), &PutCondition::None).await.unwrap();
+    for (code, kind, requests) in [
+        ("InternalError", StorageErrorKind::Other, 3),
+        ("SlowDown", StorageErrorKind::Throttled, 3),
+        ("AccessDenied", StorageErrorKind::Denied, 1),
+    ] {
+        let before = server.requests_of("CopyObject");
+        server.script(move |call| (call.operation == "CopyObject").then_some(Fault::Refuse { status: 200, code }));
+        let error = copy(&store, None).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{}", told(&error));
+        assert!(told(&error).contains(code), "{}", told(&error));
+        assert_eq!(server.requests_of("CopyObject") - before, requests, "{code}");
+        assert!(is_absent(&store, "to").await);
+    }
+}
+
+#[tokio::test]
+async fn conditions_are_called_atomic_where_somebody_says_so() {
+    let server = Server::memory().unwrap();
+    for (said, atomic) in
+        [(ConditionalWrites::Auto, false), (ConditionalWrites::No, false), (ConditionalWrites::Yes, true)]
+    {
+        let config = S3Config { conditional_writes: said, ..server.config() };
+        assert_eq!(S3Store::connect(config).await.unwrap().conditions_are_atomic(), atomic, "{said:?}");
+    }
+    let aws = S3Config { endpoint: None, ..server.config() };
+    assert!(S3Store::connect(aws).await.unwrap().conditions_are_atomic());
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_conditions_does_what_should_have_been_refused() {
+    let server = Server::memory_with(Conditions::Ignored).unwrap();
+    for config in [server.config(), in_parts(&server)] {
+        let store = S3Store::connect(config).await.unwrap();
+        let _ = store.create_bucket(&bucket()).await;
+        let large = content(MIN_PART_SIZE + 1);
+        let first = put(&store, "k", large.clone(), &PutCondition::IfAbsent).await.unwrap();
+        put(&store, "k", content(3), &PutCondition::IfAbsent).await.unwrap();
+        put(&store, "k", large.clone(), &PutCondition::IfAbsent).await.unwrap();
+        put(&store, "k", content(3), &PutCondition::IfMatch(first.clone())).await.unwrap();
+        put(&store, "k", content(4), &PutCondition::IfMatch(first.clone())).await.unwrap();
+        assert_eq!(read(&store, "k").await.unwrap(), content(4));
+        store.delete(&object("k"), Some(&first)).await.unwrap();
+        assert!(is_absent(&store, "k").await);
+    }
 }

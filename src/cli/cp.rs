@@ -18,7 +18,8 @@ const STANDARD_INPUT: &str = "standard input";
 pub(super) async fn run(session: &Session, args: CpArgs, output: Output) -> Result<Exit, Failure> {
     let route = route(&args)?;
     let extensions = args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
-    let service = session.service(Policy { extensions, max_ratio: args.max_ratio }).await?;
+    let service =
+        session.service(Policy { extensions, max_ratio: args.max_ratio, deltaspace: args.deltaspace.clone() }).await?;
     let copy = Copy { service: service.clone(), output: output.quieted(args.quiet), args };
     match route {
         Route::Up(source, to) if copy.args.recursive => copy.folder_up(&source, &to).await,

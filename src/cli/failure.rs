@@ -110,7 +110,7 @@ impl From<UriError> for Failure {
 impl From<WiringError> for Failure {
     fn from(error: WiringError) -> Self {
         match error {
-            WiringError::Endpoint(error) => Self::usage(error),
+            error @ (WiringError::Endpoint(_) | WiringError::Variable { .. }) => Self::usage(error),
             WiringError::Storage(error) => error.into(),
             WiringError::Cache(error) => ServiceError::from(error).into(),
         }
@@ -170,6 +170,10 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 StorageErrorKind::Denied => Some(
                     "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and their permissions",
                 ),
+                StorageErrorKind::Archived => {
+                    Some("restore it (`aws s3api restore-object`), wait until that is done, and try again")
+                }
+                StorageErrorKind::Locked => Some("it can go when its retention has ended or its legal hold was lifted"),
                 StorageErrorKind::Throttled => Some("try again later"),
                 _ => None,
             };

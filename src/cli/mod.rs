@@ -12,6 +12,7 @@ mod rm;
 mod session;
 mod stats;
 mod verify;
+mod xdelta3;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -31,6 +32,10 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 /// Runs a command line and returns its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     keep_memory_private();
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Some(arguments) = xdelta3::arguments(&arguments) {
+        return xdelta3::main(arguments);
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(told) => {

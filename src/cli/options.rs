@@ -17,7 +17,8 @@ pub(super) struct Cli {
     pub(super) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 something failed or nothing was found; 2 done, with warnings; \
+const EXIT_CODES: &str = "`deltaglider xdelta3 …`, or this binary under the name xdelta3, takes the arguments of xdelta3 and \
+    does the same: see `deltaglider xdelta3 -h`.\n\nExit codes: 0 done; 1 something failed or nothing was found; 2 done, with warnings; \
     255 usage, or a local file that does not exist; 128 and the signal's number when interrupted.";
 
 /// Options of every command.
@@ -80,9 +81,13 @@ pub(super) struct CpArgs {
     /// Stores files as they are
     #[arg(long)]
     pub(super) no_delta: bool,
-    /// The share of a file's size that its delta may have, above 0 and at most 1; larger ones are stored as they are
+    /// The share of a file's size that its delta may have, above 0 and at most 1; a file with a larger one is stored whole
     #[arg(long, value_name = "RATIO", env = "DG_MAX_RATIO", default_value_t = MaxRatio::default())]
     pub(super) max_ratio: MaxRatio,
+    /// The folder whose references are used and added to, one that the file is stored below [default: its own folder or, if that has no
+    /// reference and a digit in its name, the one it is in]
+    #[arg(long, value_name = "PREFIX", env = "DG_DELTASPACE")]
+    pub(super) deltaspace: Option<String>,
     /// The extensions of files that are kept as deltas, such as .zip,.tar,.whl
     #[arg(long, value_name = "LIST", env = "DG_DELTA_EXTENSIONS")]
     pub(super) delta_extensions: Option<String>,

@@ -1,6 +1,6 @@
 //! `rm`: removes a file.
 
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, complain};
 use super::options::RmArgs;
 use super::output::{Output, on_one_line};
 use super::session::Session;
@@ -15,8 +15,14 @@ pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Resu
         service.deletion_of(&object).await?;
         output.line(format!("(dryrun) delete: {name}"))?;
     } else {
-        service.delete(&object).await?;
+        let deletion = service.delete(&object).await?;
         output.line(format!("delete: {name}"))?;
+        for warning in &deletion.warnings {
+            complain("warning", warning);
+        }
+        if !deletion.warnings.is_empty() {
+            return Ok(Exit::Warned);
+        }
     }
     Ok(Exit::Done)
 }

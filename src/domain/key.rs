@@ -65,11 +65,6 @@ impl Key {
         }
     }
 
-    /// A key that needs no check.
-    pub(super) fn literal(key: &'static str) -> Self {
-        Self(key.to_owned())
-    }
-
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

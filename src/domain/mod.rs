@@ -3,13 +3,17 @@
 pub mod deltaspace;
 mod digest;
 pub mod endpoint;
+mod family;
 mod key;
 pub mod metadata;
 pub mod policy;
+mod sketch;
 mod uri;
 
-pub use deltaspace::Deltaspace;
+pub use deltaspace::{Addressed, Deltaspace, DeltaspaceError};
 pub use digest::{DigestError, Sha256Digest, Sha256Hasher};
 pub use endpoint::{Endpoint, EndpointError};
+pub use family::Family;
 pub use key::{BucketName, Key, MAX_KEY_BYTES, NameError, ObjectName};
+pub use sketch::{MAX_SKETCH_BYTES, Sketch, Sketcher};
 pub use uri::{S3Uri, UriError};

@@ -23,6 +23,9 @@ pub struct Policy {
     pub extensions: DeltaExtensions,
     /// The share of a file's size that its delta may have.
     pub max_ratio: MaxRatio,
+    /// The folder whose references are used and added to; by default the file's own or, where that has none and its name a digit
+    /// in it, the one it is in.
+    pub deltaspace: Option<String>,
 }
 
 /// The share of a file's size that its delta may have: above 0, at most 1.

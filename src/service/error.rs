@@ -8,7 +8,7 @@ use deltaglider_vcdiff::{DecodeError, EncodeError};
 use crate::cache::CacheError;
 use crate::domain::metadata::Field;
 use crate::domain::policy::Compression;
-use crate::domain::{NameError, ObjectName, Sha256Digest};
+use crate::domain::{Deltaspace, DeltaspaceError, NameError, ObjectName, Sha256Digest};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// A failed operation; the cause, if there is one, is its source.
@@ -25,6 +25,22 @@ pub enum ServiceError {
         object: String,
         /// What is wrong with it.
         source: NameError,
+    },
+    /// The deltaspace asked for cannot be that of the file.
+    #[error("{object} cannot be stored in the deltaspace asked for")]
+    Deltaspace {
+        /// The file.
+        object: ObjectName,
+        /// Why.
+        source: DeltaspaceError,
+    },
+    /// A store said it had copied a reference, and the copy is not there or another.
+    #[error("{of} was copied to {copy}, but that is no copy of it; nothing was removed")]
+    NoCopy {
+        /// The reference.
+        of: ObjectName,
+        /// Where its copy should be.
+        copy: ObjectName,
     },
     /// A local file or stream failed.
     #[error("{what}")]
@@ -117,8 +133,8 @@ pub enum ServiceError {
         actual: Sha256Digest,
     },
     /// The reference was made and removed again, time after time, while a file was to be stored against it.
-    #[error("reference {0} comes and goes: other writers are at work on it; try again later")]
-    Contended(ObjectName),
+    #[error("the references of {0} come and go: other writers are at work on them; try again later")]
+    Contended(Deltaspace),
     /// A delta that cannot be decoded.
     #[error("delta {object} cannot be decoded")]
     Decode {

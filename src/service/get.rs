@@ -81,7 +81,7 @@ impl DeltaService {
         if options.raw {
             return Ok((object.clone(), Vec::new()));
         }
-        let places = Places::look(self.store(), object).await?;
+        let places = Places::look_for_file(self.store(), object).await?;
         let mut names = places.variants(self.store(), object).await?.into_iter().map(|found| found.name.clone());
         Ok((names.next().unwrap_or_else(|| object.clone()), names.collect()))
     }

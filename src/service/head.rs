@@ -20,7 +20,7 @@ pub struct Head {
 impl DeltaService {
     /// What is known of a file; an error when there is none of this name, or none can be had from what is there.
     pub async fn head(&self, object: &ObjectName) -> Result<Head, ServiceError> {
-        let places = Places::look(self.store(), object).await?;
+        let places = Places::look_for_file(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
         let Some(served) = variants.first() else { return Err(ServiceError::absent(object)) };
         let size = match &served.kind {

@@ -14,7 +14,7 @@ use super::blocking;
 use super::error::ServiceError;
 use super::spool::Spool;
 use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{Sha256Digest, Sha256Hasher};
+use crate::domain::{Sha256Digest, Sha256Hasher, Sketch, Sketcher};
 use crate::storage::{ByteStream, PutBody};
 
 /// Bytes read at a time.
@@ -134,6 +134,21 @@ impl Input {
                 Ok::<_, ServiceError>(())
             })?;
             Ok(hasher.finish())
+        })
+        .await
+    }
+
+    /// The SHA-256 of all bytes, and their sketch.
+    pub(crate) async fn sketch(&self) -> Result<(Sha256Digest, Sketch), ServiceError> {
+        let input = self.clone();
+        blocking::run(move |cancelled| {
+            let (mut hasher, mut sketcher) = (Sha256Hasher::default(), Sketcher::default());
+            input.read(cancelled, |piece| {
+                hasher.update(piece);
+                sketcher.update(piece);
+                Ok::<_, ServiceError>(())
+            })?;
+            Ok((hasher.finish(), sketcher.finish()))
         })
         .await
     }

@@ -8,7 +8,7 @@ use super::DeltaService;
 use super::error::ServiceError;
 use super::locate::Found;
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
-use crate::domain::{BucketName, Key, ObjectName, deltaspace};
+use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, deltaspace};
 use crate::storage::{ListRequest, ListedObject};
 
 /// HEAD requests in flight for one page.
@@ -110,7 +110,10 @@ impl Listing {
         let as_stored =
             |listed| ListedFile { key: stored.key.clone(), size: stored.size, listed, stored: stored.clone() };
         if deltaspace::is_internal(&stored.key) {
-            return Ok(Some(as_stored(Listed::Internal)));
+            let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
+            let addressed = Deltaspace::home_of(&name).addressed_at(&stored.key);
+            let is_reference = matches!(addressed, Some(Addressed::Reference(_)));
+            return Ok(Some(as_stored(if is_reference { Listed::Reference } else { Listed::Internal })));
         }
         let needs_head = stored.key.base_name() == REFERENCE_NAME || stored.key.as_str().ends_with(DELTA_SUFFIX);
         if !needs_head {

@@ -99,6 +99,16 @@ impl Places {
         Ok(Self { plain: plain?, delta: delta? })
     }
 
+    /// The same for who wants to read or remove the file, and must not take it for absent while it is overwritten by another kind:
+    /// the new object may come at the one key after this has looked there, and the old one go before it looks at the other.
+    pub(crate) async fn look_for_file(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        let places = Self::look(store, object).await?;
+        if places.plain.is_some() || places.delta.is_some() {
+            return Ok(places);
+        }
+        Self::look(store, object).await
+    }
+
     /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.
     fn file(&self) -> Option<&Found> {
         self.plain.as_ref().filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))

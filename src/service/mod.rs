@@ -9,7 +9,6 @@ mod head;
 mod input;
 mod list;
 mod locate;
-mod mended;
 mod packing;
 mod plan;
 mod put;
@@ -19,6 +18,7 @@ mod sink;
 mod spool;
 mod stats;
 mod verify;
+mod weakened;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub use input::Input;
 pub use list::{Listed, ListedFile, ListedPage, Listing};
 pub use plan::DirectReason;
 pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
+pub use reference::ReferenceWarning;
 pub use stats::Stats;
 
 /// What holds for every operation.
@@ -52,12 +53,13 @@ pub struct DeltaService {
     store: Arc<dyn ObjectStore>,
     cache: Arc<dyn ReferenceCache>,
     settings: Arc<Settings>,
+    sketches: Arc<reference::Sketches>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        Self { store, cache, settings: Arc::new(settings) }
+        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default() }
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.

@@ -2,24 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::DeltaService;
 use super::delta::{self, Encoded};
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
-use super::plan::{self, DirectReason, File, Plan};
-use super::{DeltaService, blocking};
+use super::plan::{self, DirectReason};
+use super::reference::{Base, Bases, ReferenceWarning, Usable};
+use super::weakened::leaves_out;
 use crate::cache::CachedReference;
-use crate::domain::metadata::{DeltaMetadata, DirectMetadata};
-use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest, deltaspace};
+use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind};
+use crate::domain::policy::Compression;
+use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, deltaspace};
 use crate::storage::{Attributes, PutCondition, StorageError, StorageErrorKind};
 
 /// A racing writer can make a reference between our look and our put, and a deleter can remove it again: more rounds than
 /// this are no race any more.
 const ROUNDS: usize = 5;
+
+/// A put takes less than this from storing its object to removing the one before.
+const YOUNG: Duration = Duration::from_secs(15 * 60);
 
 /// How one file is to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -49,9 +55,12 @@ pub enum StoredAs {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PutWarning {
-    /// The reference is damaged.
-    #[error("no delta could be made; `verify` shows which files need this reference")]
+    /// A reference is damaged, and no delta was made against it.
+    #[error("no delta was made against it; `verify` shows which files need this reference")]
     Reference(#[source] ServiceError),
+    /// The reference of what stood there before could not be removed.
+    #[error(transparent)]
+    ReferenceLeft(#[from] ReferenceWarning),
     /// What stood there before could not be removed; the new content is served, since it is newer.
     #[error("the older {object} could not be removed")]
     OlderLeft {
@@ -106,7 +115,7 @@ impl DeltaService {
         self.refuse_occupied(object, &places).await?;
         match plan::delta_allowed(object, options.delta, &self.settings.policy.extensions, &places) {
             Ok(()) => self.put_as_delta(file, object, &places).await,
-            Err(reason) => self.put_direct(file, object, &places, None, reason, Vec::new()).await,
+            Err(reason) => self.put_direct(file, object, &places, None, reason).await,
         }
     }
 
@@ -125,77 +134,105 @@ impl DeltaService {
         object: &ObjectName,
         places: &Places,
     ) -> Result<PutReport, ServiceError> {
-        let known = File { len: file.len(), compression: file.compression().await? };
-        let deltaspace = Deltaspace::of(object);
-        let max_ratio = self.settings.policy.max_ratio;
+        let compression = file.compression().await?;
+        let mut warnings = Vec::new();
         for _ in 0..ROUNDS {
-            let reference = self.find_reference(&deltaspace).await?;
-            match plan::against(object, known, reference.as_ref()) {
-                Plan::Direct(reason) => return self.put_direct(file, object, places, None, reason, Vec::new()).await,
-                Plan::NewReference => {
-                    let digest = file.digest().await?;
-                    tracing::debug!(reference = %deltaspace.reference(), %digest, "the file becomes the reference");
-                    if !self.create_reference(&deltaspace, file, digest, object.key.base_name()).await? {
-                        continue;
-                    }
-                    let itself: CachedReference = Arc::new(file.clone());
-                    let encoded = delta::encode(file, &itself, u64::MAX, &self.settings.spool_folder).await?;
-                    let (digest, Some(delta)) = unchanged(file, encoded, digest)? else {
-                        return Err(ServiceError::RoundTrip(file.name().to_owned()));
-                    };
-                    let report = self.put_delta(file, object, places, (digest, delta), digest).await?;
-                    let stored = report.stored + file.len();
-                    return Ok(PutReport { stored_as: StoredAs::Reference, stored, ..report });
-                }
-                Plan::Delta(ref_sha256) => {
-                    let reference = match self.usable_reference(&deltaspace.reference(), ref_sha256).await? {
-                        Usable::Yes(reference) => reference,
-                        Usable::Gone => continue,
-                        Usable::No(reason, warnings) => {
-                            return self.put_direct(file, object, places, None, reason, warnings).await;
-                        }
-                    };
-                    let limit = max_ratio.limit(file.len());
-                    let encoded = delta::encode(file, &reference, limit, &self.settings.spool_folder).await?;
-                    return match encoded {
-                        Encoded { digest, delta: Some(delta) } => {
-                            self.put_delta(file, object, places, (digest, delta), ref_sha256).await
-                        }
-                        Encoded { digest, delta: None } => {
-                            let reason = DirectReason::Ratio(max_ratio);
-                            self.put_direct(file, object, places, Some(digest), reason, Vec::new()).await
-                        }
-                    };
-                }
+            let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
+            let put = Put { file, object, places, bases: &bases, compression };
+            if let Some(report) = self.put_against(&put, &mut warnings).await? {
+                return Ok(PutReport { warnings: warnings.into_iter().chain(report.warnings).collect(), ..report });
             }
         }
-        Err(ServiceError::Contended(deltaspace.reference()))
+        Err(ServiceError::Contended(Deltaspace::of(object)))
     }
 
-    /// The reference, unless no delta should be made against it.
-    async fn usable_reference(&self, name: &ObjectName, digest: Sha256Digest) -> Result<Usable, ServiceError> {
-        match self.fetch_reference(name, digest).await {
-            Ok(reference) => Ok(match packed(reference.clone()).await.map_err(ServiceError::local(name))? {
-                Some(compression) => Usable::No(DirectReason::ReferencePacked(name.clone(), compression), Vec::new()),
-                None => Usable::Yes(reference),
-            }),
-            Err(error) if error.is_absent() => Ok(Usable::Gone),
-            Err(error @ ServiceError::ReferenceDamaged { .. }) => {
-                let reason = DirectReason::ReferenceDamaged(name.clone());
-                Ok(Usable::No(reason, vec![PutWarning::Reference(error)]))
+    /// Stores the file as a delta against one of the references there are, or as a further reference; `None` when others
+    /// changed them meanwhile.
+    async fn put_against(
+        &self,
+        put: &Put<'_>,
+        warnings: &mut Vec<PutWarning>,
+    ) -> Result<Option<PutReport>, ServiceError> {
+        let Put { file, object, bases, .. } = *put;
+        let choice = self.rank(bases, file).await?;
+        let mut usable = None;
+        for base in &choice.bases {
+            match self.usable(base).await? {
+                Usable::Yes(reference) => {
+                    usable = Some((base, reference));
+                    break;
+                }
+                Usable::Gone => return Ok(None),
+                Usable::Packed => {}
+                Usable::Damaged(error) => warnings.push(PutWarning::Reference(error)),
             }
-            Err(error) => Err(error),
         }
+        let reference_allowed = plan::reference_allowed(file.len(), put.compression);
+        let Some((base, reference)) = usable else {
+            return match reference_allowed {
+                Ok(()) => self.put_as_reference(put).await,
+                Err(reason) => self.put_direct(file, object, put.places, None, reason).await.map(Some),
+            };
+        };
+        let reference_allowed = reference_allowed.is_ok() && bases.bases.len() < plan::MAX_REFERENCES;
+        let max_ratio = self.settings.policy.max_ratio;
+        let limit = max_ratio.limit(file.len());
+        let Encoded { digest, delta } = delta::encode(file, &reference, limit, &self.settings.spool_folder).await?;
+        let Some(delta) = delta else {
+            if reference_allowed && self.starts_over(put, base, choice.sketch).await? {
+                return self.put_as_reference(put).await;
+            }
+            let reason = DirectReason::Ratio(max_ratio);
+            return self.put_direct(file, object, put.places, Some(digest), reason).await.map(Some);
+        };
+        if reference_allowed
+            && plan::may_be_outgrown(file.len(), delta.len())
+            && plan::outgrown(file.len(), delta.len(), &self.relatives(bases, base, object).await?)
+        {
+            return self.put_as_reference(put).await;
+        }
+        let copy = Input::of(&base.name.to_string(), base.size, reference);
+        self.put_delta(put, (digest, delta), base, &copy).await.map(Some)
     }
 
+    async fn starts_over(&self, put: &Put<'_>, base: &Base, known: Option<Sketch>) -> Result<bool, ServiceError> {
+        let relatives = self.relatives(put.bases, base, put.object).await?;
+        if plan::starts_over(0.0, &relatives) {
+            return Ok(true);
+        }
+        let sketch = match known {
+            Some(sketch) => sketch,
+            None => put.file.sketch().await?.1,
+        };
+        let of_base = self.sketch_of(put.bases, base).await?;
+        Ok(plan::starts_over(of_base.map_or(0.0, |of_base| sketch.share_in(&of_base)), &relatives))
+    }
+
+    /// Makes the file a reference, and stores it as a delta of itself; `None` when another file became the first one.
+    async fn put_as_reference(&self, put: &Put<'_>) -> Result<Option<PutReport>, ServiceError> {
+        let Put { file, object, bases, .. } = *put;
+        let (digest, sketch) = file.sketch().await?;
+        let created = self.create_reference(bases, file, (digest, &sketch), object.key.base_name()).await?;
+        let Some(base) = created else { return Ok(None) };
+        let itself: CachedReference = Arc::new(file.clone());
+        let encoded = delta::encode(file, &itself, u64::MAX, &self.settings.spool_folder).await?;
+        let (digest, Some(delta)) = unchanged(file, encoded, digest)? else {
+            return Err(ServiceError::RoundTrip(file.name().to_owned()));
+        };
+        let report = self.put_delta(put, (digest, delta), &base, file).await?;
+        let stored = report.stored + file.len();
+        Ok(Some(PutReport { stored_as: StoredAs::Reference, stored, ..report }))
+    }
+
+    /// Stores the delta, sees to it that the reference it names is there, and only then removes what stood under the name.
     async fn put_delta(
         &self,
-        file: &Input,
-        object: &ObjectName,
-        places: &Places,
+        put: &Put<'_>,
         (digest, delta): (Sha256Digest, Input),
-        ref_sha256: Sha256Digest,
+        base: &Base,
+        copy: &Input,
     ) -> Result<PutReport, ServiceError> {
+        let Put { file, object, places, .. } = *put;
         let name = |source| ServiceError::Name { object: object.to_string(), source };
         let stored = deltaspace::delta_of(object).map_err(name)?;
         let metadata = DeltaMetadata {
@@ -203,14 +240,20 @@ impl DeltaService {
             file_sha256: digest,
             file_size: file.len(),
             created_at: Some(now()),
-            ref_key: Deltaspace::of(object).reference().key,
-            ref_sha256,
+            ref_key: base.name.key.clone(),
+            ref_sha256: base.digest,
             delta_size: delta.len(),
         };
         tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
         self.store.put(&stored, body, &attributes(metadata.write()), &PutCondition::None).await?;
-        let warnings = self.remove_older(places.plain.as_ref()).await.into_iter().collect();
+        if leaves_out("order") {
+            self.remove_older(places.plain.as_ref(), &stored).await;
+        }
+        if !leaves_out("announcing") {
+            self.announce(base, copy).await?;
+        }
+        let warnings = self.remove_older(places.plain.as_ref(), &stored).await.into_iter().collect();
         Ok(PutReport { stored_as: StoredAs::Delta, size: file.len(), stored: delta.len(), sha256: digest, warnings })
     }
 
@@ -221,7 +264,6 @@ impl DeltaService {
         places: &Places,
         digest: Option<Sha256Digest>,
         reason: DirectReason,
-        mut warnings: Vec<PutWarning>,
     ) -> Result<PutReport, ServiceError> {
         let digest = match digest {
             Some(digest) => digest,
@@ -235,29 +277,57 @@ impl DeltaService {
             created_at: Some(now()),
         };
         self.store.put(object, file.body(digest), &attributes(metadata.write()), &PutCondition::None).await?;
-        warnings.extend(self.remove_older(places.delta.as_ref().filter(|found| found.is_delta())).await);
+        let older = places.delta.as_ref().filter(|found| found.is_delta());
+        let mut warnings: Vec<PutWarning> = self.remove_older(older, object).await.into_iter().collect();
+        if let Some(Found { kind: Kind::Delta(older), .. }) = older
+            && warnings.is_empty()
+        {
+            let reference = object.sibling(older.ref_key.clone());
+            if let Err(error) = self.release(&reference).await {
+                warnings.push(PutWarning::ReferenceLeft(ReferenceWarning { reference, source: Box::new(error) }));
+            }
+        }
         let (size, stored_as) = (file.len(), StoredAs::Direct(reason));
         Ok(PutReport { stored_as, size, stored: size, sha256: digest, warnings })
     }
 
     /// Removes what stood under the name before, unless somebody replaced it meanwhile.
-    async fn remove_older(&self, older: Option<&Found>) -> Option<PutWarning> {
+    async fn remove_older(&self, older: Option<&Found>, stored: &ObjectName) -> Option<PutWarning> {
         let older = older?;
-        tracing::debug!(object = %older.name, "remove the older object of the name");
-        match self.store.delete(&older.name, Some(&older.head.etag)).await {
+        match self.remove_if_still(older, stored).await {
             Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => {
                 Some(PutWarning::OlderLeft { object: older.name.clone(), source: error })
             }
             _ => None,
         }
     }
+
+    async fn remove_if_still(&self, older: &Found, stored: &ObjectName) -> Result<(), StorageError> {
+        tracing::debug!(object = %older.name, "remove the older object of the name");
+        let etag = &older.head.etag;
+        if self.store.conditions_are_atomic() {
+            return self.store.delete(&older.name, Some(etag)).await;
+        }
+        // A store that ignores the condition would remove whatever stands there. If this put comes between the look and the
+        // removal of another, and that between those of this one, both would be gone. So what is young stays: it may be of a put
+        // that is under way. Readers take the newer of the two, and `repair` removes the older.
+        let (old, new) = futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
+        let age = new.last_modified.duration_since(old.last_modified).unwrap_or_default();
+        if old.etag == *etag && age >= YOUNG {
+            self.store.delete(&older.name, None).await?;
+        }
+        Ok(())
+    }
 }
 
-enum Usable {
-    Yes(CachedReference),
-    /// It was removed since it was found.
-    Gone,
-    No(DirectReason, Vec<PutWarning>),
+/// What is known of a file that is to be kept as a delta.
+#[derive(Clone, Copy)]
+struct Put<'a> {
+    file: &'a Input,
+    object: &'a ObjectName,
+    places: &'a Places,
+    bases: &'a Bases,
+    compression: Option<Compression>,
 }
 
 /// A file that became the reference must be the one that is encoded.
@@ -270,13 +340,4 @@ fn unchanged(
         return Err(ServiceError::Changed(file.name().to_owned()));
     }
     Ok((digest, encoded.delta))
-}
-
-async fn packed(reference: CachedReference) -> std::io::Result<Option<Compression>> {
-    blocking::run(move |_| {
-        let mut beginning = [0; MAGIC_BYTES];
-        let n = reference.read_at(0, &mut beginning)?;
-        Ok(Compression::of(beginning.get(..n).unwrap_or_default()))
-    })
-    .await
 }

@@ -21,6 +21,10 @@ pub enum StorageErrorKind {
     InvalidRange,
     /// Not allowed, or the credentials are missing or wrong.
     Denied,
+    /// The object is in an archive: it must be restored before it can be read or copied.
+    Archived,
+    /// The object is under retention or a legal hold: it cannot be removed or replaced before that ends.
+    Locked,
     /// The store asks for fewer requests.
     Throttled,
     /// The request itself is one the store does not take (too large, bad name, metadata too large).
@@ -73,6 +77,8 @@ impl fmt::Display for StorageError {
             StorageErrorKind::NotEmpty => "the bucket is not empty",
             StorageErrorKind::InvalidRange => "the range lies outside the object (416)",
             StorageErrorKind::Denied => "access denied (403)",
+            StorageErrorKind::Archived => "archived, to be restored first",
+            StorageErrorKind::Locked => "locked against removal",
             StorageErrorKind::Throttled => "the store asks to slow down (503)",
             StorageErrorKind::Invalid => "the store does not take this request",
             StorageErrorKind::NoSpace => "the store's disk is full",

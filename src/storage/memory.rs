@@ -22,10 +22,12 @@ use super::{
 /// Bodies are handed out in pieces of this size, so that readers meet more than one.
 const PIECE: usize = 1 << 20;
 
-/// An object store that lives as long as the value does. Every call takes effect at one instant.
+/// An object store that lives as long as the value does. Every call takes effect at one instant, unless it was made
+/// [with loose conditions](Self::with_loose_conditions).
 pub struct MemoryStore {
     state: Mutex<State>,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    loose: bool,
 }
 
 #[derive(Default)]
@@ -54,7 +56,13 @@ impl MemoryStore {
     /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer than the one before counts
     /// as the same.
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self { state: Mutex::default(), clock: Box::new(clock) }
+        Self { state: Mutex::default(), clock: Box::new(clock), loose: false }
+    }
+
+    /// An empty store that answers conditions as S3 does, one request after the other, and is not atomic: a condition is
+    /// looked at first and written under afterwards, and others run in between. Several racers may win.
+    pub fn with_loose_conditions() -> Self {
+        Self { loose: true, ..Self::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,6 +94,18 @@ impl State {
     fn bucket(&mut self, bucket: &BucketName, operation: &'static str) -> Result<&mut Bucket, StorageError> {
         let absent = || StorageError::new(StorageErrorKind::NoSuchBucket, operation, bucket);
         self.buckets.get_mut(bucket).ok_or_else(absent)
+    }
+
+    /// Whether the condition of a write holds now; the bucket must exist.
+    fn check(
+        &mut self,
+        object: &ObjectName,
+        condition: &PutCondition,
+        operation: &'static str,
+    ) -> Result<(), StorageError> {
+        let objects = &self.bucket(&object.bucket, operation)?.objects;
+        let current = objects.get(object.key.as_str().as_bytes()).map(|stored| &stored.head.etag);
+        condition.check(current).map_err(|kind| StorageError::new(kind, operation, object))
     }
 
     fn tick(&mut self, now: SystemTime) -> SystemTime {
@@ -176,11 +196,15 @@ impl ObjectStore for MemoryStore {
             .await
             .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))?;
         let etag = ETag(Sha256Digest::of(&bytes).to_string());
+        if self.loose {
+            self.state().check(object, condition, OPERATION)?;
+            tokio::task::yield_now().await;
+        }
         let now = (self.clock)();
         let mut state = self.state();
-        let objects = &state.bucket(&object.bucket, OPERATION)?.objects;
-        let current = objects.get(object.key.as_str().as_bytes()).map(|stored| &stored.head.etag);
-        condition.check(current).map_err(|kind| StorageError::new(kind, OPERATION, object))?;
+        if !self.loose {
+            state.check(object, condition, OPERATION)?;
+        }
         let head = ObjectHead {
             size: bytes.len() as u64,
             etag: etag.clone(),
@@ -192,14 +216,39 @@ impl ObjectStore for MemoryStore {
         Ok(etag)
     }
 
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "CopyObject";
+        super::rules::check_copy(from, to)?;
+        let now = (self.clock)();
         let mut state = self.state();
-        let objects = &mut state.bucket(&object.bucket, "DeleteObject")?.objects;
-        let key = object.key.as_str().as_bytes();
-        if if_match.is_some() && objects.get(key).map(|stored| &stored.head.etag) != if_match {
-            return Err(StorageError::new(StorageErrorKind::Precondition, "DeleteObject", object));
+        let source = state.bucket(&from.bucket, OPERATION)?.objects.get(from.key.as_str().as_bytes()).cloned();
+        let mut copy = source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
+        if if_match.is_some_and(|wanted| *wanted != copy.head.etag) {
+            return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
         }
-        objects.remove(key);
+        state.bucket(&to.bucket, OPERATION)?;
+        copy.head.last_modified = state.tick(now);
+        let etag = copy.head.etag.clone();
+        state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), copy);
+        Ok(etag)
+    }
+
+    fn conditions_are_atomic(&self) -> bool {
+        !self.loose
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        const OPERATION: &str = "DeleteObject";
+        let condition = if_match.cloned().map_or(PutCondition::None, PutCondition::IfMatch);
+        if self.loose {
+            self.state().check(object, &condition, OPERATION)?;
+            tokio::task::yield_now().await;
+        }
+        let mut state = self.state();
+        if !self.loose {
+            state.check(object, &condition, OPERATION)?;
+        }
+        state.bucket(&object.bucket, OPERATION)?.objects.remove(object.key.as_str().as_bytes());
         Ok(())
     }
 }

@@ -28,7 +28,10 @@ pub use attributes::MAX_USER_METADATA_BYTES;
 pub use dir::DirStore;
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStore;
-pub use s3::{MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials, S3Store};
+pub use s3::{
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials, S3Store,
+    UnknownConditionalWrites,
+};
 
 /// Bytes on their way, in pieces of at most a few MiB.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
@@ -229,6 +232,18 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         attributes: &Attributes,
         condition: &PutCondition,
     ) -> Result<ETag, StorageError>;
+
+    /// Copies an object, headers and user metadata included, inside the store; gives the tag of the copy. With `if_match`,
+    /// only while the source has that tag, else [`StorageErrorKind::Precondition`]; [`StorageErrorKind::NotFound`] when
+    /// there is no source. What stood at `to` is replaced.
+    ///
+    /// The bytes and attributes are of one version of the source. An object is not copied onto itself:
+    /// [`StorageErrorKind::Invalid`], as S3 answers.
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError>;
+
+    /// Whether conditions of [`put`](Self::put) hold among racing writers. A store may answer 412 one request after the
+    /// other and still let several racers win.
+    fn conditions_are_atomic(&self) -> bool;
 
     /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while it has that tag;
     /// else [`StorageErrorKind::Precondition`].

@@ -1,9 +1,12 @@
-//! Rules of single calls that every store made here shares: which bytes a range means, when a condition holds, how long a body is.
+//! Rules of single calls that every store made here shares: which bytes a range means, what is
+//! copied where, when a condition holds, how long a body is.
 
 use std::io;
 use std::ops::Range;
 
-use super::{ETag, PutBody, PutCondition, StorageErrorKind};
+use crate::domain::ObjectName;
+
+use super::{ETag, PutBody, PutCondition, StorageError, StorageErrorKind};
 
 /// The bytes meant by `range` in an object of `size` bytes.
 pub(super) fn within(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StorageErrorKind> {
@@ -16,6 +19,15 @@ pub(super) fn within(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>,
     } else {
         Ok(range.start..range.end.min(size))
     }
+}
+
+/// Refuses the copy that would change nothing (S3 API reference, CopyObject: `InvalidRequest`).
+pub(super) fn check_copy(from: &ObjectName, to: &ObjectName) -> Result<(), StorageError> {
+    if from == to {
+        let refused = StorageError::new(StorageErrorKind::Invalid, "CopyObject", from);
+        return Err(refused.because("an object is not copied onto itself"));
+    }
+    Ok(())
 }
 
 impl PutCondition {

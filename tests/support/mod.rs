@@ -12,7 +12,7 @@ use deltaglider::storage::{DirStore, ListRequest, ObjectStore as _, PutBody, Put
 use futures::TryStreamExt as _;
 
 /// Every variable the binary, or the SDK in it, would take from the environment the tests run in.
-const INHERITED: [&str; 22] = [
+const INHERITED: [&str; 23] = [
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_ENDPOINT_URL",
@@ -35,6 +35,7 @@ const INHERITED: [&str; 22] = [
     "DG_CACHE_TTL",
     "DG_CACHE_ENCRYPTION_KEY",
     "DG_EPHEMERAL_CACHE",
+    "DG_CONDITIONAL_WRITES",
 ];
 
 /// A folder to work in, a store beside it, and a folder for temporaries.

@@ -133,6 +133,11 @@ impl<S: Source> Decoder<S> {
         self.header.as_ref()
     }
 
+    /// What the delta turned out to be so far.
+    pub fn summary(&self) -> DecodeSummary {
+        self.summary
+    }
+
     /// Takes bytes of the delta and returns how many: all, unless they complete a window. A complete window is decoded and, if it
     /// is right, its bytes are appended to `out`; then the call returns, so that there is at most one window per call.
     ///

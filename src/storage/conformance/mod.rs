@@ -14,6 +14,7 @@
 mod bodies;
 mod buckets;
 mod conditions;
+mod copies;
 mod lists;
 pub mod nasty_keys;
 mod objects;
@@ -30,8 +31,9 @@ use stage::Stage;
 use bodies::*;
 use buckets::*;
 use conditions::*;
+use copies::*;
 use lists::*;
-use nasty_keys::{nasty_keys_live_together_in_byte_order, nasty_keys_one_by_one};
+use nasty_keys::{nasty_keys_are_copied, nasty_keys_live_together_in_byte_order, nasty_keys_one_by_one};
 use objects::*;
 
 /// Hands the names of all checks, separated by commas, to the macro of the given name: for one test per check.
@@ -60,6 +62,13 @@ macro_rules! for_each_storage_check {
             a_long_body_stores_nothing,
             a_put_that_is_dropped_stores_nothing,
             reading_gives_one_version,
+            a_copy_has_the_bytes_and_attributes_of_its_source,
+            a_copy_replaces_what_was_there,
+            a_copy_goes_to_another_bucket,
+            a_copy_of_nothing_is_refused,
+            a_copy_in_a_missing_bucket_is_refused,
+            a_copy_if_match_is_of_the_version_it_names,
+            a_copy_onto_itself_is_refused,
             if_absent_creates_once,
             if_match_replaces_what_it_names,
             if_match_fails_when_there_is_nothing,
@@ -79,6 +88,7 @@ macro_rules! for_each_storage_check {
             a_page_has_1000_entries,
             nasty_keys_one_by_one,
             nasty_keys_live_together_in_byte_order,
+            nasty_keys_are_copied,
         }
     };
 }

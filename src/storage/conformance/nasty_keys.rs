@@ -149,3 +149,43 @@ pub(super) async fn nasty_keys_live_together_in_byte_order(stage: &Stage<'_>) ->
     same("common prefixes", rolled_up, expected)?;
     same("keys outside folders", plain, keys.into_iter().filter(|key| !key.contains('/')).collect())
 }
+
+/// As source and as destination, beside the keys they are easily taken for.
+pub(super) async fn nasty_keys_are_copied(stage: &Stage<'_>) -> Outcome {
+    let mut failures = Vec::new();
+    for kind in required(stage) {
+        if let Err(failure) = there_and_back(stage, kind).await {
+            failures.push(format!("{}: {failure}", kind.name));
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure(failures.join("\n"))) }
+}
+
+/// Copies the keys of one kind to plain ones, and those back to the keys, which are gone by then.
+async fn there_and_back(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
+    let keys = kind.keys();
+    stage.put_all(&keys).await?;
+    let plain = |n: usize| format!("plain-{n}");
+    for (n, key) in keys.iter().enumerate() {
+        stage.store.copy(&stage.object(key)?, &stage.object(&plain(n))?, None).await?;
+        same(&format!("the copy of {key:?}"), stage.read(&plain(n)).await?, key.clone().into_bytes())?;
+    }
+    for key in &keys {
+        stage.store.delete(&stage.object(key)?, None).await?;
+    }
+    for (n, key) in keys.iter().enumerate() {
+        stage.store.copy(&stage.object(&plain(n))?, &stage.object(key)?, None).await?;
+        stage.store.delete(&stage.object(&plain(n))?, None).await?;
+    }
+    for key in &keys {
+        same(&format!("the copy at {key:?}"), stage.read(key).await?, key.clone().into_bytes())?;
+    }
+    let (listed, _) = stage.list_all(&ListRequest::default()).await?;
+    let mut expected = keys.clone();
+    expected.sort();
+    same("listed keys", listed, expected)?;
+    for key in &keys {
+        stage.store.delete(&stage.object(key)?, None).await?;
+    }
+    Ok(())
+}

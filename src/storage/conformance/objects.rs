@@ -43,7 +43,8 @@ pub(super) async fn head_tells_size_tag_and_time(stage: &Stage<'_>) -> Outcome {
     same("the head that comes with a range", body.head, head)
 }
 
-fn attributes() -> Attributes {
+/// Every attribute, each with a value of its own.
+pub(super) fn attributes() -> Attributes {
     let metadata = [("dg-tool", "deltaglider/6.1.1"), ("dg-note", "a b;c=\"d\", %20+~"), ("x", "1")];
     Attributes {
         metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),

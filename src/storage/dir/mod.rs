@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::domain::{BucketName, ObjectName};
@@ -58,6 +59,61 @@ impl DirStore {
         let done = tokio::task::spawn_blocking(move || work(&root)).await;
         let done = done.unwrap_or_else(|error| Err(Fault::because(StorageErrorKind::Other, error)));
         done.map_err(|fault| fault.of(operation, target))
+    }
+}
+
+/// A draft with what is still to be written to it.
+struct Filled {
+    draft: Draft,
+    pending: Vec<Bytes>,
+    /// Bytes the stream gave.
+    read: u64,
+}
+
+impl DirStore {
+    /// Writes a body to a draft. One that turns out to be longer than `len` is not read further.
+    async fn fill(
+        &self,
+        operation: &'static str,
+        object: &ObjectName,
+        mut draft: Draft,
+        mut body: ByteStream,
+        len: u64,
+    ) -> Result<Filled, StorageError> {
+        let (mut read, mut pending, mut waiting) = (0, Vec::new(), 0);
+        while let Some(piece) = body.next().await {
+            let broken = |error| StorageError::new(StorageErrorKind::Other, operation, object).because(error);
+            let piece: Bytes = piece.map_err(broken)?;
+            read += piece.len() as u64;
+            if read > len {
+                break;
+            }
+            waiting += piece.len();
+            pending.push(piece);
+            if waiting >= WRITTEN_AT_ONCE {
+                let pieces = std::mem::take(&mut pending);
+                waiting = 0;
+                draft = self.run(operation, object, move |_| draft.append(&pieces).map(|()| draft)).await?;
+            }
+        }
+        Ok(Filled { draft, pending, read })
+    }
+
+    /// Writes the rest of a draft, makes it durable and gives it its name.
+    async fn commit(
+        &self,
+        operation: &'static str,
+        object: &ObjectName,
+        filled: Filled,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        let (ObjectName { bucket, key }, condition) = (object.clone(), condition.clone());
+        let Filled { mut draft, pending, .. } = filled;
+        let commit = move |root: &Root| {
+            draft.append(&pending)?;
+            Bucket::named(root, &bucket)?.commit(root, key.as_str(), draft.seal()?, &condition)
+        };
+        self.run(operation, object, commit).await
     }
 }
 
@@ -136,32 +192,41 @@ impl ObjectStore for DirStore {
             }
             Draft::new(root.temporaries()?, key.as_str(), &own)
         };
-        let mut draft = self.run(OPERATION, object, begin).await?;
+        let draft = self.run(OPERATION, object, begin).await?;
         let broken =
             |error: std::io::Error| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(error);
-        let mut stream = body.open();
-        let (mut read, mut pending, mut waiting) = (0, Vec::new(), 0);
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(broken)?;
-            read += piece.len() as u64;
-            if read > body.len() {
-                break;
+        let filled = self.fill(OPERATION, object, draft, body.open(), body.len()).await?;
+        body.check_len(filled.read).map_err(broken)?;
+        self.commit(OPERATION, object, filled, condition).await
+    }
+
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "CopyObject";
+        rules::check_copy(from, to)?;
+        let (ObjectName { bucket, key }, if_match) = (from.clone(), if_match.cloned());
+        let open = move |root: &Root| {
+            let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
+            if if_match.is_some_and(|wanted| wanted != record.head.etag) {
+                return Err(StorageErrorKind::Precondition.into());
             }
-            waiting += piece.len();
-            pending.push(piece);
-            if waiting >= WRITTEN_AT_ONCE {
-                let pieces = std::mem::take(&mut pending);
-                waiting = 0;
-                draft = self.run(OPERATION, object, move |_| draft.append(&pieces).map(|()| draft)).await?;
-            }
-        }
-        body.check_len(read).map_err(broken)?;
-        let (ObjectName { bucket, key }, condition) = (object.clone(), condition.clone());
-        let commit = move |root: &Root| {
-            draft.append(&pending)?;
-            Bucket::named(root, &bucket)?.commit(root, key.as_str(), draft.seal()?, &condition)
+            record.check_len()?;
+            Ok(record)
         };
-        self.run(OPERATION, object, commit).await
+        let record = self.run(OPERATION, from, open).await?;
+        let (len, own) = (record.head.size, record.head.attributes.clone());
+        let ObjectName { bucket, key } = to.clone();
+        let begin = move |root: &Root| {
+            Bucket::named(root, &bucket)?.must_exist()?;
+            Draft::new(root.temporaries()?, key.as_str(), &own)
+        };
+        let draft = self.run(OPERATION, to, begin).await?;
+        // The reader gives all of the source, verified, or an error.
+        let filled = self.fill(OPERATION, from, draft, stream(record.reader(0..len)), len).await?;
+        self.commit(OPERATION, to, filled, &PutCondition::None).await
+    }
+
+    fn conditions_are_atomic(&self) -> bool {
+        true
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Objects of at least this many bytes are sent in parts, in bytes.
 ///
@@ -13,6 +14,60 @@ pub const MULTIPART_THRESHOLD: u64 = 64 << 20;
 /// Bytes of one part: what is held in memory to be sent again, and enough for 156 GiB in the 10,000 parts S3 takes. Larger
 /// objects have larger parts.
 pub const PART_SIZE: u64 = 16 << 20;
+
+/// Objects of more bytes than this are copied inside the store in parts of it, in bytes.
+///
+/// One request may copy 5 GiB (S3 API reference, CopyObject), for which a store is silent for minutes: parts of 512 MiB are copied side
+/// by side, each in a time that can be waited for, and 10,000 of them are enough for the largest object S3 takes.
+pub const COPY_PART_SIZE: u64 = 512 << 20;
+
+/// Whether the conditions of a store's writes hold among racing writers, as far as its user knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConditionalWrites {
+    /// They do.
+    Yes,
+    /// They do not, or nobody knows.
+    No,
+    /// They do on AWS and nowhere else: that can be promised by a store, and cannot be seen by trying.
+    #[default]
+    Auto,
+}
+
+impl ConditionalWrites {
+    /// Whether conditions hold among racing writers at this endpoint; AWS when absent.
+    pub(super) fn are_atomic_at(self, endpoint: Option<&str>) -> bool {
+        match self {
+            Self::Yes => true,
+            Self::No => false,
+            Self::Auto => endpoint.is_none_or(is_aws),
+        }
+    }
+}
+
+impl FromStr for ConditionalWrites {
+    type Err = UnknownConditionalWrites;
+
+    /// `yes`, `no` or `auto`.
+    fn from_str(text: &str) -> Result<Self, UnknownConditionalWrites> {
+        match text {
+            "yes" => Ok(Self::Yes),
+            "no" => Ok(Self::No),
+            "auto" => Ok(Self::Auto),
+            _ => Err(UnknownConditionalWrites(text.to_owned())),
+        }
+    }
+}
+
+/// A text that is not one of the three values of [`ConditionalWrites`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of yes, no and auto")]
+pub struct UnknownConditionalWrites(String);
+
+/// Whether a URL leads to AWS: the endpoints of its services, those in China among them (AWS General Reference, "Service endpoints").
+fn is_aws(endpoint: &str) -> bool {
+    let host = endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
+}
 
 /// How to reach an S3 store.
 #[derive(Debug, Clone)]
@@ -35,6 +90,11 @@ pub struct S3Config {
     pub multipart_threshold: u64,
     /// Bytes of one part, at least 5 MiB on AWS; more where 10,000 parts would not do.
     pub part_size: u64,
+    /// Objects of more bytes than this are copied in parts of it, at least 5 MiB and at most 5 GiB on AWS; more where 10,000
+    /// parts would not do.
+    pub copy_part_size: u64,
+    /// Whether the conditions of writes hold among racing writers.
+    pub conditional_writes: ConditionalWrites,
 }
 
 impl Default for S3Config {
@@ -48,6 +108,8 @@ impl Default for S3Config {
             ca_bundle: None,
             multipart_threshold: MULTIPART_THRESHOLD,
             part_size: PART_SIZE,
+            copy_part_size: COPY_PART_SIZE,
+            conditional_writes: ConditionalWrites::default(),
         }
     }
 }
@@ -72,6 +134,44 @@ impl fmt::Debug for S3Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conditions_are_atomic_on_aws_and_where_somebody_says_so() {
+        let at = |endpoint| ConditionalWrites::Auto.are_atomic_at(endpoint);
+        assert!(at(None));
+        for aws in [
+            "https://s3.eu-west-3.amazonaws.com",
+            "https://S3.AMAZONAWS.COM:443/",
+            "https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com",
+            "https://s3.cn-north-1.amazonaws.com.cn",
+        ] {
+            assert!(at(Some(aws)), "{aws}");
+        }
+        for other in [
+            "http://127.0.0.1:9000",
+            "https://minio.example.com",
+            "https://s3.amazonaws.com.example.com",
+            "https://notamazonaws.com",
+            "https://example.com/.amazonaws.com",
+        ] {
+            assert!(!at(Some(other)), "{other}");
+            assert!(ConditionalWrites::Yes.are_atomic_at(Some(other)));
+        }
+        assert!(!ConditionalWrites::No.are_atomic_at(None));
+    }
+
+    #[test]
+    fn what_is_said_of_conditional_writes_is_one_of_three_words() {
+        for (text, read) in
+            [("yes", ConditionalWrites::Yes), ("no", ConditionalWrites::No), ("auto", ConditionalWrites::Auto)]
+        {
+            assert_eq!(text.parse(), Ok(read));
+        }
+        for odd in ["", "Yes", "true", "1", " auto"] {
+            let error = odd.parse::<ConditionalWrites>().unwrap_err().to_string();
+            assert!(error.contains("yes, no and auto") && error.contains(&format!("{odd:?}")), "{error}");
+        }
+    }
 
     #[test]
     fn debug_shows_no_secret() {

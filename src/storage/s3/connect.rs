@@ -10,7 +10,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
+use aws_sdk_s3::config::{
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext};
@@ -23,16 +25,20 @@ use super::retry::TooManyRequests;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the answer to a call that carries no body. Listing 1000 keys takes a slow store seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a copy inside the store, which is answered when it is done: a part of 512 MiB on a slow disk, several at a time.
+const COPY_TIMEOUT: Duration = Duration::from_secs(600);
 /// Where stores that know no regions are signed for, as everyone does.
 const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 
-/// The two ways to call a store, over one pool of connections and one cache of credentials.
+/// The ways to call a store, over one pool of connections and one cache of credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     /// For what is answered at once; each attempt has `ANSWER_TIMEOUT`.
     pub(super) calls: Client,
     /// For what takes as long as its body, which a stall, not a time, ends.
     pub(super) transfers: Client,
+    /// For copies inside the store; each attempt has `COPY_TIMEOUT`.
+    pub(super) copies: Client,
     /// Signed for.
     pub(super) region: String,
 }
@@ -68,7 +74,17 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
         timeouts.build()
     };
     let client = |answer| Client::from_conf(builder.clone().timeout_config(timeouts(answer)).build());
-    Ok(Clients { calls: client(Some(ANSWER_TIMEOUT)), transfers: client(None), region })
+    // A store that is at work on a copy may have begun its answer, and is silent for longer than a stalled download is.
+    let copies = builder
+        .clone()
+        .timeout_config(timeouts(Some(COPY_TIMEOUT)))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    Ok(Clients {
+        calls: client(Some(ANSWER_TIMEOUT)),
+        transfers: client(None),
+        copies: Client::from_conf(copies.build()),
+        region,
+    })
 }
 
 async fn sdk_config(config: &S3Config, http: SharedHttpClient) -> SdkConfig {

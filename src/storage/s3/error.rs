@@ -9,6 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
+use aws_sdk_s3::types::error::InvalidObjectState;
 
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -54,8 +55,16 @@ impl Failed {
         self.kind
     }
 
-    /// With the call it happened in.
-    pub(super) fn at(self, operation: &'static str, target: impl fmt::Display) -> StorageError {
+    /// With the call it happened in, and what that needs if it was denied.
+    pub(super) fn at(mut self, operation: &'static str, target: impl fmt::Display) -> StorageError {
+        // Other codes are those of wrong credentials. An answer to HEAD has none.
+        let by_policy = self.status.is_some() && matches!(self.code.as_deref(), None | Some("AccessDenied"));
+        if self.kind == StorageErrorKind::Denied
+            && by_policy
+            && let Some(needs) = needs(operation)
+        {
+            self.cause.text = format!("{}; {needs}", self.cause.text);
+        }
         StorageError::new(self.kind, operation, target).because(self.cause)
     }
 }
@@ -71,6 +80,15 @@ where
         let code = error.code().map(str::to_owned);
         let header = |name: &str| answer.and_then(|answer| answer.headers().get(name)).map(str::to_owned);
         let kind = match (&error, status) {
+            // The newest version is a delete marker: there is no object, and a bucket.
+            (SdkError::ServiceError(_), Some(404 | 405))
+                if header("x-amz-delete-marker").as_deref() == Some("true") =>
+            {
+                StorageErrorKind::NotFound
+            }
+            (SdkError::ServiceError(_), Some(_)) if tells_of_a_lock(code.as_deref(), error.message()) => {
+                StorageErrorKind::Locked
+            }
             (SdkError::ServiceError(_), Some(status)) => kind_of_answer(status, code.as_deref()),
             (SdkError::ConstructionFailure(_), _) => StorageErrorKind::Invalid,
             _ => StorageErrorKind::Other,
@@ -83,8 +101,11 @@ where
             return Self { kind, status, code, cause: cause_of_credentials(credentials) };
         }
         let mut cause = match &error {
-            // An answer that does not parse is what the SDK calls an error of the service, too.
-            SdkError::ServiceError(_) if status.is_some_and(|status| (200..300).contains(&status)) => {
+            // An answer that does not parse is what the SDK calls an error of the service, too. An error in an answer that began
+            // with 200, as that to a copy may, has a code.
+            SdkError::ServiceError(_)
+                if code.is_none() && status.is_some_and(|status| (200..300).contains(&status)) =>
+            {
                 Cause::new("the store's answer could not be read").with(error.source())
             }
             SdkError::ServiceError(_) => {
@@ -109,8 +130,47 @@ where
         if let Some(hint) = hint(status, code.as_deref(), header("x-amz-bucket-region")) {
             cause.text = format!("{}; {hint}", cause.text);
         }
+        if kind == StorageErrorKind::Archived {
+            let told = find::<InvalidObjectState>(&error).and_then(|state| state.storage_class());
+            let class = told.map(|class| class.as_str().to_owned()).or_else(|| header("x-amz-storage-class"));
+            if let Some(class) = class {
+                cause.text = format!("{}; its storage class is {class}", cause.text);
+            }
+        }
         Self { kind, status, code, cause }
     }
+}
+
+/// The permissions a call needs (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3").
+fn needs(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        // S3 answers 403 for an absent object to those who may not list (S3 API reference, HeadObject, "Permissions").
+        "GetObject" | "HeadObject" => {
+            "this needs s3:GetObject; without s3:ListBucket, an absent object cannot be told from a forbidden one"
+        }
+        "PutObject" => "this needs s3:PutObject",
+        "CopyObject" => {
+            "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
+             s3:PutObjectTagging if the source has tags"
+        }
+        "DeleteObject" => "this needs s3:DeleteObject",
+        "ListObjectsV2" | "HeadBucket" => "this needs s3:ListBucket",
+        "ListBuckets" => "this needs s3:ListAllMyBuckets",
+        "CreateBucket" => "this needs s3:CreateBucket",
+        "DeleteBucket" => "this needs s3:DeleteBucket",
+        "AbortMultipartUpload" => "this needs s3:AbortMultipartUpload",
+        _ => return None,
+    })
+}
+
+/// Whether a refusal is that of an object lock, which has no code of its own: AWS says 403 `AccessDenied`, "Access Denied because
+/// object protected by object lock"; MinIO 400 `InvalidRequest`, "Object is WORM protected and cannot be overwritten".
+fn tells_of_a_lock(code: Option<&str>, message: Option<&str>) -> bool {
+    let (Some("AccessDenied" | "InvalidRequest"), Some(message)) = (code, message) else { return false };
+    let message = message.to_ascii_lowercase();
+    // A missing permission is told with the names of the action and the object, where these words may occur.
+    !message.contains("not authorized")
+        && ["object lock", "worm protected", "retention", "legal hold"].iter().any(|words| message.contains(words))
 }
 
 /// What S3's codes (API reference, "Error responses") and, where a code is missing or unknown, the status mean to the caller.
@@ -123,6 +183,10 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         "BucketNotEmpty" => Kind::NotEmpty,
         "InvalidRange" => Kind::InvalidRange,
         "PreconditionFailed" => Kind::Precondition,
+        // Also in an answer that began with 200.
+        "AccessDenied" => Kind::Denied,
+        // The second is what copies are refused with.
+        "InvalidObjectState" | "ObjectNotInActiveTierError" => Kind::Archived,
         // Sent with 400, yet a matter of credentials.
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Kind::Denied,
         // Sent with 400, yet a matter of the connection.
@@ -251,8 +315,14 @@ mod tests {
     fn answers_are_told_apart_by_what_the_caller_can_do() {
         for (status, code, kind) in [
             (403, "AccessDenied", Kind::Denied),
+            (200, "AccessDenied", Kind::Denied),
+            (200, "InternalError", Kind::Other),
+            (200, "SlowDown", Kind::Throttled),
+            (200, "NoSuchKey", Kind::NotFound),
             (403, "SignatureDoesNotMatch", Kind::Denied),
             (400, "ExpiredToken", Kind::Denied),
+            (403, "InvalidObjectState", Kind::Archived),
+            (403, "ObjectNotInActiveTierError", Kind::Archived),
             (429, "", Kind::Throttled),
             (503, "SlowDown", Kind::Throttled),
             (500, "InternalError", Kind::Other),
@@ -268,6 +338,33 @@ mod tests {
             (301, "PermanentRedirect", Kind::Invalid),
         ] {
             assert_eq!(kind_of_answer(status, Some(code).filter(|code| !code.is_empty())), kind, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_lock_is_told_by_its_words_and_not_by_names_that_have_them() {
+        for (code, message) in [
+            ("AccessDenied", "Access Denied because object protected by object lock."),
+            ("InvalidRequest", "Object is WORM protected and cannot be overwritten"),
+            ("AccessDenied", "forbidden by object lock"),
+            ("AccessDenied", "The object is under a legal hold"),
+        ] {
+            assert!(tells_of_a_lock(Some(code), Some(message)), "{message}");
+        }
+        for (code, message) in [
+            (Some("AccessDenied"), Some("Access Denied")),
+            (
+                Some("AccessDenied"),
+                Some(
+                    "User: arn:aws:iam::123456789012:user/u is not authorized to perform: s3:DeleteObject on resource: \
+                     \"arn:aws:s3:::bucket/retention/x\" because no identity-based policy allows the s3:DeleteObject action",
+                ),
+            ),
+            (Some("SlowDown"), Some("object lock")),
+            (None, Some("object lock")),
+            (Some("AccessDenied"), None),
+        ] {
+            assert!(!tells_of_a_lock(code, message), "{message:?}");
         }
     }
 

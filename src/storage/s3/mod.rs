@@ -4,6 +4,7 @@ mod attributes;
 mod body;
 mod config;
 mod connect;
+mod copy;
 mod error;
 mod get;
 mod list;
@@ -21,14 +22,17 @@ use crate::domain::{BucketName, ObjectName};
 
 use super::{
     Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
-    StorageError, StorageErrorKind,
+    StorageError, StorageErrorKind, rules,
 };
 use attributes::{head_of, quoted, size};
 use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
 
-pub use config::{MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials};
+pub use config::{
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials,
+    UnknownConditionalWrites,
+};
 
 /// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again, three times in all or as
 /// often as `AWS_MAX_ATTEMPTS` says.
@@ -38,6 +42,8 @@ pub struct S3Store {
     endpoint: Option<String>,
     multipart_threshold: u64,
     part_size: u64,
+    copy_part_size: u64,
+    conditions_are_atomic: bool,
     aborts: Aborts,
 }
 
@@ -52,9 +58,11 @@ impl S3Store {
         let failed = |cause: String| StorageError::new(StorageErrorKind::Invalid, "Connect", target).because(cause);
         Ok(Self {
             clients: connect::connect(&config).await.map_err(failed)?,
+            conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,
             part_size: config.part_size,
+            copy_part_size: config.copy_part_size,
             aborts: Aborts::default(),
         })
     }
@@ -135,7 +143,7 @@ impl ObjectStore for S3Store {
         let answer = match request.send().await.map_err(Failed::from) {
             Ok(answer) => answer,
             // An answer to HEAD has no body and so no code: whether the bucket or the key is missing must be asked apart.
-            Err(failed) if failed.is_404() => {
+            Err(failed) if failed.is_404() && !failed.is_no_such_key() => {
                 let kind = match self.bucket_exists(&object.bucket).await {
                     Ok(false) => StorageErrorKind::NoSuchBucket,
                     Ok(true) => StorageErrorKind::NotFound,
@@ -166,6 +174,17 @@ impl ObjectStore for S3Store {
         check_key("PutObject", object)?;
         attributes.check("PutObject", object)?;
         self.store(object, &body, attributes, condition).await
+    }
+
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+        check_key("CopyObject", from)?;
+        check_key("CopyObject", to)?;
+        rules::check_copy(from, to)?;
+        self.copy_inside(from, to, if_match).await
+    }
+
+    fn conditions_are_atomic(&self) -> bool {
+        self.conditions_are_atomic
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

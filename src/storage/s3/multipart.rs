@@ -5,6 +5,7 @@
 //! the first request, the parts stay in the store, invisible, until a rule of the bucket (`AbortIncompleteMultipartUpload`)
 //! removes them.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_s3::Client;
@@ -16,15 +17,18 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::domain::ObjectName;
-use crate::storage::{Attributes, ByteStream, ETag, PutBody, PutCondition, StorageError};
+use crate::storage::{Attributes, ByteStream, ETag, ObjectHead, PutBody, PutCondition, StorageError};
 
-use super::attributes::{etag, set_expires, with_attributes};
+use super::attributes::{etag, quoted, set_expires, with_attributes};
+use super::copy::copy_source;
 use super::put::{PutFailed, with_condition};
 
 /// Most parts of one upload (S3 User Guide, "Multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
 /// Bytes of parts on their way at once, unless a single part has more.
 const IN_FLIGHT: u64 = 64 << 20;
+/// Parts the store copies at once, of which nothing passes through here.
+const COPIES_AT_ONCE: usize = 8;
 
 /// Sends the object in parts of `part_size` bytes, or of as many as it takes to do with [`MAX_PARTS`].
 pub(super) async fn put(
@@ -42,16 +46,26 @@ pub(super) async fn put(
         Ok(parts) => upload.complete(parts, condition).await,
         Err(failed) => Err(failed),
     };
-    match sent {
-        Ok(etag) => {
-            upload.leave();
-            Ok(etag)
-        }
-        Err(failed) => {
-            upload.abort().await;
-            Err(failed)
-        }
-    }
+    upload.end(sent).await
+}
+
+/// Copies the version of `from` that `head` tells of in parts of `part_size` bytes, or of as many as it takes to do with
+/// [`MAX_PARTS`]. The object that appears has the attributes of the head.
+pub(super) async fn copy(
+    client: &Client,
+    from: &ObjectName,
+    head: &ObjectHead,
+    to: &ObjectName,
+    part_size: u64,
+    aborts: &Aborts,
+) -> Result<ETag, PutFailed> {
+    let upload = Upload::create(client, to, &head.attributes, aborts).await?;
+    let part_size = part_size.max(head.size.div_ceil(MAX_PARTS)).max(1);
+    let copied = match upload.copy_parts(from, head, part_size).await {
+        Ok(parts) => upload.complete(parts, &PutCondition::None).await,
+        Err(failed) => Err(failed),
+    };
+    upload.end(copied).await
 }
 
 /// An upload under way in the store; dropped, it is aborted.
@@ -137,14 +151,55 @@ impl Upload {
         etag(answer.e_tag()).map_err(PutFailed::from)
     }
 
-    /// There is nothing left to abort.
-    fn leave(mut self) {
-        self.open = false;
+    async fn copy_parts(
+        &self,
+        from: &ObjectName,
+        head: &ObjectHead,
+        part_size: u64,
+    ) -> Result<Vec<CompletedPart>, PutFailed> {
+        let starts = (0..head.size).step_by(usize::try_from(part_size).unwrap_or(usize::MAX));
+        let copies = starts.zip(1..).map(|(start, number)| {
+            let range = start..start.saturating_add(part_size).min(head.size);
+            self.copy_part(number, from, head, range)
+        });
+        let mut parts: Vec<_> = futures::stream::iter(copies).buffer_unordered(COPIES_AT_ONCE).try_collect().await?;
+        parts.sort_by_key(|part: &CompletedPart| part.part_number);
+        Ok(parts)
     }
 
-    async fn abort(mut self) {
+    async fn copy_part(
+        &self,
+        number: i32,
+        from: &ObjectName,
+        head: &ObjectHead,
+        range: Range<u64>,
+    ) -> Result<CompletedPart, PutFailed> {
+        let request = self.client.upload_part_copy().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
+        let request = request.upload_id(&self.id).part_number(number).copy_source(copy_source(from));
+        let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+        let answer = request.copy_source_range(range).copy_source_if_match(quoted(&head.etag)).send().await?;
+        let part = answer.copy_part_result.ok_or_else(|| PutFailed::answer("the store sent no result of the copy"))?;
+        if part.e_tag.is_none() {
+            return Err(PutFailed::answer("the store sent no ETag of the part"));
+        }
+        Ok(CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(part.e_tag)
+            .set_checksum_crc32(part.checksum_crc32)
+            .set_checksum_crc32_c(part.checksum_crc32_c)
+            .set_checksum_crc64_nvme(part.checksum_crc64_nvme)
+            .set_checksum_sha1(part.checksum_sha1)
+            .set_checksum_sha256(part.checksum_sha256)
+            .build())
+    }
+
+    /// Aborts an upload that was not completed.
+    async fn end(mut self, completed: Result<ETag, PutFailed>) -> Result<ETag, PutFailed> {
+        if completed.is_err() {
+            abort(&self.client, &self.object, &self.id).await;
+        }
         self.open = false;
-        abort(&self.client, &self.object, &self.id).await;
+        completed
     }
 }
 

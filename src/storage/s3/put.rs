@@ -41,6 +41,15 @@ impl PutFailed {
     pub(super) fn answer(what: &str) -> Self {
         Self::Answer(Cause::new(what))
     }
+
+    /// With the call it happened in.
+    pub(super) fn at(self, operation: &'static str, target: impl std::fmt::Display) -> StorageError {
+        match self {
+            Self::Store(failed) => failed.at(operation, target),
+            Self::Body(error) => StorageError::new(StorageErrorKind::Other, operation, target).because(error),
+            Self::Answer(cause) => StorageError::new(StorageErrorKind::Other, operation, target).because(cause),
+        }
+    }
 }
 
 impl From<Cause> for PutFailed {
@@ -82,12 +91,7 @@ impl S3Store {
             let failed = match sent {
                 Ok(etag) => return Ok(etag),
                 Err(PutFailed::Store(failed)) => failed,
-                Err(PutFailed::Body(error)) => {
-                    return Err(StorageError::new(StorageErrorKind::Other, OPERATION, object).because(error));
-                }
-                Err(PutFailed::Answer(cause)) => {
-                    return Err(StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause));
-                }
+                Err(failed) => return Err(failed.at(OPERATION, object)),
             };
             if failed.is_conflict() && attempt < ATTEMPTS_IN_CONFLICT {
                 tokio::time::sleep(Duration::from_millis(50 << attempt)).await;

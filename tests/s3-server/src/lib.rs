@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 pub use calls::{Call, Fault};
-pub use memory::MIN_PART_SIZE;
+pub use memory::{Conditions, MIN_PART_SIZE};
 
 use calls::Calls;
 use memory::Memory;
@@ -48,12 +48,17 @@ pub struct Server {
 impl Server {
     /// The model store, empty, at a free port.
     pub fn memory() -> io::Result<Self> {
-        Self::memory_at(0)
+        Self::memory_with(Conditions::Atomic)
     }
 
-    /// The model store, empty, at this port of 127.0.0.1; 0 for a free one.
-    pub fn memory_at(port: u16) -> io::Result<Self> {
-        let memory = Memory::default();
+    /// The model store, empty, at a free port, weaker than S3 where `conditions` says so.
+    pub fn memory_with(conditions: Conditions) -> io::Result<Self> {
+        Self::memory_at(0, conditions)
+    }
+
+    /// The same at this port of 127.0.0.1; 0 for a free one.
+    pub fn memory_at(port: u16, conditions: Conditions) -> io::Result<Self> {
+        let memory = Memory::with(conditions);
         Self::start(memory.clone(), Some(memory), port)
     }
 

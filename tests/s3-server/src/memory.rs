@@ -15,7 +15,7 @@ use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use crate::calls::CutBody;
 use crate::multipart::Uploads;
 use crate::translate::{
-    attributes, bucket_name, condition, etag, from_http_date, length, object_name, s3_error, url_encode,
+    attributes, bucket_name, condition, copy_source, etag, from_http_date, length, object_name, s3_error, url_encode,
 };
 
 /// Bytes every part but the last must have (S3 User Guide, "Multipart upload limits").
@@ -28,6 +28,17 @@ pub(crate) struct Memory(Arc<State>);
 pub(crate) struct State {
     store: MemoryStore,
     uploads: Mutex<Uploads>,
+    conditions: Conditions,
+}
+
+/// What the model store does about conditions of writes, copies and deletes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Conditions {
+    /// They hold, also among racers, as on AWS.
+    #[default]
+    Atomic,
+    /// They are not looked at, as stores do that do not know them: what should have been refused is done.
+    Ignored,
 }
 
 impl fmt::Debug for State {
@@ -37,6 +48,23 @@ impl fmt::Debug for State {
 }
 
 impl Memory {
+    pub(crate) fn with(conditions: Conditions) -> Self {
+        Self(Arc::new(State { conditions, ..State::default() }))
+    }
+
+    fn ignores_conditions(&self) -> bool {
+        self.0.conditions == Conditions::Ignored
+    }
+
+    /// The condition of a write, if there is one and it is looked at.
+    fn condition(
+        &self,
+        if_match: Option<ETagCondition>,
+        if_none_match: Option<ETagCondition>,
+    ) -> S3Result<PutCondition> {
+        if self.ignores_conditions() { Ok(PutCondition::None) } else { condition(if_match, if_none_match) }
+    }
+
     pub(crate) fn open_uploads(&self) -> usize {
         self.uploads().len()
     }
@@ -242,15 +270,44 @@ impl S3 for Memory {
         let mut input = req.input;
         self.bucket_exists(&input.bucket).await?;
         let attributes = attributes!(input)?;
-        let condition = condition(input.if_match, input.if_none_match)?;
+        let condition = self.condition(input.if_match, input.if_none_match)?;
         let bytes = collect(input.body, input.content_length).await?;
         let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
         Ok(S3Response::new(PutObjectOutput { e_tag: Some(etag(&tag)), ..PutObjectOutput::default() }))
     }
 
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = req.input;
+        if input.metadata_directive.is_some_and(|directive| directive.as_str() != MetadataDirective::COPY) {
+            return Err(s3_error!(NotImplemented, "only the metadata directive COPY is implemented"));
+        }
+        if input.copy_source_if_none_match.is_some()
+            || input.copy_source_if_modified_since.is_some()
+            || input.copy_source_if_unmodified_since.is_some()
+        {
+            return Err(s3_error!(NotImplemented, "of the conditions of a copy only If-Match is implemented"));
+        }
+        let (from, to) = (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
+        if from == to {
+            return Err(s3_error!(InvalidRequest, "This copy request is illegal because it changes nothing"));
+        }
+        let if_match = match self.condition(input.copy_source_if_match, None)? {
+            PutCondition::IfMatch(etag) => Some(etag),
+            _ => None,
+        };
+        let tag = self.store().copy(&from, &to, if_match.as_ref()).await.map_err(s3_error)?;
+        let head = self.store().head(&to).await.map_err(s3_error)?;
+        let result = CopyObjectResult {
+            e_tag: Some(etag(&tag)),
+            last_modified: Some(Timestamp::from(head.last_modified)),
+            ..CopyObjectResult::default()
+        };
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+    }
+
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = req.input;
-        let if_match = match condition(input.if_match, None)? {
+        let if_match = match self.condition(input.if_match, None)? {
             PutCondition::IfMatch(etag) => Some(etag),
             _ => None,
         };
@@ -283,6 +340,42 @@ impl S3 for Memory {
         Ok(S3Response::new(UploadPartOutput { e_tag: Some(etag(&tag)), ..UploadPartOutput::default() }))
     }
 
+    async fn upload_part_copy(
+        &self,
+        req: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let input = req.input;
+        let (from, to) = (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
+        let body = self.store().get(&from, None).await.map_err(s3_error)?;
+        if !self.ignores_conditions() {
+            check_if_match(input.copy_source_if_match.as_ref(), &body.head)?;
+        }
+        let size = body.head.size;
+        let range = match &input.copy_source_range {
+            Some(range) => {
+                let odd = || {
+                    s3_error!(InvalidArgument, "The x-amz-copy-source-range value must be of the form bytes=first-last")
+                };
+                let (first, last) =
+                    range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(odd)?;
+                let (first, last): (u64, u64) = (first.parse().map_err(|_| odd())?, last.parse().map_err(|_| odd())?);
+                if first > last || last >= size {
+                    return Err(s3_error!(
+                        InvalidArgument,
+                        "Range specified is not valid for source object of size: {size}"
+                    ));
+                }
+                first..last + 1
+            }
+            None => 0..size,
+        };
+        let whole: BytesMut = body.stream.map_ok(BytesMut::from).try_concat().await.map_err(S3Error::internal_error)?;
+        let bytes = whole.freeze().slice(range.start as usize..range.end as usize);
+        let tag = self.uploads().put_part(&to, &input.upload_id, input.part_number, bytes)?;
+        let result = CopyPartResult { e_tag: Some(etag(&tag)), ..CopyPartResult::default() };
+        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }))
+    }
+
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
@@ -290,7 +383,7 @@ impl S3 for Memory {
         let input = req.input;
         let object = object_name(&input.bucket, &input.key)?;
         let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
-        let condition = condition(input.if_match, input.if_none_match)?;
+        let condition = self.condition(input.if_match, input.if_none_match)?;
         let (bytes, attributes) = self.uploads().assemble(&object, &input.upload_id, &named)?;
         let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
         self.uploads().remove(&object, &input.upload_id)?;

@@ -14,6 +14,14 @@ pub(crate) fn object_name(bucket: &str, key: &str) -> S3Result<ObjectName> {
     Ok(ObjectName::new(bucket_name(bucket)?, key))
 }
 
+/// The source of a copy: the newest version of an object, named by its bucket.
+pub(crate) fn copy_source(source: &dto::CopySource) -> S3Result<ObjectName> {
+    match source {
+        dto::CopySource::Bucket { bucket, key, version_id: None } => object_name(bucket, key),
+        _ => Err(s3_error!(NotImplemented, "only a bucket and a key without a version name a source")),
+    }
+}
+
 /// As AWS answers.
 pub(crate) fn s3_error(error: StorageError) -> S3Error {
     match error.kind {

@@ -89,6 +89,42 @@ async fn a_conditional_put_over_nothing_is_404_as_on_aws() {
 }
 
 #[tokio::test]
+async fn a_copy_onto_itself_and_a_part_beyond_the_source_are_refused() {
+    let server = Server::memory().unwrap();
+    let client = client(server.url()).await;
+    client.put_object().bucket("bucket").key("k").body(ByteStream::from(vec![0; 10])).send().await.unwrap();
+    let onto_itself = client.copy_object().bucket("bucket").key("k").copy_source("bucket/k").send().await;
+    assert_eq!(code(onto_itself), "InvalidRequest");
+    let created = client.create_multipart_upload().bucket("bucket").key("copy").send().await.unwrap();
+    let part = async |range: Option<&str>| {
+        let part = client.upload_part_copy().bucket("bucket").key("copy").upload_id(created.upload_id().unwrap());
+        part.part_number(1).copy_source("bucket/k").set_copy_source_range(range.map(str::to_owned)).send().await
+    };
+    for odd in ["bytes=0-10", "bytes=5-4", "bytes=0-", "0-4"] {
+        assert_eq!(code(part(Some(odd)).await), "InvalidArgument", "{odd}");
+    }
+    part(Some("bytes=2-9")).await.unwrap();
+    part(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_binary_ignores_conditions_when_told_to() {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_s3-server"))
+        .args(["memory", "--ignore-conditions"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let client = client(url.trim().to_owned()).await;
+    let put = async || client.put_object().bucket("bucket").key("k").if_none_match("*").send().await.is_ok();
+    let done = (put().await, put().await);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(done, (true, true));
+}
+
+#[tokio::test]
 async fn keys_in_lists_are_encoded_only_when_asked() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
@@ -102,7 +138,9 @@ async fn keys_in_lists_are_encoded_only_when_asked() {
 #[tokio::test]
 async fn the_binary_prints_the_address_at_which_it_serves() {
     let folder = std::env::temp_dir();
-    for arguments in [vec!["memory"], vec!["fs", folder.to_str().unwrap(), "--port", "0"]] {
+    for arguments in
+        [vec!["memory"], vec!["memory", "--ignore-conditions"], vec!["fs", folder.to_str().unwrap(), "--port", "0"]]
+    {
         let mut process =
             Command::new(env!("CARGO_BIN_EXE_s3-server")).args(&arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();

@@ -1,12 +1,12 @@
-//! `s3-server memory|fs DIR [--port N]`: serves until it is killed, and prints its address when it listens.
+//! `s3-server memory [--ignore-conditions]|fs DIR [--port N]`: serves until it is killed, and prints its address when it listens.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use s3_server::Server;
+use s3_server::{Conditions, Server};
 
-const USAGE: &str = "usage: s3-server memory [--port N]\n       s3-server fs DIR [--port N]";
+const USAGE: &str = "usage: s3-server memory [--ignore-conditions] [--port N]\n       s3-server fs DIR [--port N]";
 
 fn start(arguments: &[&str]) -> Result<Server, String> {
     let (what, port) = match arguments {
@@ -14,7 +14,10 @@ fn start(arguments: &[&str]) -> Result<Server, String> {
         what => (what, 0),
     };
     match what {
-        ["memory"] => Server::memory_at(port).map_err(|error| error.to_string()),
+        ["memory"] => Server::memory_at(port, Conditions::Atomic).map_err(|error| error.to_string()),
+        ["memory", "--ignore-conditions"] => {
+            Server::memory_at(port, Conditions::Ignored).map_err(|error| error.to_string())
+        }
         ["fs", folder] => Server::folder_at(Path::new(folder), port).map_err(|error| format!("{folder}: {error}")),
         _ => Err(USAGE.to_owned()),
     }

@@ -1,0 +1,175 @@
+//! `decode`
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use deltaglider_vcdiff::{
+    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, FileName, Header, Part, inspect,
+};
+
+use super::external::{self, Program};
+use super::failure::Failure;
+use super::flags::Invocation;
+use super::input::{Input, PIECE};
+use super::names::STANDARD;
+use super::output::Output;
+use super::progress::{Progress, size};
+use super::source::NamedSource;
+
+/// Applies a delta.
+pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
+    let voice = invocation.voice;
+    let mut input = Input::open(invocation.input.as_deref())?;
+    voice.very_verbose(|| {
+        let len = input.len().unwrap_or(u64::MAX).clamp(1 << 14, invocation.encode.window as u64);
+        format!("input {} window size {}", input.name().display(), size(len))
+    });
+    let (header, beginning) = read_header(&mut input, invocation.source.as_deref())?;
+    let plan = Plan::new(invocation, &header)?;
+    let source = match invocation.source.as_ref().or(plan.source.as_ref()) {
+        Some(path) => Some(NamedSource::open(path, plan.unpack, invocation)?),
+        None => None,
+    };
+    if let Some(source) = &source {
+        source.tell(invocation, "");
+    }
+    let output = Output::new(invocation, plan.output).packed(plan.pack, invocation.force_programs);
+    let mut options = DecodeOptions::default();
+    options.verify_checksum = invocation.encode.checksum;
+    options.verify_digests = invocation.encode.checksum;
+    let decoder = Decoder::new(options, source.as_ref().map(NamedSource::bytes));
+    let mut windows = Windows {
+        decoder,
+        output,
+        progress: Progress::new(voice),
+        target: Vec::new(),
+        read: 0,
+        source: source.as_ref().map(NamedSource::name),
+        delta: input.name().to_owned(),
+    };
+    windows.push(&beginning)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        let len = input.read(&mut piece)?;
+        if len == 0 {
+            return windows.finish(input.bytes_read());
+        }
+        windows.push(piece.get(..len).unwrap_or_default())?;
+    }
+}
+
+/// Reads until the file header is known; returns it with all that was read.
+fn read_header(input: &mut Input, source: Option<&Path>) -> Result<(Header, Vec<u8>), Failure> {
+    let mut beginning = Vec::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let len = input.read(&mut piece)?;
+        beginning.extend_from_slice(piece.get(..len).unwrap_or_default());
+        match inspect(&beginning, &DecodeLimits::default()) {
+            Ok(inspection) => {
+                let header = inspection.header().clone();
+                return Ok((header, beginning));
+            }
+            Err(error) if !matches!(error.kind(), DecodeErrorKind::Truncated(_)) => {
+                return Err(Failure::decode(&error, source));
+            }
+            Err(_) if len == 0 => return Err(Failure::nothing_to_output(input.name())),
+            Err(_) => {}
+        }
+    }
+}
+
+/// What the application header says, as far as the command line lets it.
+#[derive(Debug, Default)]
+struct Plan {
+    output: Option<PathBuf>,
+    source: Option<PathBuf>,
+    unpack: Option<&'static Program>,
+    pack: Option<&'static Program>,
+}
+
+impl Plan {
+    fn new(invocation: &Invocation, header: &Header) -> Result<Self, Failure> {
+        let mut plan = Self::default();
+        let Some((target, source)) = header.files() else { return Ok(plan) };
+        // Heeded even with -A: without, another file than the delta was made for would be copied from.
+        if let Some(source) = source.as_ref().filter(|_| invocation.unpack) {
+            plan.unpack = external::required(&source.compression, "source", "-D")?;
+        }
+        if invocation.application_header.is_some() {
+            return Ok(plan);
+        }
+        if invocation.repack {
+            plan.pack = external::required(&target.compression, "target", "-R")?;
+        }
+        // A delta that comes through a pipe has no folder to look in or write to.
+        let Some(delta) = &invocation.input else { return Ok(plan) };
+        if invocation.output.is_none() && !invocation.to_stdout {
+            plan.output = beside(delta, &target);
+            if let Some(name) = &plan.output {
+                invocation.voice.remark(|| format!("using default output filename: {}", name.display()));
+            }
+        }
+        if invocation.source.is_none() {
+            plan.source = source.and_then(|source| beside(delta, &source));
+            if let Some(name) = &plan.source {
+                invocation.voice.remark(|| format!("using default source filename: {}", name.display()));
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// A file of that name in the folder of the delta, unless it is none.
+fn beside(delta: &Path, file: &FileName) -> Option<PathBuf> {
+    let named = !file.name.is_empty() && file.name != STANDARD;
+    named.then(|| delta.with_file_name(OsStr::from_bytes(&file.name)))
+}
+
+/// Windows on their way from the decoder to the output.
+struct Windows<'a, S> {
+    decoder: Decoder<S>,
+    output: Output,
+    progress: Progress,
+    target: Vec<u8>,
+    /// Bytes of the delta since the last window.
+    read: u64,
+    source: Option<&'a Path>,
+    delta: PathBuf,
+}
+
+impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
+    fn push(&mut self, delta: &[u8]) -> Result<(), Failure> {
+        let mut rest = delta;
+        while !rest.is_empty() {
+            let windows = self.decoder.summary().windows;
+            let taken = self.decoder.push(rest, &mut self.target).map_err(|error| self.failure(&error))?;
+            rest = rest.get(taken..).unwrap_or_default();
+            self.read += taken as u64;
+            if self.decoder.summary().windows > windows {
+                self.output.write(&self.target)?;
+                self.progress.window(self.read, self.target.len() as u64);
+                self.read = 0;
+                self.target.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, read: u64) -> Result<(), Failure> {
+        let Self { decoder, output, progress, delta, source, .. } = self;
+        let cut_in_first = decoder.summary().windows == 0;
+        decoder.finish().map_err(|error| match error.kind() {
+            DecodeErrorKind::Truncated(Part::NoWindow | Part::Header) => Failure::nothing_to_output(&delta),
+            DecodeErrorKind::Truncated(_) if cut_in_first => Failure::nothing_to_output(&delta),
+            _ => Failure::decode(&error, source),
+        })?;
+        progress.finished(read, output.finish()?);
+        Ok(())
+    }
+
+    fn failure(&self, error: &DecodeError) -> Failure {
+        Failure::decode(error, self.source)
+    }
+}

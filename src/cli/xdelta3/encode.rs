@@ -1,0 +1,73 @@
+//! `encode`
+
+use deltaglider_vcdiff::Encoder;
+
+use super::failure::Failure;
+use super::flags::Invocation;
+use super::input::{Input, PIECE};
+use super::names::application_header;
+use super::output::Output;
+use super::progress::{Progress, size};
+use super::source::NamedSource;
+
+const UNPACKED: &str = "WARNING: the input is decompressed before it is encoded, and what decodes from the delta is \
+    compressed anew, seldom to the same bytes; -D takes inputs as they are";
+
+/// Makes a delta.
+pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
+    let voice = invocation.voice;
+    let input = Input::open(invocation.input.as_deref())?;
+    let window = input.len().map_or(usize::MAX, |len| len.min(1 << 32) as usize).min(invocation.encode.window);
+    voice.very_verbose(|| format!("input {} window size {}", input.name().display(), size(window.max(1 << 14) as u64)));
+    let source = match &invocation.source {
+        Some(path) => Some(NamedSource::open(path, None, invocation)?),
+        None => None,
+    };
+    if let Some(source) = &source {
+        source.tell(invocation, " (FIFO)");
+    }
+    let mut input = input.unpacked(invocation)?;
+    if input.program().is_some() {
+        voice.remark(|| UNPACKED.to_owned());
+    }
+    let named = source.as_ref().map(|source| (source.name(), source.program()));
+    let mut options = invocation.encode.clone();
+    options.target_len = input.len();
+    options.application_header = match &invocation.application_header {
+        Some(given) => given.clone(),
+        None => Some(application_header((input.name(), input.program()), named)),
+    };
+    let mut output = Output::new(invocation, None);
+    let mut progress = Progress::new(voice);
+    let failed = |error| Failure::encode(&error, named.map(|(path, _)| path));
+    let mut encoder = Encoder::new(options, source.as_ref().map(NamedSource::bytes)).map_err(failed)?;
+    let mut piece = vec![0; PIECE];
+    let mut delta = Vec::new();
+    let mut in_window = 0;
+    loop {
+        let len = input.read(&mut piece)?;
+        let mut rest = piece.get(..len).unwrap_or_default();
+        while !rest.is_empty() {
+            let taken = encoder.push(rest, &mut delta).map_err(failed)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            in_window += taken as u64;
+            if !delta.is_empty() {
+                output.write(&delta)?;
+                progress.window(in_window, delta.len() as u64);
+                in_window = 0;
+                delta.clear();
+            }
+        }
+        if len == 0 {
+            break;
+        }
+    }
+    encoder.finish(&mut delta).map_err(failed)?;
+    if !delta.is_empty() {
+        output.write(&delta)?;
+        progress.window(in_window, delta.len() as u64);
+    }
+    let read = input.bytes_read();
+    progress.finished(read, output.finish()?);
+    Ok(())
+}

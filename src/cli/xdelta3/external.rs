@@ -1,0 +1,207 @@
+//! The programs that unpack inputs and pack outputs, where the environment allows it.
+//!
+//! xdelta3 runs them unasked, and what it then decodes is rarely the file that was encoded: its content, compressed anew.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use super::failure::Failure;
+
+/// The variable that allows it.
+const VARIABLE: &str = "DG_XDELTA3_EXTERNAL";
+
+/// Whether `DG_XDELTA3_EXTERNAL=1`.
+pub(super) fn allowed() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|value| value == "1")
+}
+
+/// Bytes looked at to recognise a packed file.
+pub(super) const MAGIC_LEN: usize = 3;
+
+/// A compressor known to xdelta3.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// What it is in the application header.
+    pub(super) letter: u8,
+    /// What printhdr calls it.
+    pub(super) name: &'static str,
+    /// How its files begin.
+    magic: &'static [u8],
+    unpack: [&'static str; 2],
+    pack: [&'static str; 2],
+}
+
+const PROGRAMS: [Program; 4] = [
+    Program { letter: b'B', name: "bzip2", magic: b"BZh", unpack: ["bzip2", "-dc"], pack: ["bzip2", "-c"] },
+    Program { letter: b'G', name: "gzip", magic: &[0x1f, 0x8b], unpack: ["gzip", "-dc"], pack: ["gzip", "-c"] },
+    Program {
+        letter: b'Z',
+        name: "compress",
+        magic: &[0x1f, 0x9d],
+        unpack: ["uncompress", "-c"],
+        pack: ["compress", "-c"],
+    },
+    Program { letter: b'Y', name: "xz", magic: &[0xfd, 0x37], unpack: ["xz", "-dc"], pack: ["xz", "-c"] },
+];
+
+impl Program {
+    /// The one whose files begin like this.
+    pub(super) fn recognising(beginning: &[u8]) -> Option<&'static Self> {
+        PROGRAMS.iter().find(|program| beginning.starts_with(program.magic))
+    }
+
+    /// The one that an application header names; the level that xdelta3 3.2.0 may add is left to the program.
+    pub(super) fn lettered(letters: &[u8]) -> Option<&'static Self> {
+        PROGRAMS.iter().find(|program| letters.first() == Some(&program.letter))
+    }
+
+    /// As a shell would be told to unpack a file.
+    pub(super) fn unpacking(&self) -> String {
+        self.unpack.join(" ")
+    }
+
+    /// As a shell would be told to pack into a file.
+    pub(super) fn packing(&self) -> String {
+        self.pack.join(" ")
+    }
+
+    fn start(&self, [name, flag]: [&str; 2], force: bool, out: Stdio) -> io::Result<Child> {
+        let mut command = Command::new(name);
+        command.arg(flag).args(force.then_some("-f")).stdin(Stdio::piped()).stdout(out);
+        command.spawn().map_err(|error| CommandsFailed { program: self.name, why: Why::Start(error) }.into())
+    }
+
+    fn ended(&self, status: ExitStatus) -> io::Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        Err(CommandsFailed { program: self.name, why: Why::Ended(status) }.into())
+    }
+}
+
+/// What the header of a delta says a file was packed with, if that has to be undone or done here.
+pub(super) fn required(letters: &[u8], file: &str, flag: &str) -> Result<Option<&'static Program>, Failure> {
+    if letters.is_empty() {
+        return Ok(None);
+    }
+    let Some(program) = Program::lettered(letters) else {
+        let letters = String::from_utf8_lossy(letters);
+        return Err(Failure::new(format!("the {file} was unpacked by an unknown program: {letters}")));
+    };
+    if allowed() {
+        return Ok(Some(program));
+    }
+    let name = program.name;
+    Err(Failure::new(format!(
+        "the delta was made after the {file} was unpacked by {name}; set {VARIABLE}=1 to have {name} run here too"
+    ))
+    .hint(format!("or work with the unpacked {file}, and say so with {flag}")))
+}
+
+/// A program did not start, or did not end well.
+#[derive(Debug)]
+pub(super) struct CommandsFailed {
+    program: &'static str,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    Start(io::Error),
+    Ended(ExitStatus),
+}
+
+impl fmt::Display for CommandsFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Why::Start(error) => write!(f, "{} cannot be run: {error}", self.program),
+            Why::Ended(status) => write!(f, "{} ended with {status}", self.program),
+        }
+    }
+}
+
+impl std::error::Error for CommandsFailed {}
+
+impl From<CommandsFailed> for io::Error {
+    fn from(failed: CommandsFailed) -> Self {
+        Self::other(failed)
+    }
+}
+
+/// The content of a packed file. It ends only where the program ended well.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    program: &'static Program,
+    child: Child,
+    content: ChildStdout,
+    feeding: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Unpacked {
+    /// Has `packed` unpacked.
+    pub(super) fn new(
+        program: &'static Program,
+        force: bool,
+        mut packed: impl Read + Send + 'static,
+    ) -> io::Result<Self> {
+        let mut child = program.start(program.unpack, force, Stdio::piped())?;
+        let (Some(mut to), Some(content)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let feeding = std::thread::spawn(move || match io::copy(&mut packed, &mut to) {
+            // The program has had enough, which its exit status judges.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            copied => copied.map(drop),
+        });
+        Ok(Self { program, child, content, feeding: Some(feeding) })
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.content.read(buf)?;
+        if got == 0 && !buf.is_empty() {
+            if let Some(Ok(fed)) = self.feeding.take().map(JoinHandle::join) {
+                fed?;
+            }
+            self.program.ended(self.child.wait()?)?;
+        }
+        Ok(got)
+    }
+}
+
+/// A program that packs what is written into a file.
+#[derive(Debug)]
+pub(super) struct Packing {
+    program: &'static Program,
+    child: Child,
+    input: ChildStdin,
+}
+
+impl Packing {
+    /// Into `packed`.
+    pub(super) fn new(program: &'static Program, force: bool, packed: File) -> io::Result<Self> {
+        let mut child = program.start(program.pack, force, packed.into())?;
+        let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Self { program, child, input })
+    }
+
+    /// A piece of the content.
+    pub(super) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        match self.input.write_all(piece) {
+            // It has ended before its time.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.program.ended(self.child.wait()?),
+            written => written,
+        }
+    }
+
+    /// Waits until all is packed.
+    pub(super) fn finish(self) -> io::Result<()> {
+        let Self { program, mut child, input } = self;
+        drop(input);
+        program.ended(child.wait()?)
+    }
+}

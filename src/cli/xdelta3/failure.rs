@@ -1,0 +1,201 @@
+//! How a run ends before its time, in the words scripts know from xdelta3.
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, EncodeError, Limit, RecodeError, Section};
+
+use super::external::CommandsFailed;
+use super::help;
+use super::voice::Voice;
+
+/// 128 and SIGPIPE's number: what a shell sees of a program that this signal ends.
+const BROKEN_PIPE: u8 = 128 + 13;
+
+/// Why a run failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Said in any case.
+    lines: Vec<String>,
+    /// Said unless `-q` is given.
+    hints: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Told,
+    Help,
+    BrokenPipe,
+}
+
+impl Failure {
+    /// With one line to say.
+    pub(super) fn new(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], hints: Vec::new(), kind: Kind::Told }
+    }
+
+    /// With one line to say, unless `-q` is given.
+    pub(super) fn unless_quiet(line: impl Into<String>) -> Self {
+        Self { lines: Vec::new(), hints: vec![line.into()], kind: Kind::Told }
+    }
+
+    /// One more line, which `-q` keeps back.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// One more line that is said in any case.
+    pub(super) fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// The command line makes no sense, or `-h` was given: the help is what there is to say.
+    pub(super) fn help() -> Self {
+        Self { lines: Vec::new(), hints: Vec::new(), kind: Kind::Help }
+    }
+
+    /// A file cannot be opened; `purpose` is `read` or `write`.
+    pub(super) fn open(purpose: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(format!("file open failed: {purpose}: {}: {}", path.display(), reason(error)))
+    }
+
+    /// An input cannot be read to its end.
+    pub(super) fn read(path: &Path, error: &io::Error) -> Self {
+        if let Some(failed) = error.get_ref().and_then(|inner| inner.downcast_ref::<CommandsFailed>()) {
+            return failed.into();
+        }
+        Self::new(format!("input read failed: {}: {}", path.display(), reason(error)))
+    }
+
+    /// A source cannot be read.
+    pub(super) fn source(path: &Path, error: &io::Error) -> Self {
+        Self::read(path, error).line(format!("error reading source: {}: {}", path.display(), reason(error)))
+    }
+
+    /// An output cannot be written.
+    pub(super) fn write(path: &Path, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self { lines: Vec::new(), hints: Vec::new(), kind: Kind::BrokenPipe };
+        }
+        Self::new(format!("write failed: {}: {}", path.display(), reason(error)))
+    }
+
+    /// A delta holds no window.
+    pub(super) fn nothing_to_output(delta: &Path) -> Self {
+        Self::new(format!("nothing to output: {}", delta.display()))
+    }
+
+    /// A delta is wrong, or does not belong to the source if there is one.
+    pub(super) fn decode(error: &DecodeError, source: Option<&Path>) -> Self {
+        if let (DecodeErrorKind::SourceRead(_), Some(path)) = (error.kind(), source) {
+            let cause = error.source().and_then(|cause| cause.downcast_ref());
+            let why = cause.map_or_else(|| error.to_string(), reason);
+            return Self::new(format!("error reading source: {}: {why}", path.display()));
+        }
+        let failure = match words(error.kind()) {
+            Some(words) => Self::new(format!("{words}: XD3_INVALID_INPUT")).hint(error.to_string()),
+            None => Self::new(format!("{error}: XD3_INVALID_INPUT")),
+        };
+        let cut_short = matches!(error.kind(), DecodeErrorKind::Truncated(_) | DecodeErrorKind::SourceMissing);
+        if source.is_none() || cut_short {
+            return failure;
+        }
+        failure
+            .hint("normally this indicates that the source file is incorrect")
+            .hint("please verify the source file with sha1sum or equivalent")
+    }
+
+    /// No delta can be made this way.
+    pub(super) fn encode(error: &EncodeError, source: Option<&Path>) -> Self {
+        match (error, source) {
+            (EncodeError::Source(error), Some(path)) => Self::source(path, error),
+            (EncodeError::Matcher(_), _) => {
+                Self::new("invalid soft string-match config: XD3_INVALID").hint(error.to_string())
+            }
+            (EncodeError::HistoryNotPowerOfTwo { .. }, _) => {
+                Self::new("sprevsz is required to be a power of two: XD3_INTERNAL").hint(error.to_string())
+            }
+            _ => Self::new(error.to_string()),
+        }
+    }
+
+    /// A delta cannot be rewritten.
+    pub(super) fn recode(error: &RecodeError) -> Self {
+        match error {
+            RecodeError::Decode(error) => Self::decode(error, None),
+            RecodeError::Encode(error) => Self::encode(error, None),
+            RecodeError::Apart { .. } => {
+                Self::new("Invalid copy offset in merge: XD3_INVALID_INPUT").hint(error.to_string())
+            }
+            _ => Self::new(error.to_string()),
+        }
+    }
+
+    /// Says it, and returns the exit code.
+    pub(super) fn tell(self, voice: Voice) -> ExitCode {
+        match self.kind {
+            Kind::Told => {
+                self.lines.iter().for_each(|line| voice.error(line));
+                self.hints.into_iter().for_each(|hint| voice.remark(|| hint));
+            }
+            Kind::Help => help::help(),
+            Kind::BrokenPipe => return BROKEN_PIPE.into(),
+        }
+        ExitCode::FAILURE
+    }
+}
+
+impl From<&CommandsFailed> for Failure {
+    fn from(failed: &CommandsFailed) -> Self {
+        Self::new("external compression commands failed").hint(failed.to_string())
+    }
+}
+
+/// What the operating system says, without its number.
+fn reason(error: &io::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    // Libraries wrap it to add a path, which stands in front already.
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some()) {
+            said = error.to_string();
+        }
+        cause = error.source();
+    }
+    said.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// What xdelta3 calls it; `None` for what it does not know.
+fn words(kind: &DecodeErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        DecodeErrorKind::NotVcdiff => "not a VCDIFF input",
+        DecodeErrorKind::Version(_) => "VCDIFF input version > 0 is not supported",
+        DecodeErrorKind::HeaderIndicator(_) => "unrecognized header indicator bits set",
+        DecodeErrorKind::UnknownSecondary(_) => "unknown secondary compressor ID",
+        DecodeErrorKind::WindowIndicator(_) => "unrecognized window indicator bits set",
+        DecodeErrorKind::NoCompressor(_) => "invalid delta indicator bits set",
+        DecodeErrorKind::TargetWindow { .. } | DecodeErrorKind::Limit { limit: Limit::TargetHistory, .. } => {
+            "VCD_TARGET not implemented"
+        }
+        DecodeErrorKind::Limit { limit: Limit::Window, .. } => "hard window size exceeded",
+        DecodeErrorKind::EncodingLength { .. } => "incorrect encoding length (redundent)",
+        DecodeErrorKind::SectionEnds(Section::Data) => "data underflow",
+        DecodeErrorKind::SectionEnds(Section::Instructions) => "instruction underflow",
+        DecodeErrorKind::SectionEnds(Section::Addresses) => "address underflow",
+        DecodeErrorKind::SectionLeft { section: Section::Data, .. } => "extra data section",
+        DecodeErrorKind::SectionLeft { section: Section::Addresses, .. } => "extra address section",
+        DecodeErrorKind::WindowShort { .. } | DecodeErrorKind::WindowExceeded { .. } => "wrong window length",
+        DecodeErrorKind::Address { .. } => "address too large",
+        DecodeErrorKind::CopyBeyondSource { .. } => "size too large",
+        DecodeErrorKind::Checksum { .. } => "target window checksum mismatch",
+        DecodeErrorKind::SourceMissing => "source input required",
+        DecodeErrorKind::SourceTooShort { .. } => "source file too short",
+        DecodeErrorKind::Truncated(_) => "eof in decode",
+        _ => return None,
+    })
+}

@@ -1,0 +1,65 @@
+//! What `-h`, `-V` and `config` say.
+
+use std::io::{self, Write as _};
+
+use super::external;
+
+/// The version whose bytes and behaviour these are; scripts look for the first three words.
+fn banner() -> String {
+    format!("Xdelta version 3.0.11 as spoken by DeltaGlider {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+const HELP: &str = "\
+usage: xdelta3 [command] [flags] [input [output]]
+
+  xdelta3 -e -s OLD NEW DELTA              makes a delta
+  xdelta3 -d -s OLD DELTA NEW              applies one
+  xdelta3 merge -m D1 -m D2 D3 MERGED      makes one delta of several
+
+commands: encode (what is done without one), decode, recode, merge, printhdr, printhdrs, printdelta, config
+
+  -e, -d       encode, decode
+  -s FILE      the source: the file the delta is made against
+  -0 ... -9    level (3)
+  -S [NAME]    secondary compressor: lzma (without -S), djw, djw0 ... djw9, fgk; none with -S alone
+  -A [TEXT]    application header in place of the names of the files; none, and none heeded, with -A alone
+  -B BYTES     source window (67108864)        -W BYTES     target window (8388608)
+  -P SIZE      small-match history (262144)    -I SIZE      instruction buffer (32768), 0 for unlimited
+  -C a,...,g   the seven numbers of the matcher
+  -N           no matches within the target    -n           no checksums
+  -c           to standard output              -f           overwrites the output
+  -J           writes no output                -m FILE      one of those to merge
+  -q, -v       says less, says more            -h, -V       help, version
+  -D, -R, -F   no decompression of inputs, no compression of outputs, -f for the programs that do it;
+               both happen only with DG_XDELTA3_EXTERNAL=1 in the environment
+
+The variable XDELTA may hold more flags.
+";
+
+/// Prints the help.
+pub(super) fn help() {
+    print(&(banner() + HELP));
+}
+
+/// Prints the version.
+pub(super) fn version() {
+    print(&banner());
+}
+
+/// Prints the constants of xdelta3, as far as they mean anything here.
+pub(super) fn config() {
+    let external = u8::from(external::allowed());
+    print(&format!(
+        "{}EXTERNAL_COMPRESSION={external}\nSECONDARY_DJW=1\nSECONDARY_FGK=1\nSECONDARY_LZMA=1\nVCDIFF_TOOLS=1\n\
+         XD3_ALLOCSIZE=16384\nXD3_ENCODER=1\nXD3_USE_LARGEFILE64=1\nXD3_DEFAULT_LEVEL=3\nXD3_DEFAULT_IOPT_SIZE=32768\n\
+         XD3_DEFAULT_SPREVSZ=262144\nXD3_DEFAULT_SRCWINSZ=67108864\nXD3_DEFAULT_WINSIZE=8388608\n\
+         XD3_HARDMAXWINSIZE=16777216\nsizeof(usize_t)=4\nsizeof(xoff_t)=8\n",
+        banner()
+    ));
+}
+
+/// On standard error, as xdelta3 does.
+fn print(text: &str) {
+    // Nobody is left to be told.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,107 @@
+//! The file or standard input that is read once, from its beginning to its end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use super::external::{self, MAGIC_LEN, Program, Unpacked};
+use super::failure::Failure;
+use super::flags::Invocation;
+
+/// Bytes read at a time.
+pub(super) const PIECE: usize = 1 << 16;
+
+/// Something to read.
+pub(super) struct Input {
+    name: PathBuf,
+    reader: Box<dyn Read + Send>,
+    /// The length of a regular file, as it stands on disk.
+    len: Option<u64>,
+    program: Option<&'static Program>,
+    read: u64,
+}
+
+impl Input {
+    /// Opens a file, or standard input without a name.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let name = path.unwrap_or(Path::new("/dev/stdin"));
+        let file = match path {
+            Some(path) => File::open(path),
+            None => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        };
+        let file = file.map_err(|error| Failure::open("read", name, &error))?;
+        let metadata = file.metadata().map_err(|error| Failure::open("read", name, &error))?;
+        let len = metadata.is_file().then_some(metadata.len());
+        Ok(Self { name: name.to_owned(), reader: Box::new(file), len, program: None, read: 0 })
+    }
+
+    /// Has it unpacked if it is packed, where that is allowed and not declined.
+    pub(super) fn unpacked(mut self, invocation: &Invocation) -> Result<Self, Failure> {
+        if !external::allowed() || !invocation.unpack {
+            return Ok(self);
+        }
+        let beginning = read_full(&mut self.reader, MAGIC_LEN).map_err(|error| Failure::read(&self.name, &error))?;
+        let program = Program::recognising(&beginning);
+        let whole = io::Cursor::new(beginning).chain(self.reader);
+        self.reader = match program {
+            None => Box::new(whole),
+            Some(program) => {
+                invocation.voice.remark(|| {
+                    format!("externally compressed input: {} < {}", program.unpacking(), self.name.display())
+                });
+                self.program = Some(program);
+                let unpacked = Unpacked::new(program, invocation.force_programs, whole);
+                Box::new(unpacked.map_err(|error| Failure::read(&self.name, &error))?)
+            }
+        };
+        Ok(self)
+    }
+
+    pub(super) fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// The length of a regular file as it stands on disk, before it was unpacked.
+    pub(super) fn len(&self) -> Option<u64> {
+        self.len
+    }
+
+    /// What it was unpacked with.
+    pub(super) fn program(&self) -> Option<&'static Program> {
+        self.program
+    }
+
+    /// Bytes read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
+    /// Fills `piece` from its beginning and returns how much of it; 0 at the end.
+    pub(super) fn read(&mut self, piece: &mut [u8]) -> Result<usize, Failure> {
+        loop {
+            match self.reader.read(piece) {
+                Ok(len) => {
+                    self.read += len as u64;
+                    return Ok(len);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::read(&self.name, &error)),
+            }
+        }
+    }
+
+    /// All of it.
+    pub(super) fn read_to_end(mut self) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        self.reader.read_to_end(&mut bytes).map_err(|error| Failure::read(&self.name, &error))?;
+        Ok(bytes)
+    }
+}
+
+/// As many bytes as asked for, fewer only at the end.
+pub(super) fn read_full(reader: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

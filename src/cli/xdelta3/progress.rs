@@ -1,0 +1,111 @@
+//! What `-v` tells of every window and at the end.
+
+use std::time::Instant;
+
+use super::voice::Voice;
+
+/// Bytes in and out so far.
+#[derive(Debug)]
+pub(super) struct Progress {
+    voice: Voice,
+    windows: u64,
+    read: u64,
+    written: u64,
+    begun: Instant,
+    window_begun: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(voice: Voice) -> Self {
+        let now = Instant::now();
+        Self { voice, windows: 0, read: 0, written: 0, begun: now, window_begun: now }
+    }
+
+    /// A window is done, of so many bytes each way.
+    pub(super) fn window(&mut self, read: u64, written: u64) {
+        self.read += read;
+        self.written += written;
+        let number = self.windows;
+        let millis = self.window_begun.elapsed().as_millis();
+        let rate = |bytes: u64| {
+            let per_second = u128::from(bytes) * 1000 / millis.max(1);
+            if self.voice.is_very_verbose() { format!(" ({}/s)", size(per_second as u64)) } else { String::new() }
+        };
+        self.voice.verbose(|| {
+            format!(
+                "{number}: in {}{}: out {}{}: total in {}: out {}: {millis} ms",
+                size(read),
+                rate(read),
+                size(written),
+                rate(written),
+                size(self.read),
+                size(self.written),
+            )
+        });
+        self.windows += 1;
+        self.window_begun = Instant::now();
+    }
+
+    /// All is done; `read` and `written` are the sizes of input and output.
+    pub(super) fn finished(&self, read: u64, written: u64) {
+        self.voice.verbose(|| {
+            let millis = self.begun.elapsed().as_millis();
+            let percent = written as f64 * 100.0 / read as f64;
+            let percent = if percent.is_finite() { percent } else { 0.0 };
+            format!("finished in {millis} ms; input {read} output {written} bytes ({percent:.2}%)")
+        });
+    }
+}
+
+/// A number of bytes as xdelta3 writes it: three digits that count.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes == 0 {
+        return "0 B".to_owned();
+    }
+    let mut whole = bytes;
+    let mut value = bytes as f64;
+    let mut units = UNITS.into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    while value >= 1000.0 {
+        let Some(larger) = units.next() else { break };
+        // What was left over from the unit before does not count.
+        value = whole as f64 / 1024.0;
+        whole /= 1024;
+        unit = larger;
+    }
+    match value {
+        ..10.0 => format!("{value:.2} {unit}"),
+        10.0..100.0 => format!("{value:.1} {unit}"),
+        _ => format!("{} {unit}", value.trunc()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_written_as_xdelta3_writes_them() {
+        let sizes =
+            [0, 1, 99, 122, 999, 1000, 1025, 9_999, 10_239, 10_240, 102_399, 102_463, 199_720, 1_400_000, 1 << 26];
+        let written = [
+            "0 B",
+            "1.00 B",
+            "99.0 B",
+            "122 B",
+            "999 B",
+            "0.98 KiB",
+            "1.00 KiB",
+            "9.76 KiB",
+            "10.00 KiB",
+            "10.0 KiB",
+            "100.0 KiB",
+            "100 KiB",
+            "195 KiB",
+            "1.33 MiB",
+            "64.0 MiB",
+        ];
+        assert_eq!(sizes.map(size), written);
+    }
+}
