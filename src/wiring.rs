@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cache::UnlinkedCache;
+use crate::cache::{CacheError, FolderCache, MemoryCache, ReferenceCache, WorkingCopies};
 use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
 use crate::storage::{
     ConditionalWrites, DirStore, ObjectStore, S3Config, S3Store, StorageError, UnknownConditionalWrites,
 };
+
+pub use crate::cache::{CacheSettings, SettingError};
 
 /// Where the store is and how it is spoken to. What is left open is taken from the environment and the profile files, as in
 /// every AWS SDK.
@@ -25,6 +27,8 @@ pub struct Connection {
     pub no_sign_request: bool,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Which cache of references there is.
+    pub cache: CacheSettings,
 }
 
 /// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or `auto`, which is also what its
@@ -48,6 +52,28 @@ pub enum WiringError {
     /// The store could not be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The cache could not be opened.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// Which cache the environment of this process asks for.
+pub fn cache_settings() -> Result<CacheSettings, SettingError> {
+    CacheSettings::read(&|name| std::env::var_os(name))
+}
+
+/// The cache these settings lead to; what it does not keep is worked with in `spill`.
+fn cache(settings: &CacheSettings, spill: &Path) -> Result<Arc<dyn ReferenceCache>, CacheError> {
+    Ok(match settings {
+        CacheSettings::Off => Arc::new(WorkingCopies::new(spill.to_owned())),
+        CacheSettings::Memory(limits) => Arc::new(MemoryCache::new(*limits, spill)?),
+        CacheSettings::Ephemeral { folder, limits } => {
+            Arc::new(FolderCache::ephemeral(folder.as_deref().unwrap_or(spill), *limits)?)
+        }
+        CacheSettings::Persistent { folder, key, limits } => {
+            Arc::new(FolderCache::persistent(folder, key, *limits, spill)?)
+        }
+    })
 }
 
 impl Connection {
@@ -84,7 +110,7 @@ impl Connection {
     /// Deltas in the store this leads to. Temporaries go to the system's folder for them (`TMPDIR`).
     pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
         let spool_folder = std::env::temp_dir();
-        let cache = Arc::new(UnlinkedCache::new(spool_folder.clone()));
+        let cache = cache(&self.cache, &spool_folder)?;
         Ok(DeltaService::new(self.store().await?, cache, Settings { policy, spool_folder }))
     }
 }

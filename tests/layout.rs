@@ -14,7 +14,8 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// Names of `storage` and `cache` that only wiring may use: the adapters.
-const ADAPTERS: [&str; 6] = ["S3Store", "S3Config", "DirStore", "MemoryStore", "UnlinkedCache", "S3Credentials"];
+const ADAPTERS: [&str; 8] =
+    ["S3Store", "S3Config", "DirStore", "MemoryStore", "S3Credentials", "WorkingCopies", "MemoryCache", "FolderCache"];
 
 /// Every source file below `src/`, with its path from there and its text without tests.
 fn files(below: &Path) -> Vec<(String, String)> {

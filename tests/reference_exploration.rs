@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Instant;
 
-use deltaglider::cache::UnlinkedCache;
+use deltaglider::cache::WorkingCopies;
 use exploration::{Op, Scenario, search};
 use support::{edited, noise};
 
@@ -73,7 +73,7 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
 
 fn explore(name: &str, scenario: &Scenario, most: u64) {
     let begun = Instant::now();
-    let cache = || Arc::new(UnlinkedCache::new(std::env::temp_dir())) as Arc<_>;
+    let cache = || Arc::new(WorkingCopies::new(std::env::temp_dir())) as Arc<_>;
     let found = search(scenario, cache, most);
     let crashes = scenario.crashes;
     let conditions = if scenario.atomic { "atomic" } else { "loose" };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use deltaglider::cache::UnlinkedCache;
+use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
@@ -19,7 +19,7 @@ struct Room {
 impl Room {
     async fn new(store: MemoryStore) -> Self {
         let (store, spool_folder) = (Arc::new(store), std::env::temp_dir());
-        let cache = Arc::new(UnlinkedCache::new(spool_folder.clone()));
+        let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
         let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
         let room = Self { store, service };
         room.store.create_bucket(&bucket()).await.unwrap();

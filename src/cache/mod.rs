@@ -1,6 +1,14 @@
-//! The port to a cache of references: content-addressed by SHA-256, verified before use, read by position.
+//! The port to a cache of references: content-addressed by SHA-256, sealed, verified before use, read by position.
 
-mod unlinked;
+#[cfg(test)]
+mod conformance;
+mod counts;
+mod folder;
+mod key;
+mod memory;
+mod sealed;
+mod settings;
+mod working_copy;
 
 use std::fmt;
 use std::io;
@@ -8,15 +16,25 @@ use std::sync::Arc;
 
 use deltaglider_vcdiff::Source;
 
-use crate::domain::Sha256Digest;
+use crate::domain::{Sha256Digest, Sha256Hasher};
 
-pub use unlinked::UnlinkedCache;
+pub use counts::Counts;
+pub use folder::{FolderCache, Limits, Unsafe};
+pub use key::{CacheKey, KeyError};
+pub use memory::MemoryCache;
+pub use sealed::Damage;
+pub(crate) use sealed::{Scratch, ScratchSource};
+pub use settings::{CacheSettings, SettingError};
+pub use working_copy::WorkingCopies;
+pub(crate) use working_copy::WorkingCopy;
 
-/// A reference whose SHA-256 was verified, readable by position for as long as it is held.
+/// A reference whose SHA-256 was verified, readable by position for as long as it is held. A read that fails with a
+/// [`Damage`] inside says that the reference should be fetched again.
 pub type CachedReference = Arc<dyn Source>;
 
 /// Why a reference could not be kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CacheError {
     /// The bytes are not those of the digest asked for.
     #[error("SHA-256 mismatch: expected {expected}, got {actual}")]
@@ -25,6 +43,14 @@ pub enum CacheError {
         expected: Sha256Digest,
         /// What the bytes have.
         actual: Sha256Digest,
+    },
+    /// There are more or fewer bytes than was said beforehand.
+    #[error("{expected} bytes were announced, {actual} came")]
+    Length {
+        /// What was said.
+        expected: u64,
+        /// How many there were.
+        actual: u64,
     },
     /// The place the cache writes to failed.
     #[error("reference cache in {place}")]
@@ -49,9 +75,46 @@ pub trait ReferenceWriter: fmt::Debug + Send {
 
 /// Keeps references by content.
 pub trait ReferenceCache: fmt::Debug + Send + Sync {
-    /// The reference of this digest, if it is at hand.
+    /// The reference of this digest, if it is at hand. What is at hand but not sound is removed, counted, and not given.
     fn get(&self, digest: &Sha256Digest) -> Option<CachedReference>;
 
-    /// Starts keeping the reference of this digest.
+    /// Starts keeping the reference of this digest, of `len` bytes. One that is too large to be kept is readable all the same.
     fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError>;
+
+    /// What has happened so far.
+    fn counts(&self) -> Counts;
+}
+
+/// What the bytes on their way into a cache have to be.
+#[derive(Debug)]
+struct Claim {
+    digest: Sha256Digest,
+    len: u64,
+    hasher: Sha256Hasher,
+    taken: u64,
+}
+
+impl Claim {
+    fn new(digest: &Sha256Digest, len: u64) -> Self {
+        Self { digest: *digest, len, hasher: Sha256Hasher::default(), taken: 0 }
+    }
+
+    /// Counts and hashes bytes; says whether they still fit.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        self.hasher.update(bytes);
+        self.taken += bytes.len() as u64;
+        self.taken <= self.len
+    }
+
+    /// An error if they were others.
+    fn check(&self) -> Result<(), CacheError> {
+        let actual = self.hasher.clone().finish();
+        if actual != self.digest {
+            return Err(CacheError::Mismatch { expected: self.digest, actual });
+        }
+        if self.taken != self.len {
+            return Err(CacheError::Length { expected: self.len, actual: self.taken });
+        }
+        Ok(())
+    }
 }

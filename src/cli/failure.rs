@@ -112,6 +112,7 @@ impl From<WiringError> for Failure {
         match error {
             error @ (WiringError::Endpoint(_) | WiringError::Variable { .. }) => Self::usage(error),
             WiringError::Storage(error) => error.into(),
+            WiringError::Cache(error) => ServiceError::from(error).into(),
         }
     }
 }

@@ -31,6 +31,7 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 
 /// Runs a command line and returns its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    keep_memory_private();
     let arguments: Vec<OsString> = arguments.collect();
     if let Some(arguments) = xdelta3::arguments(&arguments) {
         return xdelta3::main(arguments);
@@ -45,8 +46,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = log::start(&cli.global).and_then(|()| {
+        let cache = crate::wiring::cache_settings().map_err(Failure::usage)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
-        let session = Session::new(cli.global);
+        let session = Session::new(cli.global, cache);
         let done = runtime.block_on(async {
             let done = interruptible(run(&session, cli.command)).await;
             // What cannot be taken back in time is left behind.
@@ -60,6 +62,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell().into(),
+    }
+}
+
+/// No core dump holds keys or files, and no other process of this user looks into this one.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // The kernel knows this since 2.3; without it the command is still worth running.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     }
 }
 

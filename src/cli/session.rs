@@ -6,17 +6,18 @@ use super::failure::Failure;
 use super::options::GlobalOptions;
 use crate::domain::policy::Policy;
 use crate::service::DeltaService;
-use crate::wiring::Connection;
+use crate::wiring::{CacheSettings, Connection};
 
 /// The options of every command, and the service they lead to.
 pub(super) struct Session {
     options: GlobalOptions,
+    cache: CacheSettings,
     service: OnceCell<DeltaService>,
 }
 
 impl Session {
-    pub(super) fn new(options: GlobalOptions) -> Self {
-        Self { options, service: OnceCell::new() }
+    pub(super) fn new(options: GlobalOptions, cache: CacheSettings) -> Self {
+        Self { options, cache, service: OnceCell::new() }
     }
 
     /// The service, with a policy for what is stored; the first one that is asked for stays.
@@ -28,6 +29,7 @@ impl Session {
                 profile: self.options.profile.clone(),
                 no_sign_request: self.options.no_sign_request,
                 ca_bundle: self.options.ca_bundle.clone(),
+                cache: self.cache.clone(),
             };
             Ok(connection.service(policy).await?)
         };

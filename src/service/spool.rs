@@ -1,10 +1,11 @@
-//! Bytes of unknown number between two steps: in memory while few, then in a file without a name.
+//! Bytes of unknown number between two steps: in memory while few, then sealed in a file without a name.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use deltaglider_vcdiff::{FileSource, Source};
+use deltaglider_vcdiff::Source;
+
+use crate::cache::{Scratch, ScratchSource};
 
 /// More bytes than this go to a file: most deltas are far shorter, and operations may run side by side.
 const MEMORY: usize = 16 << 20;
@@ -14,14 +15,14 @@ const MEMORY: usize = 16 << 20;
 pub(crate) struct Spool {
     folder: PathBuf,
     memory: Vec<u8>,
-    file: Option<File>,
+    scratch: Option<Scratch>,
     len: u64,
 }
 
 impl Spool {
-    /// A file, if one is needed, is made in `folder` (mode 0600, without a name).
+    /// A file, if one is needed, is made in `folder` (mode 0600, without a name, sealed).
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), memory: Vec::new(), file: None, len: 0 }
+        Self { folder: folder.to_owned(), memory: Vec::new(), scratch: None, len: 0 }
     }
 
     /// Bytes taken so far.
@@ -31,8 +32,8 @@ impl Spool {
 
     /// Everything taken, readable by position.
     pub(crate) fn finish(self) -> io::Result<Spooled> {
-        match self.file {
-            Some(file) => FileSource::new(file).map(Spooled::File),
+        match self.scratch {
+            Some(scratch) => scratch.finish().map(Spooled::Sealed),
             None => Ok(Spooled::Memory(self.memory)),
         }
     }
@@ -40,17 +41,14 @@ impl Spool {
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > MEMORY {
-            let place = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.folder.display()));
-            let mut file = tempfile::tempfile_in(&self.folder).map_err(place)?;
-            file.write_all(&self.memory).map_err(place)?;
+        if self.scratch.is_none() && self.memory.len() + bytes.len() > MEMORY {
+            let mut scratch = Scratch::new(&self.folder)?;
+            scratch.write_all(&self.memory)?;
             self.memory = Vec::new();
-            self.file = Some(file);
+            self.scratch = Some(scratch);
         }
-        match &mut self.file {
-            Some(file) => file
-                .write_all(bytes)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.folder.display())))?,
+        match &mut self.scratch {
+            Some(scratch) => scratch.write_all(bytes)?,
             None => self.memory.extend_from_slice(bytes),
         }
         self.len += bytes.len() as u64;
@@ -66,21 +64,21 @@ impl Write for Spool {
 #[derive(Debug)]
 pub(crate) enum Spooled {
     Memory(Vec<u8>),
-    File(FileSource),
+    Sealed(ScratchSource),
 }
 
 impl Source for Spooled {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Memory(bytes) => bytes.read_at(offset, buf),
-            Self::File(file) => file.read_at(offset, buf),
+            Self::Sealed(file) => file.read_at(offset, buf),
         }
     }
 
     fn len(&self) -> Option<u64> {
         match self {
             Self::Memory(bytes) => Source::len(bytes),
-            Self::File(file) => file.len(),
+            Self::Sealed(file) => file.len(),
         }
     }
 }
@@ -98,7 +96,7 @@ mod tests {
             (0..pieces).for_each(|_| spool.write_all(&piece).unwrap());
             assert_eq!(spool.len(), (pieces * piece.len()) as u64);
             let spooled = spool.finish().unwrap();
-            assert_eq!(matches!(spooled, Spooled::File(_)), pieces == 5);
+            assert_eq!(matches!(spooled, Spooled::Sealed(_)), pieces == 5);
             let mut back = vec![0; piece.len()];
             let last = ((pieces - 1) * piece.len()) as u64;
             assert_eq!(spooled.read_at(last, &mut back).unwrap(), piece.len());

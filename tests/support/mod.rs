@@ -12,7 +12,7 @@ use deltaglider::storage::{DirStore, ListRequest, ObjectStore as _, PutBody, Put
 use futures::TryStreamExt as _;
 
 /// Every variable the binary, or the SDK in it, would take from the environment the tests run in.
-const INHERITED: [&str; 15] = [
+const INHERITED: [&str; 23] = [
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_ENDPOINT_URL",
@@ -27,6 +27,14 @@ const INHERITED: [&str; 15] = [
     "DG_MAX_RATIO",
     "DG_LOG_LEVEL",
     "DG_DELTA_EXTENSIONS",
+    "DG_NO_CACHE",
+    "DG_CACHE_BACKEND",
+    "DG_CACHE_MEMORY_SIZE_MB",
+    "DG_CACHE_DIR",
+    "DG_CACHE_SIZE_MB",
+    "DG_CACHE_TTL",
+    "DG_CACHE_ENCRYPTION_KEY",
+    "DG_EPHEMERAL_CACHE",
     "DG_CONDITIONAL_WRITES",
 ];
 

@@ -1,7 +1,8 @@
 //! The bytes of a reference, verified, from whichever of its keys has them.
 
 use super::Base;
-use crate::cache::{CacheError, CachedReference};
+use super::mended::chain;
+use crate::cache::{CacheError, CachedReference, ReferenceWriter, WorkingCopy};
 use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{Deltaspace, ObjectName, Sha256Digest};
 use crate::service::error::ServiceError;
@@ -20,6 +21,15 @@ pub(crate) enum Usable {
     Damaged(ServiceError),
 }
 
+/// For how long fetched bytes are at hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keep {
+    /// As the cache does.
+    InCache,
+    /// No longer than somebody holds them.
+    WhileHeld,
+}
+
 impl DeltaService {
     /// The bytes of a reference that was found, if a delta can be made against them.
     pub(crate) async fn usable(&self, base: &Base) -> Result<Usable, ServiceError> {
@@ -36,12 +46,22 @@ impl DeltaService {
         Ok(if packed { Usable::Packed } else { Usable::Yes(reference) })
     }
 
-    /// The bytes of the reference that a delta names: of what stands there or, if that is absent or something else, of the
-    /// content-addressed copy, or of the classic reference where the delta names a copy.
+    /// The bytes of the reference that a delta names, from the cache or the store. They must be read on threads that may block.
     pub(crate) async fn fetch_reference(
         &self,
         named: &ObjectName,
         digest: Sha256Digest,
+    ) -> Result<CachedReference, ServiceError> {
+        self.fetch_for(named, digest, Keep::InCache).await
+    }
+
+    /// The bytes of the reference at `named`: of what stands there or, if that is absent or something else, of the
+    /// content-addressed copy, or of the classic reference where a copy is named.
+    pub(super) async fn fetch_for(
+        &self,
+        named: &ObjectName,
+        digest: Sha256Digest,
+        keep: Keep,
     ) -> Result<CachedReference, ServiceError> {
         let home = Deltaspace::home_of(named);
         let others = [home.addressed(&digest).ok(), home.classic().ok()];
@@ -49,7 +69,11 @@ impl DeltaService {
         names.extend(others.into_iter().flatten().filter(|name| name != named));
         let mut failure = None;
         for name in &names {
-            let error = match self.fetch(name, &digest, None).await {
+            let fetched = match keep {
+                Keep::InCache => self.fetch(name, &digest, None).await,
+                Keep::WhileHeld => self.working_copy(name, &digest, None).await,
+            };
+            let error = match fetched {
                 Ok(Some(reference)) => {
                     if name != named {
                         tracing::warn!(%named, %name, "the reference was taken from its other key; `repair` puts it back");
@@ -73,7 +97,8 @@ impl DeltaService {
         Err(failure.unwrap_or_else(|| ServiceError::absent(named)))
     }
 
-    /// The bytes at one key, verified; `None` if there is another version of it than the one of `etag`.
+    /// The bytes at one key, verified, through the cache; `None` if there is another version of it than the one of `etag`.
+    /// A cache that cannot be written to costs a second look at the store.
     async fn fetch(
         &self,
         name: &ObjectName,
@@ -81,14 +106,42 @@ impl DeltaService {
         etag: Option<&ETag>,
     ) -> Result<Option<CachedReference>, ServiceError> {
         if let Some(reference) = self.cache.get(digest) {
-            return Ok(Some(reference));
+            tracing::debug!(reference = %name, "the reference is in the cache");
+            return Ok(Some(self.mended(reference, name, *digest)));
         }
+        match self.fetch_into(name, etag, |len| self.cache.begin(digest, len)).await {
+            Err(ServiceError::Cache(error @ CacheError::Io { .. })) => {
+                let error = chain(&error);
+                tracing::warn!(%error, "the reference could not be cached; it is fetched for this operation alone");
+                self.working_copy(name, digest, etag).await
+            }
+            fetched => Ok(fetched?.map(|reference| self.mended(reference, name, *digest))),
+        }
+    }
+
+    /// The same outside the cache.
+    async fn working_copy(
+        &self,
+        name: &ObjectName,
+        digest: &Sha256Digest,
+        etag: Option<&ETag>,
+    ) -> Result<Option<CachedReference>, ServiceError> {
+        let folder = &self.settings.spool_folder;
+        self.fetch_into(name, etag, |len| Ok(Box::new(WorkingCopy::begin(folder, digest, len)?))).await
+    }
+
+    async fn fetch_into(
+        &self,
+        name: &ObjectName,
+        etag: Option<&ETag>,
+        begin: impl FnOnce(u64) -> Result<Box<dyn ReferenceWriter>, CacheError>,
+    ) -> Result<Option<CachedReference>, ServiceError> {
         let body = self.store.get(name, None).await?;
         if etag.is_some_and(|etag| *etag != body.head.etag) {
             return Ok(None);
         }
         tracing::debug!(reference = %name, size = body.head.size, "fetch the reference");
-        let mut writer = self.cache.begin(digest, body.head.size)?;
+        let mut writer = begin(body.head.size)?;
         let what = name.to_string();
         let fetched = blocking::feed(body.stream, move |incoming| {
             while let Some(piece) = incoming.next().map_err(ServiceError::local(&what))? {

@@ -6,6 +6,7 @@ mod choose;
 mod family;
 mod fetch;
 mod keep;
+mod mended;
 mod remove;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,124 @@
+//! An entry on its way into the folder: seen by nobody before it is whole and verified.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::{Held, Inner, at, now};
+use crate::cache::key::{EntryName, fill_random};
+use crate::cache::sealed::{Facts, Header, Sealer};
+use crate::cache::{CacheError, CachedReference, Claim, ReferenceWriter};
+use crate::domain::Sha256Digest;
+
+#[derive(Debug)]
+pub(super) struct FolderWriter {
+    claim: Claim,
+    sealer: Option<Sealer<File>>,
+    draft: Draft,
+}
+
+impl FolderWriter {
+    pub(super) fn begin(cache: Arc<Inner>, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
+        let rooms = cache.make_rooms().map_err(|error| failed(&cache, error))?;
+        let begun = || {
+            let mut random = [0; 16];
+            fill_random(&mut random)?;
+            let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let file = rooms.new.create(&name)?;
+            // Who finds it unlocked takes it for a dead writer's.
+            file.try_lock_shared().map_err(io::Error::from)?;
+            Ok((name, file))
+        };
+        let place = rooms.new.path().to_owned();
+        let (name, file) = begun().map_err(at(&place))?;
+        let created = now();
+        let draft = Draft { cache, rooms, name: Some(name), created };
+        let expires = created.saturating_add(draft.cache.limits.ttl.as_secs());
+        // At least a second, so that it can be read by who made it.
+        let expires = expires.max(created.saturating_add(1));
+        let facts = Facts { digest: *digest, len, created, expires };
+        let sealer = Some(Sealer::entry(&draft.cache.keys, facts, file).map_err(at(&place))?);
+        Ok(Self { claim: Claim::new(digest, len), sealer, draft })
+    }
+}
+
+fn failed(cache: &Inner, error: io::Error) -> CacheError {
+    at(&cache.spill)(error)
+}
+
+impl ReferenceWriter for FolderWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CacheError> {
+        if !self.claim.take(bytes) {
+            // What is too long is hashed to its end, for the message.
+            self.sealer = None;
+        }
+        match &mut self.sealer {
+            Some(sealer) => sealer.push(bytes).map_err(at(self.draft.rooms.new.path())),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(mut self: Box<Self>) -> Result<CachedReference, CacheError> {
+        self.claim.check()?;
+        let Some(sealer) = self.sealer.take() else {
+            return Err(CacheError::Length { expected: self.claim.len, actual: self.claim.taken });
+        };
+        let place = self.draft.rooms.entries.path().to_owned();
+        let file = sealer.finish().map_err(at(&place))?;
+        let name = self.draft.cache.keys.name(&self.claim.digest);
+        let entry = self.draft.publish(&name, file, &self.claim.digest, self.claim.len).map_err(at(&place))?;
+        Ok(entry)
+    }
+}
+
+/// The file of a writer; it is removed unless it is published.
+struct Draft {
+    cache: Arc<Inner>,
+    rooms: Held,
+    name: Option<String>,
+    /// When it was begun, which is when its time begins: a slow store must not make it expire before it is read.
+    created: u64,
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Draft").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Draft {
+    /// Gives the file its name if there is room; without room it is read while it is held and kept no longer.
+    fn publish(
+        &mut self,
+        name: &EntryName,
+        file: File,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> io::Result<CachedReference> {
+        let needed = Header::stored_len(len).unwrap_or(u64::MAX);
+        {
+            // One at a time: who makes room must find it still there.
+            let _lock = self.rooms.entries.lock()?;
+            if self.cache.make_room(&self.rooms, needed)?
+                && let Some(draft) = &self.name
+            {
+                self.rooms.new.rename(draft, &self.rooms.entries, &name.to_string())?;
+                self.name = None;
+            }
+        }
+        let entry = self.cache.entry(self.rooms.clone(), *name, file, digest, self.created);
+        let entry = entry.ok_or_else(|| io::Error::other("the entry was changed while it was published"))?;
+        Ok(Arc::new(entry))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name
+            && let Err(error) = self.rooms.new.remove(OsStr::new(name))
+        {
+            tracing::debug!(%error, "a draft of the cache could not be removed");
+        }
+    }
+}

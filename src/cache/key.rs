@@ -1,0 +1,205 @@
+//! The key of a cache: where it comes from and what is derived from it. It cannot be printed and is wiped when dropped.
+
+use std::fmt::{self, Write as _};
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use deltaglider_aead::{Cipher, KEY_LEN};
+use hkdf::Hkdf;
+use hkdf::hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::domain::Sha256Digest;
+
+// One label for each use: what one subkey gives away says nothing about another.
+const NAMES: &[u8] = b"deltaglider cache 1: names";
+const FOLDER: &[u8] = b"deltaglider cache 1: folder";
+const SEALING: &[u8] = b"deltaglider cache 1: sealing";
+const ENTRY: &[u8] = b"deltaglider cache 1: entry";
+
+/// As Fernet keys are written and as `openssl rand -base64 32` writes them, with or without padding.
+const TEXT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+type Secret = Zeroizing<[u8; KEY_LEN]>;
+
+/// Why a text is no key. The text itself is never told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// It is not base64.
+    #[error("it is not base64, standard or URL-safe")]
+    NotBase64,
+    /// It stands for too few or too many bytes.
+    #[error("it stands for {0} bytes; a key has {KEY_LEN}")]
+    Length(usize),
+}
+
+/// 32 secret bytes that names and content of a cache depend on.
+#[derive(Clone)]
+pub struct CacheKey(Secret);
+
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheKey(..)")
+    }
+}
+
+impl CacheKey {
+    /// A key nobody else has, from the operating system.
+    pub fn random() -> std::io::Result<Self> {
+        let mut bytes = Secret::default();
+        fill_random(&mut *bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads 32 bytes in base64, standard or URL-safe, padded or not; white space around them does no harm.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
+        let bytes = GeneralPurpose::new(alphabet, TEXT).decode(text).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| KeyError::NotBase64)?;
+        let mut key = Secret::default();
+        if bytes.len() != key.len() {
+            return Err(KeyError::Length(bytes.len()));
+        }
+        key.copy_from_slice(&bytes);
+        Ok(Self(key))
+    }
+
+    /// The keys a cache works with.
+    pub(super) fn derive(&self) -> DerivedKeys {
+        DerivedKeys {
+            names: expand(None, &self.0, NAMES),
+            folder: expand(None, &self.0, FOLDER),
+            sealing: expand(None, &self.0, SEALING),
+        }
+    }
+}
+
+/// What is derived from a [`CacheKey`], one for each use.
+pub(super) struct DerivedKeys {
+    names: Secret,
+    folder: Secret,
+    sealing: Secret,
+}
+
+impl fmt::Debug for DerivedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DerivedKeys(..)")
+    }
+}
+
+impl DerivedKeys {
+    /// The name of the entry with this content: without the key it tells nothing.
+    pub(super) fn name(&self, digest: &Sha256Digest) -> EntryName {
+        EntryName(keyed_digest(&self.names, digest.as_bytes()))
+    }
+
+    /// The name of the folder for everything under this key.
+    pub(super) fn folder_name(&self) -> String {
+        let mut name = hex(&keyed_digest(&self.folder, b"folder"));
+        name.truncate(16);
+        name
+    }
+
+    /// What seals one entry: another key for each, by its salt.
+    pub(super) fn entry_cipher(&self, salt: &[u8; KEY_LEN]) -> Cipher {
+        Cipher::new(&expand(Some(salt), &self.sealing, ENTRY))
+    }
+}
+
+/// A keyed digest of a content's SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct EntryName([u8; KEY_LEN]);
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+/// Bytes nobody can foresee.
+pub(super) fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
+    SysRng.try_fill_bytes(bytes).map_err(std::io::Error::other)
+}
+
+#[allow(clippy::expect_used, reason = "HKDF-SHA256 refuses more than 255 * 32 bytes only; these are 32")]
+fn expand(salt: Option<&[u8]>, secret: &Secret, label: &[u8]) -> Secret {
+    let mut key = Secret::default();
+    Hkdf::<Sha256>::new(salt, &**secret).expand(label, &mut *key).expect("32 bytes are few enough");
+    key
+}
+
+#[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn keyed_digest(key: &Secret, bytes: &[u8]) -> [u8; KEY_LEN] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&**key).expect("32 bytes are a key");
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STANDARD: &str = "++++////AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    const URL_SAFE: &str = "----____AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+    #[test]
+    fn a_key_is_read_from_both_alphabets_padded_or_not() {
+        for text in [STANDARD, URL_SAFE, STANDARD.trim_end_matches('='), &format!(" {URL_SAFE}\n")] {
+            assert_eq!(*CacheKey::parse(text).unwrap().0, *CacheKey::parse(STANDARD).unwrap().0, "{text}");
+        }
+        assert_eq!(CacheKey::parse(STANDARD).unwrap().0[..3], [0xfb, 0xef, 0xbe]);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_by_name() {
+        for (text, error) in [
+            ("", KeyError::Length(0)),
+            ("c2hvcnQ=", KeyError::Length(5)),
+            (&format!("AAAA{STANDARD}"), KeyError::Length(35)),
+            ("correct horse battery staple", KeyError::NotBase64),
+            (&STANDARD.replace('A', "-"), KeyError::NotBase64),
+        ] {
+            assert_eq!(CacheKey::parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_cannot_be_printed() {
+        let key = CacheKey(Zeroizing::new([0xa7; KEY_LEN]));
+        let shown = format!("{key:?} {key:#?} {:?}", key.derive());
+        for secret in ["167", "a7", "A7", "p6en"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn every_use_has_its_own_key_and_every_content_its_name() {
+        let keys = CacheKey(Zeroizing::new([7; KEY_LEN])).derive();
+        assert!(*keys.names != *keys.sealing && *keys.names != *keys.folder && *keys.folder != *keys.sealing);
+        let (a, b) = (Sha256Digest::of(b"a"), Sha256Digest::of(b"b"));
+        let other = CacheKey(Zeroizing::new([8; KEY_LEN])).derive();
+        assert_eq!(keys.name(&a), keys.name(&a));
+        assert!(keys.name(&a) != keys.name(&b) && keys.name(&a) != other.name(&a));
+        assert!(keys.folder_name() != other.folder_name());
+        assert_eq!(keys.name(&a).to_string().len(), 2 * KEY_LEN);
+        assert!(!keys.name(&a).to_string().contains(&a.to_string()[..8]));
+    }
+
+    #[test]
+    fn random_keys_differ() {
+        assert!(*CacheKey::random().unwrap().0 != *CacheKey::random().unwrap().0);
+    }
+}

@@ -1,0 +1,269 @@
+//! Sealed entries in memory, which never take more than they may.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Place;
+use deltaglider_vcdiff::Source;
+
+use super::counts::{Counters, Counts};
+use super::folder::{Limits, now};
+use super::key::{CacheKey, DerivedKeys, EntryName};
+use super::sealed::{Facts, HEADER_LEN, Header, Refusal, SealedSource, Sealer, Stored};
+use super::working_copy::WorkingCopy;
+use super::{CacheError, CachedReference, Claim, ReferenceCache, ReferenceWriter};
+use crate::domain::Sha256Digest;
+
+/// A cache of this process in memory.
+#[derive(Clone)]
+pub struct MemoryCache(Arc<Inner>);
+
+struct Inner {
+    entries: DashMap<EntryName, Arc<Sealed>>,
+    room: Arc<Room>,
+    clock: AtomicU64,
+    keys: DerivedKeys,
+    limits: Limits,
+    /// For references that are not kept.
+    spill: PathBuf,
+    counters: Counters,
+}
+
+impl fmt::Debug for MemoryCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryCache")
+            .field("limits", &self.0.limits)
+            .field("taken", &self.taken())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MemoryCache {
+    /// An empty cache under a key nobody else has. References that are not kept are worked with in `spill`.
+    pub fn new(limits: Limits, spill: &Path) -> Result<Self, CacheError> {
+        let key = CacheKey::random().map_err(in_memory)?;
+        Ok(Self(Arc::new(Inner {
+            entries: DashMap::new(),
+            room: Arc::new(Room { limit: limits.bytes, taken: AtomicU64::new(0) }),
+            clock: AtomicU64::new(0),
+            keys: key.derive(),
+            limits,
+            spill: spill.to_owned(),
+            counters: Counters::default(),
+        })))
+    }
+
+    /// Bytes of all entries, those that are being written among them.
+    pub fn taken(&self) -> u64 {
+        self.0.room.taken.load(Ordering::SeqCst)
+    }
+}
+
+fn in_memory(source: io::Error) -> CacheError {
+    CacheError::Io { place: "memory".to_owned(), source }
+}
+
+/// How many bytes may be taken, and are.
+#[derive(Debug)]
+struct Room {
+    limit: u64,
+    taken: AtomicU64,
+}
+
+impl Room {
+    /// Takes bytes if they fit; they are given back when what is returned is dropped, with the bytes they stand for.
+    fn take(self: &Arc<Self>, bytes: u64) -> Option<Taken> {
+        let fits = |taken: u64| taken.checked_add(bytes).filter(|total| *total <= self.limit);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        Some(Taken { room: self.clone(), bytes })
+    }
+}
+
+#[derive(Debug)]
+struct Taken {
+    room: Arc<Room>,
+    bytes: u64,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
+/// The sealed bytes of one content, and the room they take.
+struct Sealed {
+    bytes: Vec<u8>,
+    used: AtomicU64,
+    _taken: Taken,
+}
+
+impl Stored for Arc<Sealed> {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        Stored::read_exact_at(&self.bytes, buf, offset)
+    }
+}
+
+impl ReferenceCache for MemoryCache {
+    fn get(&self, digest: &Sha256Digest) -> Option<CachedReference> {
+        let name = self.0.keys.name(digest);
+        let found = self.0.entries.get(&name).map(|sealed| sealed.clone());
+        let entry = found.and_then(|sealed| self.0.entry(name, sealed, digest, now()));
+        match entry {
+            Some(entry) => {
+                self.0.counters.hits.add_one();
+                Some(Arc::new(entry))
+            }
+            None => {
+                self.0.counters.misses.add_one();
+                None
+            }
+        }
+    }
+
+    fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
+        let needed = Header::stored_len(len).filter(|needed| *needed <= self.0.limits.bytes);
+        match needed.and_then(|needed| self.0.make_room(needed)) {
+            Some(taken) => Ok(Box::new(MemoryWriter::begin(self.0.clone(), taken, digest, len)?)),
+            None => Ok(Box::new(WorkingCopy::begin(&self.0.spill, digest, len)?)),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        self.0.counters.read()
+    }
+}
+
+impl Inner {
+    /// Takes room, for which the entries unused longest go; none if too much is in use.
+    fn make_room(&self, bytes: u64) -> Option<Taken> {
+        loop {
+            if let Some(taken) = self.room.take(bytes) {
+                return Some(taken);
+            }
+            let unused = self.entries.iter().filter(|entry| Arc::strong_count(entry.value()) == 1);
+            let oldest = unused.min_by_key(|entry| entry.used.load(Ordering::Relaxed)).map(|entry| *entry.key())?;
+            // Readers take theirs under the same lock, so that nobody reads what is counted as free.
+            if self.entries.remove_if(&oldest, |_, sealed| Arc::strong_count(sealed) == 1).is_some() {
+                self.counters.removed.add_one();
+            }
+        }
+    }
+
+    fn entry(
+        self: &Arc<Self>,
+        name: EntryName,
+        sealed: Arc<Sealed>,
+        digest: &Sha256Digest,
+        now: u64,
+    ) -> Option<MemoryEntry> {
+        sealed.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let header = sealed.bytes.first_chunk::<HEADER_LEN>().ok_or(Refusal::Format);
+        let len = sealed.bytes.len() as u64;
+        match header.and_then(|header| Header::open_content(&self.keys, header, len, now, digest)) {
+            Ok(header) => Some(MemoryEntry { source: SealedSource::entry(sealed, header), cache: self.clone(), name }),
+            Err(Refusal::Expired) => {
+                self.counters.removed.add_one();
+                self.forget(&name, &sealed);
+                None
+            }
+            Err(refusal) => {
+                self.drop_damaged(&name, &sealed, &refusal);
+                None
+            }
+        }
+    }
+
+    fn forget(&self, name: &EntryName, sealed: &Arc<Sealed>) {
+        self.entries.remove_if(name, |_, there| Arc::ptr_eq(there, sealed));
+    }
+
+    fn drop_damaged(&self, name: &EntryName, sealed: &Arc<Sealed>, why: &dyn fmt::Display) {
+        self.counters.damaged.add_one();
+        tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
+        self.forget(name, sealed);
+    }
+}
+
+struct MemoryWriter {
+    cache: Arc<Inner>,
+    claim: Claim,
+    created: u64,
+    sealer: Option<Sealer<Vec<u8>>>,
+    taken: Taken,
+}
+
+impl fmt::Debug for MemoryWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryWriter").field("claim", &self.claim).finish_non_exhaustive()
+    }
+}
+
+impl MemoryWriter {
+    fn begin(cache: Arc<Inner>, taken: Taken, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
+        let mut bytes = Vec::new();
+        let room = usize::try_from(taken.bytes).unwrap_or(usize::MAX);
+        bytes.try_reserve_exact(room).map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
+        let created = now();
+        let expires = created.saturating_add(cache.limits.ttl.as_secs()).max(created.saturating_add(1));
+        let sealer = Sealer::entry(&cache.keys, Facts { digest: *digest, len, created, expires }, bytes);
+        let sealer = Some(sealer.map_err(in_memory)?);
+        Ok(Self { cache, claim: Claim::new(digest, len), created, sealer, taken })
+    }
+}
+
+impl ReferenceWriter for MemoryWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CacheError> {
+        if !self.claim.take(bytes) {
+            self.sealer = None;
+        }
+        match &mut self.sealer {
+            Some(sealer) => sealer.push(bytes).map_err(in_memory),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(self: Box<Self>) -> Result<CachedReference, CacheError> {
+        self.claim.check()?;
+        let Self { cache, claim, created, sealer, taken } = *self;
+        let Some(sealer) = sealer else {
+            return Err(CacheError::Length { expected: claim.len, actual: claim.taken });
+        };
+        let bytes = sealer.finish().map_err(in_memory)?;
+        let sealed = Arc::new(Sealed { bytes, used: AtomicU64::new(0), _taken: taken });
+        let name = cache.keys.name(&claim.digest);
+        // Of two that came at once the first stays.
+        let sealed = match cache.entries.entry(name) {
+            Place::Occupied(there) => there.get().clone(),
+            Place::Vacant(free) => free.insert(sealed).clone(),
+        };
+        let entry = cache.entry(name, sealed, &claim.digest, created);
+        let changed = || in_memory(io::Error::other("the entry was changed while it was published"));
+        Ok(Arc::new(entry.ok_or_else(changed)?))
+    }
+}
+
+/// An entry that is being read.
+struct MemoryEntry {
+    source: SealedSource<Arc<Sealed>>,
+    cache: Arc<Inner>,
+    name: EntryName,
+}
+
+impl Source for MemoryEntry {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read_at(offset, buf);
+        if let Err(error) = &read {
+            self.cache.drop_damaged(&self.name, self.source.stored(), error);
+        }
+        read
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.source.len()
+    }
+}

@@ -1,0 +1,68 @@
+//! Sealed bytes of one operation: in a file without a name, under a key that nobody else ever has.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use deltaglider_aead::{Cipher, KEY_LEN};
+use deltaglider_vcdiff::Source;
+use zeroize::Zeroizing;
+
+use super::chunks::{ChunkCipher, PREFIX_LEN};
+use super::sealer::Sealer;
+use super::source::SealedSource;
+use crate::cache::key::fill_random;
+
+/// Takes bytes and keeps them sealed. Whoever finds the file, by the descriptor or on the disk after a crash, finds noise.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    folder: PathBuf,
+    sealer: Sealer<File>,
+}
+
+impl Scratch {
+    /// Makes the file in `folder` (mode 0600, without a name).
+    pub(crate) fn new(folder: &Path) -> io::Result<Self> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        fill_random(&mut *key)?;
+        // The key seals this content alone, so the prefix need not be random; there is no header to be bound to.
+        let cipher = ChunkCipher::new(Cipher::new(&key), [0; PREFIX_LEN], [0; 32]);
+        let file = tempfile::tempfile_in(folder).map_err(in_folder(folder))?;
+        Ok(Self { folder: folder.to_owned(), sealer: Sealer::new(cipher, file) })
+    }
+
+    /// Everything taken, readable by position.
+    pub(crate) fn finish(self) -> io::Result<ScratchSource> {
+        let (file, layout, cipher) = self.sealer.finish_with_cipher().map_err(in_folder(&self.folder))?;
+        Ok(ScratchSource(SealedSource::new(file, 0, layout, cipher)))
+    }
+}
+
+impl Write for Scratch {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sealer.push(bytes).map_err(in_folder(&self.folder))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn in_folder(folder: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+}
+
+/// What a [`Scratch`] took.
+#[derive(Debug)]
+pub(crate) struct ScratchSource(SealedSource<File>);
+
+impl Source for ScratchSource {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.0.len()
+    }
+}

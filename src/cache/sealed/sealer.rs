@@ -1,0 +1,78 @@
+//! Sealing as bytes come: nothing but sealed bytes is passed on.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use deltaglider_aead::TAG_LEN;
+use zeroize::Zeroizing;
+
+use super::CHUNK_LEN;
+use super::chunks::{ChunkCipher, Layout, Part};
+use super::header::{Facts, Header};
+use crate::cache::key::DerivedKeys;
+
+/// Cuts what it is given into chunks and writes them sealed.
+pub(in crate::cache) struct Sealer<W> {
+    to: W,
+    cipher: ChunkCipher,
+    /// The chunk that grows, with room for its tag.
+    chunk: Zeroizing<Vec<u8>>,
+    index: u32,
+    len: u64,
+}
+
+impl<W> fmt::Debug for Sealer<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealer").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> Sealer<W> {
+    /// Writes the header of a content of known length and digest; the digest is for the caller to hold it to.
+    pub(in crate::cache) fn entry(keys: &DerivedKeys, facts: Facts, mut to: W) -> io::Result<Self> {
+        let (header, bytes) = Header::new(keys, facts)?;
+        to.write_all(&bytes)?;
+        Ok(Self::new(header.cipher, to))
+    }
+
+    pub(super) fn new(cipher: ChunkCipher, to: W) -> Self {
+        let chunk = Zeroizing::new(Vec::with_capacity(CHUNK_LEN + TAG_LEN));
+        Self { to, cipher, chunk, index: 0, len: 0 }
+    }
+
+    /// Adds bytes.
+    pub(in crate::cache) fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            // A full chunk waits for what follows it: only then is it not the last one.
+            if self.chunk.len() == CHUNK_LEN {
+                self.pass_on(Part::Inner)?;
+                self.index = self.index.checked_add(1).ok_or_else(|| io::Error::other("too many bytes to seal"))?;
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_LEN - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
+            self.len += now.len() as u64;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, part: Part) -> io::Result<()> {
+        let tag = self.cipher.seal(self.index, part, &mut self.chunk)?;
+        self.chunk.extend_from_slice(&tag);
+        self.to.write_all(&self.chunk)?;
+        self.chunk.clear();
+        Ok(())
+    }
+
+    /// Seals the last chunk, and gives back where all went and what opens it.
+    pub(super) fn finish_with_cipher(mut self) -> io::Result<(W, Layout, ChunkCipher)> {
+        self.pass_on(Part::Last)?;
+        self.to.flush()?;
+        Ok((self.to, Layout { len: self.len, chunk_len: CHUNK_LEN }, self.cipher))
+    }
+
+    /// Seals the last chunk and gives back where all went.
+    pub(in crate::cache) fn finish(self) -> io::Result<W> {
+        self.finish_with_cipher().map(|(to, _, _)| to)
+    }
+}

@@ -1,0 +1,198 @@
+//! What the environment says about the cache, read in one place.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::folder::Limits;
+use super::key::CacheKey;
+
+const MIB: u64 = 1 << 20;
+/// As the Python tool's memory backend has it.
+const MEMORY_BYTES: u64 = 100 * MIB;
+/// A few large references; nobody should find a disk full of a cache nobody asked for.
+const FOLDER_BYTES: u64 = 4096 * MIB;
+const TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Which cache there is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CacheSettings {
+    /// Nothing is kept beyond an operation (`DG_NO_CACHE`).
+    Off,
+    /// In memory (`DG_CACHE_BACKEND=memory`).
+    Memory(Limits),
+    /// In files of this process, under a key of its own.
+    Ephemeral {
+        /// Where its folder is made (`DG_CACHE_DIR`); the system's folder for temporaries if that is not set.
+        folder: Option<PathBuf>,
+        /// What it may take.
+        limits: Limits,
+    },
+    /// In files that outlive this process (`DG_CACHE_DIR` and `DG_CACHE_ENCRYPTION_KEY`).
+    Persistent {
+        /// Where its folders are made.
+        folder: PathBuf,
+        /// What entries are named and sealed with.
+        key: CacheKey,
+        /// What it may take.
+        limits: Limits,
+    },
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self::Ephemeral { folder: None, limits: Limits { bytes: FOLDER_BYTES, ttl: TTL } }
+    }
+}
+
+/// A variable that makes no sense. The text of a key is never told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct SettingError {
+    name: &'static str,
+    why: String,
+}
+
+impl CacheSettings {
+    /// Reads `DG_NO_CACHE`, `DG_CACHE_BACKEND`, `DG_CACHE_MEMORY_SIZE_MB` (100), `DG_CACHE_DIR`, `DG_CACHE_SIZE_MB` (4096),
+    /// `DG_CACHE_TTL` (24h), `DG_CACHE_ENCRYPTION_KEY` and `DG_EPHEMERAL_CACHE`. Each is looked at even if another makes it idle.
+    pub fn read(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, SettingError> {
+        let variables = Variables(variable);
+        let off = variables.switch("DG_NO_CACHE")?;
+        let ephemeral = variables.switch("DG_EPHEMERAL_CACHE")?;
+        let ttl = variables.ttl("DG_CACHE_TTL")?;
+        let in_memory = Limits { bytes: variables.size("DG_CACHE_MEMORY_SIZE_MB", MEMORY_BYTES)?, ttl };
+        let limits = Limits { bytes: variables.size("DG_CACHE_SIZE_MB", FOLDER_BYTES)?, ttl };
+        let key = variables.key("DG_CACHE_ENCRYPTION_KEY")?;
+        let folder = (variables.0)("DG_CACHE_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let memory = variables.backend("DG_CACHE_BACKEND")?;
+        Ok(match (folder, key) {
+            _ if off => Self::Off,
+            _ if memory => Self::Memory(in_memory),
+            (Some(folder), Some(key)) if !ephemeral => Self::Persistent { folder, key, limits },
+            (folder, _) => Self::Ephemeral { folder, limits },
+        })
+    }
+}
+
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<OsString>);
+
+impl Variables<'_> {
+    /// What a variable says; nothing if it is empty.
+    fn text(&self, name: &'static str) -> Result<Option<String>, SettingError> {
+        match (self.0)(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+            Some(Err(_)) => Err(SettingError { name, why: "it is not UTF-8".to_owned() }),
+        }
+    }
+
+    fn switch(&self, name: &'static str) -> Result<bool, SettingError> {
+        let text = self.text(name)?.unwrap_or_default().to_ascii_lowercase();
+        match text.as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "" | "0" | "false" | "no" | "off" => Ok(false),
+            other => Err(SettingError { name, why: format!("{other:?} is neither true nor false") }),
+        }
+    }
+
+    fn backend(&self, name: &'static str) -> Result<bool, SettingError> {
+        match self.text(name)?.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "" | "filesystem" => Ok(false),
+            "memory" => Ok(true),
+            other => Err(SettingError { name, why: format!("{other:?} is neither filesystem nor memory") }),
+        }
+    }
+
+    fn size(&self, name: &'static str, default: u64) -> Result<u64, SettingError> {
+        let Some(text) = self.text(name)? else { return Ok(default) };
+        let bytes = text.parse::<u64>().ok().and_then(|number| number.checked_mul(MIB));
+        bytes.ok_or_else(|| SettingError { name, why: format!("{text:?} is no number of MiB") })
+    }
+
+    fn ttl(&self, name: &'static str) -> Result<Duration, SettingError> {
+        let Some(text) = self.text(name)? else { return Ok(TTL) };
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..).unwrap_or_default() {
+            "" | "s" => Some(1),
+            "m" => Some(60),
+            "h" => Some(3600),
+            "d" => Some(24 * 3600),
+            _ => None,
+        };
+        let seconds = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+        let why = || format!("{text:?} is no time such as 90s, 30m, 24h or 7d (without a unit, seconds)");
+        seconds.map(Duration::from_secs).ok_or_else(|| SettingError { name, why: why() })
+    }
+
+    fn key(&self, name: &'static str) -> Result<Option<CacheKey>, SettingError> {
+        let text = self.text(name)?.map(zeroize::Zeroizing::new);
+        let told = |error: super::KeyError| SettingError { name, why: error.to_string() };
+        text.map(|text| CacheKey::parse(&text).map_err(told)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
+
+    fn read(set: &[(&str, &str)]) -> Result<CacheSettings, SettingError> {
+        CacheSettings::read(&|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+    }
+
+    fn limits(mib: u64, seconds: u64) -> Limits {
+        Limits { bytes: mib << 20, ttl: Duration::from_secs(seconds) }
+    }
+
+    #[test]
+    fn the_cache_is_of_this_process_unless_there_are_a_key_and_a_folder() {
+        let all = [("DG_CACHE_DIR", "/c"), ("DG_CACHE_ENCRYPTION_KEY", KEY), ("DG_CACHE_SIZE_MB", "7")];
+        for (set, expected) in [
+            (&[][..], None),
+            (&all[..1], Some("/c")),
+            (&all[1..2], None),
+            (&[all[0], all[1], ("DG_EPHEMERAL_CACHE", "1")], Some("/c")),
+        ] {
+            match read(set).unwrap() {
+                CacheSettings::Ephemeral { folder, limits: taken } => {
+                    assert_eq!((folder, taken), (expected.map(PathBuf::from), limits(4096, 86_400)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        match read(&[all[0], all[1], all[2], ("DG_CACHE_TTL", "30m")]).unwrap() {
+            CacheSettings::Persistent { folder, limits: taken, .. } => {
+                assert_eq!((folder, taken), (PathBuf::from("/c"), limits(7, 1800)));
+            }
+            other => panic!("{other:?}"),
+        }
+        match read(&[all[0], all[1], ("DG_CACHE_BACKEND", "memory"), ("DG_CACHE_TTL", "7d")]).unwrap() {
+            CacheSettings::Memory(taken) => assert_eq!(taken, limits(100, 604_800)),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(read(&[all[0], all[1], ("DG_NO_CACHE", "true")]).unwrap(), CacheSettings::Off));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name_and_a_key_is_never_told() {
+        for (name, value) in [
+            ("DG_NO_CACHE", "maybe"),
+            ("DG_EPHEMERAL_CACHE", "2"),
+            ("DG_CACHE_BACKEND", "redis"),
+            ("DG_CACHE_SIZE_MB", "-1"),
+            ("DG_CACHE_MEMORY_SIZE_MB", "99999999999999999999"),
+            ("DG_CACHE_TTL", "1w"),
+            ("DG_CACHE_TTL", "h"),
+            ("DG_CACHE_ENCRYPTION_KEY", "hunter2hunter2"),
+            ("DG_CACHE_ENCRYPTION_KEY", "hunter2!"),
+        ] {
+            // Also where it would not be used.
+            let told = read(&[(name, value), ("DG_NO_CACHE", if name == "DG_NO_CACHE" { value } else { "1" })]);
+            let told = told.unwrap_err().to_string();
+            assert!(told.starts_with(name) && !told.contains("hunter2"), "{told}");
+        }
+    }
+}
