@@ -213,7 +213,7 @@ impl Copy {
     }
 
     fn get_options(&self) -> GetOptions {
-        GetOptions { raw: self.args.raw, allow_recompressed: self.args.allow_recompressed }
+        GetOptions { raw: self.args.raw, allow_recompressed: self.args.allow_recompressed, ..GetOptions::default() }
     }
 
     /// Downloads a file and tells where it is.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
+use super::reference::Keep;
 use super::restore::{Restoration, check, written};
 use super::sink::Sink;
 use super::{DeltaService, blocking};
@@ -26,6 +27,8 @@ pub struct GetOptions {
     pub raw: bool,
     /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed again exactly.
     pub allow_recompressed: bool,
+    /// Reads the reference from the store even where the cache has it: to see whether the store still gives the file back.
+    pub from_store: bool,
 }
 
 /// What a get did.
@@ -136,7 +139,8 @@ impl DeltaService {
         options: &GetOptions,
     ) -> Result<(W, u64, Option<Compression>), ServiceError> {
         let name = object.sibling(delta.ref_key.clone());
-        let reference = match self.fetch_reference(&name, delta.ref_sha256).await {
+        let keep = if options.from_store { Keep::WhileHeld } else { Keep::InCache };
+        let reference = match self.fetch_for(&name, delta.ref_sha256, keep).await {
             Err(ServiceError::Storage(source)) if source.is_absent() => {
                 let source = Box::new(source);
                 return Err(ServiceError::ReferenceMissing { delta: found.name.clone(), reference: name, source });

@@ -23,7 +23,7 @@ pub(crate) enum Usable {
 
 /// For how long fetched bytes are at hand.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// As the cache does.
     InCache,
     /// No longer than somebody holds them.
@@ -57,7 +57,7 @@ impl DeltaService {
 
     /// The bytes of the reference at `named`: of what stands there or, if that is absent or something else, of the
     /// content-addressed copy, or of the classic reference where a copy is named.
-    pub(super) async fn fetch_for(
+    pub(crate) async fn fetch_for(
         &self,
         named: &ObjectName,
         digest: Sha256Digest,

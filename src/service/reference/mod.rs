@@ -19,7 +19,7 @@ use crate::domain::{Addressed, BucketName, Deltaspace, ObjectName, Sha256Digest}
 use crate::storage::{ETag, ListRequest, ListedObject};
 
 pub(crate) use choose::Sketches;
-pub(crate) use fetch::Usable;
+pub(crate) use fetch::{Keep, Usable};
 pub use remove::ReferenceWarning;
 
 /// A reference that deltas can be made against.
