@@ -498,7 +498,7 @@ async fn a_copy_in_parts_is_of_one_version_of_its_source() {
     let first = put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
     // Replaced while the second part waits to be copied.
     let slow_second = |call: &s3_server::Call<'_>| {
-        (call.operation == "UploadPartCopy" && call.nth == 2).then_some(Fault::Wait(Duration::from_secs(1)))
+        (call.operation == "UploadPartCopy" && call.nth == 2).then_some(Fault::Wait(Duration::from_secs(4)))
     };
     server.script(slow_second);
     let replaced = vec![7; 2 * MIN_PART_SIZE as usize + 3];
@@ -520,7 +520,7 @@ async fn a_condition_of_a_copy_is_left_to_the_store_too() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let first = put(&store, "from", content(10), &PutCondition::None).await.unwrap();
-    server.script(|call| (call.operation == "CopyObject").then_some(Fault::Wait(Duration::from_secs(1))));
+    server.script(|call| (call.operation == "CopyObject").then_some(Fault::Wait(Duration::from_secs(4))));
     // Replaced after the head was asked for.
     let replace = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
