@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in the functions it is made of")]
 
-use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::service::chain;
 use deltaglider::storage::{
     Attributes, ConditionalWrites, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
     StorageError, StorageErrorKind,
@@ -56,17 +56,6 @@ async fn read(store: &S3Store, key: &str) -> io::Result<Vec<u8>> {
 
 async fn is_absent(store: &S3Store, key: &str) -> bool {
     store.head(&object(key)).await.unwrap_err().kind == StorageErrorKind::NotFound
-}
-
-/// The error and its causes, as a command would tell them.
-fn told(error: &StorageError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// A body that is given in pieces of 100 kB, of which `given` bytes come before the end.
@@ -130,11 +119,11 @@ async fn conditions_hold_for_objects_in_parts() {
     let large = content(MIN_PART_SIZE + 1);
     let first = put(&store, "k", large.clone(), &PutCondition::IfAbsent).await.unwrap();
     let again = put(&store, "k", large.clone(), &PutCondition::IfAbsent).await.unwrap_err();
-    assert_eq!(again.kind, StorageErrorKind::AlreadyExists, "{}", told(&again));
+    assert_eq!(again.kind, StorageErrorKind::AlreadyExists, "{}", chain(&again));
     let second = put(&store, "k", content(MIN_PART_SIZE + 2), &PutCondition::IfMatch(first.clone())).await.unwrap();
     for (key, tag) in [("k", first), ("nothing", second)] {
         let late = put(&store, key, large.clone(), &PutCondition::IfMatch(tag)).await.unwrap_err();
-        assert_eq!(late.kind, StorageErrorKind::Precondition, "{}", told(&late));
+        assert_eq!(late.kind, StorageErrorKind::Precondition, "{}", chain(&late));
     }
     assert_eq!(read(&store, "k").await.unwrap().len() as u64, MIN_PART_SIZE + 2);
     assert!(is_absent(&store, "nothing").await);
@@ -155,7 +144,7 @@ async fn a_large_body_that_fails_leaves_neither_object_nor_upload() {
     ] {
         let error = store.put(&object("k"), pieces(len, given, end), &Attributes::default(), &PutCondition::None).await;
         let error = error.unwrap_err();
-        assert!(told(&error).contains(cause), "a body that {what}: {}", told(&error));
+        assert!(chain(&error).contains(cause), "a body that {what}: {}", chain(&error));
         assert!(is_absent(&store, "k").await, "a body that {what}");
         assert_eq!(server.open_uploads(), 0, "a body that {what}");
     }
@@ -208,14 +197,14 @@ async fn a_wrong_secret_an_unknown_key_and_no_signature_are_denied() {
     {
         let store = S3Store::connect(config).await.unwrap();
         let listed = store.list(&bucket(), &ListRequest::default()).await.unwrap_err();
-        assert_eq!(listed.kind, StorageErrorKind::Denied, "{}", told(&listed));
-        assert!(told(&listed).contains(says), "{}", told(&listed));
+        assert_eq!(listed.kind, StorageErrorKind::Denied, "{}", chain(&listed));
+        assert!(chain(&listed).contains(says), "{}", chain(&listed));
         let head = store.head(&object("k")).await.unwrap_err();
-        assert_eq!(head.kind, StorageErrorKind::Denied, "{}", told(&head));
+        assert_eq!(head.kind, StorageErrorKind::Denied, "{}", chain(&head));
         // Large enough that the answer comes while it is still being sent.
         let put = put(&store, "k", content(3_000_000), &PutCondition::None).await.unwrap_err();
-        assert_eq!(put.kind, StorageErrorKind::Denied, "{}", told(&put));
-        for text in [told(&listed), format!("{put:?}"), format!("{store:?}")] {
+        assert_eq!(put.kind, StorageErrorKind::Denied, "{}", chain(&put));
+        for text in [chain(&listed), format!("{put:?}"), format!("{store:?}")] {
             for secret in [SECRET_KEY, "wrong-secret-key", "Signature=", "Credential=", "x-amz-"] {
                 assert!(!text.to_lowercase().contains(&secret.to_lowercase()), "{secret} in {text}");
             }
@@ -234,7 +223,7 @@ async fn a_store_that_is_not_there_is_told_in_bounded_time() {
     let error = store.list_buckets().await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert_eq!(error.kind, StorageErrorKind::Other);
-    let told = told(&error);
+    let told = chain(&error);
     assert!(told.contains("could not be reached") && told.contains("refused") && told.contains("127.0.0.1"), "{told}");
     let error = store.head(&object("k")).await.unwrap_err();
     assert!(!error.is_absent(), "{error}");
@@ -303,7 +292,7 @@ async fn a_body_that_fails_is_told_by_its_own_words_and_not_sent_again() {
     let store = store_with_bucket(server.config()).await;
     let (body, opened) = counted(pieces(1_000_000, 500_000, breaks));
     let error = store.put(&object("k"), body, &Attributes::default(), &PutCondition::None).await.unwrap_err();
-    assert!(told(&error).ends_with("the source broke"), "{}", told(&error));
+    assert!(chain(&error).ends_with("the source broke"), "{}", chain(&error));
     assert_eq!(opened.load(Ordering::Relaxed), 1);
 }
 
@@ -315,8 +304,8 @@ async fn a_store_that_is_overloaded_throttles_after_three_attempts() {
         server.script(move |call| (call.operation == "ListObjectsV2").then_some(Fault::Refuse { status, code }));
         let before = server.requests_of("ListObjectsV2");
         let error = store.list(&bucket(), &ListRequest::default()).await.unwrap_err();
-        assert_eq!(error.kind, StorageErrorKind::Throttled, "{}", told(&error));
-        assert!(told(&error).contains(code), "{}", told(&error));
+        assert_eq!(error.kind, StorageErrorKind::Throttled, "{}", chain(&error));
+        assert!(chain(&error).contains(code), "{}", chain(&error));
         assert_eq!(server.requests_of("ListObjectsV2") - before, 3, "{status}");
     }
 }
@@ -342,7 +331,7 @@ async fn a_conflict_with_another_conditional_write_is_tried_again() {
         server.script(conflict(operation, u64::MAX));
         let error = put(&store, "other", bytes, &PutCondition::IfAbsent).await.unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Other);
-        assert!(told(&error).contains("another write was under way: try again"), "{}", told(&error));
+        assert!(chain(&error).contains("another write was under way: try again"), "{}", chain(&error));
         assert!(is_absent(&store, "other").await);
         assert_eq!(server.open_uploads(), 0);
     }
@@ -368,7 +357,7 @@ async fn absent_is_only_said_when_the_store_said_so() {
     ] {
         server.script(move |call| (call.operation == "HeadBucket").then_some(Fault::Refuse { status, code }));
         let error = store.head(&object("k")).await.unwrap_err();
-        assert_eq!(error.kind, kind, "{status}: {}", told(&error));
+        assert_eq!(error.kind, kind, "{status}: {}", chain(&error));
     }
 }
 
@@ -379,10 +368,10 @@ async fn absent_is_not_said_of_other_failures() {
     for (status, code) in [(404, "NoSuchUpload"), (500, "InternalError"), (403, "AccessDenied"), (503, "SlowDown")] {
         server.script(move |call| (call.operation == "GetObject").then_some(Fault::Refuse { status, code }));
         let error = store.get(&object("k"), None).await.unwrap_err();
-        assert!(!error.is_absent(), "{status}: {}", told(&error));
+        assert!(!error.is_absent(), "{status}: {}", chain(&error));
         server.script(move |call| (call.operation == "HeadObject").then_some(Fault::Refuse { status, code }));
         let error = store.head(&object("k")).await.unwrap_err();
-        assert_eq!(error.is_absent(), status == 404, "{status}: {}", told(&error));
+        assert_eq!(error.is_absent(), status == 404, "{status}: {}", chain(&error));
     }
 }
 
@@ -425,7 +414,7 @@ async fn a_key_of_white_space_alone_is_refused_and_not_taken_for_none() {
             store.copy(&object("k"), &object(key), None).await.map(drop).unwrap_err(),
         ] {
             assert_eq!(error.kind, StorageErrorKind::Invalid);
-            assert!(told(&error).contains("white space"), "{}", told(&error));
+            assert!(chain(&error).contains("white space"), "{}", chain(&error));
         }
     }
     assert_eq!(read(&store, "k").await.unwrap(), content(3));
@@ -470,8 +459,8 @@ async fn a_copy_in_parts_that_fails_leaves_neither_object_nor_upload() {
             (call.operation == operation && third).then_some(Fault::Refuse { status, code: "AccessDenied" })
         });
         let error = copy(&store, None).await.unwrap_err();
-        assert_eq!(error.kind, StorageErrorKind::Denied, "{}", told(&error));
-        assert!(told(&error).contains("s3://bucket/from to s3://bucket/to"), "{}", told(&error));
+        assert_eq!(error.kind, StorageErrorKind::Denied, "{}", chain(&error));
+        assert!(chain(&error).contains("s3://bucket/from to s3://bucket/to"), "{}", chain(&error));
         assert!(is_absent(&store, "to").await);
         assert_eq!(server.open_uploads(), 0, "{operation} {status}");
     }
@@ -511,7 +500,7 @@ async fn a_copy_in_parts_is_of_one_version_of_its_source() {
     assert!(read(&store, "to").await.unwrap() == replaced, "the next version was not copied whole");
     assert!(server.requests_of("UploadPartCopy") > 3);
     let late = copy(&store, Some(&first)).await.unwrap_err();
-    assert_eq!(late.kind, StorageErrorKind::Precondition, "{}", told(&late));
+    assert_eq!(late.kind, StorageErrorKind::Precondition, "{}", chain(&late));
     assert_eq!(server.open_uploads(), 0);
 }
 
@@ -544,8 +533,8 @@ async fn an_error_in_an_answer_that_began_with_200_is_an_error() {
         let before = server.requests_of("CopyObject");
         server.script(move |call| (call.operation == "CopyObject").then_some(Fault::Refuse { status: 200, code }));
         let error = copy(&store, None).await.unwrap_err();
-        assert_eq!(error.kind, kind, "{}", told(&error));
-        assert!(told(&error).contains(code), "{}", told(&error));
+        assert_eq!(error.kind, kind, "{}", chain(&error));
+        assert!(chain(&error).contains(code), "{}", chain(&error));
         assert_eq!(server.requests_of("CopyObject") - before, requests, "{code}");
         assert!(is_absent(&store, "to").await);
     }

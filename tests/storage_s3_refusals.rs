@@ -5,12 +5,12 @@
 
 mod support;
 
-use std::error::Error as _;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::service::chain;
 use deltaglider::storage::{
     Attributes, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Credentials, S3Store, StorageError,
     StorageErrorKind,
@@ -91,20 +91,9 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("buc").unwrap(), Key::new(key).unwrap())
 }
 
-/// The error and its causes, as a command would tell them.
-fn told(error: &StorageError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[track_caller]
 fn is_told(error: StorageError, kind: StorageErrorKind, texts: &[&str]) {
-    let told = told(&error);
+    let told = chain(&error);
     assert_eq!(error.kind, kind, "{told}");
     for text in texts {
         assert!(told.contains(text), "{text:?} is not in {told}");
@@ -173,7 +162,7 @@ async fn each_denied_call_names_the_permission_it_needs() {
 async fn wrong_credentials_are_not_told_as_a_missing_permission() {
     let url = scripted(|_, _| (FORBIDDEN, "", xml("SignatureDoesNotMatch", "The request signature is wrong", "")));
     let error = store(url).await.get(&object("k"), None).await.map(drop).unwrap_err();
-    assert!(error.kind == StorageErrorKind::Denied && !told(&error).contains("this needs"), "{}", told(&error));
+    assert!(error.kind == StorageErrorKind::Denied && !chain(&error).contains("this needs"), "{}", chain(&error));
 }
 
 #[tokio::test]

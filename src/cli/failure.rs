@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::domain::UriError;
-use crate::service::ServiceError;
+use crate::service::{ServiceError, chain};
 use crate::storage::{StorageError, StorageErrorKind};
 use crate::wiring::WiringError;
 
@@ -131,21 +131,6 @@ pub(super) fn complain(prefix: &str, error: &(dyn Error + 'static)) {
         let _ = write!(text, "\n  hint: {hint}");
     }
     warn(&text);
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let told = error.to_string();
-        // Some errors tell their cause themselves.
-        if !text.ends_with(&told) {
-            text = format!("{text}: {told}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Prints a line on standard error.

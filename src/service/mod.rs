@@ -28,7 +28,7 @@ use crate::domain::policy::Policy;
 use crate::storage::ObjectStore;
 
 pub use delete::Deletion;
-pub use error::ServiceError;
+pub use error::{ServiceError, chain};
 pub use get::{GetOptions, GetReport};
 pub use head::Head;
 pub use input::Input;

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::cache::ReferenceCache;
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, ServiceError, Settings};
+use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, ServiceError, Settings, chain};
 use deltaglider::storage::{
     Attributes, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead, ObjectStore, PutBody,
     PutCondition, StorageError, StorageErrorKind,
@@ -477,14 +477,4 @@ async fn violation(scenario: &Scenario, reader: &DeltaService, ends: &[End]) -> 
 
 fn name_of(scenario: &Scenario, name: &str) -> &'static str {
     scenario.before.iter().chain(&scenario.ops).map(Op::name).find(|other| *other == name).unwrap()
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,11 +1,10 @@
 //! The bytes of a reference, verified, from whichever of its keys has them.
 
 use super::Base;
-use super::mended::chain;
 use crate::cache::{CacheError, CachedReference, ReferenceWriter, WorkingCopy};
 use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{Deltaspace, ObjectName, Sha256Digest};
-use crate::service::error::ServiceError;
+use crate::service::error::{ServiceError, chain};
 use crate::service::{DeltaService, blocking};
 use crate::storage::ETag;
 

@@ -11,6 +11,7 @@ use super::fetch::Keep;
 use crate::cache::{CachedReference, Damage};
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::DeltaService;
+use crate::service::chain;
 
 impl DeltaService {
     /// A reference from the cache, to be read on threads that may block. Damage to it costs a second look at the store, at every
@@ -71,15 +72,4 @@ impl Source for Mended {
 
 fn is_damage(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|cause| cause.is::<Damage>())
-}
-
-/// An error and its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
