@@ -6,4 +6,5 @@ pub mod cli;
 pub mod domain;
 pub mod service;
 pub mod storage;
+mod weakened;
 pub mod wiring;

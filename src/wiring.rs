@@ -1,17 +1,22 @@
 //! The only place where adapters meet ports: which store, which cache.
 
+#[cfg(feature = "abort")]
+mod abort;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cache::{CacheError, FolderCache, MemoryCache, ReferenceCache, WorkingCopies};
+use crate::cache::{FolderCache, MemoryCache, ReferenceCache, WorkingCopies};
 use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
 use crate::storage::{
-    ConditionalWrites, DirStore, ObjectStore, S3Config, S3Store, StorageError, UnknownConditionalWrites,
+    ConditionalWrites, CustomerKey, DirStore, ObjectStore, S3Config, S3Store, StorageError, StorageErrorKind,
+    UnknownConditionalWrites,
 };
 
-pub use crate::cache::{CacheSettings, SettingError};
+pub use crate::cache::{CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Upkeep, Verified};
+pub use crate::storage::Regions;
 
 /// Where the store is and how it is spoken to. What is left open is taken from the environment and the profile files, as in
 /// every AWS SDK.
@@ -29,11 +34,16 @@ pub struct Connection {
     pub ca_bundle: Option<PathBuf>,
     /// Which cache of references there is.
     pub cache: CacheSettings,
+    /// The customer's key that objects are written with, and read by where they were. What it encrypts is kept in no cache that others
+    /// use.
+    pub customer_key: Option<CustomerKey>,
 }
 
 /// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or `auto`, which is also what its
 /// absence means. See [`ConditionalWrites`].
 const CONDITIONAL_WRITES: &str = "DG_CONDITIONAL_WRITES";
+/// The variable that keeps `migrate` from asking where this machine is.
+const NO_EC2_DETECTION: &str = "DG_DISABLE_EC2_DETECTION";
 
 /// Why there is no store to speak to.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +70,11 @@ pub enum WiringError {
 /// Which cache the environment of this process asks for.
 pub fn cache_settings() -> Result<CacheSettings, SettingError> {
     CacheSettings::read(&|name| std::env::var_os(name))
+}
+
+/// Looks after the caches that these settings lead to, and after what is left in the folder for temporaries.
+pub fn upkeep(settings: CacheSettings) -> Upkeep {
+    Upkeep::new(settings, std::env::temp_dir())
 }
 
 /// The cache these settings lead to; what it does not keep is worked with in `spill`.
@@ -91,28 +106,62 @@ impl Connection {
     pub async fn store(&self) -> Result<Arc<dyn ObjectStore>, WiringError> {
         let conditional_writes = conditional_writes()?;
         let url = match self.endpoint()? {
-            Endpoint::Embedded(path) => return Ok(Arc::new(DirStore::open(&path)?)),
+            Endpoint::Embedded(path) if self.customer_key.is_some() => {
+                let refused = StorageError::new(StorageErrorKind::Invalid, "OpenStore", path.display());
+                return Err(refused.because("the embedded store encrypts nothing: it takes no customer's key").into());
+            }
+            Endpoint::Embedded(path) => return Ok(as_told(Arc::new(DirStore::open(&path)?))),
             Endpoint::Url(url) => Some(url),
             Endpoint::Aws => None,
         };
-        let config = S3Config {
-            endpoint: url,
+        let config = S3Config { conditional_writes, ..self.s3(url) };
+        Ok(as_told(Arc::new(S3Store::connect(config).await?)))
+    }
+
+    fn s3(&self, endpoint: Option<String>) -> S3Config {
+        S3Config {
+            endpoint,
             region: self.region.clone(),
             profile: self.profile.clone(),
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
-            conditional_writes,
+            customer_key: self.customer_key.clone(),
             ..S3Config::default()
-        };
-        Ok(Arc::new(S3Store::connect(config).await?))
+        }
+    }
+
+    /// The regions of both ends, where the store is AWS; `None` anywhere else, and where `DG_DISABLE_EC2_DETECTION` is set and not
+    /// `false`.
+    pub async fn regions(&self) -> Result<Option<Regions>, WiringError> {
+        let disabled = std::env::var_os(NO_EC2_DETECTION).is_some_and(|value| {
+            let value = value.to_string_lossy().to_ascii_lowercase();
+            !matches!(value.as_str(), "" | "false" | "no" | "0")
+        });
+        match self.endpoint()? {
+            Endpoint::Aws if !disabled => Ok(Some(Regions::of(&self.s3(None)).await?)),
+            _ => Ok(None),
+        }
     }
 
     /// Deltas in the store this leads to. Temporaries go to the system's folder for them (`TMPDIR`).
     pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
         let spool_folder = std::env::temp_dir();
-        let cache = cache(&self.cache, &spool_folder)?;
+        let cache = match &self.cache {
+            CacheSettings::Persistent { limits, .. } if self.customer_key.is_some() => {
+                cache(&CacheSettings::Ephemeral { folder: None, limits: *limits }, &spool_folder)?
+            }
+            settings => cache(settings, &spool_folder)?,
+        };
+        upkeep(self.cache.clone()).tell_of_legacy();
         Ok(DeltaService::new(self.store().await?, cache, Settings { policy, spool_folder }))
     }
+}
+
+/// The store itself, but in a build for tests that end the process in the middle.
+fn as_told(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    #[cfg(feature = "abort")]
+    let store = abort::at_chosen_call(store);
+    store
 }
 
 /// What [`CONDITIONAL_WRITES`] says.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deltaglider::cache::{CacheKey, Counts, FolderCache, Limits, ReferenceCache};
+use deltaglider::cache::{Counts, FolderCache, Limits, ReferenceCache};
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings, StoredAs};
 use deltaglider::storage::{MemoryStore, ObjectStore as _};
@@ -33,9 +33,11 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("buc").unwrap(), Key::new(key).unwrap())
 }
 
-fn shared(folder: &Path) -> Arc<dyn ReferenceCache> {
-    let (place, spill) = (folder.join("cache"), folder.join("spill"));
-    Arc::new(FolderCache::persistent(&place, &CacheKey::random().unwrap(), LIMITS, &spill).unwrap())
+/// Of one process: no monitor sees what is done to it before it is used.
+fn in_files(folder: &Path) -> Arc<dyn ReferenceCache> {
+    let place = folder.join("cache");
+    fs::create_dir(&place).unwrap();
+    Arc::new(FolderCache::ephemeral(&place, LIMITS).unwrap())
 }
 
 impl Stage {
@@ -54,9 +56,9 @@ impl Stage {
         Self { folder, store, cache, service, first, second }
     }
 
-    /// Two versions are stored in `a/`, and their reference is in a shared cache.
+    /// Two versions are stored in `a/`, and their reference is in the cache.
     async fn filled() -> Self {
-        let stage = Self::new(shared).await;
+        let stage = Self::new(in_files).await;
         assert_eq!(stage.put("a/1.zip", &stage.first).await, StoredAs::Reference);
         assert_eq!(stage.put("a/2.zip", &stage.second).await, StoredAs::Delta);
         assert!(stage.entry().is_some());

@@ -37,7 +37,10 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     sandbox.write("a", "a");
     for (arguments, told) in [
         (vec!["cp", "a", "b"], "one of the two must be an S3 URI"),
-        (vec!["cp", "s3://buc/a", "s3://buc/b"], "one of the two must be a file, a folder or -"),
+        (
+            vec!["cp", "--raw", "s3://buc/a", "s3://buc/b"],
+            "--raw and --allow-recompressed are for copies out of a bucket",
+        ),
         (vec!["cp", "a", "s3://"], "bucket name \"\" is not 3 to 63"),
         (vec!["cp", "a", "s3:///key"], "bucket name \"\" is not 3 to 63"),
         (vec!["cp", "a", "s3://../a"], "bucket name \"..\" is not 3 to 63"),

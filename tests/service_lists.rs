@@ -1,5 +1,5 @@
 //! Listings that no page of a store can spoil: over the model store, whose pages have 1000 keys.
-#![allow(clippy::unwrap_used, reason = "a failed step of a test ends it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step of a test ends it")]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::service::{DeltaService, Listed, Settings};
+use deltaglider::service::{Compare, DeltaService, Folder, Listed, MayBeDelta, Settings, Step, SyncOptions};
 use deltaglider::storage::{Attributes, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 
 struct Room {
@@ -115,4 +115,24 @@ async fn a_prefix_selects_names_and_not_the_keys_they_are_stored_at() {
     assert_eq!(names(room.listed("a.zip").await.0), ["a.zip", "a.zip.delta"]);
     assert_eq!(names(room.listed("a.zip.d").await.0), ["a.zip.delta"]);
     assert_eq!(names(room.listed("a.zip.delta.").await.0), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_is_known_beside_one_of_its_deltas_name_however_far_apart_they_are() {
+    let room = Room::new(ticking()).await;
+    for number in 0..2_500 {
+        room.put(&format!("n.zip-{number:04}"), &Attributes::default()).await;
+    }
+    for key in ["n.zip", "n.zip.delta"] {
+        room.put(key, &Attributes::default()).await;
+    }
+    let to = Folder::in_bucket(&BucketName::new("other").unwrap(), "");
+    let options = SyncOptions { compare: Compare::Never, remove: false, filter: Arc::new(|_| true) };
+    let mut steps = room.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
+    let mut as_it_is = Vec::new();
+    while let Some(step) = steps.next().await.unwrap() {
+        let Step::Copy(from, _, MayBeDelta(may_be_delta)) = step else { panic!("{step:?}") };
+        as_it_is.extend((!may_be_delta).then(|| from.key.to_string()));
+    }
+    assert_eq!(as_it_is, ["n.zip"]);
 }

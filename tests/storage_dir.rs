@@ -308,3 +308,17 @@ async fn a_full_disk_is_no_space_and_leaves_all_as_it_was() {
     store.delete(&object("k"), None).await.unwrap();
     put(&store, "k", vec![4; 900_000]).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_customers_key_would_encrypt_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = DirStore::open(&folder.path().join("store")).unwrap();
+    let bucket = BucketName::new("bucket").unwrap();
+    store.create_bucket(&bucket).await.unwrap();
+    let object = ObjectName::new(bucket, Key::new("k").unwrap());
+    let encryption = Some(deltaglider::storage::Encryption::Customer { key_md5: "md5".to_owned() });
+    let attributes = Attributes { encryption, ..Attributes::default() };
+    let put = store.put(&object, PutBody::from_bytes("x"), &attributes, &PutCondition::None).await;
+    assert_eq!(put.unwrap_err().kind, StorageErrorKind::Invalid);
+    assert_eq!(store.head(&object).await.unwrap_err().kind, StorageErrorKind::NotFound);
+}

@@ -57,7 +57,7 @@ async fn race(store: &MemoryStore, object: &ObjectName, condition: &PutCondition
 
 #[tokio::test]
 async fn loose_conditions_are_answered_and_let_several_racers_win() {
-    for (store, atomic) in [(MemoryStore::new(), true), (MemoryStore::with_loose_conditions(), false)] {
+    for (store, atomic) in [(MemoryStore::new(), true), (MemoryStore::new().with_loose_conditions(), false)] {
         assert_eq!(store.conditions_are_atomic(), atomic);
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).await.unwrap();
@@ -89,9 +89,9 @@ async fn loose_conditions_pass_every_check_but_the_races() {
         .without("racing_creators_have_one_winner", "loose")
         .without("racing_replacers_have_one_winner", "loose")
         .without("racing_replacer_and_remover_have_one_winner", "loose");
-    let report = run(&MemoryStore::with_loose_conditions(), &capabilities).await;
+    let report = run(&MemoryStore::new().with_loose_conditions(), &capabilities).await;
     assert!(report.failures.is_empty(), "{report}");
-    let report = run(&MemoryStore::with_loose_conditions(), &Capabilities::full()).await;
+    let report = run(&MemoryStore::new().with_loose_conditions(), &Capabilities::full()).await;
     let failed: Vec<_> = report.failures.iter().map(|(name, _)| *name).collect();
     let races = [
         "racing_creators_have_one_winner",

@@ -169,6 +169,8 @@ pub enum DecodeErrorKind {
         /// Bytes it has.
         available: u64,
     },
+    /// Reading the delta failed; the error is this one's source.
+    DeltaRead(io::ErrorKind),
     /// Reading the source failed; the error is this one's source.
     SourceRead(io::ErrorKind),
     /// The delta ends inside of something.
@@ -371,6 +373,11 @@ impl Fault {
     /// The fault at a position.
     pub(crate) fn at(self, at: usize) -> Self {
         Self { at, ..self }
+    }
+
+    /// A delta that failed to read.
+    pub(crate) fn delta(error: io::Error) -> Self {
+        Self { kind: DecodeErrorKind::DeltaRead(error.kind()), at: 0, cause: Some(Arc::new(error)) }
     }
 
     /// A source that failed to read.

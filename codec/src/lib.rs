@@ -21,10 +21,10 @@ pub use error::{
     CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
     WholeFile,
 };
-pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, inspect};
+pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, WindowHeader, WindowHeaders, inspect};
 pub use limits::{DecodeLimits, DecodeOptions};
-pub use merge::merge;
-pub use recode::{RecodeError, RecodeOptions, recode};
+pub use merge::{Merger, merge};
+pub use recode::{RecodeError, RecodeOptions, Recoder, recode};
 pub use secondary::{DjwLevel, Secondary};
 pub use source::{FileSource, Source};
 pub use stream::{DecodeReader, EncodeWriter, StreamError, decode_stream, encode_stream};

@@ -1,25 +1,53 @@
 //! Deltas that follow each other become one, without the files between.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use std::io::Read;
+
 use crate::encode::emit::{Emitter, Moment};
-use crate::encode::frame::{Framer, file_header};
 use crate::encode::instructions::{Instruction, Operation};
 use crate::format::window::VCD_TARGET;
-use crate::inspect::{CopyFrom, Operation as Read};
-use crate::recode::inspect_xdelta3;
+use crate::inspect::{CopyFrom, Operation as Inspected};
+use crate::recode::{Rewritten, inspect_xdelta3};
 use crate::{DecodeLimits, RecodeError, RecodeOptions};
 
 /// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and checksums are those of the last,
 /// and its copies are traced back to the first source. Nothing is matched anew.
-///
-/// Holds the instructions of all deltas in memory, some 40 bytes for each, and what they add.
 pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
-    let (first, rest) = deltas.split_first().ok_or(RecodeError::Nothing)?;
-    let mut whole = Whole::read(first, &options.limits)?;
-    for delta in rest {
-        whole = Whole::read(delta, &options.limits)?.traced_through(&whole, options.limits.instructions)?;
+    let mut merger = Merger::new(options);
+    for delta in deltas {
+        merger.push(*delta)?;
     }
-    whole.write(options)
+    merger.finish()
+}
+
+/// [`merge`], reading one delta after the other. Holds the instructions of two deltas in memory, 40 bytes for each, and what they
+/// add.
+#[derive(Debug)]
+pub struct Merger {
+    options: RecodeOptions,
+    merged: Option<Whole>,
+}
+
+impl Merger {
+    /// With no delta yet.
+    pub fn new(options: &RecodeOptions) -> Self {
+        Self { options: options.clone(), merged: None }
+    }
+
+    /// Reads the delta that follows on those read before. After an error, what those make is lost.
+    pub fn push(&mut self, delta: impl Read) -> Result<(), RecodeError> {
+        let next = Whole::read(delta, &self.options.limits)?;
+        self.merged = Some(match self.merged.take() {
+            Some(before) => next.traced_through(&before, self.options.limits.instructions)?,
+            None => next,
+        });
+        Ok(())
+    }
+
+    /// The merged delta.
+    pub fn finish(self) -> Result<Vec<u8>, RecodeError> {
+        self.merged.ok_or(RecodeError::Nothing)?.write(&self.options)
+    }
 }
 
 /// Where a piece of the target comes from.
@@ -59,7 +87,7 @@ struct Whole {
 }
 
 impl Whole {
-    fn read(delta: &[u8], limits: &DecodeLimits) -> Result<Self, RecodeError> {
+    fn read(delta: impl Read, limits: &DecodeLimits) -> Result<Self, RecodeError> {
         let mut whole = Self::default();
         for window in inspect_xdelta3(delta, limits)? {
             let window = window?;
@@ -69,13 +97,13 @@ impl Whole {
             for instruction in window.instructions() {
                 let instruction = instruction?;
                 let origin = match instruction.operation {
-                    Read::Add { bytes } => whole.add(bytes),
-                    Read::Run { byte } => Origin::Run(byte),
-                    Read::Copy { from: CopyFrom::Source(offset), .. } => Origin::Source(offset),
-                    Read::Copy { from: CopyFrom::Window(position), .. } => {
+                    Inspected::Add { bytes } => whole.add(bytes),
+                    Inspected::Run { byte } => Origin::Run(byte),
+                    Inspected::Copy { from: CopyFrom::Source(offset), .. } => Origin::Source(offset),
+                    Inspected::Copy { from: CopyFrom::Window(position), .. } => {
                         Origin::Target(window.target_offset().saturating_add(position))
                     }
-                    Read::Copy { from: CopyFrom::Target(offset), .. } => Origin::Target(offset),
+                    Inspected::Copy { from: CopyFrom::Target(offset), .. } => Origin::Target(offset),
                 };
                 whole.push(instruction.size, origin);
             }
@@ -182,8 +210,7 @@ impl Whole {
     fn write(&self, options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
         let mut out = Vec::new();
         let application_header = options.application_header.clone().flatten();
-        file_header(options.secondary, application_header.as_deref(), &mut out);
-        let mut framer = Framer::new(options.secondary, options.undecodable);
+        let mut rewritten = Rewritten::new(application_header.as_deref(), options);
         let mut start = 0u64;
         let mut taken = 0usize;
         for window in &self.windows {
@@ -222,9 +249,10 @@ impl Whole {
             }
             let sections = emitter.finish(&target);
             let checksum = window.checksum.filter(|_| !options.drop_checksums);
-            framer.window(sections.unframed(window.len, checksum), &mut out)?;
+            rewritten.window(sections.unframed(window.len, checksum), &mut out)?;
             start = start.saturating_add(window.len);
         }
+        rewritten.finish(&mut out);
         Ok(out)
     }
 }

@@ -11,6 +11,8 @@ mod properties;
 use std::fs;
 use std::path::PathBuf;
 
+use deltaglider_vcdiff::{EncodeOptions, Level, Secondary, encode};
+
 use decode_inputs::{FIXTURES, Random, fixture, input};
 
 type Property = fn(&[u8]);
@@ -77,6 +79,16 @@ fn stored_seeds_are_those_made_here() {
         seeds.push((target, "section".to_owned(), [&1000u16.to_le_bytes()[..], stored].concat()));
         seeds.push((target, "text".to_owned(), random.text(400)));
         seeds.push((target, "random".to_owned(), random.bytes(100)));
+    }
+    // Long enough for several codes.
+    seeds.push(("djw", "long_text".to_owned(), random.text(1503)));
+    // Within the limits of their target, in one window and in two.
+    let mut plain = EncodeOptions::at_level(Level::FASTEST);
+    (plain.secondary, plain.checksum) = (Secondary::None, false);
+    let one = encode(Some(b"a short source"), b"a short target of a short source", &plain).unwrap();
+    let other = encode(Some(b"a short source"), b"of a short target", &plain).unwrap();
+    for (name, delta) in [("one_window", one.clone()), ("two_windows", [&one[..], &other[5..]].concat())] {
+        seeds.push(("decode_within_limits", name.to_owned(), [b"\x0e\x00a short source".as_slice(), &delta].concat()));
     }
     for (target, name, bytes) in seeds {
         let path = corpus(target).join(name);

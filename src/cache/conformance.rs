@@ -145,10 +145,12 @@ fn an_entry_is_used_no_longer_than_its_time() {
     ];
     let held: Vec<CachedReference> = caches.iter().map(|cache| keep(&**cache, b"reference")).collect();
     std::thread::sleep(Duration::from_millis(1100));
-    for (cache, held) in caches.iter().zip(&held) {
+    for (cache, held) in caches.iter().zip(held) {
         assert!(cache.get(&Sha256Digest::of(b"reference")).is_none());
-        assert_eq!((cache.counts().removed, cache.counts().damaged), (1, 0));
-        assert_eq!(read(held), b"reference", "who holds it reads on");
+        assert_eq!(read(&held), b"reference", "who holds it reads on");
+        drop(held);
+        assert!(cache.get(&Sha256Digest::of(b"reference")).is_none());
+        assert_eq!((cache.counts().removed, cache.counts().damaged), (1, 0), "gone when nobody holds it");
     }
 }
 

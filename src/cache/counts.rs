@@ -12,6 +12,8 @@ pub struct Counts {
     pub misses: u64,
     /// Entries that were removed because they were not what they should be.
     pub damaged: u64,
+    /// What was done to the entries of a shared cache by others than its users, as far as it is watched (on Linux).
+    pub events: u64,
     /// Entries that made room for others, or whose time was over.
     pub removed: u64,
 }
@@ -22,6 +24,7 @@ pub(super) struct Counters {
     pub(super) hits: Counter,
     pub(super) misses: Counter,
     pub(super) damaged: Counter,
+    pub(super) events: Counter,
     pub(super) removed: Counter,
 }
 
@@ -31,6 +34,7 @@ impl Counters {
             hits: self.hits.read(),
             misses: self.misses.read(),
             damaged: self.damaged.read(),
+            events: self.events.read(),
             removed: self.removed.read(),
         }
     }

@@ -1,5 +1,7 @@
 //! Sealed entries in memory, which never take more than they may.
 
+mod room;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use deltaglider_vcdiff::Source;
+
+use room::{Room, Taken};
 
 use super::counts::{Counters, Counts};
 use super::folder::{Limits, now};
@@ -48,7 +52,7 @@ impl MemoryCache {
         let key = CacheKey::random().map_err(in_memory)?;
         Ok(Self(Arc::new(Inner {
             entries: DashMap::new(),
-            room: Arc::new(Room { limit: limits.bytes, taken: AtomicU64::new(0) }),
+            room: Arc::new(Room::new(limits.bytes)),
             clock: AtomicU64::new(0),
             keys: key.derive(),
             limits,
@@ -59,40 +63,12 @@ impl MemoryCache {
 
     /// Bytes of all entries, those that are being written among them.
     pub fn taken(&self) -> u64 {
-        self.0.room.taken.load(Ordering::SeqCst)
+        self.0.room.taken()
     }
 }
 
 fn in_memory(source: io::Error) -> CacheError {
     CacheError::Io { place: "memory".to_owned(), source }
-}
-
-/// How many bytes may be taken, and are.
-#[derive(Debug)]
-struct Room {
-    limit: u64,
-    taken: AtomicU64,
-}
-
-impl Room {
-    /// Takes bytes if they fit; they are given back when what is returned is dropped, with the bytes they stand for.
-    fn take(self: &Arc<Self>, bytes: u64) -> Option<Taken> {
-        let fits = |taken: u64| taken.checked_add(bytes).filter(|total| *total <= self.limit);
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
-        Some(Taken { room: self.clone(), bytes })
-    }
-}
-
-#[derive(Debug)]
-struct Taken {
-    room: Arc<Room>,
-    bytes: u64,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::SeqCst);
-    }
 }
 
 /// The sealed bytes of one content, and the room they take.
@@ -142,7 +118,7 @@ impl Inner {
     /// Takes room, for which the entries unused longest go; none if too much is in use.
     fn make_room(&self, bytes: u64) -> Option<Taken> {
         loop {
-            if let Some(taken) = self.room.take(bytes) {
+            if let Some(taken) = Taken::of(&self.room, bytes) {
                 return Some(taken);
             }
             let unused = self.entries.iter().filter(|entry| Arc::strong_count(entry.value()) == 1);
@@ -206,7 +182,7 @@ impl fmt::Debug for MemoryWriter {
 impl MemoryWriter {
     fn begin(cache: Arc<Inner>, taken: Taken, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
         let mut bytes = Vec::new();
-        let room = usize::try_from(taken.bytes).unwrap_or(usize::MAX);
+        let room = usize::try_from(taken.bytes()).unwrap_or(usize::MAX);
         bytes.try_reserve_exact(room).map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
         let created = now();
         let expires = created.saturating_add(cache.limits.ttl.as_secs()).max(created.saturating_add(1));

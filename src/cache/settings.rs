@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::folder::Limits;
 use super::key::CacheKey;
 
@@ -127,9 +129,14 @@ impl Variables<'_> {
     }
 
     fn key(&self, name: &'static str) -> Result<Option<CacheKey>, SettingError> {
-        let text = self.text(name)?.map(zeroize::Zeroizing::new);
-        let told = |error: super::KeyError| SettingError { name, why: error.to_string() };
-        text.map(|text| CacheKey::parse(&text).map_err(told)).transpose()
+        // Neither the text nor a copy of it stays in memory that was given back.
+        let text = (self.0)(name).map(|text| Zeroizing::new(text.into_encoded_bytes()));
+        let Some(text) = text else { return Ok(None) };
+        let text = std::str::from_utf8(&text).map_err(|_| SettingError { name, why: "it is not UTF-8".to_owned() })?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        CacheKey::parse(text).map(Some).map_err(|error| SettingError { name, why: error.to_string() })
     }
 }
 

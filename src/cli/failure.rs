@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use crate::domain::UriError;
 use crate::service::{ServiceError, chain};
 use crate::storage::{StorageError, StorageErrorKind};
-use crate::wiring::WiringError;
+use crate::wiring::{CacheError, WiringError};
 
 use super::output::printable;
 
@@ -101,6 +101,12 @@ impl From<StorageError> for Failure {
     }
 }
 
+impl From<CacheError> for Failure {
+    fn from(error: CacheError) -> Self {
+        ServiceError::from(error).into()
+    }
+}
+
 impl From<UriError> for Failure {
     fn from(error: UriError) -> Self {
         Self::usage(error)
@@ -120,6 +126,7 @@ impl From<WiringError> for Failure {
 fn class(error: &ServiceError) -> Exit {
     match error {
         ServiceError::Local { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Usage,
+        ServiceError::Nested { .. } => Exit::Usage,
         _ => Exit::Failed,
     }
 }
@@ -158,10 +165,16 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 StorageErrorKind::Archived => {
                     Some("restore it (`aws s3api restore-object`), wait until that is done, and try again")
                 }
+                StorageErrorKind::KeyNeeded => Some("give its key by --sse-c and --sse-c-key"),
                 StorageErrorKind::Locked => Some("it can go when its retention has ended or its legal hold was lifted"),
                 StorageErrorKind::Throttled => Some("try again later"),
                 _ => None,
             };
+        }
+        if let Some(ServiceError::StoredAsDelta(_)) = error.downcast_ref() {
+            return Some(
+                "--rehydrate stores the file itself for as long as the URL lasts; `deltaglider purge` removes it afterwards",
+            );
         }
         if let Some(ServiceError::ReferenceMissing { .. }) = error.downcast_ref() {
             return Some(

@@ -1,7 +1,7 @@
 //! `ls`: lists buckets, or files with the sizes of the originals. Times are UTC.
 
 use super::failure::{Exit, Failure, warn};
-use super::options::LsArgs;
+use super::options::{LsArgs, Sizes};
 use super::output::{Output, date, human, on_one_line};
 use super::session::Session;
 use crate::domain::S3Uri;
@@ -28,7 +28,11 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
     let delimiter = (!args.recursive).then_some("/");
     // Only the part behind the last folder is shown, as `aws s3 ls` does; all of it with --recursive.
     let shown_from = if args.recursive { 0 } else { uri.path.rfind('/').map_or(0, |at| at + 1) };
-    let mut listing = service.list(&uri.bucket, &uri.path, delimiter);
+    let listing = service.list(&uri.bucket, &uri.path, delimiter);
+    let mut listing = match args.sizes {
+        Sizes::Original => listing.learning(),
+        Sizes::Stored => listing.by_stored_sizes(),
+    };
     let (mut count, mut total, mut found, mut damaged) = (0u64, 0u64, false, 0u64);
     while let Some(page) = listing.next().await? {
         for folder in &page.folders {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::SystemTime;
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -14,16 +15,27 @@ use super::failure::Failure;
 #[derive(Debug)]
 pub(super) struct Output {
     quiet: bool,
+    json: bool,
 }
 
 impl Output {
     pub(super) fn new() -> Self {
-        Self { quiet: false }
+        Self { quiet: false, json: false }
     }
 
     /// Prints nothing from now on.
     pub(super) fn quieted(self, quiet: bool) -> Self {
-        Self { quiet: self.quiet || quiet }
+        Self { quiet: self.quiet || quiet, ..self }
+    }
+
+    /// Prints events as JSON, one object on each line.
+    pub(super) fn in_json(self, json: bool) -> Self {
+        Self { json, ..self }
+    }
+
+    /// Prints something that happened, as text or as JSON.
+    pub(super) fn event(&self, text: String, json: Value) -> Result<(), Failure> {
+        self.line(if self.json { json.to_string() } else { text })
     }
 
     /// Prints a line.

@@ -1,28 +1,72 @@
-//! `rm`: removes a file.
+//! `rm`: removes a file, or all in a folder.
 
-use super::failure::{Exit, Failure, complain};
+use super::failure::{Exit, Failure, complain, warn};
 use super::options::RmArgs;
 use super::output::{Output, on_one_line};
 use super::session::Session;
-use crate::domain::S3Uri;
+use crate::domain::paths::folder;
+use crate::domain::{ObjectName, S3Uri};
+use crate::service::{Deletion, DeltaService};
 
 pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
-    let object = args.uri.parse::<S3Uri>()?.object()?;
+    let uri = args.uri.parse::<S3Uri>()?;
+    if args.recursive {
+        let service = session.service(Default::default()).await?;
+        return all(service, &uri, args.dryrun, &output).await;
+    }
+    let object = uri.object()?;
     let service = session.service(Default::default()).await?;
     let name = on_one_line(&object.to_string());
     if args.dryrun {
         service.deletion_of(&object).await?;
         output.line(format!("(dryrun) delete: {name}"))?;
-    } else {
-        let deletion = service.delete(&object).await?;
-        output.line(format!("delete: {name}"))?;
-        for warning in &deletion.warnings {
-            complain("warning", warning);
-        }
-        if !deletion.warnings.is_empty() {
-            return Ok(Exit::Warned);
-        }
+        return Ok(Exit::Done);
     }
-    Ok(Exit::Done)
+    let deletion = service.delete(&object).await?;
+    output.line(format!("delete: {name}"))?;
+    Ok(warnings(&deletion))
+}
+
+async fn all(service: &DeltaService, uri: &S3Uri, dryrun: bool, output: &Output) -> Result<Exit, Failure> {
+    let prefix = folder(&uri.path);
+    let name = |object: &ObjectName| on_one_line(&object.to_string());
+    let mut exit = Exit::Done;
+    if dryrun {
+        let mut listing = service.list(&uri.bucket, &prefix, None);
+        while let Some(page) = listing.next().await? {
+            for file in page.files.iter().filter(|file| file.is_shown()) {
+                let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
+                output.line(format!("(dryrun) delete: {}", name(&object)))?;
+            }
+        }
+        return Ok(exit);
+    }
+    let mut failed = false;
+    let told = |object: &ObjectName, outcome: Result<(), _>| match outcome {
+        Ok(()) => output.line(format!("delete: {}", name(object))),
+        Err(error) => {
+            failed = true;
+            complain(&format!("delete failed: {}", name(object)), &error);
+            Ok(())
+        }
+    };
+    let deletion = service.delete_all::<Failure>(&uri.bucket, &prefix, told).await?;
+    if failed {
+        warnings(&deletion);
+        return Ok(Exit::Failed);
+    }
+    if deletion.removed.is_empty() && !uri.path.is_empty() {
+        warn(&format!("nothing is stored under {uri}"));
+        exit = Exit::Failed;
+    }
+    Ok(if exit == Exit::Done { warnings(&deletion) } else { exit })
+}
+
+/// Tells of references that stay.
+fn warnings(deletion: &Deletion) -> Exit {
+    for warning in &deletion.warnings {
+        complain("warning", warning);
+    }
+    if deletion.warnings.is_empty() { Exit::Done } else { Exit::Warned }
 }

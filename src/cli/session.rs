@@ -2,11 +2,12 @@
 
 use tokio::sync::OnceCell;
 
+use super::attributes::KeyArgument;
 use super::failure::Failure;
 use super::options::GlobalOptions;
 use crate::domain::policy::Policy;
 use crate::service::DeltaService;
-use crate::wiring::{CacheSettings, Connection};
+use crate::wiring::{CacheSettings, Connection, Regions};
 
 /// The options of every command, and the service they lead to.
 pub(super) struct Session {
@@ -22,18 +23,25 @@ impl Session {
 
     /// The service, with a policy for what is stored; the first one that is asked for stays.
     pub(super) async fn service(&self, policy: Policy) -> Result<&DeltaService, Failure> {
-        let connect = || async {
-            let connection = Connection {
-                endpoint_url: self.options.endpoint_url.clone(),
-                region: self.options.region.clone(),
-                profile: self.options.profile.clone(),
-                no_sign_request: self.options.no_sign_request,
-                ca_bundle: self.options.ca_bundle.clone(),
-                cache: self.cache.clone(),
-            };
-            Ok(connection.service(policy).await?)
-        };
+        let connect = || async { Ok(self.connection()?.service(policy).await?) };
         self.service.get_or_try_init(connect).await
+    }
+
+    /// The regions of both ends, if the store is AWS and nobody said not to ask.
+    pub(super) async fn regions(&self) -> Result<Option<Regions>, Failure> {
+        Ok(self.connection()?.regions().await?)
+    }
+
+    fn connection(&self) -> Result<Connection, Failure> {
+        Ok(Connection {
+            endpoint_url: self.options.endpoint_url.clone(),
+            region: self.options.region.clone(),
+            profile: self.options.profile.clone(),
+            no_sign_request: self.options.no_sign_request,
+            ca_bundle: self.options.ca_bundle.clone(),
+            cache: self.cache.clone(),
+            customer_key: self.options.sse_c_key.as_ref().map(KeyArgument::read).transpose()?,
+        })
     }
 
     /// Waits until the store has taken back what was begun and given up.

@@ -5,7 +5,7 @@ use super::options::StatsArgs;
 use super::output::{Output, human};
 use super::session::Session;
 use crate::domain::{BucketName, S3Uri};
-use crate::service::Stats;
+use crate::service::{KeptStats, Stats, StatsMode};
 
 pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
     let (bucket, prefix) = match args.bucket.parse::<S3Uri>() {
@@ -14,7 +14,17 @@ pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> R
         Err(_) => (BucketName::new(args.bucket).map_err(Failure::usage)?, String::new()),
     };
     let service = session.service(Default::default()).await?;
-    let stats = service.stats(&bucket, &prefix).await?;
+    let mode = match () {
+        () if args.quick => StatsMode::Quick,
+        () if args.sampled => StatsMode::Sampled,
+        () => StatsMode::Detailed,
+    };
+    let kept = match () {
+        () if args.no_cache => KeptStats::Ignore,
+        () if args.refresh => KeptStats::Refresh,
+        () => KeptStats::Use,
+    };
+    let stats = service.stats(&bucket, &prefix, mode, kept).await?;
     let text = if args.json { serde_json::to_string_pretty(&stats).map_err(Failure::usage)? } else { told(&stats) };
     output.line(text)?;
     Ok(Exit::Done)
@@ -22,20 +32,26 @@ pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> R
 
 fn told(stats: &Stats) -> String {
     let size = |bytes: u64| format!("{} ({bytes} bytes)", human(bytes));
-    let saved = match u64::try_from(stats.space_saved) {
-        Ok(saved) => size(saved),
-        Err(_) => format!("-{}", size(stats.space_saved.unsigned_abs())),
+    let signed = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "" }, size(bytes.unsigned_abs()));
+    let unknown = || "unknown: --sampled or --detailed tells".to_owned();
+    let original = match (stats.total_size, stats.mode) {
+        (Some(bytes), StatsMode::Sampled) => {
+            format!("about {}, give or take {}", size(bytes), human(stats.total_size_error))
+        }
+        (bytes, _) => bytes.map_or_else(unknown, size),
     };
+    let share = stats.average_compression_ratio.map(|share| format!("{:.1} %", share * 100.0));
+    let again = if stats.cached { ", unchanged since they were counted" } else { "" };
     let mut lines = vec![
-        format!("Statistics of s3://{}/{}", stats.bucket, stats.prefix),
+        format!("Statistics of s3://{}/{}{again}", stats.bucket, stats.prefix),
         format!("Files:              {}", stats.object_count),
         format!("  as deltas:        {}", stats.delta_objects),
         format!("  as they are:      {}", stats.direct_objects),
         format!("References:         {} ({})", stats.reference_objects, human(stats.reference_size)),
-        format!("Original size:      {}", size(stats.total_size)),
+        format!("Original size:      {original}"),
         format!("Stored size:        {}", size(stats.compressed_size)),
-        format!("Space saved:        {saved}"),
-        format!("Saved share:        {:.1} %", stats.average_compression_ratio * 100.0),
+        format!("Space saved:        {}", stats.space_saved.map_or_else(unknown, signed)),
+        format!("Saved share:        {}", share.unwrap_or_else(unknown)),
     ];
     for (count, what) in [
         (stats.damaged_objects, "Damaged deltas:    "),

@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, args: VerifyArgs, output: Output) -> 
 }
 
 async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<Exit, Failure> {
-    let folder = super::destination::folder(&uri.path);
+    let folder = crate::domain::paths::folder(&uri.path);
     let mut listing = service.list(&uri.bucket, &folder, None);
     let (mut verified, mut failed, mut exit) = (0u64, 0u64, Exit::Done);
     while let Some(page) = listing.next().await? {

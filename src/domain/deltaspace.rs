@@ -7,11 +7,26 @@ use super::metadata::{DELTA_SUFFIX, REFERENCE_NAME};
 /// A folder of this name, at any depth, holds what DeltaGlider keeps for itself.
 pub const INTERNAL_FOLDER: &str = ".deltaglider";
 
+/// Where the copies of files are that are made for URLs, in every bucket.
+pub const TEMPORARIES: &str = ".deltaglider/tmp/";
+
 /// Below a folder, where its content-addressed references are, each in a folder called by its SHA-256.
 const REFERENCES_FOLDER: &str = ".deltaglider/references/";
 
 /// The last part of the key of a [`Sketch`](super::Sketch).
 const SKETCH_NAME: &str = "sketch";
+
+/// The last part of the key of the mark on a reference that nobody needs.
+const CONDEMNED_NAME: &str = "condemned";
+
+/// Below a folder, where listings keep what they learnt of all that is below it.
+const INDEX_FOLDER: &str = ".deltaglider/index/";
+
+/// At the root of a bucket, where results of counting it are kept.
+const STATS_FOLDER: &str = ".deltaglider/stats/";
+
+/// The object of an index that says which others there are.
+pub const INDEX_CONTENTS: &str = "contents.json";
 
 /// A folder of a bucket as the home of references.
 ///
@@ -32,6 +47,8 @@ pub enum Addressed {
     Reference(Sha256Digest),
     /// The sketch of the reference of this SHA-256.
     Sketch(Sha256Digest),
+    /// The mark that the reference of this SHA-256 is to be removed: no new delta may be made against it.
+    Condemned(Sha256Digest),
 }
 
 /// Why a folder cannot be the deltaspace of a file.
@@ -126,12 +143,17 @@ impl Deltaspace {
         self.name(&format!("{REFERENCES_FOLDER}{digest}/{SKETCH_NAME}"))
     }
 
-    /// What the keys of all its content-addressed references and of all sketches start with.
+    /// Where the mark stands that the content-addressed reference of this SHA-256 is to be removed.
+    pub fn condemned(&self, digest: &Sha256Digest) -> Result<ObjectName, NameError> {
+        self.name(&format!("{REFERENCES_FOLDER}{digest}/{CONDEMNED_NAME}"))
+    }
+
+    /// What the keys of all its content-addressed references, their sketches and marks start with.
     pub fn references_prefix(&self) -> String {
         format!("{}{REFERENCES_FOLDER}", self.folder)
     }
 
-    /// What the object at `key` is, if it is a reference or sketch of this folder.
+    /// What the object at `key` is, if it is a content-addressed reference of this folder, or a sketch or mark of one.
     pub fn addressed_at(&self, key: &Key) -> Option<Addressed> {
         let rest = key.as_str().strip_prefix(&self.references_prefix())?;
         let (digest, name) = rest.split_once('/')?;
@@ -139,6 +161,7 @@ impl Deltaspace {
         match name {
             REFERENCE_NAME => Some(Addressed::Reference(digest)),
             SKETCH_NAME => Some(Addressed::Sketch(digest)),
+            CONDEMNED_NAME => Some(Addressed::Condemned(digest)),
             _ => None,
         }
     }
@@ -173,6 +196,24 @@ pub fn is_reserved(key: &Key) -> bool {
 /// Whether the key lies in a folder that DeltaGlider keeps for itself.
 pub fn is_internal(key: &Key) -> bool {
     key.folder().split('/').any(|folder| folder == INTERNAL_FOLDER)
+}
+
+/// Where the object of this name stands in the index of a folder, which is empty or has a `/` at its end.
+pub fn index_object(bucket: &BucketName, folder: &str, name: &str) -> Result<ObjectName, NameError> {
+    Ok(ObjectName::new(bucket.clone(), Key::new(format!("{folder}{INDEX_FOLDER}{name}"))?))
+}
+
+/// Where the result of this name, of counting a bucket, is kept.
+pub fn stats_object(bucket: &BucketName, name: &str) -> Result<ObjectName, NameError> {
+    Ok(ObjectName::new(bucket.clone(), Key::new(format!("{STATS_FOLDER}{name}"))?))
+}
+
+/// Whether what stands there was only written to be faster next time: an index, or a result of counting.
+pub fn is_memory(key: &Key) -> bool {
+    let folder = key.folder();
+    let of_index =
+        folder == INDEX_FOLDER || folder.strip_suffix(INDEX_FOLDER).is_some_and(|above| above.ends_with('/'));
+    of_index || folder == STATS_FOLDER
 }
 
 /// Where the delta of a file is stored; an error when the name is too long for it.
@@ -246,6 +287,9 @@ mod tests {
             assert_eq!(space.addressed_at(&addressed.key), Some(Addressed::Reference(digest)));
             let sketch = space.sketch(&digest).unwrap();
             assert_eq!(space.addressed_at(&sketch.key), Some(Addressed::Sketch(digest)));
+            let condemned = space.condemned(&digest).unwrap();
+            assert_eq!(space.addressed_at(&condemned.key), Some(Addressed::Condemned(digest)));
+            assert_eq!(Deltaspace::home_of(&condemned), space);
             assert_eq!(space.addressed_at(&space.classic().unwrap().key), None);
         }
         let lookalike = object("a/.deltaglider/references/b/reference.bin");
@@ -260,6 +304,18 @@ mod tests {
         }
         for key in ["a.reference.bin", "reference.bin/a", ".deltaglider", "a/.deltaglider.zip", "x.deltaglider/y"] {
             assert!(!reserved(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn an_index_and_results_of_counting_are_known_by_their_keys() {
+        let bucket = BucketName::new("bucket").unwrap();
+        for folder in ["", "a/", "a//b/"] {
+            assert!(is_memory(&index_object(&bucket, folder, INDEX_CONTENTS).unwrap().key));
+        }
+        assert!(is_memory(&stats_object(&bucket, "detailed.json").unwrap().key));
+        for key in ["a.deltaglider/index/x", ".deltaglider/references/x", ".deltaglider/tmp/x", ".deltaglider/index"] {
+            assert!(!is_memory(&Key::new(key).unwrap()), "{key}");
         }
     }
 

@@ -19,6 +19,9 @@ pub type UserMetadata = BTreeMap<String, String>;
 pub const REFERENCE_NAME: &str = "reference.bin";
 /// What the key of a delta ends with.
 pub const DELTA_SUFFIX: &str = ".delta";
+/// The name under which a file keeps the tag of the object it is a copy of, which had no SHA-256: so a copy under way is told from one
+/// that is done. No other tool reads it.
+pub const SOURCE_ETAG: &str = "dg-source-etag";
 
 /// Longest `dg-original-name` in bytes; a longer one is cut, since it only informs and user metadata has 2 KiB in all.
 const MAX_NAME_BYTES: usize = 200;
@@ -53,6 +56,22 @@ pub enum Field {
 }
 
 impl Field {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Tool,
+        Self::OriginalName,
+        Self::FileSha256,
+        Self::FileSize,
+        Self::CreatedAt,
+        Self::RefKey,
+        Self::RefSha256,
+        Self::DeltaSize,
+        Self::DeltaCmd,
+        Self::Note,
+        Self::Compression,
+        Self::SourceName,
+    ];
+
     fn name(self) -> &'static str {
         match self {
             Self::Tool => "tool",
@@ -70,12 +89,23 @@ impl Field {
         }
     }
 
-    /// The first non-empty value among the aliases, in the order DeltaGlider 6.2.0 tries them.
-    fn read(self, metadata: &UserMetadata) -> Option<&str> {
+    /// The names it is read under, in the order DeltaGlider 6.2.0 tries them.
+    pub(super) fn aliases(self) -> [String; 4] {
         let name = self.name();
         let underscored = name.replace('-', "_");
-        let aliases = [format!("dg-{name}"), format!("dg_{underscored}"), underscored, name.to_owned()];
-        aliases.iter().find_map(|alias| metadata.get(alias).map(String::as_str).filter(|value| !value.is_empty()))
+        [format!("dg-{name}"), format!("dg_{underscored}"), underscored, name.to_owned()]
+    }
+
+    /// Whether it is read under this name.
+    pub(super) fn has_alias(self, name: &str) -> bool {
+        self.aliases().iter().any(|alias| alias == name)
+    }
+
+    /// The first non-empty value among the aliases.
+    fn read(self, metadata: &UserMetadata) -> Option<&str> {
+        self.aliases()
+            .iter()
+            .find_map(|alias| metadata.get(alias).map(String::as_str).filter(|value| !value.is_empty()))
     }
 
     fn write(self, value: impl fmt::Display, metadata: &mut UserMetadata) {
@@ -98,7 +128,7 @@ pub struct DeltaMetadata {
     pub file_sha256: Sha256Digest,
     /// Size of the file in bytes.
     pub file_size: u64,
-    /// When it was stored; `None` if what stands there is no time.
+    /// When it was stored; always there in what was read.
     pub created_at: Option<OffsetDateTime>,
     /// Key of the reference in the same bucket.
     pub ref_key: Key,
@@ -176,16 +206,20 @@ fn created_at(metadata: &UserMetadata) -> Option<OffsetDateTime> {
 impl DeltaMetadata {
     fn read(metadata: &UserMetadata) -> Result<Self, Field> {
         needed(Field::Tool, metadata, |_| Some(()))?;
-        needed(Field::CreatedAt, metadata, |_| Some(()))?;
         Ok(Self {
             original_name: needed(Field::OriginalName, metadata, |name| Some(name.to_owned()))?,
             file_sha256: needed(Field::FileSha256, metadata, |text| text.parse().ok())?,
             file_size: needed(Field::FileSize, metadata, |text| text.parse().ok())?,
-            created_at: created_at(metadata),
+            created_at: Some(needed(Field::CreatedAt, metadata, parse_time)?),
             ref_key: needed(Field::RefKey, metadata, |key| Key::new(key).ok())?,
             ref_sha256: needed(Field::RefSha256, metadata, |text| text.parse().ok())?,
             delta_size: needed(Field::DeltaSize, metadata, |text| text.parse().ok())?,
         })
+    }
+
+    /// Makes the metadata of a delta name the reference at another key.
+    pub fn name_reference(metadata: &mut UserMetadata, key: &Key) {
+        Field::RefKey.write(key, metadata);
     }
 
     /// As DeltaGlider 6.2.0 writes it; `dg-delta-cmd` says how the delta was made and holds no names.
@@ -208,6 +242,7 @@ impl DeltaMetadata {
 
 impl DirectMetadata {
     fn read(metadata: &UserMetadata) -> Option<Self> {
+        Field::Tool.read(metadata)?;
         Some(Self {
             original_name: Field::OriginalName.read(metadata)?.to_owned(),
             file_sha256: Field::FileSha256.read(metadata)?.parse().ok()?,
@@ -251,6 +286,44 @@ impl ReferenceMetadata {
         }
         Field::Note.write("reference", &mut metadata);
         metadata
+    }
+}
+
+/// What a temporary copy of a file says of itself, in the words of the Python tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemporaryMetadata {
+    /// The key that the file is stored at.
+    pub original_key: String,
+    /// Its base name.
+    pub original_name: String,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When nobody needs it any more.
+    pub expires_at: OffsetDateTime,
+}
+
+/// When a temporary copy may go.
+const EXPIRES_AT: &str = "dg-expires-at";
+/// Says that a file was made again from its delta.
+const REHYDRATED: &str = "dg-rehydrated";
+
+impl TemporaryMetadata {
+    /// As DeltaGlider 6.2.0 writes it; of a long name the beginning, since all metadata has 2 KiB.
+    pub fn write(&self) -> UserMetadata {
+        let text = |name: &str, value: String| (name.to_owned(), value);
+        UserMetadata::from([
+            text("dg-original-key", informative_name(&self.original_key)),
+            text("dg-original-filename", informative_name(&self.original_name)),
+            text("dg-created-at", format_time(self.created_at)),
+            text(EXPIRES_AT, format_time(self.expires_at)),
+            text(REHYDRATED, "true".to_owned()),
+        ])
+    }
+
+    /// When a temporary copy may go; `None` for what is none.
+    pub fn expiry(metadata: &UserMetadata) -> Option<OffsetDateTime> {
+        metadata.get(REHYDRATED).filter(|told| *told == "true")?;
+        parse_time(metadata.get(EXPIRES_AT)?)
     }
 }
 
@@ -358,6 +431,9 @@ mod tests {
         let mut metadata = delta().write();
         metadata.insert("dg-file-size".into(), "4 bytes".into());
         assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Damaged(Field::FileSize));
+        let mut metadata = delta().write();
+        metadata.insert("dg-created-at".into(), "yesterday".into());
+        assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Damaged(Field::CreatedAt));
     }
 
     #[test]
@@ -365,6 +441,29 @@ mod tests {
         let metadata = UserMetadata::from([("compression".into(), "none".into())]);
         assert_eq!(Kind::of(&key("a.zip"), &metadata), Kind::Passthrough);
         assert_eq!(Kind::of(&key("a.delta"), &UserMetadata::new()), Kind::Passthrough);
+        let direct = DirectMetadata {
+            original_name: "a.zip".into(),
+            file_sha256: Sha256Digest::of(b"x"),
+            file_size: 1,
+            created_at: None,
+        };
+        let mut without_tool = direct.write();
+        without_tool.remove("dg-tool");
+        assert_eq!(Kind::of(&key("a.zip"), &without_tool), Kind::Passthrough);
+    }
+
+    #[test]
+    fn a_delta_stays_one_whatever_compression_somebody_adds() {
+        let mut metadata = delta().write();
+        metadata.insert("compression".into(), "none".into());
+        assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()));
+    }
+
+    #[test]
+    fn the_command_of_a_delta_holds_no_name() {
+        let metadata = DeltaMetadata { original_name: "secret-name".into(), ..delta() }.write();
+        assert!(!metadata["dg-delta-cmd"].contains("secret-name"));
+        assert!(metadata.values().filter(|value| value.contains("secret-name")).count() == 1);
     }
 
     #[test]

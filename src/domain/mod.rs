@@ -1,15 +1,19 @@
 //! Plain data and pure rules: nothing here reads a clock, a disk or a network.
 
+mod byte_range;
 pub mod deltaspace;
 mod digest;
 pub mod endpoint;
 mod family;
 mod key;
 pub mod metadata;
+pub mod paths;
 pub mod policy;
 mod sketch;
 mod uri;
+pub mod user_metadata;
 
+pub use byte_range::{ByteRange, NoByteRange};
 pub use deltaspace::{Addressed, Deltaspace, DeltaspaceError};
 pub use digest::{DigestError, Sha256Digest, Sha256Hasher};
 pub use endpoint::{Endpoint, EndpointError};
@@ -17,3 +21,4 @@ pub use family::Family;
 pub use key::{BucketName, Key, MAX_KEY_BYTES, NameError, ObjectName};
 pub use sketch::{MAX_SKETCH_BYTES, Sketch, Sketcher};
 pub use uri::{S3Uri, UriError};
+pub use user_metadata::UserMetadataError;

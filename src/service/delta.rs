@@ -1,11 +1,11 @@
 //! Making a delta, and taking it back apart before anybody trusts it.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
 use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 
+use super::DeltaService;
 use super::blocking::{self, Cancelled};
 use super::error::ServiceError;
 use super::input::Input;
@@ -28,24 +28,27 @@ fn options(target_len: u64) -> EncodeOptions {
     options
 }
 
-/// Encodes `file` against `reference`, stops as soon as the delta has more than `limit` bytes, and decodes what it made.
-pub(crate) async fn encode(
-    file: &Input,
-    reference: &CachedReference,
-    limit: u64,
-    spool_folder: &Path,
-) -> Result<Encoded, ServiceError> {
-    let (file, reference, folder) = (file.clone(), reference.clone(), spool_folder.to_owned());
-    blocking::run(move |cancelled| {
-        let encoded = encode_blocking(&file, &reference, limit, Spool::new(&folder), cancelled)?;
-        if let Some(delta) = &encoded.delta
-            && decoded_digest(delta, &reference, file.len(), cancelled)? != Some(encoded.digest)
-        {
-            return Err(ServiceError::RoundTrip(file.name().to_owned()));
-        }
-        Ok(encoded)
-    })
-    .await
+impl DeltaService {
+    /// Encodes `file` against `reference`, stops as soon as the delta has more than `limit` bytes, and decodes what it made.
+    pub(super) async fn encode(
+        &self,
+        file: &Input,
+        reference: &CachedReference,
+        limit: u64,
+    ) -> Result<Encoded, ServiceError> {
+        let _turn = self.turns.encoder().await;
+        let (file, reference, folder) = (file.clone(), reference.clone(), self.settings.spool_folder.clone());
+        blocking::run(move |cancelled| {
+            let encoded = encode_blocking(&file, &reference, limit, Spool::new(&folder), cancelled)?;
+            if let Some(delta) = &encoded.delta
+                && decoded_digest(delta, &reference, file.len(), cancelled)? != Some(encoded.digest)
+            {
+                return Err(ServiceError::RoundTrip(file.name().to_owned()));
+            }
+            Ok(encoded)
+        })
+        .await
+    }
 }
 
 fn encode_blocking(

@@ -7,9 +7,10 @@ use deltaglider_vcdiff::{DecodeError, EncodeError};
 
 use crate::cache::CacheError;
 use crate::domain::metadata::Field;
+use crate::domain::paths::PathError;
 use crate::domain::policy::Compression;
-use crate::domain::{Deltaspace, DeltaspaceError, NameError, ObjectName, Sha256Digest};
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::domain::{Deltaspace, DeltaspaceError, NameError, ObjectName, Sha256Digest, UserMetadataError};
+use crate::storage::{MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 
 /// A failed operation; the cause, if there is one, is its source.
 #[derive(Debug, thiserror::Error)]
@@ -34,10 +35,36 @@ pub enum ServiceError {
         /// Why.
         source: DeltaspaceError,
     },
-    /// A store said it had copied a reference, and the copy is not there or another.
+    /// A user's metadata that cannot be kept.
+    #[error("{object} cannot be stored with the metadata asked for")]
+    UserMetadata {
+        /// The file.
+        object: ObjectName,
+        /// Why.
+        source: UserMetadataError,
+    },
+    /// User metadata that leaves no room for ours.
+    #[error(
+        "{object} cannot be stored with user metadata of {size} bytes: S3 keeps {MAX_USER_METADATA_BYTES} with an object, and \
+         {own} of them are needed to tell how the file is stored"
+    )]
+    MetadataTooLarge {
+        /// The file.
+        object: ObjectName,
+        /// Bytes of the user's names and values, as they are stored.
+        size: usize,
+        /// Bytes of ours at their most.
+        own: usize,
+    },
+    /// What stands at the keys of a file, or which references there are, may not be looked at.
+    #[error(
+        "{0} is not stored: what is there already may not be looked at. With --no-delta it is stored without a look"
+    )]
+    Unseen(ObjectName, #[source] StorageError),
+    /// A store said it had stored a copy, and that is not there or is something else.
     #[error("{of} was copied to {copy}, but that is no copy of it; nothing was removed")]
     NoCopy {
-        /// The reference.
+        /// What was copied.
         of: ObjectName,
         /// Where its copy should be.
         copy: ObjectName,
@@ -56,12 +83,62 @@ pub enum ServiceError {
     /// What should be sent is neither a regular file nor standard input.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
+    /// A URL would give the delta.
+    #[error("{0} is stored as a delta, which is all that a URL would give")]
+    StoredAsDelta(ObjectName),
+    /// A path that no key can be made of.
+    #[error("{0} is not UTF-8, as keys are")]
+    NotUtf8(PathBuf),
+    /// A key that no path can be made of.
+    #[error("{object}: a file of this name has no place in a folder")]
+    NoPath {
+        /// The file.
+        object: ObjectName,
+        /// Why.
+        source: PathError,
+    },
+    /// Files of a disk are not copied to a disk.
+    #[error("{0} is not in a store")]
+    NotInAStore(PathBuf),
+    /// One folder holds the other.
+    #[error("one of {from} and {to} is in the other: files would be copied, or removed, that were copied just before")]
+    Nested {
+        /// The folder to copy.
+        from: String,
+        /// The folder to copy to.
+        to: String,
+    },
+    /// Files were to be removed that the source has not, and the source has none.
+    #[error("there is nothing in {from}, so all in {to} would be removed; nothing was")]
+    SourceEmpty {
+        /// The folder to copy.
+        from: String,
+        /// The folder to copy to.
+        to: String,
+    },
+    /// Files were to be removed that the source has not, and not all of the source was seen.
+    #[error("not all of {from} could be seen, so nothing was removed from {to}")]
+    SourceUnseen {
+        /// The folder to copy.
+        from: String,
+        /// The folder to copy to.
+        to: String,
+    },
     /// The file was written to while it was read.
     #[error("{0} changed while it was read; nothing was stored")]
     Changed(String),
     /// The key is one that DeltaGlider keeps for itself.
     #[error("{0} is a name DeltaGlider keeps for itself; choose another")]
     Reserved(ObjectName),
+    /// Files are written again only where a condition keeps them from undoing what others write meanwhile.
+    #[error(
+        "deltas are written again only where conditions of writes hold among racing writers; if they do here, say so: \
+         DG_CONDITIONAL_WRITES=yes"
+    )]
+    NeedsConditions,
+    /// A file would be copied to where it is.
+    #[error("{0} cannot be copied onto itself")]
+    Itself(ObjectName),
     /// The key is taken by the delta of another file.
     #[error("{object} is where the delta of {file} is stored; choose another name")]
     Occupied {

@@ -1,6 +1,7 @@
 //! Giving a file back: exact, verified, and under its name only when it is.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,12 +11,12 @@ use super::input::Input;
 use super::locate::{Found, Places};
 use super::reference::Keep;
 use super::restore::{Restoration, check, written};
-use super::sink::Sink;
+use super::sink::{Cut, Sink};
 use super::{DeltaService, blocking};
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::policy::Compression;
-use crate::domain::{ObjectName, Sha256Digest};
-use crate::storage::{ObjectBody, StorageErrorKind};
+use crate::domain::{ByteRange, ObjectName, Sha256Digest};
+use crate::storage::{Attributes, ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
 
 /// An object can be replaced between our look and our read: more rounds than this are no race any more.
 const ROUNDS: usize = 5;
@@ -29,6 +30,9 @@ pub struct GetOptions {
     pub allow_recompressed: bool,
     /// Reads the reference from the store even where the cache has it: to see whether the store still gives the file back.
     pub from_store: bool,
+    /// Gives these bytes of the file only. Those of a delta come after all of it was decoded and verified; any other file is read
+    /// no further than they go, and not verified.
+    pub range: Option<ByteRange>,
 }
 
 /// What a get did.
@@ -41,12 +45,26 @@ pub struct GetReport {
     pub size: u64,
     /// What the bytes were verified against; `None` when nobody left a digest.
     pub sha256: Option<Sha256Digest>,
+    /// The tag of what was read.
+    pub etag: ETag,
     /// When it was stored.
     pub last_modified: SystemTime,
+    /// Headers, class, encryption and the user's own metadata; with [`GetOptions::raw`], the metadata as it is stored.
+    pub attributes: Attributes,
     /// What was written is the content of a file that was packed so.
     pub unpacked: Option<Compression>,
     /// Older objects of the same name, which are not served.
     pub older: Vec<ObjectName>,
+}
+
+/// The object to serve, and those of the same name that are older.
+struct Chosen {
+    stored: ObjectName,
+    /// The bytes asked for of an object with this tag, where they are a part of the stored ones.
+    part: Option<(Range<u64>, ETag)>,
+    older: Vec<ObjectName>,
+    /// Its bytes, where they came with the look.
+    body: Option<ObjectBody>,
 }
 
 impl DeltaService {
@@ -60,33 +78,73 @@ impl DeltaService {
         let mut rounds = 0;
         loop {
             rounds += 1;
-            let (stored, older) = self.choose(object, options).await?;
+            let Chosen { stored, part, older, body } = self.choose(object, options).await?;
             tracing::debug!(%object, %stored, "get");
-            let body = match self.store.get(&stored, None).await {
-                // It was removed, or replaced by another kind, since we looked.
-                Err(error) if error.kind == StorageErrorKind::NotFound && rounds < ROUNDS => continue,
-                body => body?,
+            let range = part.as_ref().map(|(range, _)| range.clone());
+            let body = match body {
+                Some(body) => body,
+                None => match self.store.get(&stored, range.clone()).await {
+                    // It was removed, or replaced by another kind, since we looked.
+                    Err(error) if error.kind == StorageErrorKind::NotFound && rounds < ROUNDS => continue,
+                    body => body?,
+                },
             };
-            let last_modified = body.head.last_modified;
+            if part.is_some_and(|(_, etag)| etag != body.head.etag) {
+                if rounds < ROUNDS {
+                    continue;
+                }
+                return Err(StorageError::new(StorageErrorKind::Precondition, "GetObject", stored).into());
+            }
+            if let Some(range) = range {
+                return self.give_part(stored, range, body, to, options, older).await;
+            }
+            let (etag, last_modified) = (body.head.etag.clone(), body.head.last_modified);
             let found = Found::new(stored, body.head.clone());
             let (to, size, sha256, unpacked) = self.transfer(object, &found, body, to, options).await?;
-            let report = GetReport { stored: found.name, size, sha256, last_modified, unpacked, older };
+            let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
+            let report =
+                GetReport { stored: found.name, size, sha256, etag, last_modified, attributes, unpacked, older };
             return Ok((to, report));
         }
     }
 
-    /// The object to serve, and those of the same name that are older.
-    async fn choose(
-        &self,
-        object: &ObjectName,
-        options: &GetOptions,
-    ) -> Result<(ObjectName, Vec<ObjectName>), ServiceError> {
+    async fn choose(&self, object: &ObjectName, options: &GetOptions) -> Result<Chosen, ServiceError> {
         if options.raw {
-            return Ok((object.clone(), Vec::new()));
+            let part = match options.range {
+                Some(range) => Some(part_of(object, range, &self.store.head(object).await?)?),
+                None => None,
+            };
+            return Ok(Chosen { stored: object.clone(), part, older: Vec::new(), body: None });
         }
-        let places = Places::look_for_file(self.store(), object).await?;
-        let mut names = places.variants(self.store(), object).await?.into_iter().map(|found| found.name.clone());
-        Ok((names.next().unwrap_or_else(|| object.clone()), names.collect()))
+        let (places, body) = Places::open_for_file(self.store(), object).await?;
+        let variants = places.variants(self.store(), object).await?;
+        let Some((served, older)) = variants.split_first() else { return Err(ServiceError::absent(object)) };
+        let part = match options.range {
+            Some(range) if !served.is_delta() => Some(part_of(object, range, &served.head)?),
+            _ => None,
+        };
+        let older = older.iter().map(|found| found.name.clone()).collect();
+        let body = body.filter(|_| served.name != *object);
+        Ok(Chosen { stored: served.name.clone(), part, older, body })
+    }
+
+    /// Writes a part of a file that is stored as it is.
+    async fn give_part<W: Write + Send + 'static>(
+        &self,
+        stored: ObjectName,
+        range: Range<u64>,
+        body: ObjectBody,
+        to: W,
+        options: &GetOptions,
+        older: Vec<ObjectName>,
+    ) -> Result<(W, GetReport), ServiceError> {
+        let found = Found::new(stored, body.head);
+        let (to, size, actual) = copy_out(&found.name, body.stream, to).await?;
+        check(&found.name, (range.end - range.start, actual), (size, actual))?;
+        let (etag, last_modified) = (found.head.etag.clone(), found.head.last_modified);
+        let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
+        let stored = found.name;
+        Ok((to, GetReport { stored, size, sha256: None, etag, last_modified, attributes, unpacked: None, older }))
     }
 
     async fn transfer<W: Write + Send + 'static>(
@@ -98,6 +156,15 @@ impl DeltaService {
         options: &GetOptions,
     ) -> Result<(W, u64, Option<Sha256Digest>, Option<Compression>), ServiceError> {
         match &found.kind {
+            Kind::Delta(delta) if !options.raw && options.range.is_some() => {
+                let range = options.range.and_then(|range| range.within(delta.file_size));
+                let Some(range) = range else { return Err(outside(object)) };
+                let cut = Cut::new(to, range);
+                let exact = GetOptions { allow_recompressed: false, ..*options };
+                let (cut, _, _) = self.restore(object, found, delta, body, cut, &exact).await?;
+                let (to, size) = cut.finish();
+                Ok((to, size, Some(delta.file_sha256), None))
+            }
             Kind::Delta(delta) if !options.raw => {
                 let (to, size, unpacked) = self.restore(object, found, delta, body, to, options).await?;
                 let verified = unpacked.is_none().then_some(delta.file_sha256);
@@ -111,15 +178,8 @@ impl DeltaService {
                     Kind::Direct(direct) => Some((direct.file_size, direct.file_sha256)),
                     _ => None,
                 };
-                let (stored, stored_len) = (found.name.clone(), body.head.size);
-                let (to, len, actual) = blocking::feed(body.stream, move |incoming| {
-                    let mut sink = Sink::new(to);
-                    while let Some(piece) = incoming.next().map_err(ServiceError::local(&stored))? {
-                        sink.write_all(&piece).map_err(written())?;
-                    }
-                    sink.finish().map_err(written())
-                })
-                .await?;
+                let stored_len = body.head.size;
+                let (to, len, actual) = copy_out(&found.name, body.stream, to).await?;
                 match expected {
                     Some(expected) => check(object, expected, (len, actual))?,
                     None => check(object, (stored_len, actual), (len, actual))?,
@@ -198,6 +258,33 @@ impl DeltaService {
         let path = blocking::run(move |_| publish(draft, path, modified)).await?;
         Ok((path, report))
     }
+}
+
+/// Writes bytes as they come.
+async fn copy_out<W: Write + Send + 'static>(
+    stored: &ObjectName,
+    stream: ByteStream,
+    to: W,
+) -> Result<(W, u64, Sha256Digest), ServiceError> {
+    let stored = stored.clone();
+    blocking::feed(stream, move |incoming| {
+        let mut sink = Sink::new(to);
+        while let Some(piece) = incoming.next().map_err(ServiceError::local(&stored))? {
+            sink.write_all(&piece).map_err(written())?;
+        }
+        sink.finish().map_err(written())
+    })
+    .await
+}
+
+fn part_of(object: &ObjectName, range: ByteRange, head: &ObjectHead) -> Result<(Range<u64>, ETag), ServiceError> {
+    let range = range.within(head.size).ok_or_else(|| outside(object))?;
+    Ok((range, head.etag.clone()))
+}
+
+/// No byte of the file was asked for.
+fn outside(object: &ObjectName) -> ServiceError {
+    StorageError::new(StorageErrorKind::InvalidRange, "GetObject", object).into()
 }
 
 /// A file beside `path` to write to; it is removed unless it is published.

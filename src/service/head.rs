@@ -5,6 +5,7 @@ use super::error::ServiceError;
 use super::locate::Places;
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
+use crate::storage::{Attributes, ETag};
 
 /// What is known of a file.
 #[derive(Debug, Clone)]
@@ -13,6 +14,10 @@ pub struct Head {
     pub stored: ObjectName,
     /// The size of the file in bytes.
     pub size: u64,
+    /// The tag of that object.
+    pub etag: ETag,
+    /// Headers, class, encryption and the user's own metadata.
+    pub attributes: Attributes,
     /// Every object of its name, the one that is served first.
     pub variants: Vec<ObjectName>,
 }
@@ -31,6 +36,7 @@ impl DeltaService {
             _ => served.head.size,
         };
         let names = variants.iter().map(|found| found.name.clone()).collect();
-        Ok(Head { stored: served.name.clone(), size, variants: names })
+        let (etag, attributes) = (served.head.etag.clone(), served.user_attributes());
+        Ok(Head { stored: served.name.clone(), size, etag, attributes, variants: names })
     }
 }

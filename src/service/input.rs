@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use deltaglider_vcdiff::{FileSource, Source};
 use futures::StreamExt as _;
+use md5::{Digest as _, Md5};
 
 use super::blocking;
 use super::error::ServiceError;
@@ -107,7 +108,7 @@ impl Input {
     where
         E: From<ServiceError>,
     {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; usize::try_from(self.len).unwrap_or(CHUNK).min(CHUNK)];
         let mut at = 0;
         while at < self.len {
             let failed = || ServiceError::local(&self.name);
@@ -134,6 +135,20 @@ impl Input {
                 Ok::<_, ServiceError>(())
             })?;
             Ok(hasher.finish())
+        })
+        .await
+    }
+
+    /// MD5 in hexadecimal digits, as most stores tag what was stored in one piece.
+    pub(crate) async fn md5(&self) -> Result<String, ServiceError> {
+        let input = self.clone();
+        blocking::run(move |cancelled| {
+            let mut md5 = Md5::new();
+            input.read(cancelled, |piece| {
+                md5.update(piece);
+                Ok::<_, ServiceError>(())
+            })?;
+            Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
         })
         .await
     }

@@ -1,18 +1,20 @@
 //! The files of a bucket: names and sizes of the originals, page by page.
 
 use std::collections::VecDeque;
+use std::time::SystemTime;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::DeltaService;
 use super::error::ServiceError;
+use super::index::{Index, Known};
 use super::locate::Found;
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
-use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, deltaspace};
-use crate::storage::{ListRequest, ListedObject};
+use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sha256Hasher, deltaspace};
+use crate::storage::{ListRequest, ListedObject, ObjectHead};
 
 /// HEAD requests in flight for one page.
-const HEADS_AT_ONCE: usize = 32;
+const HEADS_AT_ONCE: usize = 64;
 
 /// What an object in a bucket is to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,10 @@ pub struct ListedFile {
     pub listed: Listed,
     /// The stored object.
     pub stored: ListedObject,
+    /// The SHA-256 of the file, where the listing knows it: of deltas.
+    pub sha256: Option<Sha256Digest>,
+    /// What its metadata says, where this listing asked for it.
+    pub(crate) kind: Option<Box<Kind>>,
 }
 
 impl ListedFile {
@@ -61,12 +67,27 @@ pub struct ListedPage {
     pub folders: Vec<String>,
 }
 
+/// How a listing comes to know what keys do not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// By a HEAD of every delta.
+    Always,
+    /// By the index, and by a HEAD of every delta that has changed since.
+    WhereNeeded,
+    /// Not at all.
+    Never,
+}
+
 /// A listing on its way.
 #[derive(Debug)]
 pub struct Listing {
     service: DeltaService,
     bucket: BucketName,
     request: Option<ListRequest>,
+    looks: Looks,
+    index: Index,
+    /// Of everything the store listed so far, if it is asked for.
+    fingerprint: Option<Sha256Hasher>,
     /// From the first plain file on whose delta may still come.
     held: VecDeque<ListedFile>,
 }
@@ -74,26 +95,78 @@ pub struct Listing {
 impl DeltaService {
     /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those behind it are rolled up.
     pub fn list(&self, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Listing {
+        let index = Index::new(self.store.clone(), bucket, prefix, delimiter);
         let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
         let request = ListRequest { prefix, delimiter, ..ListRequest::default() };
-        Listing { service: self.clone(), bucket: bucket.clone(), request: Some(request), held: VecDeque::new() }
+        let looks = Looks::WhereNeeded;
+        Listing {
+            service: self.clone(),
+            bucket: bucket.clone(),
+            request: Some(request),
+            looks,
+            index,
+            fingerprint: None,
+            held: VecDeque::new(),
+        }
     }
 }
 
+/// What a look told of an object: its file, and its head if there was one.
+type Looked = (ListedFile, Option<(Known, Option<ObjectHead>)>);
+
 impl Listing {
+    /// Keeps what it learns for the next listing, if the caller may write to the bucket.
+    #[must_use]
+    pub fn learning(mut self) -> Self {
+        self.index.learn();
+        self
+    }
+
+    /// Believes no index: what it says of an object, a HEAD has just said.
+    #[must_use]
+    pub fn afresh(self) -> Self {
+        Self { looks: Looks::Always, ..self }
+    }
+
+    /// Goes by keys and stored sizes alone, and sends no HEAD: what is called `NAME.delta` is taken for the delta of `NAME`, and
+    /// `reference.bin` for a reference.
+    #[must_use]
+    pub fn by_stored_sizes(self) -> Self {
+        Self { looks: Looks::Never, ..self }
+    }
+
+    /// Takes a fingerprint of what the store lists.
+    pub(super) fn fingerprinted(mut self) -> Self {
+        self.fingerprint = Some(Sha256Hasher::default());
+        self
+    }
+
+    /// What tells this state of the bucket from every other, after the last page; what was only written to be faster has no part in it.
+    pub(super) fn fingerprint(&mut self) -> Option<Sha256Digest> {
+        self.fingerprint.take().map(Sha256Hasher::finish)
+    }
+
     /// The next page; `None` after the last one. A page may have fewer files than the store's page has objects, even none.
     pub async fn next(&mut self) -> Result<Option<ListedPage>, ServiceError> {
         let Some(request) = self.request.take() else { return Ok(None) };
         let page = self.service.store.list(&self.bucket, &request).await?;
-        let cursor = page.objects.last().map(|object| object.key.clone());
-        let looks = page.objects.into_iter().map(|object| self.look(object));
-        let looked: Vec<Option<ListedFile>> =
-            futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE).try_collect().await?;
+        let (cursor, more) = (page.objects.last().map(|object| object.key.clone()), page.continuation.is_some());
+        if let Some(hasher) = &mut self.fingerprint {
+            page.objects.iter().filter(|object| !deltaspace::is_memory(&object.key)).for_each(|it| mark(hasher, it));
+        }
+        if self.looks == Looks::WhereNeeded {
+            let unknown: Vec<&ListedObject> = page.objects.iter().filter(|object| needs_look(&object.key)).collect();
+            self.index.prepare(&unknown, more).await;
+        }
+        let looks: Vec<_> = page.objects.into_iter().map(|object| self.look(object)).collect();
+        let looked: Vec<Option<Looked>> = futures::stream::iter(looks).buffered(HEADS_AT_ONCE).try_collect().await?;
         let mut listed = ListedPage::default();
-        for file in looked.into_iter().flatten() {
+        for (file, learnt) in looked.into_iter().flatten() {
+            if let Some((known, head)) = learnt {
+                self.index.take(&file.stored, &known, head.as_ref());
+            }
             self.hold(file, &mut listed.older).await?;
         }
-        let more = page.continuation.is_some();
         self.release(cursor.filter(|_| more).as_ref(), more, &mut listed.files);
         listed.files.retain(|file| file.key.as_str().starts_with(&request.prefix));
         listed.folders = page.common_prefixes;
@@ -101,38 +174,70 @@ impl Listing {
         listed.folders.retain(|folder| !own(folder));
         if more {
             self.request = Some(ListRequest { continuation: page.continuation, ..request });
+            self.index.flush().await;
+        } else {
+            self.index.finish().await;
         }
         Ok(Some(listed))
     }
 
+    /// What was looked at and is on none of the pages so far.
+    pub(super) fn held(&self) -> impl Iterator<Item = &ListedFile> {
+        self.held.iter()
+    }
+
     /// What an object is; `None` when it was removed meanwhile.
-    async fn look(&self, stored: ListedObject) -> Result<Option<ListedFile>, ServiceError> {
-        let as_stored =
-            |listed| ListedFile { key: stored.key.clone(), size: stored.size, listed, stored: stored.clone() };
+    async fn look(&self, stored: ListedObject) -> Result<Option<Looked>, ServiceError> {
+        let as_stored = |listed, kind| {
+            let (key, size) = (stored.key.clone(), stored.size);
+            ListedFile { key, size, listed, stored: stored.clone(), sha256: None, kind }
+        };
+        let as_delta = |size, sha256, kind| {
+            let key = deltaspace::file_of(&stored.key)?;
+            Some(ListedFile { key, size, listed: Listed::Delta, stored: stored.clone(), sha256, kind })
+        };
         if deltaspace::is_internal(&stored.key) {
             let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
             let addressed = Deltaspace::home_of(&name).addressed_at(&stored.key);
             let is_reference = matches!(addressed, Some(Addressed::Reference(_)));
-            return Ok(Some(as_stored(if is_reference { Listed::Reference } else { Listed::Internal })));
+            let listed = if is_reference { Listed::Reference } else { Listed::Internal };
+            return Ok(Some((as_stored(listed, None), None)));
         }
-        let needs_head = stored.key.base_name() == REFERENCE_NAME || stored.key.as_str().ends_with(DELTA_SUFFIX);
-        if !needs_head {
-            return Ok(Some(as_stored(Listed::Plain)));
+        if !needs_look(&stored.key) {
+            return Ok(Some((as_stored(Listed::Plain, None), None)));
+        }
+        if self.looks == Looks::Never {
+            let file = match as_delta(stored.size, None, None) {
+                Some(delta) => delta,
+                None if stored.key.base_name() == REFERENCE_NAME => as_stored(Listed::Reference, None),
+                None => as_stored(Listed::Plain, None),
+            };
+            return Ok(Some((file, None)));
+        }
+        let known = if self.looks == Looks::WhereNeeded { self.index.known(&stored) } else { None };
+        if let Some(known) = known {
+            let file = match &known {
+                Known::Delta { size, sha256 } => as_delta(*size, Some(*sha256), None),
+                Known::Reference => Some(as_stored(Listed::Reference, None)),
+                Known::Plain => Some(as_stored(Listed::Plain, None)),
+            };
+            return Ok(file.map(|file| (file, Some((known, None)))));
         }
         let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
         let Some(found) = Found::look(self.service.store(), name).await? else { return Ok(None) };
-        let file = match &found.kind {
-            Kind::Delta(delta) => deltaspace::file_of(&stored.key).map(|key| ListedFile {
-                key,
-                size: delta.file_size,
-                listed: Listed::Delta,
-                stored: stored.clone(),
-            }),
-            Kind::Damaged(field) if found.is_delta() => Some(as_stored(Listed::Damaged(*field))),
-            Kind::Damaged(_) | Kind::Reference(_) => Some(as_stored(Listed::Reference)),
-            Kind::Direct(_) | Kind::Passthrough => Some(as_stored(Listed::Plain)),
+        let kind = Some(Box::new(found.kind.clone()));
+        let (file, known) = match &found.kind {
+            Kind::Delta(delta) => {
+                let (size, sha256) = (delta.file_size, delta.file_sha256);
+                (as_delta(size, Some(sha256), kind), Some(Known::Delta { size, sha256 }))
+            }
+            // Who lists it shall hear of it every time.
+            Kind::Damaged(field) if found.is_delta() => (Some(as_stored(Listed::Damaged(*field), kind)), None),
+            Kind::Damaged(_) => (Some(as_stored(Listed::Reference, kind)), None),
+            Kind::Reference(_) => (Some(as_stored(Listed::Reference, kind)), Some(Known::Reference)),
+            Kind::Direct(_) | Kind::Passthrough => (Some(as_stored(Listed::Plain, kind)), Some(Known::Plain)),
         };
-        Ok(file)
+        Ok(file.map(|file| (file, known.map(|known| (known, Some(found.head))))))
     }
 
     /// Takes a file; of two objects of one name the newer stays.
@@ -157,8 +262,8 @@ impl Listing {
 
     async fn delta_is_newer(&self, plain: &ListedFile, delta: &ListedFile) -> Result<bool, ServiceError> {
         let (a, b) = (plain.stored.last_modified, delta.stored.last_modified);
-        if a != b {
-            return Ok(b > a);
+        if a != b || self.looks == Looks::Never {
+            return Ok(b >= a);
         }
         let look = |file: &ListedFile| {
             Found::look(self.service.store(), ObjectName::new(self.bucket.clone(), file.stored.key.clone()))
@@ -182,4 +287,21 @@ impl Listing {
             files.extend(self.held.pop_front());
         }
     }
+}
+
+/// Whether the key does not tell what an object is.
+fn needs_look(key: &Key) -> bool {
+    let may_be_ours = key.base_name() == REFERENCE_NAME || key.as_str().ends_with(DELTA_SUFFIX);
+    may_be_ours && !deltaspace::is_internal(key)
+}
+
+/// Adds an object to a fingerprint.
+fn mark(hasher: &mut Sha256Hasher, object: &ListedObject) {
+    let modified = object.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    for part in [object.key.as_str(), &object.etag.0] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(&object.size.to_le_bytes());
+    hasher.update(&modified.as_nanos().to_le_bytes());
 }

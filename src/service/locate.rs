@@ -7,11 +7,14 @@ use time::OffsetDateTime;
 
 use super::error::ServiceError;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
-use crate::domain::{ObjectName, deltaspace};
-use crate::storage::{ObjectHead, ObjectStore, StorageError, StorageErrorKind};
+use crate::domain::{ObjectName, deltaspace, user_metadata};
+use crate::storage::{Attributes, ListRequest, ObjectBody, ObjectHead, ObjectStore, StorageError, StorageErrorKind};
 
 /// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
 const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
+
+/// Keys that a listing of those behind a file's shows.
+const BEHIND_KEY: u16 = 16;
 
 /// A stored object.
 #[derive(Debug, Clone)]
@@ -45,8 +48,18 @@ impl Found {
         }
     }
 
+    /// What a user keeps beside it, under the user's own names.
+    pub(crate) fn user_attributes(&self) -> Attributes {
+        let attributes = self.head.attributes.clone();
+        match self.kind {
+            // Somebody else's names are theirs.
+            Kind::Passthrough => attributes,
+            _ => Attributes { metadata: user_metadata::unescape(&attributes.metadata), ..attributes },
+        }
+    }
+
     /// When its writer says it was made; finer than what the store keeps.
-    fn created_at(&self) -> Option<OffsetDateTime> {
+    pub(crate) fn created_at(&self) -> Option<OffsetDateTime> {
         match &self.kind {
             Kind::Delta(delta) => delta.created_at,
             Kind::Direct(direct) => direct.created_at,
@@ -97,6 +110,58 @@ impl Places {
         };
         let (plain, delta) = futures::join!(plain, delta);
         Ok(Self { plain: plain?, delta: delta? })
+    }
+
+    /// The same for who is about to write the file: a listing tells at once that there is nothing, which is so for most names. Where it
+    /// does not tell, both are looked at.
+    pub(crate) async fn look_to_write(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        // Behind the key come all that begin with it; mostly there are none but the delta.
+        let prefix = object.key.to_string();
+        let request = ListRequest { prefix, max_keys: Some(BEHIND_KEY), ..ListRequest::default() };
+        match store.list(&object.bucket, &request).await {
+            Ok(page) if page.continuation.is_none() => {
+                let delta = deltaspace::delta_of(object).ok();
+                let look = async |name: Option<ObjectName>| match name {
+                    Some(name) if page.objects.iter().any(|listed| listed.key == name.key) => {
+                        Found::look(store, name).await
+                    }
+                    _ => Ok(None),
+                };
+                let (plain, delta) = futures::join!(look(Some(object.clone())), look(delta));
+                Ok(Self { plain: plain?, delta: delta? })
+            }
+            _ => Self::look(store, object).await,
+        }
+    }
+
+    /// The same for who wants to read the file: what stands at the delta's key is asked for with its bytes, so that a delta, which is what
+    /// most files are, comes with this look.
+    pub(crate) async fn open_for_file(
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<(Self, Option<ObjectBody>), ServiceError> {
+        let (places, body) = Self::open(store, object).await?;
+        if places.plain.is_some() || places.delta.is_some() {
+            return Ok((places, body));
+        }
+        Self::open(store, object).await
+    }
+
+    async fn open(store: &dyn ObjectStore, object: &ObjectName) -> Result<(Self, Option<ObjectBody>), ServiceError> {
+        let plain = Found::look(store, object.clone());
+        let delta = async {
+            let Ok(name) = deltaspace::delta_of(object) else { return Ok((None, None)) };
+            match store.get(&name, None).await {
+                Ok(body) => Ok((Some(Found::new(name, body.head.clone())), Some(body))),
+                Err(error) if error.kind == StorageErrorKind::NotFound => Ok((None, None)),
+                // What cannot be read, being archived for example, matters only if it is what is served.
+                Err(_) => Found::look(store, name).await.map(|found| (found, None)),
+            }
+        };
+        let (plain, delta) = futures::join!(plain, delta);
+        let plain = plain?;
+        let (delta, body) = delta?;
+        Ok((Self { plain, delta }, body))
     }
 
     /// The same for who wants to read or remove the file, and must not take it for absent while it is overwritten by another kind:

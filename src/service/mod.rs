@@ -1,24 +1,32 @@
 //! The use cases, one per file: what happens to a file on its way into a store and back.
 
 mod blocking;
+mod copied;
+mod copy;
 mod delete;
 mod delta;
 mod error;
 mod get;
 mod head;
+mod index;
 mod input;
 mod list;
 mod locate;
 mod packing;
 mod plan;
+mod presign;
+mod purge;
 mod put;
+mod rebase;
 mod reference;
+mod repair;
 mod restore;
 mod sink;
 mod spool;
 mod stats;
+mod sync;
+mod turns;
 mod verify;
-mod weakened;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +42,14 @@ pub use head::Head;
 pub use input::Input;
 pub use list::{Listed, ListedFile, ListedPage, Listing};
 pub use plan::DirectReason;
+pub use presign::PresignedUrl;
+pub use purge::Purge;
 pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
+pub use rebase::Rebased;
 pub use reference::ReferenceWarning;
-pub use stats::Stats;
+pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
+pub use stats::{KeptStats, Stats, StatsMode};
+pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Step, Steps, SyncOptions};
 
 /// What holds for every operation.
 #[derive(Debug, Clone)]
@@ -54,12 +67,13 @@ pub struct DeltaService {
     cache: Arc<dyn ReferenceCache>,
     settings: Arc<Settings>,
     sketches: Arc<reference::Sketches>,
+    turns: Arc<turns::Turns>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default() }
+        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default() }
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.

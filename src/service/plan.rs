@@ -22,8 +22,12 @@ pub enum DirectReason {
     Short,
     /// It is packed, so it cannot be a reference that every reader understands, and there is none it could be a delta against.
     Packed(Compression),
+    /// What it could be a delta against is encrypted with another customer's key, or with one and the file is not.
+    OtherKey,
     /// The delta would be longer than allowed.
     Ratio(MaxRatio),
+    /// It would be a reference that is about to be removed.
+    Condemned,
 }
 
 impl fmt::Display for DirectReason {
@@ -35,7 +39,9 @@ impl fmt::Display for DirectReason {
             Self::Occupied(object) => write!(f, "{object} stands where its delta would"),
             Self::Short => write!(f, "shorter than {MIN_REFERENCE_BYTES} bytes and without a reference"),
             Self::Packed(compression) => write!(f, "{compression} cannot be a reference, and there is none yet"),
+            Self::OtherKey => f.write_str("its reference is encrypted with another customer's key, or without one"),
             Self::Ratio(ratio) => write!(f, "its delta would exceed {ratio} of it"),
+            Self::Condemned => f.write_str("`repair` is about to remove a reference of the same content"),
         }
     }
 }

@@ -7,17 +7,20 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::DeltaService;
-use super::delta::{self, Encoded};
+use super::delta::Encoded;
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
 use super::plan::{self, DirectReason};
 use super::reference::{Base, Bases, ReferenceWarning, Usable};
 use crate::cache::CachedReference;
-use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind};
+use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind, SOURCE_ETAG};
 use crate::domain::policy::Compression;
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, deltaspace};
-use crate::storage::{Attributes, PutCondition, StorageError, StorageErrorKind};
+use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, deltaspace, user_metadata};
+use crate::storage::{
+    Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind,
+};
+use crate::weakened::leaves_out;
 
 /// A racing writer can make a reference between our look and our put, and a deleter can remove it again: more rounds than
 /// this are no race any more.
@@ -27,15 +30,20 @@ const ROUNDS: usize = 5;
 const YOUNG: Duration = Duration::from_secs(15 * 60);
 
 /// How one file is to be stored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PutOptions {
     /// Whether it may be kept as a delta.
     pub delta: bool,
+    /// What is kept beside it, and given back: metadata under the user's own names, headers, class, encryption, tags, ACL. A reference
+    /// that is made of the file takes the encryption alone. Without a type it is `application/octet-stream`.
+    pub attributes: Attributes,
+    /// The tag of the object it is a copy of, if that is all that tells its content.
+    pub source: Option<ETag>,
 }
 
 impl Default for PutOptions {
     fn default() -> Self {
-        Self { delta: true }
+        Self { delta: true, attributes: Attributes::default(), source: None }
     }
 }
 
@@ -79,8 +87,8 @@ pub struct PutReport {
     pub size: u64,
     /// Bytes that were added to the store: the delta, the file, or the file and its delta.
     pub stored: u64,
-    /// SHA-256 of the file.
-    pub sha256: Sha256Digest,
+    /// SHA-256 of the file; `None` when it was copied inside the store and nobody had left one.
+    pub sha256: Option<Sha256Digest>,
     /// What should be known.
     pub warnings: Vec<PutWarning>,
 }
@@ -90,16 +98,28 @@ pub(super) fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-/// As the Python tool writes every object.
-pub(super) fn attributes(metadata: BTreeMap<String, String>) -> Attributes {
-    Attributes { metadata, content_type: Some("application/octet-stream".to_owned()), ..Attributes::default() }
+/// Now, but never before what stands under the name was made by the clock of its writer: where the store dates both the same, the later
+/// one is served.
+pub(super) fn after(older: Option<&Found>) -> OffsetDateTime {
+    let next = older.and_then(Found::created_at).map(|at| at.saturating_add(time::Duration::microseconds(1)));
+    next.map_or_else(now, |next| next.max(now()))
+}
+
+/// The type of what nobody gave one, as the Python tool writes every object.
+const OCTET_STREAM: &str = "application/octet-stream";
+
+/// Of a reference: of what its first file has it takes the encryption alone. Tags or a time to expire would remove it by a rule, an ACL would
+/// publish it, and another class than that of all would freeze or charge what every other version needs.
+pub(super) fn reference_attributes(metadata: BTreeMap<String, String>, encryption: Option<&Encryption>) -> Attributes {
+    let content_type = Some(OCTET_STREAM.to_owned());
+    Attributes { metadata, content_type, encryption: encryption.cloned(), ..Attributes::default() }
 }
 
 impl DeltaService {
     /// Stores `file` under the name `object`.
     ///
-    /// The put is over when the new content is in the store and an older variant of the name was removed. When it fails, what was
-    /// served under the name before still is.
+    /// The put is over when the new content is in the store and an older variant of the name was removed. When it fails, either what
+    /// was served under the name before still is, or the new content.
     pub async fn put(
         &self,
         file: &Input,
@@ -109,17 +129,45 @@ impl DeltaService {
         if deltaspace::is_reserved(&object.key) {
             return Err(ServiceError::Reserved(object.clone()));
         }
+        let kept = self.kept(object, options)?;
         tracing::debug!(%object, size = file.len(), "put");
-        let places = Places::look(self.store(), object).await?;
+        let places = match Places::look_to_write(self.store(), object).await {
+            // A newer object is served whatever else has its name. But a key may be that of the delta of another file.
+            Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
+                if options.delta || deltaspace::file_of(&object.key).is_some() {
+                    return Err(ServiceError::Unseen(object.clone(), error));
+                }
+                Places { plain: None, delta: None }
+            }
+            places => places?,
+        };
         self.refuse_occupied(object, &places).await?;
         match plan::delta_allowed(object, options.delta, &self.settings.policy.extensions, &places) {
-            Ok(()) => self.put_as_delta(file, object, &places).await,
-            Err(reason) => self.put_direct(file, object, &places, None, reason).await,
+            Ok(()) => self.put_as_delta(file, object, &places, &kept).await,
+            Err(reason) => self.put_direct(file, object, &places, &kept, None, reason).await,
         }
     }
 
+    /// What the user wants kept, as it is stored; an error if that is too much or cannot be sent, before anything is.
+    fn kept(&self, object: &ObjectName, options: &PutOptions) -> Result<Kept, ServiceError> {
+        let unkeepable = |source| ServiceError::UserMetadata { object: object.clone(), source };
+        let own = user_metadata::escape(&options.attributes.metadata).map_err(unkeepable)?;
+        let may_be_delta = options.delta && self.settings.policy.extensions.covers(object.key.base_name());
+        let mut kept = Kept(Attributes { metadata: own, ..options.attributes.clone() });
+        let (size, mut own) = (kept.0.user_metadata_bytes(), longest_metadata(object, may_be_delta));
+        if let Some(tag) = &options.source {
+            own += SOURCE_ETAG.len() + tag.0.len();
+            kept.0.metadata.insert(SOURCE_ETAG.to_owned(), tag.0.clone());
+        }
+        if size + own > MAX_USER_METADATA_BYTES && size > 0 {
+            return Err(ServiceError::MetadataTooLarge { object: object.clone(), size, own });
+        }
+        kept.0.check("PutObject", object)?;
+        Ok(kept)
+    }
+
     /// A file must not replace the delta of another one, whose key it may have.
-    async fn refuse_occupied(&self, object: &ObjectName, places: &Places) -> Result<(), ServiceError> {
+    pub(super) async fn refuse_occupied(&self, object: &ObjectName, places: &Places) -> Result<(), ServiceError> {
         let (Some(found), Some(file)) = (&places.plain, deltaspace::file_of(&object.key)) else { return Ok(()) };
         if found.is_delta() || found.is_delta_without_metadata(self.store()).await? {
             return Err(ServiceError::Occupied { object: object.clone(), file: object.sibling(file) });
@@ -132,12 +180,21 @@ impl DeltaService {
         file: &Input,
         object: &ObjectName,
         places: &Places,
+        kept: &Kept,
     ) -> Result<PutReport, ServiceError> {
         let compression = file.compression().await?;
         let mut warnings = Vec::new();
         for round in 0..ROUNDS {
-            let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
-            let put = Put { file, object, places, bases: &bases, compression, first_round: round == 0 };
+            let references_made = self.turns.references_made();
+            let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await;
+            let bases = bases.map_err(|error| match error {
+                ServiceError::Storage(error) if error.kind == StorageErrorKind::Denied => {
+                    ServiceError::Unseen(object.clone(), error)
+                }
+                error => error,
+            })?;
+            let first_round = round == 0;
+            let put = Put { file, object, places, kept, bases: &bases, references_made, compression, first_round };
             if let Some(report) = self.put_against(&put, &mut warnings).await? {
                 return Ok(PutReport { warnings: warnings.into_iter().chain(report.warnings).collect(), ..report });
             }
@@ -154,7 +211,7 @@ impl DeltaService {
     ) -> Result<Option<PutReport>, ServiceError> {
         let Put { file, object, bases, .. } = *put;
         let choice = self.rank(bases, file).await?;
-        let mut usable = None;
+        let (mut usable, mut other_key) = (None, bases.other_key);
         for base in &choice.bases {
             match self.usable(base).await? {
                 Usable::Yes(reference) => {
@@ -163,26 +220,27 @@ impl DeltaService {
                 }
                 Usable::Gone => return Ok(None),
                 Usable::Packed => {}
+                Usable::OtherKey => other_key = true,
                 Usable::Damaged(error) => warnings.push(PutWarning::Reference(error)),
             }
         }
         let reference_allowed = plan::reference_allowed(file.len(), put.compression);
         let Some((base, reference)) = usable else {
-            return match reference_allowed {
+            return match reference_allowed.and(if other_key { Err(DirectReason::OtherKey) } else { Ok(()) }) {
                 Ok(()) => self.put_as_reference(put).await,
-                Err(reason) => self.put_direct(file, object, put.places, None, reason).await.map(Some),
+                Err(reason) => self.put_direct(file, object, put.places, put.kept, None, reason).await.map(Some),
             };
         };
         let reference_allowed = reference_allowed.is_ok() && bases.bases.len() < plan::MAX_REFERENCES;
         let max_ratio = self.settings.policy.max_ratio;
         let limit = max_ratio.limit(file.len());
-        let Encoded { digest, delta } = delta::encode(file, &reference, limit, &self.settings.spool_folder).await?;
+        let Encoded { digest, delta } = self.encode(file, &reference, limit).await?;
         let Some(delta) = delta else {
             if reference_allowed && self.starts_over(put, base, choice.sketch).await? {
                 return self.put_as_reference(put).await;
             }
             let reason = DirectReason::Ratio(max_ratio);
-            return self.put_direct(file, object, put.places, Some(digest), reason).await.map(Some);
+            return self.put_direct(file, object, put.places, put.kept, Some(digest), reason).await.map(Some);
         };
         if reference_allowed
             && plan::may_be_outgrown(file.len(), delta.len())
@@ -210,17 +268,27 @@ impl DeltaService {
     /// Makes the file a reference, and stores it as a delta of itself; `None` when another file became the first one.
     async fn put_as_reference(&self, put: &Put<'_>) -> Result<Option<PutReport>, ServiceError> {
         let Put { file, object, bases, .. } = *put;
-        if put.first_round && !bases.bases.is_empty() {
+        let turn = self.turns.reference(&bases.deltaspace).await;
+        let others = self.turns.references_made() != put.references_made;
+        if put.first_round && (others || !bases.bases.is_empty()) {
             let now = self.bases_of(bases.deltaspace.clone()).await?;
             if now.bases.iter().any(|base| bases.bases.iter().all(|known| known.digest != base.digest)) {
                 return Ok(None);
             }
         }
         let (digest, sketch) = file.sketch().await?;
-        let created = self.create_reference(bases, file, (digest, &sketch), object.key.base_name()).await?;
+        if bases.is_condemned(&digest) {
+            let reason = DirectReason::Condemned;
+            return self.put_direct(file, object, put.places, put.kept, Some(digest), reason).await.map(Some);
+        }
+        let created = self
+            .create_reference(bases, file, (digest, &sketch), object.key.base_name(), put.kept.0.encryption.as_ref())
+            .await?;
         let Some(base) = created else { return Ok(None) };
+        self.turns.reference_made();
+        drop(turn);
         let itself: CachedReference = Arc::new(file.clone());
-        let encoded = delta::encode(file, &itself, u64::MAX, &self.settings.spool_folder).await?;
+        let encoded = self.encode(file, &itself, u64::MAX).await?;
         let (digest, Some(delta)) = unchanged(file, encoded, digest)? else {
             return Err(ServiceError::RoundTrip(file.name().to_owned()));
         };
@@ -244,17 +312,28 @@ impl DeltaService {
             original_name: object.key.base_name().to_owned(),
             file_sha256: digest,
             file_size: file.len(),
-            created_at: Some(now()),
+            created_at: Some(after(places.plain.as_ref())),
             ref_key: base.name.key.clone(),
             ref_sha256: base.digest,
             delta_size: delta.len(),
         };
         tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
-        self.store.put(&stored, body, &attributes(metadata.write()), &PutCondition::None).await?;
-        self.announce(base, copy).await?;
+        self.store.put(&stored, body, &put.kept.with(metadata.write()), &PutCondition::None).await?;
+        if leaves_out("order") {
+            self.remove_older(places.plain.as_ref(), &stored).await;
+        }
+        if !leaves_out("recheck") {
+            self.announce(base, copy, put.kept.0.encryption.as_ref()).await?;
+        }
         let warnings = self.remove_older(places.plain.as_ref(), &stored).await.into_iter().collect();
-        Ok(PutReport { stored_as: StoredAs::Delta, size: file.len(), stored: delta.len(), sha256: digest, warnings })
+        Ok(PutReport {
+            stored_as: StoredAs::Delta,
+            size: file.len(),
+            stored: delta.len(),
+            sha256: Some(digest),
+            warnings,
+        })
     }
 
     async fn put_direct(
@@ -262,6 +341,7 @@ impl DeltaService {
         file: &Input,
         object: &ObjectName,
         places: &Places,
+        kept: &Kept,
         digest: Option<Sha256Digest>,
         reason: DirectReason,
     ) -> Result<PutReport, ServiceError> {
@@ -274,9 +354,16 @@ impl DeltaService {
             original_name: object.key.base_name().to_owned(),
             file_sha256: digest,
             file_size: file.len(),
-            created_at: Some(now()),
+            created_at: Some(after(places.delta.as_ref())),
         };
-        self.store.put(object, file.body(digest), &attributes(metadata.write()), &PutCondition::None).await?;
+        self.store.put(object, file.body(digest), &kept.with(metadata.write()), &PutCondition::None).await?;
+        let warnings = self.remove_older_delta(places, object).await;
+        let (size, stored_as) = (file.len(), StoredAs::Direct(reason));
+        Ok(PutReport { stored_as, size, stored: size, sha256: Some(digest), warnings })
+    }
+
+    /// Removes the delta that stood under the name before, and its reference if no other delta needs it.
+    pub(super) async fn remove_older_delta(&self, places: &Places, object: &ObjectName) -> Vec<PutWarning> {
         let older = places.delta.as_ref().filter(|found| found.is_delta());
         let mut warnings: Vec<PutWarning> = self.remove_older(older, object).await.into_iter().collect();
         if let Some(Found { kind: Kind::Delta(older), .. }) = older
@@ -287,12 +374,11 @@ impl DeltaService {
                 warnings.push(PutWarning::ReferenceLeft(ReferenceWarning { reference, source: Box::new(error) }));
             }
         }
-        let (size, stored_as) = (file.len(), StoredAs::Direct(reason));
-        Ok(PutReport { stored_as, size, stored: size, sha256: digest, warnings })
+        warnings
     }
 
     /// Removes what stood under the name before, unless somebody replaced it meanwhile.
-    async fn remove_older(&self, older: Option<&Found>, stored: &ObjectName) -> Option<PutWarning> {
+    pub(super) async fn remove_older(&self, older: Option<&Found>, stored: &ObjectName) -> Option<PutWarning> {
         let older = older?;
         match self.remove_if_still(older, stored).await {
             Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => {
@@ -302,7 +388,7 @@ impl DeltaService {
         }
     }
 
-    async fn remove_if_still(&self, older: &Found, stored: &ObjectName) -> Result<(), StorageError> {
+    pub(super) async fn remove_if_still(&self, older: &Found, stored: &ObjectName) -> Result<(), StorageError> {
         tracing::debug!(object = %older.name, "remove the older object of the name");
         let etag = &older.head.etag;
         if self.store.conditions_are_atomic() {
@@ -320,13 +406,53 @@ impl DeltaService {
     }
 }
 
+/// What a user wants kept beside a file, with the metadata as it is stored.
+struct Kept(Attributes);
+
+impl Kept {
+    /// With metadata of ours, whose names no escaped one has.
+    fn with(&self, ours: BTreeMap<String, String>) -> Attributes {
+        let mut kept = self.0.clone();
+        kept.metadata.extend(ours);
+        kept.content_type.get_or_insert_with(|| OCTET_STREAM.to_owned());
+        kept
+    }
+}
+
+/// Bytes of our own metadata at their most, with a file of this name.
+fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
+    let (file_sha256, created_at) = (Sha256Digest::of(b""), Some(now()));
+    let (original_name, size) = (object.key.base_name().to_owned(), u64::MAX);
+    let reference = Deltaspace::of(object).addressed(&file_sha256);
+    let metadata = match reference {
+        Ok(reference) if may_be_delta => {
+            let (ref_key, ref_sha256) = (reference.key, file_sha256);
+            DeltaMetadata {
+                original_name,
+                file_sha256,
+                file_size: size,
+                created_at,
+                ref_key,
+                ref_sha256,
+                delta_size: size,
+            }
+            .write()
+        }
+        _ => DirectMetadata { original_name, file_sha256, file_size: size, created_at }.write(),
+    };
+    Attributes { metadata, ..Attributes::default() }.user_metadata_bytes()
+}
+
 /// What is known of a file that is to be kept as a delta.
 #[derive(Clone, Copy)]
 struct Put<'a> {
     file: &'a Input,
     object: &'a ObjectName,
     places: &'a Places,
+    kept: &'a Kept,
     bases: &'a Bases,
+    /// How many this process had made before it looked for them.
+    references_made: u64,
     compression: Option<Compression>,
     /// Whether there is time to look once more whether somebody else has just made the reference that is missing.
     first_round: bool,

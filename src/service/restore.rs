@@ -75,7 +75,7 @@ impl Restoration {
         loop {
             let piece = self.next(delta)?;
             begun.extend_from_slice(piece.as_deref().unwrap_or_default());
-            match inspect(&begun, &limits) {
+            match inspect(begun.as_slice(), &limits) {
                 Ok(inspection) => return Ok((inspection.header().clone(), begun)),
                 Err(error) if piece.is_some() && *error.kind() == DecodeErrorKind::Truncated(Part::Header) => {}
                 Err(source) => return Err(self.undecodable(source)),

@@ -1,6 +1,7 @@
 //! Where the bytes of a file go: counted and hashed on their way.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
@@ -30,6 +31,41 @@ impl<W: Write> Write for Sink<W> {
         self.hasher.update(written);
         self.len += n as u64;
         Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// A writer that takes everything and passes on a part of it.
+pub(crate) struct Cut<W> {
+    to: W,
+    part: Range<u64>,
+    at: u64,
+    passed: u64,
+}
+
+impl<W> Cut<W> {
+    pub(crate) fn new(to: W, part: Range<u64>) -> Self {
+        Self { to, part, at: 0, passed: 0 }
+    }
+
+    /// The writer, and how many bytes went to it.
+    pub(crate) fn finish(self) -> (W, u64) {
+        (self.to, self.passed)
+    }
+}
+
+impl<W: Write> Write for Cut<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let end = self.at + bytes.len() as u64;
+        let within = |at: u64| usize::try_from(at.clamp(self.at, end) - self.at).unwrap_or(usize::MAX);
+        let part = bytes.get(within(self.part.start)..within(self.part.end)).unwrap_or_default();
+        self.to.write_all(part)?;
+        self.passed += part.len() as u64;
+        self.at = end;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -23,6 +23,8 @@ pub enum StorageErrorKind {
     Denied,
     /// The object is in an archive: it must be restored before it can be read or copied.
     Archived,
+    /// The object is encrypted with a key of the customer's, and another or none was sent.
+    KeyNeeded,
     /// The object is under retention or a legal hold: it cannot be removed or replaced before that ends.
     Locked,
     /// The store asks for fewer requests.
@@ -78,6 +80,7 @@ impl fmt::Display for StorageError {
             StorageErrorKind::InvalidRange => "the range lies outside the object (416)",
             StorageErrorKind::Denied => "access denied (403)",
             StorageErrorKind::Archived => "archived, to be restored first",
+            StorageErrorKind::KeyNeeded => "encrypted with a customer's key, and another or none was given",
             StorageErrorKind::Locked => "locked against removal",
             StorageErrorKind::Throttled => "the store asks to slow down (503)",
             StorageErrorKind::Invalid => "the store does not take this request",

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::ops::{Bound, Range};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
@@ -26,24 +26,26 @@ const PIECE: usize = 1 << 20;
 /// [with loose conditions](Self::with_loose_conditions).
 pub struct MemoryStore {
     state: Mutex<State>,
-    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     loose: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     buckets: BTreeMap<BucketName, Bucket>,
     latest: Option<SystemTime>,
 }
 
+#[derive(Clone)]
 struct Bucket {
     created: SystemTime,
-    objects: BTreeMap<Vec<u8>, Stored>,
+    objects: BTreeMap<Vec<u8>, Arc<Stored>>,
 }
 
 #[derive(Clone)]
 struct Stored {
     head: ObjectHead,
+    tags: BTreeMap<String, String>,
     bytes: Bytes,
 }
 
@@ -56,13 +58,14 @@ impl MemoryStore {
     /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer than the one before counts
     /// as the same.
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self { state: Mutex::default(), clock: Box::new(clock), loose: false }
+        Self { state: Mutex::default(), clock: Arc::new(clock), loose: false }
     }
 
-    /// An empty store that answers conditions as S3 does, one request after the other, and is not atomic: a condition is
+    /// The same store, but one that answers conditions as S3 does, one request after the other, and is not atomic: a condition is
     /// looked at first and written under afterwards, and others run in between. Several racers may win.
-    pub fn with_loose_conditions() -> Self {
-        Self { loose: true, ..Self::new() }
+    #[must_use]
+    pub fn with_loose_conditions(self) -> Self {
+        Self { loose: true, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -70,11 +73,46 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stored(&self, object: &ObjectName, operation: &'static str) -> Result<Stored, StorageError> {
+    fn stored(&self, object: &ObjectName, operation: &'static str) -> Result<Arc<Stored>, StorageError> {
         let mut state = self.state();
         let objects = &state.bucket(&object.bucket, operation)?.objects;
         let absent = || StorageError::new(StorageErrorKind::NotFound, operation, object);
         objects.get(object.key.as_str().as_bytes()).cloned().ok_or_else(absent)
+    }
+
+    fn copy_at_once(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: Option<&Attributes>,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "CopyObject";
+        super::rules::check_copy(from, to)?;
+        let now = (self.clock)();
+        let mut state = self.state();
+        let source = state.bucket(&from.bucket, OPERATION)?.objects.get(from.key.as_str().as_bytes()).cloned();
+        let source = source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
+        let mut copy = Stored::clone(&source);
+        if if_match.is_some_and(|wanted| *wanted != copy.head.etag) {
+            return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
+        }
+        state.bucket(&to.bucket, OPERATION)?;
+        if let Some(attributes) = attributes {
+            copy.head.attributes = attributes.told();
+            copy.tags = attributes.tags.clone();
+        }
+        copy.head.last_modified = state.tick(now);
+        let etag = copy.head.etag.clone();
+        state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
+        Ok(etag)
+    }
+}
+
+/// A store of its own with the same content and the same clock: what happens to one does not happen to the other.
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self { state: Mutex::new(self.state().clone()), clock: self.clock.clone(), loose: self.loose }
     }
 }
 
@@ -113,7 +151,7 @@ impl State {
     }
 }
 
-impl SortedKeys for &BTreeMap<Vec<u8>, Stored> {
+impl SortedKeys for &BTreeMap<Vec<u8>, Arc<Stored>> {
     type Error = Infallible;
 
     fn first_from(&mut self, from: &[u8]) -> Result<Option<String>, Infallible> {
@@ -171,14 +209,15 @@ impl ObjectStore for MemoryStore {
     }
 
     async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
-        Ok(self.stored(object, "HeadObject")?.head)
+        Ok(self.stored(object, "HeadObject")?.head.clone())
     }
 
     async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
-        let Stored { head, bytes } = self.stored(object, "GetObject")?;
+        let stored = self.stored(object, "GetObject")?;
+        let head = stored.head.clone();
         let range =
             super::rules::within(range, head.size).map_err(|kind| StorageError::new(kind, "GetObject", object))?;
-        let bytes = bytes.slice(range.start as usize..range.end as usize);
+        let bytes = stored.bytes.slice(range.start as usize..range.end as usize);
         Ok(ObjectBody { head, stream: in_pieces(bytes) })
     }
 
@@ -209,28 +248,31 @@ impl ObjectStore for MemoryStore {
             size: bytes.len() as u64,
             etag: etag.clone(),
             last_modified: state.tick(now),
-            attributes: attributes.clone(),
+            attributes: attributes.told(),
         };
         let objects = &mut state.bucket(&object.bucket, OPERATION)?.objects;
-        objects.insert(object.key.as_str().as_bytes().to_vec(), Stored { head, bytes });
+        let stored = Stored { head, tags: attributes.tags.clone(), bytes };
+        objects.insert(object.key.as_str().as_bytes().to_vec(), Arc::new(stored));
         Ok(etag)
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
-        const OPERATION: &str = "CopyObject";
-        super::rules::check_copy(from, to)?;
-        let now = (self.clock)();
-        let mut state = self.state();
-        let source = state.bucket(&from.bucket, OPERATION)?.objects.get(from.key.as_str().as_bytes()).cloned();
-        let mut copy = source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
-        if if_match.is_some_and(|wanted| *wanted != copy.head.etag) {
-            return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
-        }
-        state.bucket(&to.bucket, OPERATION)?;
-        copy.head.last_modified = state.tick(now);
-        let etag = copy.head.etag.clone();
-        state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), copy);
-        Ok(etag)
+        self.copy_at_once(from, to, None, if_match)
+    }
+
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        attributes.check("CopyObject", to)?;
+        self.copy_at_once(from, to, Some(attributes), if_match)
+    }
+
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        Ok(self.stored(object, "GetObjectTagging")?.tags.clone())
     }
 
     fn conditions_are_atomic(&self) -> bool {
@@ -282,8 +324,28 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
+    async fn what_happens_to_a_clone_does_not_happen_to_the_store() {
+        let (store, bucket) = (MemoryStore::new(), BucketName::new("bucket").unwrap());
+        store.create_bucket(&bucket).await.unwrap();
+        let object = |key: &str| ObjectName::new(bucket.clone(), Key::new(key).unwrap());
+        let put = async |store: &MemoryStore, key: &str| {
+            let body = PutBody::from_bytes(key.to_owned());
+            store.put(&object(key), body, &Attributes::default(), &PutCondition::None).await.unwrap();
+        };
+        put(&store, "both").await;
+        let clone = store.clone();
+        put(&clone, "clone").await;
+        put(&store, "store").await;
+        clone.delete(&object("both"), None).await.unwrap();
+        for (store, keys) in [(store, ["both", "store"].as_slice()), (clone, &["clone"])] {
+            let page = store.list(&bucket, &ListRequest::default()).await.unwrap();
+            assert_eq!(page.objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), keys);
+        }
+    }
+
+    #[tokio::test]
     async fn the_clock_dates_objects_and_never_goes_back() {
-        let seconds = std::sync::Arc::new(AtomicU64::new(100));
+        let seconds = Arc::new(AtomicU64::new(100));
         let hand = seconds.clone();
         let store =
             MemoryStore::with_clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed)));

@@ -2,9 +2,12 @@
 //!
 //! An adapter is chosen in `wiring.rs` only. What every adapter must do is written down as the public suite in `conformance`.
 
+mod acl;
 mod attributes;
+mod class;
 pub mod conformance;
 mod dir;
+mod encryption;
 mod error;
 mod listing;
 mod memory;
@@ -16,7 +19,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -24,13 +27,16 @@ use futures::stream::BoxStream;
 
 use crate::domain::{BucketName, Key, ObjectName};
 
-pub use attributes::MAX_USER_METADATA_BYTES;
+pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, NoCannedAcl, Owner};
+pub use attributes::{MAX_TAGS, MAX_USER_METADATA_BYTES};
+pub use class::{NoStorageClass, StorageClass};
 pub use dir::DirStore;
+pub use encryption::{CustomerKey, Encryption, KmsKey, NoCustomerKey};
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStore;
 pub use s3::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials, S3Store,
-    UnknownConditionalWrites,
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, Patience, Regions, S3Config, S3Credentials,
+    S3Store, UnknownConditionalWrites,
 };
 
 /// Bytes on their way, in pieces of at most a few MiB.
@@ -63,6 +69,14 @@ pub struct Attributes {
     pub content_language: Option<String>,
     /// `Expires`, as text.
     pub expires: Option<String>,
+    /// The class of storage; `None` for `STANDARD`.
+    pub storage_class: Option<StorageClass>,
+    /// Server-side encryption; in a put, `None` for what the bucket does by itself.
+    pub encryption: Option<Encryption>,
+    /// Tags. Only written: no head has them, [`ObjectStore::tags`] does.
+    pub tags: BTreeMap<String, String>,
+    /// Who else may read the object; `None` for nobody, as far as the bucket says nothing else. Only written: no head has it.
+    pub acl: Option<CannedAcl>,
 }
 
 /// What HEAD says of an object.
@@ -190,6 +204,62 @@ pub struct ListPage {
     pub continuation: Option<String>,
 }
 
+/// A multipart upload that was begun and neither completed nor aborted: its parts are stored, and are no object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenUpload {
+    /// The object it was to become.
+    pub object: ObjectName,
+    /// What the store calls it.
+    pub id: String,
+    /// When it was begun, if the store tells.
+    pub initiated: Option<SystemTime>,
+}
+
+/// A rule of a bucket's lifecycle that is in force and does something to current versions of objects without tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleRule {
+    /// What its owner calls it.
+    pub id: String,
+    /// It concerns keys that start with this text.
+    pub prefix: String,
+    /// It concerns only objects of more bytes than this.
+    pub larger_than: Option<u64>,
+    /// It concerns only objects of fewer bytes than this.
+    pub smaller_than: Option<u64>,
+    /// What it does.
+    pub action: LifecycleAction,
+}
+
+/// What a [`LifecycleRule`] does to objects when their time has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LifecycleAction {
+    /// Removes them.
+    Expire,
+    /// Moves them to this storage class.
+    Transition(String),
+}
+
+impl LifecycleRule {
+    /// Whether it concerns an object.
+    pub fn concerns(&self, key: &Key, size: u64) -> bool {
+        key.as_str().starts_with(&self.prefix)
+            && self.larger_than.is_none_or(|bytes| size > bytes)
+            && self.smaller_than.is_none_or(|bytes| size < bytes)
+    }
+}
+
+/// What a presigned URL allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presigned {
+    /// To read the object; the answer has this `Content-Disposition`, if any.
+    Get(Option<String>),
+    /// To write the object.
+    Put,
+}
+
+/// The longest a presigned URL lasts (S3 User Guide, "Download and upload objects with presigned URLs").
+pub const MAX_PRESIGNED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// A bucket in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedBucket {
@@ -233,13 +303,30 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         condition: &PutCondition,
     ) -> Result<ETag, StorageError>;
 
-    /// Copies an object, headers and user metadata included, inside the store; gives the tag of the copy. With `if_match`,
-    /// only while the source has that tag, else [`StorageErrorKind::Precondition`]; [`StorageErrorKind::NotFound`] when
-    /// there is no source. What stood at `to` is replaced.
+    /// Copies an object inside the store, with its headers, user metadata, class, encryption and tags, but for its ACL; gives
+    /// the tag of the copy. With `if_match`, only while the source has that tag, else [`StorageErrorKind::Precondition`];
+    /// [`StorageErrorKind::NotFound`] when there is no source. What stood at `to` is replaced.
     ///
     /// The bytes and attributes are of one version of the source. An object is not copied onto itself:
     /// [`StorageErrorKind::Invalid`], as S3 answers.
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError>;
+
+    /// Like [`copy`](Self::copy), but the copy has these attributes, and none of its source.
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError>;
+
+    /// The tags of an object.
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError>;
+
+    /// MD5 in base64 of the customer's key that every object is written with and read by, if this store was made with one.
+    fn customer_key(&self) -> Option<String> {
+        None
+    }
 
     /// Whether conditions of [`put`](Self::put) hold among racing writers. A store may answer 412 one request after the
     /// other and still let several racers win.
@@ -248,6 +335,45 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while it has that tag;
     /// else [`StorageErrorKind::Precondition`].
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError>;
+
+    /// The multipart uploads of a bucket that are open; none where the store has no such thing.
+    async fn list_uploads(&self, _bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// Gives up a multipart upload; success when it is over already.
+    async fn abort_upload(&self, _upload: &OpenUpload) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// The rules of a bucket's lifecycle; none where the store has no such thing.
+    async fn lifecycle(&self, _bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// A URL that lets who has it do one thing to one object until it expires, without keys of the store; at most [`MAX_PRESIGNED`].
+    /// Nothing is asked of the store. [`StorageErrorKind::Invalid`] where there are no such URLs.
+    async fn presign(
+        &self,
+        object: &ObjectName,
+        _allowed: &Presigned,
+        _expires_in: Duration,
+    ) -> Result<String, StorageError> {
+        let refused = StorageError::new(StorageErrorKind::Invalid, "Presign", object);
+        Err(refused.because("this store has no URLs"))
+    }
+
+    /// Who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such thing.
+    async fn bucket_acl(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
+        let refused = StorageError::new(StorageErrorKind::Invalid, "GetBucketAcl", bucket);
+        Err(refused.because("this store has no access control lists"))
+    }
+
+    /// Says who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such thing.
+    async fn set_bucket_acl(&self, bucket: &BucketName, _acl: &BucketAcl) -> Result<(), StorageError> {
+        let refused = StorageError::new(StorageErrorKind::Invalid, "PutBucketAcl", bucket);
+        Err(refused.because("this store has no access control lists"))
+    }
 
     /// Waits until what was begun by futures that were dropped has been taken back, for a process about to end.
     async fn settle(&self) {}

@@ -179,13 +179,13 @@ impl Chain<'_> {
         for command in ["printdelta", "printhdr", "printhdrs"] {
             let line = format!("{command} d{index}");
             let (theirs, ours) = (self.theirs(&line), self.room.run(&line));
-            if readable && theirs.code == Some(0) {
+            if theirs.code == Some(0) {
                 assert_eq!(ours.code, Some(0), "{command} {case}: {ours:?}");
                 assert!(theirs.stdout == ours.stdout, "{command} {case}:\n{}\n{}", theirs.out, ours.out);
                 self.figures.printed += 1;
                 continue;
             }
-            // The headers are printed up to the window that cannot be decoded, by xdelta3 behind it too.
+            // xdelta3 cannot read it either, and prints no more of it than we.
             assert_eq!(
                 self.theirs(&format!("{} d{index} back", self.decoding(index))).code,
                 Some(1),

@@ -67,6 +67,7 @@ impl fmt::Display for DecodeErrorKind {
             Self::SourceTooShort { needed, available } => {
                 write!(f, "the source is too short: {needed} bytes needed, {available} available")
             }
+            Self::DeltaRead(kind) => write!(f, "reading the delta failed: {kind}"),
             Self::SourceRead(kind) => write!(f, "reading the source failed: {kind}"),
             Self::Truncated(part) => write!(f, "the delta is truncated: it ends {part}"),
             Self::OutOfMemory { asked } => write!(f, "no memory for {asked} bytes"),

@@ -14,7 +14,7 @@ fn small() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
 fn every_truncation_is_an_error_or_ends_at_a_window() {
     for (file, name, delta) in small() {
         let pair = input(name, 1);
-        let inspection = inspect(&delta, &DecodeLimits::default()).unwrap();
+        let inspection = inspect(delta.as_slice(), &DecodeLimits::default()).unwrap();
         let mut ends: Vec<u64> = inspection.map(|window| window.unwrap().delta_offset()).skip(1).collect();
         ends.push(delta.len() as u64);
         for len in 0..=delta.len() {

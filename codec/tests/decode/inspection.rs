@@ -1,7 +1,11 @@
 //! Deltas as data.
 
+use std::error::Error as _;
+use std::io;
+
 use deltaglider_vcdiff::{
-    CopyFrom, CopyWindow, DecodeErrorKind, DecodeLimits, Instruction, Operation, Section, SectionLengths, inspect,
+    CopyFrom, CopyWindow, DecodeErrorKind, DecodeLimits, Instruction, Operation, Part, Section, SectionLengths, Window,
+    inspect,
 };
 
 use crate::decode_inputs::{FIXTURES, fixture, input};
@@ -15,7 +19,7 @@ fn the_delta_xdelta3_documents_is_shown_field_by_field() {
         b"xxzq\x03\x13\x14\x00\x13\x13\x1e\x02\x00\x14",
     ]
     .concat();
-    let mut inspection = inspect(&delta, &DecodeLimits::default()).unwrap();
+    let mut inspection = inspect(delta.as_slice(), &DecodeLimits::default()).unwrap();
     assert_eq!(inspection.header_len(), 13);
     assert_eq!(inspection.header().secondary, None);
     assert_eq!(inspection.header().application.as_deref(), Some(&b"t1//s1/"[..]));
@@ -48,7 +52,7 @@ fn double_codes_and_copies_from_the_target_are_told_apart() {
     let first = HandWindow::new(3, b"xyz", &[4], &[]);
     let second = HandWindow::new(15, b"ab", &[163, 247, 21], &[10, 51, 60]).source(60, 100);
     let windows: Vec<_> =
-        inspect(&delta(&[first, second]), &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
+        inspect(delta(&[first, second]).as_slice(), &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
     assert_eq!((windows[1].number(), windows[1].target_offset()), (1, 3));
     let shown: Vec<_> = windows[1]
         .instructions()
@@ -76,7 +80,7 @@ fn instructions_of_every_fixture_rebuild_its_target() {
         let (pair, delta) = (input(name, 1), fixture(file));
         let source = pair.source.unwrap_or_default();
         let mut target = Vec::new();
-        for window in inspect(&delta, &DecodeLimits::default()).unwrap() {
+        for window in inspect(delta.as_slice(), &DecodeLimits::default()).unwrap() {
             let window = window.unwrap();
             let start = target.len();
             assert_eq!(window.target_offset(), start as u64);
@@ -105,7 +109,7 @@ fn instructions_of_every_fixture_rebuild_its_target() {
 fn inspection_ends_after_the_first_error_and_says_what_decoding_says() {
     let bad = HandWindow::new(2, b"abc", &[3], &[]);
     let file = delta(&[bad]);
-    let mut inspection = inspect(&file, &DecodeLimits::default()).unwrap();
+    let mut inspection = inspect(file.as_slice(), &DecodeLimits::default()).unwrap();
     let window = inspection.next().unwrap().unwrap();
     let mut instructions = window.instructions();
     assert!(instructions.next().unwrap().is_ok());
@@ -116,5 +120,72 @@ fn inspection_ends_after_the_first_error_and_says_what_decoding_says() {
     let mut inspection = inspect(&file[..file.len() - 1], &DecodeLimits::default()).unwrap();
     assert!(inspection.next().unwrap().is_err());
     assert!(inspection.next().is_none());
-    assert!(inspect(b"\xd6\xc3", &DecodeLimits::default()).is_err());
+    assert!(inspect(&b"\xd6\xc3"[..], &DecodeLimits::default()).is_err());
+}
+
+/// Gives a byte at a time, then fails.
+struct Dripping<'a>(&'a [u8], Option<io::ErrorKind>);
+
+impl io::Read for Dripping<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        match (self.0.split_first(), self.1) {
+            (Some((&byte, rest)), _) => {
+                (to[0], self.0) = (byte, rest);
+                Ok(1)
+            }
+            (None, Some(kind)) => Err(kind.into()),
+            (None, None) => Ok(0),
+        }
+    }
+}
+
+#[test]
+fn how_a_delta_is_read_does_not_show_and_headers_are_those_of_the_windows() {
+    for (file, _, _) in FIXTURES {
+        let delta = fixture(file);
+        let limits = DecodeLimits::default();
+        let tell = |window: Window| {
+            let instructions: Vec<String> = window.instructions().map(|step| format!("{:?}", step.unwrap())).collect();
+            (format!("{:?}", *window), window.decompressed(), instructions)
+        };
+        let whole: Vec<_> = inspect(delta.as_slice(), &limits).unwrap().map(|window| tell(window.unwrap())).collect();
+        let dripped = inspect(Dripping(&delta, None), &limits).unwrap();
+        assert!(dripped.map(|window| tell(window.unwrap())).eq(whole.iter().cloned()), "{file}");
+        let headers = inspect(Dripping(&delta, None), &limits).unwrap().headers();
+        assert!(
+            headers.map(|header| format!("{:?}", header.unwrap())).eq(whole.into_iter().map(|told| told.0)),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn headers_come_before_their_sections_and_whatever_those_hold() {
+    let windows = [HandWindow::new(3, b"abc", &[4], &[]), HandWindow::new(2, b"", &[0xff; 9], &[0xff; 9])];
+    let file = delta(&windows);
+    let end = file.len() as u64;
+    let cut = &file[..file.len() - 10];
+    let mut headers = inspect(cut, &DecodeLimits::default()).unwrap().headers();
+    assert_eq!(headers.next().unwrap().unwrap().target_len(), 3);
+    let second = headers.next().unwrap().unwrap();
+    assert_eq!((second.number(), second.target_offset(), second.stored().instructions), (1, 3, 9));
+    let error = headers.next().unwrap().unwrap_err();
+    assert_eq!(*error.kind(), DecodeErrorKind::Truncated(Part::Sections { missing: 10 }));
+    assert_eq!((error.window(), error.offset()), (Some(1), end - 10));
+    assert!(headers.next().is_none());
+    assert_eq!(inspect(file.as_slice(), &DecodeLimits::default()).unwrap().headers().flatten().count(), 2);
+}
+
+#[test]
+fn a_delta_that_cannot_be_read_is_told_from_one_that_ends() {
+    let file = delta(&[HandWindow::new(3, b"abc", &[4], &[])]);
+    for len in 0..file.len() {
+        let read = inspect(Dripping(&file[..len], Some(io::ErrorKind::TimedOut)), &DecodeLimits::default());
+        let error = match read {
+            Ok(mut windows) => windows.next().unwrap().unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(*error.kind(), DecodeErrorKind::DeltaRead(io::ErrorKind::TimedOut), "{len}");
+        assert!(error.source().is_some());
+    }
 }

@@ -25,7 +25,7 @@ fn a_window_may_copy_from_the_target_before_it() {
     assert_eq!(decoded(None, &target_windows()), Ok(b"abcdefbcdebcde".to_vec()));
     assert_eq!(naive::decode(b"", &target_windows()), Some(b"abcdefbcdebcde".to_vec()));
     let delta = target_windows();
-    let windows: Vec<_> = inspect(&delta, &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
+    let windows: Vec<_> = inspect(delta.as_slice(), &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
     let from = windows[1].instructions().map(|instruction| match instruction.unwrap().operation {
         Operation::Copy { from, .. } => from,
         other => panic!("{other:?}"),
@@ -214,7 +214,7 @@ fn names_without_digests_are_names() {
         let mut file = b"\xd6\xc3\xc4\0\x04".to_vec();
         integer(header.len() as u64, &mut file);
         file.extend(header.as_bytes());
-        inspect(&file, &DecodeLimits::default()).unwrap().header().files()
+        inspect(file.as_slice(), &DecodeLimits::default()).unwrap().header().files()
     };
     let hex = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
     let (target, source) = files(&format!("new#{hex}/G9/old#{hex}x/Y")).unwrap();

@@ -180,7 +180,7 @@ pub fn fgk(input: &[u8]) {
 /// Headers and integers of any kind behind the magic.
 pub fn header(input: &[u8]) {
     let delta = [b"\xd6\xc3\xc4", input].concat();
-    let Ok(windows) = inspect(&delta, &limited().limits) else { return };
+    let Ok(windows) = inspect(delta.as_slice(), &limited().limits) else { return };
     assert!(windows.header_len() <= delta.len() as u64);
     let _ = windows.header().files();
     for window in windows.map_while(Result::ok) {

@@ -2,11 +2,14 @@
 
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::private::{FOLDER_MODE, PrivateFolder, open_folder, unheld};
 use super::rooms::Rooms;
+use super::upkeep::{Cleared, OfProcesses};
+use crate::cache::legacy::{bytes_below, is_own_folder};
+use crate::weakened::leaves_out;
 
 /// What the folders of all processes begin with. The Python tool's begin with `deltaglider-` and are plain text.
 const PREFIX: &str = "dg-cache-";
@@ -51,27 +54,49 @@ impl Drop for EphemeralFolder {
     }
 }
 
-/// Removes the folders of dead processes of this user. What cannot be removed is nobody's loss but disk space.
-pub(super) fn sweep(parent: &Path) {
-    let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && let Err(error) = sweep_one(&entry.path())
-        {
-            tracing::debug!(folder = %entry.path().display(), %error, "a cache left by a dead process stays");
+/// Removes the folders of dead processes of this user; says how many, and how many bytes were in them. What cannot be removed is
+/// nobody's loss but disk space.
+pub(in crate::cache) fn sweep(parent: &Path) -> Cleared {
+    let mut cleared = Cleared::default();
+    for path in folders(parent).into_iter().filter(|_| !leaves_out("sweep")) {
+        match sweep_one(&path) {
+            Ok(Some(bytes)) => cleared.add(bytes),
+            Ok(None) => cleared.in_use += 1,
+            Err(error) => tracing::debug!(folder = %path.display(), %error, "a cache left by a dead process stays"),
         }
     }
+    cleared
 }
 
-fn sweep_one(path: &Path) -> io::Result<()> {
-    let found = std::fs::symlink_metadata(path)?;
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-        return Ok(());
+/// Counts the folders of the processes of this user.
+pub(in crate::cache) fn census(parent: &Path) -> OfProcesses {
+    let mut found = OfProcesses::default();
+    for path in folders(parent) {
+        let Ok(folder) = open_folder(&path) else { continue };
+        match unheld(folder.try_lock_shared()) {
+            Ok(None) => found.alive += 1,
+            _ => found.dead += 1,
+        }
+        found.bytes += bytes_below(&path);
     }
+    found
+}
+
+/// Those of this user.
+fn folders(parent: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
+    let named = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    named.map(|entry| entry.path()).filter(|path| is_own_folder(path)).collect()
+}
+
+/// The bytes that were in it, or nothing if its process lives.
+fn sweep_one(path: &Path) -> io::Result<Option<u64>> {
     let folder = open_folder(path)?;
-    if unheld(folder.try_lock())?.is_some() {
-        tracing::debug!(folder = %path.display(), "remove the cache of a dead process");
-        std::fs::remove_dir_all(path)?;
+    if unheld(folder.try_lock())?.is_none() {
+        return Ok(None);
     }
-    Ok(())
+    tracing::debug!(folder = %path.display(), "remove the cache of a dead process");
+    let bytes = bytes_below(path);
+    std::fs::remove_dir_all(path)?;
+    Ok(Some(bytes))
 }

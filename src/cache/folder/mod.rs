@@ -1,8 +1,10 @@
 //! Sealed entries in files: of this process alone, or shared by all that have the key.
 
 mod ephemeral;
+mod monitor;
 mod private;
 mod rooms;
+mod upkeep;
 mod writer;
 
 use std::ffi::OsStr;
@@ -16,8 +18,10 @@ use std::time::{Duration, SystemTime};
 use deltaglider_vcdiff::Source;
 
 use self::ephemeral::EphemeralFolder;
+use self::monitor::InUse;
 use self::private::{PrivateFolder, unheld};
 use self::rooms::Rooms;
+use self::upkeep::{Depth, State};
 use self::writer::FolderWriter;
 use super::counts::{Counters, Counts};
 use super::key::{CacheKey, DerivedKeys, EntryName};
@@ -25,8 +29,12 @@ use super::sealed::{HEADER_LEN, Header, Refusal, SealedSource, Stored as _};
 use super::working_copy::WorkingCopy;
 use super::{CacheError, CachedReference, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
+use crate::weakened::leaves_out;
 
+pub(super) use ephemeral::{census, sweep};
 pub use private::Unsafe;
+pub use upkeep::{Cleared, Holdings, OfProcesses, Unsound, Verified};
+pub(super) use upkeep::{clear_others, others};
 
 /// What a cache may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +56,9 @@ struct Inner {
     /// For references that are not kept.
     spill: PathBuf,
     counters: Counters,
+    in_use: InUse,
+    #[cfg(target_os = "linux")]
+    monitor: std::sync::OnceLock<monitor::Monitor>,
 }
 
 enum Place {
@@ -84,7 +95,7 @@ impl FolderCache {
     /// A cache of this process in a folder of its own below `parent`, under a key nobody else has. What dead processes left
     /// there is removed.
     pub fn ephemeral(parent: &Path, limits: Limits) -> Result<Self, CacheError> {
-        ephemeral::sweep(parent);
+        sweep(parent);
         let key = CacheKey::random().map_err(at(parent))?;
         let place = Place::Ephemeral(parent.to_owned(), Mutex::default());
         Ok(Self::new(place, &key, limits, parent))
@@ -93,6 +104,13 @@ impl FolderCache {
     /// A cache that outlives this process, in a folder of its own below `folder`, for all that have the key. References that are
     /// not kept are worked with in `spill`.
     pub fn persistent(folder: &Path, key: &CacheKey, limits: Limits, spill: &Path) -> Result<Self, CacheError> {
+        let cache = Self::unwatched(folder, key, limits, spill)?;
+        #[cfg(target_os = "linux")]
+        cache.0.watch();
+        Ok(cache)
+    }
+
+    fn unwatched(folder: &Path, key: &CacheKey, limits: Limits, spill: &Path) -> Result<Self, CacheError> {
         let own = PrivateFolder::make_below(folder, &key.derive().folder_name()).map_err(at(folder))?;
         let rooms = Rooms::make(&own).map_err(at(folder))?;
         let cache = Self::new(Place::Persistent(Arc::new(rooms)), key, limits, spill);
@@ -101,8 +119,16 @@ impl FolderCache {
     }
 
     fn new(place: Place, key: &CacheKey, limits: Limits, spill: &Path) -> Self {
-        let (keys, counters) = (key.derive(), Counters::default());
-        Self(Arc::new(Inner { place, keys, limits, spill: spill.to_owned(), counters }))
+        Self(Arc::new(Inner {
+            place,
+            keys: key.derive(),
+            limits,
+            spill: spill.to_owned(),
+            counters: Counters::default(),
+            in_use: InUse::default(),
+            #[cfg(target_os = "linux")]
+            monitor: std::sync::OnceLock::new(),
+        }))
     }
 }
 
@@ -124,6 +150,7 @@ impl ReferenceCache for FolderCache {
         if Header::stored_len(len).is_some_and(|stored| stored <= self.0.limits.bytes) {
             match FolderWriter::begin(self.0.clone(), digest, len) {
                 Ok(writer) => return Ok(Box::new(writer)),
+                Err(error) if leaves_out("fallback") => return Err(error),
                 Err(error) => tracing::warn!(%error, "the reference is not cached"),
             }
         }
@@ -191,12 +218,16 @@ impl Inner {
             Ok(Ok(header)) => {
                 // A note that cannot be taken costs the entry its turn, no more.
                 rooms.use_now(&name).ok();
+                self.in_use.begin(&name);
                 let cache = self.clone();
                 Some(FolderEntry { source: SealedSource::entry(file, header), cache, rooms, name })
             }
             Ok(Err(Refusal::Expired)) => {
-                self.counters.removed.add_one();
-                rooms.remove(OsStr::new(&name.to_string())).ok();
+                drop(file);
+                // Who reads it reads on; it goes later.
+                if matches!(rooms.remove_unused(OsStr::new(&name.to_string())), Ok(true)) {
+                    self.counters.removed.add_one();
+                }
                 None
             }
             Ok(Err(refusal)) => {
@@ -219,9 +250,17 @@ impl Inner {
     fn drop_damaged(&self, rooms: &Rooms, name: &EntryName, why: &dyn fmt::Display) {
         self.counters.damaged.add_one();
         tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
-        if let Err(error) = rooms.remove(OsStr::new(&name.to_string())) {
+        if let Err(error) = self.discard(rooms, OsStr::new(&name.to_string())) {
             tracing::warn!(entry = %name, %error, "the damaged entry could not be removed");
         }
+    }
+
+    /// Removes what is no entry, whoever reads it.
+    fn discard(&self, rooms: &Rooms, name: &OsStr) -> io::Result<()> {
+        if rooms.entries.stat(name).is_ok() {
+            self.in_use.drop_own(&name.to_string_lossy());
+        }
+        rooms.remove(name)
     }
 
     /// Removes the entries unused longest until `len` more bytes fit; false if too much is in use.
@@ -245,11 +284,10 @@ impl Inner {
         let Some(rooms) = self.rooms() else { return Ok(()) };
         rooms.sweep()?;
         for entry in rooms.list()? {
-            let Some(file) = entry.name.to_str().and_then(|name| rooms.entries.open(name).ok()) else { continue };
-            let header = self.header(&file).map(|(header, len)| Header::open(&self.keys, &header, len, now()));
-            if let Ok(Err(Refusal::Expired)) = header {
+            if matches!(self.examine(&rooms, &entry.name, Depth::Header), Some(State::Expired))
+                && rooms.remove_unused(&entry.name)?
+            {
                 self.counters.removed.add_one();
-                rooms.remove(&entry.name)?;
             }
         }
         Ok(())
@@ -267,6 +305,12 @@ struct FolderEntry {
     cache: Arc<Inner>,
     rooms: Held,
     name: EntryName,
+}
+
+impl Drop for FolderEntry {
+    fn drop(&mut self) {
+        self.cache.in_use.end(&self.name);
+    }
 }
 
 impl Source for FolderEntry {

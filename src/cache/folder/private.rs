@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
+use crate::weakened::leaves_out;
+
 /// Nobody but the owner looks in.
 pub(super) const FOLDER_MODE: u32 = 0o700;
 /// Nobody but the owner reads, and entries are not written twice.
@@ -63,41 +65,69 @@ impl PrivateFolder {
     /// ours or the system's, and nobody else may write there unless it is sticky, as `/tmp` is.
     pub(super) fn make_below(parent: &Path, name: &str) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(parent)?;
+        Self::trusted_parent(parent)?.make_in(name)
+    }
+
+    /// The folder that [`make_below`](Self::make_below) would make, if it is there.
+    pub(super) fn open_below(parent: &Path, name: &str) -> io::Result<Option<Self>> {
+        match Self::trusted_parent(parent).and_then(|parent| parent.open_in(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    /// A folder in which nobody can put another one in the place of ours. It may be used by others, and is not put right.
+    pub(super) fn trusted_parent(parent: &Path) -> io::Result<Self> {
         let folder = open_folder(parent)?;
         let found = folder.metadata()?;
         if found.uid() != 0 {
             owned(found.uid())?;
         }
-        if found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 {
+        if found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 && !leaves_out("folder") {
             return Err(Unsafe::Mode(found.mode() & 0o7777).into());
         }
-        Self { folder, path: parent.to_owned() }.make_in(name)
+        Ok(Self { folder, path: parent.to_owned() })
     }
 
     /// A folder in this one, made if it is not there.
     pub(super) fn make_in(&self, name: &str) -> io::Result<Self> {
-        match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(FOLDER_MODE)) {
+        let mode = if leaves_out("modes") { 0o777 } else { FOLDER_MODE };
+        match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(mode)) {
             Err(rustix::io::Errno::EXIST) => {}
             made => made?,
         }
         self.open_in(name)
     }
 
-    fn open_in(&self, name: &str) -> io::Result<Self> {
+    /// A folder in this one.
+    pub(super) fn open_in(&self, name: &str) -> io::Result<Self> {
         let folder = rustix::fs::openat(&self.folder, name, AS_FOLDER, Mode::empty()).map_err(not_a_folder)?;
         Self::verified(File::from(folder), self.path.join(name))
     }
 
     fn verified(folder: File, path: PathBuf) -> io::Result<Self> {
-        let found = folder.metadata()?;
-        owned(found.uid())?;
-        if found.mode() & 0o7777 != FOLDER_MODE {
-            if found.mode() & 0o077 != 0 {
-                tracing::warn!(folder = %path.display(), mode = format!("{:o}", found.mode() & 0o7777), "others were let into a folder of the cache; put right");
-            }
-            folder.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
+        owned(folder.metadata()?.uid())?;
+        let folder = Self { folder, path };
+        if folder.put_right()? {
+            tracing::warn!(folder = %folder.path.display(), "others were let into a folder of the cache; put right");
         }
-        Ok(Self { folder, path })
+        Ok(folder)
+    }
+
+    /// Sees to it that nobody else is let in; says whether somebody was.
+    pub(super) fn put_right(&self) -> io::Result<bool> {
+        let mode = self.folder.metadata()?.mode() & 0o7777;
+        if mode != FOLDER_MODE && !leaves_out("modes") {
+            self.folder.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
+        }
+        Ok(mode & 0o077 != 0 && !leaves_out("modes"))
+    }
+
+    /// A path that leads to this very folder.
+    #[cfg(target_os = "linux")]
+    pub(super) fn path_of_descriptor(&self) -> PathBuf {
+        use std::os::fd::AsRawFd as _;
+        PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -107,28 +137,37 @@ impl PrivateFolder {
     /// Makes a file, which must not be there.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = SAFELY | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Ok(File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(FILE_MODE))?))
+        let mode = if leaves_out("modes") { 0o666 } else { FILE_MODE };
+        Ok(File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(mode))?))
     }
 
     /// Opens a file for reading and looks at what was opened: a regular file of ours, of nobody else's business, of one name.
     pub(super) fn open(&self, name: &str) -> io::Result<File> {
-        let opened = rustix::fs::openat(&self.folder, name, SAFELY | OFlags::RDONLY, Mode::empty());
-        let file = File::from(opened.map_err(|error| match error {
-            rustix::io::Errno::LOOP => Unsafe::Type.into(),
-            error => io::Error::from(error),
-        })?);
-        let found = file.metadata()?;
-        if !found.is_file() {
-            return Err(Unsafe::Type.into());
+        let safely = if leaves_out("file") { OFlags::CLOEXEC } else { SAFELY };
+        loop {
+            let opened = rustix::fs::openat(&self.folder, name, safely | OFlags::RDONLY, Mode::empty());
+            let file = File::from(opened.map_err(|error| match error {
+                rustix::io::Errno::LOOP => Unsafe::Type.into(),
+                error => io::Error::from(error),
+            })?);
+            let found = file.metadata()?;
+            if leaves_out("file") {
+                return Ok(file);
+            }
+            if !found.is_file() {
+                return Err(Unsafe::Type.into());
+            }
+            owned(found.uid())?;
+            if found.mode() & 0o7777 != FILE_MODE {
+                return Err(Unsafe::Mode(found.mode() & 0o7777).into());
+            }
+            match found.nlink() {
+                1 => return Ok(file),
+                // Between the two steps it was removed, or another one came in its place.
+                0 => {}
+                links => return Err(Unsafe::Links(links).into()),
+            }
         }
-        owned(found.uid())?;
-        if found.mode() & 0o7777 != FILE_MODE {
-            return Err(Unsafe::Mode(found.mode() & 0o7777).into());
-        }
-        if found.nlink() != 1 {
-            return Err(Unsafe::Links(found.nlink()).into());
-        }
-        Ok(file)
     }
 
     /// Says when a name was used, by a file that holds nothing.
@@ -204,12 +243,13 @@ pub(super) fn unheld<T>(locked: Result<T, TryLockError>) -> io::Result<Option<T>
 
 /// Opens a folder whose last name is no link.
 pub(super) fn open_folder(path: &Path) -> io::Result<File> {
-    Ok(File::from(rustix::fs::open(path, AS_FOLDER, Mode::empty()).map_err(not_a_folder)?))
+    let as_folder = if leaves_out("folder") { OFlags::CLOEXEC | OFlags::DIRECTORY } else { AS_FOLDER };
+    Ok(File::from(rustix::fs::open(path, as_folder, Mode::empty()).map_err(not_a_folder)?))
 }
 
 fn owned(owner: u32) -> Result<(), Unsafe> {
     let expected = rustix::process::geteuid().as_raw();
-    if owner == expected { Ok(()) } else { Err(Unsafe::Owner { owner, expected }) }
+    if owner == expected || leaves_out("folder") { Ok(()) } else { Err(Unsafe::Owner { owner, expected }) }
 }
 
 fn not_a_folder(error: rustix::io::Errno) -> io::Error {

@@ -8,7 +8,9 @@ use std::io;
 use rustix::fs::FileType;
 
 use super::private::{PrivateFolder, unheld};
+use super::upkeep::Cleared;
 use crate::cache::key::EntryName;
+use crate::weakened::leaves_out;
 
 /// Entries never change once they are here: nothing but a rename brings them, and their use is noted elsewhere.
 const ENTRIES: &str = "entries";
@@ -36,6 +38,11 @@ pub(super) struct Listed {
 impl Rooms {
     pub(super) fn make(folder: &PrivateFolder) -> io::Result<Self> {
         Ok(Self { entries: folder.make_in(ENTRIES)?, new: folder.make_in(NEW)?, used: folder.make_in(USED)? })
+    }
+
+    /// The rooms of a folder that has them all.
+    pub(super) fn open(folder: &PrivateFolder) -> io::Result<Self> {
+        Ok(Self { entries: folder.open_in(ENTRIES)?, new: folder.open_in(NEW)?, used: folder.open_in(USED)? })
     }
 
     /// Every entry, the one unused longest first. What is no regular file has no place there and is removed.
@@ -70,8 +77,9 @@ impl Rooms {
 
     /// Removes an entry unless somebody reads it; says whether it is gone.
     pub(super) fn remove_unused(&self, name: &OsStr) -> io::Result<bool> {
-        if let Some(name) = name.to_str()
-            && let Ok(file) = self.entries.open(name)
+        // Held until it is gone, so that nobody begins to read what is about to go.
+        let file = name.to_str().and_then(|name| self.entries.open(name).ok());
+        if let Some(file) = &file
             && unheld(file.try_lock())?.is_none()
         {
             return Ok(false);
@@ -79,8 +87,31 @@ impl Rooms {
         self.remove(name).map(|()| true)
     }
 
+    /// Whether somebody reads an entry.
+    pub(super) fn is_in_use(&self, name: &OsStr) -> bool {
+        let file = name.to_str().and_then(|name| self.entries.open(name).ok());
+        file.is_some_and(|file| matches!(unheld(file.try_lock()), Ok(None)))
+    }
+
+    /// Removes every entry that nobody reads, and what dead writers left.
+    pub(super) fn clear(&self) -> io::Result<Cleared> {
+        let mut cleared = Cleared::default();
+        for name in self.entries.names()? {
+            let size = self.entries.stat(&name).map_or(0, |(_, size, _)| size);
+            match self.remove_unused(&name)? {
+                true => cleared.add(size),
+                false => cleared.in_use += 1,
+            }
+        }
+        self.sweep()?;
+        Ok(cleared)
+    }
+
     /// Removes drafts whose writers are dead, and notes about entries that are gone.
     pub(super) fn sweep(&self) -> io::Result<()> {
+        if leaves_out("sweep") {
+            return Ok(());
+        }
         for name in self.new.names()? {
             let draft: io::Result<File> = self.new.open(&name.to_string_lossy());
             let alive = match draft {

@@ -48,7 +48,8 @@ impl Stage {
 }
 
 fn open(folder: &Path, key: &CacheKey) -> Result<FolderCache, CacheError> {
-    FolderCache::persistent(&folder.join("shared"), key, LIMITS, folder)
+    // What is seen at use is seen without a monitor, which could be faster.
+    FolderCache::unwatched(&folder.join("shared"), key, LIMITS, folder)
 }
 
 fn keep(cache: &FolderCache, content: &[u8]) -> CachedReference {

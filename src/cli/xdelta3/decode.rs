@@ -66,7 +66,7 @@ fn read_header(input: &mut Input, source: Option<&Path>) -> Result<(Header, Vec<
     loop {
         let len = input.read(&mut piece)?;
         beginning.extend_from_slice(piece.get(..len).unwrap_or_default());
-        match inspect(&beginning, &DecodeLimits::default()) {
+        match inspect(beginning.as_slice(), &DecodeLimits::default()) {
             Ok(inspection) => {
                 let header = inspection.header().clone();
                 return Ok((header, beginning));

@@ -7,7 +7,7 @@ use super::flags::Invocation;
 use super::input::{Input, PIECE};
 use super::names::application_header;
 use super::output::Output;
-use super::progress::{Progress, size};
+use super::progress::Progress;
 use super::source::NamedSource;
 
 const UNPACKED: &str = "WARNING: the input is decompressed before it is encoded, and what decodes from the delta is \
@@ -17,8 +17,7 @@ const UNPACKED: &str = "WARNING: the input is decompressed before it is encoded,
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let voice = invocation.voice;
     let input = Input::open(invocation.input.as_deref())?;
-    let window = input.len().map_or(usize::MAX, |len| len.min(1 << 32) as usize).min(invocation.encode.window);
-    voice.very_verbose(|| format!("input {} window size {}", input.name().display(), size(window.max(1 << 14) as u64)));
+    input.tell(invocation);
     let source = match &invocation.source {
         Some(path) => Some(NamedSource::open(path, None, invocation)?),
         None => None,

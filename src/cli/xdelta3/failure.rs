@@ -110,6 +110,15 @@ impl Failure {
             .hint("please verify the source file with sha1sum or equivalent")
     }
 
+    /// A delta of this name is wrong, or cannot be read.
+    pub(super) fn delta(error: &DecodeError, delta: &Path) -> Self {
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        match (error.kind(), cause) {
+            (DecodeErrorKind::DeltaRead(_), Some(cause)) => Self::read(delta, cause),
+            _ => Self::decode(error, None),
+        }
+    }
+
     /// No delta can be made this way.
     pub(super) fn encode(error: &EncodeError, source: Option<&Path>) -> Self {
         match (error, source) {
@@ -170,7 +179,7 @@ fn reason(error: &io::Error) -> String {
     said.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// What xdelta3 calls it; `None` for what it does not know.
+/// What xdelta3 calls it, word for word, since scripts look for that; `None` for what it does not know.
 fn words(kind: &DecodeErrorKind) -> Option<&'static str> {
     Some(match kind {
         DecodeErrorKind::NotVcdiff => "not a VCDIFF input",

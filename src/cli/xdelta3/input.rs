@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::external::{self, MAGIC_LEN, Program, Unpacked};
 use super::failure::Failure;
 use super::flags::Invocation;
+use super::progress::size;
 
 /// Bytes read at a time.
 pub(super) const PIECE: usize = 1 << 16;
@@ -58,6 +59,13 @@ impl Input {
         Ok(self)
     }
 
+    /// Tells with `-vv` what is read; the window is what xdelta3 would take for a file of this length.
+    pub(super) fn tell(&self, invocation: &Invocation) {
+        let window = self.len.map_or(usize::MAX, |len| len.min(1 << 32) as usize).min(invocation.encode.window);
+        let window = size(window.max(1 << 14) as u64);
+        invocation.voice.very_verbose(|| format!("input {} window size {window}", self.name.display()));
+    }
+
     pub(super) fn name(&self) -> &Path {
         &self.name
     }
@@ -80,22 +88,21 @@ impl Input {
     /// Fills `piece` from its beginning and returns how much of it; 0 at the end.
     pub(super) fn read(&mut self, piece: &mut [u8]) -> Result<usize, Failure> {
         loop {
-            match self.reader.read(piece) {
-                Ok(len) => {
-                    self.read += len as u64;
-                    return Ok(len);
-                }
+            match Read::read(self, piece) {
+                Ok(len) => return Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::read(&self.name, &error)),
             }
         }
     }
+}
 
-    /// All of it.
-    pub(super) fn read_to_end(mut self) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
-        self.reader.read_to_end(&mut bytes).map_err(|error| Failure::read(&self.name, &error))?;
-        Ok(bytes)
+/// For the codec, which knows nothing of names.
+impl Read for Input {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let len = self.reader.read(piece)?;
+        self.read += len as u64;
+        Ok(len)
     }
 }
 

@@ -60,6 +60,8 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Recode => rewrite::recode(invocation),
         Command::Merge => rewrite::merge(invocation),
         Command::Config => {
+            // Opened and not read, as by xdelta3.
+            invocation.input.as_deref().map(|path| input::Input::open(Some(path))).transpose()?;
             help::config();
             Ok(())
         }

@@ -1,60 +1,126 @@
 //! `printhdr`, `printhdrs` and `printdelta`: a delta as text, letter by letter as xdelta3 has it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use deltaglider_vcdiff::{
-    CopyFrom, DecodeLimits, Header, Inspection, Instruction, Operation, Secondary, Window, inspect,
+    CopyFrom, DecodeError, DecodeErrorKind, DecodeLimits, Header, Inspection, Instruction, Operation, Secondary,
+    SectionLengths, Window, WindowHeader, inspect,
 };
 
 use super::external::Program;
 use super::failure::Failure;
 use super::flags::{Command, Invocation};
-use super::input::Input;
+use super::input::{Input, PIECE};
 use super::names::STANDARD;
 use super::output::Output;
+use super::progress::Progress;
 
 const HEADER_BITS: [&str; 3] = ["VCD_SECONDARY", "VCD_CODETABLE", "VCD_APPHEADER"];
 const WINDOW_BITS: [&str; 3] = ["VCD_SOURCE", "VCD_TARGET", "VCD_ADLER32"];
 const DELTA_BITS: [&str; 3] = ["VCD_DATACOMP", "VCD_INSTCOMP", "VCD_ADDRCOMP"];
 
-/// Prints a delta.
+/// Prints a delta. What is damaged is printed up to the damage, and then told.
+///
+/// xdelta3 sees some damage later than we do, or not at all: it prints instructions that reach beyond their window or its data,
+/// and bits that name a compressor where there is none. And a "delta" shorter than its first four bytes is nothing to it, where
+/// we say that it is cut short.
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
-    let input = Input::open(invocation.input.as_deref())?;
+    let mut input = Input::open(invocation.input.as_deref())?;
+    input.tell(invocation);
     let name = input.name().to_owned();
     let mut output = Output::new(invocation, None);
-    let delta = input.read_to_end()?;
-    if delta.is_empty() {
-        return Ok(());
+    let progress = Progress::new(invocation.voice);
+    let windows = match inspect(&mut input, &DecodeLimits::default()) {
+        Ok(windows) => windows,
+        // An empty file is no delta, and no error to xdelta3.
+        Err(error) if matches!(error.kind(), DecodeErrorKind::Truncated(_)) && error.offset() == 0 => return Ok(()),
+        Err(error) => return Err(Failure::delta(&error, &name)),
+    };
+    let mut printer = Printer { text: Vec::new(), output: &mut output, delta: &name };
+    printer.write(|text| file_header(&windows, invocation.encode.secondary, text))?;
+    match invocation.command {
+        Command::PrintHeader => printer.headers(windows.headers().take(1))?,
+        Command::PrintHeaders => printer.headers(windows.headers())?,
+        _ => printer.windows(windows)?,
     }
-    let failed = |error| Failure::decode(&error, Some(&name));
-    let memory = |error| Failure::write(&name, &error);
-    let windows = inspect(&delta, &DecodeLimits::default()).map_err(failed)?;
-    let mut text = Vec::new();
-    file_header(&windows, invocation.encode.secondary, &mut text).map_err(memory)?;
-    for window in windows {
-        let window = window.map_err(failed)?;
-        let with_instructions = invocation.command == Command::PrintDelta;
-        window_header(&window, with_instructions, &mut text).map_err(memory)?;
-        if with_instructions {
-            writeln!(text, "  Offset Code Type1 Size1  @Addr1 + Type2 Size2 @Addr2").map_err(memory)?;
+    progress.finished(input.bytes_read(), output.finish()?);
+    Ok(())
+}
+
+/// The text of a delta on its way.
+struct Printer<'a> {
+    /// What waits until it is known that the delta goes on: the file header is not printed without a window.
+    text: Vec<u8>,
+    output: &'a mut Output,
+    delta: &'a Path,
+}
+
+impl Printer<'_> {
+    fn write(&mut self, what: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<(), Failure> {
+        what(&mut self.text).map_err(|error| Failure::write(self.delta, &error))
+    }
+
+    fn print(&mut self) -> Result<(), Failure> {
+        self.output.write(&self.text)?;
+        self.text.clear();
+        Ok(())
+    }
+
+    fn headers(&mut self, headers: impl Iterator<Item = Result<WindowHeader, DecodeError>>) -> Result<(), Failure> {
+        let mut printed = None;
+        for header in headers {
+            match header {
+                Ok(header) => {
+                    if printed.is_some() {
+                        self.print()?;
+                    }
+                    self.write(|text| window_header(&header, header.stored(), text))?;
+                    printed = Some(header.number());
+                }
+                Err(error) => {
+                    // A window whose sections are not all there is not printed.
+                    if printed.is_some() && error.window() != printed {
+                        self.print()?;
+                    }
+                    return Err(Failure::delta(&error, self.delta));
+                }
+            }
+        }
+        if printed.is_some() { self.print() } else { Ok(()) }
+    }
+
+    fn windows(&mut self, windows: impl Iterator<Item = Result<Window, DecodeError>>) -> Result<(), Failure> {
+        for window in windows {
+            let window = window.map_err(|error| Failure::delta(&error, self.delta))?;
+            self.write(|text| {
+                window_header(&window, window.decompressed(), text)?;
+                writeln!(text, "  Offset Code Type1 Size1  @Addr1 + Type2 Size2 @Addr2")
+            })?;
             let mut row_ends = "";
             for instruction in window.instructions() {
-                let instruction = instruction.map_err(failed)?;
+                let instruction = match instruction {
+                    Ok(instruction) => instruction,
+                    Err(error) => {
+                        self.text.extend_from_slice(row_ends.as_bytes());
+                        self.print()?;
+                        return Err(Failure::delta(&error, self.delta));
+                    }
+                };
                 if !instruction.second {
-                    text.extend_from_slice(row_ends.as_bytes());
+                    self.text.extend_from_slice(row_ends.as_bytes());
                 }
                 row_ends = "\n";
-                write_instruction(&instruction, window.target_offset(), &mut text).map_err(memory)?;
+                self.write(|text| write_instruction(&instruction, window.target_offset(), text))?;
+                if self.text.len() >= PIECE {
+                    self.print()?;
+                }
             }
-            text.extend_from_slice(row_ends.as_bytes());
+            self.text.extend_from_slice(row_ends.as_bytes());
+            self.print()?;
         }
-        output.write(&text)?;
-        text.clear();
-        if invocation.command == Command::PrintHeader {
-            break;
-        }
+        Ok(())
     }
-    output.finish().map(drop)
 }
 
 /// A line of the headers: what it tells, and what about it.
@@ -69,7 +135,7 @@ fn bits(indicator: u8, names: [&str; 3]) -> String {
     if named.is_empty() { "none".to_owned() } else { named }
 }
 
-fn file_header(windows: &Inspection<'_>, otherwise: Secondary, out: &mut Vec<u8>) -> io::Result<()> {
+fn file_header<R>(windows: &Inspection<R>, otherwise: Secondary, out: &mut Vec<u8>) -> io::Result<()> {
     let header = windows.header();
     let indicator = u8::from(header.secondary.is_some())
         | u8::from(header.code_table.is_some()) << 1
@@ -117,7 +183,7 @@ fn secondary_name(header: &Header, otherwise: Secondary) -> &'static str {
     }
 }
 
-fn window_header(window: &Window, decompressed: bool, out: &mut Vec<u8>) -> io::Result<()> {
+fn window_header(window: &WindowHeader, sections: SectionLengths, out: &mut Vec<u8>) -> io::Result<()> {
     if window.number() > 0 {
         writeln!(out)?;
     }
@@ -138,7 +204,6 @@ fn window_header(window: &Window, decompressed: bool, out: &mut Vec<u8>) -> io::
     }
     line(out, "VCDIFF delta encoding length", window.encoding_len())?;
     line(out, "VCDIFF target window length", window.target_len())?;
-    let sections = if decompressed { window.decompressed() } else { window.stored() };
     line(out, "VCDIFF data section length", sections.data)?;
     line(out, "VCDIFF inst section length", sections.instructions)?;
     line(out, "VCDIFF addr section length", sections.addresses)

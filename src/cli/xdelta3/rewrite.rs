@@ -1,8 +1,8 @@
 //! `recode` and `merge`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use deltaglider_vcdiff::{DecodeErrorKind, RecodeError, RecodeOptions};
+use deltaglider_vcdiff::{DecodeErrorKind, Merger, RecodeError, RecodeOptions, Recoder};
 
 use super::failure::Failure;
 use super::flags::Invocation;
@@ -12,50 +12,70 @@ use super::progress::Progress;
 
 /// Rewrites a delta with another secondary compressor or application header.
 pub(super) fn recode(invocation: &Invocation) -> Result<(), Failure> {
-    rewrite(invocation, &[], |deltas, options| deltaglider_vcdiff::recode(deltas.first().unwrap_or(&&[][..]), options))
+    let mut input = Input::open(invocation.input.as_deref())?;
+    input.tell(invocation);
+    let name = input.name().to_owned();
+    let failed = |error| failure(&error, &name);
+    let mut progress = Progress::new(invocation.voice);
+    let mut output = Output::new(invocation, None);
+    let mut recoder = Recoder::new(&mut input, &options(invocation)).map_err(failed)?;
+    let (mut out, mut before) = (Vec::new(), 0);
+    while recoder.window(&mut out).map_err(failed)? {
+        output.write(&out)?;
+        progress.window(recoder.delta_offset() - before, out.len() as u64);
+        before = recoder.delta_offset();
+        out.clear();
+    }
+    if before == 0 {
+        return Err(Failure::nothing_to_output(&name));
+    }
+    progress.finished(before, output.finish()?);
+    Ok(())
 }
 
 /// Makes one delta of several, those of `-m` first.
 pub(super) fn merge(invocation: &Invocation) -> Result<(), Failure> {
-    rewrite(invocation, &invocation.merged, deltaglider_vcdiff::merge)
-}
-
-fn rewrite(
-    invocation: &Invocation,
-    before: &[PathBuf],
-    by: impl FnOnce(&[&[u8]], &RecodeOptions) -> Result<Vec<u8>, RecodeError>,
-) -> Result<(), Failure> {
-    let mut deltas = Vec::new();
-    for path in before.iter().map(Some).chain([invocation.input.as_ref()]) {
-        let input = Input::open(path.map(PathBuf::as_path))?;
-        let name = input.name().to_owned();
-        let delta = input.read_to_end()?;
-        if delta.is_empty() {
-            return Err(Failure::nothing_to_output(&name));
-        }
-        deltas.push(delta);
+    let mut merger = Merger::new(&options(invocation));
+    let progress = Progress::new(invocation.voice);
+    for path in &invocation.merged {
+        let read = merged(invocation, Some(path), &mut merger)?;
+        progress.finished(read, 0);
     }
-    let mut options = RecodeOptions::default();
-    options.secondary = invocation.encode.secondary;
-    options.drop_checksums = !invocation.encode.checksum;
-    options.application_header = invocation.application_header.clone();
-    let mut progress = Progress::new(invocation.voice);
-    let slices: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();
-    let rewritten = by(&slices, &options).map_err(|error| match &error {
-        RecodeError::Decode(cause) if is_without_window(cause) => {
-            Failure::nothing_to_output(invocation.input.as_deref().unwrap_or(Path::new("/dev/stdin")))
-        }
-        _ => Failure::recode(&error),
-    })?;
-    let read = slices.last().map_or(0, |delta| delta.len() as u64);
-    progress.window(read, rewritten.len() as u64);
+    let read = merged(invocation, invocation.input.as_ref(), &mut merger)?;
+    let whole = merger.finish().map_err(|error| Failure::recode(&error))?;
     let mut output = Output::new(invocation, None);
-    output.write(&rewritten)?;
+    output.write(&whole)?;
     progress.finished(read, output.finish()?);
     Ok(())
 }
 
-/// Whether a delta ends before its first window does.
-fn is_without_window(error: &deltaglider_vcdiff::DecodeError) -> bool {
-    matches!(error.kind(), DecodeErrorKind::Truncated(_)) && error.window().is_none_or(|window| window == 0)
+/// Reads the next delta to be merged and returns its length.
+fn merged(invocation: &Invocation, path: Option<&PathBuf>, merger: &mut Merger) -> Result<u64, Failure> {
+    let mut input = Input::open(path.map(PathBuf::as_path))?;
+    input.tell(invocation);
+    let name = input.name().to_owned();
+    merger.push(&mut input).map_err(|error| failure(&error, &name))?;
+    Ok(input.bytes_read())
+}
+
+fn options(invocation: &Invocation) -> RecodeOptions {
+    let mut options = RecodeOptions::default();
+    options.secondary = invocation.encode.secondary;
+    options.drop_checksums = !invocation.encode.checksum;
+    options.application_header = invocation.application_header.clone();
+    options
+}
+
+fn failure(error: &RecodeError, name: &std::path::Path) -> Failure {
+    match error {
+        // Not even one window: xdelta3 has another word for that.
+        RecodeError::Decode(cause)
+            if matches!(cause.kind(), DecodeErrorKind::Truncated(_))
+                && cause.window().is_none_or(|window| window == 0) =>
+        {
+            Failure::nothing_to_output(name)
+        }
+        RecodeError::Decode(cause) => Failure::delta(cause, name),
+        _ => Failure::recode(error),
+    }
 }

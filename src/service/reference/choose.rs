@@ -11,7 +11,7 @@ use crate::service::error::ServiceError;
 use crate::service::input::Input;
 use crate::service::reference::Usable;
 use crate::service::{DeltaService, blocking};
-use crate::storage::{Attributes, PutBody, PutCondition};
+use crate::storage::{Attributes, PutBody, PutCondition, StorageErrorKind};
 
 /// Sketches on their way at once.
 const SKETCHES_AT_ONCE: usize = 16;
@@ -80,7 +80,7 @@ impl DeltaService {
         let sketch = match self.usable(base).await? {
             Usable::Yes(reference) => Input::of(&base.name.to_string(), base.size, reference).sketch().await?.1,
             Usable::Packed => Sketch::no_base(),
-            Usable::Gone | Usable::Damaged(_) => return Ok(None),
+            Usable::Gone | Usable::OtherKey | Usable::Damaged(_) => return Ok(None),
         };
         self.keep_sketch(base, &sketch).await;
         Ok(Some(sketch))
@@ -88,7 +88,7 @@ impl DeltaService {
 
     async fn kept_sketch(&self, name: &ObjectName) -> Result<Option<Sketch>, ServiceError> {
         let body = match self.store.get(name, None).await {
-            Err(error) if error.is_absent() => return Ok(None),
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::KeyNeeded => return Ok(None),
             body => body?,
         };
         if body.head.size > MAX_SKETCH_BYTES {
@@ -110,7 +110,8 @@ impl DeltaService {
         self.sketches.insert(base.digest, sketch);
         let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
         let body = PutBody::from_bytes(sketch.to_bytes());
-        if let Err(error) = self.store.put(&name, body, &Attributes::default(), &PutCondition::None).await {
+        let attributes = Attributes { encryption: base.encryption.clone(), ..Attributes::default() };
+        if let Err(error) = self.store.put(&name, body, &attributes, &PutCondition::None).await {
             tracing::debug!(sketch = %name, %error, "the sketch could not be kept");
         }
     }

@@ -3,10 +3,11 @@
 use super::Base;
 use crate::cache::{CacheError, CachedReference, ReferenceWriter, WorkingCopy};
 use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest};
+use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sha256Hasher};
 use crate::service::error::{ServiceError, chain};
 use crate::service::{DeltaService, blocking};
-use crate::storage::ETag;
+use crate::storage::{ETag, Encryption, StorageErrorKind};
+use crate::weakened::leaves_out;
 
 /// Whether a delta can be made against a reference.
 pub(crate) enum Usable {
@@ -16,6 +17,8 @@ pub(crate) enum Usable {
     Gone,
     /// No: other tools unpack it.
     Packed,
+    /// No: it is encrypted with another customer's key than the one at hand, or without one.
+    OtherKey,
     /// No: its bytes are not those it should have.
     Damaged(ServiceError),
 }
@@ -32,12 +35,24 @@ pub(crate) enum Keep {
 impl DeltaService {
     /// The bytes of a reference that was found, if a delta can be made against them.
     pub(crate) async fn usable(&self, base: &Base) -> Result<Usable, ServiceError> {
+        if let Some(key) = self.store.customer_key() {
+            let looked = self.store.head(&base.name).await.map(|head| head.attributes.encryption);
+            match looked {
+                Ok(encryption) if encryption.as_ref().and_then(Encryption::customer_key_md5) == Some(&key) => {}
+                Err(error) if error.is_absent() => return Ok(Usable::Gone),
+                Err(error) if error.kind != StorageErrorKind::KeyNeeded => return Err(error.into()),
+                _ => return Ok(Usable::OtherKey),
+            }
+        }
         // What is at a content-addressed key is right by its SHA-256 alone, and some stores list other tags than they answer.
         let etag = (!base.is_addressed()).then_some(&base.etag);
         let reference = match self.fetch(&base.name, &base.digest, etag).await {
             Ok(Some(reference)) => reference,
             Ok(None) => return Ok(Usable::Gone),
             Err(error) if error.is_absent() => return Ok(Usable::Gone),
+            Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::KeyNeeded => {
+                return Ok(Usable::OtherKey);
+            }
             Err(error @ ServiceError::ReferenceDamaged { .. }) => return Ok(Usable::Damaged(error)),
             Err(error) => return Err(error),
         };
@@ -109,7 +124,7 @@ impl DeltaService {
             return Ok(Some(self.mended(reference, name, *digest)));
         }
         match self.fetch_into(name, etag, |len| self.cache.begin(digest, len)).await {
-            Err(ServiceError::Cache(error @ CacheError::Io { .. })) => {
+            Err(ServiceError::Cache(error @ CacheError::Io { .. })) if !leaves_out("fallback") => {
                 let error = chain(&error);
                 tracing::warn!(%error, "the reference could not be cached; it is fetched for this operation alone");
                 self.working_copy(name, digest, etag).await
@@ -127,6 +142,23 @@ impl DeltaService {
     ) -> Result<Option<CachedReference>, ServiceError> {
         let folder = &self.settings.spool_folder;
         self.fetch_into(name, etag, |len| Ok(Box::new(WorkingCopy::begin(folder, digest, len)?))).await
+    }
+
+    /// The SHA-256 of what stands at a key, read whole; `None` when nothing does.
+    pub(crate) async fn content_of(&self, name: &ObjectName) -> Result<Option<Sha256Digest>, ServiceError> {
+        let body = match self.store.get(name, None).await {
+            Err(error) if error.is_absent() => return Ok(None),
+            body => body?,
+        };
+        let what = name.to_string();
+        blocking::feed(body.stream, move |incoming| {
+            let mut hasher = Sha256Hasher::default();
+            while let Some(piece) = incoming.next().map_err(ServiceError::local(&what))? {
+                hasher.update(&piece);
+            }
+            Ok(Some(hasher.finish()))
+        })
+        .await
     }
 
     async fn fetch_into(

@@ -1,14 +1,14 @@
 //! Making a reference, and seeing to it that the one a delta names still stands.
 
-use super::{Base, Bases};
+use super::{Base, Bases, Keep};
 use crate::domain::metadata::{Kind, ReferenceMetadata};
 use crate::domain::{ObjectName, Sha256Digest, Sketch};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
 use crate::service::locate::Found;
-use crate::service::put::{attributes, now};
-use crate::storage::{PutCondition, StorageErrorKind};
+use crate::service::put::{now, reference_attributes};
+use crate::storage::{Encryption, PutCondition, StorageErrorKind};
 
 impl DeltaService {
     /// Stores a file as a reference; `None` when somebody else made the first one meanwhile.
@@ -21,6 +21,7 @@ impl DeltaService {
         file: &Input,
         (digest, sketch): (Sha256Digest, &Sketch),
         source_name: &str,
+        encryption: Option<&Encryption>,
     ) -> Result<Option<Base>, ServiceError> {
         let deltaspace = &bases.deltaspace;
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
@@ -30,7 +31,7 @@ impl DeltaService {
             false => (deltaspace.addressed(&digest).map_err(named)?, PutCondition::None),
         };
         tracing::debug!(reference = %name, %digest, "the file becomes a reference");
-        let Some(base) = self.put_reference(&name, file, digest, source_name, &condition).await? else {
+        let Some(base) = self.put_reference(&name, file, digest, source_name, encryption, &condition).await? else {
             return Ok(None);
         };
         // The first has no other beside it; should that change, its sketch is made then.
@@ -41,21 +42,26 @@ impl DeltaService {
     }
 
     /// Stores the bytes of a reference; `None` when there is something already and there should not be.
-    pub(super) async fn put_reference(
+    pub(crate) async fn put_reference(
         &self,
         name: &ObjectName,
         bytes: &Input,
         digest: Sha256Digest,
         source_name: &str,
+        encryption: Option<&Encryption>,
         condition: &PutCondition,
     ) -> Result<Option<Base>, ServiceError> {
         let metadata =
             ReferenceMetadata { source_name: source_name.to_owned(), file_sha256: digest, created_at: Some(now()) };
-        let put = self.store.put(name, bytes.body(digest), &attributes(metadata.write()), condition).await;
+        let put = self
+            .store
+            .put(name, bytes.body(digest), &reference_attributes(metadata.write(), encryption), condition)
+            .await;
         match put {
             Ok(etag) => {
                 let (name, size) = (name.clone(), bytes.len());
-                Ok(Some(Base { name, digest, size, last_modified: std::time::SystemTime::now(), etag }))
+                let (last_modified, encryption) = (std::time::SystemTime::now(), encryption.cloned());
+                Ok(Some(Base { name, digest, size, last_modified, etag, encryption }))
             }
             Err(error) if error.kind == StorageErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(error.into()),
@@ -63,19 +69,25 @@ impl DeltaService {
     }
 
     /// Sees to it that a delta just stored can be read: the reference it names still stands, or is put back from `copy`, the
-    /// bytes that the delta was made against.
+    /// bytes that the delta was made against, with the encryption it had or, if that is not known, the one `asked` for the delta.
     ///
     /// Whoever removes a reference lists the deltas again afterwards. So either he sees the delta and puts the reference
     /// back, or the delta came after his look, and this comes after his removal.
-    pub(crate) async fn announce(&self, base: &Base, copy: &Input) -> Result<(), ServiceError> {
+    pub(crate) async fn announce(
+        &self,
+        base: &Base,
+        copy: &Input,
+        asked: Option<&Encryption>,
+    ) -> Result<(), ServiceError> {
         let found = Found::look(self.store(), base.name.clone()).await?;
         if found.as_ref().is_some_and(|found| base.is_still(found)) {
             return Ok(());
         }
-        let source_name = base.name.key.base_name();
+        let (source_name, encryption) = (base.name.key.base_name(), base.encryption.as_ref().or(asked));
         if found.is_none() && !base.is_addressed() && self.store.conditions_are_atomic() {
             tracing::warn!(reference = %base.name, "the reference was removed meanwhile; it is put back");
-            let put = self.put_reference(&base.name, copy, base.digest, source_name, &PutCondition::IfAbsent).await?;
+            let absent = PutCondition::IfAbsent;
+            let put = self.put_reference(&base.name, copy, base.digest, source_name, encryption, &absent).await?;
             if put.is_some() {
                 return Ok(());
             }
@@ -85,8 +97,23 @@ impl DeltaService {
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
         let addressed = deltaspace.addressed(&base.digest).map_err(named)?;
         tracing::warn!(reference = %base.name, copy = %addressed, "the reference was replaced meanwhile; a copy is kept");
-        self.put_reference(&addressed, copy, base.digest, source_name, &PutCondition::None).await?;
-        Ok(())
+        let always = PutCondition::None;
+        self.put_reference(&addressed, copy, base.digest, source_name, encryption, &always).await?;
+        self.pardon(&deltaspace, &base.digest).await
+    }
+
+    /// The same for a delta that was copied: the bytes of its reference are not at hand, and are fetched only if they must be.
+    pub(crate) async fn announce_copied(
+        &self,
+        base: &Base,
+        encryption: Option<&Encryption>,
+    ) -> Result<(), ServiceError> {
+        let found = Found::look(self.store(), base.name.clone()).await?;
+        if found.as_ref().is_some_and(|found| base.is_still(found)) {
+            return Ok(());
+        }
+        let bytes = self.fetch_for(&base.name, base.digest, Keep::WhileHeld).await?;
+        self.announce(base, &Input::of(&base.name.to_string(), base.size, bytes), encryption).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! docs/DESIGN.md, "References", argues why nothing is lost on the way.
 
 mod choose;
+mod condemn;
 mod family;
 mod fetch;
 mod keep;
@@ -16,7 +17,7 @@ use super::error::ServiceError;
 use super::locate::Found;
 use crate::domain::metadata::Kind;
 use crate::domain::{Addressed, BucketName, Deltaspace, ObjectName, Sha256Digest};
-use crate::storage::{ETag, ListRequest, ListedObject};
+use crate::storage::{ETag, Encryption, ListRequest, ListedObject, ObjectHead, StorageErrorKind};
 
 pub(crate) use choose::Sketches;
 pub(crate) use fetch::{Keep, Usable};
@@ -31,6 +32,8 @@ pub(crate) struct Base {
     /// When it was stored, by the store's clock.
     pub(crate) last_modified: std::time::SystemTime,
     pub(crate) etag: ETag,
+    /// How the store encrypts it, as far as is known.
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// The references of a deltaspace.
@@ -39,10 +42,14 @@ pub(crate) struct Bases {
     pub(crate) deltaspace: Deltaspace,
     /// Something stands where the classic reference would: the reference, or what is none.
     pub(crate) classic_taken: bool,
+    /// What stands there needs a customer's key that is not at hand.
+    pub(crate) other_key: bool,
     /// One of each content.
     pub(crate) bases: Vec<Base>,
     /// References whose sketch is in the store.
     sketched: BTreeSet<Sha256Digest>,
+    /// Contents whose content-addressed reference is to be removed: no delta may be made against it any more.
+    condemned: BTreeSet<Sha256Digest>,
 }
 
 impl DeltaService {
@@ -64,27 +71,38 @@ impl DeltaService {
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
         let classic = deltaspace.classic().map_err(named)?;
         let prefix = deltaspace.references_prefix();
-        let classic = async { Ok(Found::look(self.store(), classic).await?) };
-        let (classic, listed) = futures::try_join!(classic, self.list_all(deltaspace.bucket(), &prefix))?;
-        let classic_taken = classic.is_some();
+        let classic = async {
+            match Found::look(self.store(), classic).await {
+                Err(error) if error.kind == StorageErrorKind::KeyNeeded => Ok((None, true)),
+                looked => Ok((looked?, false)),
+            }
+        };
+        let ((classic, other_key), listed) = futures::try_join!(classic, self.list_all(deltaspace.bucket(), &prefix))?;
+        let classic_taken = classic.is_some() || other_key;
         let mut bases: Vec<Base> = classic.and_then(Base::classic).into_iter().collect();
-        let mut sketched = BTreeSet::new();
+        let (mut sketched, mut condemned) = (BTreeSet::new(), BTreeSet::new());
+        let mut addressed = Vec::new();
         for object in listed {
             match deltaspace.addressed_at(&object.key) {
                 Some(Addressed::Sketch(digest)) => {
                     sketched.insert(digest);
                 }
-                Some(Addressed::Reference(digest)) if bases.iter().all(|base| base.digest != digest) => {
-                    bases.push(Base::addressed(deltaspace.bucket(), digest, object));
+                Some(Addressed::Condemned(digest)) => {
+                    condemned.insert(digest);
                 }
-                Some(Addressed::Reference(_)) | None => {}
+                Some(Addressed::Reference(digest)) => {
+                    addressed.push(Base::addressed(deltaspace.bucket(), digest, object));
+                }
+                None => {}
             }
         }
-        Ok(Bases { deltaspace, classic_taken, bases, sketched })
+        addressed.retain(|base| !condemned.contains(&base.digest) && bases.iter().all(|b| b.digest != base.digest));
+        bases.extend(addressed);
+        Ok(Bases { deltaspace, classic_taken, other_key, bases, sketched, condemned })
     }
 
     /// All keys that start with `prefix`.
-    async fn list_all(&self, bucket: &BucketName, prefix: &str) -> Result<Vec<ListedObject>, ServiceError> {
+    pub(super) async fn list_all(&self, bucket: &BucketName, prefix: &str) -> Result<Vec<ListedObject>, ServiceError> {
         let mut request = ListRequest { prefix: prefix.to_owned(), ..ListRequest::default() };
         let mut listed = Vec::new();
         loop {
@@ -98,16 +116,25 @@ impl DeltaService {
     }
 }
 
+impl Bases {
+    /// Whether the content-addressed reference of this content is about to be removed, and none can be stored in its place.
+    pub(crate) fn is_condemned(&self, digest: &Sha256Digest) -> bool {
+        self.condemned.contains(digest)
+    }
+}
+
 impl Base {
     fn classic(found: Found) -> Option<Self> {
         let Kind::Reference(metadata) = found.kind else { return None };
-        let (size, last_modified) = (found.head.size, found.head.last_modified);
-        Some(Self { name: found.name, digest: metadata.file_sha256, size, last_modified, etag: found.head.etag })
+        let ObjectHead { size, etag, last_modified, attributes } = found.head;
+        let (name, encryption) = (found.name, attributes.encryption);
+        Some(Self { name, digest: metadata.file_sha256, size, last_modified, etag, encryption })
     }
 
     fn addressed(bucket: &BucketName, digest: Sha256Digest, object: ListedObject) -> Self {
-        let name = ObjectName::new(bucket.clone(), object.key);
-        Self { name, digest, size: object.size, last_modified: object.last_modified, etag: object.etag }
+        let name = ObjectName::new(bucket.clone(), object.key.clone());
+        let ListedObject { size, etag, last_modified, .. } = object;
+        Self { name, digest, size, last_modified, etag, encryption: None }
     }
 
     /// Its home.

@@ -2,14 +2,16 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use crate::cache::CachedReference;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest, deltaspace};
+use crate::domain::{Addressed, Deltaspace, ObjectName, Sha256Digest, deltaspace};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
 use crate::service::locate::Found;
-use crate::service::weakened::leaves_out;
+use crate::service::put::reference_attributes;
 use crate::storage::{ListRequest, PutCondition, StorageErrorKind};
+use crate::weakened::leaves_out;
 
 /// Pages of a listing that are searched for deltas that need a reference. Where there are more, it stays until `repair`.
 const PAGES: usize = 10;
@@ -43,44 +45,84 @@ impl DeltaService {
         let digest = metadata.file_sha256;
         let named = |source| ServiceError::Name { object: home.to_string(), source };
         let copy = home.addressed(&digest).map_err(named)?;
-        if leaves_out("copy") {
-            self.store.delete(name, None).await?;
-            return Ok(Some(name.clone()));
+        // Without a copy, only who removes the reference could put it back.
+        let in_hand = match leaves_out("copy") {
+            true => Some(self.fetch_reference(name, digest).await?),
+            false => None,
+        };
+        let prefix = format!("{}{digest}/", home.references_prefix());
+        let there: Vec<_> = self.list_all(home.bucket(), &prefix).await?.into_iter().map(|object| object.key).collect();
+        // A copy that is about to be removed is none to rely on.
+        let condemned = there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Condemned(digest)));
+        if condemned || in_hand.is_none() && !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
+            return Ok(None);
         }
-        match self.store.copy(name, &copy, Some(&found.head.etag)).await {
-            // Somebody else is at work on it.
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
+        tracing::debug!(reference = %name, %copy, "no delta needs the reference: it is removed, its copy is kept for a while");
+        let if_match = self.store.conditions_are_atomic().then_some(&found.head.etag);
+        match self.store.delete(name, if_match).await {
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
+                // The removal was sent again and met its own effect, or somebody else was faster, who may not get to the look after it.
+                if Found::look(self.store(), name.clone()).await?.is_some() {
+                    return Ok(None);
+                }
+            }
+            deleted => deleted?,
+        }
+        if self.may_be_needed(&home, name).await? {
+            self.put_back(&found, digest, in_hand).await?;
+            return Ok(None);
+        }
+        Ok(Some(name.clone()))
+    }
+
+    /// Copies a reference to its content-addressed key; false when somebody else is at work on it.
+    ///
+    /// What is there already and has the right bytes stays: what stands at the classic key may have rotted.
+    async fn keep_copy(
+        &self,
+        found: &Found,
+        digest: Sha256Digest,
+        copy: &ObjectName,
+        is_there: bool,
+    ) -> Result<bool, ServiceError> {
+        if is_there && self.content_of(copy).await? == Some(digest) {
+            return Ok(true);
+        }
+        let kept = &found.head.attributes;
+        let attributes = reference_attributes(kept.metadata.clone(), kept.encryption.as_ref());
+        match self.store.copy_as(&found.name, copy, &attributes, Some(&found.head.etag)).await {
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(false),
             copied => copied?,
         };
         let copied = Found::look(self.store(), copy.clone()).await?;
         let is_copy = |copied: &Found| {
             copied.head.size == found.head.size && matches!(&copied.kind, Kind::Reference(m) if m.file_sha256 == digest)
         };
-        if !copied.as_ref().is_some_and(is_copy) {
-            return Err(ServiceError::NoCopy { of: name.clone(), copy });
+        if copied.as_ref().is_some_and(is_copy) {
+            return Ok(true);
         }
-        tracing::debug!(reference = %name, %copy, "no delta needs the reference: it is removed, its copy is kept for a while");
-        let if_match = self.store.conditions_are_atomic().then_some(&found.head.etag);
-        match self.store.delete(name, if_match).await {
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
-            deleted => deleted?,
-        }
-        if self.may_be_needed(&home, name).await? {
-            self.put_back(name, digest, found.head.size).await?;
-            return Ok(None);
-        }
-        Ok(Some(name.clone()))
+        Err(ServiceError::NoCopy { of: found.name.clone(), copy: copy.clone() })
     }
 
-    async fn put_back(&self, name: &ObjectName, digest: Sha256Digest, size: u64) -> Result<(), ServiceError> {
+    async fn put_back(
+        &self,
+        found: &Found,
+        digest: Sha256Digest,
+        in_hand: Option<CachedReference>,
+    ) -> Result<(), ServiceError> {
         // Where racers may both win, a reference of somebody else could be overwritten; the copy does for readers.
         if !self.store.conditions_are_atomic() {
             return Ok(());
         }
+        let (name, size, encryption) = (&found.name, found.head.size, found.head.attributes.encryption.as_ref());
         tracing::debug!(reference = %name, "a delta appeared meanwhile: the reference is put back");
-        let bytes = Input::of(&name.to_string(), size, self.fetch_reference(name, digest).await?);
+        let bytes = match in_hand {
+            Some(bytes) => bytes,
+            None => self.fetch_reference(name, digest).await?,
+        };
+        let bytes = Input::of(&name.to_string(), size, bytes);
         let condition = PutCondition::IfAbsent;
-        self.put_reference(name, &bytes, digest, name.key.base_name(), &condition).await?;
+        self.put_reference(name, &bytes, digest, name.key.base_name(), encryption, &condition).await?;
         Ok(())
     }
 

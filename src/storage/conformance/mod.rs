@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+mod attributes;
 mod bodies;
 mod buckets;
 mod conditions;
@@ -28,6 +29,7 @@ use futures::future::BoxFuture;
 use super::ObjectStore;
 use stage::Stage;
 
+use attributes::*;
 use bodies::*;
 use buckets::*;
 use conditions::*;
@@ -52,6 +54,11 @@ macro_rules! for_each_storage_check {
             attributes_belong_to_their_version,
             metadata_of_2_kib_is_taken,
             metadata_over_2_kib_is_refused,
+            a_storage_class_comes_back,
+            encryption_comes_back,
+            tags_are_read_apart,
+            more_than_ten_tags_are_refused,
+            an_acl_is_taken_and_not_told,
             an_overwrite_replaces_the_content,
             a_deleted_object_is_gone,
             ranges_are_cut_at_the_end,
@@ -69,6 +76,8 @@ macro_rules! for_each_storage_check {
             a_copy_in_a_missing_bucket_is_refused,
             a_copy_if_match_is_of_the_version_it_names,
             a_copy_onto_itself_is_refused,
+            a_copy_keeps_class_encryption_and_tags,
+            a_copy_with_other_attributes_has_none_of_its_source,
             if_absent_creates_once,
             if_match_replaces_what_it_names,
             if_match_fails_when_there_is_nothing,

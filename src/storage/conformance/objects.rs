@@ -43,7 +43,7 @@ pub(super) async fn head_tells_size_tag_and_time(stage: &Stage<'_>) -> Outcome {
     same("the head that comes with a range", body.head, head)
 }
 
-/// Every attribute, each with a value of its own.
+/// Every header, each with a value of its own.
 pub(super) fn attributes() -> Attributes {
     let metadata = [("dg-tool", "deltaglider/6.1.1"), ("dg-note", "a b;c=\"d\", %20+~"), ("x", "1")];
     Attributes {
@@ -54,6 +54,7 @@ pub(super) fn attributes() -> Attributes {
         content_encoding: Some("identity".to_owned()),
         content_language: Some("en, de".to_owned()),
         expires: Some("Wed, 21 Oct 2026 07:28:00 GMT".to_owned()),
+        ..Attributes::default()
     }
 }
 

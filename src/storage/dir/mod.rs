@@ -12,6 +12,7 @@ mod root;
 mod split;
 mod temporaries;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -23,8 +24,8 @@ use futures::StreamExt as _;
 use crate::domain::{BucketName, ObjectName};
 
 use super::{
-    Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
-    PutCondition, StorageError, StorageErrorKind, rules,
+    Attributes, ByteStream, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
+    PutBody, PutCondition, StorageError, StorageErrorKind, rules,
 };
 use bucket::Bucket;
 use fault::Fault;
@@ -115,6 +116,48 @@ impl DirStore {
         };
         self.run(operation, object, commit).await
     }
+
+    async fn copy_record(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: Option<&Attributes>,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "CopyObject";
+        rules::check_copy(from, to)?;
+        let (ObjectName { bucket, key }, if_match) = (from.clone(), if_match.cloned());
+        let open = move |root: &Root| {
+            let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
+            if if_match.is_some_and(|wanted| wanted != record.head.etag) {
+                return Err(StorageErrorKind::Precondition.into());
+            }
+            record.check_len()?;
+            Ok(record)
+        };
+        let record = self.run(OPERATION, from, open).await?;
+        let len = record.head.size;
+        let of_source = || Attributes { tags: record.tags.clone(), ..record.head.attributes.clone() };
+        let own = attributes.cloned().unwrap_or_else(of_source);
+        let ObjectName { bucket, key } = to.clone();
+        let begin = move |root: &Root| {
+            Bucket::named(root, &bucket)?.must_exist()?;
+            Draft::new(root.temporaries()?, key.as_str(), &own)
+        };
+        let draft = self.run(OPERATION, to, begin).await?;
+        // The reader gives all of the source, verified, or an error.
+        let filled = self.fill(OPERATION, from, draft, stream(record.reader(0..len)), len).await?;
+        self.commit(OPERATION, to, filled, &PutCondition::None).await
+    }
+}
+
+/// Refuses attributes that cannot be kept.
+fn check(attributes: &Attributes, operation: &'static str, object: &ObjectName) -> Result<(), StorageError> {
+    if let Some(Encryption::Customer { .. }) = attributes.encryption {
+        let refused = StorageError::new(StorageErrorKind::Invalid, operation, object);
+        return Err(refused.because("the embedded store encrypts nothing: it cannot keep what a key is needed for"));
+    }
+    attributes.check(operation, object)
 }
 
 impl fmt::Debug for DirStore {
@@ -176,7 +219,7 @@ impl ObjectStore for DirStore {
         condition: &PutCondition,
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "PutObject";
-        attributes.check(OPERATION, object)?;
+        check(attributes, OPERATION, object)?;
         let (ObjectName { bucket, key }, own) = (object.clone(), attributes.clone());
         let create = *condition == PutCondition::IfAbsent;
         let begin = move |root: &Root| {
@@ -201,28 +244,24 @@ impl ObjectStore for DirStore {
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
-        const OPERATION: &str = "CopyObject";
-        rules::check_copy(from, to)?;
-        let (ObjectName { bucket, key }, if_match) = (from.clone(), if_match.cloned());
-        let open = move |root: &Root| {
-            let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
-            if if_match.is_some_and(|wanted| wanted != record.head.etag) {
-                return Err(StorageErrorKind::Precondition.into());
-            }
-            record.check_len()?;
-            Ok(record)
-        };
-        let record = self.run(OPERATION, from, open).await?;
-        let (len, own) = (record.head.size, record.head.attributes.clone());
-        let ObjectName { bucket, key } = to.clone();
-        let begin = move |root: &Root| {
-            Bucket::named(root, &bucket)?.must_exist()?;
-            Draft::new(root.temporaries()?, key.as_str(), &own)
-        };
-        let draft = self.run(OPERATION, to, begin).await?;
-        // The reader gives all of the source, verified, or an error.
-        let filled = self.fill(OPERATION, from, draft, stream(record.reader(0..len)), len).await?;
-        self.commit(OPERATION, to, filled, &PutCondition::None).await
+        self.copy_record(from, to, None, if_match).await
+    }
+
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        check(attributes, "CopyObject", to)?;
+        self.copy_record(from, to, Some(attributes), if_match).await
+    }
+
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        let ObjectName { bucket, key } = object.clone();
+        let tags = move |root: &Root| Ok(Bucket::named(root, &bucket)?.open(key.as_str())?.tags);
+        self.run("GetObjectTagging", object, tags).await
     }
 
     fn conditions_are_atomic(&self) -> bool {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::domain::{Sha256Digest, Sha256Hasher};
-use crate::storage::{Attributes, ETag, ObjectHead, StorageErrorKind};
+use crate::storage::{Attributes, ETag, Encryption, ObjectHead, StorageErrorKind};
 
 use super::fault::Fault;
 use super::name::hex_digits;
@@ -24,7 +24,7 @@ const VERSION: u32 = 1;
 const FIXED: usize = 96;
 /// What the digest of the head covers of the fixed part; the JSON follows in it.
 const COVERED: usize = 64;
-/// Far more than a key, 2 KiB of metadata and six headers take; a damaged length must not make a reader allocate 4 GiB.
+/// Far more than a key, 2 KiB of metadata, ten tags and a few headers take; a damaged length must not make a reader allocate 4 GiB.
 const MAX_JSON: usize = 64 << 10;
 /// One read gets the head of nearly every object.
 const FIRST_READ: usize = 4096;
@@ -49,6 +49,12 @@ struct Head {
     content_language: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage_class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption: Option<Encryption>,
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    tags: std::collections::BTreeMap<String, String>,
 }
 
 /// An object that is being written to a temporary of this process; dropping it removes the temporary.
@@ -74,6 +80,9 @@ impl Draft {
             content_encoding: attributes.content_encoding,
             content_language: attributes.content_language,
             expires: attributes.expires,
+            storage_class: attributes.storage_class.map(|class| class.to_string()),
+            encryption: attributes.encryption,
+            tags: attributes.tags,
         };
         let json = serde_json::to_vec(&head).map_err(io::Error::from)?;
         if json.len() > MAX_JSON {
@@ -150,6 +159,7 @@ pub(super) struct Record {
     file: File,
     path: PathBuf,
     pub(super) head: ObjectHead,
+    pub(super) tags: std::collections::BTreeMap<String, String>,
     digest: [u8; 32],
     body_start: u64,
 }
@@ -205,14 +215,18 @@ impl Record {
             content_encoding: head.content_encoding,
             content_language: head.content_language,
             expires: head.expires,
+            storage_class: head.storage_class.and_then(|class| class.parse().ok()),
+            encryption: head.encryption,
+            tags: head.tags,
+            acl: None,
         };
         let head = ObjectHead {
             size: u64::from_le_bytes(field(&fixed, 16)),
             etag: tag(&digest),
             last_modified: SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
-            attributes,
+            attributes: attributes.told(),
         };
-        Ok(Self { file, path, head, digest, body_start: body_start as u64 })
+        Ok(Self { file, path, head, tags: attributes.tags, digest, body_start: body_start as u64 })
     }
 
     /// Refuses a file that has not as many bytes as its head says.

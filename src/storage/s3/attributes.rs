@@ -1,12 +1,14 @@
 //! Headers and user metadata, both ways.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::ServerSideEncryption;
 
-use crate::storage::{Attributes, ETag, ObjectHead};
+use crate::storage::{Attributes, ETag, Encryption, KmsKey, ObjectHead};
 
 use super::error::Cause;
 
@@ -22,9 +24,54 @@ macro_rules! with_attributes {
             .set_content_disposition(attributes.content_disposition.clone())
             .set_content_encoding(attributes.content_encoding.clone())
             .set_content_language(attributes.content_language.clone())
+            .set_tagging($crate::storage::s3::attributes::tagging(&attributes.tags))
+            .set_acl(attributes.acl.map(|acl| aws_sdk_s3::types::ObjectCannedAcl::from(acl.as_str())))
     }};
 }
 pub(super) use with_attributes;
+
+/// Sets class and encryption of a request that creates an object. With a customer's key there is no other encryption.
+macro_rules! with_class {
+    ($request:expr, $attributes:expr, $key:expr) => {{
+        let attributes: &$crate::storage::Attributes = $attributes;
+        let key: Option<&$crate::storage::CustomerKey> = $key;
+        let encryption = attributes.encryption.as_ref().filter(|_| key.is_none());
+        let kms_key = encryption.and_then($crate::storage::Encryption::kms_key);
+        let algorithm = encryption.and_then($crate::storage::Encryption::algorithm);
+        let class = attributes.storage_class.as_ref().map($crate::storage::StorageClass::as_str);
+        let request = $request
+            .set_storage_class(class.map(aws_sdk_s3::types::StorageClass::from))
+            .set_server_side_encryption(algorithm.map(aws_sdk_s3::types::ServerSideEncryption::from))
+            .set_ssekms_key_id(kms_key.and_then(|key| key.id.clone()))
+            .set_bucket_key_enabled(kms_key.and_then(|key| key.bucket_key.then_some(true)));
+        $crate::storage::s3::attributes::with_key!(request, key)
+    }};
+}
+pub(super) use with_class;
+
+/// Sends the customer's key along, by which the object of a request is encrypted.
+macro_rules! with_key {
+    ($request:expr, $key:expr) => {{
+        let key: Option<&$crate::storage::CustomerKey> = $key;
+        $request
+            .set_sse_customer_algorithm(key.map(|_| "AES256".to_owned()))
+            .set_sse_customer_key(key.map($crate::storage::CustomerKey::base64))
+            .set_sse_customer_key_md5(key.map($crate::storage::CustomerKey::md5))
+    }};
+}
+pub(super) use with_key;
+
+/// Sends the customer's key along, by which the source of a copy is encrypted.
+macro_rules! with_source_key {
+    ($request:expr, $key:expr) => {{
+        let key: Option<&$crate::storage::CustomerKey> = $key;
+        $request
+            .set_copy_source_sse_customer_algorithm(key.map(|_| "AES256".to_owned()))
+            .set_copy_source_sse_customer_key(key.map($crate::storage::CustomerKey::base64))
+            .set_copy_source_sse_customer_key_md5(key.map($crate::storage::CustomerKey::md5))
+    }};
+}
+pub(super) use with_source_key;
 
 /// The head in an answer to HeadObject or GetObject; `$size` is that of the whole object.
 macro_rules! head_of {
@@ -39,6 +86,14 @@ macro_rules! head_of {
             content_encoding: own(answer.content_encoding()),
             content_language: own(answer.content_language()),
             expires: own(answer.expires_string()),
+            storage_class: answer.storage_class().and_then(|class| class.as_str().parse().ok()),
+            encryption: $crate::storage::s3::attributes::encryption(
+                answer.server_side_encryption(),
+                answer.ssekms_key_id(),
+                answer.bucket_key_enabled(),
+                answer.sse_customer_key_md5(),
+            ),
+            ..$crate::storage::Attributes::default()
         };
         $crate::storage::s3::attributes::head($size, answer.e_tag(), answer.last_modified(), attributes)
     }};
@@ -62,10 +117,44 @@ pub(super) fn head(
     last_modified: Option<&DateTime>,
     attributes: Attributes,
 ) -> Result<ObjectHead, Cause> {
-    Ok(ObjectHead { size, etag: self::etag(etag)?, last_modified: time(last_modified)?, attributes })
+    Ok(ObjectHead { size, etag: self::etag(etag)?, last_modified: time(last_modified)?, attributes: attributes.told() })
 }
 
-pub(super) fn metadata(metadata: Option<&HashMap<String, String>>) -> std::collections::BTreeMap<String, String> {
+/// What the headers of an answer say of encryption.
+pub(super) fn encryption(
+    algorithm: Option<&ServerSideEncryption>,
+    kms_key_id: Option<&str>,
+    bucket_key: Option<bool>,
+    customer_key_md5: Option<&str>,
+) -> Option<Encryption> {
+    if let Some(key_md5) = customer_key_md5 {
+        return Some(Encryption::Customer { key_md5: key_md5.to_owned() });
+    }
+    let key = KmsKey { id: kms_key_id.map(str::to_owned), bucket_key: bucket_key.unwrap_or_default() };
+    Encryption::named(algorithm?.as_str(), key)
+}
+
+/// Tags as `x-amz-tagging` has them: like the query of a URL.
+pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Option<String> {
+    let pairs = tags.iter().map(|(name, value)| format!("{}={}", url_encoded(name, ""), url_encoded(value, "")));
+    Some(pairs.collect::<Vec<_>>().join("&")).filter(|text| !text.is_empty())
+}
+
+/// URL-encoded but for the unreserved characters of RFC 3986 and those in `kept`.
+pub(super) fn url_encoded(text: &str, kept: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.as_bytes().contains(&byte) {
+            out.push(byte.into());
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+pub(super) fn metadata(metadata: Option<&HashMap<String, String>>) -> BTreeMap<String, String> {
     let lower = |(name, value): (&String, &String)| (name.to_ascii_lowercase(), value.clone());
     metadata.into_iter().flatten().map(lower).collect()
 }
@@ -89,4 +178,16 @@ pub(super) fn time(time: Option<&DateTime>) -> Result<SystemTime, Cause> {
 
 pub(super) fn size(size: Option<i64>) -> Result<u64, Cause> {
     size.and_then(|size| size.try_into().ok()).ok_or_else(|| Cause::new("the store sent no size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_sent_like_a_query() {
+        let tags = [("a b", "1&2"), ("é", "=")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(tagging(&tags.into()).as_deref(), Some("a%20b=1%262&%C3%A9=%3D"));
+        assert_eq!(tagging(&BTreeMap::new()), None);
+    }
 }

@@ -4,6 +4,9 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+use crate::storage::CustomerKey;
 
 /// Objects of at least this many bytes are sent in parts, in bytes.
 ///
@@ -69,6 +72,29 @@ fn is_aws(endpoint: &str) -> bool {
     host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
+/// How long a store is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For an answer, beside the time that a body takes on its way. Listing 1000 keys takes a slow store seconds.
+    pub answer: Duration,
+    /// For what the store is at work on until it answers: a copy of 512 MiB on a slow disk, several at a time, or an object put together
+    /// from its parts.
+    pub copy: Duration,
+    /// At most before a request is sent for the second time; twice as long each time after that.
+    pub before_retry: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(60),
+            copy: Duration::from_secs(600),
+            // As every SDK of AWS does.
+            before_retry: Duration::from_secs(1),
+        }
+    }
+}
+
 /// How to reach an S3 store.
 #[derive(Debug, Clone)]
 pub struct S3Config {
@@ -95,6 +121,10 @@ pub struct S3Config {
     pub copy_part_size: u64,
     /// Whether the conditions of writes hold among racing writers.
     pub conditional_writes: ConditionalWrites,
+    /// The customer's key that every object is written with, and read by where it was.
+    pub customer_key: Option<CustomerKey>,
+    /// How long the store is waited for.
+    pub patience: Patience,
 }
 
 impl Default for S3Config {
@@ -110,6 +140,8 @@ impl Default for S3Config {
             part_size: PART_SIZE,
             copy_part_size: COPY_PART_SIZE,
             conditional_writes: ConditionalWrites::default(),
+            customer_key: None,
+            patience: Patience::default(),
         }
     }
 }
@@ -180,7 +212,8 @@ mod tests {
             secret_access_key: "hush-key".to_owned(),
             session_token: Some("hush-token".to_owned()),
         };
-        let shown = format!("{:?}", S3Config { credentials: Some(credentials), ..S3Config::default() });
-        assert!(shown.contains("AKID") && !shown.contains("hush"), "{shown}");
+        let customer_key = CustomerKey::new(b"hush hush hush hush hush hush ab").ok();
+        let shown = format!("{:?}", S3Config { credentials: Some(credentials), customer_key, ..S3Config::default() });
+        assert!(shown.contains("AKID") && shown.contains("CustomerKey") && !shown.contains("hush"), "{shown}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileRegionProvider, ProfileSet};
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -23,24 +24,34 @@ use super::retry::TooManyRequests;
 
 /// A store that cannot be reached is given up after this, three times.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the answer to a call that carries no body. Listing 1000 keys takes a slow store seconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// For a copy inside the store, which is answered when it is done: a part of 512 MiB on a slow disk, several at a time.
-const COPY_TIMEOUT: Duration = Duration::from_secs(600);
+/// Bytes a second of a body that is on its way beside many others.
+const SLOWEST_LINE: u64 = 4 << 10;
 /// Where stores that know no regions are signed for, as everyone does.
 const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 
 /// The ways to call a store, over one pool of connections and one cache of credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
-    /// For what is answered at once; each attempt has `ANSWER_TIMEOUT`.
+    /// For what is answered at once; each attempt has the patience for an answer.
     pub(super) calls: Client,
-    /// For what takes as long as its body, which a stall, not a time, ends.
+    /// For what takes as long as its body, which a stall ends, and, where one is sent, [a time of its own](Self::time_to_send).
     pub(super) transfers: Client,
-    /// For copies inside the store; each attempt has `COPY_TIMEOUT`.
+    /// For copies inside the store; each attempt has the patience for a copy.
     pub(super) copies: Client,
     /// Signed for.
     pub(super) region: String,
+    timeouts: TimeoutConfig,
+    patience: Duration,
+}
+
+impl Clients {
+    /// The settings of a request with a body of so many bytes. A stall is only seen while a body is on its way: a store that has it all
+    /// and never answers would be waited for for ever.
+    pub(super) fn time_to_send(&self, len: u64) -> aws_sdk_s3::config::Builder {
+        let time = self.patience.saturating_add(Duration::from_secs(len.div_ceil(SLOWEST_LINE)));
+        let timeouts = self.timeouts.to_builder().operation_attempt_timeout(time).build();
+        aws_sdk_s3::config::Builder::new().timeout_config(timeouts)
+    }
 }
 
 /// Makes the clients, without a request to the store.
@@ -54,6 +65,8 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
     )?;
 
     let mut builder = aws_sdk_s3::config::Builder::from(&sdk).retry_classifier(TooManyRequests);
+    let retries = sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+    builder.set_retry_config(Some(retries.with_initial_backoff(config.patience.before_retry)));
     // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
     builder.set_endpoint_url(config.endpoint.clone());
     // Few stores behind custom endpoints have a name for each bucket.
@@ -77,14 +90,22 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
     // A store that is at work on a copy may have begun its answer, and is silent for longer than a stalled download is.
     let copies = builder
         .clone()
-        .timeout_config(timeouts(Some(COPY_TIMEOUT)))
+        .timeout_config(timeouts(Some(config.patience.copy)))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     Ok(Clients {
-        calls: client(Some(ANSWER_TIMEOUT)),
+        calls: client(Some(config.patience.answer)),
         transfers: client(None),
         copies: Client::from_conf(copies.build()),
         region,
+        timeouts: timeouts(None),
+        patience: config.patience.answer,
     })
+}
+
+/// The connections that these settings lead to.
+pub(super) async fn http_of(config: &S3Config) -> Result<SharedHttpClient, String> {
+    let profiles = profiles(config).await?;
+    Ok(http_client(super::tls::context(ca_bundle(config, profiles.get("ca_bundle").map(str::to_owned)).as_deref())?))
 }
 
 async fn sdk_config(config: &S3Config, http: SharedHttpClient) -> SdkConfig {

@@ -1,26 +1,28 @@
 //! Copies inside the store: whole or in parts, of one version of the source.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
-use aws_sdk_s3::types::MetadataDirective;
+use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
 
 use crate::domain::ObjectName;
-use crate::storage::{ETag, ObjectStore as _, StorageError, StorageErrorKind};
+use crate::storage::{Attributes, ETag, Encryption, ObjectHead, ObjectStore as _, StorageError, StorageErrorKind};
 
 use super::S3Store;
-use super::attributes::{etag, quoted};
+use super::attributes::{etag, quoted, set_expires, url_encoded, with_attributes, with_class, with_source_key};
+use super::error::Failed;
 use super::put::PutFailed;
 
 const OPERATION: &str = "CopyObject";
-/// Times a copy in parts is begun while its source goes on being replaced.
+/// Times a copy in parts is begun while its source goes on being replaced, or its end is not known.
 const ATTEMPTS: u32 = 5;
 
 impl S3Store {
-    /// Copies an object. Its size, which decides how, is asked for first.
+    /// Copies an object, with its own attributes or with others. Its size, which decides how, is asked for first.
     pub(super) async fn copy_inside(
         &self,
         from: &ObjectName,
         to: &ObjectName,
+        attributes: Option<&Attributes>,
         if_match: Option<&ETag>,
     ) -> Result<ETag, StorageError> {
         let both = format!("{from} to {to}");
@@ -31,49 +33,87 @@ impl S3Store {
                 return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
             }
             let copied = if head.size > self.copy_part_size {
-                let client = &self.clients.copies;
-                super::multipart::copy(client, from, &head, to, self.copy_part_size, &self.aborts).await
+                let attributes = match attributes {
+                    Some(attributes) => attributes.clone(),
+                    None => Attributes { tags: self.tags(from).await?, ..head.attributes.clone() },
+                };
+                match self.upload(to, &attributes).await {
+                    Ok(upload) => upload.copy(from, &head, self.copy_part_size).await,
+                    Err(failed) => Err(failed),
+                }
             } else {
-                self.copy_whole(from, to, if_match).await
+                self.copy_whole(from, &head, to, attributes, if_match).await
             };
-            let error = match copied {
+            let failed = match copied {
                 Ok(etag) => return Ok(etag),
-                Err(failed) => failed.at(OPERATION, &both),
+                Err(failed) => failed,
             };
+            // The answer to the upload's end may have been lost.
+            let ended = failed.is_no_such_upload();
+            let error = failed.at(OPERATION, &both);
             // The parts are of one version: when it is replaced meanwhile, the next one is copied if any will do.
             let replaced = error.kind == StorageErrorKind::Precondition && if_match.is_none();
-            if !replaced || attempt == ATTEMPTS {
+            if !(replaced || ended) || attempt == ATTEMPTS {
                 return Err(error);
             }
             attempt += 1;
         }
     }
 
-    async fn copy_whole(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, PutFailed> {
+    async fn copy_whole(
+        &self,
+        from: &ObjectName,
+        head: &ObjectHead,
+        to: &ObjectName,
+        attributes: Option<&Attributes>,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, PutFailed> {
+        let key = self.customer_key.as_ref();
         let request = self.clients.copies.copy_object().bucket(to.bucket.as_str()).key(to.key.as_str());
-        let answer = request
-            .copy_source(copy_source(from))
-            .set_copy_source_if_match(if_match.map(quoted))
-            .metadata_directive(MetadataDirective::Copy)
-            .send()
-            .await?;
+        let request = request.copy_source(copy_source(from)).set_copy_source_if_match(if_match.map(quoted));
+        let request = with_source_key!(request, key.filter(|_| is_by_customer(head)));
+        let sent = match attributes {
+            // Class and encryption are those of the request, whatever the directive.
+            None => {
+                with_class!(request, &head.attributes, key).metadata_directive(MetadataDirective::Copy).send().await
+            }
+            Some(attributes) => {
+                let request = with_class!(with_attributes!(request, attributes), attributes, key);
+                let request = request.metadata_directive(MetadataDirective::Replace);
+                let request = request.tagging_directive(TaggingDirective::Replace);
+                request.customize().mutate_request(set_expires(attributes)).send().await
+            }
+        };
+        let answer = sent?;
         let result =
             answer.copy_object_result().ok_or_else(|| PutFailed::answer("the store sent no result of the copy"))?;
         Ok(etag(result.e_tag())?)
     }
+
+    /// The tags of an object.
+    pub(super) async fn tags_of(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        const OPERATION: &str = "GetObjectTagging";
+        let request = self.clients.calls.get_object_tagging();
+        let answer = match request.bucket(object.bucket.as_str()).key(object.key.as_str()).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failed = Failed::from(error);
+                // A store that does not know tags has none.
+                return if failed.is_unknown_call() { Ok(BTreeMap::new()) } else { Err(failed.at(OPERATION, object)) };
+            }
+        };
+        Ok(answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect())
+    }
+}
+
+/// Whether the object is encrypted with a key of the customer's.
+pub(super) fn is_by_customer(head: &ObjectHead) -> bool {
+    matches!(head.attributes.encryption, Some(Encryption::Customer { .. }))
 }
 
 /// An object as the header `x-amz-copy-source` names it: URL-encoded but for the slashes (S3 API reference, CopyObject).
 pub(super) fn copy_source(object: &ObjectName) -> String {
-    let mut text = format!("{}/", object.bucket);
-    for byte in object.key.as_str().bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => text.push(byte.into()),
-            // Writing to a String does not fail.
-            byte => drop(write!(text, "%{byte:02X}")),
-        }
-    }
-    text
+    format!("{}/{}", object.bucket, url_encoded(object.key.as_str(), "/"))
 }
 
 #[cfg(test)]

@@ -36,9 +36,34 @@ impl Failed {
         self
     }
 
+    /// The store's status, if it answered.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Says that the object needs a customer's key that was not sent.
+    pub(super) fn needs_key(self) -> Self {
+        Self { kind: StorageErrorKind::KeyNeeded, ..self }
+    }
+
+    /// Whether the store does not know what was asked of it.
+    pub(super) fn is_unknown_call(&self) -> bool {
+        self.status == Some(501)
+    }
+
     /// Whether the store answered 404.
     pub(super) fn is_404(&self) -> bool {
         self.status == Some(404)
+    }
+
+    /// Whether the store has no such call.
+    pub(super) fn is_not_implemented(&self) -> bool {
+        matches!(self.status, Some(405 | 501)) || self.code() == Some("NotImplemented")
+    }
+
+    /// S3's code for the failure, if the answer had one.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// Whether the object of a conditional write was missing.
@@ -49,6 +74,11 @@ impl Failed {
     /// Whether the write met another one and may simply be tried again.
     pub(super) fn is_conflict(&self) -> bool {
         self.code.as_deref() == Some(CONFLICT)
+    }
+
+    /// Whether an upload is not known any more: it was completed or aborted.
+    pub(super) fn is_no_such_upload(&self) -> bool {
+        self.code() == Some("NoSuchUpload")
     }
 
     pub(super) fn kind(&self) -> StorageErrorKind {
@@ -88,6 +118,9 @@ where
             }
             (SdkError::ServiceError(_), Some(_)) if tells_of_a_lock(code.as_deref(), error.message()) => {
                 StorageErrorKind::Locked
+            }
+            (SdkError::ServiceError(_), Some(_)) if tells_of_a_key(code.as_deref(), error.message()) => {
+                StorageErrorKind::KeyNeeded
             }
             (SdkError::ServiceError(_), Some(status)) => kind_of_answer(status, code.as_deref()),
             (SdkError::ConstructionFailure(_), _) => StorageErrorKind::Invalid,
@@ -148,7 +181,8 @@ fn needs(operation: &str) -> Option<&'static str> {
         "GetObject" | "HeadObject" => {
             "this needs s3:GetObject; without s3:ListBucket, an absent object cannot be told from a forbidden one"
         }
-        "PutObject" => "this needs s3:PutObject",
+        "PutObject" => "this needs s3:PutObject, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL",
+        "GetObjectTagging" => "this needs s3:GetObjectTagging",
         "CopyObject" => {
             "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
              s3:PutObjectTagging if the source has tags"
@@ -171,6 +205,14 @@ fn tells_of_a_lock(code: Option<&str>, message: Option<&str>) -> bool {
     // A missing permission is told with the names of the action and the object, where these words may occur.
     !message.contains("not authorized")
         && ["object lock", "worm protected", "retention", "legal hold"].iter().any(|words| message.contains(words))
+}
+
+/// Whether a refusal is that of an object encrypted with a customer's key that was not sent, which has no code of its own: AWS and MinIO
+/// say 400 `InvalidRequest`, "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to
+/// retrieve the object."
+fn tells_of_a_key(code: Option<&str>, message: Option<&str>) -> bool {
+    code == Some("InvalidRequest")
+        && message.is_some_and(|message| message.contains("stored using a form of Server Side Encryption"))
 }
 
 /// What S3's codes (API reference, "Error responses") and, where a code is missing or unknown, the status mean to the caller.

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::domain::ObjectName;
-use crate::storage::{ETag, ObjectBody, StorageError, StorageErrorKind};
+use crate::storage::{CustomerKey, ETag, ObjectBody, StorageError, StorageErrorKind};
 
 use super::S3Store;
-use super::attributes::{head_of, quoted, size};
+use super::attributes::{head_of, quoted, size, with_key};
 use super::error::{Cause, Failed};
 
 const OPERATION: &str = "GetObject";
@@ -32,8 +32,10 @@ impl S3Store {
             return Err(StorageError::new(StorageErrorKind::Invalid, OPERATION, object).because("an empty range"));
         }
         let client = &self.clients.calls;
-        let answer =
-            request(client, object, range.as_ref(), None).await.map_err(|failed| failed.at(OPERATION, object))?;
+        let (answer, key) = self
+            .with_fitting_key(|key| request(client, object, range.as_ref(), None, key))
+            .await
+            .map_err(|failed| failed.at(OPERATION, object))?;
         let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause);
         let (given, whole) = given(&answer, range.as_ref()).map_err(unreadable)?;
         let head = head_of!(answer, whole).map_err(unreadable)?;
@@ -41,6 +43,7 @@ impl S3Store {
             client: client.clone(),
             object: object.clone(),
             etag: head.etag.clone(),
+            key: key.cloned(),
             left: given,
             body: answer.body,
             resumptions: 0,
@@ -51,6 +54,36 @@ impl S3Store {
         });
         Ok(ObjectBody { head, stream: stream.boxed() })
     }
+
+    /// Asks with the customer's key, if there is one, and without it where the object may not be encrypted with it. Gives the
+    /// key that was right.
+    pub(super) async fn with_fitting_key<'a, T, F: Future<Output = Result<T, Failed>>>(
+        &'a self,
+        ask: impl Fn(Option<&'a CustomerKey>) -> F,
+    ) -> Result<(T, Option<&'a CustomerKey>), Failed> {
+        let key = self.customer_key.as_ref();
+        let failed = match ask(key).await {
+            Ok(answer) => return Ok((answer, key)),
+            Err(failed) => failed,
+        };
+        // 400: it is not encrypted so. 403: with another key, or access is denied.
+        if key.is_none() || !matches!(failed.status(), Some(400 | 403)) {
+            return Err(failed);
+        }
+        match ask(None).await {
+            Ok(answer) => Ok((answer, None)),
+            // Without any key there is another answer: so one is needed, and it is not this one.
+            Err(without) if failed.status() == Some(403) && without.status() == Some(400) => Err(without.needs_key()),
+            Err(_) => Err(failed),
+        }
+    }
+
+    /// Whether an object that is refused by 400, an answer to HEAD that has no code, is encrypted with a customer's key.
+    pub(super) async fn needs_key(&self, object: &ObjectName) -> Option<Failed> {
+        let range = 0..1;
+        let asked = request(&self.clients.calls, object, Some(&range), None, None).await;
+        asked.err().filter(|failed| failed.kind() == StorageErrorKind::KeyNeeded)
+    }
 }
 
 async fn request(
@@ -58,10 +91,11 @@ async fn request(
     object: &ObjectName,
     range: Option<&Range<u64>>,
     if_match: Option<&ETag>,
+    key: Option<&CustomerKey>,
 ) -> Result<GetObjectOutput, Failed> {
     let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
     let request = client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-    Ok(request.set_range(header).set_if_match(if_match.map(quoted)).send().await?)
+    Ok(with_key!(request, key).set_range(header).set_if_match(if_match.map(quoted)).send().await?)
 }
 
 /// The bytes an answer carries and the size of the whole object.
@@ -87,6 +121,7 @@ struct Download {
     client: Client,
     object: ObjectName,
     etag: ETag,
+    key: Option<CustomerKey>,
     left: Range<u64>,
     body: SdkStream,
     resumptions: u32,
@@ -124,7 +159,7 @@ impl Download {
 
     /// Asks for what is left of the same version.
     async fn resume(&mut self) -> io::Result<()> {
-        let answer = request(&self.client, &self.object, Some(&self.left), Some(&self.etag)).await;
+        let answer = request(&self.client, &self.object, Some(&self.left), Some(&self.etag), self.key.as_ref()).await;
         let answer = answer.map_err(|failed| io::Error::other(failed.at(OPERATION, &self.object)))?;
         let (given, _) = given(&answer, Some(&self.left)).map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
         if given != self.left || super::attributes::etag(answer.e_tag()).ok().as_ref() != Some(&self.etag) {

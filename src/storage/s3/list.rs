@@ -84,7 +84,7 @@ impl S3Store {
 }
 
 /// Undoes `encoding-type=url`, which is that of HTML forms: a space is a plus.
-fn decode(text: &str) -> Result<String, Cause> {
+pub(super) fn decode(text: &str) -> Result<String, Cause> {
     let odd = || Cause::new(format!("{text:?} is not URL-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,38 +1,50 @@
 //! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in here.
 
+mod acl;
 mod attributes;
 mod body;
 mod config;
 mod connect;
 mod copy;
+mod delete;
 mod error;
 mod get;
+mod lifecycle;
 mod list;
 mod multipart;
+mod presign;
 mod put;
+mod region;
 mod retry;
 mod tls;
+mod uploads;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use tokio::sync::Semaphore;
 
 use crate::domain::{BucketName, ObjectName};
 
 use super::{
-    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
-    StorageError, StorageErrorKind, rules,
+    AccessControlPolicy, Attributes, BucketAcl, CustomerKey, ETag, Encryption, LifecycleRule, ListPage, ListRequest,
+    ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutCondition, StorageError,
+    StorageErrorKind, rules,
 };
-use attributes::{head_of, quoted, size};
+use attributes::{head_of, size, with_key};
 use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
 
 pub use config::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, S3Config, S3Credentials,
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, Patience, S3Config, S3Credentials,
     UnknownConditionalWrites,
 };
+pub use region::Regions;
 
 /// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again, three times in all or as
 /// often as `AWS_MAX_ATTEMPTS` says.
@@ -44,7 +56,10 @@ pub struct S3Store {
     part_size: u64,
     copy_part_size: u64,
     conditions_are_atomic: bool,
+    customer_key: Option<CustomerKey>,
     aborts: Aborts,
+    /// A permit for each MiB of the parts of all uploads.
+    held: Arc<Semaphore>,
 }
 
 impl S3Store {
@@ -59,12 +74,28 @@ impl S3Store {
         Ok(Self {
             clients: connect::connect(&config).await.map_err(failed)?,
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
+            customer_key: config.customer_key,
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,
             part_size: config.part_size,
             copy_part_size: config.copy_part_size,
             aborts: Aborts::default(),
+            held: Arc::new(Semaphore::new(multipart::HELD_MIB as usize)),
         })
+    }
+
+    /// Refuses attributes that cannot be sent: those of an object whose key is not the one at hand among them.
+    fn check_attributes(
+        &self,
+        attributes: &Attributes,
+        operation: &'static str,
+        object: &ObjectName,
+    ) -> Result<(), StorageError> {
+        let asked = attributes.encryption.as_ref().and_then(Encryption::customer_key_md5);
+        if asked.is_some() && asked != self.customer_key().as_deref() {
+            return Err(StorageError::new(StorageErrorKind::KeyNeeded, operation, object));
+        }
+        attributes.check(operation, object)
     }
 
     /// Whether there is such a bucket, as far as the store tells.
@@ -139,9 +170,12 @@ impl ObjectStore for S3Store {
     async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
         const OPERATION: &str = "HeadObject";
         check_key(OPERATION, object)?;
-        let request = self.clients.calls.head_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let answer = match request.send().await.map_err(Failed::from) {
-            Ok(answer) => answer,
+        let ask = |key| {
+            let request = self.clients.calls.head_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+            async move { with_key!(request, key).send().await.map_err(Failed::from) }
+        };
+        let answer = match self.with_fitting_key(ask).await {
+            Ok((answer, _)) => answer,
             // An answer to HEAD has no body and so no code: whether the bucket or the key is missing must be asked apart.
             Err(failed) if failed.is_404() && !failed.is_no_such_key() => {
                 let kind = match self.bucket_exists(&object.bucket).await {
@@ -152,6 +186,10 @@ impl ObjectStore for S3Store {
                     Err(of_bucket) => return Err(of_bucket.at("HeadBucket", object)),
                 };
                 return Err(StorageError::new(kind, OPERATION, object));
+            }
+            Err(failed) if failed.status() == Some(400) && self.customer_key.is_none() => {
+                let failed = self.needs_key(object).await.unwrap_or(failed);
+                return Err(failed.at(OPERATION, object));
             }
             Err(failed) => return Err(failed.at(OPERATION, object)),
         };
@@ -172,7 +210,7 @@ impl ObjectStore for S3Store {
         condition: &PutCondition,
     ) -> Result<ETag, StorageError> {
         check_key("PutObject", object)?;
-        attributes.check("PutObject", object)?;
+        self.check_attributes(attributes, "PutObject", object)?;
         self.store(object, &body, attributes, condition).await
     }
 
@@ -180,7 +218,30 @@ impl ObjectStore for S3Store {
         check_key("CopyObject", from)?;
         check_key("CopyObject", to)?;
         rules::check_copy(from, to)?;
-        self.copy_inside(from, to, if_match).await
+        self.copy_inside(from, to, None, if_match).await
+    }
+
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        check_key("CopyObject", from)?;
+        check_key("CopyObject", to)?;
+        rules::check_copy(from, to)?;
+        self.check_attributes(attributes, "CopyObject", to)?;
+        self.copy_inside(from, to, Some(attributes), if_match).await
+    }
+
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        check_key("GetObjectTagging", object)?;
+        self.tags_of(object).await
+    }
+
+    fn customer_key(&self) -> Option<String> {
+        self.customer_key.as_ref().map(CustomerKey::md5)
     }
 
     fn conditions_are_atomic(&self) -> bool {
@@ -189,18 +250,37 @@ impl ObjectStore for S3Store {
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
         check_key("DeleteObject", object)?;
-        let request = self.clients.calls.delete_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let deleted = request.set_if_match(if_match.map(quoted)).send().await;
-        deleted
-            .map_err(Failed::from)
-            .map(|_| ())
-            .or_else(|failed| match (if_match, failed.is_no_such_key()) {
-                // As S3 answers: what should not be there is not there.
-                (None, true) => Ok(()),
-                (Some(_), true) => Err(failed.with_kind(StorageErrorKind::NotFound, StorageErrorKind::Precondition)),
-                _ => Err(failed),
-            })
-            .map_err(|failed| failed.at("DeleteObject", object))
+        self.remove(object, if_match).await
+    }
+
+    async fn list_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
+        self.open_uploads(bucket).await
+    }
+
+    async fn abort_upload(&self, upload: &OpenUpload) -> Result<(), StorageError> {
+        self.give_up(upload).await
+    }
+
+    async fn lifecycle(&self, bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
+        self.lifecycle_rules(bucket).await
+    }
+
+    async fn presign(
+        &self,
+        object: &ObjectName,
+        allowed: &Presigned,
+        expires_in: Duration,
+    ) -> Result<String, StorageError> {
+        check_key("Presign", object)?;
+        self.presigned(object, allowed, expires_in).await
+    }
+
+    async fn bucket_acl(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
+        self.policy_of(bucket).await
+    }
+
+    async fn set_bucket_acl(&self, bucket: &BucketName, acl: &BucketAcl) -> Result<(), StorageError> {
+        self.set_policy(bucket, acl).await
     }
 
     async fn settle(&self) {

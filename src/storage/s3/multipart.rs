@@ -6,6 +6,7 @@
 //! removes them.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_s3::Client;
@@ -14,92 +15,93 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::domain::ObjectName;
-use crate::storage::{Attributes, ByteStream, ETag, ObjectHead, PutBody, PutCondition, StorageError};
+use crate::storage::{Attributes, ByteStream, CustomerKey, ETag, ObjectHead, PutBody, PutCondition, StorageError};
 
-use super::attributes::{etag, quoted, set_expires, with_attributes};
-use super::copy::copy_source;
+use super::S3Store;
+use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, with_key, with_source_key};
+use super::connect::Clients;
+use super::copy::{copy_source, is_by_customer};
 use super::put::{PutFailed, with_condition};
 
 /// Most parts of one upload (S3 User Guide, "Multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
-/// Bytes of parts on their way at once, unless a single part has more.
-const IN_FLIGHT: u64 = 64 << 20;
+/// MiB of parts held in memory at once, of all uploads of a store, unless a single part has more.
+pub(super) const HELD_MIB: u32 = 96;
+/// Parts of one upload on their way at once, beside the one that is read meanwhile.
+const SENT_AT_ONCE: usize = 4;
 /// Parts the store copies at once, of which nothing passes through here.
 const COPIES_AT_ONCE: usize = 8;
 
-/// Sends the object in parts of `part_size` bytes, or of as many as it takes to do with [`MAX_PARTS`].
-pub(super) async fn put(
-    client: &Client,
-    object: &ObjectName,
-    body: &PutBody,
-    attributes: &Attributes,
-    condition: &PutCondition,
-    part_size: u64,
-    aborts: &Aborts,
-) -> Result<ETag, PutFailed> {
-    let upload = Upload::create(client, object, attributes, aborts).await?;
-    let part_size = part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
-    let sent = match upload.send_parts(body, part_size).await {
-        Ok(parts) => upload.complete(parts, condition).await,
-        Err(failed) => Err(failed),
-    };
-    upload.end(sent).await
-}
-
-/// Copies the version of `from` that `head` tells of in parts of `part_size` bytes, or of as many as it takes to do with
-/// [`MAX_PARTS`]. The object that appears has the attributes of the head.
-pub(super) async fn copy(
-    client: &Client,
-    from: &ObjectName,
-    head: &ObjectHead,
-    to: &ObjectName,
-    part_size: u64,
-    aborts: &Aborts,
-) -> Result<ETag, PutFailed> {
-    let upload = Upload::create(client, to, &head.attributes, aborts).await?;
-    let part_size = part_size.max(head.size.div_ceil(MAX_PARTS)).max(1);
-    let copied = match upload.copy_parts(from, head, part_size).await {
-        Ok(parts) => upload.complete(parts, &PutCondition::None).await,
-        Err(failed) => Err(failed),
-    };
-    upload.end(copied).await
+impl S3Store {
+    /// Begins an upload of the object with these attributes.
+    pub(super) async fn upload(&self, object: &ObjectName, attributes: &Attributes) -> Result<Upload, PutFailed> {
+        let key = self.customer_key.clone();
+        let clients = self.clients.clone();
+        let request = clients.calls.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let request = with_class!(with_attributes!(request, attributes), attributes, key.as_ref());
+        let answer = request.customize().mutate_request(set_expires(attributes)).send();
+        let id = answer.await?.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
+        let (object, aborts, held) = (object.clone(), self.aborts.clone(), self.held.clone());
+        Ok(Upload { clients, object, id, key, aborts, held, open: true })
+    }
 }
 
 /// An upload under way in the store; dropped, it is aborted.
-struct Upload {
-    client: Client,
+pub(super) struct Upload {
+    clients: Clients,
     object: ObjectName,
     id: String,
+    key: Option<CustomerKey>,
     aborts: Aborts,
+    /// A permit for each MiB of parts.
+    held: Arc<Semaphore>,
     open: bool,
 }
 
 impl Upload {
-    async fn create(
-        client: &Client,
-        object: &ObjectName,
-        attributes: &Attributes,
-        aborts: &Aborts,
-    ) -> Result<Self, PutFailed> {
-        let request = client.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let answer = with_attributes!(request, attributes).customize().mutate_request(set_expires(attributes)).send();
-        let id = answer.await?.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
-        Ok(Self { client: client.clone(), object: object.clone(), id, aborts: aborts.clone(), open: true })
+    /// Sends the object in parts of `part_size` bytes, or of as many as it takes to do with [`MAX_PARTS`].
+    pub(super) async fn put(self, body: &PutBody, condition: &PutCondition, part_size: u64) -> Result<ETag, PutFailed> {
+        let part_size = part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
+        let sent = match self.send_parts(body, part_size).await {
+            Ok(parts) => self.complete(parts, condition).await,
+            Err(failed) => Err(failed),
+        };
+        self.end(sent).await
+    }
+
+    /// Copies the version of `from` that `head` tells of in parts of `part_size` bytes, or of as many as it takes to do with
+    /// [`MAX_PARTS`].
+    pub(super) async fn copy(self, from: &ObjectName, head: &ObjectHead, part_size: u64) -> Result<ETag, PutFailed> {
+        let part_size = part_size.max(head.size.div_ceil(MAX_PARTS)).max(1);
+        let copied = match self.copy_parts(from, head, part_size).await {
+            Ok(parts) => self.complete(parts, &PutCondition::None).await,
+            Err(failed) => Err(failed),
+        };
+        self.end(copied).await
     }
 
     async fn send_parts(&self, body: &PutBody, part_size: u64) -> Result<Vec<CompletedPart>, PutFailed> {
-        let at_once = (IN_FLIGHT / part_size).clamp(1, 8) as usize;
+        let mib = u32::try_from(part_size >> 20).unwrap_or(HELD_MIB).clamp(1, HELD_MIB);
         let mut stream = body.open();
         let mut rest = BytesMut::new();
         let mut read = 0;
         let mut sending = FuturesUnordered::new();
         let mut parts = Vec::new();
         for number in 1.. {
+            // What is being sent is only moved on while somebody asks for it, and others wait for the memory it takes.
+            let mut room = pin!(self.held.clone().acquire_many_owned(mib));
+            let room = loop {
+                tokio::select! {
+                    room = &mut room => break room.map_err(std::io::Error::other).map_err(PutFailed::Body)?,
+                    Some(sent) = sending.next() => parts.push(sent?),
+                }
+            };
             let part = loop {
-                // What is being sent is only moved on while somebody asks for it. Reading can be left and taken up again.
+                // Reading can be left and taken up again.
                 tokio::select! {
                     part = next_part(&mut stream, &mut rest, part_size) => break part.map_err(PutFailed::Body)?,
                     Some(sent) = sending.next() => parts.push(sent?),
@@ -112,13 +114,12 @@ impl Upload {
                 body.check_len(read).map_err(PutFailed::Body)?;
             }
             if !part.is_empty() {
-                sending.push(self.send_part(number, part));
+                sending.push(self.send_part(number, part, room));
             }
             if last {
                 break;
             }
-            // One place stays free for the part that is read meanwhile.
-            while sending.len() >= at_once {
+            while sending.len() >= SENT_AT_ONCE {
                 parts.extend(sending.next().await.transpose()?);
             }
         }
@@ -129,9 +130,17 @@ impl Upload {
         Ok(parts)
     }
 
-    async fn send_part(&self, number: i32, part: Bytes) -> Result<CompletedPart, PutFailed> {
-        let request = self.client.upload_part().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
-        let answer = request.upload_id(&self.id).part_number(number).body(SdkStream::from(part)).send().await?;
+    async fn send_part(
+        &self,
+        number: i32,
+        part: Bytes,
+        _room: OwnedSemaphorePermit,
+    ) -> Result<CompletedPart, PutFailed> {
+        let time = self.clients.time_to_send(part.len() as u64);
+        let request =
+            self.clients.transfers.upload_part().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
+        let request = with_key!(request, self.key.as_ref()).upload_id(&self.id).part_number(number);
+        let answer = request.body(SdkStream::from(part)).customize().config_override(time).send().await?;
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
@@ -145,9 +154,11 @@ impl Upload {
 
     async fn complete(&self, parts: Vec<CompletedPart>, condition: &PutCondition) -> Result<ETag, PutFailed> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let client = &self.clients.copies;
         let request =
-            self.client.complete_multipart_upload().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
-        let answer = with_condition!(request, condition).upload_id(&self.id).multipart_upload(parts).send().await?;
+            client.complete_multipart_upload().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
+        let request = with_key!(with_condition!(request, condition), self.key.as_ref());
+        let answer = request.upload_id(&self.id).multipart_upload(parts).send().await?;
         etag(answer.e_tag()).map_err(PutFailed::from)
     }
 
@@ -174,8 +185,11 @@ impl Upload {
         head: &ObjectHead,
         range: Range<u64>,
     ) -> Result<CompletedPart, PutFailed> {
-        let request = self.client.upload_part_copy().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
+        let request =
+            self.clients.copies.upload_part_copy().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
         let request = request.upload_id(&self.id).part_number(number).copy_source(copy_source(from));
+        let source_key = self.key.as_ref().filter(|_| is_by_customer(head));
+        let request = with_source_key!(with_key!(request, self.key.as_ref()), source_key);
         let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
         let answer = request.copy_source_range(range).copy_source_if_match(quoted(&head.etag)).send().await?;
         let part = answer.copy_part_result.ok_or_else(|| PutFailed::answer("the store sent no result of the copy"))?;
@@ -196,7 +210,7 @@ impl Upload {
     /// Aborts an upload that was not completed.
     async fn end(mut self, completed: Result<ETag, PutFailed>) -> Result<ETag, PutFailed> {
         if completed.is_err() {
-            abort(&self.client, &self.object, &self.id).await;
+            abort(&self.clients.calls, &self.object, &self.id).await;
         }
         self.open = false;
         completed
@@ -208,7 +222,7 @@ impl Drop for Upload {
         if self.open
             && let Ok(runtime) = Handle::try_current()
         {
-            let (client, object, id) = (self.client.clone(), self.object.clone(), self.id.clone());
+            let (client, object, id) = (self.clients.calls.clone(), self.object.clone(), self.id.clone());
             self.aborts.running().spawn_on(async move { abort(&client, &object, &id).await }, &runtime);
         }
     }

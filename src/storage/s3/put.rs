@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
+use bytes::Bytes;
+use futures::TryStreamExt as _;
 
 use crate::domain::ObjectName;
-use crate::storage::{Attributes, ETag, PutBody, PutCondition, StorageError, StorageErrorKind};
+use crate::storage::{
+    Attributes, ByteStream, ETag, ObjectHead, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
+};
 
 use super::S3Store;
-use super::attributes::{etag, set_expires, with_attributes};
+use super::attributes::{etag, set_expires, with_attributes, with_class};
 use super::error::{Cause, Failed};
 
-/// Times a put is tried while the store answers that another write to the key is under way.
-const ATTEMPTS_IN_CONFLICT: u32 = 5;
+/// Times a write is tried while the store answers that another write to the key is under way.
+pub(super) const ATTEMPTS_IN_CONFLICT: u32 = 5;
 
 /// Sets the condition of a request (they have no common trait in the SDK).
 macro_rules! with_condition {
@@ -40,6 +44,11 @@ pub(super) enum PutFailed {
 impl PutFailed {
     pub(super) fn answer(what: &str) -> Self {
         Self::Answer(Cause::new(what))
+    }
+
+    /// Whether an upload is not known any more: it was completed or aborted.
+    pub(super) fn is_no_such_upload(&self) -> bool {
+        matches!(self, Self::Store(failed) if failed.is_no_such_upload())
     }
 
     /// With the call it happened in.
@@ -70,8 +79,8 @@ where
 impl S3Store {
     /// Stores an object.
     ///
-    /// An answer that is lost makes the SDK send the request again, and a condition then meets the object of the first
-    /// time: a conditional put that fails may have stored its own content.
+    /// An answer that is lost makes the SDK send the request again, and a condition then meets the object of the first time, or the end of
+    /// an upload finds none. So whether what stands there is what was to be stored is looked at before that is called a failure.
     pub(super) async fn store(
         &self,
         object: &ObjectName,
@@ -83,8 +92,10 @@ impl S3Store {
         let mut attempt = 1;
         loop {
             let sent = if body.len() >= self.multipart_threshold {
-                let client = &self.clients.transfers;
-                super::multipart::put(client, object, body, attributes, condition, self.part_size, &self.aborts).await
+                match self.upload(object, attributes).await {
+                    Ok(upload) => upload.put(body, condition, self.part_size).await,
+                    Err(failed) => Err(failed),
+                }
             } else {
                 self.put_whole(object, body, attributes, condition).await
             };
@@ -97,6 +108,11 @@ impl S3Store {
                 tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                 attempt += 1;
                 continue;
+            }
+            if (failed.kind() == StorageErrorKind::Precondition || failed.is_no_such_upload())
+                && let Some(etag) = self.stored_already(object, body, attributes).await
+            {
+                return Ok(etag);
             }
             let failed = match condition {
                 PutCondition::IfAbsent => {
@@ -112,6 +128,16 @@ impl S3Store {
         }
     }
 
+    /// The tag of what stands there, if that is what was to be stored, byte by byte.
+    async fn stored_already(&self, object: &ObjectName, body: &PutBody, attributes: &Attributes) -> Option<ETag> {
+        let same = |head: &ObjectHead| head.size == body.len() && head.attributes.metadata == attributes.metadata;
+        // What somebody else has stored differs in this, and need not be read.
+        self.head(object).await.ok().filter(same)?;
+        let stored = self.open(object, None).await.ok().filter(|stored| same(&stored.head))?;
+        let is_same = same_bytes(stored.stream, body.open()).await.unwrap_or(false);
+        is_same.then_some(stored.head.etag)
+    }
+
     async fn put_whole(
         &self,
         object: &ObjectName,
@@ -122,12 +148,56 @@ impl S3Store {
         let (stream, failure) = super::body::for_sdk(body).await.map_err(PutFailed::Body)?;
         let client = &self.clients.transfers;
         let request = client.put_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let request = with_condition!(with_attributes!(request, attributes), condition).body(stream);
-        let sent = request.customize().mutate_request(set_expires(attributes)).send().await;
+        let request = with_class!(with_attributes!(request, attributes), attributes, self.customer_key.as_ref());
+        let request = with_condition!(request, condition).body(stream);
+        let time = self.clients.time_to_send(body.len());
+        let sent = request.customize().config_override(time).mutate_request(set_expires(attributes)).send().await;
         let answer = sent.map_err(|error| match failure.take() {
             Some(failure) => PutFailed::Body(failure),
             None => error.into(),
         })?;
         Ok(etag(answer.e_tag())?)
+    }
+}
+
+/// Whether two streams give the same bytes, in whatever pieces.
+async fn same_bytes(mut a: ByteStream, mut b: ByteStream) -> std::io::Result<bool> {
+    let (mut of_a, mut of_b) = (Bytes::new(), Bytes::new());
+    loop {
+        for (stream, left) in [(&mut a, &mut of_a), (&mut b, &mut of_b)] {
+            while left.is_empty()
+                && let Some(piece) = stream.try_next().await?
+            {
+                *left = piece;
+            }
+        }
+        let len = of_a.len().min(of_b.len());
+        if len == 0 {
+            return Ok(of_a.is_empty() && of_b.is_empty());
+        }
+        if of_a.split_to(len) != of_b.split_to(len) {
+            return Ok(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt as _;
+
+    fn stream(pieces: &'static [&'static str]) -> ByteStream {
+        futures::stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes())))).boxed()
+    }
+
+    #[tokio::test]
+    async fn streams_are_compared_whatever_their_pieces() {
+        let same = async |a, b| same_bytes(stream(a), stream(b)).await.unwrap();
+        assert!(same(&["ab", "", "cde"], &["abcd", "e", ""]).await);
+        assert!(same(&[], &[""]).await);
+        for other in [&["abcd"][..], &["abcde", "f"], &["abXde"], &[]] {
+            assert!(!same(&["ab", "cde"], other).await, "{other:?}");
+            assert!(!same(other, &["ab", "cde"]).await, "{other:?}");
+        }
     }
 }

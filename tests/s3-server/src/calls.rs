@@ -36,13 +36,27 @@ pub enum Fault {
     },
     /// The server is slow to begin.
     Wait(Duration),
-    /// The connection ends after this many bytes of the body of a GetObject; the model store only.
+    /// The connection ends after this many bytes of the answer's body.
     Cut(u64),
+    /// What was asked is done, and the connection ends without an answer.
+    Lost,
+    /// What was asked is done, and the answer comes this much later.
+    Late(Duration),
 }
 
-/// Found among the request's extensions by the model store.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CutBody(pub(crate) u64);
+/// What shall become of an answer: left among a request's extensions by who passes it on, and filled in here.
+#[derive(Clone, Default)]
+pub(crate) struct Aftermath(Arc<Mutex<Option<Fault>>>);
+
+impl Aftermath {
+    fn set(&self, fault: Fault) {
+        *locked(&self.0) = Some(fault);
+    }
+
+    pub(crate) fn take(&self) -> Option<Fault> {
+        locked(&self.0).take()
+    }
+}
 
 type Script = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
@@ -102,7 +116,11 @@ impl S3Access for Calls {
                 return Err(error);
             }
             Some(Fault::Wait(duration)) => tokio::time::sleep(duration).await,
-            Some(Fault::Cut(bytes)) => drop(cx.extensions_mut().insert(CutBody(bytes))),
+            Some(fault @ (Fault::Cut(_) | Fault::Lost | Fault::Late(_))) => {
+                if let Some(aftermath) = cx.extensions_mut().get::<Aftermath>() {
+                    aftermath.set(fault);
+                }
+            }
             None => {}
         }
         Ok(())

@@ -14,8 +14,10 @@ use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deltaglider::storage::{S3Config, S3Credentials};
+use deltaglider::storage::{MemoryStore, S3Config, S3Credentials};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -42,7 +44,23 @@ pub struct Server {
     address: SocketAddr,
     calls: Calls,
     memory: Option<Memory>,
+    heads: Heads,
     runtime: Option<Runtime>,
+}
+
+/// HEAD requests that are being served: how many now, and at most.
+#[derive(Debug, Clone, Default)]
+struct Heads(Arc<(AtomicUsize, AtomicUsize)>);
+
+impl Heads {
+    fn begin(&self) {
+        let now = self.0.0.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.1.fetch_max(now, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Server {
@@ -82,8 +100,9 @@ impl Server {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        runtime.spawn(serve(listener, service));
-        Ok(Self { address, calls, memory, runtime: Some(runtime) })
+        let heads = Heads::default();
+        runtime.spawn(serve(listener, service, heads.clone()));
+        Ok(Self { address, calls, memory, heads, runtime: Some(runtime) })
     }
 
     /// Where it listens.
@@ -121,6 +140,23 @@ impl Server {
         self.calls.script(script);
     }
 
+    /// HEAD requests that were served at the same time, at most.
+    pub fn most_heads_at_once(&self) -> usize {
+        self.heads.0.1.load(Ordering::Relaxed)
+    }
+
+    /// The store behind the model store, for what need not go over the socket.
+    pub fn store(&self) -> Option<Arc<MemoryStore>> {
+        self.memory.as_ref().map(Memory::store)
+    }
+
+    /// Serves another store from now on, without open uploads; the model store only.
+    pub fn serve(&self, store: Arc<MemoryStore>) {
+        if let Some(memory) = &self.memory {
+            memory.replace(store);
+        }
+    }
+
     /// Multipart uploads that were neither completed nor aborted; the model store only.
     pub fn open_uploads(&self) -> usize {
         self.memory.as_ref().map_or(0, Memory::open_uploads)
@@ -142,7 +178,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: tokio::net::TcpListener, service: S3Service) {
+async fn serve(listener: tokio::net::TcpListener, service: S3Service, heads: Heads) {
     let builder = Builder::new(TokioExecutor::new());
     let mut connections = JoinSet::new();
     loop {
@@ -150,7 +186,21 @@ async fn serve(listener: tokio::net::TcpListener, service: S3Service) {
         // A client that is gone before it was accepted is none of the server's errors.
         let Ok((socket, _)) = listener.accept().await else { continue };
         let service = service.clone();
-        let service = service_fn(move |request| linger::serve(service.clone(), request));
+        let heads = heads.clone();
+        let service = service_fn(move |request| {
+            let (service, heads) = (service.clone(), heads.clone());
+            async move {
+                let is_head = request.method() == http::Method::HEAD;
+                if is_head {
+                    heads.begin();
+                }
+                let answer = linger::serve(service, request).await;
+                if is_head {
+                    heads.end();
+                }
+                answer
+            }
+        });
         let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
         connections.spawn(async move {
             // Clients break connections off as tests want it.

@@ -1,9 +1,9 @@
-//! Refusals that reach the client: S3 reads on what it has refused, so that the connection is not reset under its answer.
+//! How answers reach the client, or do not. S3 reads on what it has refused, so that the connection is not reset under its answer.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +12,32 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{HttpError, HttpResponse};
+use tokio::time::Sleep;
+
+use crate::calls::{Aftermath, Fault};
 
 /// How long the rest of a refused body is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What was sent before a connection breaks leaves within this.
+const LEAVES: Duration = Duration::from_millis(20);
 
 /// Serves a request; after an error the rest of its body is read and forgotten before the answer is given.
 pub(crate) async fn serve(service: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
     let (head, body) = request.into_parts();
     let body = SharedBody(Arc::new(Mutex::new(body)));
-    let answer = service.call(Request::from_parts(head, s3s::Body::http_body(body.clone()))).await?;
+    let aftermath = Aftermath::default();
+    let mut request = Request::from_parts(head, s3s::Body::http_body(body.clone()));
+    request.extensions_mut().insert(aftermath.clone());
+    let answer = service.call(request).await?;
+    match aftermath.take() {
+        // An error of the service ends the connection.
+        Some(Fault::Lost) => return Err(HttpError::new("lost as the test wants it".into())),
+        Some(Fault::Late(duration)) => tokio::time::sleep(duration).await,
+        Some(Fault::Cut(left)) => {
+            return Ok(answer.map(|body| s3s::Body::http_body_unsync(CutBody { body, left, breaks: None })));
+        }
+        _ => {}
+    }
     if answer.status() >= StatusCode::BAD_REQUEST {
         // The answer is given also to a client that has stopped sending.
         let _ = tokio::time::timeout(PATIENCE, body.drain()).await;
@@ -56,5 +73,37 @@ impl Body for SharedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.with(|body| body.size_hint())
+    }
+}
+
+/// A body that breaks off after so many bytes.
+struct CutBody {
+    body: s3s::Body,
+    left: u64,
+    breaks: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for CutBody {
+    type Data = Bytes;
+    type Error = s3s::StdError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.left > 0
+            && let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx))
+        {
+            let frame = frame?.map_data(|piece| {
+                let piece = piece.slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
+                self.left -= piece.len() as u64;
+                piece
+            });
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let breaks = self.breaks.get_or_insert_with(|| Box::pin(tokio::time::sleep(LEAVES)));
+        ready!(breaks.as_mut().poll(cx));
+        Poll::Ready(Some(Err("cut as the test wants it".into())))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

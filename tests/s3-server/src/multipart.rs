@@ -1,6 +1,7 @@
 //! Multipart uploads of the model store: parts in memory until they are completed or aborted.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use deltaglider::domain::{ObjectName, Sha256Digest};
@@ -9,6 +10,7 @@ use s3s::dto::CompletedPart;
 use s3s::{S3Result, s3_error};
 
 use crate::memory::MIN_PART_SIZE;
+use crate::translate::check_customer_key;
 
 #[derive(Default)]
 pub(crate) struct Uploads {
@@ -20,6 +22,7 @@ struct Upload {
     object: ObjectName,
     attributes: Attributes,
     parts: BTreeMap<i32, (ETag, Bytes)>,
+    initiated: SystemTime,
 }
 
 impl Uploads {
@@ -27,17 +30,18 @@ impl Uploads {
         self.open.len()
     }
 
-    /// Keys and ids.
-    pub(crate) fn of_bucket(&self, bucket: &str) -> impl Iterator<Item = (String, String)> {
+    /// Keys, ids, and when they were begun.
+    pub(crate) fn of_bucket(&self, bucket: &str) -> impl Iterator<Item = (String, String, SystemTime)> {
         let of_bucket = self.open.iter().filter(move |(_, upload)| upload.object.bucket.as_str() == bucket);
-        of_bucket.map(|(id, upload)| (upload.object.key.as_str().to_owned(), id.clone()))
+        of_bucket.map(|(id, upload)| (upload.object.key.as_str().to_owned(), id.clone(), upload.initiated))
     }
 
     /// Gives the id.
     pub(crate) fn create(&mut self, object: ObjectName, attributes: Attributes) -> String {
         self.made += 1;
         let id = format!("upload-{}", self.made);
-        self.open.insert(id.clone(), Upload { object, attributes, parts: BTreeMap::new() });
+        self.open
+            .insert(id.clone(), Upload { object, attributes, parts: BTreeMap::new(), initiated: SystemTime::now() });
         id
     }
 
@@ -45,12 +49,22 @@ impl Uploads {
         self.open.get_mut(id).filter(|upload| upload.object == *object).ok_or_else(|| s3_error!(NoSuchUpload))
     }
 
-    pub(crate) fn put_part(&mut self, object: &ObjectName, id: &str, number: i32, bytes: Bytes) -> S3Result<ETag> {
+    /// Every part comes with the customer's key of the upload, if that has one.
+    pub(crate) fn put_part(
+        &mut self,
+        object: &ObjectName,
+        id: &str,
+        number: i32,
+        bytes: Bytes,
+        customer_key: Option<&str>,
+    ) -> S3Result<ETag> {
         if !(1..=10_000).contains(&number) {
             return Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"));
         }
         let etag = ETag(Sha256Digest::of(&bytes).to_string());
-        self.upload(object, id)?.parts.insert(number, (etag.clone(), bytes));
+        let upload = self.upload(object, id)?;
+        check_customer_key(customer_key, &upload.attributes)?;
+        upload.parts.insert(number, (etag.clone(), bytes));
         Ok(etag)
     }
 

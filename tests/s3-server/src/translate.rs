@@ -1,7 +1,13 @@
 //! Between the words of s3s and those of the storage port.
 
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::storage::{Attributes, ETag, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind};
+use deltaglider::storage::{
+    Attributes, CustomerKey, ETag, Encryption, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind,
+};
 use s3s::dto::{self, ETagCondition, Timestamp, TimestampFormat};
 use s3s::{S3Error, S3Result, s3_error};
 
@@ -63,10 +69,94 @@ macro_rules! attributes {
             content_encoding: $input.content_encoding.take(),
             content_language: $input.content_language.take(),
             expires: $input.expires.take().map($crate::translate::http_date).transpose()?,
+            tags: $input.tagging.take().map($crate::translate::from_query).transpose()?.unwrap_or_default(),
+            ..$crate::translate::class_of!($input)
         })
     };
 }
 pub(crate) use attributes;
+
+/// Class and encryption in a request that creates an object.
+macro_rules! class_of {
+    ($input:expr) => {{
+        let algorithm = $input.server_side_encryption.take();
+        let key = KmsKey { id: $input.ssekms_key_id.take(), bucket_key: $input.bucket_key_enabled.unwrap_or_default() };
+        let customer = $crate::translate::customer_key(&$input.sse_customer_key, &$input.sse_customer_key_md5)?;
+        let customer = customer.map(|key_md5| Encryption::Customer { key_md5 });
+        let class = $input.storage_class.take();
+        Attributes {
+            storage_class: class.map(|class| class.as_str().parse()).transpose().map_err(S3Error::internal_error)?,
+            encryption: customer.or_else(|| algorithm.and_then(|name| Encryption::named(name.as_str(), key))),
+            acl: $input.acl.take().map(|acl| acl.as_str().parse()).transpose().map_err(S3Error::internal_error)?,
+            ..Attributes::default()
+        }
+    }};
+}
+pub(crate) use class_of;
+
+/// The customer's key that a request has, by its MD5, which must be the right one.
+pub(crate) fn customer_key(key: &Option<String>, md5: &Option<String>) -> S3Result<Option<String>> {
+    let Some(key) = key else { return Ok(None) };
+    let key = BASE64.decode(key).map_err(|error| s3_error!(error, InvalidArgument))?;
+    let known = CustomerKey::new(&key).map_err(|error| s3_error!(error, InvalidArgument))?.md5();
+    if md5.as_deref() != Some(known.as_str()) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "The calculated MD5 hash of the key did not match the hash that was provided."
+        ));
+    }
+    Ok(Some(known))
+}
+
+/// Refuses who has not the customer's key of an object, in the words of AWS.
+pub(crate) fn check_customer_key(sent: Option<&str>, attributes: &Attributes) -> S3Result<()> {
+    match (sent, attributes.encryption.as_ref().and_then(Encryption::customer_key_md5)) {
+        (None, Some(_)) => Err(s3_error!(
+            InvalidRequest,
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to \
+             retrieve the object."
+        )),
+        (Some(_), None) => {
+            Err(s3_error!(InvalidRequest, "The encryption parameters are not applicable to this object."))
+        }
+        (Some(sent), Some(key)) if sent != key => Err(s3_error!(AccessDenied, "Access Denied")),
+        _ => Ok(()),
+    }
+}
+
+/// The tags in a header, which are like the query of a URL.
+pub(crate) fn from_query(text: String) -> S3Result<BTreeMap<String, String>> {
+    let odd = || {
+        s3_error!(
+            InvalidArgument,
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
+        )
+    };
+    let decode = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((&first, behind)) = rest.split_first() {
+            rest = match (first, behind) {
+                (b'%', [high, low, behind @ ..]) => {
+                    let digits = [*high, *low];
+                    let digits = std::str::from_utf8(&digits).map_err(|_| odd())?;
+                    bytes.push(u8::from_str_radix(digits, 16).map_err(|_| odd())?);
+                    behind
+                }
+                (byte, behind) => {
+                    bytes.push(byte);
+                    behind
+                }
+            };
+        }
+        String::from_utf8(bytes).map_err(|_| odd())
+    };
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name)?, decode(value)?))
+    };
+    text.split('&').map(pair).collect()
+}
 
 /// Refuses more user metadata than S3 takes.
 pub(crate) fn checked(attributes: Attributes) -> S3Result<Attributes> {

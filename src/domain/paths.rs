@@ -1,43 +1,37 @@
-//! What a name becomes on the other side: keys from paths, paths from keys that stay in their folder.
+//! What a name becomes on the other side: keys from paths, and paths from keys, which stay in their folder.
 
 use std::path::{Path, PathBuf};
 
 /// A prefix as a folder: `v1` means what is in `v1/`, and never `v10`.
-pub(super) fn folder(path: &str) -> String {
+pub fn folder(path: &str) -> String {
     if path.is_empty() || path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
 }
 
 /// Why a key has no place in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum KeyError {
+pub enum PathError {
     /// A part that means no file of its own.
     #[error("a part of the key, {0:?}, cannot be the name of a file; copy it alone, to a name you choose")]
     Part(String),
 }
 
 /// Where below a folder the file of this key goes.
-pub(super) fn relative_path(key: &str) -> Result<PathBuf, KeyError> {
+pub fn relative_path(key: &str) -> Result<PathBuf, PathError> {
     key.split('/').try_fold(PathBuf::new(), |path, part| Ok(path.join(file_name(part)?)))
 }
 
 /// A part of a key as the name of a file.
-pub(super) fn file_name(part: &str) -> Result<&str, KeyError> {
+pub fn file_name(part: &str) -> Result<&str, PathError> {
     let elsewhere = matches!(part, "" | "." | "..") || part.contains(['/', '\0']);
     // There a part may also name a drive, a device or a stream.
     let elsewhere = elsewhere || cfg!(windows) && (part.contains(['\\', ':']) || part.ends_with(['.', ' ']));
-    if elsewhere { Err(KeyError::Part(part.to_owned())) } else { Ok(part) }
+    if elsewhere { Err(PathError::Part(part.to_owned())) } else { Ok(part) }
 }
 
 /// The key of a path below a folder; `None` when it is not UTF-8.
-pub(super) fn relative_key(path: &Path) -> Option<String> {
+pub fn relative_key(path: &Path) -> Option<String> {
     let parts: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
     Some(parts?.join("/"))
-}
-
-/// Whether a path means "into this folder".
-pub(super) fn is_folder(path: &Path) -> bool {
-    let text = path.as_os_str().as_encoded_bytes();
-    text.ends_with(b"/") || cfg!(windows) && text.ends_with(b"\\") || path.is_dir()
 }
 
 #[cfg(test)]

@@ -1,0 +1,169 @@
+//! A delta as data: headers, window headers and instructions, read by the same code that decodes.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod pieces;
+mod window;
+
+use std::io::Read;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+
+use crate::decode::code_table::Codes;
+use crate::decode::parse::{self, Header};
+use crate::decode::sections;
+use crate::error::{DecodeError, Fault, Part};
+use crate::limits::DecodeLimits;
+use crate::secondary::SectionDecoder;
+use pieces::Pieces;
+pub use window::{CopyFrom, Instruction, Operation, Window, WindowHeader};
+
+/// Reads the file header of a delta and offers its windows one by one, without a source and without producing the target. Of
+/// the delta, which may be a slice, no more than a window is in memory at once.
+pub fn inspect<R: Read>(delta: R, limits: &DecodeLimits) -> Result<Inspection<R>, DecodeError> {
+    let mut delta = Pieces::new(delta);
+    let (header, len) = delta
+        .header(Part::Header, |bytes| parse::file_header(bytes, limits))
+        .map_err(|(fault, start)| DecodeError::new(fault, None, start))?;
+    let fail = |fault| DecodeError::new(fault, None, 0);
+    let sections = match header.secondary {
+        Some(id) => Some(SectionDecoder::new(id, limits).map_err(|fault| fail(fault.at(5)))?),
+        None => None,
+    };
+    let codes = Arc::new(Codes::of(&header).map_err(fail)?);
+    delta.take(len);
+    Ok(Inspection {
+        codes,
+        header,
+        header_len: len as u64,
+        sections,
+        limits: limits.clone(),
+        delta,
+        number: 0,
+        produced: 0,
+        ended: false,
+    })
+}
+
+/// The windows of a delta, in order; ends after the first error.
+#[derive(Debug)]
+pub struct Inspection<R> {
+    codes: Arc<Codes>,
+    header: Header,
+    header_len: u64,
+    sections: Option<SectionDecoder>,
+    limits: DecodeLimits,
+    delta: Pieces<R>,
+    number: u64,
+    produced: u64,
+    ended: bool,
+}
+
+/// A fault, and where in the delta it counts from.
+type Failed = (Fault, u64);
+
+impl<R> Inspection<R> {
+    /// The file header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Length of the file header in bytes.
+    pub fn header_len(&self) -> u64 {
+        self.header_len
+    }
+
+    /// Bytes of the delta that the file header and the windows so far have.
+    pub fn delta_offset(&self) -> u64 {
+        self.delta.offset()
+    }
+
+    /// The headers of the windows alone; their sections are passed over and may hold anything.
+    pub fn headers(self) -> WindowHeaders<R> {
+        WindowHeaders { inspection: self, before: None }
+    }
+}
+
+impl<R: Read> Inspection<R> {
+    /// The next window's header; `None` at the end.
+    fn window_header(&mut self) -> Result<Option<WindowHeader>, Failed> {
+        if self.delta.is_at_end()? {
+            return Ok(None);
+        }
+        let start = self.delta.offset();
+        let parse = |bytes: &[u8]| parse::window_header(bytes, &self.header, self.produced, &self.limits);
+        let fields = self.delta.header(Part::WindowHeader, parse)?;
+        self.delta.take(fields.len);
+        Ok(Some(WindowHeader { number: self.number, delta_offset: start, target_offset: self.produced, fields }))
+    }
+
+    fn window(&mut self) -> Result<Option<Window>, Failed> {
+        let Some(header) = self.window_header()? else { return Ok(None) };
+        let body = self.delta.body(header.fields.sections.total())?;
+        let fields = &header.fields;
+        let opened = sections::open(fields, &body, &mut self.sections, &self.limits)
+            .map_err(|fault| (fault, header.delta_offset))?;
+        let window = Window {
+            header,
+            decompressed: opened.lengths(),
+            data: opened.data.to_vec(),
+            instructions: opened.instructions.to_vec(),
+            addresses: opened.addresses.to_vec(),
+            codes: self.codes.clone(),
+            limits: self.limits.clone(),
+        };
+        self.passed(&header);
+        Ok(Some(window))
+    }
+
+    fn passed(&mut self, header: &WindowHeader) {
+        self.number = self.number.saturating_add(1);
+        self.produced = self.produced.saturating_add(header.target_len());
+    }
+
+    /// Has the iteration end after an error.
+    fn step<T>(&mut self, next: impl FnOnce(&mut Self) -> Result<Option<T>, Failed>) -> Option<Result<T, DecodeError>> {
+        if self.ended {
+            return None;
+        }
+        let step = next(self);
+        self.ended = !matches!(step, Ok(Some(_)));
+        step.map_err(|(fault, start)| DecodeError::new(fault, Some(self.number), start)).transpose()
+    }
+}
+
+impl<R: Read> Iterator for Inspection<R> {
+    type Item = Result<Window, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(Self::window)
+    }
+}
+
+impl<R: Read> FusedIterator for Inspection<R> {}
+
+/// The headers of the windows of a delta, in order; ends after the first error. Each comes as soon as it was read: that its
+/// sections are there, too, is known when the next one is asked for.
+#[derive(Debug)]
+pub struct WindowHeaders<R> {
+    inspection: Inspection<R>,
+    /// The header that was given last, whose sections come next.
+    before: Option<WindowHeader>,
+}
+
+impl<R: Read> Iterator for WindowHeaders<R> {
+    type Item = Result<WindowHeader, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = &mut self.before;
+        self.inspection.step(|inspection| {
+            if let Some(header) = before.take() {
+                inspection.delta.skip(header.fields.sections.total())?;
+                inspection.passed(&header);
+            }
+            *before = inspection.window_header()?;
+            Ok(*before)
+        })
+    }
+}
+
+impl<R: Read> FusedIterator for WindowHeaders<R> {}

@@ -1,0 +1,115 @@
+//! `migrate`: copies a bucket into another, and goes on where an earlier run ended; `--rebase` makes old deltas again.
+
+use serde_json::json;
+
+use super::cp::in_bucket;
+use super::failure::{Exit, Failure, warn};
+use super::options::MigrateArgs;
+use super::output::{Output, human, on_one_line};
+use super::question::confirmed;
+use super::session::Session;
+use super::transfer::{Transfer, policy};
+use crate::domain::paths::folder;
+use crate::domain::{ObjectName, S3Uri};
+use crate::service::{Compare, Folder, Listed, SyncOptions};
+
+pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) -> Result<Exit, Failure> {
+    let output = output.quieted(args.store.quiet).in_json(args.store.json);
+    let source: S3Uri = args.source.parse()?;
+    let Some(destination) = &args.destination else { return rebase(session, &args, &source, output).await };
+    let (from, to) = (in_bucket(&source), target(&source, &destination.parse()?, args.no_preserve_prefix));
+    let service = session.service(policy(&args.store)).await?;
+    advise(session, &output).await?;
+    output.event(
+        format!("{from} to {to}"),
+        json!({ "action": "migrate", "dryrun": args.store.dryrun, "source": from.to_string(), "target": to.to_string() }),
+    )?;
+    if !args.yes && !args.store.dryrun && !confirmed("Go on?")? {
+        return Err(Failure::usage("nothing was copied"));
+    }
+    let options = SyncOptions { compare: Compare::Content, remove: false, filter: args.filters.to_filter() };
+    let steps = service.sync(&from, &to, options).await?;
+    let transfer = Transfer::new(service, output, &args.store, &Default::default());
+    let done = transfer.all(steps, args.store.concurrency).await?;
+    let (tally, there) = (&done.tally, done.unchanged);
+    let copied = tally.done + tally.warned;
+    transfer.output.event(
+        format!("{copied} copied, {there} were there, {} failed", tally.failed),
+        json!({ "action": "end", "dryrun": args.store.dryrun, "copied": copied, "there": there, "failed": tally.failed }),
+    )?;
+    if tally.all() + there == 0 {
+        warn(&format!("nothing is stored under {source}"));
+        return Ok(Exit::Failed);
+    }
+    Ok(tally.end())
+}
+
+/// Where the files go: into a folder of the name of the one they are in.
+fn target(source: &S3Uri, destination: &S3Uri, without_folder: bool) -> Folder {
+    let own = source.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let own = if without_folder { "" } else { own };
+    Folder::in_bucket(&destination.bucket, &(folder(&destination.path) + own))
+}
+
+/// Says what a copy from this machine costs in money, where that is known.
+async fn advise(session: &Session, output: &Output) -> Result<(), Failure> {
+    let Some(regions) = session.regions().await? else { return Ok(()) };
+    let (requests, told) =
+        (&regions.requests, json!({ "action": "regions", "requests": regions.requests, "instance": regions.instance }));
+    let text = match &regions.instance {
+        None => format!(
+            "requests go to {requests}; this is no EC2 instance, so that AWS charges for every byte that is read"
+        ),
+        Some(instance) if instance == requests => format!("requests go to {requests}, where this instance is"),
+        Some(instance) => format!(
+            "requests go to {requests} and this instance is in {instance}: AWS charges for what goes from one region to another"
+        ),
+    };
+    output.event(text, told)
+}
+
+async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Output) -> Result<Exit, Failure> {
+    let service = session.service(policy(&args.store)).await?;
+    let prefix = folder(&uri.path);
+    let mut listing = service.list(&uri.bucket, &prefix, None);
+    let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, 0u64, 0u64);
+    while let Some(page) = listing.next().await? {
+        for file in page.files.iter().filter(|file| file.listed == Listed::Delta) {
+            if !args.filters.take(file.key.as_str().strip_prefix(&prefix).unwrap_or_default()) {
+                continue;
+            }
+            looked += 1;
+            let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
+            let name = on_one_line(&object.to_string());
+            match service.rebase(&object, args.store.dryrun).await.map_err(Failure::from) {
+                Ok(Some(done)) => {
+                    rebased += 1;
+                    saved += done.before - done.after;
+                    let dry = if args.store.dryrun { "(dryrun) " } else { "" };
+                    output.event(
+                        format!("{dry}rebase: {name} ({} to {})", human(done.before), human(done.after)),
+                        json!({
+                            "action": "rebase", "dryrun": args.store.dryrun, "target": object.to_string(),
+                            "before": done.before, "after": done.after,
+                        }),
+                    )?;
+                }
+                Ok(None) => {}
+                Err(failure) => {
+                    failed += 1;
+                    failure.tell_of(&format!("rebase failed: {name}"))?;
+                }
+            }
+        }
+    }
+    output.event(
+        format!("{rebased} of {looked} deltas, {} saved", human(saved)),
+        json!({
+            "action": "end", "dryrun": args.store.dryrun, "deltas": looked, "rebased": rebased, "saved": saved, "failed": failed,
+        }),
+    )?;
+    if looked == 0 {
+        warn(&format!("no delta is stored under {uri}"));
+    }
+    Ok(if failed > 0 || looked == 0 { Exit::Failed } else { Exit::Done })
+}

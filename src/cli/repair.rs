@@ -1,0 +1,159 @@
+//! `repair`: finds what is wrong in a bucket, and mends it on request.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::failure::{Exit, Failure, complain};
+use super::options::RepairArgs;
+use super::output::{Output, on_one_line};
+use super::session::Session;
+use crate::domain::{BucketName, ObjectName};
+use crate::service::{Finding, Outcome, RepairOptions, RepairReport, Trouble, chain};
+use crate::storage::LifecycleAction;
+
+/// Files named for one finding; the rest is counted.
+const FILES_NAMED: usize = 10;
+
+pub(super) async fn run(session: &Session, args: RepairArgs, output: Output) -> Result<Exit, Failure> {
+    let bucket = super::bucket::whole(&args.bucket)?;
+    let grace = Duration::from_secs(args.grace_days.saturating_mul(24 * 60 * 60));
+    let options = RepairOptions { mend: args.mend, grace, now: SystemTime::now() };
+    let report = session.service(Default::default()).await?.repair(&bucket, &options).await?;
+    if args.json {
+        output.line(serde_json::to_string_pretty(&as_json(&bucket, &report)).map_err(Failure::usage)?)?;
+    } else {
+        tell(&report, &output)?;
+    }
+    for error in &report.unseen {
+        complain("not looked at", error);
+    }
+    let mended = |finding: &Finding| matches!(finding.outcome, Outcome::Mended);
+    Ok(match report.findings.iter().all(mended) {
+        false => Exit::Failed,
+        true if report.unseen.is_empty() => Exit::Done,
+        true => Exit::Warned,
+    })
+}
+
+fn tell(report: &RepairReport, output: &Output) -> Result<(), Failure> {
+    for Finding { trouble, outcome } in &report.findings {
+        let outcome = match outcome {
+            Outcome::Found => "--mend mends it".to_owned(),
+            Outcome::Mended => "mended".to_owned(),
+            Outcome::Left(error) => format!("could not be mended: {}", chain(error)),
+            Outcome::Beyond(way) => format!("cannot be mended here: {way}"),
+        };
+        output.line(format!("{}: {}: {outcome}", name(trouble), on_one_line(&details(trouble))))?;
+    }
+    for reference in &report.waiting {
+        let reference = on_one_line(&reference.to_string());
+        output.line(format!("waiting: {reference} goes at a later --mend, when its grace period is over"))?;
+    }
+    let RepairReport { findings, deltas, references, .. } = report;
+    let mended = findings.iter().filter(|finding| matches!(finding.outcome, Outcome::Mended)).count();
+    let (found, left) = (findings.len(), findings.len() - mended);
+    output.line(format!("{deltas} deltas and {references} references: {found} found, {mended} mended, {left} left"))
+}
+
+/// What a trouble is called, in texts and in JSON.
+fn name(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::ReferenceMissing { .. } => "missing reference",
+        Trouble::ReferenceDiffers { .. } => "wrong reference",
+        Trouble::ReferenceUnneeded { .. } => "unneeded reference",
+        Trouble::ReferenceCondemned { .. } => "condemned reference",
+        Trouble::LeftBehind { .. } => "left behind",
+        Trouble::TwoVariants { .. } => "two variants",
+        Trouble::DeltaDamaged { .. } => "damaged delta",
+        Trouble::UploadOpen(_) => "open upload",
+        Trouble::LifecycleRule { .. } => "lifecycle rule",
+    }
+}
+
+fn needed_by(files: &[ObjectName]) -> String {
+    let named: Vec<String> = files.iter().take(FILES_NAMED).map(|file| file.key.to_string()).collect();
+    let more = files.len().saturating_sub(FILES_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("needed by {}{more}", named.join(", "))
+}
+
+fn details(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::ReferenceMissing { reference, digest, files } => {
+            format!("{reference} (SHA-256 {digest}), {}", needed_by(files))
+        }
+        Trouble::ReferenceDiffers { reference, digest, actual, files } => {
+            format!("{reference} has SHA-256 {actual} and should have {digest}, {}", needed_by(files))
+        }
+        Trouble::ReferenceUnneeded { reference, size } => format!("{reference} ({size} bytes)"),
+        Trouble::ReferenceCondemned { mark } => format!("{mark} is on a reference that a delta needs"),
+        Trouble::LeftBehind { object } => object.to_string(),
+        Trouble::TwoVariants { served, older } => format!("{older} is older than {served}, which is served"),
+        Trouble::DeltaDamaged { delta, field: Some(field) } => format!("{delta} has no valid {field}"),
+        Trouble::DeltaDamaged { delta, field: None } => format!("{delta} has no metadata"),
+        Trouble::UploadOpen(upload) => format!("{} (upload {})", upload.object, upload.id),
+        Trouble::LifecycleRule { rule, reference } => {
+            let what = match &rule.action {
+                LifecycleAction::Expire => "remove".to_owned(),
+                LifecycleAction::Transition(class) => format!("move to {class}"),
+            };
+            format!("{:?} (prefix {:?}) will {what} {reference}", rule.id, rule.prefix)
+        }
+    }
+}
+
+fn as_json(bucket: &BucketName, report: &RepairReport) -> Value {
+    let findings: Vec<Value> = report.findings.iter().map(finding_as_json).collect();
+    let texts = |names: &[ObjectName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({
+        "bucket": bucket.to_string(),
+        "deltas": report.deltas,
+        "references": report.references,
+        "findings": findings,
+        "waiting": texts(&report.waiting),
+        "unseen": report.unseen.iter().map(|error| chain(error)).collect::<Vec<_>>(),
+    })
+}
+
+fn finding_as_json(finding: &Finding) -> Value {
+    let (outcome, told) = match &finding.outcome {
+        Outcome::Found => ("found", None),
+        Outcome::Mended => ("mended", None),
+        Outcome::Left(error) => ("left", Some(chain(error))),
+        Outcome::Beyond(way) => ("beyond", Some((*way).to_owned())),
+    };
+    let mut value = json!({ "trouble": name(&finding.trouble), "outcome": outcome, "told": told });
+    let more = match &finding.trouble {
+        Trouble::ReferenceMissing { reference, digest, files } => {
+            let files: Vec<String> = files.iter().map(ToString::to_string).collect();
+            json!({ "object": reference.to_string(), "sha256": digest.to_string(), "files": files })
+        }
+        Trouble::ReferenceDiffers { reference, digest, actual, files } => {
+            let files: Vec<String> = files.iter().map(ToString::to_string).collect();
+            let (sha256, actual) = (digest.to_string(), actual.to_string());
+            json!({ "object": reference.to_string(), "sha256": sha256, "actual_sha256": actual, "files": files })
+        }
+        Trouble::ReferenceUnneeded { reference, size } => json!({ "object": reference.to_string(), "size": size }),
+        Trouble::ReferenceCondemned { mark } => json!({ "object": mark.to_string() }),
+        Trouble::LeftBehind { object } => json!({ "object": object.to_string() }),
+        Trouble::TwoVariants { served, older } => {
+            json!({ "object": older.to_string(), "served": served.to_string() })
+        }
+        Trouble::DeltaDamaged { delta, field } => {
+            json!({ "object": delta.to_string(), "field": field.map(|field| field.to_string()) })
+        }
+        Trouble::UploadOpen(upload) => json!({ "object": upload.object.to_string(), "upload": upload.id }),
+        Trouble::LifecycleRule { rule, reference } => {
+            let action = match &rule.action {
+                LifecycleAction::Expire => "expire",
+                LifecycleAction::Transition(class) => class,
+            };
+            json!({ "object": reference.to_string(), "rule": rule.id, "prefix": rule.prefix, "action": action })
+        }
+    };
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    value
+}

@@ -1,0 +1,328 @@
+//! One file on its way: into a bucket, out of it, or inside the store; and what is told of it.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::attributes::AttributeArgs;
+use super::failure::{Exit, Failure, complain, warn};
+use super::options::{CpArgs, StoreArgs};
+use super::output::{Output, human, on_one_line, percent};
+use super::parallel::Parallel;
+use crate::domain::ObjectName;
+use crate::domain::policy::{DeltaExtensions, Policy};
+use crate::service::{
+    DeltaService, GetOptions, Head, Input, MayBeDelta, Passed, PutOptions, PutReport, ServiceError, Step, Steps,
+    StoredAs,
+};
+
+/// What `-` is called in messages.
+const STANDARD_INPUT: &str = "standard input";
+
+/// What holds for every file of one run.
+pub(super) struct Transfer {
+    pub(super) service: DeltaService,
+    pub(super) output: Output,
+    /// Whether files may be kept as deltas.
+    pub(super) delta: bool,
+    pub(super) attributes: AttributeArgs,
+    pub(super) get: GetOptions,
+    pub(super) dryrun: bool,
+    /// Whether what was copied is removed.
+    pub(super) moving: bool,
+}
+
+/// What options say about what is kept as a delta.
+pub(super) fn policy(args: &StoreArgs) -> Policy {
+    let extensions = args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
+    Policy { extensions, max_ratio: args.max_ratio, deltaspace: args.deltaspace.clone() }
+}
+
+impl Transfer {
+    pub(super) fn new(service: &DeltaService, output: Output, store: &StoreArgs, attributes: &AttributeArgs) -> Self {
+        Self {
+            service: service.clone(),
+            output,
+            delta: !store.no_delta,
+            attributes: attributes.clone(),
+            get: GetOptions::default(),
+            dryrun: store.dryrun,
+            moving: false,
+        }
+    }
+
+    /// With what only `cp` and `mv` know.
+    pub(super) fn of_copy(service: &DeltaService, output: Output, args: &CpArgs, moving: bool) -> Self {
+        let CpArgs { raw, allow_recompressed, range, .. } = *args;
+        let get = GetOptions { raw, allow_recompressed, range, ..GetOptions::default() };
+        Self { get, moving, ..Self::new(service, output, &args.store, &args.attributes) }
+    }
+
+    /// Carries out what makes one folder like another, several files at once. What is to be removed goes when all that was to be copied
+    /// is there: what has only another name now is never gone under both.
+    pub(super) async fn all(&self, mut steps: Steps, at_once: u16) -> Result<Done, Failure> {
+        let mut parallel = Parallel::new(at_once);
+        let (mut unchanged, mut removing) = (0, false);
+        let ended = loop {
+            match parallel.meanwhile(steps.next()).await? {
+                Ok(Some(Step::Unchanged)) => unchanged += 1,
+                Ok(Some(step)) => {
+                    if step.removes() && !removing {
+                        removing = true;
+                        if parallel.so_far().await?.failed > 0 {
+                            warn("nothing was removed, since not all could be copied");
+                            break None;
+                        }
+                    }
+                    parallel.begin(self.step(step)).await?;
+                }
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        // What was begun is worth ending, also when nothing new can be.
+        let tally = parallel.end().await?;
+        match ended {
+            Some(error) => Err(error.into()),
+            None => Ok(Done { tally, unchanged }),
+        }
+    }
+
+    async fn step(&self, step: Step) -> Result<Exit, Failure> {
+        let (what, done) = match step {
+            Step::Upload(path, object, may_be_delta) => {
+                let name = path.display().to_string();
+                (format!("upload failed: {}", on_one_line(&name)), self.upload(&path, &object, may_be_delta).await)
+            }
+            Step::Download(object, path) => {
+                (format!("download failed: {}", on_one_line(&object.to_string())), self.download(&object, &path).await)
+            }
+            Step::Copy(from, to, may_be_delta) => {
+                let name = from.to_string();
+                (format!("copy failed: {}", on_one_line(&name)), self.copy(&from, &to, may_be_delta).await)
+            }
+            Step::MakeFolder(path) => {
+                let made = if self.dryrun { Ok(()) } else { std::fs::create_dir_all(&path) };
+                let made =
+                    made.map_err(|error| ServiceError::Local { what: path.display().to_string(), source: error });
+                (format!("no folder: {}", path.display()), made.map(|()| Exit::Done).map_err(Failure::from))
+            }
+            Step::RemoveObject(object) => {
+                (format!("delete failed: {}", on_one_line(&object.to_string())), self.remove_object(&object).await)
+            }
+            Step::RemoveFile(path) => (format!("delete failed: {}", path.display()), self.remove_file(&path)),
+            Step::Passed(path, why @ Passed::NotAFile) => {
+                warn(&format!("warning: skipped {}: {why}", path.display()));
+                return Ok(Exit::Warned);
+            }
+            Step::Passed(path, why) => {
+                warn(&format!("warning: {} stays: {why}", path.display()));
+                return Ok(Exit::Warned);
+            }
+            // It says itself what it is about.
+            Step::Failed(_, error @ ServiceError::NoPath { .. }) => ("download failed".to_owned(), Err(error.into())),
+            Step::Failed(_, error @ (ServiceError::NotUtf8(_) | ServiceError::Local { .. })) => {
+                ("upload failed".to_owned(), Err(error.into()))
+            }
+            Step::Failed(what, error) => (format!("failed: {}", on_one_line(&what)), Err(error.into())),
+            _ => return Ok(Exit::Done),
+        };
+        done.or_else(|failure| failure.tell_of(&what))
+    }
+
+    /// What is done, in words.
+    fn verb(&self, copying: &'static str) -> &'static str {
+        if self.moving { "move" } else { copying }
+    }
+
+    /// Says what would be done.
+    fn would(&self, verb: &str, from: &str, to: &str) -> Result<Exit, Failure> {
+        let text = format!("(dryrun) {verb}: {} to {}", on_one_line(from), on_one_line(to));
+        let told = json!({ "action": verb, "dryrun": true, "source": from, "target": to });
+        self.output.event(text, told).map(|()| Exit::Done)
+    }
+
+    /// Uploads a file, or standard input.
+    pub(super) async fn upload(
+        &self,
+        source: &Path,
+        object: &ObjectName,
+        MayBeDelta(may_be_delta): MayBeDelta,
+    ) -> Result<Exit, Failure> {
+        let (standard_input, verb) = (source.as_os_str() == "-", self.verb("upload"));
+        if self.dryrun {
+            if !standard_input {
+                Input::open(source).await?;
+            }
+            return self.would(verb, &source.display().to_string(), &object.to_string());
+        }
+        let file = if standard_input {
+            Input::spool(std::io::stdin(), STANDARD_INPUT, &std::env::temp_dir()).await?
+        } else {
+            Input::open(source).await?
+        };
+        let own_name = source.file_name().and_then(OsStr::to_str).filter(|_| !standard_input);
+        let attributes = self.attributes.attributes(own_name.unwrap_or(object.key.base_name()))?;
+        let seen = self.moving.then(|| state_of(source)).transpose()?;
+        let options = PutOptions { delta: self.delta && may_be_delta, attributes, ..PutOptions::default() };
+        let report = self.service.put(&file, object, &options).await?;
+        let done = self.tell_stored(verb, file.name(), object, &report)?;
+        if let Some(seen) = seen {
+            if state_of(source)? != seen {
+                warn(&format!("warning: {} was written to while it was moved; it stays", source.display()));
+                return Ok(Exit::Warned);
+            }
+            std::fs::remove_file(source).map_err(ServiceError::local(source.display()))?;
+        }
+        Ok(done)
+    }
+
+    /// Downloads a file.
+    pub(super) async fn download(&self, object: &ObjectName, path: &Path) -> Result<Exit, Failure> {
+        let (name, verb) = (object.to_string(), self.verb("download"));
+        if self.dryrun {
+            self.head(object).await?;
+            return self.would(verb, &name, &path.display().to_string());
+        }
+        let seen = self.seen(object).await?;
+        let unpacked_stays = seen.is_some() && self.get.allow_recompressed;
+        let (path, report) = self.service.get_to_file(object, path, &self.get).await?;
+        let size = match self.get.range {
+            Some(range) => format!("{}, {range}", human(report.size)),
+            None => human(report.size),
+        };
+        let what = match (report.unpacked, report.sha256) {
+            (Some(compression), _) => {
+                format!("{size}, the content unpacked from {compression}: not the file, and not verified by SHA-256")
+            }
+            (None, Some(_)) => format!("{size}, SHA-256 verified"),
+            (None, None) => size,
+        };
+        let text = format!("{verb}: {} to {} ({what})", on_one_line(&name), path.display());
+        let told = json!({
+            "action": verb, "source": name, "target": path.display().to_string(), "size": report.size,
+            "sha256": report.sha256.map(|digest| digest.to_string()),
+            "unpacked": report.unpacked.map(|compression| compression.to_string()),
+        });
+        self.output.event(text, told)?;
+        if unpacked_stays && report.unpacked.is_some() {
+            warn(&format!("warning: {} stays: what was written is not the file", on_one_line(&name)));
+            return Ok(Exit::Warned);
+        }
+        self.remove_moved(object, seen).await
+    }
+
+    /// Writes a file to standard output.
+    pub(super) async fn print(&self, object: &ObjectName) -> Result<Exit, Failure> {
+        if self.dryrun {
+            self.head(object).await?;
+            return self.would("download", &object.to_string(), "-");
+        }
+        self.service.get(object, std::io::stdout(), &self.get).await?;
+        Ok(Exit::Done)
+    }
+
+    /// Copies a file inside the store.
+    pub(super) async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        MayBeDelta(may_be_delta): MayBeDelta,
+    ) -> Result<Exit, Failure> {
+        let verb = self.verb("copy");
+        if self.dryrun {
+            self.service.head(from).await?;
+            return self.would(verb, &from.to_string(), &to.to_string());
+        }
+        let seen = self.seen(from).await?;
+        let report = self.service.copy(from, to, self.delta && may_be_delta).await?;
+        let done = self.tell_stored(verb, &from.to_string(), to, &report)?;
+        let removed = self.remove_moved(from, seen).await?;
+        Ok(if done == Exit::Done { removed } else { done })
+    }
+
+    async fn remove_object(&self, object: &ObjectName) -> Result<Exit, Failure> {
+        let name = object.to_string();
+        if self.dryrun {
+            return self.tell_removed(&name);
+        }
+        let deletion = self.service.delete(object).await?;
+        self.tell_removed(&name)?;
+        for warning in &deletion.warnings {
+            complain("warning", warning);
+        }
+        Ok(if deletion.warnings.is_empty() { Exit::Done } else { Exit::Warned })
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<Exit, Failure> {
+        if !self.dryrun {
+            std::fs::remove_file(path).map_err(ServiceError::local(path.display()))?;
+        }
+        self.tell_removed(&path.display().to_string())
+    }
+
+    fn tell_removed(&self, name: &str) -> Result<Exit, Failure> {
+        let dry = if self.dryrun { "(dryrun) " } else { "" };
+        let told = json!({ "action": "delete", "dryrun": self.dryrun, "target": name });
+        self.output.event(format!("{dry}delete: {}", on_one_line(name)), told).map(|()| Exit::Done)
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<(), Failure> {
+        if self.get.raw {
+            self.service.store().head(object).await?;
+        } else {
+            self.service.head(object).await?;
+        }
+        Ok(())
+    }
+
+    /// What is to be moved, as it is before.
+    async fn seen(&self, object: &ObjectName) -> Result<Option<Head>, Failure> {
+        Ok(if self.moving { Some(self.service.head(object).await?) } else { None })
+    }
+
+    /// Removes what was moved.
+    async fn remove_moved(&self, object: &ObjectName, seen: Option<Head>) -> Result<Exit, Failure> {
+        let Some(seen) = seen else { return Ok(Exit::Done) };
+        if self.service.delete_moved(object, &seen).await? {
+            return Ok(Exit::Done);
+        }
+        warn(&format!("warning: {object} was replaced while it was moved; the new one stays"));
+        Ok(Exit::Warned)
+    }
+
+    /// How a file was stored and what that saves.
+    fn tell_stored(&self, verb: &str, from: &str, to: &ObjectName, report: &PutReport) -> Result<Exit, Failure> {
+        let (size, stored, name) = (human(report.size), human(report.stored), to.to_string());
+        let (saving, stored_as, reason) = match &report.stored_as {
+            StoredAs::Reference => (format!("reference: {size}"), "reference", None),
+            StoredAs::Delta => {
+                (format!("delta: {stored} of {size}, {}", percent(report.stored, report.size)), "delta", None)
+            }
+            StoredAs::Direct(reason) => (format!("direct: {size}, {reason}"), "direct", Some(reason.to_string())),
+        };
+        let told = json!({
+            "action": verb, "source": from, "target": name, "stored_as": stored_as, "reason": reason, "size": report.size,
+            "stored": report.stored, "sha256": report.sha256.map(|digest| digest.to_string()),
+        });
+        self.output.event(format!("{verb}: {} to {} ({saving})", on_one_line(from), on_one_line(&name)), told)?;
+        for warning in &report.warnings {
+            complain(&format!("warning: {}", on_one_line(&name)), warning);
+        }
+        Ok(if report.warnings.is_empty() { Exit::Done } else { Exit::Warned })
+    }
+}
+
+/// What came of a folder.
+pub(super) struct Done {
+    pub(super) tally: super::parallel::Tally,
+    pub(super) unchanged: u64,
+}
+
+/// Tells whether a file was written to.
+fn state_of(path: &Path) -> Result<(u64, Option<SystemTime>), Failure> {
+    let metadata = std::fs::metadata(path).map_err(ServiceError::local(path.display()))?;
+    Ok((metadata.len(), metadata.modified().ok()))
+}

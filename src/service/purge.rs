@@ -1,0 +1,115 @@
+//! Removing the copies that were made for URLs that have expired.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use time::OffsetDateTime;
+
+use super::DeltaService;
+use super::error::ServiceError;
+use super::put::now;
+use crate::domain::metadata::TemporaryMetadata;
+use crate::domain::{BucketName, ObjectName, deltaspace};
+use crate::storage::{ListRequest, ListedObject, StorageErrorKind};
+
+/// Looks at once.
+const HEADS_AT_ONCE: usize = 32;
+
+/// What a purge found and did.
+#[derive(Debug, Default)]
+pub struct Purge {
+    /// Copies whose time is over.
+    pub expired: u64,
+    /// Those that were removed.
+    pub removed: Vec<ObjectName>,
+    /// Their bytes.
+    pub freed: u64,
+    /// Copies whose URL still lasts.
+    pub waiting: u64,
+    /// What stands among them and says nothing of its time; it stays.
+    pub unknown: Vec<ObjectName>,
+    /// Those that could not be looked at or removed.
+    pub failed: Vec<(ObjectName, ServiceError)>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl DeltaService {
+    /// Removes the copies that [`presign_get`](Self::presign_get), or the Python tool, made for URLs that have expired.
+    pub async fn purge(&self, bucket: &BucketName, dry_run: bool) -> Result<Purge, ServiceError> {
+        self.purge_by(bucket, dry_run, now()).await
+    }
+
+    /// The same by another clock.
+    pub(super) async fn purge_by(
+        &self,
+        bucket: &BucketName,
+        dry_run: bool,
+        now: OffsetDateTime,
+    ) -> Result<Purge, ServiceError> {
+        let began = Instant::now();
+        let mut purge = Purge::default();
+        let mut request = ListRequest { prefix: deltaspace::TEMPORARIES.to_owned(), ..ListRequest::default() };
+        loop {
+            let page = self.store.list(bucket, &request).await?;
+            let looks = page.objects.into_iter().map(|object| self.purge_one(bucket, object, dry_run, now));
+            let mut looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE);
+            while let Some((object, size, outcome)) = looks.next().await {
+                match outcome {
+                    Ok(Age::Expired) => {
+                        purge.expired += 1;
+                        purge.freed += size;
+                        purge.removed.push(object);
+                    }
+                    Ok(Age::Waiting) => purge.waiting += 1,
+                    Ok(Age::Unknown) => purge.unknown.push(object),
+                    Ok(Age::Gone) => {}
+                    Err(error) => purge.failed.push((object, error)),
+                }
+            }
+            match page.continuation {
+                Some(next) => request.continuation = Some(next),
+                None => break,
+            }
+        }
+        purge.took = began.elapsed();
+        Ok(purge)
+    }
+
+    async fn purge_one(
+        &self,
+        bucket: &BucketName,
+        listed: ListedObject,
+        dry_run: bool,
+        now: OffsetDateTime,
+    ) -> (ObjectName, u64, Result<Age, ServiceError>) {
+        let object = ObjectName::new(bucket.clone(), listed.key);
+        let outcome = async {
+            let head = match self.store.head(&object).await {
+                Err(error) if error.is_absent() => return Ok(Age::Gone),
+                head => head?,
+            };
+            let Some(expires) = TemporaryMetadata::expiry(&head.attributes.metadata) else { return Ok(Age::Unknown) };
+            if expires > now {
+                return Ok(Age::Waiting);
+            }
+            if !dry_run {
+                // The name is random: nobody makes another of it, and a store that ignores the condition removes the same.
+                match self.store.delete(&object, Some(&head.etag)).await {
+                    Err(error) if error.kind == StorageErrorKind::Precondition => return Ok(Age::Gone),
+                    removed => removed?,
+                }
+            }
+            Ok(Age::Expired)
+        };
+        let outcome = outcome.await;
+        (object, listed.size, outcome)
+    }
+}
+
+enum Age {
+    Expired,
+    Waiting,
+    Unknown,
+    Gone,
+}

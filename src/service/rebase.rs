@@ -1,0 +1,91 @@
+//! Making the delta of an old version again, against a reference that came later and is more like it.
+
+use std::sync::Arc;
+
+use super::DeltaService;
+use super::error::ServiceError;
+use super::get::GetOptions;
+use super::input::Input;
+use super::locate::Places;
+use super::reference::Usable;
+use super::spool::Spool;
+use crate::domain::ObjectName;
+use crate::domain::metadata::{DeltaMetadata, Kind};
+use crate::storage::{Attributes, ETag, PutCondition, StorageErrorKind};
+
+/// A delta is not written again for less than one in so many of its bytes.
+const WORTH: u64 = 10;
+
+/// What a rebase saves, in bytes of the delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebased {
+    /// Before.
+    pub before: u64,
+    /// Now.
+    pub after: u64,
+}
+
+impl DeltaService {
+    /// Stores the delta of a file against the reference most like it, if that saves a tenth of the delta; `None` if it does not, or the
+    /// file is no delta, or was replaced meanwhile. With `dry_run`, only says what it would save.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NeedsConditions`] where the store's conditions are not known to hold: a file that is being
+    /// replaced could come back.
+    pub async fn rebase(&self, object: &ObjectName, dry_run: bool) -> Result<Option<Rebased>, ServiceError> {
+        if !self.store.conditions_are_atomic() {
+            return Err(ServiceError::NeedsConditions);
+        }
+        let places = Places::look_for_file(self.store(), object).await?;
+        let variants = places.variants(self.store(), object).await?;
+        let [found] = variants.as_slice() else { return Ok(None) };
+        let Kind::Delta(old) = &found.kind else { return Ok(None) };
+        let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
+        if bases.bases.iter().all(|base| base.digest == old.ref_sha256) {
+            return Ok(None);
+        }
+        let (file, _) = self.restored(object).await?;
+        let choice = self.rank(&bases, &file).await?;
+        let Some(base) = choice.bases.first().filter(|base| base.digest != old.ref_sha256) else { return Ok(None) };
+        let Usable::Yes(reference) = self.usable(base).await? else { return Ok(None) };
+        let limit = old.delta_size - old.delta_size / WORTH;
+        let encoded = self.encode(&file, &reference, limit).await?;
+        let Some(delta) = encoded.delta.filter(|delta| delta.len() < old.delta_size) else { return Ok(None) };
+        if encoded.digest != old.file_sha256 {
+            return Err(ServiceError::Changed(object.to_string()));
+        }
+        let rebased = Rebased { before: old.delta_size, after: delta.len() };
+        if dry_run {
+            return Ok(Some(rebased));
+        }
+        let metadata = DeltaMetadata {
+            ref_key: base.name.key.clone(),
+            ref_sha256: base.digest,
+            delta_size: delta.len(),
+            ..old.clone()
+        };
+        let tags = self.store.tags(&found.name).await?;
+        let mut attributes = Attributes { tags, ..found.head.attributes.clone() };
+        attributes.metadata.extend(metadata.write());
+        let body = delta.body(delta.digest().await?);
+        let condition = PutCondition::IfMatch(found.head.etag.clone());
+        match self.store.put(&found.name, body, &attributes, &condition).await {
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
+            put => put?,
+        };
+        let copy = Input::of(&base.name.to_string(), base.size, reference);
+        self.announce(base, &copy, found.head.attributes.encryption.as_ref()).await?;
+        self.release(&object.sibling(old.ref_key.clone())).await?;
+        Ok(Some(rebased))
+    }
+
+    /// The bytes of a file, verified, and the tag of the object they were read from.
+    pub(super) async fn restored(&self, object: &ObjectName) -> Result<(Input, ETag), ServiceError> {
+        let spool = Spool::new(&self.settings.spool_folder);
+        let (spool, report) = self.get(object, spool, &GetOptions::default()).await?;
+        let len = spool.len();
+        let bytes = Arc::new(spool.finish().map_err(ServiceError::local(object))?);
+        Ok((Input::of(&object.to_string(), len, bytes), report.etag))
+    }
+}

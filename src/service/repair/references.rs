@@ -1,0 +1,237 @@
+//! References that deltas need: whether they are there and right, and getting them back if not.
+
+use std::collections::BTreeMap;
+
+use super::scan::{Need, Scan};
+use super::{Files, Outcome, Repair, Trouble};
+use crate::domain::metadata::{DeltaMetadata, Kind};
+use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
+use crate::service::DeltaService;
+use crate::service::error::ServiceError;
+use crate::service::input::Input;
+use crate::service::list::Listed;
+use crate::service::locate::{Found, Places};
+use crate::service::spool::Spool;
+use crate::storage::{Attributes, PutCondition, StorageErrorKind};
+
+/// What stands where deltas expect their reference.
+enum State {
+    Missing,
+    Differs(Sha256Digest),
+}
+
+impl Repair<'_> {
+    /// Reads every reference that a delta names, and gets back those that are missing or differ.
+    pub(super) async fn needed_references(&mut self, scan: &Scan) -> Result<(), ServiceError> {
+        let mut contents: BTreeMap<Key, Option<Sha256Digest>> = BTreeMap::new();
+        let mut troubled = BTreeMap::new();
+        for need in &scan.needs {
+            let content = match contents.get(&need.key) {
+                Some(content) => *content,
+                None => {
+                    let content = match self.service.content_of(&self.object(&need.key)).await {
+                        Ok(content) => content,
+                        // What cannot be read is not known to be missing.
+                        Err(error) => {
+                            self.report.unseen.push(error);
+                            continue;
+                        }
+                    };
+                    *contents.entry(need.key.clone()).or_insert(content)
+                }
+            };
+            match content {
+                Some(actual) if actual == need.digest => {}
+                Some(actual) => drop(troubled.insert(need.clone(), State::Differs(actual))),
+                None => drop(troubled.insert(need.clone(), State::Missing)),
+            }
+        }
+        if troubled.is_empty() {
+            return Ok(());
+        }
+        let mut files = self.files_of(&troubled.keys().cloned().collect::<Vec<_>>()).await?;
+        for (need, state) in troubled {
+            // Without files, the last of them was deleted meanwhile, and the reference with it.
+            let Some(files) = files.remove(&need) else { continue };
+            self.troubled(scan, &need, &state, files).await?;
+        }
+        Ok(())
+    }
+
+    async fn troubled(
+        &mut self,
+        scan: &Scan,
+        need: &Need,
+        state: &State,
+        files: Vec<ObjectName>,
+    ) -> Result<(), ServiceError> {
+        let Need { key, digest } = need;
+        let reference = self.object(key);
+        let trouble = match state {
+            State::Missing => Trouble::ReferenceMissing { reference, digest: *digest, files: files.clone() },
+            State::Differs(actual) => {
+                let actual = *actual;
+                Trouble::ReferenceDiffers { reference, digest: *digest, actual, files: files.clone() }
+            }
+        };
+        if !self.service.store.conditions_are_atomic() && self.has_copy(need).await? {
+            // Here the content-addressed copy is all that is safe to rely on; our readers take it.
+            return Ok(());
+        }
+        let bytes = match self.bytes_of(scan, need).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                let lost = "its content is nowhere in this bucket: restore it from a backup or an older version of it";
+                self.report.tell(trouble, Outcome::Beyond(lost));
+                return Ok(());
+            }
+            // Where it may be could not be looked at: that it is lost is not known.
+            Err(error) => {
+                self.report.tell(trouble, Outcome::Left(error));
+                return Ok(());
+            }
+        };
+        let service = self.service;
+        let own_claim = scan.references.get(key).and_then(|reference| reference.digest);
+        let reference = self.object(key);
+        let mending = async {
+            match state {
+                State::Missing => service.put_in_place(&reference, *digest, &bytes).await?,
+                State::Differs(_) if own_claim == Some(*digest) => {
+                    service.replace_rotten(&reference, *digest, &bytes).await?;
+                }
+                // It is a reference of its own, or something else: what needs another gets that.
+                State::Differs(_) => {
+                    let addressed = service.put_addressed(&reference, *digest, &bytes).await?;
+                    for file in &files {
+                        service.name_reference(file, need, &addressed).await?;
+                    }
+                }
+            }
+            Ok(Outcome::Mended)
+        };
+        self.settle(trouble, mending).await;
+        Ok(())
+    }
+
+    /// Whether the content-addressed copy is there and right.
+    async fn has_copy(&self, need: &Need) -> Result<bool, ServiceError> {
+        let home = Deltaspace::home_of(&self.object(&need.key));
+        let Ok(copy) = home.addressed(&need.digest) else { return Ok(false) };
+        Ok(copy.key != need.key && self.service.content_of(&copy).await? == Some(need.digest))
+    }
+
+    /// The files that need these references.
+    async fn files_of(&self, needs: &[Need]) -> Result<Files, ServiceError> {
+        let mut files = Files::new();
+        let mut listing = self.service.list(self.bucket, "", None).afresh();
+        while let Some(page) = listing.next().await? {
+            for file in page.files.iter().chain(&page.older).filter(|file| file.listed == Listed::Delta) {
+                let Some(Kind::Delta(delta)) = file.kind.as_deref() else { continue };
+                let need = Need { key: delta.ref_key.clone(), digest: delta.ref_sha256 };
+                if needs.contains(&need) {
+                    files.entry(need).or_default().push(self.object(&file.key));
+                }
+            }
+        }
+        Ok(files)
+    }
+}
+
+impl DeltaService {
+    /// Puts the bytes of a reference where deltas name it and nothing stands.
+    async fn put_in_place(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
+        let addressed = self.put_addressed(name, digest, bytes).await?;
+        if *name != addressed && self.store.conditions_are_atomic() {
+            // If somebody puts another one there first, readers have the copy.
+            let source_name = name.key.base_name();
+            let absent = PutCondition::IfAbsent;
+            self.put_reference(name, bytes, digest, source_name, None, &absent).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the bytes of a reference at its content-addressed key, unless they are there.
+    async fn put_addressed(
+        &self,
+        name: &ObjectName,
+        digest: Sha256Digest,
+        bytes: &Input,
+    ) -> Result<ObjectName, ServiceError> {
+        let home = Deltaspace::home_of(name);
+        let unnameable = |source| ServiceError::Name { object: home.to_string(), source };
+        let addressed = home.addressed(&digest).map_err(unnameable)?;
+        self.pardon(&home, &digest).await?;
+        if self.content_of(&addressed).await? != Some(digest) {
+            let source_name = name.key.base_name();
+            let always = PutCondition::None;
+            self.put_reference(&addressed, bytes, digest, source_name, None, &always).await?;
+        }
+        Ok(addressed)
+    }
+
+    /// Replaces a reference whose bytes are not those it says it has.
+    async fn replace_rotten(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
+        let addressed = self.put_addressed(name, digest, bytes).await?;
+        let Some(found) = Found::look(self.store(), name.clone()).await? else { return Ok(()) };
+        if *name == addressed || !self.store.conditions_are_atomic() {
+            return Ok(());
+        }
+        let encryption = found.head.attributes.encryption;
+        let condition = PutCondition::IfMatch(found.head.etag);
+        self.put_reference(name, bytes, digest, name.key.base_name(), encryption.as_ref(), &condition).await?;
+        Ok(())
+    }
+
+    /// Makes a delta name another reference of the same content; its bytes stay what they are.
+    async fn name_reference(&self, file: &ObjectName, need: &Need, reference: &ObjectName) -> Result<(), ServiceError> {
+        let named = |source| ServiceError::Name { object: file.to_string(), source };
+        let stored = deltaspace::delta_of(file).map_err(named)?;
+        // Written now, an older variant of the name would become the newer one; and without conditions, a file that is being replaced
+        // could come back.
+        let variants = Places::look(self.store(), file).await?;
+        if variants.variants(self.store(), file).await?.len() != 1 || !self.store.conditions_are_atomic() {
+            return Ok(());
+        }
+        let body = match self.store.get(&stored, None).await {
+            Err(error) if error.is_absent() => return Ok(()),
+            body => body?,
+        };
+        let found = Found::new(stored.clone(), body.head.clone());
+        let Kind::Delta(delta) = &found.kind else { return Ok(()) };
+        if delta.ref_key != need.key || delta.ref_sha256 != need.digest {
+            return Ok(());
+        }
+        let bytes = self.in_hand(&stored, body).await?;
+        let mut attributes = Attributes { tags: self.store.tags(&stored).await?, ..found.head.attributes };
+        DeltaMetadata::name_reference(&mut attributes.metadata, &reference.key);
+        let condition = PutCondition::IfMatch(found.head.etag);
+        match self.store.put(&stored, bytes.body(bytes.digest().await?), &attributes, &condition).await {
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(()),
+            put => Ok(put.map(drop)?),
+        }
+    }
+
+    /// The bytes of an object that is being read, all of them: they are to be stored in its place.
+    pub(crate) async fn in_hand(
+        &self,
+        name: &ObjectName,
+        body: crate::storage::ObjectBody,
+    ) -> Result<Input, ServiceError> {
+        use std::io::Write as _;
+        let (object, expected) = (name.clone(), body.head.size);
+        let (what, mut spool) = (name.to_string(), Spool::new(&self.settings.spool_folder));
+        crate::service::blocking::feed(body.stream, move |incoming| {
+            while let Some(piece) = incoming.next().map_err(ServiceError::local(&what))? {
+                spool.write_all(&piece).map_err(ServiceError::local(&what))?;
+            }
+            let len = spool.len();
+            if len != expected {
+                return Err(ServiceError::Length { object, expected, actual: len });
+            }
+            let bytes = std::sync::Arc::new(spool.finish().map_err(ServiceError::local(&what))?);
+            Ok(Input::of(&what, len, bytes))
+        })
+        .await
+    }
+}

@@ -1,0 +1,81 @@
+//! Where the content of a lost reference can still be had: from another reference, or from a file that has it.
+
+use super::Repair;
+use super::scan::{Need, Scan};
+use crate::domain::metadata::Kind;
+use crate::domain::{ObjectName, Sha256Digest};
+use crate::service::error::ServiceError;
+use crate::service::get::GetOptions;
+use crate::service::input::Input;
+use crate::service::list::Listed;
+use crate::service::locate::Found;
+use crate::service::reference::Keep;
+use crate::service::spool::Spool;
+
+impl Repair<'_> {
+    /// The content that is needed, verified; `None` when it is nowhere in the bucket.
+    pub(super) async fn bytes_of(&self, scan: &Scan, need: &Need) -> Result<Option<Input>, ServiceError> {
+        let named = self.object(&need.key);
+        let claiming = scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
+        let candidates = std::iter::once(named).chain(claiming.map(|(key, _)| self.object(key)));
+        for name in candidates {
+            match self.service.fetch_for(&name, need.digest, Keep::WhileHeld).await {
+                Ok(bytes) => {
+                    let len = bytes.len().unwrap_or_default();
+                    return Ok(Some(Input::of(&name.to_string(), len, bytes)));
+                }
+                Err(error) if error.is_absent() => {}
+                Err(ServiceError::ReferenceDamaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.file_with(&need.digest).await
+    }
+
+    /// A file of this content, whose own reference is another one. An error when there is one and it cannot be read.
+    async fn file_with(&self, digest: &Sha256Digest) -> Result<Option<Input>, ServiceError> {
+        let mut failure = None;
+        let mut listing = self.service.list(self.bucket, "", None).afresh();
+        while let Some(page) = listing.next().await? {
+            for file in page.files {
+                let has_it = match (&file.listed, file.kind.as_deref()) {
+                    (Listed::Delta, Some(Kind::Delta(delta))) => {
+                        delta.file_sha256 == *digest && delta.ref_sha256 != *digest
+                    }
+                    (Listed::Plain, _) => self.is_direct(&self.object(&file.stored.key), digest).await?,
+                    _ => false,
+                };
+                if !has_it {
+                    continue;
+                }
+                match self.restored(&self.object(&file.key), digest).await {
+                    Ok(bytes) => return Ok(Some(bytes)),
+                    // Gone, or lost as well.
+                    Err(error) if error.is_absent() => {}
+                    Err(ServiceError::ReferenceMissing { .. }) => {}
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn is_direct(&self, name: &ObjectName, digest: &Sha256Digest) -> Result<bool, ServiceError> {
+        let found = Found::look(self.service.store(), name.clone()).await?;
+        Ok(found.is_some_and(|found| matches!(&found.kind, Kind::Direct(direct) if direct.file_sha256 == *digest)))
+    }
+
+    async fn restored(&self, file: &ObjectName, digest: &Sha256Digest) -> Result<Input, ServiceError> {
+        let spool = Spool::new(&self.service.settings.spool_folder);
+        let options = GetOptions { from_store: true, ..GetOptions::default() };
+        let (spool, _) = self.service.get(file, spool, &options).await?;
+        let failed = || ServiceError::local(file);
+        let len = spool.len();
+        let bytes = Input::of(&file.to_string(), len, std::sync::Arc::new(spool.finish().map_err(failed())?));
+        let actual = bytes.digest().await?;
+        if actual != *digest {
+            return Err(ServiceError::Changed(file.to_string()));
+        }
+        Ok(bytes)
+    }
+}

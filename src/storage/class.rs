@@ -1,0 +1,60 @@
+//! Classes of storage.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The class every store has.
+const STANDARD: &str = "STANDARD";
+
+/// A class of storage by the name S3 has for it: `STANDARD_IA`, `GLACIER`, … The store knows which there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageClass(String);
+
+/// A text that cannot be the name of a storage class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no storage class; it is a name such as STANDARD, STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR")]
+pub struct NoStorageClass(String);
+
+impl StorageClass {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is what an object without a class has; stores tell no class then.
+    pub fn is_standard(&self) -> bool {
+        self.0 == STANDARD
+    }
+}
+
+impl FromStr for StorageClass {
+    type Err = NoStorageClass;
+
+    /// 1 to 40 capital letters, digits and `_`: what any store calls its classes.
+    fn from_str(text: &str) -> Result<Self, NoStorageClass> {
+        let lawful = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
+        let is_name = (1..=40).contains(&text.len()) && text.bytes().all(lawful);
+        if is_name { Ok(Self(text.to_owned())) } else { Err(NoStorageClass(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for StorageClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_a_name_in_capitals() {
+        for name in ["STANDARD", "GLACIER_IR", "EXPRESS_ONEZONE", "CLASS2"] {
+            assert_eq!(name.parse::<StorageClass>().unwrap().to_string(), name);
+        }
+        for odd in ["", "glacier", "A B", "A\nB", "É"] {
+            assert!(odd.parse::<StorageClass>().unwrap_err().to_string().contains(&format!("{odd:?}")));
+        }
+    }
+}

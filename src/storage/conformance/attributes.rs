@@ -1,0 +1,105 @@
+//! What is kept beside an object beyond headers and user metadata: class, encryption, tags, and an ACL that nobody is told.
+
+use std::collections::BTreeMap;
+
+use crate::storage::{Attributes, CannedAcl, Encryption, KmsKey, PutBody, PutCondition, StorageErrorKind};
+
+use super::objects::{attributes, content};
+use super::stage::{Stage, refused};
+use super::{Failure, Outcome, same};
+
+async fn put_with(stage: &Stage<'_>, key: &str, attributes: &Attributes) -> Outcome {
+    let body = PutBody::from_bytes(content(1000, 1));
+    stage.store.put(&stage.object(key)?, body, attributes, &PutCondition::None).await?;
+    Ok(())
+}
+
+async fn told(stage: &Stage<'_>, key: &str) -> Result<Attributes, Failure> {
+    let object = stage.object(key)?;
+    let head = stage.store.head(&object).await?.attributes;
+    same("attributes by get", &stage.store.get(&object, Some(0..1)).await?.head.attributes, &head)?;
+    Ok(head)
+}
+
+fn kms() -> Option<Encryption> {
+    Some(Encryption::Kms(KmsKey { id: Some("arn:aws:kms:eu-west-3:123456789012:key/k".to_owned()), bucket_key: true }))
+}
+
+fn tags() -> BTreeMap<String, String> {
+    [("team", "a b"), ("é&=+%", "/:;,?"), ("empty", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+}
+
+pub(super) async fn a_storage_class_comes_back(stage: &Stage<'_>) -> Outcome {
+    let archived = Attributes { storage_class: Some("GLACIER_IR".parse()?), ..attributes() };
+    put_with(stage, "k", &archived).await?;
+    same("attributes", told(stage, "k").await?, archived)?;
+    let standard = Attributes { storage_class: Some("STANDARD".parse()?), ..attributes() };
+    put_with(stage, "k", &standard).await?;
+    same("the class of all", told(stage, "k").await?.storage_class, None)
+}
+
+pub(super) async fn encryption_comes_back(stage: &Stage<'_>) -> Outcome {
+    for encryption in [Some(Encryption::Aes256), kms()] {
+        let encrypted = Attributes { encryption, ..attributes() };
+        put_with(stage, "k", &encrypted).await?;
+        same("attributes", told(stage, "k").await?, encrypted)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn tags_are_read_apart(stage: &Stage<'_>) -> Outcome {
+    let object = stage.object("k")?;
+    put_with(stage, "k", &Attributes { tags: tags(), ..attributes() }).await?;
+    same("tags", stage.store.tags(&object).await?, tags())?;
+    same("attributes", told(stage, "k").await?, attributes())?;
+    put_with(stage, "k", &attributes()).await?;
+    same("tags of the version without", stage.store.tags(&object).await?, BTreeMap::new())?;
+    let absent = stage.object("absent")?;
+    refused("tags of nothing", stage.store.tags(&absent).await, StorageErrorKind::NotFound)
+}
+
+pub(super) async fn more_than_ten_tags_are_refused(stage: &Stage<'_>) -> Outcome {
+    let tags = (0..11).map(|n| (format!("tag-{n}"), String::new())).collect();
+    let attributes = Attributes { tags, ..Attributes::default() };
+    let put = stage.store.put(&stage.object("k")?, PutBody::from_bytes("x"), &attributes, &PutCondition::None).await;
+    refused("eleven tags", put, StorageErrorKind::Invalid)
+}
+
+pub(super) async fn an_acl_is_taken_and_not_told(stage: &Stage<'_>) -> Outcome {
+    let owned = Attributes { acl: Some(CannedAcl::BucketOwnerFullControl), ..attributes() };
+    put_with(stage, "k", &owned).await?;
+    same("attributes", told(stage, "k").await?, attributes())
+}
+
+pub(super) async fn a_copy_keeps_class_encryption_and_tags(stage: &Stage<'_>) -> Outcome {
+    let kept = Attributes { storage_class: Some("STANDARD_IA".parse()?), encryption: kms(), ..attributes() };
+    put_with(stage, "from", &Attributes { tags: tags(), ..kept.clone() }).await?;
+    let to = stage.object("to")?;
+    stage.store.copy(&stage.object("from")?, &to, None).await?;
+    same("attributes", told(stage, "to").await?, kept)?;
+    same("tags", stage.store.tags(&to).await?, tags())
+}
+
+pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(stage: &Stage<'_>) -> Outcome {
+    let source = Attributes { storage_class: Some("STANDARD_IA".parse()?), encryption: kms(), ..attributes() };
+    put_with(stage, "from", &Attributes { tags: tags(), ..source }).await?;
+    let (from, to) = (stage.object("from")?, stage.object("to")?);
+    let other = Attributes {
+        metadata: [("other".to_owned(), "2".to_owned())].into(),
+        content_type: Some("text/plain".to_owned()),
+        expires: Some("Thu, 22 Oct 2026 07:28:00 GMT".to_owned()),
+        encryption: Some(Encryption::Aes256),
+        ..Attributes::default()
+    };
+    let tag = [("only".to_owned(), "this".to_owned())];
+    let etag = stage.store.head(&from).await?.etag;
+    stage.store.copy_as(&from, &to, &Attributes { tags: tag.clone().into(), ..other.clone() }, Some(&etag)).await?;
+    same("attributes", told(stage, "to").await?, other.clone())?;
+    same("tags", stage.store.tags(&to).await?, tag.into())?;
+    stage.store.copy_as(&from, &to, &other, None).await?;
+    same("tags of a copy without", stage.store.tags(&to).await?, BTreeMap::new())?;
+    same("content", stage.read("to").await?, content(1000, 1))?;
+    stage.put("from", "another").await?;
+    let late = stage.store.copy_as(&from, &to, &other, Some(&etag)).await;
+    refused("a copy of what was replaced", late, StorageErrorKind::Precondition)
+}

@@ -1,0 +1,59 @@
+//! Multipart uploads that somebody began and did not end.
+
+use aws_sdk_s3::types::EncodingType;
+
+use crate::domain::{BucketName, Key, ObjectName};
+use crate::storage::{OpenUpload, StorageError, StorageErrorKind};
+
+use super::S3Store;
+use super::attributes::time;
+use super::error::{Cause, Failed};
+use super::list::decode;
+
+impl S3Store {
+    pub(super) async fn open_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
+        const OPERATION: &str = "ListMultipartUploads";
+        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
+        let mut open = Vec::new();
+        let (mut key_marker, mut id_marker) = (None, None);
+        loop {
+            let request = self.clients.calls.list_multipart_uploads().bucket(bucket.as_str());
+            let request = request.encoding_type(EncodingType::Url);
+            let request = request.set_key_marker(key_marker).set_upload_id_marker(id_marker);
+            let answer = match request.send().await.map_err(Failed::from) {
+                Err(failed) if failed.is_not_implemented() => return Ok(Vec::new()),
+                answer => answer.map_err(|failed| failed.at(OPERATION, bucket))?,
+            };
+            let encoded = answer.encoding_type() == Some(&EncodingType::Url);
+            for upload in answer.uploads() {
+                let (key, id) = (upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default());
+                let key = if encoded { decode(key).map_err(unreadable)? } else { key.to_owned() };
+                let key = Key::new(key).map_err(|error| unreadable(Cause::of(&error)))?;
+                let object = ObjectName::new(bucket.clone(), key);
+                open.push(OpenUpload { object, id: id.to_owned(), initiated: time(upload.initiated()).ok() });
+            }
+            if answer.is_truncated() != Some(true) {
+                return Ok(open);
+            }
+            key_marker = match answer.next_key_marker() {
+                Some(marker) if encoded => Some(decode(marker).map_err(unreadable)?),
+                marker => marker.map(str::to_owned),
+            };
+            id_marker = answer.next_upload_id_marker().map(str::to_owned);
+            if key_marker.is_none() {
+                return Err(unreadable(Cause::new(
+                    "a page that is not the last does not say where the next one starts",
+                )));
+            }
+        }
+    }
+
+    pub(super) async fn give_up(&self, upload: &OpenUpload) -> Result<(), StorageError> {
+        let OpenUpload { object, id, .. } = upload;
+        let request = self.clients.calls.abort_multipart_upload().bucket(object.bucket.as_str());
+        match request.key(object.key.as_str()).upload_id(id).send().await.map_err(Failed::from) {
+            Err(failed) if !failed.is_404() => Err(failed.at("AbortMultipartUpload", object)),
+            _ => Ok(()),
+        }
+    }
+}

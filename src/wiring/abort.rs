@@ -1,0 +1,172 @@
+//! Ends the process at a chosen storage call, so that tests see what is left then. Only in builds with the feature `abort`, which no
+//! release has.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt as _;
+
+use crate::domain::{BucketName, ObjectName};
+use crate::storage::{
+    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
+    StorageError,
+};
+
+/// Which call, counted from 1, and when: `3` before it is made, `3:during` when half of the bytes it stores were given, `3:after` when
+/// it has taken effect.
+const ABORT_AT: &str = "DG_ABORT_AT";
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Moment {
+    Before,
+    During,
+    After,
+}
+
+/// The store, with the end that the environment asks for.
+pub(super) fn at_chosen_call(inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    let Ok(told) = std::env::var(ABORT_AT) else { return inner };
+    let (number, moment) = match told.split_once(':') {
+        None => (told.as_str(), Moment::Before),
+        Some((number, "during")) => (number, Moment::During),
+        Some((number, _)) => (number, Moment::After),
+    };
+    let Ok(at) = number.parse() else { return inner };
+    Arc::new(Aborting { inner, at, moment, calls: AtomicU64::new(0) })
+}
+
+struct Aborting {
+    inner: Arc<dyn ObjectStore>,
+    at: u64,
+    moment: Moment,
+    calls: AtomicU64,
+}
+
+impl Aborting {
+    /// Counts a call, and ends the process before it is made, or says when in it to do so.
+    fn next(&self) -> Option<Moment> {
+        let is_chosen = self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at;
+        if is_chosen && self.moment == Moment::Before {
+            std::process::abort();
+        }
+        is_chosen.then_some(self.moment)
+    }
+
+    fn after<T>(&self, chosen: Option<Moment>, answer: T) -> T {
+        if chosen == Some(Moment::After) {
+            std::process::abort();
+        }
+        answer
+    }
+}
+
+/// Of whose bytes the first half is given.
+fn cut_in_half(body: &PutBody) -> PutBody {
+    let (whole, half) = (body.clone(), body.len() / 2);
+    PutBody::new(body.len(), move || {
+        let mut left = half as usize;
+        let pieces = whole.open().map(move |piece| {
+            if left == 0 {
+                std::process::abort();
+            }
+            let mut piece = piece?;
+            piece.truncate(left);
+            left -= piece.len();
+            Ok(piece)
+        });
+        // Those of a body of one piece are written when the next is asked for.
+        pieces.chain(futures::stream::once(async { std::process::abort() })).boxed()
+    })
+}
+
+impl fmt::Debug for Aborting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, until call {} {:?}", self.inner, self.at, self.moment)
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Aborting {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.create_bucket(bucket).await)
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.delete_bucket(bucket).await)
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.list_buckets().await)
+    }
+
+    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.list(bucket, request).await)
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.head(object).await)
+    }
+
+    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.get(object, range).await)
+    }
+
+    async fn put(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        let chosen = self.next();
+        let body = if chosen == Some(Moment::During) { cut_in_half(&body) } else { body };
+        self.after(chosen, self.inner.put(object, body, attributes, condition).await)
+    }
+
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.copy(from, to, if_match).await)
+    }
+
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.copy_as(from, to, attributes, if_match).await)
+    }
+
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.tags(object).await)
+    }
+
+    fn customer_key(&self) -> Option<String> {
+        self.inner.customer_key()
+    }
+
+    fn conditions_are_atomic(&self) -> bool {
+        self.inner.conditions_are_atomic()
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.delete(object, if_match).await)
+    }
+
+    async fn settle(&self) {
+        self.inner.settle().await;
+    }
+}

@@ -1,0 +1,276 @@
+//! What an operation does next, learned by running it: the real code, alone, over answers it was given before.
+//!
+//! An operation is a function of the answers it gets. So it is run once for each sequence of answers that occurs, however many orders of calls
+//! lead to it, and what it asks next is kept. When it is run again with longer answers it must ask the same as before; that is asserted.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::Future as _;
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use deltaglider::domain::{BucketName, ObjectName};
+use deltaglider::service::chain;
+use deltaglider::storage::{
+    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
+    StorageError, StorageErrorKind,
+};
+use futures::{StreamExt as _, TryStreamExt as _};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::world::{Answer, Call};
+use super::{End, Op, perform, service};
+
+/// What an operation does after some answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Next {
+    Asks(Call),
+    Ends(End),
+}
+
+struct Node {
+    next: Next,
+    /// The node before, and the answer that led here.
+    before: Option<(usize, Answer)>,
+    after: HashMap<u64, usize>,
+}
+
+/// Everything learned of one operation.
+pub(crate) struct Actor {
+    op: Op,
+    atomic: bool,
+    nodes: Vec<Node>,
+}
+
+impl Actor {
+    pub(crate) fn new(op: Op, atomic: bool, runtime: &Runtime) -> Self {
+        let next = run(&op, atomic, &[], runtime);
+        Self { op, atomic, nodes: vec![Node { next, before: None, after: HashMap::new() }] }
+    }
+
+    pub(crate) fn next(&self, at: usize) -> &Next {
+        &self.nodes[at].next
+    }
+
+    /// Sequences of answers for which the operation was run.
+    pub(crate) fn runs(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Where an answer leads.
+    pub(crate) fn on(&mut self, at: usize, answer: Answer, runtime: &Runtime) -> usize {
+        let print = answer.print();
+        if let Some(&known) = self.nodes[at].after.get(&print) {
+            return known;
+        }
+        let mut script = vec![(self.asked(at), answer.clone())];
+        let mut node = at;
+        while let Some((before, answer)) = &self.nodes[node].before {
+            script.push((self.asked(*before), answer.clone()));
+            node = *before;
+        }
+        script.reverse();
+        let next = run(&self.op, self.atomic, &script, runtime);
+        let new = self.nodes.len();
+        self.nodes.push(Node { next, before: Some((at, answer)), after: HashMap::new() });
+        self.nodes[at].after.insert(print, new);
+        new
+    }
+
+    fn asked(&self, at: usize) -> u64 {
+        match &self.nodes[at].next {
+            Next::Asks(call) => call.print(),
+            Next::Ends(_) => unreachable!("it has ended"),
+        }
+    }
+}
+
+/// Calls that were made and have no answer yet, in the order in which they were made.
+#[derive(Default)]
+struct Desk(Mutex<VecDeque<(Call, oneshot::Sender<Answer>)>>);
+
+impl Desk {
+    async fn ask(&self, call: Call) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.0.lock().unwrap().push_back((call, answer));
+        answered.await.unwrap()
+    }
+
+    /// The first that somebody still waits for.
+    fn first(&self) -> Option<(Call, oneshot::Sender<Answer>)> {
+        let mut calls = self.0.lock().unwrap();
+        calls.retain(|(_, answer)| !answer.is_closed());
+        calls.pop_front()
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Runs an operation with these answers, each to the call it was given to, and says what comes after them.
+fn run(op: &Op, atomic: bool, script: &[(u64, Answer)], runtime: &Runtime) -> Next {
+    let _inside = runtime.enter();
+    let desk = Arc::new(Desk::default());
+    let service = service(Arc::new(Told { desk: desk.clone(), atomic }));
+    let mut operation = pin!(perform(&service, op));
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(woken.clone());
+    let mut script = script.iter();
+    loop {
+        // Until it waits for nothing but answers. Blocking work has one thread, so that when a task given to that now is done, all before it are.
+        loop {
+            if woken.0.swap(false, Ordering::SeqCst) {
+                match operation.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    Poll::Ready(Ok(read)) => return ended(script.next(), End::Done(read)),
+                    Poll::Ready(Err(error)) => return ended(script.next(), End::Failed(chain(&error))),
+                    Poll::Pending => continue,
+                }
+            }
+            let (done, is_done) = std::sync::mpsc::channel();
+            runtime.spawn_blocking(move || done.send(()));
+            // A task before it may wait for what only a poll can give.
+            while is_done.recv_timeout(Duration::from_micros(50)).is_err() {
+                if woken.0.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+            if !woken.0.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        let (call, answer) = desk.first().unwrap_or_else(|| panic!("{op:?} waits for nothing"));
+        match script.next() {
+            None => return Next::Asks(call),
+            Some((asked, told)) => {
+                assert_eq!(call.print(), *asked, "{op:?} does not do the same again: {call:?}");
+                let _ = answer.send(told.clone());
+            }
+        }
+    }
+}
+
+fn ended(left: Option<&(u64, Answer)>, end: End) -> Next {
+    assert!(left.is_none(), "{end:?} before its last answer");
+    Next::Ends(end)
+}
+
+/// The store as an operation sees it.
+struct Told {
+    desk: Arc<Desk>,
+    atomic: bool,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+fn failed(operation: &'static str, object: &ObjectName) -> impl Fn(StorageErrorKind) -> StorageError {
+    move |kind| StorageError::new(kind, operation, object)
+}
+
+macro_rules! answer {
+    ($self:ident, $call:expr, $kind:path) => {
+        match $self.desk.ask($call).await {
+            $kind(answer) => answer,
+            other => unreachable!("{other:?} is no answer to this"),
+        }
+    };
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Told {
+    async fn create_bucket(&self, _: &BucketName) -> Result<(), StorageError> {
+        unreachable!("the bucket is there")
+    }
+
+    async fn delete_bucket(&self, _: &BucketName) -> Result<(), StorageError> {
+        unreachable!("the bucket stays")
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        unreachable!("nobody asks for buckets")
+    }
+
+    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+        let page = answer!(self, Call::List(request.clone()), Answer::Page);
+        page.map_err(|kind| StorageError::new(kind, "ListObjectsV2", bucket))
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
+        answer!(self, Call::Head(object.clone()), Answer::Head).map_err(failed("HeadObject", object))
+    }
+
+    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+        let body = answer!(self, Call::Get(object.clone(), range), Answer::Body);
+        let (head, bytes) = body.map_err(failed("GetObject", object))?;
+        Ok(ObjectBody { head, stream: futures::stream::iter([Ok(bytes)]).boxed() })
+    }
+
+    async fn put(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        let pieces: Vec<Bytes> = body.open().try_collect().await.unwrap();
+        let mut condition = condition.clone();
+        if !self.atomic && condition != PutCondition::None {
+            // Asked first, written then: others come in between.
+            if answer!(self, Call::IsThere(object.clone()), Answer::IsThere) {
+                return Err(failed("PutObject", object)(StorageErrorKind::AlreadyExists));
+            }
+            condition = PutCondition::None;
+        }
+        let call = Call::Put(object.clone(), pieces.concat().into(), Arc::new(attributes.clone()), condition);
+        answer!(self, call, Answer::Stored).map_err(failed("PutObject", object))
+    }
+
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+        let call = Call::Copy(from.clone(), to.clone(), None, if_match.cloned());
+        answer!(self, call, Answer::Stored).map_err(failed("CopyObject", from))
+    }
+
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        let call = Call::Copy(from.clone(), to.clone(), Some(Arc::new(attributes.clone())), if_match.cloned());
+        answer!(self, call, Answer::Stored).map_err(failed("CopyObject", from))
+    }
+
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        answer!(self, Call::Tags(object.clone()), Answer::Tags).map_err(failed("GetObjectTagging", object))
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        // A store whose conditions do not hold in races may ignore this one altogether.
+        let if_match = if_match.filter(|_| self.atomic).cloned();
+        answer!(self, Call::Delete(object.clone(), if_match), Answer::Deleted).map_err(failed("DeleteObject", object))
+    }
+
+    fn conditions_are_atomic(&self) -> bool {
+        self.atomic
+    }
+}
+
+/// By the clock of the store, so long after operations have begun.
+pub(crate) fn after(time: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(super::world::BEGIN) + time
+}

@@ -1,0 +1,483 @@
+//! What is there before, and what is done while something goes wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
+use deltaglider::service::{
+    DeltaService, GetOptions, Input, Outcome, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
+};
+use deltaglider::storage::{Attributes, MemoryStore, ObjectStore, PutBody, PutCondition};
+use futures::TryStreamExt as _;
+
+use super::many::{Many, many};
+use crate::support::{edited, noise};
+
+/// Names that begin so are in another bucket.
+pub(crate) const OTHER: &str = "other:";
+
+pub(crate) const DAY: u64 = 86_400;
+
+/// What is done. A name is that of a file.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Put(&'static str, Vec<u8>),
+    PutDirect(&'static str, Vec<u8>),
+    /// As another tool would.
+    Foreign(&'static str, Vec<u8>),
+    Delete(&'static str),
+    Read(&'static str),
+    Copy(&'static str, &'static str),
+    Move(&'static str, &'static str),
+    Rebase(&'static str),
+    /// `repair --mend`.
+    Mend,
+    /// The classic reference of a folder, made of this content, stands at its other key alone.
+    MoveReference(&'static str, Vec<u8>),
+    /// What happens to stored objects, by their keys.
+    Damage(Damage),
+    Many(Many),
+}
+
+/// What nobody should do to stored objects, and what time does.
+#[derive(Debug, Clone)]
+pub(crate) enum Damage {
+    Remove(&'static str),
+    Copy(&'static str, String),
+    /// Other bytes under the metadata that is there.
+    Rot(&'static str),
+    Store(String),
+    Days(u64),
+}
+
+/// What names hold after an operation, in the order in which that may become visible.
+pub(crate) type Effects = Vec<(String, Option<Vec<u8>>)>;
+
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+impl Op {
+    /// The name whose folder it is about.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Put(name, _) | Self::PutDirect(name, _) | Self::Foreign(name, _) => Some(name),
+            Self::Delete(name) | Self::Read(name) | Self::Rebase(name) => Some(name),
+            Self::Copy(_, to) | Self::Move(_, to) => Some(to),
+            Self::Mend | Self::MoveReference(..) | Self::Damage(_) => None,
+            Self::Many(many) => many.name(),
+        }
+    }
+
+    pub(crate) fn effects(&self, files: &Files) -> Effects {
+        let file = |name: &str| files.get(name).cloned();
+        match self {
+            Self::Put(name, content) | Self::PutDirect(name, content) | Self::Foreign(name, content) => {
+                vec![((*name).to_owned(), Some(content.clone()))]
+            }
+            Self::Delete(name) => vec![((*name).to_owned(), None)],
+            Self::Copy(from, to) => vec![((*to).to_owned(), file(from))],
+            Self::Move(from, to) => vec![((*to).to_owned(), file(from)), ((*from).to_owned(), None)],
+            Self::Many(many) => many.effects(files),
+            Self::Read(_) | Self::Rebase(_) | Self::Mend | Self::MoveReference(..) | Self::Damage(_) => Vec::new(),
+        }
+    }
+
+    /// Which of its effects must be seen before which others: those with a lower number.
+    pub(crate) fn rank(&self, (at, (_, content)): (usize, &(String, Option<Vec<u8>>))) -> usize {
+        // Of many files each may fail alone, and what is removed is removed last.
+        if matches!(self, Self::Many(_)) { usize::from(content.is_none()) } else { at }
+    }
+
+    /// What it tells when nothing goes wrong, of these files.
+    pub(crate) fn answer(&self, files: &Files) -> Option<String> {
+        if let Self::Many(many) = self { many.answer(files) } else { None }
+    }
+}
+
+/// What is there, and what is done while something goes wrong.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) before: Vec<Op>,
+    pub(crate) op: Op,
+}
+
+impl Scenario {
+    /// Whether it can be played on such a store.
+    pub(crate) fn fits(&self, conditions: Conditions) -> bool {
+        match &self.op {
+            // Refused where conditions are loose.
+            Op::Rebase(_) => conditions != Conditions::Loose,
+            // What is only read, or written to be faster, is under no condition.
+            Op::Many(many) if many.only_reads() => conditions == Conditions::Atomic,
+            _ => true,
+        }
+    }
+}
+
+pub(crate) fn version(n: u64) -> Vec<u8> {
+    edited(&noise(1_000, 1), n)
+}
+
+fn home() -> Deltaspace {
+    Deltaspace::of(&object("a.zip"))
+}
+
+/// The content-addressed key of the first version.
+fn addressed() -> String {
+    home().addressed(&Sha256Digest::of(&version(1))).unwrap().key.to_string()
+}
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let mut all = puts();
+    all.extend(overwrites());
+    all.extend(removals_and_reads());
+    all.extend(copies());
+    all.extend(repairs());
+    all.extend(many());
+    all
+}
+
+pub(crate) fn scenario(name: &'static str, before: &[Op], op: Op) -> Scenario {
+    Scenario { name, before: before.to_vec(), op }
+}
+
+pub(crate) fn delta(name: &'static str, n: u64) -> Op {
+    Op::Put(name, version(n))
+}
+
+pub(crate) fn direct(name: &'static str, n: u64) -> Op {
+    Op::PutDirect(name, version(n))
+}
+
+fn two() -> [Op; 2] {
+    [delta("a.zip", 1), delta("b.zip", 2)]
+}
+
+/// Another tool's file, then a delta, then a file as it is, all of one name.
+fn both_kinds() -> [Op; 4] {
+    [Op::Foreign("b.zip", version(8)), delta("a.zip", 1), delta("b.zip", 2), direct("b.zip", 3)]
+}
+
+fn moved() -> Vec<Op> {
+    [two().as_slice(), &[Op::MoveReference("", version(1))]].concat()
+}
+
+fn puts() -> Vec<Scenario> {
+    let drifted = [Op::Put("app-1.zip", noise(2_000, 1)), Op::Put("app-2.zip", edited(&noise(2_000, 1), 1))];
+    let two_references = [drifted.as_slice(), &[Op::Put("app-3.zip", noise(2_000, 3))]].concat();
+    let nothing = [Op::Foreign("x.txt", version(0))];
+    vec![
+        scenario("put, the first of all", &nothing, delta("a.zip", 1)),
+        scenario("put, the second", &two()[..1], delta("b.zip", 2)),
+        scenario("put, as it is", &two(), direct("c.zip", 3)),
+        scenario("put, no kin of anything", &two(), Op::Put("c.zip", noise(1_000, 9))),
+        scenario("put, into a new folder per version", &[delta("v/1.0/app.zip", 1)], delta("v/1.1/app.zip", 2)),
+        scenario("put, first of the folders per version", &nothing, delta("v/1.0/app.zip", 1)),
+        scenario("put, the reference is outgrown", &drifted, Op::Put("app-3.zip", noise(2_000, 3))),
+        scenario(
+            "put, with a choice of references",
+            &two_references,
+            Op::Put("app-4.zip", edited(&noise(2_000, 3), 4)),
+        ),
+        scenario("put, where the reference went", &[delta("a.zip", 1), Op::Delete("a.zip")], delta("b.zip", 2)),
+        scenario("put, where the reference has moved", &moved(), delta("c.zip", 3)),
+    ]
+}
+
+fn overwrites() -> Vec<Scenario> {
+    let foreign = [delta("a.zip", 1), Op::Foreign("b.zip", version(2))];
+    vec![
+        scenario("overwrite, a delta by a delta", &two(), delta("b.zip", 3)),
+        scenario("overwrite, the reference's own file by a delta", &two()[..1], delta("a.zip", 3)),
+        scenario("overwrite, a delta by the file as it is", &two(), direct("b.zip", 3)),
+        scenario("overwrite, the only delta by the file as it is", &two()[..1], direct("a.zip", 3)),
+        scenario("overwrite, the file as it is by itself", &[direct("b.zip", 2)], direct("b.zip", 3)),
+        scenario(
+            "overwrite, the file as it is by a delta",
+            &[delta("a.zip", 1), direct("b.zip", 2)],
+            delta("b.zip", 3),
+        ),
+        scenario("overwrite, the file as it is by the first delta", &[direct("b.zip", 2)], delta("b.zip", 3)),
+        scenario("overwrite, another tool's file by a delta", &foreign, delta("b.zip", 3)),
+        scenario("overwrite, another tool's file as it is", &foreign, direct("b.zip", 3)),
+        scenario("overwrite, a name of both kinds by a delta", &both_kinds(), delta("b.zip", 4)),
+        scenario("overwrite, a name of both kinds as it is", &both_kinds()[..3], direct("b.zip", 4)),
+    ]
+}
+
+fn removals_and_reads() -> Vec<Scenario> {
+    let as_it_is = [delta("a.zip", 1), direct("b.zip", 2)];
+    vec![
+        scenario("delete, the only delta", &two()[..1], Op::Delete("a.zip")),
+        scenario("delete, the reference's own file", &two(), Op::Delete("a.zip")),
+        scenario("delete, one of several", &two(), Op::Delete("b.zip")),
+        scenario("delete, a file as it is", &as_it_is, Op::Delete("b.zip")),
+        scenario("delete, a name of both kinds", &both_kinds(), Op::Delete("b.zip")),
+        scenario("delete, a delta over another tool's file", &both_kinds()[..3], Op::Delete("b.zip")),
+        scenario(
+            "delete, the only delta of a moved reference",
+            &[delta("a.zip", 1), Op::MoveReference("", version(1))],
+            Op::Delete("a.zip"),
+        ),
+        scenario("get, a delta", &two(), Op::Read("b.zip")),
+        scenario("get, the reference's own file", &two(), Op::Read("a.zip")),
+        scenario("get, a file as it is", &as_it_is[1..], Op::Read("b.zip")),
+        scenario("get, a delta of a moved reference", &moved(), Op::Read("b.zip")),
+        scenario("get, a name of both kinds", &both_kinds(), Op::Read("b.zip")),
+    ]
+}
+
+fn copies() -> Vec<Scenario> {
+    let over = |there: Op| [two().as_slice(), &[there]].concat();
+    let elsewhere = |there: Op| [two().as_slice(), &[there]].concat();
+    // The second has more in common with the third, which becomes a reference later.
+    let parts = |n: &[(usize, u64)]| n.iter().flat_map(|&(len, seed)| noise(len, seed)).collect::<Vec<_>>();
+    let rebasable = [
+        Op::Put("app-1.zip", parts(&[(1_040, 1), (960, 2)])),
+        Op::Put("app-2.zip", parts(&[(1_040, 1), (960, 3)])),
+        Op::Put("app-3.zip", parts(&[(400, 4), (600, 1), (960, 3)])),
+    ];
+    vec![
+        scenario("copy, a delta", &two(), Op::Copy("b.zip", "c.zip")),
+        scenario("copy, the only delta", &two()[..1], Op::Copy("a.zip", "c.zip")),
+        scenario("copy, a delta of a moved reference", &moved(), Op::Copy("b.zip", "c.zip")),
+        scenario("copy, a delta over the file as it is", &over(direct("c.zip", 3)), Op::Copy("b.zip", "c.zip")),
+        scenario("copy, a file as it is over a delta", &over(direct("c.zip", 3)), Op::Copy("c.zip", "b.zip")),
+        scenario("copy, a delta to a name of no deltas", &two(), Op::Copy("b.zip", "b.txt")),
+        scenario("copy, another tool's file", &[Op::Foreign("x.txt", version(1))], Op::Copy("x.txt", "y.txt")),
+        scenario("copy, to a bucket without a reference", &two(), Op::Copy("b.zip", "other:b.zip")),
+        scenario(
+            "copy, to a bucket with the reference",
+            &elsewhere(Op::Put("other:a.zip", version(1))),
+            Op::Copy("b.zip", "other:b.zip"),
+        ),
+        scenario(
+            "copy, to a bucket with another reference",
+            &elsewhere(Op::Put("other:a.zip", version(5))),
+            Op::Copy("b.zip", "other:b.zip"),
+        ),
+        scenario("move, a delta", &two(), Op::Move("b.zip", "c.zip")),
+        scenario("move, the only delta to another bucket", &two()[..1], Op::Move("a.zip", "other:a.zip")),
+        scenario("move, a file as it is", &[direct("b.zip", 2)], Op::Move("b.zip", "b.txt")),
+        scenario("rebase, against a later reference", &rebasable, Op::Rebase("app-2.zip")),
+    ]
+}
+
+fn repairs() -> Vec<Scenario> {
+    let damaged = |damages: &[Damage]| -> Vec<Op> {
+        let damages = damages.iter().cloned().chain([Damage::Days(30)]).map(Op::Damage);
+        two().into_iter().chain(damages).collect()
+    };
+    let copied = || Damage::Copy("reference.bin", addressed());
+    let removed = || Damage::Remove("reference.bin");
+    let mark = home().condemned(&Sha256Digest::of(&version(1))).unwrap().key.to_string();
+    let no_delta = [Damage::Remove("a.zip.delta"), Damage::Remove("b.zip.delta")];
+    // Its content is that of the lost reference.
+    let elsewhere = [damaged(&[removed()]), vec![Op::PutDirect("old/a.zip", version(1))]].concat();
+    let both = [both_kinds().as_slice(), &[Op::Damage(Damage::Days(30))]].concat();
+    let replaced = [
+        copied(),
+        Damage::Remove("reference.bin"),
+        // What stands there now is no reference at all.
+        Damage::Copy("b.zip.delta", "reference.bin".to_owned()),
+    ];
+    let without = |more: &[Damage]| [no_delta.as_slice(), more].concat();
+    vec![
+        scenario("repair, nothing is wrong", &damaged(&[]), Op::Mend),
+        scenario("repair, a reference that stands at its other key", &damaged(&[copied(), removed()]), Op::Mend),
+        scenario("repair, a reference whose content is in a file", &elsewhere, Op::Mend),
+        scenario("repair, a reference that was replaced", &damaged(&replaced), Op::Mend),
+        scenario("repair, a reference that has rotted", &damaged(&[copied(), Damage::Rot("reference.bin")]), Op::Mend),
+        scenario("repair, a name of both kinds", &both, Op::Mend),
+        scenario("repair, a reference that nobody needs", &damaged(&no_delta), Op::Mend),
+        scenario("repair, a reference and its copy that nobody needs", &damaged(&without(&[copied()])), Op::Mend),
+        scenario("repair, a copy that nobody needs", &damaged(&without(&[copied(), removed()])), Op::Mend),
+        scenario(
+            "repair, a marked copy that nobody needs",
+            &damaged(&without(&[copied(), removed(), Damage::Store(mark.clone())])),
+            Op::Mend,
+        ),
+        scenario(
+            "repair, a marked copy that is needed",
+            &damaged(&[copied(), removed(), Damage::Store(mark.clone())]),
+            Op::Mend,
+        ),
+        scenario("repair, a mark of nothing", &damaged(&[Damage::Store(mark)]), Op::Mend),
+    ]
+}
+
+/// Of what kind the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conditions {
+    Atomic,
+    /// Answered one after the other, and not atomic.
+    Loose,
+    /// Atomic, and the clock of the store stands still: all ages are ties.
+    Tied,
+}
+
+pub(crate) fn object(name: &str) -> ObjectName {
+    let (bucket, key) = name.strip_prefix(OTHER).map_or(("bucket", name), |key| ("other", key));
+    ObjectName::new(BucketName::new(bucket).unwrap(), Key::new(key).unwrap())
+}
+
+pub(crate) fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+    let spool_folder = std::env::temp_dir();
+    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })
+}
+
+/// What an operation came to.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) read: Option<Vec<u8>>,
+    pub(crate) stored_as: Option<StoredAs>,
+    /// Troubles a repair told of.
+    pub(crate) findings: usize,
+    pub(crate) answer: Option<String>,
+}
+
+/// At `now` by the clock of the store.
+pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) -> Result<Done, ServiceError> {
+    let store = service.store();
+    match op {
+        Op::Put(name, content) | Op::PutDirect(name, content) => {
+            let options = PutOptions { delta: matches!(op, Op::Put(..)), ..PutOptions::default() };
+            let file = Input::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
+            let stored_as = Some(service.put(&file, &object(name), &options).await?.stored_as);
+            return Ok(Done { stored_as, ..Done::default() });
+        }
+        Op::Foreign(name, content) => {
+            let body = PutBody::from_bytes(content.clone());
+            store.put(&object(name), body, &Attributes::default(), &PutCondition::None).await?;
+        }
+        Op::Delete(name) => drop(service.delete(&object(name)).await?),
+        Op::Read(name) => {
+            let (content, _) = service.get(&object(name), Vec::new(), &GetOptions::default()).await?;
+            return Ok(Done { read: Some(content), ..Done::default() });
+        }
+        Op::Copy(from, to) => drop(service.copy(&object(from), &object(to), true).await?),
+        Op::Move(from, to) => {
+            let seen = service.head(&object(from)).await?;
+            service.copy(&object(from), &object(to), true).await?;
+            if !service.delete_moved(&object(from), &seen).await? {
+                return Err(ServiceError::Changed((*from).to_owned()));
+            }
+        }
+        Op::Rebase(name) => drop(service.rebase(&object(name), false).await?),
+        Op::Mend => {
+            let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now };
+            let report = service.repair(&object("a.zip").bucket, &options).await?;
+            let findings = report.findings.len();
+            let left = report.findings.into_iter().filter_map(|finding| match finding.outcome {
+                Outcome::Left(error) => Some(error),
+                _ => None,
+            });
+            if let Some(error) = left.chain(report.unseen).next() {
+                return Err(error);
+            }
+            return Ok(Done { findings, ..Done::default() });
+        }
+        Op::MoveReference(folder, content) => {
+            let named = object(&format!("{folder}reference.bin"));
+            let moved = Deltaspace::home_of(&named).addressed(&Sha256Digest::of(content)).unwrap();
+            // Where conditions are not atomic it has always been there.
+            if store.conditions_are_atomic() {
+                store.copy(&named, &moved, None).await?;
+            }
+            store.delete(&named, None).await?;
+        }
+        Op::Damage(damage) => damage.happen(store).await?,
+        Op::Many(many) => return Ok(Done { answer: many.perform(service).await?, ..Done::default() }),
+    }
+    Ok(Done::default())
+}
+
+impl Damage {
+    async fn happen(&self, store: &dyn ObjectStore) -> Result<(), ServiceError> {
+        let always = PutCondition::None;
+        match self {
+            Self::Remove(key) => store.delete(&object(key), None).await?,
+            Self::Copy(from, to) => drop(store.copy(&object(from), &object(to), None).await?),
+            Self::Rot(key) => {
+                let body = store.get(&object(key), None).await?;
+                let mut bytes = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+                bytes[500] ^= 1;
+                store.put(&object(key), PutBody::from_bytes(bytes), &body.head.attributes, &always).await?;
+            }
+            Self::Store(key) => {
+                store.put(&object(key), PutBody::from_bytes(""), &Attributes::default(), &always).await?;
+            }
+            // The clock is the stage's.
+            Self::Days(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A store, what its files hold, and its clock.
+#[derive(Clone)]
+pub(crate) struct Room {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) files: Files,
+    /// Those of the files that cannot be read as it is.
+    pub(crate) lost: BTreeSet<String>,
+    seconds: Arc<AtomicU64>,
+}
+
+impl Room {
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed))
+    }
+
+    /// The same with a store of its own.
+    pub(crate) fn again(&self) -> Self {
+        Self { store: Arc::new(MemoryStore::clone(&self.store)), ..self.clone() }
+    }
+}
+
+/// The store as it is before.
+pub(crate) async fn stage(scenario: &Scenario, conditions: Conditions) -> Room {
+    let seconds = Arc::new(AtomicU64::new(0));
+    let (hand, step) = (seconds.clone(), if conditions == Conditions::Tied { 0 } else { 1 });
+    let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(step, Ordering::Relaxed));
+    let mut store = MemoryStore::with_clock(clock);
+    // What is repaired may be of other tools, which make classic references everywhere.
+    let loose = conditions == Conditions::Loose;
+    if loose && !matches!(scenario.op, Op::Mend) {
+        store = store.with_loose_conditions();
+    }
+    let store = Arc::new(store);
+    for name in ["x", "other:x"] {
+        store.create_bucket(&object(name).bucket).await.unwrap();
+    }
+    let mut files = Files::new();
+    for op in &scenario.before {
+        perform(&service(store.clone()), op, SystemTime::UNIX_EPOCH).await.unwrap();
+        for (name, content) in op.effects(&files) {
+            match content {
+                Some(content) => drop(files.insert(name, content)),
+                None => drop(files.remove(&name)),
+            }
+        }
+        if let Op::Damage(Damage::Remove(key)) = op
+            && let Some(name) = key.strip_suffix(".delta")
+        {
+            files.remove(name);
+        }
+        // Of no put that is still under way when the next one begins. (Grace periods pass on tied clocks too.)
+        let days = if let Op::Damage(Damage::Days(days)) = op { *days } else { step };
+        seconds.fetch_add(days * DAY, Ordering::Relaxed);
+    }
+    let mut lost = BTreeSet::new();
+    for name in files.keys() {
+        if service(store.clone()).get(&object(name), Vec::new(), &GetOptions::default()).await.is_err() {
+            lost.insert(name.clone());
+        }
+    }
+    let store = MemoryStore::clone(&store);
+    let store = Arc::new(if loose { store.with_loose_conditions() } else { store });
+    Room { store, files, lost, seconds }
+}

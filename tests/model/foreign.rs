@@ -1,0 +1,122 @@
+//! What other tools do, who know nothing of our references, or of more than the classic one.
+
+use std::time::Duration;
+
+use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
+use deltaglider::domain::policy::DeltaExtensions;
+use deltaglider::domain::{Key, ObjectName, Sha256Digest};
+use deltaglider::storage::ObjectStore as _;
+use deltaglider_vcdiff::EncodeOptions;
+use time::OffsetDateTime;
+
+use super::op::{self, Place};
+use super::world::{World, object};
+
+/// What others do is told from what was there before by its time alone.
+const APART: Duration = Duration::from_secs(1);
+
+impl World {
+    async fn is_there(&self, key: &ObjectName) -> bool {
+        self.store.head(key).await.is_ok()
+    }
+
+    /// Before an object at `key` is replaced or removed: what the name it belongs to gives without it.
+    async fn lose(&mut self, key: &ObjectName) {
+        if !self.stored.contains_key(key) {
+            return;
+        }
+        let is_delta = self.store.head(key).await.unwrap().attributes.metadata.contains_key("dg-ref-key");
+        let (name, twin) = match key.key.as_str().strip_suffix(".delta").filter(|_| is_delta) {
+            Some(name) => (key.sibling(Key::new(name).unwrap()), name.to_owned()),
+            None => (key.clone(), format!("{}.delta", key.key)),
+        };
+        let twin = key.sibling(Key::new(twin).unwrap());
+        // What stands there may be a file of that very name, or the delta of another one.
+        let is_other_kind = match self.store.head(&twin).await {
+            Ok(head) => head.attributes.metadata.contains_key("dg-ref-key") != is_delta,
+            Err(_) => false,
+        };
+        let left = self.stored.get(&twin).filter(|_| is_other_kind).cloned();
+        self.set(&name, left);
+    }
+
+    pub(crate) async fn foreign_put(&mut self, key: &ObjectName, content: Vec<u8>) {
+        if op::RESERVED.contains(&key.key.as_str()) && self.is_there(key).await && self.content(key).is_none() {
+            // Nobody who does that keeps the files that need the reference.
+            return;
+        }
+        self.pass(APART);
+        self.lose(key).await;
+        self.put_raw(key, content.clone(), Default::default()).await;
+        self.set(key, Some(content));
+    }
+
+    pub(crate) async fn foreign_copy(&mut self, from: &ObjectName, to: &ObjectName) {
+        let Some(content) = self.content(from) else { return };
+        let stored = self.process(false).head(from).await.unwrap().stored;
+        let is_delta = stored != *from;
+        let key = match is_delta {
+            true => to.sibling(Key::new(format!("{}.delta", to.key)).unwrap()),
+            false => to.clone(),
+        };
+        if key == stored {
+            return;
+        }
+        self.pass(APART);
+        self.lose(&key).await;
+        if is_delta && self.content(&key).is_some() {
+            self.set(&key, None);
+        }
+        self.store.copy(&stored, &key, None).await.unwrap();
+        self.set(to, Some(content));
+        self.copied_blindly |= is_delta;
+    }
+
+    pub(crate) async fn foreign_delete(&mut self, (second, n): Place) {
+        let of_bucket = object(second, "x").bucket;
+        let keys: Vec<ObjectName> = self.stored.keys().filter(|key| key.bucket == of_bucket).cloned().collect();
+        let Some(key) = keys.get(n % keys.len().max(1)) else { return };
+        self.lose(key).await;
+        self.store.delete(key, None).await.unwrap();
+    }
+
+    pub(crate) async fn python_put(&mut self, name: &ObjectName, content: Vec<u8>) {
+        if !name.key.as_str().is_ascii() {
+            return;
+        }
+        self.pass(APART);
+        let (file_sha256, file_size) = (Sha256Digest::of(&content), content.len() as u64);
+        let (original_name, created_at) = (name.key.base_name().to_owned(), Some(OffsetDateTime::now_utc()));
+        if !DeltaExtensions::default().covers(&original_name) {
+            self.lose(name).await;
+            let metadata = DirectMetadata { original_name, file_sha256, file_size, created_at };
+            self.put_raw(name, content.clone(), metadata.write()).await;
+            self.set(name, Some(content));
+            return;
+        }
+        let reference = name.sibling(Key::new(format!("{}reference.bin", name.key.folder())).unwrap());
+        // Its xdelta3 would unpack such a file, and it divides by the size.
+        if content.is_empty() || content.starts_with(b"\x1f\x8b") {
+            return;
+        }
+        match self.store.head(&reference).await {
+            Err(_) => {
+                let source_name = original_name.clone();
+                let metadata = ReferenceMetadata { source_name, file_sha256, created_at };
+                self.put_raw(&reference, content.clone(), metadata.write()).await;
+            }
+            // It knows no reference without a digest.
+            Ok(head) if !head.attributes.metadata.contains_key("dg-file-sha256") => return,
+            Ok(_) => {}
+        }
+        let source = self.bytes(&reference).await;
+        let delta = deltaglider_vcdiff::encode(Some(&source), &content, &EncodeOptions::default()).unwrap();
+        let (ref_key, ref_sha256, delta_size) = (reference.key, Sha256Digest::of(&source), delta.len() as u64);
+        let metadata =
+            DeltaMetadata { original_name, file_sha256, file_size, created_at, ref_key, ref_sha256, delta_size };
+        let key = name.sibling(Key::new(format!("{}.delta", name.key)).unwrap());
+        self.lose(&key).await;
+        self.put_raw(&key, delta, metadata.write()).await;
+        self.set(name, Some(content));
+    }
+}

@@ -1,0 +1,16 @@
+//! Attacks on the cache of references. Each is a test that passes when the attack fails; `scripts/security` runs them all, and each again
+//! against a build in which the step that keeps it out is left out, where it must succeed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step of a test ends it")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crashes;
+mod entries;
+mod folders;
+mod logs;
+mod memory;
+mod monitor;
+mod racing;
+mod stage;
+mod users;

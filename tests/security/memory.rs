@@ -1,0 +1,113 @@
+//! What memory holds when the cache gives it back: no opened chunk and no key.
+#![allow(unsafe_code, reason = "an allocator that looks at what is freed")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use deltaglider::cache::{CacheKey, CacheSettings, FolderCache, MemoryCache, ReferenceCache};
+use deltaglider::domain::Sha256Digest;
+
+use crate::stage::{LIMITS, keep};
+use crate::support::noise;
+
+/// Eight bytes to look for; 0 for none.
+static WANTED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+static FOUND: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+
+struct Watching;
+
+// SAFETY: all is left to the system's allocator. What is freed is looked at before, while it is still ours.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, freed: *mut u8, layout: Layout) {
+        for (wanted, found) in WANTED.iter().zip(&FOUND) {
+            let wanted = wanted.load(Ordering::Relaxed);
+            if wanted != 0 && layout.size() >= 8 {
+                for at in 0..=layout.size() - 8 {
+                    // SAFETY: within the block.
+                    if unsafe { freed.add(at).cast::<u64>().read_unaligned() } == wanted {
+                        found.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                }
+            }
+        }
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(freed, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
+
+/// Blocks with these bytes in them that `work` frees. Each test has its own slot: they run side by side.
+fn freed_with(slot: usize, bytes: &[u8], work: impl FnOnce()) -> usize {
+    let wanted = u64::from_ne_bytes(bytes[..8].try_into().unwrap());
+    WANTED[slot].store(wanted, Ordering::SeqCst);
+    work();
+    WANTED[slot].store(0, Ordering::SeqCst);
+    FOUND[slot].swap(0, Ordering::SeqCst)
+}
+
+#[test]
+fn opened_chunks_are_wiped_before_they_are_freed() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = noise(300_000, 0x5ec2e7);
+    let (mut whole, mut part) = (vec![0; content.len()], vec![0; 100]);
+    let digest = Sha256Digest::of(&content);
+    for cache in [
+        Box::new(FolderCache::ephemeral(folder.path(), LIMITS).unwrap()) as Box<dyn ReferenceCache>,
+        Box::new(MemoryCache::new(LIMITS, folder.path()).unwrap()),
+    ] {
+        // Of the chunk that parts are read of, outside of the part that is read.
+        let freed = freed_with(0, &content[70_000..], || {
+            drop(keep(&*cache, &content));
+            let reference = cache.get(&digest).unwrap();
+            reference.read_at(0, &mut whole).unwrap();
+            for offset in [100, 66_000, 140_000, 200_000, 262_200, 66_100] {
+                reference.read_at(offset, &mut part).unwrap();
+            }
+            drop(reference);
+            drop(cache);
+        });
+        assert_eq!(freed, 0, "blocks of plain text were freed");
+    }
+    assert!(whole == content);
+    // The eye is open.
+    assert_eq!(freed_with(0, &content[70_000..], || drop(content.clone())), 1);
+}
+
+#[test]
+fn keys_are_wiped_before_they_are_freed() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
+    let raw = [0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89];
+    let settings = |name: &str| -> Option<OsString> {
+        // The environment's own text is not ours to wipe: this one is never freed.
+        let text: &'static str = Box::leak(format!(" {text}").into_boxed_str());
+        match name {
+            "DG_CACHE_ENCRYPTION_KEY" => Some(OsString::from(text)),
+            "DG_CACHE_DIR" => Some(folder.path().into()),
+            _ => None,
+        }
+    };
+    let work = || match CacheSettings::read(&settings).unwrap() {
+        CacheSettings::Persistent { folder, key, limits, .. } => {
+            let key = Box::new(key);
+            let cache = FolderCache::persistent(&folder, &key, limits, &folder).unwrap();
+            drop(keep(&cache, b"content"));
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(freed_with(1, &raw, work), 0, "blocks with the key were freed");
+    assert_eq!(freed_with(2, text.as_bytes(), work), 0, "blocks with the key's text were freed");
+    // The eyes are open.
+    assert_eq!(freed_with(1, &raw, || drop(Box::new(raw))), 1);
+    assert_eq!(freed_with(2, text.as_bytes(), || drop(text.to_owned())), 1);
+    drop(CacheKey::parse(text).unwrap());
+}

@@ -1,0 +1,130 @@
+//! Attacks while somebody reads: whatever is exchanged under a reader, it reads the content or is told of damage.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deltaglider::cache::ReferenceCache as _;
+use deltaglider::domain::Sha256Digest;
+
+use crate::stage::{Binary, Unwatched, entries, keep};
+use crate::support::{Run, noise};
+
+/// Bytes before the first chunk.
+const HEADER: usize = 135;
+
+/// Exchanges the entry for others and back, in every way, until told to stop.
+fn exchange(place: &Path, sound: &[u8], stop: &AtomicBool) {
+    let aside = place.parent().unwrap().parent().unwrap().join("aside");
+    let poison = [&sound[..HEADER], &noise(sound.len() - HEADER, 9)].concat();
+    let put = |bytes: &[u8]| {
+        fs::write(&aside, bytes).unwrap();
+        fs::set_permissions(&aside, Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&aside, place).unwrap();
+    };
+    while !stop.load(Ordering::Relaxed) {
+        put(sound);
+        std::thread::yield_now();
+        // In place, under who has it open; it may have been removed meanwhile.
+        if let Ok(file) = fs::File::options().write(true).open(place) {
+            file.write_all_at(&poison[HEADER..], HEADER as u64).unwrap();
+            std::thread::yield_now();
+            file.write_all_at(&sound[HEADER..], HEADER as u64).unwrap();
+        }
+        put(&poison);
+        std::thread::yield_now();
+        fs::remove_file(place).ok();
+    }
+}
+
+#[test]
+fn a_thread_that_exchanges_entries_under_a_reader_gets_nothing_of_its_own_read() {
+    let stage = Unwatched::new(300_000);
+    let (place, stop) = (stage.entry(), AtomicBool::new(false));
+    let sound = fs::read(&place).unwrap();
+    let digest = Sha256Digest::of(&stage.content);
+    std::thread::scope(|scope| {
+        scope.spawn(|| exchange(&place, &sound, &stop));
+        let (mut read, mut believed) = (0, 0);
+        for round in 0..3000_usize {
+            let Some(reference) = stage.cache.get(&digest) else {
+                std::thread::yield_now();
+                continue;
+            };
+            // Whole and in part: both ways of reading.
+            let (offset, len) = if round % 2 == 0 { (0, 300_000) } else { ((round * 7919) % 200_000, 5_000) };
+            let mut bytes = vec![0; len];
+            if let Ok(n) = reference.read_at(offset as u64, &mut bytes) {
+                read += 1;
+                believed += usize::from(bytes[..n] != stage.content[offset..offset + n]);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(read > 0, "nothing was read");
+        assert_eq!(believed, 0, "of {read} reads");
+    });
+}
+
+#[test]
+fn a_process_that_exchanges_entries_harms_no_operation() {
+    let binary = Binary::new();
+    Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"])).succeeds();
+    let place = entries(&binary.cache()).remove(0);
+    let (sound, poison) = (binary.sandbox.path("sound"), binary.sandbox.path("poison"));
+    fs::copy(&place, &sound).unwrap();
+    let bytes = fs::read(&sound).unwrap();
+    fs::write(&poison, [&bytes[..HEADER], &noise(bytes.len() - HEADER, 9)].concat()).unwrap();
+    fs::set_permissions(&poison, Permissions::from_mode(0o600)).unwrap();
+    let script = format!(
+        "while [ ! -e stop ]; do cp -p sound next && mv next '{0}'; cat poison >'{0}'; cp -p poison next && mv next '{0}'; done",
+        place.display()
+    );
+    let mut attacker = binary.script(&script).spawn().unwrap();
+    for round in 0..40 {
+        let run = Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"]));
+        let harmed = run.code != Some(0) || run.stdout != binary.second;
+        if harmed {
+            fs::write(binary.sandbox.path("stop"), b"").unwrap();
+            attacker.wait().unwrap();
+        }
+        assert!(!harmed, "round {round}: {run:?}");
+    }
+    // And a put, which encodes against what it reads.
+    let third = crate::support::edited(&binary.second, 3);
+    binary.sandbox.write("3.zip", &third);
+    let put = Run::of(&mut binary.command(&["cp", "3.zip", "s3://buc/a/3.zip"]));
+    fs::write(binary.sandbox.path("stop"), b"").unwrap();
+    attacker.wait().unwrap();
+    assert_eq!(put.code, Some(0), "{put:?}");
+    assert!(binary.sandbox.run(["cp", "s3://buc/a/3.zip", "-"]).succeeds().stdout == third);
+}
+
+#[test]
+fn an_entry_damaged_under_the_binary_costs_no_operation() {
+    let binary = Binary::new();
+    Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"])).succeeds();
+    let place = entries(&binary.cache()).remove(0);
+    let file = fs::File::options().write(true).open(&place).unwrap();
+    file.write_all_at(&[0; 20], fs::metadata(&place).unwrap().len() - 20).unwrap();
+    let run = Run::of(&mut binary.command(&["cp", "s3://buc/a/1.zip", "-"]));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout == binary.first);
+    assert!(run.err.contains("damaged"), "{run:?}");
+}
+
+#[test]
+fn many_readers_and_writers_of_one_content_see_it_alone() {
+    let stage = Unwatched::new(150_000);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert!(stage.read().is_none_or(|read| read == stage.content));
+                    drop(keep(&stage.cache, &stage.content));
+                }
+            });
+        }
+    });
+    assert_eq!(stage.cache.counts().damaged, 0);
+}
