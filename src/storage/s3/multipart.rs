@@ -26,6 +26,7 @@ use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, 
 use super::connect::Clients;
 use super::copy::{copy_source, is_by_customer};
 use super::put::{PutFailed, with_condition};
+use super::retry::Sendings;
 
 /// Most parts of one upload (S3 User Guide, "Multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
@@ -64,10 +65,17 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Sends the object in parts of `part_size` bytes, or of as many as it takes to do with [`MAX_PARTS`].
-    pub(super) async fn put(self, body: &PutBody, condition: &PutCondition, part_size: u64) -> Result<ETag, PutFailed> {
+    /// The request to complete it counts.
+    pub(super) async fn put(
+        self,
+        body: &PutBody,
+        condition: &PutCondition,
+        part_size: u64,
+        sendings: &Sendings,
+    ) -> Result<ETag, PutFailed> {
         let part_size = part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
         let sent = match self.send_parts(body, part_size).await {
-            Ok(parts) => self.complete(parts, condition).await,
+            Ok(parts) => self.complete(parts, condition, sendings).await,
             Err(failed) => Err(failed),
         };
         self.end(sent).await
@@ -78,7 +86,7 @@ impl Upload {
     pub(super) async fn copy(self, from: &ObjectName, head: &ObjectHead, part_size: u64) -> Result<ETag, PutFailed> {
         let part_size = part_size.max(head.size.div_ceil(MAX_PARTS)).max(1);
         let copied = match self.copy_parts(from, head, part_size).await {
-            Ok(parts) => self.complete(parts, &PutCondition::None).await,
+            Ok(parts) => self.complete(parts, &PutCondition::None, &Sendings::default()).await,
             Err(failed) => Err(failed),
         };
         self.end(copied).await
@@ -152,13 +160,19 @@ impl Upload {
             .build())
     }
 
-    async fn complete(&self, parts: Vec<CompletedPart>, condition: &PutCondition) -> Result<ETag, PutFailed> {
+    async fn complete(
+        &self,
+        parts: Vec<CompletedPart>,
+        condition: &PutCondition,
+        sendings: &Sendings,
+    ) -> Result<ETag, PutFailed> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let client = &self.clients.copies;
         let request =
             client.complete_multipart_upload().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
         let request = with_key!(with_condition!(request, condition), self.key.as_ref());
-        let answer = request.upload_id(&self.id).multipart_upload(parts).send().await?;
+        let request = request.upload_id(&self.id).multipart_upload(parts).customize();
+        let answer = request.interceptor(sendings.clone()).send().await?;
         etag(answer.e_tag()).map_err(PutFailed::from)
     }
 

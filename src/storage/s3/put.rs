@@ -15,6 +15,7 @@ use crate::storage::{
 use super::S3Store;
 use super::attributes::{etag, set_expires, with_attributes, with_class};
 use super::error::{Cause, Failed};
+use super::retry::Sendings;
 
 /// Times a write is tried while the store answers that another write to the key is under way.
 pub(super) const ATTEMPTS_IN_CONFLICT: u32 = 5;
@@ -80,7 +81,7 @@ impl S3Store {
     /// Stores an object.
     ///
     /// An answer that is lost makes the SDK send the request again, and a condition then meets the object of the first time, or the end of
-    /// an upload finds none. So whether what stands there is what was to be stored is looked at before that is called a failure.
+    /// an upload finds none. So after a second time it is looked at whether what stands there is what was to be stored.
     pub(super) async fn store(
         &self,
         object: &ObjectName,
@@ -90,14 +91,15 @@ impl S3Store {
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "PutObject";
         let mut attempt = 1;
+        let sendings = Sendings::default();
         loop {
             let sent = if body.len() >= self.multipart_threshold {
                 match self.upload(object, attributes).await {
-                    Ok(upload) => upload.put(body, condition, self.part_size).await,
+                    Ok(upload) => upload.put(body, condition, self.part_size, &sendings).await,
                     Err(failed) => Err(failed),
                 }
             } else {
-                self.put_whole(object, body, attributes, condition).await
+                self.put_whole(object, body, attributes, condition, &sendings).await
             };
             let failed = match sent {
                 Ok(etag) => return Ok(etag),
@@ -110,6 +112,7 @@ impl S3Store {
                 continue;
             }
             if (failed.kind() == StorageErrorKind::Precondition || failed.is_no_such_upload())
+                && sendings.count() > attempt
                 && let Some(etag) = self.stored_already(object, body, attributes).await
             {
                 return Ok(etag);
@@ -144,6 +147,7 @@ impl S3Store {
         body: &PutBody,
         attributes: &Attributes,
         condition: &PutCondition,
+        sendings: &Sendings,
     ) -> Result<ETag, PutFailed> {
         let (stream, failure) = super::body::for_sdk(body).await.map_err(PutFailed::Body)?;
         let client = &self.clients.transfers;
@@ -151,7 +155,8 @@ impl S3Store {
         let request = with_class!(with_attributes!(request, attributes), attributes, self.customer_key.as_ref());
         let request = with_condition!(request, condition).body(stream);
         let time = self.clients.time_to_send(body.len());
-        let sent = request.customize().config_override(time).mutate_request(set_expires(attributes)).send().await;
+        let request = request.customize().config_override(time).mutate_request(set_expires(attributes));
+        let sent = request.interceptor(sendings.clone()).send().await;
         let answer = sent.map_err(|error| match failure.take() {
             Some(failure) => PutFailed::Body(failure),
             None => error.into(),
