@@ -1,22 +1,28 @@
-//! What sealing costs: an 80 MB reference written into the cache and read back, beside plain files with a SHA-256, which is what a cache
-//! that did not seal would do.
+//! Four ways to keep references: plain files with a SHA-256 (what a cache that did not seal would do), the sealed cache in files, that in
+//! memory, and none; and what a cache saves a put.
 //!
-//! `cargo bench --bench cache`: 9 rounds, in each of which every way is taken once, and the medians. A folder in memory (`/dev/shm`, else
-//! `TMPDIR`) keeps the disk out of it.
+//! `cargo bench --bench cache`. A folder in memory (`/dev/shm`, else `TMPDIR`) keeps the disk out of it. What sealing costs in the same
+//! rounds, as a ratio, tells `cargo bench --bench sealing`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::io::{Cursor, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use deltaglider::cache::{CachedReference, FolderCache, Limits, MemoryCache, ReferenceCache};
-use deltaglider::domain::{Sha256Digest, Sha256Hasher};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use deltaglider::cache::{CachedReference, FolderCache, Limits, MemoryCache, ReferenceCache, WorkingCopies};
+use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest, Sha256Hasher};
+use deltaglider::service::{DeltaService, Input, PutOptions, Settings, StoredAs};
+use deltaglider::storage::{ObjectStore as _, S3Store};
+use s3_server::Server;
 
-const LEN: usize = 80_000_000;
-const ROUNDS: usize = 9;
+/// Room for all of a round.
+const LIMITS: Limits = Limits { bytes: 2 << 30, ttl: Duration::from_secs(3600) };
+/// How many references of how many bytes are a round.
+const ROUNDS: [(usize, usize); 2] = [(1_000, 1_000_000), (10, 100_000_000)];
 /// What comes from a store at once, about.
 const PIECE: usize = 1 << 16;
 
@@ -29,17 +35,46 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
 }
 
-fn plain_write(path: &Path, content: &[u8]) {
-    let (mut file, mut hasher) = (File::create(path).unwrap(), Sha256Hasher::default());
+/// References that differ in their first bytes, of which one is held in memory at a time.
+struct References {
+    content: Vec<u8>,
+    digests: Vec<Sha256Digest>,
+}
+
+impl References {
+    fn new(count: usize, len: usize) -> Self {
+        let mut references = Self { content: noise(len), digests: Vec::new() };
+        for number in 0..count {
+            references.become_number(number);
+            references.digests.push(Sha256Digest::of(&references.content));
+        }
+        references
+    }
+
+    fn become_number(&mut self, number: usize) {
+        self.content.splice(..8, (number as u64).to_le_bytes());
+    }
+
+    /// All of them, one after the other.
+    fn each(&mut self, mut take: impl FnMut(&Sha256Digest, &[u8])) {
+        for number in 0..self.digests.len() {
+            self.become_number(number);
+            take(self.digests.get(number).unwrap(), &self.content);
+        }
+    }
+}
+
+fn plain_write(folder: &Path, digest: &Sha256Digest, content: &[u8]) {
+    let (mut file, mut hasher) = (File::create(folder.join(digest.to_string())).unwrap(), Sha256Hasher::default());
     for piece in content.chunks(PIECE) {
         hasher.update(piece);
         file.write_all(piece).unwrap();
     }
-    black_box(hasher.finish());
+    assert_eq!(hasher.finish(), *digest);
 }
 
-fn plain_read(path: &Path) {
-    let (mut file, mut hasher) = (File::open(path).unwrap(), Sha256Hasher::default());
+fn plain_read(folder: &Path, digest: &Sha256Digest) {
+    let (mut file, mut hasher) = (File::open(folder.join(digest.to_string())).unwrap(), Sha256Hasher::default());
     let mut piece = vec![0; PIECE];
     loop {
         match file.read(&mut piece).unwrap() {
@@ -47,10 +82,10 @@ fn plain_read(path: &Path) {
             len => hasher.update(piece.get(..len).unwrap()),
         }
     }
-    black_box(hasher.finish());
+    assert_eq!(hasher.finish(), *digest);
 }
 
-fn sealed_write(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) -> CachedReference {
+fn write(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) -> CachedReference {
     let mut writer = cache.begin(digest, content.len() as u64).unwrap();
     for piece in content.chunks(PIECE) {
         writer.write(piece).unwrap();
@@ -58,61 +93,120 @@ fn sealed_write(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8
     writer.publish().unwrap()
 }
 
-/// From end to end, as many threads as asked for taking a part each.
-fn sealed_read(reference: &CachedReference, threads: usize) {
-    let part = LEN.div_ceil(threads).next_multiple_of(PIECE);
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            scope.spawn(move || {
-                let mut piece = vec![0; PIECE];
-                for at in (thread * part..LEN.min((thread + 1) * part)).step_by(PIECE) {
-                    black_box(reference.read_at(at as u64, &mut piece).unwrap());
-                }
-            });
-        }
-    });
+/// What is not at hand is written first.
+fn read(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) {
+    let reference = cache.get(digest).unwrap_or_else(|| write(cache, digest, content));
+    let mut piece = vec![0; PIECE];
+    for at in (0..content.len()).step_by(PIECE) {
+        black_box(reference.read_at(at as u64, &mut piece).unwrap());
+    }
 }
 
-fn main() {
+/// Makes an empty cache in a folder.
+type Make = fn(&Path) -> Arc<dyn ReferenceCache>;
+
+const CACHES: [(&str, Make); 3] = [
+    ("files", |folder| Arc::new(FolderCache::ephemeral(folder, LIMITS).unwrap())),
+    ("memory", |folder| Arc::new(MemoryCache::new(LIMITS, folder).unwrap())),
+    ("none", |folder| Arc::new(WorkingCopies::new(folder.to_owned()))),
+];
+
+fn parent() -> PathBuf {
     let shared_memory = Path::new("/dev/shm");
-    let parent = if shared_memory.is_dir() { shared_memory.to_owned() } else { std::env::temp_dir() };
-    let folder = tempfile::tempdir_in(parent).unwrap();
-    let limits = Limits { bytes: 1 << 30, ttl: Duration::from_secs(3600) };
-    let content = noise(LEN);
-    let digest = Sha256Digest::of(&content);
-    let path = folder.path().join("plain");
-    let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
-    for _ in 0..ROUNDS {
-        let mut timed = |what: &'static str, run: &mut dyn FnMut()| {
-            let begun = Instant::now();
-            run();
-            times.entry(what).or_default().push(begun.elapsed());
-        };
-        timed("plain write", &mut || plain_write(&path, &content));
-        timed("plain read", &mut || plain_read(&path));
-        std::fs::remove_file(&path).unwrap();
-        // A cache of its own each time: what is there already would not be written.
-        let files = FolderCache::ephemeral(folder.path(), limits).unwrap();
-        let mut kept = None;
-        timed("files: write", &mut || kept = Some(sealed_write(&files, &digest, &content)));
-        timed("files: read, 1 thread", &mut || sealed_read(kept.as_ref().unwrap(), 1));
-        timed("files: read, 2 threads", &mut || sealed_read(kept.as_ref().unwrap(), 2));
-        timed("files: open", &mut || drop(files.get(&digest).unwrap()));
-        drop((kept, files));
-        let memory = MemoryCache::new(limits, folder.path()).unwrap();
-        let mut kept = None;
-        timed("memory: write", &mut || kept = Some(sealed_write(&memory, &digest, &content)));
-        timed("memory: read, 1 thread", &mut || sealed_read(kept.as_ref().unwrap(), 1));
-    }
-    let median = |what: &str| {
-        let mut all = times.get(what).unwrap().clone();
-        all.sort();
-        *all.get(ROUNDS / 2).unwrap()
-    };
-    println!("{LEN} bytes, median of {ROUNDS}");
-    for what in times.keys() {
-        let beside = if what.contains("write") { "plain write" } else { "plain read" };
-        let ratio = median(what).as_secs_f64() / median(beside).as_secs_f64();
-        println!("{what:<24} {:>8.2} ms  {ratio:>5.2} of {beside}", median(what).as_secs_f64() * 1000.0);
+    if shared_memory.is_dir() { shared_memory.to_owned() } else { std::env::temp_dir() }
+}
+
+fn writes_and_reads(criterion: &mut Criterion) {
+    for (count, len) in ROUNDS {
+        let mut references = References::new(count, len);
+        let folder = || tempfile::tempdir_in(parent()).unwrap();
+        let mut group = criterion.benchmark_group(format!("{count} references of {} MB", len / 1_000_000));
+        group.sample_size(10).throughput(Throughput::Bytes((count * len) as u64));
+        group.bench_function("write, plain files", |bencher| {
+            let write = |folder: tempfile::TempDir| {
+                references.each(|digest, content| plain_write(folder.path(), digest, content));
+                folder
+            };
+            bencher.iter_batched(folder, write, BatchSize::PerIteration);
+        });
+        for (name, make) in CACHES {
+            group.bench_function(format!("write, {name}"), |bencher| {
+                let empty = || {
+                    let folder = folder();
+                    (make(folder.path()), folder)
+                };
+                let write = |(cache, folder): (Arc<dyn ReferenceCache>, _)| {
+                    references.each(|digest, content| drop(write(&*cache, digest, content)));
+                    (cache, folder)
+                };
+                bencher.iter_batched(empty, write, BatchSize::PerIteration);
+            });
+        }
+        let plain = folder();
+        references.each(|digest, content| plain_write(plain.path(), digest, content));
+        group.bench_function("read, plain files", |bencher| {
+            bencher.iter(|| references.each(|digest, _| plain_read(plain.path(), digest)));
+        });
+        drop(plain);
+        for (name, make) in CACHES {
+            let folder = folder();
+            let cache = make(folder.path());
+            references.each(|digest, content| drop(write(&*cache, digest, content)));
+            group.bench_function(format!("read, {name}"), |bencher| {
+                bencher.iter(|| references.each(|digest, content| read(&*cache, digest, content)));
+            });
+        }
     }
 }
+
+fn object(key: &str) -> ObjectName {
+    ObjectName::new(BucketName::new("releases").unwrap(), Key::new(key).unwrap())
+}
+
+/// With its middle byte changed.
+fn version(number: u8) -> Vec<u8> {
+    let mut content = noise(80_000_000);
+    let middle = content.len() / 2;
+    *content.get_mut(middle).unwrap() ^= number;
+    content
+}
+
+/// The second version of a file of 80 MB goes to a store over HTTP.
+fn puts(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = Server::memory().unwrap();
+    let folder = tempfile::tempdir_in(parent()).unwrap();
+    let path = folder.path();
+    let store = Arc::new(runtime.block_on(S3Store::connect(server.config())).unwrap());
+    let service = |cache: Arc<dyn ReferenceCache>| {
+        let settings = Settings { policy: Default::default(), spool_folder: path.to_owned() };
+        DeltaService::new(store.clone(), cache, settings)
+    };
+    let put = |service: &DeltaService, file: &Input, name: &str| {
+        let (name, options) = (object(name), PutOptions::default());
+        runtime.block_on(service.put(file, &name, &options)).unwrap().stored_as
+    };
+    let [first, second] = [1, 2].map(|number| {
+        let content = Cursor::new(version(number));
+        runtime.block_on(Input::spool(content, "file", path)).unwrap()
+    });
+    let empty = || -> Arc<dyn ReferenceCache> { Arc::new(FolderCache::ephemeral(path, LIMITS).unwrap()) };
+    runtime.block_on(store.create_bucket(&object("x").bucket)).unwrap();
+    let warm = service(empty());
+    assert_eq!(put(&warm, &first, "app-1.zip"), StoredAs::Reference);
+    assert_eq!(put(&warm, &second, "app-2.zip"), StoredAs::Delta);
+
+    let mut group = criterion.benchmark_group("put of a second version of 80 MB");
+    group.sample_size(10);
+    group.bench_function("no reference in the cache", |bencher| {
+        let put = |service: DeltaService| {
+            put(&service, &second, "app-2.zip");
+            service
+        };
+        bencher.iter_batched(|| service(empty()), put, BatchSize::PerIteration);
+    });
+    group.bench_function("its reference in the cache", |bencher| bencher.iter(|| put(&warm, &second, "app-2.zip")));
+}
+
+criterion_group!(benches, writes_and_reads, puts);
+criterion_main!(benches);
