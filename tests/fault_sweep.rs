@@ -38,7 +38,7 @@ impl<F: Future> Future for Polls<F> {
 /// Each call has this fault, one in each run, until there is no such call.
 async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
     for at in 1.. {
-        let room = sweep.room.again();
+        let room = sweep.again();
         let faulty = Arc::new(Faulty::new(room.store.clone(), Some((at, fault))));
         let (service, op) = (service(faulty.clone()), &sweep.scenario.op);
         let performed = {
@@ -102,7 +102,7 @@ async fn until_it_hangs<T>(operation: Pin<Box<impl Future<Output = T>>>, faulty:
 /// The operation is dropped at each of its awaits.
 async fn cuts(sweep: &mut Sweep<'_>) {
     for left in 0.. {
-        let room = sweep.room.again();
+        let room = sweep.again();
         let faulty = Arc::new(Faulty::new(room.store.clone(), None));
         let (service, op) = (service(faulty.clone()), &sweep.scenario.op);
         let performed = Polls { future: Box::pin(perform(&service, op, room.now())), left }.await;
@@ -188,6 +188,11 @@ fn a_sync_that_goes_wrong_anywhere_loses_nothing_and_the_next_one_finishes_it() 
 #[test]
 fn a_migration_that_goes_wrong_anywhere_loses_nothing_and_the_next_one_finishes_it() {
     sweep("migrate");
+}
+
+#[test]
+fn a_bucket_that_is_being_made_is_made_by_the_next_try() {
+    sweep("make");
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl World {
     /// Each request has this fault, one in each run, until there is no such request.
     async fn strike(&self, sweep: &mut Sweep<'_>, fault: Fault) {
         for at in 1.. {
-            let room = sweep.room.again();
+            let room = sweep.again();
             self.server.serve(room.store.clone());
             let strike = script(&self.server, fault, at);
             let service = service(self.store.clone());

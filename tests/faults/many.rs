@@ -1,19 +1,20 @@
 //! What is about more than one file, or about what is kept beside the files: folders, buckets, listings, URLs.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use deltaglider::domain::{BucketName, Sha256Digest};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, Input, KeptStats, MayBeDelta, PutOptions, ServiceError, StatsMode, Step, SyncOptions,
+    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, MayBeDelta, PutOptions, ServiceError, StatsMode, Step,
+    SyncOptions,
 };
 use deltaglider::storage::{
     Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 
-use super::scenario::{DAY, Effects, Files, OTHER, Op, Scenario, delta, direct, object, scenario, version};
+use super::disk::{Disk, OnDisk, write};
+use super::scenario::{Effects, Files, OTHER, Op, Scenario, delta, direct, object, scenario, version};
 use crate::support::noise;
 
 /// Where copies for URLs are.
@@ -22,17 +23,18 @@ const TEMPORARIES: &str = ".deltaglider/tmp/";
 /// Those whose URL has expired.
 const EXPIRED: [&str; 2] = ["expired-1", "expired-2"];
 
-/// A file on a disk: its name, its content, and the day of the store's clock on which it was written.
-type OnDisk = (&'static str, Vec<u8>, u64);
-
 #[derive(Debug, Clone)]
 pub(crate) enum Many {
     /// `sync` of a folder on a disk with one in the bucket, by size and time; whether with `--delete`.
     Up(Vec<OnDisk>, &'static str, bool),
+    /// `sync` of a folder in the bucket with one on a disk, by size and time; whether with `--delete`.
+    Down(&'static str, Arc<Disk>, bool),
     /// `sync`, or by content `migrate`, of a folder in the bucket with the other bucket; whether with `--delete`.
     Across(&'static str, Compare, bool),
     /// `rm -r`.
     RemoveAll(&'static str),
+    /// `mb` of a third bucket.
+    MakeBucket,
     /// `rb --force` of the other bucket.
     RemoveBucket,
     /// `presign --rehydrate`.
@@ -56,7 +58,7 @@ impl Many {
         match self {
             Self::Up(_, to, _) => Some(to),
             Self::Across(..) => Some(OTHER),
-            Self::RemoveAll(name) | Self::Presign(name) | Self::Verify(name) => Some(name),
+            Self::Down(name, ..) | Self::RemoveAll(name) | Self::Presign(name) | Self::Verify(name) => Some(name),
             _ => None,
         }
     }
@@ -105,6 +107,11 @@ impl Many {
         }
     }
 
+    /// The disk it is about.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        if let Self::Down(_, disk, _) = self { Some(disk) } else { None }
+    }
+
     /// Whether calls that write are only there to be faster next time.
     pub(crate) fn only_reads(&self) -> bool {
         matches!(self, Self::List | Self::Stats)
@@ -124,6 +131,15 @@ impl Many {
                 let (from, to) = (Folder::in_bucket(&bucket, from), Folder::in_bucket(&other, ""));
                 carry_out(service, &from, &to, *compare, *remove).await?;
             }
+            Self::Down(from, disk, remove) => {
+                let to = Folder::Local(disk.path().to_owned());
+                carry_out(service, &Folder::in_bucket(&bucket, from), &to, Compare::SizeAndTime, *remove).await?;
+            }
+            Self::MakeBucket => match service.store().create_bucket(&third()).await {
+                // Made by a call whose answer was lost.
+                Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}
+                made => made?,
+            },
             Self::RemoveAll(folder) => remove_all(service, &object(&format!("{folder}x")).bucket, folder).await?,
             Self::RemoveBucket => {
                 remove_all(service, &other, "").await?;
@@ -166,11 +182,20 @@ impl Many {
         Ok(None)
     }
 
-    /// What must be right of the copies for URLs, whatever went wrong, and if nothing did.
+    /// What must be right of the disk, of buckets and of the copies for URLs, whatever went wrong, and if nothing did.
     pub(crate) async fn beside(&self, store: &MemoryStore, files: &Files, done: bool) -> Result<(), String> {
         let request = ListRequest { prefix: TEMPORARIES.to_owned(), ..ListRequest::default() };
         let page = store.list(&object("x").bucket, &request).await.unwrap();
         match self {
+            Self::Down(from, disk, remove) => {
+                let below = files.iter().filter_map(|(name, content)| Some((name.strip_prefix(from)?, content)));
+                let source = below.map(|(name, content)| (name.to_owned(), content.clone())).collect();
+                disk.check(&source, *remove, done)
+            }
+            Self::MakeBucket if done => {
+                let there = store.list(&third(), &ListRequest::default()).await;
+                there.map(drop).map_err(|error| error.to_string())
+            }
             Self::Presign(name) => {
                 for copy in &page.objects {
                     let body = store.get(&object(copy.key.as_str()), None).await.unwrap();
@@ -197,12 +222,8 @@ impl Many {
     }
 }
 
-fn write(folder: &Path, (name, content, days): &OnDisk) {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&path, content).unwrap();
-    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(days * DAY);
-    std::fs::File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
+fn third() -> BucketName {
+    BucketName::new("third").unwrap()
 }
 
 /// As the command line does, one file after the other: what fails does not stop the others, but then nothing is removed.
@@ -225,7 +246,12 @@ async fn carry_out(
                 Err(error) => Err(error),
             },
             Step::Copy(from, to, MayBeDelta(delta)) => service.copy(&from, &to, delta).await.map(drop),
+            Step::Download(object, path) => service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop),
             Step::RemoveObject(object) => service.delete(&object).await.map(drop),
+            Step::RemoveFile(path) => {
+                std::fs::remove_file(path).unwrap();
+                Ok(())
+            }
             Step::Failed(_, error) => Err(error),
             Step::Unchanged => Ok(()),
             step => unreachable!("{step:?}"),
@@ -264,6 +290,13 @@ pub(crate) fn many() -> Vec<Scenario> {
     };
     let changed = on_disk(&[("a.zip", 1, 0), ("b.zip", 3, 3), ("d.txt", 5, 3)]);
     let namesakes = vec![("a.zip", version(1), 3), ("a.zip.delta", b"a patch".to_vec(), 3)];
+    let on_the_disk = || {
+        let there = on_disk(&[("a.zip", 1, 40), ("b.zip", 5, 40), ("sub/z.zip", 6, 40)]);
+        Arc::new(Disk::with(there))
+    };
+    let empty = Arc::new(Disk::with(Vec::new()));
+    let below =
+        [delta("s/a.zip", 1), delta("s/b.zip", 2), direct("s/sub/c.zip", 3), Op::Foreign("s/d.txt", version(4))];
     let renamed = on_disk(&[("e.zip", 1, 3), ("f.zip", 2, 3)]);
     let across = [delta("s/a.zip", 1), delta("s/b.zip", 2), Op::Foreign("s/d.txt", version(4))];
     let half_there = [&across[..], &[stale("other:a.zip"), delta("other:b.zip", 2), delta("other:z.zip", 6)]].concat();
@@ -284,12 +317,16 @@ pub(crate) fn many() -> Vec<Scenario> {
         scenario("sync up, what has changed", &there, Many::Up(changed.clone(), "s/", false)),
         scenario("sync up, with removal of what is not there", &there, Many::Up(renamed, "s/", true)),
         scenario("sync up, a file beside one of its delta's name", &[text()], Many::Up(namesakes, "s/", false)),
+        scenario("sync down, to an empty folder", &below, Many::Down("s/", empty, false)),
+        scenario("sync down, over what is there", &below, Many::Down("s/", on_the_disk(), false)),
+        scenario("sync down, with removal of what is not there", &below, Many::Down("s/", on_the_disk(), true)),
         scenario("sync across, to an empty bucket", &across, Many::Across("s/", by_time, false)),
         scenario("sync across, with removal", &half_there, Many::Across("s/", by_time, true)),
         scenario("migrate, to an empty bucket", &across, Many::Across("", by_content, false)),
         scenario("migrate, what an earlier run left over", &half_there, Many::Across("s/", by_content, false)),
         scenario("remove all, of a folder", &[&there[..], &[delta("s10/a.zip", 1)]].concat(), Many::RemoveAll("s/")),
         scenario("remove all, of a bucket", &half_there, Many::RemoveBucket),
+        scenario("make a bucket", &there, Many::MakeBucket),
         scenario("presign, a delta", &there, Many::Presign("s/b.zip")),
         scenario("purge", &[&there[..], &temporaries].concat(), Many::Purge),
         scenario("verify, a delta", &there, Many::Verify("s/b.zip")),

@@ -1,6 +1,7 @@
 //! A store of which one call goes wrong: it fails, hangs, is cut, or its answer is lost.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod disk;
 pub(crate) mod many;
 pub(crate) mod outcome;
 pub(crate) mod scenario;

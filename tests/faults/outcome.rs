@@ -34,8 +34,9 @@ impl fmt::Display for End {
 
 /// What is left when an operation has ended, as far as that decides what comes next: content and metadata of every object, and the order of
 /// their times.
-async fn left(room: &Room) -> u64 {
+async fn left(room: &Room, on_disk: Option<Files>) -> u64 {
     let mut hasher = DefaultHasher::new();
+    on_disk.hash(&mut hasher);
     for name in ["x", "other:x"] {
         let bucket = object(name).bucket;
         let page = unless_no_bucket(room.store.list(&bucket, &ListRequest::default()).await).unwrap();
@@ -127,6 +128,14 @@ impl<'a> Sweep<'a> {
         let effects = scenario.op.effects(&room.files);
         let (sound, losses) = (HashSet::new(), Vec::new());
         Self { scenario, conditions, room, effects, points: 0, sound, losses, begun }
+    }
+
+    /// As it is before, once more.
+    pub(crate) fn again(&self) -> Room {
+        if let Some(disk) = self.scenario.disk() {
+            disk.lay();
+        }
+        self.room.again()
     }
 
     /// What is wrong with what was read or told, if anything is.
@@ -253,7 +262,8 @@ impl<'a> Sweep<'a> {
     pub(crate) async fn note(&mut self, what: &str, mut room: Room, end: &End, wrong: Option<String>) {
         self.points += 1;
         let done = matches!(end, End::Done);
-        let seen = (left(&room).await, done);
+        let on_disk = self.scenario.disk().map(|disk| disk.state());
+        let seen = (left(&room, on_disk).await, done);
         let checked = match wrong {
             Some(wrong) => Err(wrong),
             None if self.sound.contains(&seen) => Ok(()),

@@ -13,6 +13,7 @@ use deltaglider::service::{
 use deltaglider::storage::{Attributes, MemoryStore, ObjectStore, PutBody, PutCondition};
 use futures::TryStreamExt as _;
 
+use super::disk::Disk;
 use super::many::{Many, many};
 use crate::support::{edited, noise};
 
@@ -104,6 +105,11 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
+    /// The disk its operation is about.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        if let Op::Many(many) = &self.op { many.disk() } else { None }
+    }
+
     /// Whether it can be played on such a store.
     pub(crate) fn fits(&self, conditions: Conditions) -> bool {
         match &self.op {

@@ -1,0 +1,97 @@
+//! A folder on a disk that a folder in the bucket is copied to.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::scenario::{DAY, Files};
+
+/// A file on a disk: its name, its content, and the day of the store's clock on which it was written.
+pub(crate) type OnDisk = (&'static str, Vec<u8>, u64);
+
+#[derive(Debug)]
+pub(crate) struct Disk {
+    folder: tempfile::TempDir,
+    before: Vec<OnDisk>,
+}
+
+impl Disk {
+    pub(crate) fn with(before: Vec<OnDisk>) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), before }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// As it is before.
+    pub(crate) fn lay(&self) {
+        for entry in std::fs::read_dir(self.path()).unwrap().map(Result::unwrap) {
+            let is_folder = entry.file_type().unwrap().is_dir();
+            let removed =
+                if is_folder { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) };
+            removed.unwrap();
+        }
+        self.before.iter().for_each(|file| write(self.path(), file));
+    }
+
+    /// What is there when nobody is at work on it any more: who was dropped may still have a thread that clears away.
+    pub(crate) fn state(&self) -> Files {
+        let (mut last, begun) = (self.now(), Instant::now());
+        loop {
+            std::thread::sleep(Duration::from_millis(2));
+            let now = self.now();
+            if now == last && !now.contains_key("") || begun.elapsed() > Duration::from_secs(10) {
+                return now;
+            }
+            last = now;
+        }
+    }
+
+    /// With what is no whole file under the name "".
+    fn now(&self) -> Files {
+        let mut files = BTreeMap::new();
+        for entry in walkdir::WalkDir::new(self.path()).into_iter().filter_map(Result::ok) {
+            let name = entry.path().strip_prefix(self.path()).unwrap().to_str().unwrap().to_owned();
+            if entry.file_type().is_file() {
+                let hidden = entry.file_name().to_str().unwrap().starts_with('.');
+                let content = std::fs::read(entry.path()).unwrap_or_default();
+                files.insert(if hidden { String::new() } else { name }, content);
+            }
+        }
+        files
+    }
+
+    /// Each file is what it was or what it is to be, whole; nothing else is there; and what goes, goes last.
+    pub(crate) fn check(&self, source: &Files, remove: bool, done: bool) -> Result<(), String> {
+        let state = self.state();
+        let before = |name: &str| self.before.iter().find(|(of, ..)| *of == name).map(|(_, content, _)| content);
+        for (name, content) in &state {
+            let is_new = source.get(name) == Some(content);
+            let stays = !(source.contains_key(name) || done && remove);
+            if !is_new && !(before(name) == Some(content) && (!done || stays)) {
+                return Err(format!("{name:?} on the disk has {} other bytes", content.len()));
+            }
+        }
+        let all_copied = source.iter().all(|(name, content)| state.get(name) == Some(content));
+        if done && !all_copied {
+            return Err(format!("not all is on the disk: {:?}", state.keys()));
+        }
+        let gone = self.before.iter().find(|(name, ..)| !state.contains_key(*name));
+        match gone {
+            Some((name, ..)) if !remove || source.contains_key(*name) || !all_copied => {
+                Err(format!("{name} is gone from the disk"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes a file with its time.
+pub(crate) fn write(folder: &Path, (name, content, days): &OnDisk) {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, content).unwrap();
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(days * DAY);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(written).unwrap();
+}
