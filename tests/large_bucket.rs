@@ -224,7 +224,22 @@ fn check(layout: Layout) {
     assert!((exact - estimate).abs() < exact / 100.0, "{exact} was estimated as {estimate}");
     assert_eq!(size(&again), Some(exact));
 
-    for taken in [&stored, &first, &second, &counted, &again, &quick, &sampled] {
+    let down = bucket.run(&["sync", "--dryrun", "s3://large", "out"]);
+    tell("sync --dryrun to an empty folder", &down);
+    let another = BucketName::new("another").unwrap();
+    block_on(bucket.server.store().unwrap().create_bucket(&another)).unwrap();
+    let across = bucket.run(&["sync", "--dryrun", "s3://large", "s3://another"]);
+    tell("sync --dryrun to an empty bucket", &across);
+    for dry in [&down, &across] {
+        assert_eq!(dry.of("HeadObject") + dry.of("PutObject"), 0, "{:?}", dry.requests);
+        assert!(dry.all() <= 2 * (dry.of("ListObjectsV2") + indexes), "{:?}", dry.requests);
+        assert_eq!(
+            dry.out.lines().filter(|line| line.contains("(dryrun)")).count() as u64,
+            objects - bucket.references
+        );
+    }
+
+    for taken in [&stored, &first, &second, &counted, &again, &quick, &sampled, &down, &across] {
         assert!(taken.mebibytes <= 200, "{} MiB", taken.mebibytes);
     }
 }

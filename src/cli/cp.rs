@@ -150,6 +150,7 @@ impl Copy {
 
     async fn down(&self, from: &S3Uri, destination: &Path) -> Result<Exit, Failure> {
         let object = from.object()?;
+        self.transfer.check_source(&object).await?;
         if destination.as_os_str() == "-" {
             if self.args.allow_recompressed {
                 return Err(Failure::usage(
@@ -170,6 +171,7 @@ impl Copy {
 
     async fn across(&self, from: &S3Uri, to: &S3Uri) -> Result<Exit, Failure> {
         let from = from.object()?;
+        self.transfer.check_source(&from).await?;
         let to = if to.path.is_empty() || to.path.ends_with('/') {
             S3Uri { bucket: to.bucket.clone(), path: format!("{}{}", to.path, from.key.base_name()) }.object()?
         } else {

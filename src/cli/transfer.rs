@@ -183,7 +183,6 @@ impl Transfer {
     pub(super) async fn download(&self, object: &ObjectName, path: &Path) -> Result<Exit, Failure> {
         let (name, verb) = (object.to_string(), self.verb("download"));
         if self.dryrun {
-            self.head(object).await?;
             return self.would(verb, &name, &path.display().to_string());
         }
         let seen = self.seen(object).await?;
@@ -217,7 +216,6 @@ impl Transfer {
     /// Writes a file to standard output.
     pub(super) async fn print(&self, object: &ObjectName) -> Result<Exit, Failure> {
         if self.dryrun {
-            self.head(object).await?;
             return self.would("download", &object.to_string(), "-");
         }
         self.service.get(object, std::io::stdout(), &self.get).await?;
@@ -233,7 +231,6 @@ impl Transfer {
     ) -> Result<Exit, Failure> {
         let verb = self.verb("copy");
         if self.dryrun {
-            self.service.head(from).await?;
             return self.would(verb, &from.to_string(), &to.to_string());
         }
         let seen = self.seen(from).await?;
@@ -269,7 +266,11 @@ impl Transfer {
         self.output.event(format!("{dry}delete: {}", on_one_line(name)), told).map(|()| Exit::Done)
     }
 
-    async fn head(&self, object: &ObjectName) -> Result<(), Failure> {
+    /// Of what no listing has shown, also a dry run says so where it is absent.
+    pub(super) async fn check_source(&self, object: &ObjectName) -> Result<(), Failure> {
+        if !self.dryrun {
+            return Ok(());
+        }
         if self.get.raw {
             self.service.store().head(object).await?;
         } else {
