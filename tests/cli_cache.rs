@@ -203,9 +203,15 @@ fn legacy(tmp: &Path) {
         fs::create_dir_all(tmp.join(path).parent().unwrap()).unwrap();
         fs::write(tmp.join(path), content).unwrap();
     }
-    symlink("elsewhere", tmp.join("deltaglider-link0000")).unwrap();
-    fs::create_dir(tmp.join("deltaglider-with_lnk")).unwrap();
-    symlink("../elsewhere/reference.bin", tmp.join("deltaglider-with_lnk/reference.bin")).unwrap();
+    fs::create_dir_all(tmp.join("deltaglider-with_lnk")).unwrap();
+    for (to, link) in
+        [("elsewhere", "deltaglider-link0000"), ("../elsewhere/reference.bin", "deltaglider-with_lnk/reference.bin")]
+    {
+        let link = tmp.join(link);
+        if !link.is_symlink() {
+            symlink(to, link).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -244,7 +250,49 @@ fn caches_of_the_python_tool_are_reported_and_removed_on_request_alone() {
     assert_eq!(names_below(&tmp), before);
 }
 
-/// Of `/tmp` itself nothing may go in a test: the removal is seen where `/tmp` holds nothing of this kind.
+/// Of the machine's `/tmp` nothing may go in a test: another one stands in its place, in a namespace of the command's own.
+#[test]
+#[ignore = "needs to mount, as root: run by name from .ci/run"]
+fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
+    let sandbox = Sandbox::new();
+    let tmp = sandbox.temporaries();
+    fs::copy(env!("CARGO_BIN_EXE_deltaglider"), sandbox.path("dg")).unwrap();
+    // Where the working directory is now no path leads to.
+    let run = |script: &str| {
+        let script = format!("mount --bind ../tmp /tmp && export TMPDIR=/tmp && {script}");
+        let mut command = sandbox.command();
+        let environment = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)));
+        let environment: Vec<_> = environment.collect();
+        command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).current_dir(sandbox.work());
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Run::of(&mut command)
+    };
+    let asked = |answer: &str| run(&format!("echo {answer} | script -qec './dg cache clean --legacy' /dev/null"));
+    legacy(&tmp);
+    let before = names_below(&tmp);
+    let told = asked("n");
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.out.contains("/tmp/.deltaglider") && told.out.contains("[y/N]"), "{told:?}");
+    assert_eq!(names_below(&tmp), before);
+    asked("y").succeeds();
+    let after: Vec<_> = before.into_iter().filter(|name| !is_left_by_python(name)).collect();
+    assert_eq!(names_below(&tmp), after);
+    legacy(&tmp);
+    let told: Value = serde_json::from_str(&run("./dg cache clean --legacy --yes --json").succeeds().out).unwrap();
+    assert_eq!(told["removed"].as_array().unwrap().len(), 3, "{told}");
+    assert_eq!(names_below(&tmp), after);
+}
+
+fn is_left_by_python(name: &str) -> bool {
+    ["deltaglider-ab_d3f6h", "deltaglider-mem-cache", ".deltaglider"].iter().any(|cache| name.starts_with(cache))
+}
+
 #[test]
 fn what_the_python_tool_left_is_removed_and_what_looks_like_it_stays() {
     let sandbox = Sandbox::new();
