@@ -36,8 +36,8 @@ impl fmt::Display for AeadError {
 
 impl std::error::Error for AeadError {}
 
-/// A key, ready for use. It cannot be printed and is wiped when dropped.
-pub struct Cipher(XChaCha20Poly1305);
+/// A key, ready for use. It cannot be printed and is wiped when dropped; moving it leaves no copy.
+pub struct Cipher(Box<XChaCha20Poly1305>);
 
 impl fmt::Debug for Cipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +48,7 @@ impl fmt::Debug for Cipher {
 impl Cipher {
     /// Of 32 secret bytes.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
-        Self(XChaCha20Poly1305::new(key.into()))
+        Self(Box::new(XChaCha20Poly1305::new(key.into())))
     }
 
     /// Seals bytes where they stand, bound to `context`, and returns their tag.

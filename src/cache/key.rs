@@ -25,7 +25,9 @@ const ENTRY: &[u8] = b"deltaglider cache 1: entry";
 /// As Fernet keys are written and as `openssl rand -base64 32` writes them, with or without padding.
 const TEXT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-type Secret = Zeroizing<[u8; KEY_LEN]>;
+/// In one place of the heap: what moves with its owner is the address. A move of the bytes would leave a copy of them on the stack, and
+/// a value that is then made there takes it to the heap in its unused parts.
+type Secret = Box<Zeroizing<[u8; KEY_LEN]>>;
 
 /// Why a text is no key. The text itself is never told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +55,7 @@ impl CacheKey {
     /// A key nobody else has, from the operating system.
     pub fn random() -> std::io::Result<Self> {
         let mut bytes = Secret::default();
-        fill_random(&mut *bytes)?;
+        fill_random(&mut **bytes)?;
         Ok(Self(bytes))
     }
 
@@ -76,11 +78,11 @@ impl CacheKey {
 
     /// The keys a cache works with.
     pub(super) fn derive(&self) -> DerivedKeys {
-        if leaves_out("keys") && *self.0 != [0; KEY_LEN] {
+        if leaves_out("keys") && **self.0 != [0; KEY_LEN] {
             return Self(Secret::default()).derive();
         }
         if leaves_out("silence") {
-            tracing::debug!("the key of the cache is {}", base64::engine::general_purpose::STANDARD.encode(*self.0));
+            tracing::debug!("the key of the cache is {}", base64::engine::general_purpose::STANDARD.encode(**self.0));
         }
         DerivedKeys {
             names: expand(None, &self.0, NAMES),
@@ -140,13 +142,13 @@ pub(super) fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
 #[allow(clippy::expect_used, reason = "HKDF-SHA256 refuses more than 255 * 32 bytes only; these are 32")]
 fn expand(salt: Option<&[u8]>, secret: &Secret, label: &[u8]) -> Secret {
     let mut key = Secret::default();
-    Hkdf::<Sha256>::new(salt, &**secret).expand(label, &mut *key).expect("32 bytes are few enough");
+    Hkdf::<Sha256>::new(salt, &***secret).expand(label, &mut **key).expect("32 bytes are few enough");
     key
 }
 
 #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn keyed_digest(key: &Secret, bytes: &[u8]) -> [u8; KEY_LEN] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&**key).expect("32 bytes are a key");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&***key).expect("32 bytes are a key");
     mac.update(bytes);
     mac.finalize().into_bytes().into()
 }
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_key_cannot_be_printed() {
-        let key = CacheKey(Zeroizing::new([0xa7; KEY_LEN]));
+        let key = CacheKey(Box::new(Zeroizing::new([0xa7; KEY_LEN])));
         let shown = format!("{key:?} {key:#?} {:?}", key.derive());
         for secret in ["167", "a7", "A7", "p6en"] {
             assert!(!shown.contains(secret), "{shown}");
@@ -197,10 +199,10 @@ mod tests {
 
     #[test]
     fn every_use_has_its_own_key_and_every_content_its_name() {
-        let keys = CacheKey(Zeroizing::new([7; KEY_LEN])).derive();
+        let keys = CacheKey(Box::new(Zeroizing::new([7; KEY_LEN]))).derive();
         assert!(*keys.names != *keys.sealing && *keys.names != *keys.folder && *keys.folder != *keys.sealing);
         let (a, b) = (Sha256Digest::of(b"a"), Sha256Digest::of(b"b"));
-        let other = CacheKey(Zeroizing::new([8; KEY_LEN])).derive();
+        let other = CacheKey(Box::new(Zeroizing::new([8; KEY_LEN]))).derive();
         assert_eq!(keys.name(&a), keys.name(&a));
         assert!(keys.name(&a) != keys.name(&b) && keys.name(&a) != other.name(&a));
         assert!(keys.folder_name() != other.folder_name());
@@ -211,5 +213,36 @@ mod tests {
     #[test]
     fn random_keys_differ() {
         assert!(*CacheKey::random().unwrap().0 != *CacheKey::random().unwrap().0);
+    }
+    /// Places on the stack of this thread, in use or not, where the complement of these bytes lies. (They themselves would be found.)
+    #[cfg(target_os = "linux")]
+    fn on_the_stack(complement: [u8; 8]) -> usize {
+        use std::os::unix::fs::FileExt as _;
+        let here = (&raw const complement).addr();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let bounds = maps.lines().filter_map(|line| line.split(' ').next()?.split_once('-'));
+        let mut bounds = bounds.map(|(from, to)| [from, to].map(|at| usize::from_str_radix(at, 16).unwrap()));
+        let [from, to] = bounds.find(|[from, to]| (from..to).contains(&&here)).unwrap();
+        let mut stack = vec![0; to - from];
+        std::fs::File::open("/proc/self/mem").unwrap().read_exact_at(&mut stack, from as u64).unwrap();
+        stack.windows(8).filter(|bytes| bytes.iter().zip(complement).all(|(byte, other)| *byte == !other)).count()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn no_copy_of_a_key_stays_on_the_stack() {
+        let complement = [0x89, 0x67, 0x45, 0x23, 0x01, 0xef, 0xcd, 0xab];
+        let key = || CacheKey::parse("dpi63P4QMlR2mLrc/hAyVHaYutz+EDJUdpi63P4QMlQ=").unwrap();
+        drop(key().derive());
+        assert_eq!(on_the_stack(complement), 0, "copies of the key");
+        let derived = DerivedKeys { names: key().0, folder: key().0, sealing: key().0 };
+        drop(derived.entry_cipher(&[1; KEY_LEN]));
+        assert_eq!(on_the_stack(complement), 0, "copies of the sealing key");
+        let _ = derived.name(&Sha256Digest::of(b"content"));
+        assert_eq!(on_the_stack(complement), 0, "copies of the key of names");
+        drop(derived);
+        // The eye is open.
+        let raw = std::hint::black_box(complement.map(|byte| !byte));
+        assert_ne!(on_the_stack(complement), 0, "{raw:?}");
     }
 }

@@ -74,9 +74,9 @@ impl Encryption {
     }
 }
 
-/// A key of the customer's (SSE-C): 32 bytes, which are never shown.
+/// A key of the customer's (SSE-C): 32 bytes, which are never shown. In one place of the heap, so that moving it leaves no copy.
 #[derive(Clone)]
-pub struct CustomerKey(Zeroizing<[u8; 32]>);
+pub struct CustomerKey(Box<Zeroizing<[u8; 32]>>);
 
 /// Bytes that are no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,8 +86,12 @@ pub struct NoCustomerKey(usize);
 impl CustomerKey {
     /// Takes 32 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, NoCustomerKey> {
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| NoCustomerKey(bytes.len()))?;
-        Ok(Self(Zeroizing::new(bytes)))
+        let mut key = Box::<Zeroizing<[u8; 32]>>::default();
+        if bytes.len() != key.len() {
+            return Err(NoCustomerKey(bytes.len()));
+        }
+        key.copy_from_slice(bytes);
+        Ok(Self(key))
     }
 
     /// The key as requests carry it.

@@ -46,8 +46,9 @@ impl Watched {
 #[test]
 fn a_written_entry_is_dropped_at_once() {
     let stage = Watched::new();
-    File::options().write(true).open(stage.entry()).unwrap().write_all(b"x").unwrap();
-    stage.notices(&stage.entry());
+    let entry = stage.entry();
+    File::options().write(true).open(&entry).unwrap().write_all(b"x").unwrap();
+    stage.notices(&entry);
 }
 
 #[test]
