@@ -75,3 +75,10 @@ fn the_delta_of_a_name_that_is_the_key_of_a_delta_goes_alone() {
     let copy = Op::ForeignCopy { from: (false, 0), to: 2 };
     leaves_what_the_model_says(true, [put, copy, Op::ForeignDelete { at: (false, 1) }]);
 }
+
+#[test]
+fn a_file_with_the_name_of_a_delta_stays_when_another_delta_comes_to_that_key() {
+    let put = |name, content| Op::PythonPut { at: (false, name), content };
+    let copy = |name, to| Op::ForeignCopy { from: (false, name), to };
+    leaves_what_the_model_says(true, [put(0, 1), copy(0, 2), put(1, 3), copy(1, 0)]);
+}

@@ -64,9 +64,6 @@ impl World {
         }
         self.pass(APART);
         self.lose(&key).await;
-        if is_delta && self.content(&key).is_some() {
-            self.set(&key, None);
-        }
         self.store.copy(&stored, &key, None).await.unwrap();
         self.set(to, Some(content));
         self.copied_blindly |= is_delta;
