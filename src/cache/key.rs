@@ -214,6 +214,7 @@ mod tests {
     fn random_keys_differ() {
         assert!(*CacheKey::random().unwrap().0 != *CacheKey::random().unwrap().0);
     }
+
     /// Places on the stack of this thread, in use or not, where the complement of these bytes lies. (They themselves would be found.)
     #[cfg(target_os = "linux")]
     fn on_the_stack(complement: [u8; 8]) -> usize {
