@@ -2,7 +2,7 @@
 //! against a build in which the step that keeps it out is left out, where it must succeed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step of a test ends it")]
 
-#[path = "../support/mod.rs"]
+#[path = "../it/support/mod.rs"]
 mod support;
 
 mod crashes;

@@ -1,0 +1,88 @@
+//! Every limit, reached by a delta made for it.
+
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, decode};
+
+use crate::support::decode_inputs::{fixture, input};
+use crate::support::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
+
+fn limited(change: impl Fn(&mut DecodeLimits)) -> DecodeOptions {
+    let mut limits = DecodeLimits::default();
+    change(&mut limits);
+    limits.into()
+}
+
+/// The delta is refused by this limit with `allowed`, and read when one more is allowed, or as much as is asked.
+fn assert_limit(delta: &[u8], source: Option<&[u8]>, limit: Limit, set: impl Fn(&mut DecodeLimits, u64), asked: u64) {
+    let allowed = asked - 1;
+    let error = decode(source, delta, &limited(|limits| set(limits, allowed))).unwrap_err();
+    assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked, allowed });
+    decode(source, delta, &limited(|limits| set(limits, asked))).unwrap();
+}
+
+#[test]
+fn each_limit_is_kept_to_the_byte() {
+    let run = |len: u64| {
+        let mut instructions = vec![0];
+        integer(len, &mut instructions);
+        HandWindow::new(len, b"x", &instructions, &[])
+    };
+    let one = delta(&[run(1000)]);
+    assert_limit(&one, None, Limit::Window, |limits, to| limits.window = to, 1000);
+    let two = delta(&[run(1000), run(500)]);
+    assert_limit(&two, None, Limit::Target, |limits, to| limits.target = Some(to), 1500);
+    let amplified = 1000u64.div_ceil(one.len() as u64);
+    assert_limit(&one, None, Limit::Amplification, |limits, to| limits.amplification = Some(to), amplified);
+    assert_limit(&one, None, Limit::StoredSections, |limits, to| limits.sections = to, 4);
+    let many = delta(&[HandWindow::new(5, b"abcde", &[2, 2, 2, 2, 2], &[])]);
+    assert_limit(&many, None, Limit::Instructions, |limits, to| limits.instructions = to, 5);
+    let source = vec![b's'; 200_000];
+    let copies = HandWindow::new(8, b"", &[20, 20], &[0, 0x84, 0]).source(199_999, 1);
+    assert_limit(
+        &delta(std::slice::from_ref(&copies)),
+        Some(&source),
+        Limit::SourceSpan,
+        |limits, to| limits.source_span = to,
+        199_999,
+    );
+    let far = HandWindow { addresses: vec![0, 0x8a, 0xae, 0x60], ..copies };
+    assert_limit(&delta(&[far]), Some(&source), Limit::SourceBlocks, |limits, to| limits.source_blocks = to, 2);
+    let named = b"\xd6\xc3\xc4\0\x04\x03abc\x04\x09\0\0\0\0\0\0\0\0\x01";
+    assert_limit(named, None, Limit::ApplicationHeader, |limits, to| limits.application_header = to, 3);
+    let pair = input("text", 1);
+    let lzma = fixture("text-9-lzma");
+    assert_limit(&lzma, pair.source.as_deref(), Limit::Dictionary, |limits, to| limits.dictionary = to, 256 << 10);
+}
+
+#[test]
+fn decompressed_sections_are_limited_together() {
+    let bomb = |len: u64| HandWindow { delta_indicator: 1, ..HandWindow::new(1, &lzma_start(len), &[2], &[]) };
+    let error = decode(None, &lzma_delta(&[bomb(97 << 20)]), &DecodeOptions::default()).unwrap_err();
+    let limit = Limit::DecompressedSections;
+    assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked: 97 << 20, allowed: 96 << 20 });
+    // 60 MB in the data section leave less than 60 for the addresses.
+    let (len, chunks) = (30 * ZEROS_CHUNK as u64, zeros_chunks(30));
+    let zeros = [lzma_start(len), chunks].concat();
+    let window = HandWindow { delta_indicator: 5, ..HandWindow::new(1, &zeros, &[2], &zeros) };
+    let error = decode(None, &lzma_delta(&[window]), &DecodeOptions::default()).unwrap_err();
+    assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked: 2 * len, allowed: 96 << 20 });
+}
+
+#[test]
+fn a_limit_is_told_before_the_bytes_it_is_about_arrive() {
+    let header = HandWindow::new(1, &[], &[], &[]).header([200 << 20, 1, 0]);
+    let mut decoder = Decoder::<&[u8]>::new(DecodeOptions::default(), None);
+    let error = decoder.push(&[&delta(&[]), &header[..]].concat(), &mut Vec::new()).unwrap_err();
+    assert!(matches!(error.kind(), DecodeErrorKind::Limit { limit: Limit::StoredSections, .. }));
+}
+
+#[test]
+fn a_whole_delta_in_memory_gives_a_gibibyte_at_most_unless_told_otherwise() {
+    let delta = [&delta(&[])[..], &HandWindow::new((1 << 30) + 1, &[], &[], &[]).header([0; 3])].concat();
+    let window = |limits: &mut DecodeLimits| limits.window = u64::MAX;
+    let error = decode(None, &delta, &limited(window)).unwrap_err();
+    let limit = Limit::Target;
+    assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked: (1 << 30) + 1, allowed: 1 << 30 });
+    let told = |limits: &mut DecodeLimits| (limits.window, limits.target) = (u64::MAX, Some(u64::MAX));
+    let error = decode(None, &delta, &limited(told)).unwrap_err();
+    assert!(matches!(error.kind(), DecodeErrorKind::WindowShort { .. }), "{error}");
+}

@@ -1,0 +1,196 @@
+//! The encoder and decoder as `Read` and `Write`, and what their inner streams do to them.
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+
+use crate::support::inputs;
+use crate::support::random::Random;
+use deltaglider_vcdiff::{
+    DecodeError, DecodeErrorKind, DecodeOptions, DecodeReader, EncodeError, EncodeOptions, EncodeWriter, StreamError,
+    decode_stream, encode, encode_stream,
+};
+
+/// Reads and writes a few bytes at a time, and is interrupted every third time.
+struct Slow<T> {
+    inner: T,
+    calls: usize,
+}
+
+impl<T> Slow<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, calls: 0 }
+    }
+
+    fn next(&mut self, len: usize) -> io::Result<usize> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(3) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(len.min(1 + self.calls % 1009))
+    }
+}
+
+impl<T: Read> Read for Slow<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.next(buf.len())?;
+        self.inner.read(&mut buf[..len])
+    }
+}
+
+impl<T: Write> Write for Slow<T> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let len = self.next(buf.len())?;
+        self.inner.write(&buf[..len])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("unplugged"))
+    }
+}
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::other("unplugged"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn pair() -> (Vec<u8>, Vec<u8>) {
+    let mut random = Random::new(21);
+    let old = inputs::bytes(&mut random, 200_000);
+    let new = [inputs::edited(&mut random, &old), inputs::bytes(&mut random, 100_000)].concat();
+    (old, new)
+}
+
+fn options(target: &[u8]) -> EncodeOptions {
+    let mut options = EncodeOptions::default();
+    options.window = 1 << 15;
+    options.target_len = Some(target.len() as u64);
+    options
+}
+
+#[test]
+fn every_way_in_and_out_gives_the_same_bytes() {
+    let (old, new) = pair();
+    let whole = encode(Some(&old), &new, &options(&new)).unwrap();
+
+    let mut delta = Slow::new(Vec::new());
+    let lengths = encode_stream(Some(&old), Slow::new(&new[..]), &mut delta, options(&new)).unwrap();
+    assert!(delta.inner == whole);
+    assert_eq!(lengths, (new.len() as u64, whole.len() as u64));
+
+    let mut writer = EncodeWriter::new(options(&new), Some(&old), Slow::new(Vec::new())).unwrap();
+    writer.write_all(&new).unwrap();
+    writer.flush().unwrap();
+    assert!(writer.finish().unwrap().inner == whole);
+
+    let mut target = Slow::new(Vec::new());
+    let summary = decode_stream(Some(&old), Slow::new(&whole[..]), &mut target, DecodeOptions::default()).unwrap();
+    assert!(target.inner == new);
+    assert_eq!((summary.target_len, summary.delta_len), (new.len() as u64, whole.len() as u64));
+
+    let mut reader = DecodeReader::new(DecodeOptions::default(), Some(&old), Slow::new(&whole[..]));
+    assert!(reader.header().is_none() && reader.summary().is_none());
+    let mut target = Vec::new();
+    Slow::new(&mut reader).read_to_end(&mut target).unwrap();
+    assert!(target == new);
+    assert_eq!(reader.summary(), Some(summary));
+    assert_eq!(reader.header().unwrap().secondary, Some(2));
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_write_that_fails_can_be_tried_again() {
+    struct Flaky(VecDeque<bool>, Vec<u8>);
+    impl Write for Flaky {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            if self.0.pop_front().unwrap_or(true) {
+                self.1.write(&buf[..buf.len().min(10)])
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (old, new) = pair();
+    let fails = (0..60).map(|n| n % 4 != 3).collect();
+    let mut writer = EncodeWriter::new(options(&new), Some(&old), Flaky(fails, Vec::new())).unwrap();
+    let mut rest = &new[..];
+    let mut failures = 0;
+    while !rest.is_empty() {
+        match writer.write(rest) {
+            Ok(taken) => rest = &rest[taken..],
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                failures += 1;
+            }
+        }
+    }
+    while writer.flush().is_err() {
+        failures += 1;
+    }
+    assert!(failures > 10, "{failures}");
+    let whole = encode(Some(&old), &new, &options(&new)).unwrap();
+    assert!(writer.finish().unwrap().1 == whole);
+}
+
+#[test]
+fn which_side_failed_is_told() {
+    let (old, new) = pair();
+    let whole = encode(Some(&old), &new, &options(&new)).unwrap();
+    let told =
+        |error: StreamError<DecodeError>| (error.to_string(), std::error::Error::source(&error).unwrap().to_string());
+    let input = decode_stream(Some(&old), Broken, io::sink(), DecodeOptions::default()).unwrap_err();
+    assert_eq!(told(input), ("the input cannot be read".to_owned(), "unplugged".to_owned()));
+    let output = decode_stream(Some(&old), &whole[..], Broken, DecodeOptions::default()).unwrap_err();
+    assert_eq!(told(output), ("the output cannot be written".to_owned(), "unplugged".to_owned()));
+    let codec = decode_stream(Some(&old), &whole[1..], io::sink(), DecodeOptions::default()).unwrap_err();
+    assert!(matches!(codec, StreamError::Codec(error) if *error.kind() == DecodeErrorKind::NotVcdiff));
+    let input = encode_stream(Some(&old), Broken, io::sink(), options(&new));
+    assert!(matches!(input, Err(StreamError::Input(_))));
+    let output = encode_stream(Some(&old), &new[..], Broken, options(&new));
+    assert!(matches!(output, Err(StreamError::Output(_))));
+    let mut bad = options(&new);
+    bad.window = 1;
+    let codec = encode_stream(Some(&old), &new[..], io::sink(), bad);
+    assert!(matches!(codec, Err(StreamError::Codec(EncodeError::OutOfRange { .. }))));
+}
+
+#[test]
+fn a_delta_cut_short_never_reads_as_a_whole_one() {
+    let (old, new) = pair();
+    let whole = encode(Some(&old), &new, &options(&new)).unwrap();
+    let mut reader = DecodeReader::new(DecodeOptions::default(), Some(&old), &whole[..whole.len() - 1]);
+    let mut target = Vec::new();
+    let error = reader.read_to_end(&mut target).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert!(error.get_ref().unwrap().is::<DecodeError>());
+    assert!(new.starts_with(&target) && target.len() < new.len());
+    assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert!(reader.summary().is_none());
+
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    let error = DecodeReader::new(DecodeOptions::default(), Some(&old), &damaged[..]).read_to_end(&mut target);
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn streams_can_be_moved_to_another_thread() {
+    fn moves<T: Send + 'static>() {}
+    moves::<EncodeWriter<Vec<u8>, Vec<u8>>>();
+    moves::<DecodeReader<Vec<u8>, std::fs::File>>();
+    moves::<StreamError<EncodeError>>();
+}

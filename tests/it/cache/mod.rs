@@ -1,0 +1,5 @@
+//! The cache of references, seen from outside.
+
+mod failures;
+mod load;
+mod requests;

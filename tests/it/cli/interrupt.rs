@@ -1,0 +1,144 @@
+//! Signals on the real binary: whatever was begun is taken back.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Run, Sandbox, edited, names_below, noise, without_what_the_machine_has};
+use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
+
+fn signal(child: &Child, name: &str) {
+    // The shell's own: a bare system has no program of that name.
+    let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The exit code, which must come soon; a signal that comes before anything was begun ends the process itself.
+fn ends(child: &mut Child) -> Option<i32> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().or(status.signal().map(|number| 128 + number));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_interrupted_upload_from_a_pipe_leaves_nothing() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let sandbox = Sandbox::new();
+        let mut command = sandbox.command();
+        let mut child = command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        // More than is kept in memory, so that there is a file for it.
+        pipe.write_all(&noise(20 << 20, 1)).unwrap();
+        signal(&child, name);
+        // Whoever feeds the pipe goes too, as with Ctrl-C in a terminal.
+        drop(pipe);
+        assert_eq!(ends(&mut child), Some(code), "{name}");
+        assert!(names_below(&sandbox.temporaries()).is_empty());
+        assert!(sandbox.store().keys().is_empty());
+    }
+}
+
+#[test]
+fn an_interrupted_download_leaves_nothing_or_the_whole_file() {
+    let sandbox = Sandbox::new();
+    let (base, mut whole) = (noise(24 << 20, 1), 0);
+    let second = edited(&base, 2);
+    sandbox.put("a-1.zip", &base).succeeds();
+    sandbox.put("a-2.zip", &second).succeeds();
+    for round in 0..24 {
+        let mut command = sandbox.command();
+        let mut child = command.args(["cp", "s3://buc/a-2.zip", "out/a-2.zip"]).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(round * 15));
+        if child.try_wait().unwrap().is_none() {
+            signal(&child, "INT");
+        }
+        let code = ends(&mut child);
+        let left = names_below(&sandbox.work());
+        match left.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] | ["out"] => assert_eq!(code, Some(130), "round {round}"),
+            ["out", "out/a-2.zip"] => {
+                assert!(sandbox.read("out/a-2.zip") == second, "round {round}");
+                std::fs::remove_file(sandbox.path("out/a-2.zip")).unwrap();
+                whole += 1;
+            }
+            _ => panic!("round {round}: {left:?}"),
+        }
+        assert!(names_below(&sandbox.temporaries()).is_empty());
+    }
+    println!("{whole} of 24 downloads were faster than the signal");
+}
+
+#[test]
+fn an_interrupted_upload_leaves_the_store_whole() {
+    let sandbox = Sandbox::new();
+    let (base, content) = (noise(1 << 20, 1), noise(24 << 20, 3));
+    sandbox.put("p/a.zip", &base).succeeds();
+    sandbox.put("p/b.zip", &edited(&base, 1)).succeeds();
+    sandbox.write("b.zip", &content);
+    let before = sandbox.run(["cp", "s3://buc/p/b.zip", "-"]).succeeds().stdout;
+    for round in 0..12 {
+        let mut command = sandbox.command();
+        let mut child = command.args(["cp", "b.zip", "s3://buc/p/"]).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(round * 12));
+        if child.try_wait().unwrap().is_none() {
+            signal(&child, "TERM");
+        }
+        let code = ends(&mut child);
+        let served = sandbox.run(["cp", "s3://buc/p/b.zip", "-"]).succeeds().stdout;
+        assert!(served == before || served == content, "round {round}, code {code:?}");
+        assert!(code != Some(0) || served == content, "round {round}");
+        assert!(sandbox.run(["cp", "s3://buc/p/a.zip", "-"]).succeeds().stdout == base);
+        assert!(names_below(&sandbox.temporaries()).is_empty());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let sandbox = Sandbox::new();
+    sandbox.put("a.zip", &noise(4 << 20, 1)).succeeds();
+    let mut command = sandbox.command();
+    command.args(["cp", "s3://buc/a.zip", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = [0; 10];
+    let mut pipe = child.stdout.take().unwrap();
+    pipe.read_exact(&mut first).unwrap();
+    drop(pipe);
+    assert_eq!(ends(&mut child), Some(141));
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(without_what_the_machine_has(&told), "");
+}
+
+#[test]
+fn an_interrupted_upload_in_parts_leaves_no_upload_open() {
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    let over_http = || {
+        let mut command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", server.url());
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    };
+    Run::of(over_http().args(["mb", "s3://buc"])).succeeds();
+    sandbox.write("large.bin", noise(80 << 20, 1));
+    server.script(|call| {
+        let stalls = call.operation == "UploadPart" && call.nth >= 2;
+        stalls.then_some(Fault::Wait(Duration::from_secs(60)))
+    });
+    let mut child = over_http().args(["cp", "large.bin", "s3://buc/"]).spawn().unwrap();
+    let begun = Instant::now();
+    while server.requests_of("UploadPart") < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no part arrives");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(server.open_uploads(), 1);
+    signal(&child, "TERM");
+    assert_eq!(ends(&mut child), Some(143));
+    assert_eq!(server.open_uploads(), 0);
+    Run::of(over_http().args(["ls", "s3://buc/large.bin"])).fails(1, &[]);
+}

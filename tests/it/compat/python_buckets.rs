@@ -1,0 +1,195 @@
+//! Buckets that five versions of the Python tool left behind, read by the real binary.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::support::{Sandbox, names_below};
+use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
+use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutCondition};
+
+/// Files whose delta is one of unpacked content: the key, and what it was packed with.
+const UNPACKED_TARGETS: [&str; 4] = ["bz2/pkg2.tar.bz2", "gz6n/dump2.sql.gz", "mix1/dump2.sql.gz", "xz/pkg2.tar.xz"];
+
+#[derive(serde::Deserialize)]
+struct Manifest {
+    objects: Vec<Entry>,
+}
+
+#[derive(serde::Deserialize)]
+struct Entry {
+    key: String,
+    file: PathBuf,
+    stored_sha256: String,
+    last_modified: String,
+    content_type: Option<String>,
+    metadata: BTreeMap<String, String>,
+    kind: String,
+    logical_key: Option<String>,
+    expected_plaintext_sha256: Option<String>,
+    python_read: Option<String>,
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/python-bucket")
+}
+
+fn entries() -> Vec<Entry> {
+    let manifest = std::fs::read(data().join("manifest.json")).unwrap();
+    let mut entries = serde_json::from_slice::<Manifest>(&manifest).unwrap().objects;
+    // The order of their times is all that is kept of them: a store dates what it takes.
+    entries.sort_by(|a, b| (&a.last_modified, &a.key).cmp(&(&b.last_modified, &b.key)));
+    entries
+}
+
+/// A store with the whole bucket in it.
+#[tokio::main(flavor = "current_thread")]
+async fn bucket() -> (Sandbox, Vec<Entry>) {
+    let (sandbox, entries) = (Sandbox::new(), entries());
+    let store = sandbox.dir_store();
+    for entry in &entries {
+        let bytes = std::fs::read(data().join(&entry.file)).unwrap();
+        assert_eq!(Sha256Digest::of(&bytes).to_string(), entry.stored_sha256, "{}", entry.key);
+        let attributes = Attributes {
+            metadata: entry.metadata.clone(),
+            content_type: entry.content_type.clone(),
+            ..Attributes::default()
+        };
+        let object = ObjectName::new(BucketName::new("buc").unwrap(), Key::new(entry.key.as_str()).unwrap());
+        store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await.unwrap();
+    }
+    (sandbox, entries)
+}
+
+#[test]
+fn every_file_that_python_reads_comes_back() {
+    let (sandbox, entries) = bucket();
+    let mut exact = 0;
+    for entry in entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")) {
+        let key = entry.logical_key.as_deref().unwrap();
+        let expected = entry.expected_plaintext_sha256.as_deref().unwrap();
+        match (entry.key.as_str(), key) {
+            ("broken/nometa/root-b.zip.delta", _) => {
+                let uri = format!("s3://buc/{key}");
+                sandbox.run(["cp", &uri, "out"]).fails(1, &["is a delta that lost its metadata", "--raw"]);
+                sandbox.run(["cp", "s3://buc/broken/nometa/root-b.zip", "out"]).fails(1, &["lost its metadata"]);
+                sandbox.run(["cp", "--raw", &uri, "out"]).succeeds();
+            }
+            // The older of two files of one name.
+            ("conflict/f.zip", _) => continue,
+            (_, key) if UNPACKED_TARGETS.contains(&key) => continue,
+            (_, key) => {
+                sandbox.run(["cp", &format!("s3://buc/{key}"), "out"]).succeeds();
+            }
+        }
+        assert_eq!(Sha256Digest::of(&sandbox.read("out")).to_string(), expected, "{}", entry.key);
+        std::fs::remove_file(sandbox.path("out")).unwrap();
+        exact += 1;
+    }
+    assert_eq!(exact, entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")).count() - 5);
+}
+
+#[test]
+fn of_two_files_of_one_name_the_newer_is_served_and_verify_names_the_other() {
+    let (sandbox, entries) = bucket();
+    let newer = entries.iter().find(|entry| entry.key == "conflict/f.zip.delta").unwrap();
+    let served = sandbox.run(["cp", "s3://buc/conflict/f.zip", "-"]).succeeds().stdout;
+    assert_eq!(Some(Sha256Digest::of(&served).to_string()), newer.expected_plaintext_sha256);
+    let told = ["s3://buc/conflict/f.zip is an older file of the same name; s3://buc/conflict/f.zip.delta is served"];
+    sandbox.run(["verify", "s3://buc/conflict/f.zip"]).fails(2, &told).says("verified: s3://buc/conflict/f.zip");
+    let listed = sandbox.run(["ls", "s3://buc/conflict/"]).succeeds().out;
+    assert!(listed.ends_with("    250005 f.zip\n") && listed.lines().count() == 1, "{listed}");
+}
+
+#[test]
+fn what_was_unpacked_before_it_became_a_delta_is_packed_again_exactly() {
+    let (sandbox, entries) = bucket();
+    for key in UNPACKED_TARGETS {
+        let entry = entries.iter().find(|entry| entry.logical_key.as_deref() == Some(key)).unwrap();
+        let got = sandbox.run(["cp", &format!("s3://buc/{key}"), "-"]).succeeds().stdout;
+        assert_eq!(Some(Sha256Digest::of(&got).to_string()), entry.expected_plaintext_sha256, "{key}");
+    }
+}
+
+#[test]
+fn what_is_broken_gives_an_error_and_no_file() {
+    let (sandbox, entries) = bucket();
+    let broken: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.python_read.as_deref().is_some_and(|read| read != "ok")).collect();
+    assert_eq!(broken.len(), 3);
+    for entry in broken {
+        let key = entry.logical_key.as_deref().unwrap();
+        let told = match key {
+            "broken/badsha/root-b.zip" => "s3://buc/broken/badsha/root-b.zip: SHA-256 mismatch: expected 0000",
+            "broken/missingref/root-b.zip" => {
+                "needs the reference s3://buc/broken/missingref/reference.bin, which does not exist"
+            }
+            _ => {
+                "reference s3://buc/broken/replacedref/reference.bin is damaged or was replaced: expected SHA-256 8d8bf45e"
+            }
+        };
+        let uri = format!("s3://buc/{key}");
+        sandbox.run(["cp", &uri, "out"]).fails(1, &["fatal error: ", told]);
+        sandbox.run(["cp", &uri, "-"]).fails(1, &["fatal error: ", told]);
+        sandbox.run(["verify", &uri]).fails(1, &["fatal error: ", told]);
+        assert!(names_below(&sandbox.work()).is_empty() && names_below(&sandbox.temporaries()).is_empty());
+    }
+}
+
+#[test]
+fn a_whole_bucket_comes_out_but_for_what_is_broken() {
+    let (sandbox, entries) = bucket();
+    // The cache keeps references by content: with it, a file whose own reference is lost comes out by the same one of another folder.
+    let run =
+        crate::support::Run::of(sandbox.command().env("DG_NO_CACHE", "true").args(["cp", "-r", "s3://buc", "out"]));
+    let failed: Vec<&str> = run.err.lines().filter_map(|line| line.strip_prefix("download failed: ")).collect();
+    let failed: BTreeSet<&str> = failed.iter().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(
+        failed,
+        BTreeSet::from([
+            "s3://buc/broken/badsha/root-b.zip",
+            "s3://buc/broken/missingref/root-b.zip",
+            "s3://buc/broken/nometa/root-b.zip.delta",
+            "s3://buc/broken/replacedref/root-b.zip",
+        ]),
+        "{run:?}"
+    );
+    for entry in entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")) {
+        let key = entry.logical_key.as_deref().unwrap();
+        if entry.key == "conflict/f.zip" || key.starts_with("broken/nometa") || key.ends_with('/') {
+            continue;
+        }
+        let digest = Sha256Digest::of(&sandbox.read(&format!("out/{key}"))).to_string();
+        assert_eq!(Some(digest), entry.expected_plaintext_sha256, "{key}");
+    }
+    assert!(sandbox.path("out/passthrough/dir").is_dir());
+    // What the cache has is no proof that the store has it.
+    let run = sandbox.run(["verify", "-r", "s3://buc"]);
+    for name in ["badsha", "missingref", "replacedref"] {
+        assert!(run.err.contains(&format!("verify failed: s3://buc/broken/{name}/root-b.zip")), "{run:?}");
+    }
+}
+
+#[test]
+fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
+    let (sandbox, entries) = bucket();
+    let listed = sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds().out;
+    for line in listed.lines() {
+        let name = &line[31..];
+        let own = name == "direct/user.delta"
+            || name == "passthrough/foreign.delta"
+            || name == "broken/nometa/root-b.zip.delta";
+        assert!(own || !name.ends_with(".delta") && !name.ends_with("reference.bin"), "{line}");
+        assert!(!name.starts_with(".deltaglider"), "{line}");
+    }
+    let stats: serde_json::Value =
+        serde_json::from_str(&sandbox.run(["stats", "--json", "buc"]).succeeds().out).unwrap();
+    let count = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).count();
+    assert_eq!(stats["reference_objects"], count("reference"));
+    assert_eq!(stats["delta_objects"], count("delta"));
+    assert_eq!(stats["internal_objects"], count("internal"));
+    // But for the older of the two called conflict/f.zip.
+    assert_eq!(stats["direct_objects"], count("direct") + count("passthrough") - 1);
+    assert_eq!(stats["older_objects"], 1);
+    let stored: u64 = entries.iter().map(|entry| std::fs::metadata(data().join(&entry.file)).unwrap().len()).sum();
+    assert_eq!(stats["compressed_size"], stored);
+}

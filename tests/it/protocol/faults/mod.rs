@@ -1,0 +1,292 @@
+//! A store of which one call goes wrong: it fails, hangs, is cut, or its answer is lost.
+pub(crate) mod disk;
+pub(crate) mod many;
+pub(crate) mod outcome;
+pub(crate) mod scenario;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use deltaglider::domain::{BucketName, ObjectName};
+use deltaglider::storage::{
+    Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead,
+    ObjectStore, Presigned, PutBody, PutCondition, StorageError, StorageErrorKind,
+};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The store answers so and does nothing.
+    Refused(StorageErrorKind),
+    /// So does every later call.
+    Down(StorageErrorKind),
+    /// The call takes effect, and its answer is lost.
+    Lost,
+    /// The answer is lost, and whoever sends requests sends this one again: the second answer is what the caller gets.
+    SentAgain,
+    /// Nothing happens, for ever.
+    Hangs,
+    /// The call takes effect, and its answer never comes.
+    HangsAfter,
+    /// The bytes of an answer break off with an error; other calls are as always.
+    Breaks,
+    /// The bytes of an answer end early as if that were all; other calls are as always.
+    Short,
+    /// It takes a while.
+    Delayed,
+    /// What is stored has another byte than was sent or copied, and is tagged as what it is; other calls are as always.
+    Garbles,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Refused(StorageErrorKind::Other),
+        Self::Refused(StorageErrorKind::Denied),
+        Self::Down(StorageErrorKind::Other),
+        Self::Down(StorageErrorKind::Throttled),
+        Self::Lost,
+        Self::SentAgain,
+        Self::Hangs,
+        Self::HangsAfter,
+        Self::Breaks,
+        Self::Short,
+        Self::Delayed,
+    ];
+}
+
+/// The model store, of which the `at`-th call has the fault. Calls let others run before and after they take effect, so that each is
+/// a point where the caller can be dropped.
+pub(crate) struct Faulty {
+    inner: Arc<MemoryStore>,
+    fault: Option<(u64, Fault)>,
+    calls: AtomicU64,
+    /// The operation of the call that was struck first.
+    struck: OnceLock<&'static str>,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<MemoryStore>, fault: Option<(u64, Fault)>) -> Self {
+        Self { inner, fault, calls: AtomicU64::new(0), struck: OnceLock::new() }
+    }
+
+    /// Whether there was a call to strike, and the fault could happen to it.
+    pub(crate) fn struck(&self) -> bool {
+        self.struck.get().is_some()
+    }
+
+    /// Whether that was a call of this operation.
+    pub(crate) fn struck_at(&self, operation: &str) -> bool {
+        self.struck.get() == Some(&operation)
+    }
+
+    /// Calls so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Whether what the call that is about to be made stores becomes other bytes.
+    fn garbles(&self, fault: Option<Fault>) -> bool {
+        let garbles = fault == Some(Fault::Garbles);
+        if garbles {
+            self.strike("PutObject");
+        }
+        garbles
+    }
+
+    /// What happens to the call that is about to be made.
+    fn next(&self) -> Option<Fault> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let (at, fault) = self.fault?;
+        (call == at || call > at && matches!(fault, Fault::Down(_))).then_some(fault)
+    }
+
+    fn strike(&self, operation: &'static str) {
+        self.struck.get_or_init(|| operation);
+    }
+
+    async fn call<'a, T>(
+        &'a self,
+        operation: &'static str,
+        target: &(impl fmt::Display + Sync),
+        fault: Option<Fault>,
+        make: impl Fn() -> BoxFuture<'a, Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let failed = |kind| Err(StorageError::new(kind, operation, target).because("as the test wants it"));
+        tokio::task::yield_now().await;
+        let answer = match fault {
+            None => make().await,
+            Some(fault) => {
+                self.strike(operation);
+                match fault {
+                    Fault::Refused(kind) | Fault::Down(kind) => failed(kind),
+                    Fault::Lost => {
+                        let _ = make().await;
+                        failed(StorageErrorKind::Other)
+                    }
+                    Fault::SentAgain => {
+                        let _ = make().await;
+                        make().await
+                    }
+                    Fault::Hangs => std::future::pending().await,
+                    Fault::HangsAfter => {
+                        let _ = make().await;
+                        std::future::pending().await
+                    }
+                    Fault::Delayed => {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        make().await
+                    }
+                    Fault::Breaks | Fault::Short | Fault::Garbles => make().await,
+                }
+            }
+        };
+        tokio::task::yield_now().await;
+        answer
+    }
+
+    /// The same for a call whose answer has no bytes that could break off.
+    async fn bare<'a, T>(
+        &'a self,
+        operation: &'static str,
+        target: &(impl fmt::Display + Sync),
+        make: impl Fn() -> BoxFuture<'a, Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        self.bare_as(self.next(), operation, target, make).await
+    }
+
+    async fn bare_as<'a, T>(
+        &'a self,
+        fault: Option<Fault>,
+        operation: &'static str,
+        target: &(impl fmt::Display + Sync),
+        make: impl Fn() -> BoxFuture<'a, Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let fault = fault.filter(|fault| !matches!(fault, Fault::Breaks | Fault::Short | Fault::Garbles));
+        self.call(operation, target, fault, make).await
+    }
+
+    /// Makes other bytes of what was copied.
+    async fn garble(&self, copy: &ObjectName) -> Result<ETag, StorageError> {
+        let copied = self.inner.get(copy, None).await?;
+        let attributes = copied.head.attributes.clone();
+        self.inner.put(copy, garbled(copied.stream).await, &attributes, &PutCondition::None).await
+    }
+}
+
+/// With one other byte.
+async fn garbled(stream: ByteStream) -> PutBody {
+    let mut bytes = stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    PutBody::from_bytes(bytes)
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty").field("fault", &self.fault).finish_non_exhaustive()
+    }
+}
+
+/// In two pieces, with time for others between them; of a body that is cut the second is an error or missing.
+async fn in_halves(body: ObjectBody, fault: Option<Fault>) -> ObjectBody {
+    let ObjectBody { head, stream } = body;
+    let bytes = stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let mut pieces = vec![Ok(first.to_vec().into())];
+    match fault {
+        Some(Fault::Breaks) => pieces.push(Err(io::Error::from(io::ErrorKind::ConnectionReset))),
+        Some(Fault::Short) => {}
+        _ => pieces.push(Ok(second.to_vec().into())),
+    }
+    let stream = futures::stream::iter(pieces).then(|piece| async {
+        tokio::task::yield_now().await;
+        piece
+    });
+    ObjectBody { head, stream: stream.boxed() }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Faulty {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        self.bare("CreateBucket", bucket, || self.inner.create_bucket(bucket)).await
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        self.bare("DeleteBucket", bucket, || self.inner.delete_bucket(bucket)).await
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        self.bare("ListBuckets", &"the store", || self.inner.list_buckets()).await
+    }
+
+    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+        self.bare("ListObjectsV2", bucket, || self.inner.list(bucket, request)).await
+    }
+
+    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
+        self.bare("HeadObject", object, || self.inner.head(object)).await
+    }
+
+    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+        let fault = self.next();
+        let body = self.call("GetObject", object, fault, || self.inner.get(object, range.clone())).await?;
+        Ok(in_halves(body, fault).await)
+    }
+
+    async fn put(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+    ) -> Result<ETag, StorageError> {
+        let fault = self.next();
+        let body = if self.garbles(fault) { garbled(body.open()).await } else { body };
+        let put = || self.inner.put(object, body.clone(), attributes, condition);
+        self.bare_as(fault, "PutObject", object, put).await
+    }
+
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+        let fault = self.next();
+        let tag = self.bare_as(fault, "CopyObject", from, || self.inner.copy(from, to, if_match)).await?;
+        if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
+    }
+
+    async fn copy_as(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        attributes: &Attributes,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, StorageError> {
+        let fault = self.next();
+        let copy = || self.inner.copy_as(from, to, attributes, if_match);
+        let tag = self.bare_as(fault, "CopyObject", from, copy).await?;
+        if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
+    }
+
+    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
+        self.bare("GetObjectTagging", object, || self.inner.tags(object)).await
+    }
+
+    async fn presign(&self, object: &ObjectName, _: &Presigned, _: Duration) -> Result<String, StorageError> {
+        self.bare("Presign", object, || async move { Ok(format!("a URL of {object}")) }.boxed()).await
+    }
+
+    fn conditions_are_atomic(&self) -> bool {
+        self.inner.conditions_are_atomic()
+    }
+
+    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+        self.bare("DeleteObject", object, || self.inner.delete(object, if_match)).await
+    }
+}

@@ -1,0 +1,136 @@
+//! Listings that no page of a store can spoil: over the model store, whose pages have 1000 keys.
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::metadata::DeltaMetadata;
+use deltaglider::domain::policy::Policy;
+use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
+use deltaglider::service::{Compare, DeltaService, Folder, Listed, MayBeDelta, Settings, Step, SyncOptions};
+use deltaglider::storage::{Attributes, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+
+struct Room {
+    store: Arc<MemoryStore>,
+    service: DeltaService,
+}
+
+impl Room {
+    async fn new(store: MemoryStore) -> Self {
+        let (store, spool_folder) = (Arc::new(store), std::env::temp_dir());
+        let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+        let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+        let room = Self { store, service };
+        room.store.create_bucket(&bucket()).await.unwrap();
+        room
+    }
+
+    async fn put(&self, key: &str, attributes: &Attributes) {
+        let object = ObjectName::new(bucket(), Key::new(key).unwrap());
+        let body = PutBody::from_bytes(key.to_owned());
+        self.store.put(&object, body, attributes, &PutCondition::None).await.unwrap();
+    }
+
+    /// The metadata of a delta, whose file has 7 bytes.
+    async fn put_delta(&self, key: &str) {
+        let digest = Sha256Digest::of(b"");
+        let metadata = DeltaMetadata {
+            original_name: "n".to_owned(),
+            file_sha256: digest,
+            file_size: 7,
+            created_at: Some(SystemTime::UNIX_EPOCH.into()),
+            ref_key: Key::new("reference.bin").unwrap(),
+            ref_sha256: digest,
+            delta_size: 1,
+        };
+        let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
+        self.put(&format!("{key}.delta"), &attributes).await;
+    }
+
+    /// Names and sizes of the files, of all pages, and the older objects.
+    async fn listed(&self, prefix: &str) -> (Vec<(String, u64, Listed)>, Vec<String>) {
+        let mut listing = self.service.list(&bucket(), prefix, None);
+        let (mut files, mut older) = (Vec::new(), Vec::new());
+        while let Some(page) = listing.next().await.unwrap() {
+            files.extend(page.files.into_iter().map(|file| (file.key.to_string(), file.size, file.listed)));
+            older.extend(page.older.into_iter().map(|file| file.stored.key.to_string()));
+        }
+        (files, older)
+    }
+}
+
+fn bucket() -> BucketName {
+    BucketName::new("bucket").unwrap()
+}
+
+/// A clock that never stands still.
+fn ticking() -> MemoryStore {
+    let ticks = std::sync::atomic::AtomicU64::new(1);
+    MemoryStore::with_clock(move || {
+        let tick = ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(tick)
+    })
+}
+
+#[tokio::test]
+async fn a_name_is_listed_once_however_far_apart_its_objects_are() {
+    for delta_is_newer in [true, false] {
+        let room = Room::new(ticking()).await;
+        let between: Vec<String> = (0..2_500).map(|number| format!("n-{number:04}")).collect();
+        if !delta_is_newer {
+            room.put_delta("n").await;
+        }
+        room.put("n", &Attributes::default()).await;
+        for key in &between {
+            room.put(key, &Attributes::default()).await;
+        }
+        if delta_is_newer {
+            room.put_delta("n").await;
+        }
+        let (mut files, older) = room.listed("").await;
+        let served = files.iter().position(|(key, ..)| key == "n").unwrap();
+        let (size, kind, loser) = if delta_is_newer { (7, Listed::Delta, "n") } else { (1, Listed::Plain, "n.delta") };
+        assert_eq!(files.remove(served), ("n".to_owned(), size, kind));
+        assert_eq!(older, [loser]);
+        assert_eq!(files.into_iter().map(|(key, ..)| key).collect::<Vec<_>>(), between);
+    }
+}
+
+#[tokio::test]
+async fn on_a_tie_the_later_writer_wins_and_else_the_delta() {
+    let room = Room::new(MemoryStore::with_clock(|| SystemTime::UNIX_EPOCH)).await;
+    room.put("n", &Attributes::default()).await;
+    room.put_delta("n").await;
+    let (files, older) = room.listed("n").await;
+    assert_eq!((files, older), (vec![("n".to_owned(), 7, Listed::Delta)], vec!["n".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_prefix_selects_names_and_not_the_keys_they_are_stored_at() {
+    let room = Room::new(ticking()).await;
+    room.put_delta("a.zip").await;
+    room.put_delta("a.zip.delta").await;
+    let names = |files: Vec<(String, u64, Listed)>| files.into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
+    assert_eq!(names(room.listed("a.zip").await.0), ["a.zip", "a.zip.delta"]);
+    assert_eq!(names(room.listed("a.zip.d").await.0), ["a.zip.delta"]);
+    assert_eq!(names(room.listed("a.zip.delta.").await.0), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_is_known_beside_one_of_its_deltas_name_however_far_apart_they_are() {
+    let room = Room::new(ticking()).await;
+    for number in 0..2_500 {
+        room.put(&format!("n.zip-{number:04}"), &Attributes::default()).await;
+    }
+    for key in ["n.zip", "n.zip.delta"] {
+        room.put(key, &Attributes::default()).await;
+    }
+    let to = Folder::in_bucket(&BucketName::new("other").unwrap(), "");
+    let options = SyncOptions { compare: Compare::Never, remove: false, filter: Arc::new(|_| true) };
+    let mut steps = room.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
+    let mut as_it_is = Vec::new();
+    while let Some(step) = steps.next().await.unwrap() {
+        let Step::Copy(from, _, MayBeDelta(may_be_delta)) = step else { panic!("{step:?}") };
+        as_it_is.extend((!may_be_delta).then(|| from.key.to_string()));
+    }
+    assert_eq!(as_it_is, ["n.zip"]);
+}

@@ -1,0 +1,91 @@
+//! Processes that store the first files of a folder at the same time, on stores of every kind: DG_ROUNDS rounds (2 unless told).
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Run, Sandbox, edited, names_below, noise};
+use s3_server::{ACCESS_KEY, Conditions, SECRET_KEY, Server};
+
+const PROCESSES: u64 = 8;
+
+fn rounds() -> u64 {
+    std::env::var("DG_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
+}
+
+/// Every process stores another version of one file; afterwards each comes back, and the next version is a delta.
+/// Returns how many became references.
+fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
+    let command = || {
+        let mut command: Command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        if let Some(told) = std::env::var_os("DG_CONDITIONAL_WRITES") {
+            command.env("DG_CONDITIONAL_WRITES", told);
+        }
+        command
+    };
+    Run::of(command().args(["mb", "s3://race"])).succeeds();
+    let mut references = 0;
+    for round in 0..rounds() {
+        let first = noise(60_000, round);
+        // Without a digit, which would make them versions that share one deltaspace.
+        let letter = |n: u64| char::from(b'a' + (n % 26) as u8);
+        let folder = format!("{}{}", letter(round / 26), letter(round));
+        for process in 0..PROCESSES {
+            let version = [edited(&first, process), noise(1_000, 1_000 + process)].concat();
+            sandbox.write(&format!("in/{folder}/app-{process}.zip"), version);
+        }
+        let start = |process| -> Child {
+            let file = format!("in/{folder}/app-{process}.zip");
+            let mut command = command();
+            command.args(["cp", &file, &format!("s3://race/{folder}/")]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let processes: Vec<Child> = (0..PROCESSES).map(start).collect();
+        for process in processes {
+            let run = Run::from(process.wait_with_output().unwrap()).succeeds();
+            references += u64::from(run.out.contains("(reference: "));
+        }
+        Run::of(command().args(["cp", "-r", &format!("s3://race/{folder}/"), &format!("out/{folder}")])).succeeds();
+        let (stored, back) = (format!("in/{folder}"), format!("out/{folder}"));
+        assert_eq!(names_below(&sandbox.path(&stored)), names_below(&sandbox.path(&back)), "round {round}");
+        for name in names_below(&sandbox.path(&stored)) {
+            let same = |folder: &str| sandbox.read(&Path::new(folder).join(&name).to_string_lossy());
+            assert!(same(&stored) == same(&back), "round {round}: {name}");
+        }
+        sandbox.write("next.zip", edited(&first, 99));
+        let next = format!("s3://race/{folder}/app-next.zip");
+        Run::of(command().args(["cp", "next.zip", &next])).succeeds().says("(delta: ");
+    }
+    println!("{} rounds of {PROCESSES} processes, {references} references made, nothing lost", rounds());
+    assert!(references >= rounds());
+    references
+}
+
+#[test]
+fn racing_first_puts_lose_nothing_on_the_embedded_store() {
+    let sandbox = Sandbox::new();
+    // Of racers for one name, one wins.
+    assert_eq!(race(&sandbox, &sandbox.endpoint()), rounds());
+}
+
+#[test]
+fn racing_first_puts_lose_nothing_where_conditions_are_answered_but_not_atomic() {
+    let sandbox = Sandbox::new();
+    let folder = tempfile::tempdir().unwrap();
+    race(&sandbox, &Server::folder_at(folder.path(), 0).unwrap().url());
+}
+
+#[test]
+fn racing_first_puts_lose_nothing_where_conditions_are_ignored() {
+    let sandbox = Sandbox::new();
+    let server = Server::memory_with(Conditions::Ignored).unwrap();
+    race(&sandbox, &server.url());
+}
+
+#[test]
+#[ignore = "needs a server named by DG_RACE_URL: run by scripts/race"]
+fn racing_first_puts_lose_nothing_on_the_server_named() {
+    let sandbox = Sandbox::new();
+    race(&sandbox, &std::env::var("DG_RACE_URL").unwrap());
+}

@@ -1,0 +1,80 @@
+//! Any sequence of operations, of other tools too, leaves what a map of names and contents says: everything is compared after
+//! every step. `scripts/model` runs more sequences.
+
+use crate::protocol::model::{Act, Op};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// From the environment, or this.
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn any_sequence(atomic: bool) {
+    let (seed, sequences) = (number("DG_MODEL_SEED", 1), number("DG_MODEL_SEQUENCES", 100) / 2);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases: sequences.try_into().unwrap(), failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let (runtime, steps) = (runtime(), std::cell::Cell::new(0));
+    let ran = runner.run(&super::model::acts(), |acts| {
+        runtime.block_on(super::model::run(atomic, &acts));
+        steps.set(steps.get() + acts.len());
+        Ok(())
+    });
+    ran.unwrap_or_else(|failure| panic!("{failure}"));
+    let kind = if atomic { "atomic" } else { "loose" };
+    println!("{sequences} sequences of {} steps with {kind} conditions, 0 differences; seed {seed}", steps.get());
+}
+
+#[test]
+fn any_sequence_leaves_what_the_model_says() {
+    any_sequence(true);
+}
+
+#[test]
+fn any_sequence_leaves_what_the_model_says_where_conditions_are_loose() {
+    any_sequence(false);
+}
+
+/// Acts of one process.
+fn leaves_what_the_model_says(atomic: bool, ops: impl IntoIterator<Item = Op>) {
+    let acts: Vec<Act> = ops.into_iter().map(|op| Act { by: false, op }).collect();
+    runtime().block_on(super::model::run(atomic, &acts));
+}
+
+#[test]
+fn a_copy_is_newer_than_what_it_replaces_within_the_same_second() {
+    // The copy is an object with the time of its source; the delta of its name is too young to be removed here.
+    let put = |name, delta| Op::Put { at: (false, name), content: 7 + name, delta };
+    for more in [0, 1, 2] {
+        let puts = [put(1, false), put(0, true)].into_iter().chain((0..more).map(|_| put(2, false)));
+        let copy = Op::Copy { from: (false, 1), to: (false, 0), delta: false };
+        leaves_what_the_model_says(false, puts.chain([copy]));
+    }
+}
+
+#[test]
+fn a_reference_and_its_copy_that_nobody_needs_go_in_the_same_repair() {
+    // The first put keeps the reference by its content; the Python tool makes the classic one of the same file.
+    let at = (false, 0);
+    let puts = [Op::Put { at, content: 3, delta: true }, Op::PythonPut { at, content: 3 }];
+    leaves_what_the_model_says(false, puts.into_iter().chain([Op::ForeignPut { at: (false, 2), content: 0 }]));
+}
+
+#[test]
+fn the_delta_of_a_name_that_is_the_key_of_a_delta_goes_alone() {
+    let put = Op::PythonPut { at: (false, 0), content: 3 };
+    let copy = Op::ForeignCopy { from: (false, 0), to: 2 };
+    leaves_what_the_model_says(true, [put, copy, Op::ForeignDelete { at: (false, 1) }]);
+}
+
+#[test]
+fn a_file_with_the_name_of_a_delta_stays_when_another_delta_comes_to_that_key() {
+    let put = |name, content| Op::PythonPut { at: (false, name), content };
+    let copy = |name, to| Op::ForeignCopy { from: (false, name), to };
+    leaves_what_the_model_says(true, [put(0, 1), copy(0, 2), put(1, 3), copy(1, 0)]);
+}

@@ -1,0 +1,476 @@
+//! `repair` on buckets that were damaged by hand: it finds each damage, mends what can be, and loses nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::support::{edited, noise};
+use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::policy::Policy;
+use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
+use deltaglider::service::{
+    DeltaService, DirectReason, GetOptions, Input, Outcome, PutOptions, RepairOptions, RepairReport, Settings,
+    StoredAs, Trouble,
+};
+use deltaglider::storage::{Attributes, ETag, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
+use futures::TryStreamExt as _;
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// A model store whose clock is turned by hand.
+struct Room {
+    store: Arc<MemoryStore>,
+    service: DeltaService,
+    seconds: Arc<AtomicU64>,
+    /// What every file must give.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+fn bucket() -> BucketName {
+    BucketName::new("bucket").unwrap()
+}
+
+fn object(key: &str) -> ObjectName {
+    ObjectName::new(bucket(), Key::new(key).unwrap())
+}
+
+/// The content-addressed key of a content in a folder.
+fn addressed(folder: &str, content: &[u8]) -> ObjectName {
+    Deltaspace::of(&object(&format!("{folder}x"))).addressed(&Sha256Digest::of(content)).unwrap()
+}
+
+fn mark(folder: &str, content: &[u8]) -> ObjectName {
+    Deltaspace::of(&object(&format!("{folder}x"))).condemned(&Sha256Digest::of(content)).unwrap()
+}
+
+impl Room {
+    async fn new() -> Self {
+        let seconds = Arc::new(AtomicU64::new(100 * DAY));
+        let hand = seconds.clone();
+        let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(1, Ordering::Relaxed));
+        let store = Arc::new(MemoryStore::with_clock(clock));
+        store.create_bucket(&bucket()).await.unwrap();
+        let spool_folder = std::env::temp_dir();
+        let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+        let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+        Self { store, service, seconds, files: BTreeMap::new() }
+    }
+
+    async fn put_as(&mut self, key: &str, content: &[u8], delta: bool) -> StoredAs {
+        self.files.insert(key.to_owned(), content.to_vec());
+        let file = Input::spool(std::io::Cursor::new(content.to_vec()), key, &std::env::temp_dir()).await.unwrap();
+        self.service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap().stored_as
+    }
+
+    async fn put(&mut self, key: &str, content: &[u8]) -> StoredAs {
+        self.put_as(key, content, true).await
+    }
+
+    async fn delete(&mut self, key: &str) {
+        self.files.remove(key);
+        self.service.delete(&object(key)).await.unwrap();
+    }
+
+    async fn remove(&self, name: &ObjectName) {
+        self.store.head(name).await.unwrap();
+        self.store.delete(name, None).await.unwrap();
+    }
+
+    async fn bytes(&self, name: &ObjectName) -> Vec<u8> {
+        let stream = self.store.get(name, None).await.unwrap().stream;
+        stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap()
+    }
+
+    /// Stores other bytes under the metadata that is there.
+    async fn rot(&self, name: &ObjectName) {
+        let attributes = self.store.head(name).await.unwrap().attributes;
+        let mut bytes = self.bytes(name).await;
+        bytes[1000] ^= 1;
+        self.put_raw(name, bytes, &attributes).await;
+    }
+
+    async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, attributes: &Attributes) -> ETag {
+        self.store.put(name, PutBody::from_bytes(bytes), attributes, &PutCondition::None).await.unwrap()
+    }
+
+    /// Copies an object as another tool would, to a key in any folder.
+    async fn copy(&self, from: &ObjectName, to: &ObjectName) {
+        self.store.copy(from, to, None).await.unwrap();
+    }
+
+    fn pass(&self, days: u64) {
+        self.seconds.fetch_add(days * DAY, Ordering::Relaxed);
+    }
+
+    async fn repair(&self, mend: bool) -> RepairReport {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
+        let options = RepairOptions { mend, grace: RepairOptions::GRACE, now };
+        self.service.repair(&bucket(), &options).await.unwrap()
+    }
+
+    /// Looks, mends, and looks again; gives what was found the first time. Only what is beyond mending is found again.
+    async fn mends(&self) -> Vec<Trouble> {
+        let before = self.keys().await;
+        let found = self.repair(false).await;
+        assert_eq!(self.keys().await, before, "looking changed something");
+        let mended = self.repair(true).await;
+        let troubles = |report: &RepairReport| report.findings.iter().map(|f| f.trouble.clone()).collect::<Vec<_>>();
+        assert_eq!(troubles(&found), troubles(&mended));
+        for (found, mended) in found.findings.iter().zip(&mended.findings) {
+            match (&found.outcome, &mended.outcome) {
+                (Outcome::Found, Outcome::Mended) | (Outcome::Beyond(_), Outcome::Beyond(_)) => {}
+                other => panic!("{other:?} of {:?}", found.trouble),
+            }
+        }
+        let again = self.repair(true).await;
+        for finding in again.findings {
+            assert!(matches!(finding.outcome, Outcome::Beyond(_)), "found again: {finding:?}");
+        }
+        troubles(&found)
+    }
+
+    async fn keys(&self) -> Vec<(String, ETag)> {
+        let page = self.store.list(&bucket(), &ListRequest::default()).await.unwrap();
+        page.objects.into_iter().map(|object| (object.key.to_string(), object.etag)).collect()
+    }
+
+    async fn exists(&self, name: &ObjectName) -> bool {
+        self.store.head(name).await.is_ok()
+    }
+
+    async fn names_of(&self, delta: &str) -> String {
+        self.store.head(&object(delta)).await.unwrap().attributes.metadata["dg-ref-key"].clone()
+    }
+
+    /// Every file gives what was put, but for these.
+    async fn gives_all_but(&self, lost: &[&str]) {
+        for (key, content) in &self.files {
+            let read = self.service.get(&object(key), Vec::new(), &GetOptions::default()).await;
+            match lost.contains(&key.as_str()) {
+                true => assert!(read.is_err(), "{key}"),
+                false => assert!(read.unwrap().0 == *content, "{key}"),
+            }
+        }
+    }
+}
+
+fn versions() -> (Vec<u8>, Vec<u8>) {
+    let first = noise(100_000, 1);
+    let second = edited(&first, 2);
+    (first, second)
+}
+
+#[tokio::test]
+async fn a_sound_bucket_has_nothing_to_repair() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    room.put("notes.txt", b"text").await;
+    room.pass(30);
+    let report = room.repair(true).await;
+    assert!(report.findings.is_empty() && report.waiting.is_empty() && report.unseen.is_empty(), "{report:?}");
+    assert_eq!((report.deltas, report.references), (2, 1));
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_missing_reference_comes_back_from_its_copy() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
+    room.remove(&object("a/reference.bin")).await;
+    let troubles = room.mends().await;
+    let [Trouble::ReferenceMissing { reference, digest, files }] = troubles.as_slice() else { panic!("{troubles:?}") };
+    assert_eq!((reference, *digest), (&object("a/reference.bin"), Sha256Digest::of(&first)));
+    assert_eq!(*files, [object("a/app-1.zip"), object("a/app-2.zip")]);
+    assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_missing_reference_comes_back_from_any_file_of_its_content() {
+    for direct in [true, false] {
+        let (mut room, (first, second)) = (Room::new().await, versions());
+        room.put("a/app-1.zip", &first).await;
+        room.put("a/app-2.zip", &second).await;
+        if direct {
+            room.put_as("elsewhere/old.zip", &first, false).await;
+        } else {
+            // As a delta against another reference.
+            room.put("b/app-2.zip", &second).await;
+            room.put("b/app-1.zip", &first).await;
+        }
+        room.remove(&object("a/reference.bin")).await;
+        let troubles = room.mends().await;
+        assert!(matches!(troubles.as_slice(), [Trouble::ReferenceMissing { .. }]), "{troubles:?}");
+        assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
+        room.gives_all_but(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reference_that_is_nowhere_is_told_with_its_files_and_nothing_is_removed() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    room.put("b/other.zip", &noise(100_000, 9)).await;
+    room.remove(&object("a/reference.bin")).await;
+    room.pass(30);
+    let before = room.keys().await;
+    let troubles = room.mends().await;
+    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceMissing { files, .. }] if files.len() == 2));
+    assert_eq!(room.keys().await, before);
+    room.gives_all_but(&["a/app-1.zip", "a/app-2.zip"]).await;
+}
+
+#[tokio::test]
+async fn files_whose_reference_was_replaced_by_another_one_name_their_own_again() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    // As two racing writers of the Python tool leave it: the later reference stands, with a delta of its own.
+    let (other, other_next) = (noise(100_000, 7), edited(&noise(100_000, 7), 8));
+    room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
+    room.put("b/tool-1.zip", &other).await;
+    room.put("b/tool-2.zip", &other_next).await;
+    room.copy(&object("b/reference.bin"), &object("a/reference.bin")).await;
+    for name in ["tool-1.zip.delta", "tool-2.zip.delta"] {
+        let from = object(&format!("b/{name}"));
+        let mut attributes = room.store.head(&from).await.unwrap().attributes;
+        attributes.metadata.insert("dg-ref-key".into(), "a/reference.bin".into());
+        room.put_raw(&object(&format!("a/{name}")), room.bytes(&from).await, &attributes).await;
+    }
+    room.files.insert("a/tool-2.zip".into(), other_next.clone());
+    let troubles = room.mends().await;
+    let [Trouble::ReferenceDiffers { reference, digest, actual, files }] = troubles.as_slice() else {
+        panic!("{troubles:?}")
+    };
+    assert_eq!(*reference, object("a/reference.bin"));
+    assert_eq!((*digest, *actual), (Sha256Digest::of(&first), Sha256Digest::of(&other)));
+    assert_eq!(files.len(), 2);
+    assert_eq!(room.names_of("a/app-2.zip.delta").await, addressed("a/", &first).key.as_str());
+    assert_eq!(room.names_of("a/tool-2.zip.delta").await, "a/reference.bin");
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_rotten_reference_is_replaced_by_its_copy() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
+    room.rot(&object("a/reference.bin")).await;
+    let troubles = room.mends().await;
+    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceDiffers { files, .. }] if files.len() == 2));
+    assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_rotten_reference_is_no_source_for_the_copy_it_has() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
+    // One delta needs the copy; the last one that needs the classic reference, which has rotted, is deleted.
+    let two = object("a/app-2.zip.delta");
+    let mut attributes = room.store.head(&two).await.unwrap().attributes;
+    attributes.metadata.insert("dg-ref-key".into(), addressed("a/", &first).key.to_string());
+    room.put_raw(&two, room.bytes(&two).await, &attributes).await;
+    room.rot(&object("a/reference.bin")).await;
+    room.delete("a/app-1.zip").await;
+    assert!(!room.exists(&object("a/reference.bin")).await);
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn an_unneeded_reference_goes_in_steps_of_a_grace_period_each() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    let delta = object("a/app-1.zip.delta");
+    // As a crash leaves it, or the Python tool.
+    room.remove(&delta).await;
+    room.files.clear();
+    assert_eq!(room.repair(true).await.findings.len(), 0, "it may be of a put that is under way");
+    room.pass(8);
+    let troubles = room.mends().await;
+    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
+    assert!(!room.exists(&object("a/reference.bin")).await);
+    // Its copy can be used until it is marked.
+    room.put("a/app-2.zip", &second).await;
+    assert_eq!(room.names_of("a/app-2.zip.delta").await, addressed("a/", &first).key.as_str());
+    room.delete("a/app-2.zip").await;
+    room.pass(8);
+    let troubles = room.mends().await;
+    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
+    assert!(room.exists(&addressed("a/", &first)).await && room.exists(&mark("a/", &first)).await);
+    // Marked, it is no base any more, nor can another take its place.
+    assert_eq!(room.put("a/app-2.zip", &second).await, StoredAs::Reference);
+    assert_eq!(room.names_of("a/app-2.zip.delta").await, "a/reference.bin");
+    room.pass(6);
+    assert!(room.repair(true).await.findings.is_empty());
+    assert_eq!(room.repair(true).await.waiting, [addressed("a/", &first)]);
+    room.pass(2);
+    let troubles = room.mends().await;
+    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
+    let keys: Vec<String> = room.keys().await.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["a/app-2.zip.delta", "a/reference.bin"]);
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn an_unneeded_reference_goes_though_its_copy_is_as_old_as_it() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    // As a delete leaves it that ended between the copy and the removal.
+    room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
+    room.remove(&object("a/app-1.zip.delta")).await;
+    room.files.clear();
+    room.pass(30);
+    let troubles = room.mends().await;
+    assert!(troubles.iter().all(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })), "{troubles:?}");
+    assert_eq!(troubles.len(), 2);
+    assert!(!room.exists(&object("a/reference.bin")).await);
+    assert!(room.exists(&addressed("a/", &first)).await && room.exists(&mark("a/", &first)).await);
+    room.put("a/app-2.zip", &second).await;
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_marked_reference_that_a_delta_needs_is_pardoned() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
+    room.put_raw(&mark("a/", &first), Vec::new(), &Attributes::default()).await;
+    room.pass(30);
+    assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceCondemned { .. }]));
+    assert!(!room.exists(&mark("a/", &first)).await && room.exists(&addressed("a/", &first)).await);
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_reference_stays_as_long_as_a_delta_anywhere_may_need_it() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app-2.zip", &second).await;
+    // Another tool moved the deltas; of one the metadata is damaged.
+    room.copy(&object("a/app-2.zip.delta"), &object("elsewhere/app-2.zip.delta")).await;
+    room.remove(&object("a/app-1.zip.delta")).await;
+    room.remove(&object("a/app-2.zip.delta")).await;
+    room.files = BTreeMap::from([("elsewhere/app-2.zip".to_owned(), second.clone())]);
+    room.pass(30);
+    assert!(room.mends().await.is_empty());
+    room.gives_all_but(&[]).await;
+
+    let damaged = object("a/lost.zip.delta");
+    let from = object("elsewhere/app-2.zip.delta");
+    let bytes = room.bytes(&from).await;
+    room.put_raw(&damaged, bytes.clone(), &Attributes::default()).await;
+    room.remove(&from).await;
+    room.files.clear();
+    room.pass(30);
+    let troubles = room.mends().await;
+    assert!(matches!(troubles.as_slice(), [Trouble::DeltaDamaged { field: None, .. }]), "{troubles:?}");
+    assert!(room.exists(&object("a/reference.bin")).await);
+    room.remove(&damaged).await;
+    assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceUnneeded { .. }]));
+}
+
+#[tokio::test]
+async fn of_two_variants_the_older_goes_if_the_newer_can_be_read() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    room.put("a/app.zip", &second).await;
+    // As an overwrite leaves it that ended in the middle.
+    room.pass(1);
+    room.put_raw(&object("a/app.zip"), first.clone(), &Attributes::default()).await;
+    room.files.insert("a/app.zip".into(), first.clone());
+    let troubles = room.mends().await;
+    let [Trouble::TwoVariants { served, older }] = troubles.as_slice() else { panic!("{troubles:?}") };
+    assert_eq!((served, older), (&object("a/app.zip"), &object("a/app.zip.delta")));
+    assert!(!room.exists(&object("a/app.zip.delta")).await);
+    room.gives_all_but(&[]).await;
+
+    // The newer one is damaged: the older is the last copy of the file.
+    let delta = object("a/app-2.zip.delta");
+    room.put("a/app-2.zip", &second).await;
+    let attributes = room.store.head(&delta).await.unwrap().attributes;
+    room.put_raw(&object("a/app-2.zip"), second.clone(), &Attributes::default()).await;
+    room.pass(1);
+    room.put_raw(&delta, b"no delta".to_vec(), &attributes).await;
+    let report = room.repair(true).await;
+    let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
+    assert!(matches!(finding.outcome, Outcome::Left(_)), "{finding:?}");
+    assert!(room.exists(&object("a/app-2.zip")).await);
+}
+
+#[tokio::test]
+async fn what_is_left_of_references_that_are_gone_goes() {
+    let (mut room, (first, _)) = (Room::new().await, versions());
+    room.put("a/app-1.zip", &first).await;
+    let gone = noise(1000, 3);
+    let home = Deltaspace::of(&object("a/x"));
+    let sketch = home.sketch(&Sha256Digest::of(&gone)).unwrap();
+    room.put_raw(&sketch, vec![1], &Attributes::default()).await;
+    room.put_raw(&mark("a/", &gone), Vec::new(), &Attributes::default()).await;
+    room.pass(8);
+    let troubles = room.mends().await;
+    assert_eq!(troubles.len(), 2);
+    assert!(troubles.iter().all(|trouble| matches!(trouble, Trouble::LeftBehind { .. })), "{troubles:?}");
+    room.gives_all_but(&[]).await;
+}
+
+#[tokio::test]
+async fn a_bucket_with_every_damage_is_mended_at_once() {
+    let (mut room, (first, second)) = (Room::new().await, versions());
+    for folder in ["missing/", "differs/", "rotten/", "lost/", "variants/", "orphan/"] {
+        // Contents of their own, so that no folder helps another.
+        let own = |content: &[u8]| [content, folder.as_bytes()].concat();
+        let (first, second) = (own(&first), own(&second));
+        room.put(&format!("{folder}app-1.zip"), &first).await;
+        room.put(&format!("{folder}app-2.zip"), &second).await;
+        let reference = object(&format!("{folder}reference.bin"));
+        if !["lost/", "orphan/"].contains(&folder) {
+            room.copy(&reference, &addressed(folder, &first)).await;
+        }
+        match folder {
+            "missing/" | "lost/" => room.remove(&reference).await,
+            "differs/" => room.copy(&object("missing/app-1.zip.delta"), &reference).await,
+            "rotten/" => room.rot(&reference).await,
+            "variants/" => {
+                room.put_raw(&object("variants/app-2.zip"), first.clone(), &Attributes::default()).await;
+                room.files.insert("variants/app-2.zip".into(), first.clone());
+            }
+            _ => {
+                room.remove(&object("orphan/app-1.zip.delta")).await;
+                room.remove(&object("orphan/app-2.zip.delta")).await;
+                room.files.retain(|key, _| !key.starts_with(folder));
+            }
+        }
+    }
+    room.pass(30);
+    let troubles = room.mends().await;
+    let count = |of: fn(&Trouble) -> bool| troubles.iter().filter(|trouble| of(trouble)).count();
+    assert_eq!(count(|trouble| matches!(trouble, Trouble::ReferenceMissing { .. })), 2, "{troubles:?}");
+    assert_eq!(count(|trouble| matches!(trouble, Trouble::ReferenceDiffers { .. })), 2, "{troubles:?}");
+    assert_eq!(count(|trouble| matches!(trouble, Trouble::TwoVariants { .. })), 1, "{troubles:?}");
+    assert_eq!(count(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })), 1, "{troubles:?}");
+    assert_eq!(troubles.len(), 6, "{troubles:?}");
+    room.gives_all_but(&["lost/app-1.zip", "lost/app-2.zip"]).await;
+}
+
+#[tokio::test]
+async fn a_file_of_a_marked_content_is_stored_as_it_is() {
+    let mut room = Room::new().await;
+    let (base, other) = (noise(100_000, 5), noise(100_000, 6));
+    room.put("a/base.zip", &base).await;
+    room.put_raw(&addressed("a/", &other), other.clone(), &Attributes::default()).await;
+    room.put_raw(&mark("a/", &other), Vec::new(), &Attributes::default()).await;
+    // It shares nothing with what is there and has an earlier version, so it would become a further reference.
+    room.put_as("a/other-1.zip", &edited(&other, 1), false).await;
+    assert_eq!(room.put("a/other-2.zip", &other).await, StoredAs::Direct(DirectReason::Condemned));
+    room.gives_all_but(&[]).await;
+}

@@ -1,0 +1,12 @@
+//! The storage port and its adapters: memory, directory, S3.
+
+mod dir;
+mod dir_conformance;
+mod dir_processes;
+mod least_permissions;
+mod memory;
+mod s3;
+mod s3_attributes;
+mod s3_conformance;
+mod s3_refusals;
+mod s3_settings;

@@ -1,0 +1,204 @@
+//! How refusals are told that the servers of the other tests do not know: answers of AWS and MinIO, word for word, from a scripted
+//! server, to the adapter and to the real binary.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use crate::support::{Run, Sandbox};
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::service::chain;
+use deltaglider::storage::{
+    Attributes, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Credentials, S3Store, StorageError,
+    StorageErrorKind,
+};
+
+/// Status, further headers, body.
+type Answer = (&'static str, &'static str, String);
+
+/// Answers each request as `answer` says to its method and path, and gives the address.
+fn scripted(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            // Clients break connections off as they like.
+            let _ = socket.and_then(|socket| serve(socket, &answer));
+        }
+    });
+    url
+}
+
+fn serve(mut socket: TcpStream, answer: &impl Fn(&str, &str) -> Answer) -> io::Result<()> {
+    let mut reader = BufReader::new(socket.try_clone()?);
+    let (mut request, mut len) = (String::new(), 0);
+    reader.read_line(&mut request)?;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            len = value.trim().parse().unwrap();
+        }
+    }
+    io::copy(&mut reader.take(len), &mut io::sink())?;
+    let mut words = request.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = path.split('?').next().unwrap_or_default();
+    let (status, headers, body) = answer(method, path);
+    let len =
+        if headers.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let body = if method == "HEAD" { "" } else { &body };
+    write!(socket, "HTTP/1.1 {status}\r\n{headers}{len}Connection: close\r\n\r\n{body}")
+}
+
+fn xml(code: &str, message: &str, more: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message>{more}<RequestId>R</RequestId></Error>"
+    )
+}
+
+const HEAD: &str = "Content-Length: 5\r\nETag: \"0\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
+const FORBIDDEN: &str = "403 Forbidden";
+
+fn found() -> Answer {
+    ("200 OK", HEAD, String::new())
+}
+
+fn archived() -> Answer {
+    let more = "<StorageClass>DEEP_ARCHIVE</StorageClass>";
+    let message = "The operation is not valid for the object's storage class";
+    (FORBIDDEN, "", xml("InvalidObjectState", message, more))
+}
+
+fn locked_on_aws() -> Answer {
+    (FORBIDDEN, "", xml("AccessDenied", "Access Denied because object protected by object lock.", ""))
+}
+
+async fn store(endpoint: String) -> S3Store {
+    let credentials =
+        S3Credentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned(), session_token: None };
+    let config = S3Config { endpoint: Some(endpoint), credentials: Some(credentials), ..S3Config::default() };
+    S3Store::connect(config).await.unwrap()
+}
+
+fn object(key: &str) -> ObjectName {
+    ObjectName::new(BucketName::new("buc").unwrap(), Key::new(key).unwrap())
+}
+
+#[track_caller]
+fn is_told(error: StorageError, kind: StorageErrorKind, texts: &[&str]) {
+    let told = chain(&error);
+    assert_eq!(error.kind, kind, "{told}");
+    for text in texts {
+        assert!(told.contains(text), "{text:?} is not in {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_archived_object_is_told_with_its_class() {
+    let url = scripted(|method, _| match method {
+        "HEAD" => found(),
+        "GET" => archived(),
+        _ => (
+            FORBIDDEN,
+            "",
+            xml("ObjectNotInActiveTierError", "The source object of the COPY operation is not in the active tier", ""),
+        ),
+    });
+    let store = store(url).await;
+    let got = store.get(&object("k"), None).await.map(drop).unwrap_err();
+    is_told(got, StorageErrorKind::Archived, &["archived, to be restored first", "its storage class is DEEP_ARCHIVE"]);
+    let copied = store.copy(&object("k"), &object("to"), None).await.unwrap_err();
+    is_told(copied, StorageErrorKind::Archived, &["not in the active tier"]);
+}
+
+#[tokio::test]
+async fn a_lock_is_told_from_a_missing_permission() {
+    let url = scripted(|_, path| match path {
+        "/buc/aws" => locked_on_aws(),
+        "/buc/minio" => {
+            ("400 Bad Request", "", xml("InvalidRequest", "Object is WORM protected and cannot be overwritten", ""))
+        }
+        _ => (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")),
+    });
+    let store = store(url).await;
+    for key in ["aws", "minio"] {
+        let error = store.delete(&object(key), None).await.unwrap_err();
+        is_told(error, StorageErrorKind::Locked, &["locked against removal"]);
+    }
+    let error = store.delete(&object("k"), None).await.unwrap_err();
+    is_told(error, StorageErrorKind::Denied, &["access denied", "s3:DeleteObject"]);
+}
+
+#[tokio::test]
+async fn each_denied_call_names_the_permission_it_needs() {
+    let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));
+    let store = store(url).await;
+    let (denied, object) = (StorageErrorKind::Denied, object("k"));
+    let unknown = ["s3:GetObject", "without s3:ListBucket, an absent object cannot be told from a forbidden one"];
+    is_told(store.head(&object).await.unwrap_err(), denied, &unknown);
+    is_told(store.get(&object, None).await.map(drop).unwrap_err(), denied, &unknown);
+    let put = store.put(&object, PutBody::from_bytes("x"), &Attributes::default(), &PutCondition::None).await;
+    is_told(put.unwrap_err(), denied, &["s3:PutObject"]);
+    is_told(store.list(&object.bucket, &ListRequest::default()).await.unwrap_err(), denied, &["s3:ListBucket"]);
+    is_told(store.list_buckets().await.unwrap_err(), denied, &["s3:ListAllMyBuckets"]);
+    is_told(store.create_bucket(&object.bucket).await.unwrap_err(), denied, &["s3:CreateBucket"]);
+    is_told(store.delete_bucket(&object.bucket).await.unwrap_err(), denied, &["s3:DeleteBucket"]);
+    let url = scripted(|method, _| match method {
+        "HEAD" => found(),
+        _ => (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")),
+    });
+    let copied = self::store(url).await.copy(&object, &self::object("to"), None).await;
+    is_told(copied.unwrap_err(), denied, &["s3:GetObject for the source", "s3:PutObject for the copy"]);
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_not_told_as_a_missing_permission() {
+    let url = scripted(|_, _| (FORBIDDEN, "", xml("SignatureDoesNotMatch", "The request signature is wrong", "")));
+    let error = store(url).await.get(&object("k"), None).await.map(drop).unwrap_err();
+    assert!(error.kind == StorageErrorKind::Denied && !chain(&error).contains("this needs"), "{}", chain(&error));
+}
+
+#[tokio::test]
+async fn a_delete_marker_is_no_object() {
+    for status in ["404 Not Found", "405 Method Not Allowed"] {
+        let url = scripted(move |method, _| {
+            let code = if status.starts_with("404") { "NoSuchKey" } else { "MethodNotAllowed" };
+            let body = if method == "HEAD" { String::new() } else { xml(code, "", "") };
+            (status, "x-amz-delete-marker: true\r\nx-amz-version-id: v\r\n", body)
+        });
+        let store = store(url).await;
+        is_told(store.head(&object("k")).await.unwrap_err(), StorageErrorKind::NotFound, &[]);
+        is_told(store.get(&object("k"), None).await.map(drop).unwrap_err(), StorageErrorKind::NotFound, &[]);
+    }
+    let url = scripted(|_, _| ("405 Method Not Allowed", "", xml("MethodNotAllowed", "", "")));
+    is_told(store(url).await.head(&object("k")).await.unwrap_err(), StorageErrorKind::Invalid, &[]);
+}
+
+/// The binary, with the store at this address.
+fn command(sandbox: &Sandbox, url: &str) -> Command {
+    let mut command = sandbox.command();
+    command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command
+}
+
+#[test]
+fn the_binary_says_what_can_be_done() {
+    let sandbox = Sandbox::new();
+    let url = scripted(|method, path| match (method, path) {
+        ("HEAD", "/buc" | "/buc/" | "/buc/k") => found(),
+        ("GET", "/buc/k") => archived(),
+        ("DELETE", "/buc/k") => locked_on_aws(),
+        _ => ("404 Not Found", "", xml("NoSuchKey", "The specified key does not exist.", "")),
+    });
+    let archived = ["s3://buc/k: archived", "DEEP_ARCHIVE", "hint: restore it (`aws s3api restore-object`)"];
+    Run::of(command(&sandbox, &url).args(["cp", "s3://buc/k", "out"])).fails(1, &archived);
+    let locked = ["s3://buc/k: locked", "hint: it can go when its retention has ended or its legal hold was lifted"];
+    Run::of(command(&sandbox, &url).args(["rm", "s3://buc/k"])).fails(1, &locked);
+    let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));
+    let denied = ["access denied (403)", "s3:GetObject", "s3:ListBucket", "hint: check the credentials"];
+    Run::of(command(&sandbox, &url).args(["cp", "s3://buc/k", "out"])).fails(1, &denied);
+    assert_eq!(sandbox.files(), Vec::<String>::new());
+}
