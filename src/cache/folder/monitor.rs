@@ -66,6 +66,7 @@ pub(super) use linux::Monitor;
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::VecDeque;
     use std::ffi::{OsStr, OsString};
     use std::io;
     use std::mem::MaybeUninit;
@@ -96,6 +97,9 @@ mod linux {
     /// Room for the events that are read at once, each with a name of 64 bytes or more.
     const BUFFER: usize = 4096;
 
+    /// Events that are received before the first of them is handled: as many as the kernel queues by default.
+    const MAX_PENDING: usize = 16_384;
+
     /// A thread that watches as long as this lives.
     #[derive(Debug)]
     pub(in crate::cache::folder) struct Monitor {
@@ -106,43 +110,73 @@ mod linux {
     impl Monitor {
         /// Begins to watch the entries of a shared cache.
         pub(in crate::cache::folder) fn start(rooms: Arc<Rooms>, cache: Weak<Inner>) -> io::Result<Self> {
-            let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            // The folder that was verified, whatever its path leads to now.
-            inotify::add_watch(&events, rooms.entries.path_of_descriptor(), WATCHED)?;
+            let watch = Watch::new(rooms, cache)?;
             let (alive, end) = UnixStream::pair()?;
-            let watch = Watch { rooms, cache, last: None };
-            std::thread::Builder::new().name("cache-monitor".to_owned()).spawn(move || watch.run(&events, &end))?;
+            std::thread::Builder::new().name("cache-monitor".to_owned()).spawn(move || watch.run(&end))?;
             Ok(Self { _alive: alive })
         }
     }
 
+    /// The event queue of a shared cache's entries and its reader.
     struct Watch {
+        events: OwnedFd,
         rooms: Arc<Rooms>,
         cache: Weak<Inner>,
+        /// Events received and not yet handled.
+        pending: VecDeque<(ReadFlags, Option<OsString>)>,
         /// What was told last: writing a file is many events.
         last: Option<(OsString, &'static str)>,
     }
 
     impl Watch {
-        fn run(mut self, events: &OwnedFd, end: &UnixStream) {
-            let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        /// Creates the queue; the kernel fills it from now on.
+        fn new(rooms: Arc<Rooms>, cache: Weak<Inner>) -> io::Result<Self> {
+            let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            // The folder that was verified, whatever its path leads to now.
+            inotify::add_watch(&events, rooms.entries.path_of_descriptor(), WATCHED)?;
+            Ok(Self { events, rooms, cache, pending: VecDeque::new(), last: None })
+        }
+
+        /// Handles events until the monitor is dropped.
+        fn run(mut self, end: &UnixStream) {
             loop {
-                let mut ready = [PollFd::new(events, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+                let mut ready = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
                 match poll(&mut ready, None) {
                     Err(Errno::INTR) => continue,
                     Err(_) => return,
                     Ok(_) => {}
                 }
-                let over = !ready[1].revents().is_empty();
-                let mut reader = Reader::new(events, &mut buffer);
-                while let Ok(event) = reader.next() {
-                    let Some(cache) = self.cache.upgrade() else { return };
-                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
-                    self.see(&cache, event.events(), name);
-                }
-                if over {
+                let is_over = !ready[1].revents().is_empty();
+                self.catch_up();
+                if is_over || self.cache.strong_count() == 0 {
                     return;
                 }
+            }
+        }
+
+        /// Handles events until none is queued.
+        fn catch_up(&mut self) {
+            loop {
+                self.receive();
+                if self.pending.is_empty() {
+                    return;
+                }
+                while let Some((flags, name)) = self.pending.pop_front() {
+                    let Some(cache) = self.cache.upgrade() else { return };
+                    self.see(&cache, flags, name);
+                }
+            }
+        }
+
+        /// Receives the events that are queued, as long as at most about [`MAX_PENDING`] are pending.
+        fn receive(&mut self) {
+            let mut buffer = [MaybeUninit::uninit(); BUFFER];
+            let mut reader = Reader::new(&self.events, &mut buffer);
+            while (self.pending.len() < MAX_PENDING || !reader.is_buffer_empty())
+                && let Ok(event) = reader.next()
+            {
+                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
+                self.pending.push_back((event.events(), name));
             }
         }
 
