@@ -207,6 +207,27 @@ fn a_folder_that_others_can_exchange_is_refused() {
     assert_eq!(refused(&stage).unwrap_err(), Unsafe::Type);
 }
 
+#[test]
+fn examined_entry_can_be_evicted() {
+    let stage = Stage::new();
+    let other = open(stage.folder.path(), &stage.key).unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                other.verify().unwrap();
+            }
+        });
+        let in_use = (0..20).map(|_| {
+            drop(keep(&stage.cache, &[0; 200_000]));
+            stage.cache.clear().unwrap().in_use
+        });
+        let in_use = in_use.max();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(in_use, Some(0));
+    });
+}
+
 fn fault(error: CacheError) -> Unsafe {
     match error {
         CacheError::Io { source, .. } => *source.get_ref().unwrap().downcast_ref().unwrap(),

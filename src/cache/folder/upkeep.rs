@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::private::{PrivateFolder, unheld};
+use super::private::PrivateFolder;
 use super::rooms::Rooms;
 use super::{CacheError, FolderCache, Inner, Limits, Place, at, now};
 use crate::cache::key::CacheKey;
@@ -191,7 +191,7 @@ impl FolderCache {
 }
 
 impl Inner {
-    /// What stands under a name; nothing if somebody removes it meanwhile.
+    /// Examines the file at a name; `None` if there is none. Takes no lock: an eviction would take that for the lock of a reader.
     pub(super) fn examine(&self, rooms: &Rooms, name: &OsStr, depth: Depth) -> Option<State> {
         let Some(text) = name.to_str() else { return Some(State::unsound("its name is none of ours")) };
         let file = match rooms.entries.open(text) {
@@ -199,11 +199,6 @@ impl Inner {
             Err(error) => return Some(State::unsound(error)),
             Ok(file) => file,
         };
-        match unheld(file.try_lock_shared()) {
-            Ok(None) => return None,
-            Err(error) => return Some(State::unsound(error)),
-            Ok(Some(())) => {}
-        }
         let opened = self.header(&file).map(|(header, len)| Header::open(&self.keys, &header, len, now()));
         let header = match opened {
             Ok(Ok(header)) => header,
