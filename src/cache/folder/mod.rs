@@ -19,8 +19,8 @@ use deltaglider_vcdiff::Source;
 
 use self::ephemeral::EphemeralFolder;
 use self::monitor::InUse;
-use self::private::{PrivateFolder, unheld};
-use self::rooms::Rooms;
+use self::private::{FileId, PrivateFolder, unheld};
+use self::rooms::{Changes, Rooms};
 use self::upkeep::{Depth, State};
 use self::writer::FolderWriter;
 use super::counts::{Counters, Counts};
@@ -143,7 +143,7 @@ impl ReferenceCache for FolderCache {
             Some(_) => self.0.counters.hits.add_one(),
             None => self.0.counters.misses.add_one(),
         }
-        found
+        Some(Arc::new(found?))
     }
 
     fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
@@ -187,58 +187,53 @@ impl Inner {
         }
     }
 
-    fn find(self: &Arc<Self>, digest: &Sha256Digest) -> Option<CachedReference> {
+    /// Opens the entry of a digest and authenticates its header.
+    fn find(self: &Arc<Self>, digest: &Sha256Digest) -> Option<FolderEntry> {
         let (rooms, name) = (self.rooms()?, self.keys.name(digest));
         let file = match rooms.entries.open(&name.to_string()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                self.drop_damaged(&rooms, &name, &error);
+                self.drop_damaged(&rooms, &name, None, &error);
                 return None;
             }
             Ok(file) => file,
         };
-        let entry = self.entry(rooms, name, file, digest, now())?;
-        Some(Arc::new(entry))
-    }
-
-    /// An entry for reading, if the file holds this content.
-    fn entry(
-        self: &Arc<Self>,
-        rooms: Held,
-        name: EntryName,
-        file: File,
-        digest: &Sha256Digest,
-        now: u64,
-    ) -> Option<FolderEntry> {
-        // As long as it is held, the entry makes no room for others. Who holds it alone is about to remove it.
+        // A shared lock keeps the entry from eviction; an exclusive one belongs to its eviction.
         if !matches!(unheld(file.try_lock_shared()), Ok(Some(()))) {
             return None;
         }
-        match self.header(&file).map(|(header, len)| Header::open_content(&self.keys, &header, len, now, digest)) {
-            Ok(Ok(header)) => {
-                // A note that cannot be taken costs the entry its turn, no more.
-                rooms.use_now(&name).ok();
-                self.in_use.begin(&name);
-                let cache = self.clone();
-                Some(FolderEntry { source: SealedSource::entry(file, header), cache, rooms, name })
-            }
-            Ok(Err(Refusal::Expired)) => {
-                drop(file);
-                // Who reads it reads on; it goes later.
-                if matches!(rooms.remove_unused(OsStr::new(&name.to_string())), Ok(true)) {
+        let id = FileId::of(&file).ok()?;
+        let header = match self.open_header(&file, digest, now()) {
+            Ok(header) => header,
+            Err(Invalid::Refused(Refusal::Expired)) => {
+                // While a process reads it, it stays.
+                let unlocked = file.unlock().and_then(|()| rooms.change());
+                let removed = unlocked.and_then(|changes| changes.remove_expired(name.to_string().as_ref(), id));
+                if matches!(removed, Ok(true)) {
                     self.counters.removed.add_one();
                 }
-                None
+                return None;
             }
-            Ok(Err(refusal)) => {
-                self.drop_damaged(&rooms, &name, &refusal);
-                None
+            Err(invalid) => {
+                self.drop_damaged(&rooms, &name, Some(id), &invalid);
+                return None;
             }
-            Err(error) => {
-                self.drop_damaged(&rooms, &name, &error);
-                None
-            }
+        };
+        // It may have been deleted before it was locked.
+        let is_there = || rooms.entries.file_id(name.to_string().as_ref()).map(|found| found == id);
+        if !matches!(self.in_use.begin(&name, id, header.facts().expires, is_there), Ok(true)) {
+            return None;
         }
+        // Without the note the entry may be evicted earlier, no more.
+        rooms.use_now(&name).ok();
+        let source = SealedSource::entry(file, header);
+        Some(FolderEntry { source, cache: self.clone(), rooms, name, file: id, is_registered: true })
+    }
+
+    /// Authenticates the header of a file that should hold this content.
+    fn open_header(&self, file: &File, digest: &Sha256Digest, now: u64) -> Result<Header, Invalid> {
+        let (header, len) = self.header(file)?;
+        Ok(Header::open_content(&self.keys, &header, len, now, digest)?)
     }
 
     fn header(&self, file: &File) -> io::Result<([u8; HEADER_LEN], u64)> {
@@ -247,31 +242,41 @@ impl Inner {
         Ok((header, file.metadata()?.len()))
     }
 
-    fn drop_damaged(&self, rooms: &Rooms, name: &EntryName, why: &dyn fmt::Display) {
+    /// Counts a damaged entry and deletes it as [`discard`](Self::discard) does.
+    fn drop_damaged(&self, rooms: &Rooms, name: &EntryName, file: Option<FileId>, why: &dyn fmt::Display) {
         self.counters.damaged.add_one();
         tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
-        if let Err(error) = self.discard(rooms, OsStr::new(&name.to_string())) {
+        if let Err(error) = self.discard(rooms, OsStr::new(&name.to_string()), file) {
             tracing::warn!(entry = %name, %error, "the damaged entry could not be removed");
         }
     }
 
-    /// Removes what is no entry, whoever reads it.
-    fn discard(&self, rooms: &Rooms, name: &OsStr) -> io::Result<()> {
-        if rooms.entries.stat(name).is_ok() {
-            self.in_use.drop_own(&name.to_string_lossy());
-        }
-        rooms.remove(name)
+    /// Deletes an invalid file, whoever reads it: `file`, or, for `None`, one that cannot be opened
+    /// safely. A file that got the name since the examination stays.
+    fn discard(&self, rooms: &Rooms, name: &OsStr, file: Option<FileId>) -> io::Result<()> {
+        let changes = rooms.change()?;
+        if changes.leads_to(name, file) { self.discard_now(rooms, &changes, name) } else { Ok(()) }
     }
 
-    /// Removes the entries unused longest until `len` more bytes fit; false if too much is in use.
-    fn make_room(&self, rooms: &Rooms, len: u64) -> io::Result<bool> {
-        let listed = rooms.list()?;
+    /// Deletes what is at a name, whoever reads it.
+    fn discard_now(&self, rooms: &Rooms, changes: &Changes<'_>, name: &OsStr) -> io::Result<()> {
+        if let Ok(file) = rooms.entries.file_id(name) {
+            self.in_use.expect_removal(&name.to_string_lossy(), file);
+        }
+        changes.remove(name)
+    }
+
+    /// Evicts the least recently used entries until `len` more bytes fit; returns whether they do.
+    /// The entry named `replaced` does not count.
+    fn make_room(&self, changes: &Changes<'_>, replaced: &OsStr, len: u64) -> io::Result<bool> {
+        let mut listed = changes.list()?;
+        listed.retain(|entry| entry.name != replaced);
         let mut total = listed.iter().map(|entry| entry.size).sum::<u64>().saturating_add(len);
         for entry in listed {
             if total <= self.limits.bytes {
                 break;
             }
-            if rooms.remove_unused(&entry.name)? {
+            if changes.remove_unused(&entry.name)? {
                 self.counters.removed.add_one();
                 total = total.saturating_sub(entry.size);
             }
@@ -279,19 +284,31 @@ impl Inner {
         Ok(total <= self.limits.bytes)
     }
 
-    /// Removes what dead processes left, and entries whose time is over.
+    /// Deletes what dead processes left, and expired entries.
     fn tidy(&self) -> io::Result<()> {
         let Some(rooms) = self.rooms() else { return Ok(()) };
-        rooms.sweep()?;
-        for entry in rooms.list()? {
-            if matches!(self.examine(&rooms, &entry.name, Depth::Header), Some(State::Expired))
-                && rooms.remove_unused(&entry.name)?
+        let changes = rooms.change()?;
+        changes.sweep()?;
+        let listed = changes.list()?;
+        drop(changes);
+        for entry in listed {
+            if let Some(State::Expired(file)) = self.examine(&rooms, &entry.name, Depth::Header)
+                && rooms.change()?.remove_expired(&entry.name, file.id)?
             {
                 self.counters.removed.add_one();
             }
         }
         Ok(())
     }
+}
+
+/// Why a file is not the entry asked for.
+#[derive(Debug, thiserror::Error)]
+enum Invalid {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
 }
 
 /// Seconds since 1970, by the clock of this machine.
@@ -305,11 +322,29 @@ struct FolderEntry {
     cache: Arc<Inner>,
     rooms: Held,
     name: EntryName,
+    file: FileId,
+    /// Whether the file got a name among the entries and is registered as in use.
+    is_registered: bool,
+}
+
+impl FolderEntry {
+    /// Authenticates every chunk; deletes a damaged entry.
+    fn verify(self) -> Option<Self> {
+        match self.source.verify() {
+            Ok(()) => Some(self),
+            Err(damage) => {
+                self.cache.drop_damaged(&self.rooms, &self.name, Some(self.file), &damage);
+                None
+            }
+        }
+    }
 }
 
 impl Drop for FolderEntry {
     fn drop(&mut self) {
-        self.cache.in_use.end(&self.name);
+        if self.is_registered {
+            self.cache.in_use.end(&self.name, self.file);
+        }
     }
 }
 
@@ -317,7 +352,7 @@ impl Source for FolderEntry {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read_at(offset, buf);
         if let Err(error) = &read {
-            self.cache.drop_damaged(&self.rooms, &self.name, error);
+            self.cache.drop_damaged(&self.rooms, &self.name, Some(self.file), error);
         }
         read
     }

@@ -1,71 +1,110 @@
-//! Watches the entries of a shared cache. They are immutable and come by a rename alone, so that whatever else happens to them is
-//! somebody's doing: it is told, counted, and the entry dropped. Reading depends on none of this: what is read is authenticated anyway.
+//! Watches the entries of a shared cache. Reports and counts what other programs do to them, and
+//! deletes what is no entry. Reading does not depend on it: every read is authenticated.
+//!
+//! The cache's own operations, in this process and in others, cause events too. Events arrive late,
+//! the kernel merges them, and drops them when its queue overflows. So no event is matched with an
+//! operation. An event only names what to look at; the state found there decides. A removal is
+//! reported if an entry that is read here has lost its name: no process of the cache takes it from
+//! an entry that is read, sound and not expired (see [`Changes`](super::rooms::Changes)).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
 use std::sync::{Mutex, PoisonError};
 
+use super::private::FileId;
 use crate::cache::key::EntryName;
 
-/// Entries that this process reads, by name.
+/// The entries that this process reads, by name.
 #[derive(Debug, Default)]
-pub(super) struct InUse(Mutex<HashMap<String, Use>>);
+pub(super) struct InUse(Mutex<HashMap<String, Vec<Use>>>);
 
-#[derive(Debug, Default, Clone, Copy)]
+/// One reader of an entry.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only the monitor reads it"))]
 struct Use {
-    readers: usize,
-    /// Removals of our own that were not yet seen as events.
-    dropped: usize,
+    file: FileId,
+    /// Seconds since 1970. From then on every process may replace the entry.
+    expires: u64,
+    /// Whether the loss of its name is known: it was reported, or this process deletes the file.
+    is_known: bool,
 }
 
 impl InUse {
-    pub(super) fn begin(&self, name: &EntryName) {
-        self.with(|uses| uses.entry(name.to_string()).or_default().readers += 1);
-    }
-
-    pub(super) fn end(&self, name: &EntryName) {
+    /// Registers a reader of a file if `in_place` returns that the file has its name. The monitor
+    /// waits while `in_place` runs: it sees the file with its name, or no reader.
+    pub(super) fn begin<E>(
+        &self,
+        name: &EntryName,
+        file: FileId,
+        expires: u64,
+        in_place: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<bool, E> {
         self.with(|uses| {
-            if let Place::Occupied(mut entry) = uses.entry(name.to_string()) {
-                entry.get_mut().readers -= 1;
-                if entry.get().readers == 0 {
-                    entry.remove();
-                }
+            let is_in_place = in_place()?;
+            if is_in_place {
+                uses.entry(name.to_string()).or_default().push(Use { file, expires, is_known: false });
             }
-        });
-    }
-
-    /// Notes that this process removes an entry, if it reads it.
-    pub(super) fn drop_own(&self, name: &str) {
-        self.with(|uses| {
-            if let Some(entry) = uses.get_mut(name) {
-                entry.dropped += 1;
-            }
-        });
-    }
-
-    /// Whether an entry that has just gone is read here and was removed by somebody else.
-    #[cfg(target_os = "linux")]
-    pub(super) fn was_taken(&self, name: &str) -> bool {
-        self.with(|uses| match uses.get_mut(name) {
-            Some(entry) if entry.dropped > 0 => {
-                entry.dropped -= 1;
-                false
-            }
-            Some(_) => true,
-            None => false,
+            Ok(is_in_place)
         })
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<String, Use>) -> T) -> T {
+    /// Removes a reader.
+    pub(super) fn end(&self, name: &EntryName, file: FileId) {
+        let name = name.to_string();
+        self.with(|uses| {
+            let Some(readers) = uses.get_mut(&name) else { return };
+            if let Some(reader) = readers.iter().position(|reader| reader.file == file) {
+                readers.swap_remove(reader);
+            }
+            if readers.is_empty() {
+                uses.remove(&name);
+            }
+        });
+    }
+
+    /// Notes that this process deletes a file, whoever reads it.
+    pub(super) fn expect_removal(&self, name: &str, file: FileId) {
+        self.with(|uses| {
+            let readers = uses.get_mut(name).into_iter().flatten();
+            readers.filter(|reader| reader.file == file).for_each(|reader| reader.is_known = true);
+        });
+    }
+
+    /// Returns whether an entry that is read here and has not expired has lost its name, and notes
+    /// the loss as known, so that it is returned once. `found` returns the file at the name.
+    #[cfg(target_os = "linux")]
+    pub(super) fn has_lost(&self, name: &str, found: impl FnOnce() -> Option<FileId>, now: u64) -> bool {
+        self.with(|uses| {
+            let Some(readers) = uses.get_mut(name) else { return false };
+            let found = found();
+            let is_lost = |reader: &Use| Some(reader.file) != found && now < reader.expires;
+            let mut is_news = false;
+            for reader in readers.iter_mut().filter(|reader| is_lost(reader)) {
+                is_news |= !reader.is_known;
+                reader.is_known = true;
+            }
+            is_news
+        })
+    }
+
+    /// Returns the names of all entries that are read here.
+    #[cfg(target_os = "linux")]
+    pub(super) fn names(&self) -> Vec<String> {
+        self.with(|uses| uses.keys().cloned().collect())
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<String, Vec<Use>>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Monitor;
+#[cfg(all(test, target_os = "linux"))]
+pub(super) use linux::Watch;
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::VecDeque;
     use std::ffi::{OsStr, OsString};
     use std::io;
     use std::mem::MaybeUninit;
@@ -80,7 +119,7 @@ mod linux {
 
     use super::super::rooms::Rooms;
     use super::super::upkeep::{Depth, State};
-    use super::super::{Inner, Place};
+    use super::super::{Inner, Place, now};
     use crate::weakened::leaves_out;
 
     const WATCHED: WatchFlags = WatchFlags::MODIFY
@@ -96,6 +135,12 @@ mod linux {
     /// Room for the events that are read at once, each with a name of 64 bytes or more.
     const BUFFER: usize = 4096;
 
+    /// The maximum number of pending events: as many as the kernel queues by default.
+    const MAX_PENDING: usize = 16_384;
+
+    /// A file gets a name among the entries.
+    const ARRIVAL: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
+
     /// A thread that watches as long as this lives.
     #[derive(Debug)]
     pub(in crate::cache::folder) struct Monitor {
@@ -106,43 +151,73 @@ mod linux {
     impl Monitor {
         /// Begins to watch the entries of a shared cache.
         pub(in crate::cache::folder) fn start(rooms: Arc<Rooms>, cache: Weak<Inner>) -> io::Result<Self> {
-            let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            // The folder that was verified, whatever its path leads to now.
-            inotify::add_watch(&events, rooms.entries.path_of_descriptor(), WATCHED)?;
+            let watch = Watch::new(rooms, cache)?;
             let (alive, end) = UnixStream::pair()?;
-            let watch = Watch { rooms, cache, last: None };
-            std::thread::Builder::new().name("cache-monitor".to_owned()).spawn(move || watch.run(&events, &end))?;
+            std::thread::Builder::new().name("cache-monitor".to_owned()).spawn(move || watch.run(&end))?;
             Ok(Self { _alive: alive })
         }
     }
 
-    struct Watch {
+    /// The event queue of a shared cache's entries and its reader.
+    pub(in crate::cache::folder) struct Watch {
+        events: OwnedFd,
         rooms: Arc<Rooms>,
         cache: Weak<Inner>,
-        /// What was told last: writing a file is many events.
+        /// Events received and not yet handled.
+        pending: VecDeque<(ReadFlags, Option<OsString>)>,
+        /// The event reported last: one write of a file causes many.
         last: Option<(OsString, &'static str)>,
     }
 
     impl Watch {
-        fn run(mut self, events: &OwnedFd, end: &UnixStream) {
-            let mut buffer = [MaybeUninit::uninit(); BUFFER];
+        /// Creates the queue; the kernel fills it from now on.
+        pub(in crate::cache::folder) fn new(rooms: Arc<Rooms>, cache: Weak<Inner>) -> io::Result<Self> {
+            let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            // The folder that was verified, whatever its path leads to now.
+            inotify::add_watch(&events, rooms.entries.path_of_descriptor(), WATCHED)?;
+            Ok(Self { events, rooms, cache, pending: VecDeque::new(), last: None })
+        }
+
+        /// Handles events until the monitor is dropped.
+        fn run(mut self, end: &UnixStream) {
             loop {
-                let mut ready = [PollFd::new(events, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+                let mut ready = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
                 match poll(&mut ready, None) {
                     Err(Errno::INTR) => continue,
                     Err(_) => return,
                     Ok(_) => {}
                 }
-                let over = !ready[1].revents().is_empty();
-                let mut reader = Reader::new(events, &mut buffer);
-                while let Ok(event) = reader.next() {
-                    let Some(cache) = self.cache.upgrade() else { return };
-                    let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
-                    self.see(&cache, event.events(), name);
-                }
-                if over {
+                let is_over = !ready[1].revents().is_empty();
+                self.catch_up();
+                if is_over || self.cache.strong_count() == 0 {
                     return;
                 }
+            }
+        }
+
+        /// Handles events until none is queued.
+        pub(in crate::cache::folder) fn catch_up(&mut self) {
+            loop {
+                self.receive();
+                if self.pending.is_empty() {
+                    return;
+                }
+                while let Some((flags, name)) = self.pending.pop_front() {
+                    let Some(cache) = self.cache.upgrade() else { return };
+                    self.see(&cache, flags, name);
+                }
+            }
+        }
+
+        /// Receives the queued events, until [`MAX_PENDING`] or a few more are pending.
+        fn receive(&mut self) {
+            let mut buffer = [MaybeUninit::uninit(); BUFFER];
+            let mut reader = Reader::new(&self.events, &mut buffer);
+            while (self.pending.len() < MAX_PENDING || !reader.is_buffer_empty())
+                && let Ok(event) = reader.next()
+            {
+                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
+                self.pending.push_back((event.events(), name));
             }
         }
 
@@ -152,49 +227,90 @@ mod linux {
             }
             let Some(name) = name else { return self.see_folder(cache, flags) };
             if flags.intersects(ReadFlags::MODIFY | ReadFlags::ATTRIB) {
-                self.tell(cache, &name, "it was changed");
-            } else if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
+                self.report(cache, &name, "it was changed");
+                self.discard_changed(cache, &name);
+                self.has_lost(cache, &name);
+            } else if flags.intersects(ARRIVAL) {
                 self.last = None;
                 self.see_arrival(cache, &name);
             } else if flags.intersects(ReadFlags::MOVED_FROM) {
-                self.tell(cache, &name, "it was moved away");
-            } else if flags.intersects(ReadFlags::DELETE) && cache.in_use.was_taken(&name.to_string_lossy()) {
-                self.tell(cache, &name, "it was removed while it is read");
+                self.report(cache, &name, "it was moved away");
+                self.has_lost(cache, &name);
+            } else if flags.intersects(ReadFlags::DELETE) {
+                self.see_removal(cache, &name);
             }
         }
 
-        /// What is authenticated of it here is its header; chunks are when they are read.
+        /// Authenticates the header of a new entry; reading authenticates its chunks.
         fn see_arrival(&mut self, cache: &Inner, name: &OsStr) {
-            if let Some(State::Unsound(_)) = cache.examine(&self.rooms, name, Depth::Header) {
-                self.tell(cache, name, "it came by other ways than ours");
+            if let Some(State::Unsound(_, file)) = cache.examine(&self.rooms, name, Depth::Header) {
+                self.report(cache, name, "it came by other ways than ours");
+                cache.discard(&self.rooms, name, file.as_ref().map(|file| file.id)).ok();
+                self.has_lost(cache, name);
+            }
+        }
+
+        fn see_removal(&mut self, cache: &Inner, name: &OsStr) {
+            if self.has_lost(cache, name) {
+                self.report(cache, name, "it was removed while it is read");
+            }
+        }
+
+        /// Returns whether an entry that is read here has lost its name since the last call.
+        fn has_lost(&self, cache: &Inner, name: &OsStr) -> bool {
+            let found = || self.rooms.entries.file_id(name).ok();
+            cache.in_use.has_lost(&name.to_string_lossy(), found, now())
+        }
+
+        /// Deletes an entry that was changed, but not a sound one that has its name by now.
+        fn discard_changed(&mut self, cache: &Inner, name: &OsStr) {
+            let rooms = self.rooms.clone();
+            let Ok(changes) = rooms.change() else { return };
+            // No process publishes under the lock, and what was published before is in the queue.
+            self.receive();
+            let arrives = |flags: &ReadFlags, other: Option<&OsStr>| {
+                flags.intersects(ReadFlags::QUEUE_OVERFLOW) || flags.intersects(ARRIVAL) && other == Some(name)
+            };
+            let may_be_new = self.pending.len() >= MAX_PENDING
+                || self.pending.iter().any(|(flags, other)| arrives(flags, other.as_deref()));
+            if !may_be_new {
+                cache.discard_now(&rooms, &changes, name).ok();
+                return;
+            }
+            drop(changes);
+            if let Some(State::Unsound(_, file)) = cache.examine(&rooms, name, Depth::Whole) {
+                cache.discard(&rooms, name, file.as_ref().map(|file| file.id)).ok();
             }
         }
 
         fn see_folder(&mut self, cache: &Inner, flags: ReadFlags) {
             if flags.intersects(ReadFlags::QUEUE_OVERFLOW) {
+                // Any event may be among the lost ones.
+                self.last = None;
                 for name in self.rooms.entries.names().unwrap_or_default() {
                     self.see_arrival(cache, &name);
                 }
+                for name in cache.in_use.names() {
+                    self.see_removal(cache, name.as_ref());
+                }
             } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
-                self.tell_of_folder(cache, "it was moved or removed");
+                self.report_folder(cache, "it was moved or removed");
             } else if flags.intersects(ReadFlags::ATTRIB) && matches!(self.rooms.entries.put_right(), Ok(true)) {
-                self.tell_of_folder(cache, "others were let in; put right");
+                self.report_folder(cache, "others were let in; put right");
             }
         }
 
-        /// Drops the entry.
-        fn tell(&mut self, cache: &Inner, name: &OsStr, what: &'static str) {
-            if self.last.as_ref().is_some_and(|(last, told)| last == name && *told == what) {
-                cache.discard(&self.rooms, name).ok();
+        /// Counts and logs an event, unless it is the last one again.
+        fn report(&mut self, cache: &Inner, name: &OsStr, what: &'static str) {
+            if self.last.as_ref().is_some_and(|(last, reported)| last == name && *reported == what) {
                 return;
             }
             cache.counters.events.add_one();
             tracing::warn!(entry = ?name, "security event in the reference cache: {what}; the entry is dropped");
-            cache.discard(&self.rooms, name).ok();
             self.last = Some((name.to_owned(), what));
         }
 
-        fn tell_of_folder(&self, cache: &Inner, what: &'static str) {
+        fn report_folder(&self, cache: &Inner, what: &'static str) {
             cache.counters.events.add_one();
             let folder = self.rooms.entries.path().display();
             tracing::warn!(%folder, "security event in the reference cache: {what}");

@@ -48,6 +48,17 @@ impl From<Unsafe> for io::Error {
     }
 }
 
+/// The identity of a file: its inode number, unique within a directory as long as the file is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId(u64);
+
+impl FileId {
+    /// Returns the identity of an open file.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        Ok(Self(file.metadata()?.ino()))
+    }
+}
+
 /// A folder of mode 0700 that belongs to us.
 #[derive(Debug)]
 pub(super) struct PrivateFolder {
@@ -182,6 +193,11 @@ impl PrivateFolder {
         let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let written = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
         Ok((FileType::from_raw_mode(stat.st_mode), u64::try_from(stat.st_size).unwrap_or_default(), written))
+    }
+
+    /// Returns the identity of the file at a name, without following a link.
+    pub(super) fn file_id(&self, name: &OsStr) -> io::Result<FileId> {
+        Ok(FileId(rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino))
     }
 
     /// Moves a file to another folder at once, in the place of what is there.

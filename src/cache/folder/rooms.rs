@@ -7,7 +7,7 @@ use std::io;
 
 use rustix::fs::FileType;
 
-use super::private::{PrivateFolder, unheld};
+use super::private::{FileId, PrivateFolder, unheld};
 use super::upkeep::Cleared;
 use crate::cache::key::EntryName;
 use crate::weakened::leaves_out;
@@ -45,17 +45,27 @@ impl Rooms {
         Ok(Self { entries: folder.open_in(ENTRIES)?, new: folder.open_in(NEW)?, used: folder.open_in(USED)? })
     }
 
-    /// Every entry, the one unused longest first. What is no regular file has no place there and is removed.
+    /// Waits for the lock under which names among the entries are given and taken.
+    pub(super) fn change(&self) -> io::Result<Changes<'_>> {
+        Ok(Changes { rooms: self, _lock: self.entries.lock()? })
+    }
+
+    /// Returns every entry, the least recently used first.
     pub(super) fn list(&self) -> io::Result<Vec<Listed>> {
+        self.list_and(|_| Ok(()))
+    }
+
+    /// Lists the entries, and calls `on_stray` with each name of what is no regular file.
+    fn list_and(&self, on_stray: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for name in self.entries.names()? {
             let (kind, size, written) = match self.entries.stat(&name) {
-                // Somebody else has just removed it.
+                // Another process has just deleted it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 found => found?,
             };
             if kind != FileType::RegularFile {
-                self.entries.remove(&name)?;
+                on_stray(&name)?;
                 continue;
             }
             let used = self.used.stat(&name).map_or(written, |(_, _, used)| used.max(written));
@@ -70,15 +80,49 @@ impl Rooms {
         self.used.touch(&name.to_string())
     }
 
-    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
-        self.entries.remove(name)?;
-        self.used.remove(name)
+    /// Returns whether a process reads an entry.
+    pub(super) fn is_in_use(&self, name: &OsStr) -> bool {
+        // Otherwise an eviction could take this short lock of the entry for a reader's.
+        let _changes = self.change();
+        let file = name.to_str().and_then(|name| self.entries.open(name).ok());
+        file.is_some_and(|file| matches!(unheld(file.try_lock()), Ok(None)))
+    }
+}
+
+/// The right to give and take names among the entries: one holder at a time, over all processes.
+///
+/// Every process keeps these rules, on which the monitor relies:
+/// - An entry gets and loses its name under this lock alone.
+/// - Eviction, expiry and clearing delete a file only under its exclusive lock: none reads it.
+/// - A writer replaces no sound entry.
+/// - An invalid file is deleted whoever reads it, unless its name leads to another file by then.
+#[derive(Debug)]
+pub(super) struct Changes<'a> {
+    rooms: &'a Rooms,
+    _lock: File,
+}
+
+impl Changes<'_> {
+    /// Renames a complete draft to its name among the entries.
+    pub(super) fn publish(&self, draft: &str, name: &EntryName) -> io::Result<()> {
+        self.rooms.new.rename(draft, &self.rooms.entries, &name.to_string())
     }
 
-    /// Removes an entry unless somebody reads it; says whether it is gone.
+    /// Returns every entry, the least recently used first. Deletes what is no regular file.
+    pub(super) fn list(&self) -> io::Result<Vec<Listed>> {
+        self.rooms.list_and(|stray| self.rooms.entries.remove(stray))
+    }
+
+    /// Deletes an entry and the note of its use, whoever reads it.
+    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        self.rooms.entries.remove(name)?;
+        self.rooms.used.remove(name)
+    }
+
+    /// Deletes an entry unless a process reads it; returns whether it is gone.
     pub(super) fn remove_unused(&self, name: &OsStr) -> io::Result<bool> {
-        // Held until it is gone, so that nobody begins to read what is about to go.
-        let file = name.to_str().and_then(|name| self.entries.open(name).ok());
+        // Locked until it is gone, so that no reader begins with it.
+        let file = name.to_str().and_then(|name| self.rooms.entries.open(name).ok());
         if let Some(file) = &file
             && unheld(file.try_lock())?.is_none()
         {
@@ -87,17 +131,27 @@ impl Rooms {
         self.remove(name).map(|()| true)
     }
 
-    /// Whether somebody reads an entry.
-    pub(super) fn is_in_use(&self, name: &OsStr) -> bool {
-        let file = name.to_str().and_then(|name| self.entries.open(name).ok());
-        file.is_some_and(|file| matches!(unheld(file.try_lock()), Ok(None)))
+    /// Deletes an expired entry unless a process reads it or its name leads to another file by now;
+    /// returns whether it is gone.
+    pub(super) fn remove_expired(&self, name: &OsStr, file: FileId) -> io::Result<bool> {
+        Ok(self.leads_to(name, Some(file)) && self.remove_unused(name)?)
     }
 
-    /// Removes every entry that nobody reads, and what dead writers left.
+    /// Returns whether a name leads to `file`, or, for `None`, to one that cannot be opened safely.
+    pub(super) fn leads_to(&self, name: &OsStr, file: Option<FileId>) -> bool {
+        let entries = &self.rooms.entries;
+        match (file, name.to_str()) {
+            (Some(file), _) => entries.file_id(name).is_ok_and(|found| found == file),
+            (None, Some(name)) => entries.open(name).is_err_and(|error| error.kind() != io::ErrorKind::NotFound),
+            (None, None) => true,
+        }
+    }
+
+    /// Deletes every entry that no process reads, and what dead writers left.
     pub(super) fn clear(&self) -> io::Result<Cleared> {
         let mut cleared = Cleared::default();
-        for name in self.entries.names()? {
-            let size = self.entries.stat(&name).map_or(0, |(_, size, _)| size);
+        for name in self.rooms.entries.names()? {
+            let size = self.rooms.entries.stat(&name).map_or(0, |(_, size, _)| size);
             match self.remove_unused(&name)? {
                 true => cleared.add(size),
                 false => cleared.in_use += 1,
@@ -107,24 +161,25 @@ impl Rooms {
         Ok(cleared)
     }
 
-    /// Removes drafts whose writers are dead, and notes about entries that are gone.
+    /// Deletes drafts whose writers are dead, and notes about entries that are gone.
     pub(super) fn sweep(&self) -> io::Result<()> {
+        let Rooms { entries, new, used } = self.rooms;
         if leaves_out("sweep") {
             return Ok(());
         }
-        for name in self.new.names()? {
-            let draft: io::Result<File> = self.new.open(&name.to_string_lossy());
+        for name in new.names()? {
+            let draft: io::Result<File> = new.open(&name.to_string_lossy());
             let alive = match draft {
                 Ok(draft) => unheld(draft.try_lock())?.is_none(),
                 Err(_) => false,
             };
             if !alive {
-                self.new.remove(&name)?;
+                new.remove(&name)?;
             }
         }
-        let entries: HashSet<OsString> = self.entries.names()?.into_iter().collect();
-        for name in self.used.names()?.iter().filter(|name| !entries.contains(*name)) {
-            self.used.remove(name)?;
+        let named: HashSet<OsString> = entries.names()?.into_iter().collect();
+        for name in used.names()?.iter().filter(|name| !named.contains(*name)) {
+            used.remove(name)?;
         }
         Ok(())
     }

@@ -207,6 +207,191 @@ fn a_folder_that_others_can_exchange_is_refused() {
     assert_eq!(refused(&stage).unwrap_err(), Unsafe::Type);
 }
 
+#[cfg(target_os = "linux")]
+mod late_events {
+    use super::super::monitor::Watch;
+    use super::*;
+
+    /// Queues the events of a cache; they are handled when the test asks for it.
+    fn watch(cache: &FolderCache) -> Watch {
+        let Place::Persistent(rooms) = &cache.0.place else { unreachable!() };
+        Watch::new(rooms.clone(), Arc::downgrade(&cache.0)).unwrap()
+    }
+
+    /// Another process of the same cache.
+    fn another(stage: &Stage) -> FolderCache {
+        open(stage.folder.path(), &stage.key).unwrap()
+    }
+
+    #[test]
+    fn late_eviction_event_keeps_new_entry() {
+        for is_own in [true, false] {
+            let stage = Stage::new();
+            let mut watch = watch(&stage.cache);
+            let evicting = if is_own { stage.cache.clone() } else { another(&stage) };
+            assert_eq!(evicting.clear().unwrap().removed, 1);
+            let _reader = keep(&stage.cache, CONTENT);
+            watch.catch_up();
+            assert_eq!(stage.cache.counts().events, 0);
+            assert!(stage.found().is_some());
+        }
+    }
+
+    #[test]
+    fn late_change_event_keeps_new_entry() {
+        let stage = Stage::new();
+        let mut watch = watch(&stage.cache);
+        fs::write(stage.entry(CONTENT), b"poison").unwrap();
+        assert!(stage.found().is_none());
+        let _reader = keep(&stage.cache, CONTENT);
+        watch.catch_up();
+        assert_eq!(stage.cache.counts().events, 1, "the attack");
+        assert!(stage.found().is_some());
+    }
+
+    #[test]
+    fn second_writer_keeps_sound_entry() {
+        let stage = Stage::new();
+        let reader = stage.found().unwrap();
+        let mut watch = watch(&stage.cache);
+        drop(keep(&another(&stage), CONTENT));
+        assert_eq!(stage.cache.clear().unwrap().in_use, 1);
+        drop(reader);
+        assert_eq!(stage.cache.clear().unwrap().removed, 1);
+        watch.catch_up();
+        assert_eq!(stage.cache.counts().events, 0);
+    }
+
+    #[test]
+    fn unkept_reference_is_not_watched() {
+        let stage = Stage::new();
+        let small = Limits { bytes: 500, ..LIMITS };
+        let cache = FolderCache::unwatched(&stage.folder.path().join("shared"), &stage.key, small, stage.folder.path());
+        let cache = cache.unwrap();
+        let mut watch = watch(&cache);
+        let (large, in_use) = ([7; 300], stage.found());
+        let unkept = keep(&cache, &large);
+        assert!(cache.get(&Sha256Digest::of(&large)).is_none());
+        drop(in_use);
+        drop(keep(&stage.cache, &large));
+        assert_eq!(stage.cache.clear().unwrap().removed, 2);
+        watch.catch_up();
+        assert_eq!(cache.counts().events, 0);
+        assert_eq!(unkept.read_at(0, &mut [0; 300]).unwrap(), 300);
+    }
+
+    #[test]
+    fn one_attack_is_one_event() {
+        let stage = Stage::new();
+        let other = another(&stage);
+        let (mut first, mut second) = (watch(&stage.cache), watch(&other));
+        let _readers = [stage.found().unwrap(), other.get(&Sha256Digest::of(CONTENT)).unwrap()];
+        fs::write(stage.entry(CONTENT), b"poison").unwrap();
+        first.catch_up();
+        second.catch_up();
+        first.catch_up();
+        assert_eq!((stage.cache.counts().events, other.counts().events), (1, 1));
+        assert!(!stage.entry(CONTENT).exists());
+    }
+
+    #[test]
+    fn removal_is_reported_though_entry_is_new() {
+        let stage = Stage::new();
+        let mut watch = watch(&stage.cache);
+        let _reader = stage.found().unwrap();
+        fs::remove_file(stage.entry(CONTENT)).unwrap();
+        keep(&stage.cache, CONTENT);
+        watch.catch_up();
+        assert_eq!(stage.cache.counts().events, 1);
+        assert!(stage.found().is_some());
+    }
+
+    /// Fills the queue, so that every later event is lost.
+    fn overflow(stage: &Stage) {
+        for number in 0..10_000 {
+            let stray = stage.entries().join(format!("stray {number}"));
+            File::create(&stray).unwrap();
+            fs::remove_file(&stray).unwrap();
+        }
+    }
+
+    #[test]
+    fn overflow_hides_no_removal() {
+        let stage = Stage::new();
+        let mut watch = watch(&stage.cache);
+        let _reader = stage.found().unwrap();
+        overflow(&stage);
+        fs::remove_file(stage.entry(CONTENT)).unwrap();
+        let planted = stage.entries().join("planted");
+        fs::write(&planted, b"poison").unwrap();
+        watch.catch_up();
+        assert_eq!(stage.cache.counts().events, 2);
+        assert!(!planted.exists());
+    }
+
+    #[test]
+    fn overflow_is_no_attack() {
+        let stage = Stage::new();
+        let mut watch = watch(&stage.cache);
+        overflow(&stage);
+        assert_eq!(stage.cache.clear().unwrap().removed, 1);
+        let _reader = keep(&stage.cache, CONTENT);
+        watch.catch_up();
+        assert_eq!(stage.cache.counts().events, 0);
+        assert!(stage.found().is_some());
+    }
+}
+
+#[test]
+fn examined_entry_can_be_evicted() {
+    let stage = Stage::new();
+    let other = open(stage.folder.path(), &stage.key).unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                other.verify().unwrap();
+            }
+        });
+        let in_use = (0..20).map(|_| {
+            drop(keep(&stage.cache, &[0; 200_000]));
+            stage.cache.clear().unwrap().in_use
+        });
+        let in_use = in_use.max();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(in_use, Some(0));
+    });
+}
+
+#[test]
+fn late_discard_keeps_new_entry() {
+    let stage = Stage::new();
+    let reader = stage.found().unwrap();
+    let mut bytes = fs::read(stage.entry(CONTENT)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(stage.entry(CONTENT), bytes).unwrap();
+    fs::remove_file(stage.entry(CONTENT)).unwrap();
+    keep(&stage.cache, CONTENT);
+    assert!(reader.read_at(0, &mut [0; 10]).is_err());
+    assert!(stage.found().is_some());
+}
+
+#[test]
+fn expired_entry_may_lose_its_name() {
+    let (uses, name) = (InUse::default(), CacheKey::random().unwrap().derive().name(&Sha256Digest::of(CONTENT)));
+    let folder = tempfile::tempdir().unwrap();
+    let file = FileId::of(&File::create(folder.path().join("file")).unwrap()).unwrap();
+    assert_eq!(uses.begin(&name, file, 1000, || Ok::<_, io::Error>(true)).ok(), Some(true));
+    #[cfg(target_os = "linux")]
+    {
+        assert!(!uses.has_lost(&name.to_string(), || Some(file), 999));
+        assert!(!uses.has_lost(&name.to_string(), || None, 1000));
+        assert!(uses.has_lost(&name.to_string(), || None, 999));
+        assert!(!uses.has_lost(&name.to_string(), || None, 999), "it was reported");
+    }
+    uses.end(&name, file);
+}
+
 fn fault(error: CacheError) -> Unsafe {
     match error {
         CacheError::Io { source, .. } => *source.get_ref().unwrap().downcast_ref().unwrap(),

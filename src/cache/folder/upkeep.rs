@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::private::{PrivateFolder, unheld};
+use super::private::{FileId, PrivateFolder};
 use super::rooms::Rooms;
 use super::{CacheError, FolderCache, Inner, Limits, Place, at, now};
 use crate::cache::key::CacheKey;
@@ -110,13 +111,21 @@ pub(super) enum Depth {
 #[derive(Debug)]
 pub(super) enum State {
     Sound(Facts),
-    Expired,
-    Unsound(String),
+    Expired(Examined),
+    /// The reason, and the file unless it cannot be opened safely.
+    Unsound(String, Option<Examined>),
+}
+
+/// A file that was examined. It stays open, so that no other file gets its identity.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) id: FileId,
+    _file: File,
 }
 
 impl State {
-    fn unsound(why: impl fmt::Display) -> Self {
-        Self::Unsound(why.to_string())
+    fn unsound(why: impl fmt::Display, file: Option<Examined>) -> Self {
+        Self::Unsound(why.to_string(), file)
     }
 }
 
@@ -145,8 +154,8 @@ impl FolderCache {
                     holdings.oldest = Some(holdings.oldest.map_or(created, |oldest| oldest.min(created)));
                     holdings.newest = holdings.newest.max(Some(created));
                 }
-                State::Expired => holdings.expired += 1,
-                State::Unsound(_) => holdings.unsound += 1,
+                State::Expired(_) => holdings.expired += 1,
+                State::Unsound(..) => holdings.unsound += 1,
             }
         })?;
         Ok(holdings)
@@ -157,12 +166,13 @@ impl FolderCache {
         let mut verified = Verified::default();
         self.each(Depth::Whole, |rooms, name, state| match state {
             State::Sound(_) => verified.sound += 1,
-            State::Expired => {
+            State::Expired(file) => {
                 verified.expired += 1;
-                rooms.remove_unused(name).ok();
+                rooms.change().and_then(|changes| changes.remove_expired(name, file.id)).ok();
             }
-            State::Unsound(why) => {
-                let left = self.0.discard(rooms, name).err().map(|error| error.to_string());
+            State::Unsound(why, file) => {
+                let file = file.as_ref().map(|file| file.id);
+                let left = self.0.discard(rooms, name, file).err().map(|error| error.to_string());
                 verified.unsound.push(Unsound { name: name.to_string_lossy().into_owned(), why, left });
             }
         })?;
@@ -172,7 +182,7 @@ impl FolderCache {
     /// Removes every entry that nobody reads, and what dead writers left.
     pub fn clear(&self) -> Result<Cleared, CacheError> {
         match self.0.rooms() {
-            Some(rooms) => rooms.clear().map_err(at(rooms.entries.path())),
+            Some(rooms) => rooms.change().and_then(|changes| changes.clear()).map_err(at(rooms.entries.path())),
             None => Ok(Cleared::default()),
         }
     }
@@ -191,34 +201,39 @@ impl FolderCache {
 }
 
 impl Inner {
-    /// What stands under a name; nothing if somebody removes it meanwhile.
+    /// Examines the file at a name; `None` if there is none. Does not lock it, as an eviction could
+    /// take that for the lock of a reader.
     pub(super) fn examine(&self, rooms: &Rooms, name: &OsStr, depth: Depth) -> Option<State> {
-        let Some(text) = name.to_str() else { return Some(State::unsound("its name is none of ours")) };
+        let Some(text) = name.to_str() else { return Some(State::unsound("its name is none of ours", None)) };
         let file = match rooms.entries.open(text) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => return Some(State::unsound(error)),
+            Err(error) => return Some(State::unsound(error, None)),
             Ok(file) => file,
         };
-        match unheld(file.try_lock_shared()) {
-            Ok(None) => return None,
-            Err(error) => return Some(State::unsound(error)),
-            Ok(Some(())) => {}
-        }
+        let id = match FileId::of(&file) {
+            Err(error) => return Some(State::unsound(error, None)),
+            Ok(id) => id,
+        };
+        let examined = |file| Examined { id, _file: file };
         let opened = self.header(&file).map(|(header, len)| Header::open(&self.keys, &header, len, now()));
         let header = match opened {
             Ok(Ok(header)) => header,
-            Ok(Err(Refusal::Expired)) => return Some(State::Expired),
-            Ok(Err(refusal)) => return Some(State::unsound(refusal)),
-            Err(error) => return Some(State::unsound(error)),
+            Ok(Err(Refusal::Expired)) => return Some(State::Expired(examined(file))),
+            Ok(Err(refusal)) => return Some(State::unsound(refusal, Some(examined(file)))),
+            Err(error) => return Some(State::unsound(error, Some(examined(file)))),
         };
         let facts = *header.facts();
         if self.keys.name(&facts.digest).to_string() != text {
-            return Some(State::unsound(Refusal::OtherContent));
+            return Some(State::unsound(Refusal::OtherContent, Some(examined(file))));
         }
-        if depth == Depth::Whole
-            && let Err(damage) = SealedSource::entry(file, header).verify()
-        {
-            return Some(State::unsound(damage));
+        if depth == Depth::Whole {
+            let verified = match file.try_clone() {
+                Err(error) => return Some(State::unsound(error, Some(examined(file)))),
+                Ok(copy) => SealedSource::entry(copy, header).verify(),
+            };
+            if let Err(damage) = verified {
+                return Some(State::unsound(damage, Some(examined(file))));
+            }
         }
         Some(State::Sound(facts))
     }
@@ -234,7 +249,8 @@ pub(in crate::cache) fn others(folder: &Path, own: Option<&CacheKey>) -> (u64, u
 /// Removes the entries of other keys that nobody reads.
 pub(in crate::cache) fn clear_others(folder: &Path, own: Option<&CacheKey>) -> Result<Cleared, CacheError> {
     rooms_of_others(folder, own).into_iter().try_fold(Cleared::default(), |cleared, rooms| {
-        Ok(cleared.and(rooms.clear().map_err(at(rooms.entries.path()))?))
+        let removed = rooms.change().and_then(|changes| changes.clear());
+        Ok(cleared.and(removed.map_err(at(rooms.entries.path()))?))
     })
 }
 

@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::{Held, Inner, at, now};
+use super::private::FileId;
+use super::upkeep::{Depth, State};
+use super::{FolderEntry, Held, Inner, at, now};
 use crate::cache::key::{EntryName, fill_random};
-use crate::cache::sealed::{Facts, Header, Sealer};
+use crate::cache::sealed::{Facts, Header, SealedSource, Sealer};
 use crate::cache::{CacheError, CachedReference, Claim, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
@@ -88,7 +90,8 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// Gives the file its name if there is room; without room it is read while it is held and kept no longer.
+    /// Renames the file into place if there is room; without room it is readable while it is held, and
+    /// deleted then. A sound entry of this name keeps it, and is returned.
     fn publish(
         &mut self,
         name: &EntryName,
@@ -96,20 +99,38 @@ impl Draft {
         digest: &Sha256Digest,
         len: u64,
     ) -> io::Result<CachedReference> {
+        if let Some(entry) = self.cache.find(digest).and_then(FolderEntry::verify) {
+            return Ok(Arc::new(entry));
+        }
+        let (cache, rooms) = (&self.cache, &self.rooms);
+        let id = FileId::of(&file)?;
+        let header = cache.open_header(&file, digest, self.created).map_err(|invalid| {
+            cache.drop_damaged(rooms, name, Some(id), &invalid);
+            io::Error::other("the entry was changed before it was published")
+        })?;
         let needed = Header::stored_len(len).unwrap_or(u64::MAX);
+        let place = name.to_string();
+        let mut is_registered = false;
         {
-            // One at a time: who makes room must find it still there.
-            let _lock = self.rooms.entries.lock()?;
-            if self.cache.make_room(&self.rooms, needed)?
+            // Under the lock no other writer takes the room that is made.
+            let changes = rooms.change()?;
+            let found = cache.examine(rooms, place.as_ref(), Depth::Header);
+            if !matches!(found, Some(State::Sound(_)))
+                && cache.make_room(&changes, place.as_ref(), needed)?
                 && let Some(draft) = &self.name
             {
-                self.rooms.new.rename(draft, &self.rooms.entries, &name.to_string())?;
-                self.name = None;
+                let rename = || changes.publish(draft, name).map(|()| true);
+                is_registered = cache.in_use.begin(name, id, header.facts().expires, rename)?;
             }
         }
-        let entry = self.cache.entry(self.rooms.clone(), *name, file, digest, self.created);
-        let entry = entry.ok_or_else(|| io::Error::other("the entry was changed while it was published"))?;
-        Ok(Arc::new(entry))
+        if is_registered {
+            self.name = None;
+            // Without the note the entry may be evicted earlier, no more.
+            rooms.use_now(name).ok();
+        }
+        let source = SealedSource::entry(file, header);
+        let (cache, rooms) = (cache.clone(), rooms.clone());
+        Ok(Arc::new(FolderEntry { source, cache, rooms, name: *name, file: id, is_registered }))
     }
 }
 
