@@ -35,8 +35,8 @@ pub use encryption::{CustomerKey, Encryption, KmsKey, NoCustomerKey};
 pub use error::{StorageError, StorageErrorKind};
 pub use memory::MemoryStore;
 pub use s3::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, Patience, Regions, S3Config, S3Credentials,
-    S3Store, UnknownConditionalWrites,
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, Regions, S3Config,
+    S3Credentials, S3Store, UnknownConditionalWrites,
 };
 
 /// Bytes on their way, in pieces of at most a few MiB.

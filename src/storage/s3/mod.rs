@@ -1,6 +1,7 @@
 //! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in here.
 
 mod acl;
+mod answer;
 mod attributes;
 mod body;
 mod config;
@@ -12,6 +13,7 @@ mod get;
 mod lifecycle;
 mod list;
 mod multipart;
+mod pages;
 mod presign;
 mod put;
 mod region;
@@ -39,9 +41,10 @@ use attributes::{head_of, size, with_key};
 use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
+use pages::Listings;
 
 pub use config::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, Patience, S3Config, S3Credentials,
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, S3Config, S3Credentials,
     UnknownConditionalWrites,
 };
 pub use region::Regions;
@@ -58,6 +61,7 @@ pub struct S3Store {
     conditions_are_atomic: bool,
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
+    listings: Listings,
     /// A permit for each MiB of the parts of all uploads.
     held: Arc<Semaphore>,
 }
@@ -80,6 +84,7 @@ impl S3Store {
             part_size: config.part_size,
             copy_part_size: config.copy_part_size,
             aborts: Aborts::default(),
+            listings: Listings::default(),
             held: Arc::new(Semaphore::new(multipart::HELD_MIB as usize)),
         })
     }
