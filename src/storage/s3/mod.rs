@@ -4,6 +4,7 @@ mod acl;
 mod answer;
 mod attributes;
 mod body;
+mod conditions;
 mod config;
 mod connect;
 mod copy;
@@ -38,6 +39,7 @@ use super::{
     StorageErrorKind, rules,
 };
 use attributes::{head_of, size, with_key};
+use conditions::Known;
 use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
@@ -59,6 +61,7 @@ pub struct S3Store {
     part_size: u64,
     copy_part_size: u64,
     conditions_are_atomic: bool,
+    known: Known,
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
     listings: Listings,
@@ -78,6 +81,7 @@ impl S3Store {
         Ok(Self {
             clients: connect::connect(&config).await.map_err(failed)?,
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
+            known: Known::default(),
             customer_key: config.customer_key,
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,
