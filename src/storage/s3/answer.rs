@@ -47,6 +47,10 @@ const WITH_XML: [&str; 10] = [
     "UploadPartCopy",
 ];
 
+/// Calls whose answer the store may begin at once, and go on with by a space now and then while it is at work. The time of the attempt
+/// limits them.
+const AT_WORK: [&str; 3] = ["CompleteMultipartUpload", "CopyObject", "UploadPartCopy"];
+
 /// Limits the body of each answer before it is read.
 #[derive(Debug)]
 pub(super) struct LimitAnswers(pub(super) MinRate);
@@ -72,7 +76,8 @@ impl Intercept for LimitAnswers {
         };
         let document = (is_success && WITH_XML.contains(&operation)).then(Vec::new);
         let body = mem::replace(context.response_mut().body_mut(), SdkBody::taken());
-        let body = LimitedBody { body, limit, read: 0, document, ended: false, pace: Pace::new(self.0) };
+        let pace = (!AT_WORK.contains(&operation)).then(|| Pace::new(self.0));
+        let body = LimitedBody { body, limit, read: 0, document, ended: false, pace };
         *context.response_mut().body_mut() = SdkBody::from_body_1_x(body);
         Ok(())
     }
@@ -86,7 +91,7 @@ struct LimitedBody {
     /// What was read of an XML document.
     document: Option<Vec<u8>>,
     ended: bool,
-    pace: Pace,
+    pace: Option<Pace>,
 }
 
 impl Body for LimitedBody {
@@ -95,13 +100,20 @@ impl Body for LimitedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        this.pace.resume();
+        if let Some(pace) = &mut this.pace {
+            pace.resume();
+        }
         match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Pending => this.pace.poll_wait(cx).map(|error| Some(Err(error.into()))),
+            Poll::Pending => match &mut this.pace {
+                Some(pace) => pace.poll_wait(cx).map(|error| Some(Err(error.into()))),
+                None => Poll::Pending,
+            },
             Poll::Ready(Some(Ok(frame))) => {
                 let len = frame.data_ref().map_or(0, |piece| piece.len() as u64);
                 this.read = this.read.saturating_add(len);
-                this.pace.count(len);
+                if let Some(pace) = &mut this.pace {
+                    pace.count(len);
+                }
                 if let Some(limit) = this.limit
                     && this.read > limit
                 {

@@ -205,7 +205,8 @@ fn needs(operation: &str) -> Option<&'static str> {
             "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
              s3:PutObjectTagging if the source has tags"
         }
-        "DeleteObject" => "this needs s3:DeleteObject",
+        // Amazon S3 User Guide, "How to perform conditional deletes".
+        "DeleteObject" => "this needs s3:DeleteObject, and s3:GetObject where the deletion has a condition",
         "ListObjectsV2" | "HeadBucket" => "this needs s3:ListBucket",
         "ListBuckets" => "this needs s3:ListAllMyBuckets",
         "CreateBucket" => "this needs s3:CreateBucket",

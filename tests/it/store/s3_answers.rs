@@ -232,3 +232,24 @@ async fn slow_list_is_read() {
     assert_eq!(list(&server.store(S3Config { patience, min_rate, ..quick() }).await).await.unwrap(), 0);
     assert_eq!(server.requests.load(Ordering::Relaxed), 1);
 }
+
+/// S3 begins its answer at once and sends spaces while it copies.
+#[tokio::test]
+async fn store_at_work_is_waited_for() {
+    let server = Scripted::start(|head, connection| {
+        if head.starts_with("head") {
+            return connection.send(format!("HTTP/1.1 200 OK\r\n{OBJECT}Content-Length: 5\r\n\r\n"));
+        }
+        let result = "<CopyObjectResult><ETag>\"1\"</ETag></CopyObjectResult>";
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 100 + result.len()))?;
+        for _ in 0..100 {
+            connection.send(" ")?;
+            sleep(SHORT);
+        }
+        connection.send(result)
+    });
+    let object = |key: &str| ObjectName::new(bucket(), Key::new(key).unwrap());
+    let copied = server.store(quick()).await.copy(&object("k"), &object("copy"), None).await;
+    assert_eq!(copied.unwrap().0, "1");
+    assert_eq!(server.requests.load(Ordering::Relaxed), 2);
+}

@@ -28,13 +28,13 @@ async fn store(server: &Server, conditional_writes: ConditionalWrites) -> S3Stor
 
 async fn put(store: &S3Store, key: &str, content: &str, condition: &PutCondition) -> Result<ETag, StorageError> {
     let body = PutBody::from_bytes(content.to_owned());
-    store.put(&object(key), body, &Attributes::default(), condition).await
+    store.put(&object(key), body, &Attributes::default(), &condition.clone().into()).await
 }
 
 /// Stores an object in parts.
 async fn put_large(store: &S3Store, content: u8, condition: &PutCondition) -> Result<ETag, StorageError> {
     let body = PutBody::from_bytes(vec![content; MIN_PART_SIZE as usize + 1]);
-    store.put(&object("large"), body, &Attributes::default(), condition).await
+    store.put(&object("large"), body, &Attributes::default(), &condition.clone().into()).await
 }
 
 async fn tag(store: &S3Store, key: &str) -> ETag {

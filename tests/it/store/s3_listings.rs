@@ -1,4 +1,4 @@
-//! The table "Listings" of docs/DESIGN.md: what a page of a listing may be, and what commands that act on listings do with it.
+//! The table "Listings" of docs/S3.md: what a page of a listing may be, and what commands that act on listings do with it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutOptions};
 use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
 
 /// A page that is asked for: how many of this listing were asked for before, and what the store would send.
@@ -96,7 +96,11 @@ fn followed(xml: String, token: usize) -> String {
     xml.replace(LAST, &format!("{NOT_LAST}{token}"))
 }
 
-/// A store with a few objects, whose listings are as `page` says.
+fn object(bucket: &str, key: &str) -> ObjectName {
+    ObjectName::new(BucketName::new(bucket).unwrap(), Key::new(key).unwrap())
+}
+
+/// A store with a few objects, whose listings are as a page function says.
 struct Fixture {
     server: Server,
     sandbox: Sandbox,
@@ -114,13 +118,12 @@ impl Fixture {
             deleted: Arc::default(),
             went_on: Arc::default(),
         };
-        for bucket in ["files", "versions", "empty", "rest"] {
-            fixture.run(&["mb", &format!("s3://{bucket}")]).succeeds();
-        }
+        fixture.make_buckets();
         let base = noise(20_000, 1);
         for (name, content) in [("v-1.zip", base.clone()), ("v-2.zip", edited(&base, 1))] {
             fixture.sandbox.write(name, content);
             fixture.run(&["cp", name, "s3://versions/"]).succeeds();
+            fixture.copy_delta(name, "versions", "kept");
         }
         for name in ["a.txt", "b.txt", "c.txt", "d.txt"] {
             fixture.sandbox.write(&format!("out/{name}"), name);
@@ -132,11 +135,23 @@ impl Fixture {
     }
 
     #[tokio::main(flavor = "current_thread")]
+    async fn make_buckets(&self) {
+        for bucket in ["files", "versions", "kept", "empty", "rest"] {
+            self.server.store().unwrap().create_bucket(&BucketName::new(bucket).unwrap()).await.unwrap();
+        }
+    }
+
+    #[tokio::main(flavor = "current_thread")]
     async fn put(&self, bucket: &str, key: &str) {
-        let object = ObjectName::new(BucketName::new(bucket).unwrap(), Key::new(key).unwrap());
         let body = PutBody::from_bytes(key.as_bytes().to_vec());
         let store = self.server.store().unwrap();
-        store.put(&object, body, &Attributes::default(), &PutCondition::None).await.unwrap();
+        store.put(&object(bucket, key), body, &Attributes::default(), &PutOptions::default()).await.unwrap();
+    }
+
+    #[tokio::main(flavor = "current_thread")]
+    async fn copy_delta(&self, name: &str, from: &str, to: &str) {
+        let key = format!("{name}.delta");
+        self.server.store().unwrap().copy(&object(from, &key), &object(to, &key), None).await.unwrap();
     }
 
     /// Sends such pages from now on.
@@ -180,26 +195,26 @@ impl Fixture {
 
 #[test]
 fn wrong_pages_are_not_acted_on() {
-    let mut acted = Vec::new();
-    for (name, page) in WRONG {
-        acted.extend(acts_on(name, page));
-    }
+    let fixture = Fixture::new();
+    fixture.put("rest", "z.txt");
+    let acted: Vec<_> = WRONG.iter().flat_map(|(name, page)| acts_on(&fixture, name, *page)).collect();
     assert!(acted.is_empty(), "{}", acted.join("\n"));
 }
 
 #[test]
 fn endless_empty_pages_are_given_up() {
-    let acted = acts_on(ENDLESS.0, ENDLESS.1);
+    let fixture = Fixture::new();
+    fixture.put("rest", "z.txt");
+    let acted = acts_on(&fixture, ENDLESS.0, ENDLESS.1);
     assert!(acted.is_empty(), "{}", acted.join("\n"));
 }
 
 /// What the commands do by a wrong page, and should not.
-fn acts_on(name: &str, page: Page) -> Vec<String> {
+fn acts_on(fixture: &Fixture, name: &str, page: Page) -> Vec<String> {
     let mut acted = Vec::new();
-    let fixture = Fixture::new();
-    fixture.put("rest", "z.txt");
     fixture.list(page);
     let went_on = fixture.went_on.clone();
+    went_on.store(false, Ordering::Relaxed);
     let mut expect = |what: &str, right: bool, run: &dyn std::fmt::Debug| {
         if !right || went_on.load(Ordering::Relaxed) {
             acted.push(format!("a page with {name}, {what}: {run:?}"));
@@ -217,6 +232,9 @@ fn acts_on(name: &str, page: Page) -> Vec<String> {
         let run = fixture.run(&["rm", &format!("s3://versions/{file}")]);
         let deleted = fixture.deleted();
         expect("rm", !deleted.iter().any(|key| key.contains("reference")), &(run, deleted));
+    }
+    for file in ["v-1.zip", "v-2.zip"] {
+        fixture.copy_delta(file, "kept", "versions");
     }
     acted
 }
