@@ -31,6 +31,8 @@ pub enum StorageErrorKind {
     Throttled,
     /// The request itself is one the store does not take (too large, bad name, metadata too large).
     Invalid,
+    /// The store has no such condition on this call, and nothing was done.
+    ConditionUnsupported,
     /// The store's disk is full.
     NoSpace,
     /// Anything else: the outcome of the call is unknown.
@@ -84,6 +86,7 @@ impl fmt::Display for StorageError {
             StorageErrorKind::Locked => "locked against removal",
             StorageErrorKind::Throttled => "the store asks to slow down (503)",
             StorageErrorKind::Invalid => "the store does not take this request",
+            StorageErrorKind::ConditionUnsupported => "the store does not support this condition",
             StorageErrorKind::NoSpace => "the store's disk is full",
             StorageErrorKind::Other => "the store failed",
         };

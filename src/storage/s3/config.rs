@@ -95,6 +95,22 @@ impl Default for Patience {
     }
 }
 
+/// The lowest rate at which the body of an answer is read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinRate {
+    /// Bytes per second.
+    pub bytes_per_second: u64,
+    /// The time that the rate is measured over. Only time spent waiting for the store counts.
+    pub over: Duration,
+}
+
+impl Default for MinRate {
+    /// 1 KiB a second over a minute.
+    fn default() -> Self {
+        Self { bytes_per_second: 1 << 10, over: Duration::from_secs(60) }
+    }
+}
+
 /// How to reach an S3 store.
 #[derive(Debug, Clone)]
 pub struct S3Config {
@@ -125,6 +141,8 @@ pub struct S3Config {
     pub customer_key: Option<CustomerKey>,
     /// How long the store is waited for.
     pub patience: Patience,
+    /// A body that comes more slowly is given up, and asked for again as after a broken connection.
+    pub min_rate: MinRate,
 }
 
 impl Default for S3Config {
@@ -142,6 +160,7 @@ impl Default for S3Config {
             conditional_writes: ConditionalWrites::default(),
             customer_key: None,
             patience: Patience::default(),
+            min_rate: MinRate::default(),
         }
     }
 }

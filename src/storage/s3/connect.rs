@@ -20,6 +20,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_http_client::{Builder, Connector};
 
 use super::S3Config;
+use super::answer::LimitAnswers;
 use super::retry::TooManyRequests;
 
 /// A store that cannot be reached is given up after this, three times.
@@ -34,6 +35,8 @@ const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 pub(super) struct Clients {
     /// For what is answered at once; each attempt has the patience for an answer.
     pub(super) calls: Client,
+    /// For lists: the answer must begin within the patience, and may then take as long as the lowest rate allows.
+    pub(super) lists: Client,
     /// For what takes as long as its body, which a stall ends, and, where one is sent, [a time of its own](Self::time_to_send).
     pub(super) transfers: Client,
     /// For copies inside the store; each attempt has the patience for a copy.
@@ -64,7 +67,9 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
         "no region is configured: name the one of the bucket by --region, AWS_REGION or `region` in the profile",
     )?;
 
-    let mut builder = aws_sdk_s3::config::Builder::from(&sdk).retry_classifier(TooManyRequests);
+    let mut builder = aws_sdk_s3::config::Builder::from(&sdk)
+        .retry_classifier(TooManyRequests)
+        .interceptor(LimitAnswers(config.min_rate));
     let retries = sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
     builder.set_retry_config(Some(retries.with_initial_backoff(config.patience.before_retry)));
     // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
@@ -92,8 +97,10 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
         .clone()
         .timeout_config(timeouts(Some(config.patience.copy)))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    let first_byte = timeouts(None).to_builder().read_timeout(config.patience.answer).build();
     Ok(Clients {
         calls: client(Some(config.patience.answer)),
+        lists: Client::from_conf(builder.clone().timeout_config(first_byte).build()),
         transfers: client(None),
         copies: Client::from_conf(copies.build()),
         region,

@@ -9,6 +9,7 @@ use crate::storage::{Attributes, ETag, Encryption, ObjectHead, ObjectStore as _,
 
 use super::S3Store;
 use super::attributes::{etag, quoted, set_expires, url_encoded, with_attributes, with_class, with_source_key};
+use super::conditions::Conditional;
 use super::error::Failed;
 use super::put::PutFailed;
 
@@ -61,6 +62,19 @@ impl S3Store {
     }
 
     async fn copy_whole(
+        &self,
+        from: &ObjectName,
+        head: &ObjectHead,
+        to: &ObjectName,
+        attributes: Option<&Attributes>,
+        if_match: Option<&ETag>,
+    ) -> Result<ETag, PutFailed> {
+        let conditional = if_match.map(|_| Conditional::CopyIfMatch);
+        let send = |with: bool| self.copy_once(from, head, to, attributes, if_match.filter(|_| with));
+        self.under_condition(conditional, if_match.map(|tag| (from, tag)), send).await
+    }
+
+    async fn copy_once(
         &self,
         from: &ObjectName,
         head: &ObjectHead,

@@ -41,6 +41,24 @@ impl Failed {
         self.status
     }
 
+    /// A call that the store does not make under its condition, for which it refused it, if it was asked.
+    pub(super) fn lacks_condition(text: String, refused: Option<Self>) -> Self {
+        let status = refused.as_ref().and_then(Self::status);
+        let text = match refused {
+            Some(refused) => format!("{text}; the store answered {}", refused.cause.text),
+            None => text,
+        };
+        Self { kind: StorageErrorKind::ConditionUnsupported, status, code: None, cause: Cause::new(text) }
+    }
+
+    /// Whether a call under a condition may have been refused because of the condition: by 501 or 400 without a reason of its own.
+    pub(super) fn is_refused_condition(&self) -> bool {
+        let reason = ["MetadataTooLarge", "EntityTooLarge", "EntityTooSmall", "KeyTooLongError", "InvalidBucketName"];
+        self.kind == StorageErrorKind::Invalid
+            && matches!(self.status, Some(400 | 501))
+            && !self.code().is_some_and(|code| reason.contains(&code))
+    }
+
     /// Says that the object needs a customer's key that was not sent.
     pub(super) fn needs_key(self) -> Self {
         Self { kind: StorageErrorKind::KeyNeeded, ..self }
@@ -187,7 +205,8 @@ fn needs(operation: &str) -> Option<&'static str> {
             "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
              s3:PutObjectTagging if the source has tags"
         }
-        "DeleteObject" => "this needs s3:DeleteObject",
+        // Amazon S3 User Guide, "How to perform conditional deletes".
+        "DeleteObject" => "this needs s3:DeleteObject, and s3:GetObject where the deletion has a condition",
         "ListObjectsV2" | "HeadBucket" => "this needs s3:ListBucket",
         "ListBuckets" => "this needs s3:ListAllMyBuckets",
         "CreateBucket" => "this needs s3:CreateBucket",

@@ -18,8 +18,10 @@ use super::attributes::{head_of, quoted, size, with_key};
 use super::error::{Cause, Failed};
 
 const OPERATION: &str = "GetObject";
-/// Times one download is taken up again.
+/// Times one download is taken up again without progress.
 const RESUMPTIONS: u32 = 5;
+/// Bytes after which a connection that breaks has brought progress.
+const PROGRESS: u64 = 1 << 20;
 
 impl S3Store {
     pub(super) async fn open(
@@ -44,6 +46,7 @@ impl S3Store {
             object: object.clone(),
             etag: head.etag.clone(),
             key: key.cloned(),
+            resumed_at: given.start,
             left: given,
             body: answer.body,
             resumptions: 0,
@@ -124,7 +127,10 @@ struct Download {
     key: Option<CustomerKey>,
     left: Range<u64>,
     body: SdkStream,
+    /// Times it was taken up again since the last progress.
     resumptions: u32,
+    /// The offset that it was last taken up at.
+    resumed_at: u64,
 }
 
 impl Download {
@@ -148,10 +154,14 @@ impl Download {
                 }
                 Some(Err(error)) => Cause::of(&error),
             };
+            if self.left.start.saturating_sub(self.resumed_at) >= PROGRESS {
+                self.resumptions = 0;
+            }
             if self.resumptions == RESUMPTIONS {
                 return Err(self.error(io::ErrorKind::UnexpectedEof, broken));
             }
             self.resumptions += 1;
+            self.resumed_at = self.left.start;
             tokio::time::sleep(Duration::from_millis(50 << self.resumptions)).await;
             self.resume().await?;
         }

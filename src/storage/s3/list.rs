@@ -8,6 +8,7 @@ use crate::storage::{ListPage, ListRequest, ListedBucket, ListedObject, StorageE
 use super::S3Store;
 use super::attributes::{etag, size, time};
 use super::error::{Cause, Failed};
+use super::pages::Pages;
 
 /// Most entries of a page (S3 API reference, ListObjectsV2, `MaxKeys`).
 const MAX_KEYS: u16 = 1000;
@@ -15,13 +16,20 @@ const MAX_KEYS: u16 = 1000;
 impl S3Store {
     pub(super) async fn list_page(&self, bucket: &BucketName, asked: &ListRequest) -> Result<ListPage, StorageError> {
         const OPERATION: &str = "ListObjectsV2";
-        let mut request = self.clients.calls.list_objects_v2().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
+        let (mut pages, token) = match &asked.continuation {
+            Some(continuation) => {
+                let (pages, token) = self.listings.resume(continuation);
+                (pages, Some(token))
+            }
+            None => (Pages::default(), None),
+        };
+        let mut request = self.clients.lists.list_objects_v2().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         request = request
             .set_prefix(text(&asked.prefix))
             .set_delimiter(asked.delimiter.as_deref().and_then(text))
             .set_max_keys(asked.max_keys.map(|keys| i32::from(keys.clamp(1, MAX_KEYS))));
-        request = match &asked.continuation {
+        request = match token {
             Some(token) => request.continuation_token(token),
             None => request.set_start_after(asked.start_after.as_deref().and_then(text)),
         };
@@ -43,28 +51,34 @@ impl S3Store {
                 last_modified: time(object.last_modified())?,
             })
         };
-        let continuation = answer.next_continuation_token().map(str::to_owned);
-        if continuation.is_none() && answer.is_truncated() == Some(true) {
+        let sent = answer.contents().len() + answer.common_prefixes().len();
+        if let Some(count) = answer.key_count().and_then(|count| usize::try_from(count).ok())
+            && count > sent
+        {
+            let cause = format!("the store counts {count} entries in a page and sent {sent}: the page was cut short");
+            return Err(unreadable(Cause::new(cause)));
+        }
+        let next = answer.next_continuation_token().filter(|token| !token.is_empty());
+        let next = next.filter(|_| answer.is_truncated() != Some(false));
+        if next.is_none() && answer.is_truncated() == Some(true) {
             return Err(unreadable(Cause::new("a page that is not the last does not say where the next one starts")));
         }
-        Ok(ListPage {
-            objects: answer.contents().iter().map(object).collect::<Result<_, _>>().map_err(unreadable)?,
-            common_prefixes: answer
-                .common_prefixes()
-                .iter()
-                .map(|common| key(common.prefix()))
-                .collect::<Result<_, _>>()
-                .map_err(unreadable)?,
-            continuation: continuation.filter(|_| answer.is_truncated() != Some(false)),
-        })
+        let objects: Vec<_> = answer.contents().iter().map(object).collect::<Result<_, _>>().map_err(unreadable)?;
+        let common_prefixes = answer.common_prefixes().iter().map(|common| key(common.prefix()));
+        let common_prefixes: Vec<_> = common_prefixes.collect::<Result<_, _>>().map_err(unreadable)?;
+        let keys = objects.iter().map(|object| object.key.as_str());
+        pages.take(keys.chain(common_prefixes.iter().map(String::as_str)), next).map_err(unreadable)?;
+        let continuation = next.map(|token| self.listings.keep(pages, token));
+        Ok(ListPage { objects, common_prefixes, continuation })
     }
 
     pub(super) async fn list_all_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         const OPERATION: &str = "ListBuckets";
         let mut listed = Vec::new();
         let mut continuation = None;
+        let mut pages = Pages::default();
         loop {
-            let request = self.clients.calls.list_buckets().set_continuation_token(continuation.take());
+            let request = self.clients.lists.list_buckets().set_continuation_token(continuation.take());
             let answer = request.send().await.map_err(|error| Failed::from(error).at(OPERATION, self))?;
             for bucket in answer.buckets() {
                 match BucketName::new(bucket.name().unwrap_or_default()) {
@@ -74,6 +88,10 @@ impl S3Store {
                 }
             }
             continuation = answer.continuation_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            let names = answer.buckets().iter().filter_map(|bucket| bucket.name());
+            pages
+                .take(names, continuation.as_deref())
+                .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, self).because(cause))?;
             if continuation.is_none() {
                 break;
             }

@@ -1,8 +1,10 @@
 //! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in here.
 
 mod acl;
+mod answer;
 mod attributes;
 mod body;
+mod conditions;
 mod config;
 mod connect;
 mod copy;
@@ -12,6 +14,7 @@ mod get;
 mod lifecycle;
 mod list;
 mod multipart;
+mod pages;
 mod presign;
 mod put;
 mod region;
@@ -32,16 +35,18 @@ use crate::domain::{BucketName, ObjectName};
 
 use super::{
     AccessControlPolicy, Attributes, BucketAcl, CustomerKey, ETag, Encryption, LifecycleRule, ListPage, ListRequest,
-    ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutCondition, StorageError,
+    ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutOptions, StorageError,
     StorageErrorKind, rules,
 };
 use attributes::{head_of, size, with_key};
+use conditions::Known;
 use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
+use pages::Listings;
 
 pub use config::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, PART_SIZE, Patience, S3Config, S3Credentials,
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, S3Config, S3Credentials,
     UnknownConditionalWrites,
 };
 pub use region::Regions;
@@ -56,8 +61,10 @@ pub struct S3Store {
     part_size: u64,
     copy_part_size: u64,
     conditions_are_atomic: bool,
+    known: Known,
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
+    listings: Listings,
     /// A permit for each MiB of the parts of all uploads.
     held: Arc<Semaphore>,
 }
@@ -74,12 +81,14 @@ impl S3Store {
         Ok(Self {
             clients: connect::connect(&config).await.map_err(failed)?,
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
+            known: Known::default(),
             customer_key: config.customer_key,
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,
             part_size: config.part_size,
             copy_part_size: config.copy_part_size,
             aborts: Aborts::default(),
+            listings: Listings::default(),
             held: Arc::new(Semaphore::new(multipart::HELD_MIB as usize)),
         })
     }
@@ -207,11 +216,11 @@ impl ObjectStore for S3Store {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         check_key("PutObject", object)?;
         self.check_attributes(attributes, "PutObject", object)?;
-        self.store(object, &body, attributes, condition).await
+        self.store(object, &body, attributes, &options.condition).await
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
@@ -246,6 +255,10 @@ impl ObjectStore for S3Store {
 
     fn conditions_are_atomic(&self) -> bool {
         self.conditions_are_atomic
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        false
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

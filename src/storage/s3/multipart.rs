@@ -23,9 +23,10 @@ use crate::storage::{Attributes, ByteStream, CustomerKey, ETag, ObjectHead, PutB
 
 use super::S3Store;
 use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, with_key, with_source_key};
+use super::conditions::Conditional;
 use super::connect::Clients;
 use super::copy::{copy_source, is_by_customer};
-use super::put::{PutFailed, with_condition};
+use super::put::{PutFailed, matched, with_condition};
 use super::retry::Sendings;
 
 /// Most parts of one upload (S3 User Guide, "Multipart upload limits").
@@ -64,18 +65,25 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Sends the object in parts of `part_size` bytes, or of as many as it takes to do with [`MAX_PARTS`].
+    /// Sends the object in parts of the store's part size, or of as many as it takes to do with [`MAX_PARTS`].
     /// The request to complete it counts.
     pub(super) async fn put(
         self,
+        store: &S3Store,
         body: &PutBody,
         condition: &PutCondition,
-        part_size: u64,
         sendings: &Sendings,
     ) -> Result<ETag, PutFailed> {
-        let part_size = part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
+        let part_size = store.part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
         let sent = match self.send_parts(body, part_size).await {
-            Ok(parts) => self.complete(parts, condition, sendings).await,
+            Ok(parts) => {
+                let send = |with| {
+                    let condition = if with { condition } else { &PutCondition::None };
+                    self.complete(parts.clone(), condition, sendings)
+                };
+                let matched = matched(&self.object, condition);
+                store.under_condition(Conditional::complete(condition), matched, send).await
+            }
             Err(failed) => Err(failed),
         };
         self.end(sent).await

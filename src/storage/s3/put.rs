@@ -14,6 +14,7 @@ use crate::storage::{
 
 use super::S3Store;
 use super::attributes::{etag, set_expires, with_attributes, with_class};
+use super::conditions::Conditional;
 use super::error::{Cause, Failed};
 use super::retry::Sendings;
 
@@ -95,7 +96,7 @@ impl S3Store {
         loop {
             let sent = if body.len() >= self.multipart_threshold {
                 match self.upload(object, attributes).await {
-                    Ok(upload) => upload.put(body, condition, self.part_size, &sendings).await,
+                    Ok(upload) => upload.put(self, body, condition, &sendings).await,
                     Err(failed) => Err(failed),
                 }
             } else {
@@ -149,6 +150,21 @@ impl S3Store {
         condition: &PutCondition,
         sendings: &Sendings,
     ) -> Result<ETag, PutFailed> {
+        let send = |with| {
+            let condition = if with { condition } else { &PutCondition::None };
+            self.put_once(object, body, attributes, condition, sendings)
+        };
+        self.under_condition(Conditional::put(condition), matched(object, condition), send).await
+    }
+
+    async fn put_once(
+        &self,
+        object: &ObjectName,
+        body: &PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+        sendings: &Sendings,
+    ) -> Result<ETag, PutFailed> {
         let (stream, failure) = super::body::for_sdk(body).await.map_err(PutFailed::Body)?;
         let client = &self.clients.transfers;
         let request = client.put_object().bucket(object.bucket.as_str()).key(object.key.as_str());
@@ -162,6 +178,14 @@ impl S3Store {
             None => error.into(),
         })?;
         Ok(etag(answer.e_tag())?)
+    }
+}
+
+/// The tag that an object must have, if any.
+pub(super) fn matched<'a>(object: &'a ObjectName, condition: &'a PutCondition) -> Option<(&'a ObjectName, &'a ETag)> {
+    match condition {
+        PutCondition::IfMatch(tag) => Some((object, tag)),
+        PutCondition::None | PutCondition::IfAbsent => None,
     }
 }
 

@@ -9,6 +9,7 @@ use super::S3Store;
 use super::attributes::time;
 use super::error::{Cause, Failed};
 use super::list::decode;
+use super::pages::Pages;
 
 impl S3Store {
     pub(super) async fn open_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
@@ -16,8 +17,9 @@ impl S3Store {
         let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
         let mut open = Vec::new();
         let (mut key_marker, mut id_marker) = (None, None);
+        let mut pages = Pages::default();
         loop {
-            let request = self.clients.calls.list_multipart_uploads().bucket(bucket.as_str());
+            let request = self.clients.lists.list_multipart_uploads().bucket(bucket.as_str());
             let request = request.encoding_type(EncodingType::Url);
             let request = request.set_key_marker(key_marker).set_upload_id_marker(id_marker);
             let answer = match request.send().await.map_err(Failed::from) {
@@ -25,6 +27,7 @@ impl S3Store {
                 answer => answer.map_err(|failed| failed.at(OPERATION, bucket))?,
             };
             let encoded = answer.encoding_type() == Some(&EncodingType::Url);
+            let before = open.len();
             for upload in answer.uploads() {
                 let (key, id) = (upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default());
                 let key = if encoded { decode(key).map_err(unreadable)? } else { key.to_owned() };
@@ -32,7 +35,13 @@ impl S3Store {
                 let object = ObjectName::new(bucket.clone(), key);
                 open.push(OpenUpload { object, id: id.to_owned(), initiated: time(upload.initiated()).ok() });
             }
-            if answer.is_truncated() != Some(true) {
+            let new: Vec<_> =
+                open.iter().skip(before).map(|upload| format!("{}\0{}", upload.object.key, upload.id)).collect();
+            let is_last = answer.is_truncated() != Some(true);
+            let token = || format!("{:?} {:?}", answer.next_key_marker(), answer.next_upload_id_marker());
+            let token = (!is_last).then(token);
+            pages.take(new.iter().map(String::as_str), token.as_deref()).map_err(unreadable)?;
+            if is_last {
                 return Ok(open);
             }
             key_marker = match answer.next_key_marker() {

@@ -55,7 +55,7 @@ async fn bucket() -> (Sandbox, Vec<Entry>) {
             ..Attributes::default()
         };
         let object = ObjectName::new(BucketName::new("buc").unwrap(), Key::new(entry.key.as_str()).unwrap());
-        store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await.unwrap();
+        store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
     }
     (sandbox, entries)
 }

@@ -20,6 +20,8 @@ pub struct Call<'a> {
     pub key: Option<&'a str>,
     /// Requests of this operation so far, with this one.
     pub nth: u64,
+    /// The query of its URL.
+    pub query: &'a str,
     /// Its headers.
     pub headers: &'a HeaderMap,
 }
@@ -42,7 +44,38 @@ pub enum Fault {
     Lost,
     /// What was asked is done, and the answer comes this much later.
     Late(Duration),
+    /// What was asked is done, and the answer has another body.
+    Rewrite(Rewrite),
 }
+
+/// Makes another body from the one of an answer.
+#[derive(Clone)]
+pub struct Rewrite(Arc<dyn Fn(String) -> String + Send + Sync>);
+
+impl Rewrite {
+    /// Rewrites by this function.
+    pub fn new(rewrite: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(rewrite))
+    }
+
+    pub(crate) fn apply(&self, body: String) -> String {
+        (self.0)(body)
+    }
+}
+
+impl fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rewrite")
+    }
+}
+
+impl PartialEq for Rewrite {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Rewrite {}
 
 /// What shall become of an answer: left among a request's extensions by who passes it on, and filled in here.
 #[derive(Clone, Default)]
@@ -108,7 +141,8 @@ impl S3Access for Calls {
         let nth = self.count(operation);
         let (bucket, key) = (cx.s3_path().get_bucket_name(), cx.s3_path().as_object().map(|(_, key)| key));
         let script = locked(&self.0.script).clone();
-        match script.and_then(|script| script(&Call { operation, bucket, key, nth, headers: cx.headers() })) {
+        let query = cx.uri().query().unwrap_or_default();
+        match script.and_then(|script| script(&Call { operation, bucket, key, nth, query, headers: cx.headers() })) {
             Some(Fault::Refuse { status, code }) => {
                 let code = S3ErrorCode::from_bytes(code.as_bytes()).ok_or_else(|| s3_error!(InternalError))?;
                 let mut error = S3Error::with_message(code, "as the test wants it");
@@ -116,7 +150,7 @@ impl S3Access for Calls {
                 return Err(error);
             }
             Some(Fault::Wait(duration)) => tokio::time::sleep(duration).await,
-            Some(fault @ (Fault::Cut(_) | Fault::Lost | Fault::Late(_))) => {
+            Some(fault @ (Fault::Cut(_) | Fault::Lost | Fault::Late(_) | Fault::Rewrite(_))) => {
                 if let Some(aftermath) = cx.extensions_mut().get::<Aftermath>() {
                     aftermath.set(fault);
                 }

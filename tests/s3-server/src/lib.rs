@@ -27,7 +27,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-pub use calls::{Call, Fault};
+pub use calls::{Call, Fault, Rewrite};
 pub use memory::{Conditions, MIN_PART_SIZE};
 
 use calls::Calls;

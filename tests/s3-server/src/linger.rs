@@ -36,6 +36,12 @@ pub(crate) async fn serve(service: S3Service, request: Request<Incoming>) -> Res
         Some(Fault::Cut(left)) => {
             return Ok(answer.map(|body| s3s::Body::http_body_unsync(CutBody { body, left, breaks: None })));
         }
+        Some(Fault::Rewrite(rewrite)) => {
+            let (mut head, body) = answer.into_parts();
+            let body = rewrite.apply(collect(body).await?);
+            head.headers.remove(http::header::CONTENT_LENGTH);
+            return Ok(HttpResponse::from_parts(head, s3s::Body::from(body)));
+        }
         _ => {}
     }
     if answer.status() >= StatusCode::BAD_REQUEST {
@@ -43,6 +49,16 @@ pub(crate) async fn serve(service: S3Service, request: Request<Incoming>) -> Res
         let _ = tokio::time::timeout(PATIENCE, body.drain()).await;
     }
     Ok(answer)
+}
+
+/// The text of a body.
+async fn collect(mut body: s3s::Body) -> Result<String, HttpError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(HttpError::new)?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |piece| piece));
+    }
+    String::from_utf8(bytes).map_err(|error| HttpError::new(error.into()))
 }
 
 /// A body that can still be read when the service is done with it.

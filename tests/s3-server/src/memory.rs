@@ -26,13 +26,25 @@ pub const MIN_PART_SIZE: u64 = 5 << 20;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory(Arc<State>);
 
-#[derive(Default)]
 pub(crate) struct State {
     store: RwLock<Arc<MemoryStore>>,
     uploads: Mutex<Uploads>,
     conditions: Conditions,
     lifecycles: Mutex<BTreeMap<String, Vec<LifecycleRule>>>,
     policies: Mutex<BTreeMap<String, AccessControlPolicy>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            // As on S3, a tag names a content.
+            store: RwLock::new(Arc::new(MemoryStore::new().with_content_tags())),
+            uploads: Mutex::default(),
+            conditions: Conditions::default(),
+            lifecycles: Mutex::default(),
+            policies: Mutex::default(),
+        }
+    }
 }
 
 /// What the model store does about conditions of writes, copies and deletes.
@@ -43,6 +55,12 @@ pub enum Conditions {
     Atomic,
     /// They are not looked at, as stores do that do not know them: what should have been refused is done.
     Ignored,
+    /// A request with a condition is refused by 501 `NotImplemented`.
+    NotImplemented,
+    /// A request with a condition is refused by 400 `InvalidArgument`.
+    InvalidArgument,
+    /// A write with `If-Match` is refused by 412, whatever the tag of the object, as radosgw does. Other conditions hold.
+    NeverMatch,
 }
 
 impl fmt::Debug for State {
@@ -66,7 +84,16 @@ impl Memory {
         if_match: Option<ETagCondition>,
         if_none_match: Option<ETagCondition>,
     ) -> S3Result<PutCondition> {
-        if self.ignores_conditions() { Ok(PutCondition::None) } else { condition(if_match, if_none_match) }
+        match self.0.conditions {
+            Conditions::Ignored => Ok(PutCondition::None),
+            Conditions::NotImplemented if if_match.is_some() || if_none_match.is_some() => {
+                Err(s3_error!(NotImplemented, "A header you provided implies functionality that is not implemented"))
+            }
+            Conditions::InvalidArgument if if_match.is_some() || if_none_match.is_some() => {
+                Err(s3_error!(InvalidArgument, "Conditions are not supported"))
+            }
+            _ => condition(if_match, if_none_match),
+        }
     }
 
     pub(crate) fn open_uploads(&self) -> usize {
@@ -107,7 +134,13 @@ impl Memory {
         attributes: &Attributes,
         condition: &PutCondition,
     ) -> S3Result<ETag> {
-        let put = self.store().put(&object_name(bucket, key)?, PutBody::from_bytes(bytes), attributes, condition).await;
+        if self.0.conditions == Conditions::NeverMatch && matches!(condition, PutCondition::IfMatch(_)) {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        let put = self
+            .store()
+            .put(&object_name(bucket, key)?, PutBody::from_bytes(bytes), attributes, &condition.clone().into())
+            .await;
         match put {
             // AWS does not say 412 where there is nothing to match.
             Err(error) if error.kind == StorageErrorKind::Precondition => {

@@ -1,4 +1,4 @@
-//! `s3-server memory [--ignore-conditions]|fs DIR [--port N]`: serves until it is killed, and prints its address when it listens.
+//! `s3-server memory [--ignore-conditions|--conditions KIND]|fs DIR [--port N]`: serves until it is killed, and prints its address when it listens.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use s3_server::{Conditions, Server};
 
-const USAGE: &str = "usage: s3-server memory [--ignore-conditions] [--port N]\n       s3-server fs DIR [--port N]";
+const USAGE: &str = "usage: s3-server memory [--ignore-conditions | --conditions 501|400|never-match] [--port N]\n       \
+                     s3-server fs DIR [--port N]";
 
 fn start(arguments: &[&str]) -> Result<Server, String> {
     let (what, port) = match arguments {
@@ -17,6 +18,15 @@ fn start(arguments: &[&str]) -> Result<Server, String> {
         ["memory"] => Server::memory_at(port, Conditions::Atomic).map_err(|error| error.to_string()),
         ["memory", "--ignore-conditions"] => {
             Server::memory_at(port, Conditions::Ignored).map_err(|error| error.to_string())
+        }
+        ["memory", "--conditions", kind] => {
+            let conditions = match *kind {
+                "501" => Conditions::NotImplemented,
+                "400" => Conditions::InvalidArgument,
+                "never-match" => Conditions::NeverMatch,
+                _ => return Err(USAGE.to_owned()),
+            };
+            Server::memory_at(port, conditions).map_err(|error| error.to_string())
         }
         ["fs", folder] => Server::folder_at(Path::new(folder), port).map_err(|error| format!("{folder}: {error}")),
         _ => Err(USAGE.to_owned()),

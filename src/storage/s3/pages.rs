@@ -1,0 +1,180 @@
+//! Checks over the pages of one listing: a store that repeats itself, or goes on without an entry, is not followed.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::error::Cause;
+
+/// The maximum number of empty pages in a row.
+const MAX_EMPTY: u32 = 1000;
+/// The maximum number of entries a listing remembers, for stores that list in no order.
+const MAX_REMEMBERED: usize = 1 << 16;
+/// The maximum number of listings under way. Those that were left unfinished the longest are forgotten first.
+const MAX_LISTINGS: usize = 64;
+
+/// The pages of a listing that were read so far.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    hasher: RandomState,
+    tokens: HashSet<u64>,
+    entries: HashSet<u64>,
+    /// The greatest entry in byte order.
+    greatest: Option<String>,
+    /// Whether a page began at or before the greatest entry of those before it.
+    unordered: bool,
+    empty: u32,
+}
+
+impl Pages {
+    /// Takes the entries of a page and the token of the next one.
+    ///
+    /// # Errors
+    ///
+    /// A token that was seen before, entries of which each was seen before, or too many empty pages in a row.
+    pub(super) fn take<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a str> + Clone,
+        token: Option<&str>,
+    ) -> Result<(), Cause> {
+        let is_last = token.is_none();
+        if token.is_some_and(|token| !self.tokens.insert(self.hasher.hash_one(token))) {
+            return Err(Cause::new("the listing does not end: the store sent a continuation token a second time"));
+        }
+        if entries.clone().next().is_none() {
+            self.empty += 1;
+            return match self.empty > MAX_EMPTY && !is_last {
+                true => Err(Cause::new(format!("the listing does not end: {} pages in a row are empty", self.empty))),
+                false => Ok(()),
+            };
+        }
+        self.empty = 0;
+        if !entries.clone().any(|entry| self.is_new(entry)) {
+            return Err(Cause::new("the store sent a page of the listing a second time: it has no new key"));
+        }
+        self.unordered |= entries.clone().any(|entry| !self.is_greatest(entry));
+        for entry in entries.clone().take(MAX_REMEMBERED.saturating_sub(self.entries.len())) {
+            self.entries.insert(self.hasher.hash_one(entry));
+        }
+        let greatest = entries.max().filter(|entry| self.is_greatest(entry)).map(str::to_owned);
+        self.greatest = greatest.or(self.greatest.take());
+        Ok(())
+    }
+
+    fn is_greatest(&self, entry: &str) -> bool {
+        self.greatest.as_deref().is_none_or(|greatest| entry > greatest)
+    }
+
+    /// Whether an entry was not seen before, as far as is remembered.
+    fn is_new(&self, entry: &str) -> bool {
+        self.is_greatest(entry)
+            || match self.entries.len() < MAX_REMEMBERED {
+                true => !self.entries.contains(&self.hasher.hash_one(entry)),
+                false => self.unordered,
+            }
+    }
+}
+
+/// The listings of a store that are under way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listings(Arc<Mutex<UnderWay>>);
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    last_id: u64,
+    listings: BTreeMap<u64, Pages>,
+}
+
+impl Listings {
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the pages before a continuation that [`keep`](Self::keep) gave, and the token of the store.
+    pub(super) fn resume<'a>(&self, continuation: &'a str) -> (Pages, &'a str) {
+        let parts = continuation.split_once('-').and_then(|(id, token)| Some((id.parse::<u64>().ok()?, token)));
+        match parts {
+            Some((id, token)) => (self.under_way().listings.remove(&id).unwrap_or_default(), token),
+            None => (Pages::default(), continuation),
+        }
+    }
+
+    /// Keeps the pages until the next one is asked for, and returns the continuation to ask with.
+    pub(super) fn keep(&self, pages: Pages, token: &str) -> String {
+        let mut under_way = self.under_way();
+        under_way.last_id += 1;
+        let id = under_way.last_id;
+        under_way.listings.insert(id, pages);
+        if under_way.listings.len() > MAX_LISTINGS {
+            under_way.listings.pop_first();
+        }
+        format!("{id}-{token}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(pages: &mut Pages, entries: &[&str], token: Option<&str>) -> bool {
+        pages.take(entries.iter().copied(), token).is_ok()
+    }
+
+    #[test]
+    fn repeated_tokens_are_refused() {
+        let mut pages = Pages::default();
+        assert!(take(&mut pages, &["a"], Some("1")) && take(&mut pages, &["b"], Some("2")));
+        assert!(!take(&mut pages, &["c"], Some("1")));
+    }
+
+    #[test]
+    fn pages_need_a_new_key() {
+        let mut pages = Pages::default();
+        assert!(take(&mut pages, &["b", "a"], Some("1")));
+        assert!(take(&mut pages, &["A", "b"], Some("2")), "another order");
+        assert!(!take(&mut pages, &["b", "A"], Some("3")));
+        assert!(take(&mut pages, &[], None));
+    }
+
+    #[test]
+    fn long_listings_are_remembered_by_their_order() {
+        let mut pages = Pages::default();
+        let key = |n: usize| format!("{n:08}");
+        for n in 0..MAX_REMEMBERED / 1000 + 2 {
+            let keys: Vec<_> = (n * 1000..(n + 1) * 1000).map(key).collect();
+            assert!(pages.take(keys.iter().map(String::as_str), Some(&key(n))).is_ok());
+        }
+        assert!(pages.entries.len() <= MAX_REMEMBERED);
+        assert!(!take(&mut pages, &[&key(MAX_REMEMBERED + 500)], Some("x")));
+    }
+
+    #[test]
+    fn empty_pages_are_counted_in_a_row() {
+        let mut pages = Pages::default();
+        for n in 0..MAX_EMPTY {
+            assert!(take(&mut pages, &[], Some(&n.to_string())));
+        }
+        assert!(take(&mut pages, &["a"], Some("a")));
+        for n in 0..MAX_EMPTY {
+            assert!(take(&mut pages, &[], Some(&format!("again {n}"))));
+        }
+        assert!(!take(&mut pages, &[], Some("end")));
+    }
+
+    #[test]
+    fn unfinished_listings_are_forgotten() {
+        let listings = Listings::default();
+        let mut first = Pages::default();
+        assert!(take(&mut first, &["a"], Some("t-1")));
+        let continuation = listings.keep(first, "t-1");
+        let (mut pages, token) = listings.resume(&continuation);
+        assert_eq!(token, "t-1");
+        assert!(!take(&mut pages, &["a"], Some("t-2")));
+        for _ in 0..2 * MAX_LISTINGS {
+            listings.keep(Pages::default(), "t");
+        }
+        assert_eq!(listings.under_way().listings.len(), MAX_LISTINGS);
+    }
+}
