@@ -4,7 +4,7 @@ use super::failure::{Exit, Failure, warn};
 use super::options::{LsArgs, Sizes};
 use super::output::{Output, date, human, on_one_line};
 use super::session::Session;
-use crate::domain::S3Uri;
+use crate::domain::{S3Uri, Total};
 use crate::service::{DeltaService, Listed};
 
 pub(super) async fn run(session: &Session, args: LsArgs, output: Output) -> Result<Exit, Failure> {
@@ -33,7 +33,7 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         Sizes::Original => listing.learning(),
         Sizes::Stored => listing.by_stored_sizes(),
     };
-    let (mut count, mut total, mut found, mut damaged) = (0u64, 0u64, false, 0u64);
+    let (mut count, mut total, mut found, mut damaged) = (Total::default(), Total::default(), false, 0u64);
     while let Some(page) = listing.next().await? {
         for folder in &page.folders {
             found = true;
@@ -41,8 +41,8 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         }
         for file in page.files.iter().filter(|file| file.is_shown()) {
             found = true;
-            count += 1;
-            total += file.size;
+            count.add(1);
+            total.add(file.size);
             if let Listed::Damaged(field) = file.listed {
                 damaged += 1;
                 warn(&format!("warning: {}: metadata {field} is absent or malformed", on_one_line(file.key.as_str())));
@@ -54,7 +54,7 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         }
     }
     if args.summarize {
-        let size = if args.human_readable { human(total) } else { total.to_string() };
+        let size = if args.human_readable { total.qualified(human(total.bytes())) } else { total.to_string() };
         output.line(format!("\nTotal Objects: {count}\n   Total Size: {size}"))?;
     }
     Ok(match (found, damaged) {
