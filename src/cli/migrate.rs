@@ -71,7 +71,7 @@ async fn advise(session: &Session, output: &Output) -> Result<(), Failure> {
 async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Output) -> Result<Exit, Failure> {
     let service = session.service(policy(&args.store)).await?;
     let prefix = folder(&uri.path);
-    let mut listing = service.list(&uri.bucket, &prefix, None);
+    let mut listing = service.list(&uri.bucket, &prefix, None).undecided();
     let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, Total::default(), 0u64);
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.listed == Listed::Delta) {
@@ -81,7 +81,15 @@ async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Outp
             looked += 1;
             let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
             let name = on_one_line(&object.to_string());
-            match service.rebase(&object, args.store.dryrun).await.map_err(Failure::from) {
+            let rebased_one = match service.rebase(&object, args.store.dryrun).await {
+                // A file of its own, called as a delta would be.
+                Err(error) if !file.is_decided() && error.is_no_file() => {
+                    looked -= 1;
+                    continue;
+                }
+                done => done.map_err(Failure::from),
+            };
+            match rebased_one {
                 Ok(Some(done)) => {
                     rebased += 1;
                     saved.add(done.before.saturating_sub(done.after));
