@@ -139,7 +139,7 @@ impl DeltaService {
         let mut attributes = Attributes { tags, ..found.head.attributes };
         attributes.metadata.extend(metadata.write());
         tracing::debug!(from = %served.name, %stored, reference = %base.name, "copy the delta");
-        let tag = self.store.put(&stored, bytes.body(digest), &attributes, &PutCondition::None).await?;
+        let tag = self.store.put(&stored, bytes.body(digest), &attributes, &PutCondition::None.into()).await?;
         if !self.has_bytes(&stored, &tag, &bytes, digest).await? {
             return Err(ServiceError::NoCopy { of: served.name.clone(), copy: stored });
         }

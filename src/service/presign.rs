@@ -97,7 +97,7 @@ impl DeltaService {
             ..Attributes::default()
         };
         let body = file.body(file.digest().await?);
-        self.store.put(&temporary, body, &attributes, &PutCondition::IfAbsent).await?;
+        self.store.put(&temporary, body, &attributes, &PutCondition::IfAbsent.into()).await?;
         Ok(temporary)
     }
 }

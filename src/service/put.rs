@@ -317,7 +317,7 @@ impl DeltaService {
         };
         tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
-        self.store.put(&stored, body, &put.kept.with(metadata.write()), &PutCondition::None).await?;
+        self.store.put(&stored, body, &put.kept.with(metadata.write()), &PutCondition::None.into()).await?;
         if leaves_out("order") {
             self.remove_older(places.plain.as_ref(), &stored).await;
         }
@@ -354,7 +354,7 @@ impl DeltaService {
             file_size: file.len(),
             created_at: Some(after(places.delta.as_ref())),
         };
-        self.store.put(object, file.body(digest), &kept.with(metadata.write()), &PutCondition::None).await?;
+        self.store.put(object, file.body(digest), &kept.with(metadata.write()), &PutCondition::None.into()).await?;
         let warnings = self.remove_older_delta(places, object).await;
         let (size, stored_as) = (file.len(), StoredAs::Direct(reason));
         Ok(PutReport { stored_as, size, stored: size, sha256: Some(digest), warnings })

@@ -70,7 +70,7 @@ impl DeltaService {
         attributes.metadata.extend(metadata.write());
         let body = delta.body(delta.digest().await?);
         let condition = PutCondition::IfMatch(found.head.etag.clone());
-        match self.store.put(&found.name, body, &attributes, &condition).await {
+        match self.store.put(&found.name, body, &attributes, &condition.into()).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             put => put?,
         };

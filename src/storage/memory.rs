@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
@@ -16,24 +16,29 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use super::listing::{SortedKeys, select};
 use super::{
     Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectBody, ObjectHead,
-    ObjectStore, PutBody, PutCondition, StorageError, StorageErrorKind,
+    ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 
 /// Bodies are handed out in pieces of this size, so that readers meet more than one.
 const PIECE: usize = 1 << 20;
 
 /// An object store that lives as long as the value does. Every call takes effect at one instant, unless it was made
-/// [with loose conditions](Self::with_loose_conditions).
+/// [with loose conditions](Self::with_loose_conditions). A tag names one write, unless it was made
+/// [with content tags](Self::with_content_tags).
 pub struct MemoryStore {
     state: Mutex<State>,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     loose: bool,
+    content_tags: bool,
+    whole_seconds: bool,
 }
 
 #[derive(Clone, Default)]
 struct State {
     buckets: BTreeMap<BucketName, Bucket>,
     latest: Option<SystemTime>,
+    /// Writes of each object ever; a tag is made of it, and so of the history of that object alone.
+    writes: BTreeMap<ObjectName, u64>,
 }
 
 #[derive(Clone)]
@@ -58,7 +63,13 @@ impl MemoryStore {
     /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer than the one before counts
     /// as the same.
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self { state: Mutex::default(), clock: Arc::new(clock), loose: false }
+        Self {
+            state: Mutex::default(),
+            clock: Arc::new(clock),
+            loose: false,
+            content_tags: false,
+            whole_seconds: false,
+        }
     }
 
     /// The same store, but one that answers conditions as S3 does, one request after the other, and is not atomic: a condition is
@@ -66,6 +77,49 @@ impl MemoryStore {
     #[must_use]
     pub fn with_loose_conditions(self) -> Self {
         Self { loose: true, ..self }
+    }
+
+    /// The same store with the tags of S3: a tag is the digest of a content and comes back with it.
+    /// As on S3, [`PutOptions::newer_than`] is ignored and no bucket is deleted with its objects.
+    #[must_use]
+    pub fn with_content_tags(self) -> Self {
+        Self { content_tags: true, ..self }
+    }
+
+    /// The same store, but it keeps times in whole seconds, as S3 does.
+    #[must_use]
+    pub fn with_whole_seconds(self) -> Self {
+        Self { whole_seconds: true, ..self }
+    }
+
+    /// Returns the tag and the time of a write of `object`.
+    fn stamp(
+        &self,
+        state: &mut State,
+        object: &ObjectName,
+        digest: Sha256Digest,
+        now: SystemTime,
+        newer_than: Option<SystemTime>,
+    ) -> (ETag, SystemTime) {
+        let mut time = state.tick(now);
+        if self.whole_seconds {
+            time = whole_seconds(time);
+        }
+        if self.content_tags {
+            return (ETag(digest.to_string()), time);
+        }
+        if let Some(replaced) = newer_than {
+            time = time.max(replaced + Duration::from_nanos(1));
+        }
+        let in_place =
+            state.buckets.get(&object.bucket).and_then(|bucket| bucket.objects.get(object.key.as_str().as_bytes()));
+        if let Some(replaced) = in_place {
+            time = time.max(replaced.head.last_modified);
+        }
+        let writes = state.writes.entry(object.clone()).or_default();
+        *writes += 1;
+        let write = format!("{digest} {writes} {object}");
+        (ETag(Sha256Digest::of(write.as_bytes()).to_string()), time)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,8 +156,9 @@ impl MemoryStore {
             copy.head.attributes = attributes.told();
             copy.tags = attributes.tags.clone();
         }
-        copy.head.last_modified = state.tick(now);
-        let etag = copy.head.etag.clone();
+        let digest = Sha256Digest::of(&copy.bytes);
+        let (etag, time) = self.stamp(&mut state, to, digest, now, None);
+        (copy.head.etag, copy.head.last_modified) = (etag.clone(), time);
         state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
         Ok(etag)
     }
@@ -112,7 +167,7 @@ impl MemoryStore {
 /// A store of its own with the same content and the same clock: what happens to one does not happen to the other.
 impl Clone for MemoryStore {
     fn clone(&self) -> Self {
-        Self { state: Mutex::new(self.state().clone()), clock: self.clock.clone(), loose: self.loose }
+        Self { state: Mutex::new(self.state().clone()), clock: self.clock.clone(), ..*self }
     }
 }
 
@@ -182,6 +237,23 @@ impl ObjectStore for MemoryStore {
         Ok(())
     }
 
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        const OPERATION: &str = "DeleteBucket";
+        if self.content_tags {
+            let refused = StorageError::new(StorageErrorKind::Invalid, OPERATION, bucket);
+            return Err(refused.because("this store cannot delete a bucket together with its objects"));
+        }
+        let mut state = self.state();
+        let objects = &state.bucket(bucket, OPERATION)?.objects;
+        let held = objects.iter().map(|(key, stored)| (key.as_slice(), &stored.head.etag));
+        let named = expected.iter().map(|(key, etag)| (key.as_str().as_bytes(), etag));
+        if held.collect::<BTreeMap<_, _>>() != named.collect::<BTreeMap<_, _>>() {
+            return Err(StorageError::new(StorageErrorKind::NotEmpty, OPERATION, bucket));
+        }
+        state.buckets.remove(bucket);
+        Ok(())
+    }
+
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         let listed =
             |(name, bucket): (&BucketName, &Bucket)| ListedBucket { name: name.clone(), created: Some(bucket.created) };
@@ -226,7 +298,7 @@ impl ObjectStore for MemoryStore {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "PutObject";
         attributes.check(OPERATION, object)?;
@@ -234,7 +306,8 @@ impl ObjectStore for MemoryStore {
         let bytes = collect(&body)
             .await
             .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))?;
-        let etag = ETag(Sha256Digest::of(&bytes).to_string());
+        let digest = Sha256Digest::of(&bytes);
+        let PutOptions { condition, newer_than } = options;
         if self.loose {
             self.state().check(object, condition, OPERATION)?;
             tokio::task::yield_now().await;
@@ -244,10 +317,13 @@ impl ObjectStore for MemoryStore {
         if !self.loose {
             state.check(object, condition, OPERATION)?;
         }
+        state.bucket(&object.bucket, OPERATION)?;
+        let (etag, last_modified) = self.stamp(&mut state, object, digest, now, *newer_than);
         let head = ObjectHead {
             size: bytes.len() as u64,
             etag: etag.clone(),
-            last_modified: state.tick(now),
+            sha256: (!self.content_tags).then_some(digest),
+            last_modified,
             attributes: attributes.told(),
         };
         let objects = &mut state.bucket(&object.bucket, OPERATION)?.objects;
@@ -277,6 +353,10 @@ impl ObjectStore for MemoryStore {
 
     fn conditions_are_atomic(&self) -> bool {
         !self.loose
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        !self.content_tags
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
@@ -309,6 +389,11 @@ async fn collect(body: &PutBody) -> io::Result<Bytes> {
     Ok(bytes.freeze())
 }
 
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
 fn in_pieces(mut bytes: Bytes) -> ByteStream {
     let pieces = std::iter::from_fn(move || {
         let piece = bytes.split_to(bytes.len().min(PIECE));
@@ -321,7 +406,6 @@ fn in_pieces(mut bytes: Bytes) -> ByteStream {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
 
     #[tokio::test]
     async fn what_happens_to_a_clone_does_not_happen_to_the_store() {
@@ -330,7 +414,7 @@ mod tests {
         let object = |key: &str| ObjectName::new(bucket.clone(), Key::new(key).unwrap());
         let put = async |store: &MemoryStore, key: &str| {
             let body = PutBody::from_bytes(key.to_owned());
-            store.put(&object(key), body, &Attributes::default(), &PutCondition::None).await.unwrap();
+            store.put(&object(key), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
         };
         put(&store, "both").await;
         let clone = store.clone();
@@ -356,7 +440,7 @@ mod tests {
         for at in [200, 150, 300] {
             seconds.store(at, Ordering::Relaxed);
             let body = PutBody::from_bytes("x");
-            store.put(&object, body, &Attributes::default(), &PutCondition::None).await.unwrap();
+            store.put(&object, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
             let date = store.head(&object).await.unwrap().last_modified;
             dates.push(date.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
         }

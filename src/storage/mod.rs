@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
-use crate::domain::{BucketName, Key, ObjectName};
+use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
 pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, NoCannedAcl, Owner};
 pub use attributes::{MAX_TAGS, MAX_USER_METADATA_BYTES};
@@ -86,6 +86,9 @@ pub struct ObjectHead {
     pub size: u64,
     /// Entity tag.
     pub etag: ETag,
+    /// The digest of the content, where the store itself computed it; `None` on S3. Never taken from
+    /// user metadata.
+    pub sha256: Option<Sha256Digest>,
     /// When it was last written, by the store's clock; stores keep whole seconds or milliseconds.
     pub last_modified: SystemTime,
     /// Headers and user metadata.
@@ -162,6 +165,22 @@ pub enum PutCondition {
     IfAbsent,
     /// `If-Match`: only while the object has this tag; else [`StorageErrorKind::Precondition`] (also when it is gone).
     IfMatch(ETag),
+}
+
+/// How an object is put.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// When the put may take effect.
+    pub condition: PutCondition,
+    /// The `LastModified` of what the put replaces, possibly at another key. A store that sets its
+    /// own times dates the object after it; S3 ignores it.
+    pub newer_than: Option<SystemTime>,
+}
+
+impl From<PutCondition> for PutOptions {
+    fn from(condition: PutCondition) -> Self {
+        Self { condition, newer_than: None }
+    }
 }
 
 /// Which keys to list.
@@ -281,6 +300,17 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// Removes an empty bucket; [`StorageErrorKind::NotEmpty`] when it holds an object.
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError>;
 
+    /// Deletes a bucket together with its objects if it holds exactly these (key and tag), decided
+    /// and done as one step. The order of `expected` does not matter.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotEmpty`] if the bucket holds anything else or less; nothing is deleted
+    /// then. [`StorageErrorKind::Invalid`] if the store has no such operation.
+    async fn delete_bucket_holding(&self, bucket: &BucketName, _expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let refused = StorageError::new(StorageErrorKind::Invalid, "DeleteBucket", bucket);
+        Err(refused.because("this store cannot delete a bucket together with its objects"))
+    }
+
     /// All buckets of the caller, by name.
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError>;
 
@@ -300,7 +330,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError>;
 
     /// Copies an object inside the store, with its headers, user metadata, class, encryption and tags, but for its ACL; gives
@@ -331,6 +361,10 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// Whether conditions of [`put`](Self::put) hold among racing writers. A store may answer 412 one request after the
     /// other and still let several racers win.
     fn conditions_are_atomic(&self) -> bool;
+
+    /// Returns whether an entity tag names one write of an object. Where it is false, a tag names a
+    /// content (S3), and `If-Match` holds again when an older content is stored again.
+    fn tags_name_writes(&self) -> bool;
 
     /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while it has that tag;
     /// else [`StorageErrorKind::Precondition`].

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 
-use crate::domain::{BucketName, ObjectName};
+use crate::domain::{BucketName, Key, ObjectName};
 use crate::storage::{
-    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
+    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutOptions,
     StorageError,
 };
 
@@ -100,6 +100,11 @@ impl ObjectStore for Aborting {
         self.after(chosen, self.inner.delete_bucket(bucket).await)
     }
 
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.delete_bucket_holding(bucket, expected).await)
+    }
+
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         let chosen = self.next();
         self.after(chosen, self.inner.list_buckets().await)
@@ -125,11 +130,11 @@ impl ObjectStore for Aborting {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         let chosen = self.next();
         let body = if chosen == Some(Moment::During) { cut_in_half(&body) } else { body };
-        self.after(chosen, self.inner.put(object, body, attributes, condition).await)
+        self.after(chosen, self.inner.put(object, body, attributes, options).await)
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
@@ -159,6 +164,10 @@ impl ObjectStore for Aborting {
 
     fn conditions_are_atomic(&self) -> bool {
         self.inner.conditions_are_atomic()
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        self.inner.tags_name_writes()
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

@@ -5,10 +5,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use deltaglider::domain::{BucketName, ObjectName};
+use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
     Attributes, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead, ObjectStore, PutBody,
-    PutCondition, StorageError,
+    PutOptions, StorageError,
 };
 use futures::future::BoxFuture;
 
@@ -79,6 +79,11 @@ impl ObjectStore for ScriptedStore {
         self.inner.delete_bucket(bucket).await
     }
 
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        self.note("delete_bucket", bucket).await;
+        self.inner.delete_bucket_holding(bucket, expected).await
+    }
+
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         self.inner.list_buckets().await
     }
@@ -103,10 +108,10 @@ impl ObjectStore for ScriptedStore {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         self.note("put", &object.key).await;
-        self.inner.put(object, body, attributes, condition).await
+        self.inner.put(object, body, attributes, options).await
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
@@ -131,6 +136,10 @@ impl ObjectStore for ScriptedStore {
 
     fn conditions_are_atomic(&self) -> bool {
         self.inner.conditions_are_atomic()
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        self.inner.tags_name_writes()
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

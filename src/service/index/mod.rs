@@ -272,7 +272,7 @@ impl Index {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> bool {
         let Some(object) = self.name(name) else { return false };
         let attributes = Attributes { content_type: Some("application/json".to_owned()), ..Attributes::default() };
-        let put = self.store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await;
+        let put = self.store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
         if let Err(error) = &put {
             tracing::info!(error = chain(error), "what the listing learnt is not kept");
         }

@@ -111,7 +111,7 @@ impl DeltaService {
         let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
         let body = PutBody::from_bytes(sketch.to_bytes());
         let attributes = Attributes { encryption: base.encryption.clone(), ..Attributes::default() };
-        if let Err(error) = self.store.put(&name, body, &attributes, &PutCondition::None).await {
+        if let Err(error) = self.store.put(&name, body, &attributes, &PutCondition::None.into()).await {
             tracing::debug!(sketch = %name, %error, "the sketch could not be kept");
         }
     }

@@ -14,7 +14,7 @@ impl DeltaService {
     pub(crate) async fn condemn(&self, home: &Deltaspace, digest: &Sha256Digest) -> Result<(), ServiceError> {
         let mark = home.condemned(digest).map_err(unnameable(home))?;
         let body = PutBody::from_bytes(Vec::new());
-        self.store.put(&mark, body, &Attributes::default(), &PutCondition::None).await?;
+        self.store.put(&mark, body, &Attributes::default(), &PutCondition::None.into()).await?;
         Ok(())
     }
 

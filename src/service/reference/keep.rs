@@ -53,10 +53,8 @@ impl DeltaService {
     ) -> Result<Option<Base>, ServiceError> {
         let metadata =
             ReferenceMetadata { source_name: source_name.to_owned(), file_sha256: digest, created_at: Some(now()) };
-        let put = self
-            .store
-            .put(name, bytes.body(digest), &reference_attributes(metadata.write(), encryption), condition)
-            .await;
+        let attributes = reference_attributes(metadata.write(), encryption);
+        let put = self.store.put(name, bytes.body(digest), &attributes, &condition.clone().into()).await;
         match put {
             Ok(etag) => {
                 let (name, size) = (name.clone(), bytes.len());

@@ -126,7 +126,7 @@ impl Bases {
 impl Base {
     fn classic(found: Found) -> Option<Self> {
         let Kind::Reference(metadata) = found.kind else { return None };
-        let ObjectHead { size, etag, last_modified, attributes } = found.head;
+        let ObjectHead { size, etag, last_modified, attributes, .. } = found.head;
         let (name, encryption) = (found.name, attributes.encryption);
         Some(Self { name, digest: metadata.file_sha256, size, last_modified, etag, encryption })
     }

@@ -226,7 +226,7 @@ impl DeltaService {
         let mut attributes = Attributes { tags: self.store.tags(&stored).await?, ..found.head.attributes };
         DeltaMetadata::name_reference(&mut attributes.metadata, &reference.key);
         let condition = PutCondition::IfMatch(found.head.etag);
-        match self.store.put(&stored, bytes.body(bytes.digest().await?), &attributes, &condition).await {
+        match self.store.put(&stored, bytes.body(bytes.digest().await?), &attributes, &condition.into()).await {
             // What is there now may need the same.
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(false),
             put => Ok(put.map(|_| true)?),

@@ -68,7 +68,7 @@ impl DeltaService {
         let written = Written { version: VERSION, fingerprint: fingerprint.to_string(), stats: stats.clone() };
         let (Some(object), Ok(bytes)) = (object(bucket, stats.mode), serde_json::to_vec(&written)) else { return };
         let attributes = Attributes { content_type: Some("application/json".to_owned()), ..Attributes::default() };
-        let put = self.store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await;
+        let put = self.store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
         if let Err(error) = put {
             tracing::info!(error = chain(&error), "the result is not kept");
         }

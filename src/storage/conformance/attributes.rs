@@ -10,7 +10,7 @@ use super::{Failure, Outcome, same};
 
 async fn put_with(stage: &Stage<'_>, key: &str, attributes: &Attributes) -> Outcome {
     let body = PutBody::from_bytes(content(1000, 1));
-    stage.store.put(&stage.object(key)?, body, attributes, &PutCondition::None).await?;
+    stage.store.put(&stage.object(key)?, body, attributes, &PutCondition::None.into()).await?;
     Ok(())
 }
 
@@ -61,7 +61,8 @@ pub(super) async fn tags_are_read_apart(stage: &Stage<'_>) -> Outcome {
 pub(super) async fn more_than_ten_tags_are_refused(stage: &Stage<'_>) -> Outcome {
     let tags = (0..11).map(|n| (format!("tag-{n}"), String::new())).collect();
     let attributes = Attributes { tags, ..Attributes::default() };
-    let put = stage.store.put(&stage.object("k")?, PutBody::from_bytes("x"), &attributes, &PutCondition::None).await;
+    let put =
+        stage.store.put(&stage.object("k")?, PutBody::from_bytes("x"), &attributes, &PutCondition::None.into()).await;
     refused("eleven tags", put, StorageErrorKind::Invalid)
 }
 

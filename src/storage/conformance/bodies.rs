@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::storage::{Attributes, ListRequest, PutBody, PutCondition, StorageErrorKind};
+use crate::storage::{Attributes, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind};
 
 use super::objects::content;
 use super::stage::{Stage, refused};
@@ -21,7 +21,7 @@ async fn stores_nothing(stage: &Stage<'_>, body: PutBody) -> Outcome {
     for (key, condition) in [("old", PutCondition::None), ("new", PutCondition::None), ("new", PutCondition::IfAbsent)]
     {
         let object = stage.object(key)?;
-        let put = stage.store.put(&object, body.clone(), &Attributes::default(), &condition).await;
+        let put = stage.store.put(&object, body.clone(), &Attributes::default(), &condition.clone().into()).await;
         holds(&format!("the put to {key:?} with {condition:?} fails"), put.is_err())?;
     }
     same("the object before", stage.read("old").await?, b"intact".to_vec())?;
@@ -65,8 +65,8 @@ pub(super) async fn a_put_that_is_dropped_stores_nothing(stage: &Stage<'_>) -> O
     });
     for key in ["old", "new"] {
         let object = stage.object(key)?;
-        let attributes = Attributes::default();
-        let put = stage.store.put(&object, body.clone(), &attributes, &PutCondition::None);
+        let (attributes, options) = (Attributes::default(), PutOptions::default());
+        let put = stage.store.put(&object, body.clone(), &attributes, &options);
         let given_up = tokio::time::timeout(Duration::from_millis(200), put).await;
         holds("a put whose body never ends does not end", given_up.is_err())?;
     }

@@ -1,6 +1,6 @@
 //! Buckets: made, listed, removed, and told from missing keys.
 
-use crate::domain::BucketName;
+use crate::domain::{BucketName, Key};
 use crate::storage::{ETag, ListRequest, ListedBucket, PutCondition, StorageErrorKind};
 
 use super::stage::{Stage, refused};
@@ -41,6 +41,35 @@ pub(super) async fn a_bucket_with_an_object_stays(stage: &Stage<'_>) -> Outcome 
     stage.store.delete(&stage.object("a/b")?, None).await?;
     stage.store.delete_bucket(&stage.bucket).await?;
     Ok(())
+}
+
+/// A store whose tags name writes can delete a bucket together with its objects; others refuse.
+pub(super) async fn a_bucket_goes_with_what_it_holds(stage: &Stage<'_>) -> Outcome {
+    let mut held = Vec::new();
+    for key in ["a", "b/c", &"K".repeat(100)] {
+        held.push((Key::new(key)?, stage.put(key, "kept").await?));
+    }
+    let delete = async |held: &[(Key, ETag)]| stage.store.delete_bucket_holding(&stage.bucket, held).await;
+    if !stage.store.tags_name_writes() {
+        refused("a bucket with its objects", delete(&held).await, StorageErrorKind::Invalid)?;
+        return same("an object afterwards", stage.read("a").await?, b"kept".to_vec());
+    }
+    let not_empty = StorageErrorKind::NotEmpty;
+    refused("a bucket that holds more", delete(&held[1..]).await, not_empty)?;
+    let more = [held.clone(), vec![(Key::new("z")?, held[0].1.clone())]].concat();
+    refused("a bucket that holds less", delete(&more).await, not_empty)?;
+    let before = std::mem::replace(&mut held[0].1, stage.put("a", "kept").await?);
+    let late = [vec![(Key::new("a")?, before)], held[1..].to_vec()].concat();
+    refused("a bucket whose object was written again", delete(&late).await, not_empty)?;
+    for key in ["a", "b/c"] {
+        same("an object afterwards", stage.read(key).await?, b"kept".to_vec())?;
+    }
+    held.reverse();
+    delete(&held).await?;
+    holds("the bucket is gone", !names(stage).await?.contains(&stage.bucket))?;
+    refused("deleting it again", delete(&held).await, StorageErrorKind::NoSuchBucket)?;
+    stage.store.create_bucket(&stage.bucket).await?;
+    stage.lists(&ListRequest::default(), &[], &[]).await
 }
 
 pub(super) async fn a_missing_bucket_is_no_missing_key(stage: &Stage<'_>) -> Outcome {

@@ -1,8 +1,12 @@
 //! Conditional writes, one after the other and in races.
 
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
 use futures::future::join_all;
 
-use crate::storage::{ETag, PutCondition, StorageErrorKind};
+use crate::domain::Sha256Digest;
+use crate::storage::{Attributes, ETag, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind};
 
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
@@ -54,6 +58,57 @@ pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> 
     let again = stage.store.delete(&object, Some(&second)).await;
     refused("deleting what was deleted", again, StorageErrorKind::Precondition)?;
     refused("it afterwards", stage.store.head(&object).await, StorageErrorKind::NotFound)
+}
+
+/// Where tags name writes, no tag holds again for a content that came back, also not that of a copy;
+/// elsewhere the same content has the same tag.
+pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
+    let (object, copy) = (stage.object("k")?, stage.object("copy")?);
+    let first = stage.put("k", "content").await?;
+    stage.store.copy(&object, &copy, None).await?;
+    let second = stage.put("k", "content").await?;
+    stage.store.delete(&object, None).await?;
+    let third = stage.put("k", "content").await?;
+    let digest = Sha256Digest::of(b"content");
+    let named = stage.store.head(&object).await?.sha256;
+    if !stage.store.tags_name_writes() {
+        same("the tag of the same content", &third, &first)?;
+        return holds("a digest that is given is the content's", named.is_none_or(|named| named == digest));
+    }
+    same("the digest of the content", named, Some(digest))?;
+    same("the digest of the copy", stage.store.head(&copy).await?.sha256, Some(digest))?;
+    let copied = stage.store.head(&copy).await?.etag;
+    let tags = HashSet::from([&first, &second, &third, &copied]);
+    same("tags of four writes", tags.len(), 4)?;
+    for tag in [&first, &second, &third, &copied] {
+        holds("a tag is no MD5", tag.0.len() != 32)?;
+    }
+    for old in [first, second] {
+        let late = stage.store.delete(&object, Some(&old)).await;
+        refused("deleting an older write of the same content", late, StorageErrorKind::Precondition)?;
+        let late = stage.put_if("k", "late", &PutCondition::IfMatch(old)).await?;
+        refused("replacing an older write of the same content", late, StorageErrorKind::Precondition)?;
+    }
+    stage.store.delete(&object, Some(&third)).await?;
+    Ok(())
+}
+
+/// A store that dates objects by itself dates one after what the put says it replaces.
+pub(super) async fn a_put_is_dated_after_what_it_replaces(stage: &Stage<'_>) -> Outcome {
+    if !stage.store.tags_name_writes() {
+        return Ok(());
+    }
+    let replaced = SystemTime::now() + Duration::from_secs(3600);
+    let options = PutOptions { newer_than: Some(replaced), ..PutOptions::default() };
+    let object = stage.object("k")?;
+    stage.store.put(&object, PutBody::from_bytes("new"), &Attributes::default(), &options).await?;
+    let dated = stage.store.head(&object).await?.last_modified;
+    holds("it is dated after what it replaces", dated > replaced)?;
+    stage.put("k", "newer").await?;
+    let again = stage.store.head(&object).await?.last_modified;
+    holds("a later write in place is not dated earlier", again >= dated)?;
+    let listed = stage.store.list(&stage.bucket, &ListRequest::default()).await?;
+    same("the time in a listing", listed.objects.first().map(|object| object.last_modified), Some(again))
 }
 
 /// Lets all racers put at once, each its own content; requires one winner, whose content is there, and `loss` for the others.

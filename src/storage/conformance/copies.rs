@@ -16,7 +16,7 @@ async fn copy(stage: &Stage<'_>, from: &str, to: &str, if_match: Option<&ETag>) 
 pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(stage: &Stage<'_>) -> Outcome {
     for len in [0, 1, (3 << 20) + 17] {
         let (bytes, from, to) = (content(len, 1), stage.object("from")?, stage.object("to")?);
-        stage.store.put(&from, PutBody::from_bytes(bytes.clone()), &attributes(), &PutCondition::None).await?;
+        stage.store.put(&from, PutBody::from_bytes(bytes.clone()), &attributes(), &PutCondition::None.into()).await?;
         let source = stage.store.head(&from).await?;
         let etag = copy(stage, "from", "to", None).await?;
         let head = stage.store.head(&to).await?;
@@ -41,9 +41,12 @@ pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(stage: &St
 
 pub(super) async fn a_copy_replaces_what_was_there(stage: &Stage<'_>) -> Outcome {
     let to = stage.object("to")?;
-    stage.store.put(&to, PutBody::from_bytes("a longer version before"), &attributes(), &PutCondition::None).await?;
+    stage
+        .store
+        .put(&to, PutBody::from_bytes("a longer version before"), &attributes(), &PutCondition::None.into())
+        .await?;
     let other = Attributes { metadata: [("other".to_owned(), "2".to_owned())].into(), ..Attributes::default() };
-    stage.store.put(&stage.object("from")?, PutBody::from_bytes("new"), &other, &PutCondition::None).await?;
+    stage.store.put(&stage.object("from")?, PutBody::from_bytes("new"), &other, &PutCondition::None.into()).await?;
     let etag = copy(stage, "from", "to", None).await?;
     same("content", stage.read("to").await?, b"new".to_vec())?;
     let head = stage.store.head(&to).await?;

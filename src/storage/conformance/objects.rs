@@ -60,7 +60,7 @@ pub(super) fn attributes() -> Attributes {
 
 async fn put_with(stage: &Stage<'_>, attributes: &Attributes) -> Outcome {
     let body = PutBody::from_bytes("content");
-    stage.store.put(&stage.object("k")?, body, attributes, &PutCondition::None).await?;
+    stage.store.put(&stage.object("k")?, body, attributes, &PutCondition::None.into()).await?;
     Ok(())
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn metadata_of_2_kib_is_taken(stage: &Stage<'_>) -> Outcome {
 pub(super) async fn metadata_over_2_kib_is_refused(stage: &Stage<'_>) -> Outcome {
     let object = stage.object("k")?;
     let body = PutBody::from_bytes("x");
-    let put = stage.store.put(&object, body, &metadata_of(2049), &PutCondition::None).await;
+    let put = stage.store.put(&object, body, &metadata_of(2049), &PutCondition::None.into()).await;
     refused("metadata of 2049 bytes", put, StorageErrorKind::Invalid)?;
     refused("the object afterwards", stage.store.head(&object).await, StorageErrorKind::NotFound)
 }

@@ -70,7 +70,7 @@ impl<'a> Stage<'a> {
         condition: &PutCondition,
     ) -> Result<Result<ETag, StorageError>, Failure> {
         let body = PutBody::from_bytes(content);
-        Ok(self.store.put(&self.object(key)?, body, &Attributes::default(), condition).await)
+        Ok(self.store.put(&self.object(key)?, body, &Attributes::default(), &condition.clone().into()).await)
     }
 
     /// Puts an object of a few bytes under each key.

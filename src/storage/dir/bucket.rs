@@ -1,5 +1,6 @@
 //! One bucket on disk: who may change it when, and what its readers see.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -108,6 +109,38 @@ impl Bucket {
                 return Err(Fault::because(StorageErrorKind::NotEmpty, why));
             }
         }
+        self.bury(root)
+    }
+
+    /// Removes it together with its objects if it holds exactly these. One rename decides: before it
+    /// the bucket is whole, after it there is none, and what is left is a temporary.
+    pub(super) fn remove_holding(&self, root: &Root, expected: &[(Key, ETag)]) -> Result<(), Fault> {
+        let _lock = self.lock(lock)?;
+        let expected: BTreeMap<&str, &ETag> = expected.iter().map(|(key, etag)| (key.as_str(), etag)).collect();
+        let leaves = self.leaves()?;
+        let mut held = 0;
+        for leaf in leaves.iter() {
+            let keys = leaf.purge()?;
+            for key in &keys {
+                let etag = tag_at(&leaf.path_of(key), key)?;
+                if etag.is_none() || etag.as_ref() != expected.get(key.as_str()).copied() {
+                    return Err(StorageErrorKind::NotEmpty.into());
+                }
+            }
+            if leaf.count_of_files()? != keys.len() {
+                let why = format!("{} holds files that are no objects", leaf.folder.display());
+                return Err(Fault::because(StorageErrorKind::NotEmpty, why));
+            }
+            held += keys.len();
+        }
+        if held != expected.len() {
+            return Err(StorageErrorKind::NotEmpty.into());
+        }
+        self.bury(root)
+    }
+
+    /// Renames it to a temporary, which is removed: nobody sees it half removed.
+    fn bury(&self, root: &Root) -> Result<(), Fault> {
         let temporaries = root.temporaries()?;
         let grave = temporaries.folder()?;
         std::fs::rename(&self.path, grave.path().join(LEAVES))?;
@@ -188,15 +221,22 @@ impl Bucket {
         &self,
         root: &Root,
         key: &str,
-        object: Sealed,
+        mut object: Sealed,
         condition: &PutCondition,
     ) -> Result<ETag, Fault> {
         let _lock = self.lock(lock)?;
         let leaves = self.leaves()?;
         let leaf = leaves.of(key)?;
         let path = leaf.path_of(key);
-        if let PutCondition::IfMatch(_) = condition {
-            condition.check(tag_at(&path, key)?.as_ref())?;
+        match (Record::open(path.clone(), key), condition) {
+            (replaced, PutCondition::IfMatch(_)) => {
+                let replaced = replaced?.map(|record| record.head);
+                condition.check(replaced.as_ref().map(|head| &head.etag))?;
+                replaced.map_or(Ok(()), |head| object.not_before(head.last_modified))?;
+            }
+            (Ok(Some(replaced)), PutCondition::None) => object.not_before(replaced.head.last_modified)?,
+            // What is damaged has no time, and is replaced.
+            _ => {}
         }
         let made = make_parents(&leaf.folder, path.strip_prefix(&leaf.folder).unwrap_or(&path))?;
         let etag = object.etag.clone();
@@ -259,11 +299,12 @@ fn sync_up(leaf: &Leaf, path: &Path, made: bool) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::dir::root::Clock;
 
     #[test]
     fn the_lock_of_a_removed_bucket_is_not_taken_for_that_of_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
-        let root = Root::open(folder.path()).unwrap();
+        let root = Root::open(folder.path(), Clock::new(SystemTime::now)).unwrap();
         let name = BucketName::new("bucket").unwrap();
         Bucket::create(&root, &name).unwrap();
         let bucket = Bucket::named(&root, &name).unwrap();

@@ -129,12 +129,27 @@ impl Leaf {
         Ok(std::fs::read_dir(&self.folder).map_err(Fault::at(&self.folder))?.next().is_none())
     }
 
+    /// The number of entries in it, whatever they are, but for the folders of long names.
+    pub(super) fn count_of_files(&self) -> Result<usize, Fault> {
+        count(&self.folder).map_err(Fault::at(&self.folder))
+    }
+
     /// The keys of all files in it, also of those out of its range. Names this store never gives are not its objects.
     fn files(&self) -> Result<Vec<String>, Fault> {
         let mut keys = Vec::new();
         collect(&self.folder, "", &mut keys).map_err(Fault::at(&self.folder))?;
         Ok(keys)
     }
+}
+
+fn count(folder: &Path) -> io::Result<usize> {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_piece = entry.file_name().to_str().is_some_and(|name| name.starts_with(CUT));
+        files += if is_piece && entry.file_type()?.is_dir() { count(&entry.path())? } else { 1 };
+    }
+    Ok(files)
 }
 
 fn collect(folder: &Path, before: &str, keys: &mut Vec<String>) -> io::Result<()> {

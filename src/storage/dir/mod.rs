@@ -17,20 +17,21 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 
-use crate::domain::{BucketName, ObjectName};
+use crate::domain::{BucketName, Key, ObjectName};
 
 use super::{
     Attributes, ByteStream, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
-    PutBody, PutCondition, StorageError, StorageErrorKind, rules,
+    PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind, rules,
 };
 use bucket::Bucket;
 use fault::Fault;
 use record::{Draft, Reader};
-use root::Root;
+use root::{Clock, Root};
 
 /// Bytes of a body that are written at once: file I/O happens on other threads, and each change of thread costs.
 const WRITTEN_AT_ONCE: usize = 1 << 20;
@@ -45,7 +46,15 @@ impl DirStore {
     /// The store at `path`. A folder that is absent or empty is a store without buckets, and becomes one on disk with the
     /// first bucket. Anything else that is not a store, or one of a format this program does not know, is refused.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let root = Root::open(path).map_err(|fault| fault.of("OpenStore", path.display()))?;
+        Self::open_with_clock(path, SystemTime::now)
+    }
+
+    /// Opens the store at `path` as [`open`](Self::open) does; its objects are dated by `clock`.
+    pub fn open_with_clock(
+        path: &Path,
+        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> Result<Self, StorageError> {
+        let root = Root::open(path, Clock::new(clock)).map_err(|fault| fault.of("OpenStore", path.display()))?;
         Ok(Self { root: Arc::new(root) })
     }
 
@@ -106,13 +115,14 @@ impl DirStore {
         operation: &'static str,
         object: &ObjectName,
         filled: Filled,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
-        let (ObjectName { bucket, key }, condition) = (object.clone(), condition.clone());
+        let (ObjectName { bucket, key }, options) = (object.clone(), options.clone());
         let Filled { mut draft, pending, .. } = filled;
         let commit = move |root: &Root| {
             draft.append(&pending)?;
-            Bucket::named(root, &bucket)?.commit(root, key.as_str(), draft.seal()?, &condition)
+            let sealed = draft.seal(root.now(), options.newer_than)?;
+            Bucket::named(root, &bucket)?.commit(root, key.as_str(), sealed, &options.condition)
         };
         self.run(operation, object, commit).await
     }
@@ -147,7 +157,7 @@ impl DirStore {
         let draft = self.run(OPERATION, to, begin).await?;
         // The reader gives all of the source, verified, or an error.
         let filled = self.fill(OPERATION, from, draft, stream(record.reader(0..len)), len).await?;
-        self.commit(OPERATION, to, filled, &PutCondition::None).await
+        self.commit(OPERATION, to, filled, &PutOptions::default()).await
     }
 }
 
@@ -176,6 +186,12 @@ impl ObjectStore for DirStore {
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
         let name = bucket.clone();
         self.run("DeleteBucket", bucket, move |root| Bucket::named(root, &name)?.remove(root)).await
+    }
+
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let (name, expected) = (bucket.clone(), expected.to_vec());
+        let delete = move |root: &Root| Bucket::named(root, &name)?.remove_holding(root, &expected);
+        self.run("DeleteBucket", bucket, delete).await
     }
 
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
@@ -216,12 +232,12 @@ impl ObjectStore for DirStore {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "PutObject";
         check(attributes, OPERATION, object)?;
         let (ObjectName { bucket, key }, own) = (object.clone(), attributes.clone());
-        let create = *condition == PutCondition::IfAbsent;
+        let create = options.condition == PutCondition::IfAbsent;
         let begin = move |root: &Root| {
             let bucket = Bucket::named(root, &bucket)?;
             bucket.must_exist()?;
@@ -240,7 +256,7 @@ impl ObjectStore for DirStore {
             |error: std::io::Error| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(error);
         let filled = self.fill(OPERATION, object, draft, body.open(), body.len()).await?;
         body.check_len(filled.read).map_err(broken)?;
-        self.commit(OPERATION, object, filled, condition).await
+        self.commit(OPERATION, object, filled, options).await
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
@@ -265,6 +281,10 @@ impl ObjectStore for DirStore {
     }
 
     fn conditions_are_atomic(&self) -> bool {
+        true
+    }
+
+    fn tags_name_writes(&self) -> bool {
         true
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -35,6 +37,9 @@ const PIECE: u64 = 1 << 20;
 #[serde(default)]
 struct Head {
     key: String,
+    /// 16 random bytes as digits, so that no two writes have one head; objects of old have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    write: String,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     metadata: std::collections::BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +78,7 @@ impl Draft {
         let attributes = attributes.clone();
         let head = Head {
             key: key.to_owned(),
+            write: random_digits()?,
             metadata: attributes.metadata,
             content_type: attributes.content_type,
             cache_control: attributes.cache_control,
@@ -105,35 +111,81 @@ impl Draft {
         Ok(())
     }
 
-    /// Completes the file and makes it durable, under its temporary name.
-    pub(super) fn seal(self) -> Result<Sealed, Fault> {
-        let digest = self.hasher.finish();
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut fixed = Vec::with_capacity(FIXED);
-        fixed.extend_from_slice(MAGIC);
-        fixed.extend_from_slice(&VERSION.to_le_bytes());
-        fixed.extend_from_slice(&(self.json.len() as u32).to_le_bytes());
-        fixed.extend_from_slice(&self.written.to_le_bytes());
-        fixed.extend_from_slice(&(since_epoch.as_nanos() as u64).to_le_bytes());
-        fixed.extend_from_slice(digest.as_bytes());
-        let head_digest = Sha256Digest::of(&[&*fixed, &*self.json].concat());
-        fixed.extend_from_slice(head_digest.as_bytes());
-        let file = self.file.as_file();
-        file.write_all_at(&fixed, 0)?;
-        file.sync_all()?;
-        Ok(Sealed { file: self.file, etag: tag(digest.as_bytes()), _temporaries: self._temporaries })
+    /// Completes the file and makes it durable, under its temporary name. The object is dated `now`,
+    /// or after `newer_than` if that is later.
+    pub(super) fn seal(self, now: SystemTime, newer_than: Option<SystemTime>) -> Result<Sealed, Fault> {
+        let time = match newer_than {
+            Some(replaced) => nanoseconds(now).max(nanoseconds(replaced).saturating_add(1)),
+            None => nanoseconds(now),
+        };
+        let mut sealed = Sealed {
+            file: self.file,
+            json: self.json,
+            body_len: self.written,
+            body_digest: self.hasher.finish(),
+            time,
+            etag: ETag(String::new()),
+            _temporaries: self._temporaries,
+        };
+        sealed.write_fixed()?;
+        Ok(sealed)
     }
+}
+
+/// Nanoseconds since 1970, as far as the format can hold them (until the year 2554).
+fn nanoseconds(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn random_digits() -> Result<String, Fault> {
+    let mut bytes = [0; 16];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
+    Ok(bytes.iter().flat_map(|&byte| hex_digits(byte)).collect())
 }
 
 /// A complete object that has no name yet.
 #[derive(Debug)]
 pub(super) struct Sealed {
     file: NamedTempFile,
+    json: Vec<u8>,
+    body_len: u64,
+    body_digest: Sha256Digest,
+    /// Nanoseconds since 1970.
+    time: u64,
     pub(super) etag: ETag,
     _temporaries: Arc<Temporaries>,
 }
 
 impl Sealed {
+    /// Dates the object no earlier than what it replaces at its own key.
+    pub(super) fn not_before(&mut self, replaced: SystemTime) -> Result<(), Fault> {
+        let replaced = nanoseconds(replaced);
+        if self.time < replaced {
+            self.time = replaced;
+            self.write_fixed()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the fixed part, durably, and derives the tag.
+    fn write_fixed(&mut self) -> Result<(), Fault> {
+        let mut fixed = Vec::with_capacity(FIXED);
+        fixed.extend_from_slice(MAGIC);
+        fixed.extend_from_slice(&VERSION.to_le_bytes());
+        fixed.extend_from_slice(&(self.json.len() as u32).to_le_bytes());
+        fixed.extend_from_slice(&self.body_len.to_le_bytes());
+        fixed.extend_from_slice(&self.time.to_le_bytes());
+        fixed.extend_from_slice(self.body_digest.as_bytes());
+        let head_digest = Sha256Digest::of(&[&*fixed, &*self.json].concat());
+        fixed.extend_from_slice(head_digest.as_bytes());
+        let file = self.file.as_file();
+        file.write_all_at(&fixed, 0)?;
+        file.sync_all()?;
+        self.etag = tag(head_digest.as_bytes());
+        Ok(())
+    }
+
     /// Gives it a name nothing has; an error of kind `AlreadyExists` when something does.
     pub(super) fn link(self, path: &Path) -> io::Result<()> {
         std::fs::hard_link(self.file.path(), path)
@@ -148,7 +200,8 @@ impl Sealed {
     }
 }
 
-/// The tag is the whole SHA-256: 64 digits are never taken for an MD5, as S3's 32 are.
+/// The tag is the SHA-256 of the head, and so names one write. Its 64 digits are never taken for an
+/// MD5, as 32 would be.
 fn tag(digest: &[u8; 32]) -> ETag {
     ETag(digest.iter().flat_map(|&byte| hex_digits(byte)).collect())
 }
@@ -199,7 +252,8 @@ impl Record {
         }
         let json = bytes.get(FIXED..body_start).ok_or_else(short)?;
         let covered = fixed.get(..COVERED).unwrap_or_default();
-        if Sha256Digest::of(&[covered, json].concat()).as_bytes() != &field::<32>(&fixed, COVERED) {
+        let head_digest = field::<32>(&fixed, COVERED);
+        if Sha256Digest::of(&[covered, json].concat()).as_bytes() != &head_digest {
             return Err(damaged("the SHA-256 of its head is wrong"));
         }
         let head: Head = serde_json::from_slice(json).map_err(|error| Fault::damaged(&path, error))?;
@@ -222,7 +276,8 @@ impl Record {
         };
         let head = ObjectHead {
             size: u64::from_le_bytes(field(&fixed, 16)),
-            etag: tag(&digest),
+            etag: tag(&head_digest),
+            sha256: Some(Sha256Digest::from(digest)),
             last_modified: SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
             attributes: attributes.told(),
         };

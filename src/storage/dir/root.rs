@@ -1,10 +1,12 @@
 //! The folder a store lives in: recognised by its format file, made by the first bucket.
 
+use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use crate::storage::StorageErrorKind;
 
@@ -27,15 +29,36 @@ pub(super) struct Root {
     /// Set once the format file was read: a store does not turn into something else.
     recognised: OnceLock<()>,
     temporaries: Mutex<Option<Arc<Temporaries>>>,
+    clock: Clock,
+}
+
+/// What dates the objects: the system's clock, but for tests.
+pub(super) struct Clock(Box<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    pub(super) fn new(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Box::new(clock))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 impl Root {
     /// Refuses a path that is neither a store nor free to become one.
-    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, Fault> {
         let path = std::path::absolute(path).map_err(Fault::at(path))?;
-        let root = Self { path, recognised: OnceLock::new(), temporaries: Mutex::default() };
+        let root = Self { path, recognised: OnceLock::new(), temporaries: Mutex::default(), clock };
         root.exists()?;
         Ok(root)
+    }
+
+    /// The time of a write.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.clock.0)()
     }
 
     pub(super) fn path(&self) -> &Path {

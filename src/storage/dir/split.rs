@@ -117,7 +117,7 @@ mod tests {
 
         async fn put(&self, key: &str, content: &str) {
             let body = PutBody::from_bytes(content.to_owned());
-            self.store.put(&self.object(key), body, &Attributes::default(), &PutCondition::None).await.unwrap();
+            self.store.put(&self.object(key), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
         }
 
         async fn delete(&self, key: &str) {

@@ -117,7 +117,13 @@ pub(super) fn head(
     last_modified: Option<&DateTime>,
     attributes: Attributes,
 ) -> Result<ObjectHead, Cause> {
-    Ok(ObjectHead { size, etag: self::etag(etag)?, last_modified: time(last_modified)?, attributes: attributes.told() })
+    Ok(ObjectHead {
+        size,
+        etag: self::etag(etag)?,
+        sha256: None,
+        last_modified: time(last_modified)?,
+        attributes: attributes.told(),
+    })
 }
 
 /// What the headers of an answer say of encryption.

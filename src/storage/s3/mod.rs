@@ -32,7 +32,7 @@ use crate::domain::{BucketName, ObjectName};
 
 use super::{
     AccessControlPolicy, Attributes, BucketAcl, CustomerKey, ETag, Encryption, LifecycleRule, ListPage, ListRequest,
-    ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutCondition, StorageError,
+    ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutOptions, StorageError,
     StorageErrorKind, rules,
 };
 use attributes::{head_of, size, with_key};
@@ -207,11 +207,11 @@ impl ObjectStore for S3Store {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         check_key("PutObject", object)?;
         self.check_attributes(attributes, "PutObject", object)?;
-        self.store(object, &body, attributes, condition).await
+        self.store(object, &body, attributes, &options.condition).await
     }
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
@@ -246,6 +246,10 @@ impl ObjectStore for S3Store {
 
     fn conditions_are_atomic(&self) -> bool {
         self.conditions_are_atomic
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        false
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

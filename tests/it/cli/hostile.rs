@@ -20,7 +20,7 @@ fn object(key: &str) -> ObjectName {
 async fn plant(sandbox: &Sandbox, key: &str, bytes: &[u8], metadata: BTreeMap<String, String>) {
     let attributes = Attributes { metadata, ..Attributes::default() };
     let body = PutBody::from_bytes(bytes.to_vec());
-    sandbox.dir_store().put(&object(key), body, &attributes, &PutCondition::None).await.unwrap();
+    sandbox.dir_store().put(&object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
 }
 
 fn direct(content: &[u8], created_at: &str) -> BTreeMap<String, String> {
@@ -134,7 +134,7 @@ async fn forge(sandbox: &Sandbox, says: impl Fn(&str) -> Value) {
     ] {
         let body = PutBody::from_bytes(content.to_string());
         let name = object(&format!(".deltaglider/index/{name}"));
-        store.put(&name, body, &Attributes::default(), &PutCondition::None).await.unwrap();
+        store.put(&name, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
     }
 }
 

@@ -66,7 +66,7 @@ async fn fill(store: &dyn ObjectStore, entries: &[Entry], prefix: &str) {
             ..Attributes::default()
         };
         let object = object(&format!("{prefix}{}", entry.key));
-        store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await.unwrap();
+        store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
     }
 }
 

@@ -42,7 +42,7 @@ impl Room {
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
         // All bodies are the same, so that nothing but the time tells one version from another.
         let (object, body) = (object(&format!("{key}.delta")), PutBody::from_bytes("x"));
-        self.store.put(&object, body, &attributes, &PutCondition::None).await.unwrap();
+        self.store.put(&object, body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     async fn index(&self) -> Vec<Key> {
@@ -108,7 +108,7 @@ async fn a_listing_that_remembers_tells_what_one_without_an_index_tells() {
                 0 => room.store.delete(&spoilt, None).await.unwrap(),
                 1 => {
                     let body = PutBody::from_bytes("{\"version\":1,\"entries\":[{}]}");
-                    room.store.put(&spoilt, body, &Attributes::default(), &PutCondition::None).await.unwrap();
+                    room.store.put(&spoilt, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
                 }
                 _ => {}
             }

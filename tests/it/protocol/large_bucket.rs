@@ -69,7 +69,7 @@ fn put(server: &Server, key: &str, metadata: BTreeMap<String, String>) {
     let attributes = Attributes { metadata, ..Attributes::default() };
     let body = PutBody::from_bytes(key.to_owned());
     let store = server.store().unwrap();
-    block_on(store.put(&object, body, &attributes, &PutCondition::None)).unwrap();
+    block_on(store.put(&object, body, &attributes, &PutCondition::None.into())).unwrap();
 }
 
 impl Bucket {

@@ -27,7 +27,7 @@ impl Room {
     async fn put(&self, key: &str, attributes: &Attributes) {
         let object = ObjectName::new(bucket(), Key::new(key).unwrap());
         let body = PutBody::from_bytes(key.to_owned());
-        self.store.put(&object, body, attributes, &PutCondition::None).await.unwrap();
+        self.store.put(&object, body, attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     /// The metadata of a delta, whose file has 7 bytes.

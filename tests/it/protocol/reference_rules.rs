@@ -69,7 +69,7 @@ impl Room {
     /// As another tool would.
     async fn foreign(&self, key: &str, content: &[u8]) {
         let body = PutBody::from_bytes(content.to_vec());
-        self.store.put(&object(key), body, &Attributes::default(), &PutCondition::None).await.unwrap();
+        self.store.put(&object(key), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
     }
 
     /// As a racer would to whom the store did not keep its word.
@@ -81,7 +81,7 @@ impl Room {
         };
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
         let body = PutBody::from_bytes(content.to_vec());
-        self.store.put(&object("reference.bin"), body, &attributes, &PutCondition::None).await.unwrap();
+        self.store.put(&object("reference.bin"), body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     /// What the writer of a stored object says of when it was.
@@ -90,7 +90,7 @@ impl Room {
         let bytes = service.get(&name, Vec::new(), &options).await.unwrap().0;
         let mut attributes = self.store.head(&name).await.unwrap().attributes;
         attributes.metadata.insert("dg-created-at".to_owned(), told.to_owned());
-        self.store.put(&name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await.unwrap();
+        self.store.put(&name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     async fn keys(&self) -> Vec<String> {

@@ -97,7 +97,7 @@ impl Room {
     }
 
     pub(super) async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, attributes: &Attributes) -> ETag {
-        self.store.put(name, PutBody::from_bytes(bytes), attributes, &PutCondition::None).await.unwrap()
+        self.store.put(name, PutBody::from_bytes(bytes), attributes, &PutCondition::None.into()).await.unwrap()
     }
 
     /// Copies an object as another tool would, to a key in any folder.

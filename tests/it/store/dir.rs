@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::conformance::nasty_keys::NASTY_KEYS;
 use deltaglider::storage::{
-    Attributes, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions, StorageError,
+    StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -29,7 +30,7 @@ async fn store_in(folder: &Path) -> DirStore {
 
 async fn put(store: &DirStore, key: &str, content: impl Into<bytes::Bytes>) -> Result<(), StorageError> {
     let body = PutBody::from_bytes(content);
-    store.put(&object(key), body, &Attributes::default(), &PutCondition::None).await.map(drop)
+    store.put(&object(key), body, &Attributes::default(), &PutCondition::None.into()).await.map(drop)
 }
 
 async fn read(store: &DirStore, key: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
@@ -162,7 +163,7 @@ async fn every_damaged_byte_and_every_missing_byte_of_an_object_is_noticed() {
     let metadata = [("name".to_owned(), "value".to_owned())].into();
     let attributes = Attributes { metadata, content_type: Some("text/plain".to_owned()), ..Attributes::default() };
     let body = PutBody::from_bytes("what was stored");
-    store.put(&object("k"), body, &attributes, &PutCondition::None).await.unwrap();
+    store.put(&object("k"), body, &attributes, &PutCondition::None.into()).await.unwrap();
     let path = file_of(folder.path(), "=k");
     let intact = fs::read(&path).unwrap();
     for (at, byte) in intact.iter().enumerate() {
@@ -249,11 +250,12 @@ async fn failed_and_dropped_puts_leave_no_temporary() {
     let begun = || futures::stream::iter((0..3).map(|_| Ok(vec![1; 1 << 20].into())));
     let failing =
         PutBody::new(9 << 20, move || begun().chain(futures::stream::iter([Err(std::io::Error::other("x"))])).boxed());
-    assert!(store.put(&object("k"), failing, &Attributes::default(), &PutCondition::None).await.is_err());
+    assert!(store.put(&object("k"), failing, &Attributes::default(), &PutCondition::None.into()).await.is_err());
     assert_eq!(temporaries(), 0, "after a failed put");
     let endless = PutBody::new(9 << 20, move || begun().chain(futures::stream::pending()).boxed());
     let (attributes, name) = (Attributes::default(), object("k"));
-    let put = store.put(&name, endless, &attributes, &PutCondition::None);
+    let options = PutOptions::default();
+    let put = store.put(&name, endless, &attributes, &options);
     let mut put = Box::pin(put);
     while temporaries() == 0 {
         tokio::select! { _ = &mut put => unreachable!(), () = tokio::time::sleep(Duration::from_millis(5)) => {} }
@@ -316,7 +318,7 @@ async fn what_a_customers_key_would_encrypt_is_refused() {
     let object = ObjectName::new(bucket, Key::new("k").unwrap());
     let encryption = Some(deltaglider::storage::Encryption::Customer { key_md5: "md5".to_owned() });
     let attributes = Attributes { encryption, ..Attributes::default() };
-    let put = store.put(&object, PutBody::from_bytes("x"), &attributes, &PutCondition::None).await;
+    let put = store.put(&object, PutBody::from_bytes("x"), &attributes, &PutCondition::None.into()).await;
     assert_eq!(put.unwrap_err().kind, StorageErrorKind::Invalid);
     assert_eq!(store.head(&object).await.unwrap_err().kind, StorageErrorKind::NotFound);
 }

@@ -68,7 +68,7 @@ async fn store_in(folder: &Path) -> DirStore {
 }
 
 async fn put(store: &DirStore, key: &str, content: String, condition: PutCondition) -> Result<ETag, StorageError> {
-    store.put(&object(key), PutBody::from_bytes(content), &Attributes::default(), &condition).await
+    store.put(&object(key), PutBody::from_bytes(content), &Attributes::default(), &condition.into()).await
 }
 
 async fn read(store: &DirStore, key: &str) -> (ETag, String) {
@@ -164,7 +164,7 @@ async fn hang(store: &DirStore) {
         });
         begun.chain(says).boxed()
     });
-    store.put(&object("never"), body, &Attributes::default(), &PutCondition::None).await.unwrap();
+    store.put(&object("never"), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn found(store: &DirStore, number: usize) {
         store.create_bucket(&shared).await.ok();
         let name = ObjectName::new(shared.clone(), Key::new(format!("{number}")).unwrap());
         let body = PutBody::from_bytes(format!("{round}"));
-        match store.put(&name, body, &Attributes::default(), &PutCondition::None).await {
+        match store.put(&name, body, &Attributes::default(), &PutCondition::None.into()).await {
             // While it holds an object nobody can remove it, so it must be there.
             Ok(_) => {
                 store.head(&name).await.unwrap();
@@ -302,7 +302,7 @@ async fn times_of_pages() {
             let (store, object) = (store.clone(), ObjectName::new(bucket.clone(), Key::new(key(n)).unwrap()));
             async move {
                 let body = PutBody::from_bytes(format!("{n}"));
-                store.put(&object, body, &Attributes::default(), &PutCondition::None).await.unwrap();
+                store.put(&object, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
             }
         });
         futures::stream::iter(puts).buffer_unordered(8).collect::<()>().await;

@@ -126,7 +126,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = server.store().unwrap();
     let body = PutBody::from_bytes("old");
-    runtime.block_on(store.put(&temporary, body, &attributes, &PutCondition::None)).unwrap();
+    runtime.block_on(store.put(&temporary, body, &attributes, &PutCondition::None.into())).unwrap();
     if arguments.contains(&"--rebase") {
         // The second has more in common with the third, which becomes a reference later.
         let (old, new) = (noise(100_000, 3), noise(100_000, 4));
@@ -145,7 +145,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
         sandbox.write("content", &base);
         command(&["cp", "content", "s3://buc/"]).succeeds();
         let mark = Deltaspace::of(&object("a-1.zip")).condemned(&Sha256Digest::of(b"gone")).unwrap();
-        let (none, always) = (Attributes::default(), PutCondition::None);
+        let (none, always) = (Attributes::default(), PutCondition::None.into());
         runtime.block_on(store.put(&mark, PutBody::from_bytes(""), &none, &always)).unwrap();
         runtime.block_on(client(&server).create_multipart_upload().bucket("buc").key("never-ended").send()).unwrap();
     }

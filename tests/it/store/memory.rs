@@ -38,7 +38,7 @@ async fn creators_on_many_threads_have_one_winner() {
             let (store, object) = (store.clone(), object.clone());
             tokio::spawn(async move {
                 let body = PutBody::from_bytes(format!("racer {racer}"));
-                store.put(&object, body, &Attributes::default(), &PutCondition::IfAbsent).await.is_ok()
+                store.put(&object, body, &Attributes::default(), &PutCondition::IfAbsent.into()).await.is_ok()
             })
         });
         let outcomes = futures::future::join_all(racers).await;
@@ -50,7 +50,7 @@ async fn creators_on_many_threads_have_one_winner() {
 async fn race(store: &MemoryStore, object: &ObjectName, condition: &PutCondition) -> usize {
     let racers = (0..8).map(|racer| async move {
         let body = PutBody::from_bytes(format!("racer {racer} under {condition:?}"));
-        store.put(object, body, &Attributes::default(), condition).await.is_ok()
+        store.put(object, body, &Attributes::default(), &condition.clone().into()).await.is_ok()
     });
     futures::future::join_all(racers).await.into_iter().filter(|won| *won).count()
 }
@@ -73,7 +73,7 @@ async fn loose_conditions_are_answered_and_let_several_racers_win() {
                 &object,
                 PutBody::from_bytes("new"),
                 &Attributes::default(),
-                &PutCondition::IfMatch(etag.clone()),
+                &PutCondition::IfMatch(etag.clone()).into(),
             ),
             store.delete(&object, Some(&etag)),
         )

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, ConditionalWrites, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
-    StorageError, StorageErrorKind,
+    Attributes, ConditionalWrites, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions, S3Config,
+    S3Store, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
@@ -44,7 +44,7 @@ fn content(len: u64) -> Vec<u8> {
 }
 
 async fn put(store: &S3Store, key: &str, bytes: Vec<u8>, condition: &PutCondition) -> Result<ETag, StorageError> {
-    store.put(&object(key), PutBody::from_bytes(bytes), &Attributes::default(), condition).await
+    store.put(&object(key), PutBody::from_bytes(bytes), &Attributes::default(), &condition.clone().into()).await
 }
 
 async fn read(store: &S3Store, key: &str) -> io::Result<Vec<u8>> {
@@ -101,7 +101,7 @@ async fn a_large_object_goes_in_parts_and_comes_back_with_its_attributes() {
             ..Attributes::default()
         };
         let body = pieces(len, len, ends);
-        let etag = store.put(&object("large"), body, &attributes, &PutCondition::None).await.unwrap();
+        let etag = store.put(&object("large"), body, &attributes, &PutCondition::None.into()).await.unwrap();
         assert_eq!(server.requests_of("UploadPart") - before, parts, "{len} bytes");
         let head = store.head(&object("large")).await.unwrap();
         assert_eq!((head.size, head.etag, head.attributes), (len, etag, attributes));
@@ -140,7 +140,8 @@ async fn a_large_body_that_fails_leaves_neither_object_nor_upload() {
         ("is long", len + 1, ends, "more than its"),
         ("is long by a part", len + MIN_PART_SIZE, ends, "more than its"),
     ] {
-        let error = store.put(&object("k"), pieces(len, given, end), &Attributes::default(), &PutCondition::None).await;
+        let error =
+            store.put(&object("k"), pieces(len, given, end), &Attributes::default(), &PutCondition::None.into()).await;
         let error = error.unwrap_err();
         assert!(chain(&error).contains(cause), "a body that {what}: {}", chain(&error));
         assert!(is_absent(&store, "k").await, "a body that {what}");
@@ -156,7 +157,8 @@ async fn a_large_put_that_is_dropped_leaves_neither_object_nor_upload() {
     let body = pieces(3 * MIN_PART_SIZE, 2 * MIN_PART_SIZE, hangs);
     let object = object("k");
     let attributes = Attributes::default();
-    let put = store.put(&object, body, &attributes, &PutCondition::None);
+    let options = PutOptions::default();
+    let put = store.put(&object, body, &attributes, &options);
     assert!(tokio::time::timeout(Duration::from_millis(1500), put).await.is_err());
     assert_eq!(server.requests_of("UploadPart"), 2);
     let started = Instant::now();
@@ -279,7 +281,7 @@ async fn a_put_is_sent_again_from_the_start_of_its_body() {
         fails.then_some(Fault::Refuse { status: 503, code: "SlowDown" })
     });
     let (body, opened) = counted(pieces(1_000_000, 1_000_000, ends));
-    store.put(&object("k"), body, &Attributes::default(), &PutCondition::None).await.unwrap();
+    store.put(&object("k"), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
     assert!(read(&store, "k").await.unwrap() == content(1_000_000));
     assert_eq!((server.requests_of("PutObject"), opened.load(Ordering::Relaxed)), (2, 2));
 }
@@ -289,7 +291,7 @@ async fn a_body_that_fails_is_told_by_its_own_words_and_not_sent_again() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let (body, opened) = counted(pieces(1_000_000, 500_000, breaks));
-    let error = store.put(&object("k"), body, &Attributes::default(), &PutCondition::None).await.unwrap_err();
+    let error = store.put(&object("k"), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap_err();
     assert!(chain(&error).ends_with("the source broke"), "{}", chain(&error));
     assert_eq!(opened.load(Ordering::Relaxed), 1);
 }
@@ -434,7 +436,7 @@ async fn a_large_object_is_copied_in_parts_and_keeps_its_attributes() {
     };
     for (len, parts) in [(MIN_PART_SIZE, 0), (MIN_PART_SIZE + 1, 2), (2 * MIN_PART_SIZE, 2), (12_345_678, 3)] {
         let body = pieces(len, len, ends);
-        let source = store.put(&object("from"), body, &attributes, &PutCondition::None).await.unwrap();
+        let source = store.put(&object("from"), body, &attributes, &PutCondition::None.into()).await.unwrap();
         let count = || (server.requests_of("UploadPartCopy"), server.requests_of("CopyObject"));
         let before = count();
         let etag = copy(&store, Some(&source)).await.unwrap();

@@ -38,7 +38,7 @@ fn content(len: u64) -> Vec<u8> {
 
 async fn put(store: &S3Store, key: &str, len: u64, attributes: &Attributes) -> Result<(), StorageError> {
     let body = PutBody::from_bytes(content(len));
-    store.put(&object(key), body, attributes, &PutCondition::None).await.map(drop)
+    store.put(&object(key), body, attributes, &PutCondition::None.into()).await.map(drop)
 }
 
 async fn read(store: &S3Store, key: &str) -> io::Result<Vec<u8>> {

@@ -140,7 +140,7 @@ async fn each_denied_call_names_the_permission_it_needs() {
     let unknown = ["s3:GetObject", "without s3:ListBucket, an absent object cannot be told from a forbidden one"];
     is_told(store.head(&object).await.unwrap_err(), denied, &unknown);
     is_told(store.get(&object, None).await.map(drop).unwrap_err(), denied, &unknown);
-    let put = store.put(&object, PutBody::from_bytes("x"), &Attributes::default(), &PutCondition::None).await;
+    let put = store.put(&object, PutBody::from_bytes("x"), &Attributes::default(), &PutCondition::None.into()).await;
     is_told(put.unwrap_err(), denied, &["s3:PutObject"]);
     is_told(store.list(&object.bucket, &ListRequest::default()).await.unwrap_err(), denied, &["s3:ListBucket"]);
     is_told(store.list_buckets().await.unwrap_err(), denied, &["s3:ListAllMyBuckets"]);

@@ -23,7 +23,7 @@ async fn put_something() -> Result<(), StorageError> {
     }
     let object = ObjectName::new(bucket, Key::new("k").unwrap());
     let body = PutBody::from_bytes("content");
-    store.put(&object, body, &Attributes::default(), &PutCondition::None).await.map(drop)
+    store.put(&object, body, &Attributes::default(), &PutCondition::None.into()).await.map(drop)
 }
 
 /// Not a test: the process the tests start.

@@ -147,7 +147,7 @@ impl Stored {
     pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>) {
         let attributes = self.0.head(&self.object(key)).await.unwrap().attributes;
         let body = PutBody::from_bytes(bytes);
-        self.0.put(&self.object(key), body, &attributes, &PutCondition::None).await.unwrap();
+        self.0.put(&self.object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     /// Changes what is kept beside the bytes of an object.
@@ -156,7 +156,7 @@ impl Stored {
         let body = PutBody::from_bytes(self.bytes(key).await);
         let mut attributes = self.0.head(&self.object(key)).await.unwrap().attributes;
         change(&mut attributes.metadata);
-        self.0.put(&self.object(key), body, &attributes, &PutCondition::None).await.unwrap();
+        self.0.put(&self.object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     /// Replaces a reference by one of these bytes, as if it had been the first.
@@ -165,14 +165,14 @@ impl Stored {
         let mut attributes = self.0.head(&self.object(key)).await.unwrap().attributes;
         attributes.metadata.insert("dg-file-sha256".into(), Sha256Digest::of(&bytes).to_string());
         let body = PutBody::from_bytes(bytes);
-        self.0.put(&self.object(key), body, &attributes, &PutCondition::None).await.unwrap();
+        self.0.put(&self.object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
     /// Stores an object as another tool would.
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn foreign(&self, key: &str, bytes: &[u8]) {
         let body = PutBody::from_bytes(bytes.to_vec());
-        self.0.put(&self.object(key), body, &Default::default(), &PutCondition::None).await.unwrap();
+        self.0.put(&self.object(key), body, &Default::default(), &PutCondition::None.into()).await.unwrap();
     }
 
     /// Copies an object as another tool would.

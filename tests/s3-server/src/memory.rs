@@ -26,13 +26,25 @@ pub const MIN_PART_SIZE: u64 = 5 << 20;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory(Arc<State>);
 
-#[derive(Default)]
 pub(crate) struct State {
     store: RwLock<Arc<MemoryStore>>,
     uploads: Mutex<Uploads>,
     conditions: Conditions,
     lifecycles: Mutex<BTreeMap<String, Vec<LifecycleRule>>>,
     policies: Mutex<BTreeMap<String, AccessControlPolicy>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            // As on S3, a tag names a content.
+            store: RwLock::new(Arc::new(MemoryStore::new().with_content_tags())),
+            uploads: Mutex::default(),
+            conditions: Conditions::default(),
+            lifecycles: Mutex::default(),
+            policies: Mutex::default(),
+        }
+    }
 }
 
 /// What the model store does about conditions of writes, copies and deletes.
@@ -107,7 +119,10 @@ impl Memory {
         attributes: &Attributes,
         condition: &PutCondition,
     ) -> S3Result<ETag> {
-        let put = self.store().put(&object_name(bucket, key)?, PutBody::from_bytes(bytes), attributes, condition).await;
+        let put = self
+            .store()
+            .put(&object_name(bucket, key)?, PutBody::from_bytes(bytes), attributes, &condition.clone().into())
+            .await;
         match put {
             // AWS does not say 412 where there is nothing to match.
             Err(error) if error.kind == StorageErrorKind::Precondition => {

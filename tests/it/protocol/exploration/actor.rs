@@ -17,7 +17,7 @@ use deltaglider::domain::{BucketName, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
     Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
-    StorageError, StorageErrorKind,
+    PutOptions, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
@@ -224,10 +224,10 @@ impl ObjectStore for Told {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         let pieces: Vec<Bytes> = body.open().try_collect().await.unwrap();
-        let mut condition = condition.clone();
+        let mut condition = options.condition.clone();
         if !self.atomic && condition != PutCondition::None {
             // Asked first, written then: others come in between.
             if answer!(self, Call::IsThere(object.clone()), Answer::IsThere) {
@@ -267,6 +267,10 @@ impl ObjectStore for Told {
 
     fn conditions_are_atomic(&self) -> bool {
         self.atomic
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        false
     }
 }
 

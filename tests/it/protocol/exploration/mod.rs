@@ -239,7 +239,7 @@ async fn staged(scenario: &Scenario) -> MemoryStore {
     let seconds = Arc::new(AtomicU64::new(0));
     let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed));
     // Classic references are there also where we make none: of the Python tool.
-    let store = Arc::new(MemoryStore::with_clock(clock));
+    let store = Arc::new(MemoryStore::with_clock(clock).with_content_tags());
     store.create_bucket(&bucket()).await.unwrap();
     for op in &scenario.before {
         perform(&service(store.clone()), op).await.unwrap();

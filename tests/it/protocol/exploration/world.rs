@@ -201,7 +201,8 @@ impl World {
     pub(crate) fn make(&mut self, call: &Call) -> Answer {
         match call {
             Call::Put(object, bytes, attributes, condition) => {
-                let put = now(self.store.put(object, PutBody::from_bytes(bytes.clone()), attributes, condition));
+                let options = condition.clone().into();
+                let put = now(self.store.put(object, PutBody::from_bytes(bytes.clone()), attributes, &options));
                 if put.is_ok() {
                     self.stored(object);
                 }

@@ -176,7 +176,7 @@ impl Many {
                 let metadata = [rehydrated].into_iter().chain(expires).collect();
                 let attributes = Attributes { metadata, ..Attributes::default() };
                 let name = object(&format!("{TEMPORARIES}{name}"));
-                service.store().put(&name, PutBody::from_bytes("old"), &attributes, &PutCondition::None).await?;
+                service.store().put(&name, PutBody::from_bytes("old"), &attributes, &PutCondition::None.into()).await?;
             }
         }
         Ok(None)

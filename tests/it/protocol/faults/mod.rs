@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use deltaglider::domain::{BucketName, ObjectName};
+use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
     Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead,
-    ObjectStore, Presigned, PutBody, PutCondition, StorageError, StorageErrorKind,
+    ObjectStore, Presigned, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
@@ -176,7 +176,7 @@ impl Faulty {
     async fn garble(&self, copy: &ObjectName) -> Result<ETag, StorageError> {
         let copied = self.inner.get(copy, None).await?;
         let attributes = copied.head.attributes.clone();
-        self.inner.put(copy, garbled(copied.stream).await, &attributes, &PutCondition::None).await
+        self.inner.put(copy, garbled(copied.stream).await, &attributes, &PutCondition::None.into()).await
     }
 }
 
@@ -224,6 +224,11 @@ impl ObjectStore for Faulty {
         self.bare("DeleteBucket", bucket, || self.inner.delete_bucket(bucket)).await
     }
 
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let delete = || self.inner.delete_bucket_holding(bucket, expected);
+        self.bare("DeleteBucket", bucket, delete).await
+    }
+
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         self.bare("ListBuckets", &"the store", || self.inner.list_buckets()).await
     }
@@ -247,11 +252,11 @@ impl ObjectStore for Faulty {
         object: &ObjectName,
         body: PutBody,
         attributes: &Attributes,
-        condition: &PutCondition,
+        options: &PutOptions,
     ) -> Result<ETag, StorageError> {
         let fault = self.next();
         let body = if self.garbles(fault) { garbled(body.open()).await } else { body };
-        let put = || self.inner.put(object, body.clone(), attributes, condition);
+        let put = || self.inner.put(object, body.clone(), attributes, options);
         self.bare_as(fault, "PutObject", object, put).await
     }
 
@@ -284,6 +289,10 @@ impl ObjectStore for Faulty {
 
     fn conditions_are_atomic(&self) -> bool {
         self.inner.conditions_are_atomic()
+    }
+
+    fn tags_name_writes(&self) -> bool {
+        self.inner.tags_name_writes()
     }
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {

@@ -357,7 +357,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) ->
         }
         Op::Foreign(name, content) => {
             let body = PutBody::from_bytes(content.clone());
-            store.put(&object(name), body, &Attributes::default(), &PutCondition::None).await?;
+            store.put(&object(name), body, &Attributes::default(), &PutCondition::None.into()).await?;
         }
         Op::Delete(name) => drop(service.delete(&object(name)).await?),
         Op::Read(name) => {
@@ -411,10 +411,10 @@ impl Damage {
                 let body = store.get(&object(key), None).await?;
                 let mut bytes = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
                 bytes[500] ^= 1;
-                store.put(&object(key), PutBody::from_bytes(bytes), &body.head.attributes, &always).await?;
+                store.put(&object(key), PutBody::from_bytes(bytes), &body.head.attributes, &always.into()).await?;
             }
             Self::Store(key) => {
-                store.put(&object(key), PutBody::from_bytes(""), &Attributes::default(), &always).await?;
+                store.put(&object(key), PutBody::from_bytes(""), &Attributes::default(), &always.into()).await?;
             }
             // The clock is the stage's.
             Self::Days(_) => {}

@@ -120,7 +120,7 @@ impl World {
 
     pub(crate) async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, metadata: BTreeMap<String, String>) {
         let attributes = Attributes { metadata, ..Attributes::default() };
-        self.store.put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None).await.unwrap();
+        self.store.put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
     }
 }
 
