@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use walkdir::WalkDir;
 
+use crate::domain::Total;
+
 /// Its cache before it had one for each process.
 const SHARED: &str = ".deltaglider";
 /// Of each process: this and eight letters, digits or underscores; and the one for a cache in memory.
@@ -94,5 +96,5 @@ pub(super) fn is_own_folder(path: &Path) -> bool {
 /// Bytes of all files in a folder, as far as they can be seen.
 pub(super) fn bytes_below(path: &Path) -> u64 {
     let files = WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());
-    files.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
+    Total::of(files.filter_map(|entry| entry.metadata().ok()).map(|file| file.len())).bytes()
 }

@@ -7,12 +7,10 @@ use std::iter::Peekable;
 use std::str::{Chars, FromStr};
 
 use clap::Args;
-use time::OffsetDateTime;
-use time::format_description::well_known::{Iso8601, Rfc3339};
-use time::macros::format_description;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::domain::Timestamp;
 use crate::service::ServiceError;
 use crate::storage::{Attributes, CannedAcl, CustomerKey, Encryption, KmsKey, StorageClass};
 
@@ -185,19 +183,10 @@ impl FromStr for HttpDate {
     type Err = NoTime;
 
     fn from_str(text: &str) -> Result<Self, NoTime> {
-        let http =
-            format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-        if let Ok(at) = time::PrimitiveDateTime::parse(text, http) {
-            // The day of the week is not looked at by the parser.
-            let right = at.format(http).is_ok_and(|right| right == text);
-            return if right { Ok(Self(text.to_owned())) } else { Err(NoTime) };
+        if Timestamp::is_http(text) {
+            return Ok(Self(text.to_owned()));
         }
-        let seconds = || OffsetDateTime::from_unix_timestamp(text.parse().ok()?).ok();
-        let naive = || time::PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).ok().map(|time| time.assume_utc());
-        let day = || time::Date::parse(text, &Iso8601::DEFAULT).ok().map(|day| day.midnight().assume_utc());
-        let zoned = OffsetDateTime::parse(text, &Rfc3339).ok();
-        let at = zoned.or_else(seconds).or_else(naive).or_else(day).ok_or(NoTime)?;
-        at.to_offset(time::UtcOffset::UTC).format(http).map(Self).map_err(|_| NoTime)
+        Timestamp::parse_typed(text).map(|at| Self(at.to_http())).ok_or(NoTime)
     }
 }
 

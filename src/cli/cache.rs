@@ -8,6 +8,7 @@ use super::failure::{Exit, Failure, warn};
 use super::options::{CacheArgs, CacheCleanArgs, CacheCommand, CacheInfoArgs};
 use super::output::{Output, date, human, on_one_line};
 use super::question::confirmed;
+use crate::domain::Total;
 use crate::wiring::{CacheSettings, Cleared, LegacyCache, Survey, Upkeep, Verified, upkeep};
 
 pub(super) fn run(args: CacheArgs, settings: CacheSettings, output: Output) -> Result<Exit, Failure> {
@@ -182,7 +183,7 @@ fn clean_legacy(upkeep: &Upkeep, args: &CacheCleanArgs, output: &Output) -> Resu
         warn("nothing was removed");
         return Ok(Exit::Failed);
     }
-    let bytes = removed.iter().map(|cache| cache.bytes).sum::<u64>();
+    let bytes = Total::of(removed.iter().map(|cache| cache.bytes)).bytes();
     if args.json {
         let left = failed
             .iter()

@@ -66,6 +66,16 @@ impl Failure {
         Self { exit, error: Box::new(ServiceError::Output(error)) }
     }
 
+    /// Whether there is no such object.
+    pub(super) fn is_absent(&self) -> bool {
+        self.error.downcast_ref::<ServiceError>().is_some_and(ServiceError::is_absent)
+    }
+
+    /// Whether no file has this name.
+    pub(super) fn is_no_file(&self) -> bool {
+        self.error.downcast_ref::<ServiceError>().is_some_and(ServiceError::is_no_file)
+    }
+
     /// Says what happened to one of many on standard error; an error when the rest has no point either.
     pub(super) fn tell_of(self, what: &str) -> Result<Exit, Self> {
         if self.exit == Exit::Signal(PIPE) {

@@ -1,11 +1,12 @@
 //! `ls`: lists buckets, or files with the sizes of the originals. Times are UTC.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use super::failure::{Exit, Failure, warn};
 use super::options::{LsArgs, Sizes};
 use super::output::{Output, date, human, on_one_line};
 use super::session::Session;
-use crate::domain::S3Uri;
-use crate::service::{DeltaService, Listed};
+use crate::domain::{S3Uri, Total};
+use crate::service::{DeltaService, Listed, ListedPage};
 
 pub(super) async fn run(session: &Session, args: LsArgs, output: Output) -> Result<Exit, Failure> {
     let uri = args.uri.as_deref().filter(|uri| *uri != "s3://").map(str::parse::<S3Uri>).transpose()?;
@@ -27,34 +28,27 @@ async fn buckets(service: &DeltaService, output: &Output) -> Result<Exit, Failur
 async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Output) -> Result<Exit, Failure> {
     let delimiter = (!args.recursive).then_some("/");
     // Only the part behind the last folder is shown, as `aws s3 ls` does; all of it with --recursive.
-    let shown_from = if args.recursive { 0 } else { uri.path.rfind('/').map_or(0, |at| at + 1) };
+    let shown_from = if args.recursive { 0 } else { uri.path.rfind('/').map_or(0, |at| at.saturating_add(1)) };
     let listing = service.list(&uri.bucket, &uri.path, delimiter);
     let mut listing = match args.sizes {
         Sizes::Original => listing.learning(),
         Sizes::Stored => listing.by_stored_sizes(),
     };
-    let (mut count, mut total, mut found, mut damaged) = (0u64, 0u64, false, 0u64);
+    let mut shown = Shown::default();
     while let Some(page) = listing.next().await? {
-        for folder in &page.folders {
-            found = true;
-            output.line(format!("{:>30} {}", "PRE", on_one_line(folder.get(shown_from..).unwrap_or(folder))))?;
-        }
-        for file in page.files.iter().filter(|file| file.is_shown()) {
-            found = true;
-            count += 1;
-            total += file.size;
-            if let Listed::Damaged(field) = file.listed {
-                damaged += 1;
-                warn(&format!("warning: {}: metadata {field} is absent or malformed", on_one_line(file.key.as_str())));
-            }
-            let size = if args.human_readable { human(file.size) } else { file.size.to_string() };
-            let name = file.key.as_str();
-            let name = on_one_line(name.get(shown_from..).unwrap_or(name));
-            output.line(format!("{} {size:>10} {name}", date(file.stored.last_modified)))?;
+        shown.hides_undecided |= page.files.iter().any(|file| !file.is_shown() && !file.is_decided());
+        shown.page(&page, shown_from, args, output)?;
+    }
+    if !shown.found && shown.hides_undecided {
+        // That there is nothing is said of what was looked at only.
+        let mut listing = service.list(&uri.bucket, &uri.path, delimiter).afresh();
+        while let Some(page) = listing.next().await? {
+            shown.page(&page, shown_from, args, output)?;
         }
     }
+    let Shown { count, total, found, damaged, .. } = shown;
     if args.summarize {
-        let size = if args.human_readable { human(total) } else { total.to_string() };
+        let size = if args.human_readable { total.qualified(human(total.bytes())) } else { total.to_string() };
         output.line(format!("\nTotal Objects: {count}\n   Total Size: {size}"))?;
     }
     Ok(match (found, damaged) {
@@ -62,4 +56,38 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         (_, 0) => Exit::Done,
         _ => Exit::Warned,
     })
+}
+
+/// What was listed so far.
+#[derive(Default)]
+struct Shown {
+    count: Total,
+    total: Total,
+    found: bool,
+    damaged: u64,
+    /// Something was taken for a reference without a look at it.
+    hides_undecided: bool,
+}
+
+impl Shown {
+    fn page(&mut self, page: &ListedPage, shown_from: usize, args: &LsArgs, output: &Output) -> Result<(), Failure> {
+        for folder in &page.folders {
+            self.found = true;
+            output.line(format!("{:>30} {}", "PRE", on_one_line(folder.get(shown_from..).unwrap_or(folder))))?;
+        }
+        for file in page.files.iter().filter(|file| file.is_shown()) {
+            self.found = true;
+            self.count.add(1);
+            self.total.add(file.size);
+            if let Listed::Damaged(field) = file.listed {
+                self.damaged = self.damaged.saturating_add(1);
+                warn(&format!("warning: {}: metadata {field} is absent or malformed", on_one_line(file.key.as_str())));
+            }
+            let size = if args.human_readable { human(file.size) } else { file.size.to_string() };
+            let name = file.key.as_str();
+            let name = on_one_line(name.get(shown_from..).unwrap_or(name));
+            output.line(format!("{} {size:>10} {name}", date(file.stored.last_modified)))?;
+        }
+        Ok(())
+    }
 }

@@ -10,7 +10,7 @@ use super::question::confirmed;
 use super::session::Session;
 use super::transfer::{Transfer, policy};
 use crate::domain::paths::folder;
-use crate::domain::{ObjectName, S3Uri};
+use crate::domain::{ObjectName, S3Uri, Total};
 use crate::service::{Compare, Folder, Listed, SyncOptions};
 
 pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) -> Result<Exit, Failure> {
@@ -71,8 +71,8 @@ async fn advise(session: &Session, output: &Output) -> Result<(), Failure> {
 async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Output) -> Result<Exit, Failure> {
     let service = session.service(policy(&args.store)).await?;
     let prefix = folder(&uri.path);
-    let mut listing = service.list(&uri.bucket, &prefix, None);
-    let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, 0u64, 0u64);
+    let mut listing = service.list(&uri.bucket, &prefix, None).undecided();
+    let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, Total::default(), 0u64);
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.listed == Listed::Delta) {
             if !args.filters.take(file.key.as_str().strip_prefix(&prefix).unwrap_or_default()) {
@@ -81,10 +81,18 @@ async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Outp
             looked += 1;
             let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
             let name = on_one_line(&object.to_string());
-            match service.rebase(&object, args.store.dryrun).await.map_err(Failure::from) {
+            let rebased_one = match service.rebase(&object, args.store.dryrun).await {
+                // A file of its own, called as a delta would be.
+                Err(error) if !file.is_decided() && error.is_no_file() => {
+                    looked -= 1;
+                    continue;
+                }
+                done => done.map_err(Failure::from),
+            };
+            match rebased_one {
                 Ok(Some(done)) => {
                     rebased += 1;
-                    saved += done.before - done.after;
+                    saved.add(done.before.saturating_sub(done.after));
                     let dry = if args.store.dryrun { "(dryrun) " } else { "" };
                     output.event(
                         format!("{dry}rebase: {name} ({} to {})", human(done.before), human(done.after)),
@@ -103,9 +111,9 @@ async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Outp
         }
     }
     output.event(
-        format!("{rebased} of {looked} deltas, {} saved", human(saved)),
+        format!("{rebased} of {looked} deltas, {} saved", human(saved.bytes())),
         json!({
-            "action": "end", "dryrun": args.store.dryrun, "deltas": looked, "rebased": rebased, "saved": saved, "failed": failed,
+            "action": "end", "dryrun": args.store.dryrun, "deltas": looked, "rebased": rebased, "saved": saved.bytes(), "failed": failed,
         }),
     )?;
     if looked == 0 {

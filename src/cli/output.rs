@@ -6,10 +6,9 @@ use std::io::{self, Write as _};
 use std::time::SystemTime;
 
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::macros::format_description;
 
 use super::failure::Failure;
+use crate::domain::Timestamp;
 
 /// Standard output, line by line.
 #[derive(Debug)]
@@ -89,8 +88,7 @@ pub(super) fn human(bytes: u64) -> String {
 
 /// A time as `YYYY-MM-DD HH:MM:SS`, UTC.
 pub(super) fn date(at: SystemTime) -> String {
-    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-    OffsetDateTime::from(at).format(format).unwrap_or_else(|_| "-".to_owned())
+    Timestamp::from(at).to_date()
 }
 
 /// A share in percent, with one decimal.

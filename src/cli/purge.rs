@@ -22,7 +22,7 @@ pub(super) async fn run(session: &Session, args: PurgeArgs, output: Output) -> R
             String::new(),
             json!({
                 "bucket": bucket.to_string(), "prefix": TEMPORARIES, "dryrun": args.dryrun, "expired_count": purge.expired,
-                "deleted_count": removed, "error_count": purge.failed.len(), "total_size_freed": purge.freed,
+                "deleted_count": removed, "error_count": purge.failed.len(), "total_size_freed": purge.freed.bytes(),
                 "waiting_count": purge.waiting, "unknown_count": purge.unknown.len(),
                 "duration_seconds": purge.took.as_secs_f64(), "errors": errors.collect::<Vec<_>>(),
             }),
@@ -38,7 +38,7 @@ pub(super) async fn run(session: &Session, args: PurgeArgs, output: Output) -> R
         output.line(format!(
             "{removed} of {} expired copies removed, {} freed, {} whose URL still lasts",
             purge.expired,
-            human(if args.dryrun { 0 } else { purge.freed }),
+            human(if args.dryrun { 0 } else { purge.freed.bytes() }),
             purge.waiting
         ))?;
     }

@@ -4,7 +4,7 @@ use super::failure::{Exit, Failure};
 use super::options::StatsArgs;
 use super::output::{Output, human};
 use super::session::Session;
-use crate::domain::{BucketName, S3Uri};
+use crate::domain::{BucketName, S3Uri, Total};
 use crate::service::{KeptStats, Stats, StatsMode};
 
 pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
@@ -38,7 +38,7 @@ fn told(stats: &Stats) -> String {
         (Some(bytes), StatsMode::Sampled) => {
             format!("about {}, give or take {}", size(bytes), human(stats.total_size_error))
         }
-        (bytes, _) => bytes.map_or_else(unknown, size),
+        (bytes, _) => bytes.map_or_else(unknown, |bytes| Total::of([bytes]).qualified(size(bytes))),
     };
     let share = stats.average_compression_ratio.map(|share| format!("{:.1} %", share * 100.0));
     let again = if stats.cached { ", unchanged since they were counted" } else { "" };

@@ -91,7 +91,25 @@ impl Transfer {
     }
 
     async fn step(&self, step: Step) -> Result<Exit, Failure> {
-        let (what, done) = match step {
+        let Step::Either(first, second) = step else { return self.tell_end(self.attempt(step).await) };
+        let (what, done) = self.attempt(*first).await;
+        match done {
+            Err(failure) if failure.is_no_file() => match self.attempt(*second).await {
+                // Neither is there: it was removed since it was listed.
+                (_, Err(other)) if other.is_absent() => failure.tell_of(&what),
+                ended => self.tell_end(ended),
+            },
+            done => self.tell_end((what, done)),
+        }
+    }
+
+    fn tell_end(&self, (what, done): (String, Result<Exit, Failure>)) -> Result<Exit, Failure> {
+        done.or_else(|failure| failure.tell_of(&what))
+    }
+
+    /// Carries out a step; with what to say if it fails.
+    async fn attempt(&self, step: Step) -> (String, Result<Exit, Failure>) {
+        match step {
             Step::Upload(path, object, may_be_delta) => {
                 let name = path.display().to_string();
                 (format!("upload failed: {}", on_one_line(&name)), self.upload(&path, &object, may_be_delta).await)
@@ -115,11 +133,11 @@ impl Transfer {
             Step::RemoveFile(path) => (format!("delete failed: {}", path.display()), self.remove_file(&path)),
             Step::Passed(path, why @ Passed::NotAFile) => {
                 warn(&format!("warning: skipped {}: {why}", path.display()));
-                return Ok(Exit::Warned);
+                (String::new(), Ok(Exit::Warned))
             }
             Step::Passed(path, why) => {
                 warn(&format!("warning: {} stays: {why}", path.display()));
-                return Ok(Exit::Warned);
+                (String::new(), Ok(Exit::Warned))
             }
             // It says itself what it is about.
             Step::Failed(_, error @ ServiceError::NoPath { .. }) => ("download failed".to_owned(), Err(error.into())),
@@ -127,9 +145,8 @@ impl Transfer {
                 ("upload failed".to_owned(), Err(error.into()))
             }
             Step::Failed(what, error) => (format!("failed: {}", on_one_line(&what)), Err(error.into())),
-            _ => return Ok(Exit::Done),
-        };
-        done.or_else(|failure| failure.tell_of(&what))
+            _ => (String::new(), Ok(Exit::Done)),
+        }
     }
 
     /// What is done, in words.

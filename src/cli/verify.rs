@@ -22,12 +22,12 @@ pub(super) async fn run(session: &Session, args: VerifyArgs, output: Output) -> 
 
 async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<Exit, Failure> {
     let folder = crate::domain::paths::folder(&uri.path);
-    let mut listing = service.list(&uri.bucket, &folder, None);
+    let mut listing = service.list(&uri.bucket, &folder, None).undecided();
     let (mut verified, mut failed, mut exit) = (0u64, 0u64, Exit::Done);
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.is_shown()) {
-            let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
-            match service.verify(&object).await {
+            let (object, report) = service.verify_listed(&uri.bucket, file).await;
+            match report {
                 Ok(report) => {
                     verified += 1;
                     if tell(&object, &report, output)? == Exit::Warned && exit == Exit::Done {

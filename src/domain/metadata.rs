@@ -1,16 +1,14 @@
 //! What an object's user metadata says it is: delta, direct, reference or none of ours.
 //!
 //! Written as DeltaGlider 6.2.0 writes it (`dg-…` names); read under every alias a version of it has written or read.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Iso8601;
-use time::macros::format_description;
-
 use super::digest::Sha256Digest;
 use super::key::Key;
+use super::timestamp::Timestamp;
 
 /// User metadata of an object: lower-case names without `x-amz-meta-`.
 pub type UserMetadata = BTreeMap<String, String>;
@@ -129,7 +127,7 @@ pub struct DeltaMetadata {
     /// Size of the file in bytes.
     pub file_size: u64,
     /// When it was stored; always there in what was read.
-    pub created_at: Option<OffsetDateTime>,
+    pub created_at: Option<Timestamp>,
     /// Key of the reference in the same bucket.
     pub ref_key: Key,
     /// SHA-256 of the reference.
@@ -148,7 +146,7 @@ pub struct DirectMetadata {
     /// Size of the file in bytes.
     pub file_size: u64,
     /// When it was stored; `None` if what stands there is no time.
-    pub created_at: Option<OffsetDateTime>,
+    pub created_at: Option<Timestamp>,
 }
 
 /// Metadata of a reference.
@@ -159,7 +157,7 @@ pub struct ReferenceMetadata {
     /// SHA-256 of its bytes.
     pub file_sha256: Sha256Digest,
     /// When it was stored; `None` if what stands there is no time.
-    pub created_at: Option<OffsetDateTime>,
+    pub created_at: Option<Timestamp>,
 }
 
 /// What a stored object is.
@@ -199,8 +197,8 @@ fn needed<T>(field: Field, metadata: &UserMetadata, parse: impl Fn(&str) -> Opti
     field.read(metadata).and_then(parse).ok_or(field)
 }
 
-fn created_at(metadata: &UserMetadata) -> Option<OffsetDateTime> {
-    Field::CreatedAt.read(metadata).and_then(parse_time)
+fn created_at(metadata: &UserMetadata) -> Option<Timestamp> {
+    Field::CreatedAt.read(metadata).and_then(Timestamp::parse)
 }
 
 impl DeltaMetadata {
@@ -210,7 +208,7 @@ impl DeltaMetadata {
             original_name: needed(Field::OriginalName, metadata, |name| Some(name.to_owned()))?,
             file_sha256: needed(Field::FileSha256, metadata, |text| text.parse().ok())?,
             file_size: needed(Field::FileSize, metadata, |text| text.parse().ok())?,
-            created_at: Some(needed(Field::CreatedAt, metadata, parse_time)?),
+            created_at: Some(needed(Field::CreatedAt, metadata, Timestamp::parse)?),
             ref_key: needed(Field::RefKey, metadata, |key| Key::new(key).ok())?,
             ref_sha256: needed(Field::RefSha256, metadata, |text| text.parse().ok())?,
             delta_size: needed(Field::DeltaSize, metadata, |text| text.parse().ok())?,
@@ -230,7 +228,7 @@ impl DeltaMetadata {
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         Field::FileSize.write(self.file_size, &mut metadata);
         if let Some(at) = self.created_at {
-            Field::CreatedAt.write(format_time(at) + "Z", &mut metadata);
+            Field::CreatedAt.write(at.to_iso() + "Z", &mut metadata);
         }
         Field::RefKey.write(&self.ref_key, &mut metadata);
         Field::RefSha256.write(self.ref_sha256, &mut metadata);
@@ -259,7 +257,7 @@ impl DirectMetadata {
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         Field::FileSize.write(self.file_size, &mut metadata);
         if let Some(at) = self.created_at {
-            Field::CreatedAt.write(format_time(at), &mut metadata);
+            Field::CreatedAt.write(at.to_iso(), &mut metadata);
         }
         Field::Compression.write("none", &mut metadata);
         metadata
@@ -282,7 +280,7 @@ impl ReferenceMetadata {
         Field::SourceName.write(informative_name(&self.source_name), &mut metadata);
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         if let Some(at) = self.created_at {
-            Field::CreatedAt.write(format_time(at) + "Z", &mut metadata);
+            Field::CreatedAt.write(at.to_iso() + "Z", &mut metadata);
         }
         Field::Note.write("reference", &mut metadata);
         metadata
@@ -297,9 +295,9 @@ pub struct TemporaryMetadata {
     /// Its base name.
     pub original_name: String,
     /// When it was made.
-    pub created_at: OffsetDateTime,
+    pub created_at: Timestamp,
     /// When nobody needs it any more.
-    pub expires_at: OffsetDateTime,
+    pub expires_at: Timestamp,
 }
 
 /// When a temporary copy may go.
@@ -314,16 +312,16 @@ impl TemporaryMetadata {
         UserMetadata::from([
             text("dg-original-key", informative_name(&self.original_key)),
             text("dg-original-filename", informative_name(&self.original_name)),
-            text("dg-created-at", format_time(self.created_at)),
-            text(EXPIRES_AT, format_time(self.expires_at)),
+            text("dg-created-at", self.created_at.to_iso()),
+            text(EXPIRES_AT, self.expires_at.to_iso()),
             text(REHYDRATED, "true".to_owned()),
         ])
     }
 
     /// When a temporary copy may go; `None` for what is none.
-    pub fn expiry(metadata: &UserMetadata) -> Option<OffsetDateTime> {
+    pub fn expiry(metadata: &UserMetadata) -> Option<Timestamp> {
         metadata.get(REHYDRATED).filter(|told| *told == "true")?;
-        parse_time(metadata.get(EXPIRES_AT)?)
+        Timestamp::parse(metadata.get(EXPIRES_AT)?)
     }
 }
 
@@ -344,30 +342,17 @@ fn informative_name(name: &str) -> String {
                 encoded.push_str(&format!("%{byte:02X}"));
             }
         }
-        if out.len() + encoded.len() > MAX_NAME_BYTES {
+        if out.len().saturating_add(encoded.len()) > MAX_NAME_BYTES {
             break;
         }
         out.push_str(&encoded);
     }
     // A header's value loses spaces at its end on the way.
     let kept = out.trim_end_matches(' ').len();
-    let spaces = out.len() - kept;
+    let spaces = out.len().saturating_sub(kept);
     out.truncate(kept);
-    out.push_str(&"%20".repeat(spaces.min((MAX_NAME_BYTES - kept) / 3)));
+    out.push_str(&"%20".repeat(spaces.min(MAX_NAME_BYTES.saturating_sub(kept) / 3)));
     out
-}
-
-/// Naive UTC with microseconds, as Python's `isoformat`.
-fn format_time(at: OffsetDateTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]");
-    at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
-}
-
-/// Takes what any version wrote: with or without microseconds, with none, one or two `Z`, or with an offset.
-fn parse_time(text: &str) -> Option<OffsetDateTime> {
-    let naive = text.trim_end_matches('Z');
-    let zoned = format!("{naive}Z");
-    OffsetDateTime::parse(&zoned, &Iso8601::DEFAULT).or_else(|_| OffsetDateTime::parse(naive, &Iso8601::DEFAULT)).ok()
 }
 
 #[cfg(test)]
@@ -383,7 +368,7 @@ mod tests {
             original_name: "app.zip".into(),
             file_sha256: Sha256Digest::of(b"file"),
             file_size: 4,
-            created_at: parse_time("2026-11-23T13:45:40.588247Z"),
+            created_at: Timestamp::parse("2026-11-23T13:45:40.588247Z"),
             ref_key: key("rel/reference.bin"),
             ref_sha256: Sha256Digest::of(b"reference"),
             delta_size: 99,
@@ -472,14 +457,14 @@ mod tests {
             original_name: "user.delta".into(),
             file_sha256: Sha256Digest::of(b"x"),
             file_size: 1,
-            created_at: parse_time("2026-11-23T13:49:56.108083"),
+            created_at: Timestamp::parse("2026-11-23T13:49:56.108083"),
         };
         assert_eq!(direct.write()["dg-created-at"], "2026-11-23T13:49:56.108083");
         assert_eq!(Kind::of(&key("user.delta"), &direct.write()), Kind::Direct(direct));
         let reference = ReferenceMetadata {
             source_name: "a.zip".into(),
             file_sha256: Sha256Digest::of(b"x"),
-            created_at: parse_time("2026-11-23T13:49:56Z"),
+            created_at: Timestamp::parse("2026-11-23T13:49:56Z"),
         };
         assert_eq!(Kind::of(&key("r/reference.bin"), &reference.write()), Kind::Reference(reference));
     }

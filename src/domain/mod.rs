@@ -10,6 +10,8 @@ pub mod metadata;
 pub mod paths;
 pub mod policy;
 mod sketch;
+mod timestamp;
+mod total;
 mod uri;
 pub mod user_metadata;
 
@@ -20,5 +22,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use family::Family;
 pub use key::{BucketName, Key, MAX_KEY_BYTES, NameError, ObjectName};
 pub use sketch::{MAX_SKETCH_BYTES, Sketch, Sketcher};
+pub use timestamp::Timestamp;
+pub use total::Total;
 pub use uri::{S3Uri, UriError};
 pub use user_metadata::UserMetadataError;

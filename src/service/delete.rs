@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::DeltaService;
 use super::error::ServiceError;
 use super::head::Head;
+use super::list::ListedFile;
 use super::locate::{Found, Places};
 use super::reference::ReferenceWarning;
 use crate::domain::metadata::Kind;
@@ -118,12 +119,13 @@ impl DeltaService {
         prefix: &str,
         mut told: impl FnMut(&ObjectName, Result<(), ServiceError>) -> Result<(), E>,
     ) -> Result<Deletion, E> {
-        let mut listing = self.list(bucket, prefix, None);
+        // What is removed is looked at, whatever keys and indexes say.
+        let mut listing = self.list(bucket, prefix, None).undecided();
         let (mut deletion, mut named) = (Deletion::default(), BTreeSet::new());
         while let Some(page) = listing.next().await? {
             for file in page.files.iter().filter(|file| file.is_shown()) {
-                let object = ObjectName::new(bucket.clone(), file.key.clone());
-                let outcome = match self.delete_objects(&object).await {
+                let (object, outcome) = self.delete_listed(bucket, file).await;
+                let outcome = match outcome {
                     // Somebody else was faster.
                     Err(error) if error.is_absent() => continue,
                     Err(error) => Err(error),
@@ -140,6 +142,24 @@ impl DeltaService {
         Ok(deletion)
     }
 
+    /// Removes what a listing showed, as the file that it is.
+    async fn delete_listed(
+        &self,
+        bucket: &BucketName,
+        file: &ListedFile,
+    ) -> (ObjectName, Result<(Vec<ObjectName>, BTreeSet<ObjectName>), ServiceError>) {
+        let object = ObjectName::new(bucket.clone(), file.key.clone());
+        let outcome = self.delete_objects(&object).await;
+        match outcome {
+            Err(error) if !file.is_decided() && error.is_no_file() => {
+                let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
+                let outcome = self.delete_objects(&own).await;
+                (own, outcome)
+            }
+            outcome => (object, outcome),
+        }
+    }
+
     /// Removes what DeltaGlider keeps for itself in a bucket without files, so that the bucket can go.
     ///
     /// # Errors
@@ -147,7 +167,7 @@ impl DeltaService {
     /// [`StorageErrorKind::NotEmpty`] when there is a file, or a delta none can be had from.
     pub async fn clear_without_files(&self, bucket: &BucketName) -> Result<(), ServiceError> {
         let mut own = Vec::new();
-        let mut listing = self.list(bucket, "", None);
+        let mut listing = self.list(bucket, "", None).undecided();
         while let Some(page) = listing.next().await? {
             if page.files.iter().any(|file| file.is_shown()) {
                 return Err(StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket).into());

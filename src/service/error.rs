@@ -273,6 +273,12 @@ impl ServiceError {
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Storage(error) if error.is_absent())
     }
+
+    /// Whether no file can be had under the name that was asked for: nothing is stored for it, or what lost its metadata or a part of
+    /// them.
+    pub fn is_no_file(&self) -> bool {
+        self.is_absent() || matches!(self, Self::LostMetadata(_) | Self::Metadata { .. })
+    }
 }
 
 /// An error and its causes on one line.

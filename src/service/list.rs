@@ -1,4 +1,5 @@
 //! The files of a bucket: names and sizes of the originals, page by page.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -50,6 +51,11 @@ pub struct ListedFile {
 }
 
 impl ListedFile {
+    /// Whether its kind is certain: by its key, or by a HEAD. An index may lie, and so may a key that ends with `.delta`.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.kind.is_some() || !needs_look(&self.stored.key)
+    }
+
     /// Whether a user knows of it: it is a file, or a delta none can be had from.
     pub fn is_shown(&self) -> bool {
         matches!(self.listed, Listed::Plain | Listed::Delta | Listed::Damaged(_))
@@ -74,6 +80,8 @@ enum Looks {
     Always,
     /// By the index, and by a HEAD of every delta that has changed since.
     WhereNeeded,
+    /// By a HEAD of what is called as a reference is; whether a key that ends with `.delta` is that of a delta is left to a read.
+    OfReferences,
     /// Not at all.
     Never,
 }
@@ -126,6 +134,13 @@ impl Listing {
     #[must_use]
     pub fn afresh(self) -> Self {
         Self { looks: Looks::Always, ..self }
+    }
+
+    /// Believes no index, and leaves open which of two files a key that ends with `.delta` stands for: it is listed as the delta of a file,
+    /// with the stored size, and may be a file of its own. For commands that read or look at each file anyway.
+    #[must_use]
+    pub fn undecided(self) -> Self {
+        Self { looks: Looks::OfReferences, ..self }
     }
 
     /// Goes by keys and stored sizes alone, and sends no HEAD: what is called `NAME.delta` is taken for the delta of `NAME`, and
@@ -214,15 +229,31 @@ impl Listing {
             };
             return Ok(Some((file, None)));
         }
+        if self.looks == Looks::OfReferences && file_beside(&stored.key).is_some() {
+            return Ok(as_delta(stored.size, None, None).map(|file| (file, None)));
+        }
         let known = if self.looks == Looks::WhereNeeded { self.index.known(&stored) } else { None };
+        let known = known.filter(|known| may_be(&stored, known));
         if let Some(known) = known {
             let file = match &known {
                 Known::Delta { size, sha256 } => as_delta(*size, Some(*sha256), None),
                 Known::Reference => Some(as_stored(Listed::Reference, None)),
-                Known::Plain => Some(as_stored(Listed::Plain, None)),
             };
             return Ok(file.map(|file| (file, Some((known, None)))));
         }
+        self.decide(stored).await
+    }
+
+    /// What an object is by a HEAD.
+    async fn decide(&self, stored: ListedObject) -> Result<Option<Looked>, ServiceError> {
+        let as_stored = |listed, kind| {
+            let (key, size) = (stored.key.clone(), stored.size);
+            ListedFile { key, size, listed, stored: stored.clone(), sha256: None, kind }
+        };
+        let as_delta = |size, sha256, kind| {
+            let key = deltaspace::file_of(&stored.key)?;
+            Some(ListedFile { key, size, listed: Listed::Delta, stored: stored.clone(), sha256, kind })
+        };
         let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
         let Some(found) = Found::look(self.service.store(), name).await? else { return Ok(None) };
         let kind = Some(Box::new(found.kind.clone()));
@@ -235,17 +266,20 @@ impl Listing {
             Kind::Damaged(field) if found.is_delta() => (Some(as_stored(Listed::Damaged(*field), kind)), None),
             Kind::Damaged(_) => (Some(as_stored(Listed::Reference, kind)), None),
             Kind::Reference(_) => (Some(as_stored(Listed::Reference, kind)), Some(Known::Reference)),
-            Kind::Direct(_) | Kind::Passthrough => (Some(as_stored(Listed::Plain, kind)), Some(Known::Plain)),
+            Kind::Direct(_) | Kind::Passthrough => (Some(as_stored(Listed::Plain, kind)), None),
         };
         Ok(file.map(|file| (file, known.map(|known| (known, Some(found.head))))))
     }
 
     /// Takes a file; of two objects of one name the newer stays.
-    async fn hold(&mut self, file: ListedFile, older: &mut Vec<ListedFile>) -> Result<(), ServiceError> {
-        let twin = match file.listed {
-            Listed::Delta => self.held.iter().position(|held| held.listed == Listed::Plain && held.key == file.key),
-            _ => None,
-        };
+    async fn hold(&mut self, mut file: ListedFile, older: &mut Vec<ListedFile>) -> Result<(), ServiceError> {
+        let mut twin = self.twin_of(&file);
+        if twin.is_some() && !file.is_decided() && self.looks != Looks::Never {
+            // Only a delta is another object of the same name.
+            let Some((decided, _)) = self.decide(file.stored).await? else { return Ok(()) };
+            file = decided;
+            twin = self.twin_of(&file);
+        }
         let Some((at, plain)) = twin.and_then(|at| Some((at, self.held.get(at)?.clone()))) else {
             self.held.push_back(file);
             return Ok(());
@@ -258,6 +292,14 @@ impl Listing {
             older.push(file);
         }
         Ok(())
+    }
+
+    /// Where the plain file is held that has the name of this delta.
+    fn twin_of(&self, file: &ListedFile) -> Option<usize> {
+        match file.listed {
+            Listed::Delta => self.held.iter().position(|held| held.listed == Listed::Plain && held.key == file.key),
+            _ => None,
+        }
     }
 
     async fn delta_is_newer(&self, plain: &ListedFile, delta: &ListedFile) -> Result<bool, ServiceError> {
@@ -293,6 +335,19 @@ impl Listing {
 fn needs_look(key: &Key) -> bool {
     let may_be_ours = key.base_name() == REFERENCE_NAME || key.as_str().ends_with(DELTA_SUFFIX);
     may_be_ours && !deltaspace::is_internal(key)
+}
+
+/// The file that the object at this key is the delta of, if it is one: not a folder.
+fn file_beside(key: &Key) -> Option<Key> {
+    deltaspace::file_of(key).filter(|file| !file.as_str().ends_with('/'))
+}
+
+/// Whether an index may say so of an object: it tells sizes, and a kind only where the key allows for no other file of ours.
+fn may_be(stored: &ListedObject, known: &Known) -> bool {
+    match known {
+        Known::Delta { .. } => file_beside(&stored.key).is_some(),
+        Known::Reference => stored.key.base_name() == REFERENCE_NAME,
+    }
 }
 
 /// Adds an object to a fingerprint.

@@ -3,11 +3,10 @@
 use std::cmp::Ordering;
 
 use futures::StreamExt as _;
-use time::OffsetDateTime;
 
 use super::error::ServiceError;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
-use crate::domain::{ObjectName, deltaspace, user_metadata};
+use crate::domain::{ObjectName, Timestamp, deltaspace, user_metadata};
 use crate::storage::{Attributes, ListRequest, ObjectBody, ObjectHead, ObjectStore, StorageError, StorageErrorKind};
 
 /// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
@@ -59,7 +58,7 @@ impl Found {
     }
 
     /// When its writer says it was made; finer than what the store keeps.
-    pub(crate) fn created_at(&self) -> Option<OffsetDateTime> {
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
         match &self.kind {
             Kind::Delta(delta) => delta.created_at,
             Kind::Direct(direct) => direct.created_at,

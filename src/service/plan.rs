@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::locate::Places;
 use crate::domain::policy::{Compression, DeltaExtensions, MIN_REFERENCE_BYTES, MaxRatio};
-use crate::domain::{ObjectName, deltaspace};
+use crate::domain::{ObjectName, Total, deltaspace};
 
 /// Why a file was stored as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,8 +121,8 @@ pub(crate) fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) ->
     let smallest = deltas.iter().map(|delta| delta.size).min().unwrap_or(delta_len).min(delta_len);
     let usual = if trifles.len() < 2 { smallest.min(file_len / 8) } else { smallest };
     let since = deltas.iter().filter(|delta| delta.kind == RelativeKind::Delta).map(|delta| delta.size);
-    let excess: u64 = since.chain([delta_len]).map(|size| size.saturating_sub(usual)).sum();
-    excess >= file_len / 2
+    let excess = Total::of(since.chain([delta_len]).map(|size| size.saturating_sub(usual)));
+    excess.bytes() >= file_len / 2
 }
 
 /// Whether a file of which no delta could be made that is short enough had better become a further reference: others like it

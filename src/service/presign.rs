@@ -78,7 +78,7 @@ impl DeltaService {
             original_key: stored.key.to_string(),
             original_name: object.key.base_name().to_owned(),
             created_at,
-            expires_at: created_at.saturating_add(expires_in.try_into().unwrap_or(time::Duration::MAX)),
+            expires_at: created_at.saturating_add(expires_in),
         };
         let mut random = [0; 16];
         SysRng

@@ -1,15 +1,15 @@
 //! Removing the copies that were made for URLs that have expired.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use time::OffsetDateTime;
 
 use super::DeltaService;
 use super::error::ServiceError;
 use super::put::now;
 use crate::domain::metadata::TemporaryMetadata;
-use crate::domain::{BucketName, ObjectName, deltaspace};
+use crate::domain::{BucketName, ObjectName, Timestamp, Total, deltaspace};
 use crate::storage::{ListRequest, ListedObject, StorageErrorKind};
 
 /// Looks at once.
@@ -23,7 +23,7 @@ pub struct Purge {
     /// Those that were removed.
     pub removed: Vec<ObjectName>,
     /// Their bytes.
-    pub freed: u64,
+    pub freed: Total,
     /// Copies whose URL still lasts.
     pub waiting: u64,
     /// What stands among them and says nothing of its time; it stays.
@@ -45,7 +45,7 @@ impl DeltaService {
         &self,
         bucket: &BucketName,
         dry_run: bool,
-        now: OffsetDateTime,
+        now: Timestamp,
     ) -> Result<Purge, ServiceError> {
         let began = Instant::now();
         let mut purge = Purge::default();
@@ -57,11 +57,11 @@ impl DeltaService {
             while let Some((object, size, outcome)) = looks.next().await {
                 match outcome {
                     Ok(Age::Expired) => {
-                        purge.expired += 1;
-                        purge.freed += size;
+                        purge.expired = purge.expired.saturating_add(1);
+                        purge.freed.add(size);
                         purge.removed.push(object);
                     }
-                    Ok(Age::Waiting) => purge.waiting += 1,
+                    Ok(Age::Waiting) => purge.waiting = purge.waiting.saturating_add(1),
                     Ok(Age::Unknown) => purge.unknown.push(object),
                     Ok(Age::Gone) => {}
                     Err(error) => purge.failed.push((object, error)),
@@ -81,7 +81,7 @@ impl DeltaService {
         bucket: &BucketName,
         listed: ListedObject,
         dry_run: bool,
-        now: OffsetDateTime,
+        now: Timestamp,
     ) -> (ObjectName, u64, Result<Age, ServiceError>) {
         let object = ObjectName::new(bucket.clone(), listed.key);
         let outcome = async {

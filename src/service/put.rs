@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use super::DeltaService;
 use super::delta::Encoded;
 use super::error::ServiceError;
@@ -16,7 +14,7 @@ use super::reference::{Base, Bases, ReferenceWarning, Usable};
 use crate::cache::CachedReference;
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind, SOURCE_ETAG};
 use crate::domain::policy::Compression;
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, deltaspace, user_metadata};
+use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
 use crate::storage::{
     Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind,
 };
@@ -94,14 +92,14 @@ pub struct PutReport {
 }
 
 /// By the clock of this machine.
-pub(super) fn now() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
+pub(super) fn now() -> Timestamp {
+    std::time::SystemTime::now().into()
 }
 
 /// Now, but never before what stands under the name was made by the clock of its writer: where the store dates both the same, the later
 /// one is served.
-pub(super) fn after(older: Option<&Found>) -> OffsetDateTime {
-    let next = older.and_then(Found::created_at).map(|at| at.saturating_add(time::Duration::microseconds(1)));
+pub(super) fn after(older: Option<&Found>) -> Timestamp {
+    let next = older.and_then(Found::created_at).map(|at| at.saturating_add(Duration::from_micros(1)));
     next.map_or_else(now, |next| next.max(now()))
 }
 

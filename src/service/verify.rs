@@ -3,7 +3,8 @@
 use super::DeltaService;
 use super::error::ServiceError;
 use super::get::{GetOptions, GetReport};
-use crate::domain::ObjectName;
+use super::list::ListedFile;
+use crate::domain::{BucketName, ObjectName};
 
 impl DeltaService {
     /// Does all that a get does, but for keeping the bytes and for believing the cache: an error is the one a get has.
@@ -11,5 +12,22 @@ impl DeltaService {
         let (_, report) =
             self.get(object, std::io::sink(), &GetOptions { from_store: true, ..GetOptions::default() }).await?;
         Ok(report)
+    }
+
+    /// The same of what an [undecided](crate::service::Listing::undecided) listing showed, as the file that it is.
+    pub async fn verify_listed(
+        &self,
+        bucket: &BucketName,
+        file: &ListedFile,
+    ) -> (ObjectName, Result<GetReport, ServiceError>) {
+        let object = ObjectName::new(bucket.clone(), file.key.clone());
+        match self.verify(&object).await {
+            Err(error) if !file.is_decided() && error.is_no_file() => {
+                let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
+                let report = self.verify(&own).await;
+                (own, report)
+            }
+            report => (object, report),
+        }
     }
 }

@@ -20,7 +20,7 @@ impl Attributes {
 
     /// Bytes of user metadata as S3 counts them: names and values.
     pub fn user_metadata_bytes(&self) -> usize {
-        self.metadata.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.metadata.iter().fold(0, |bytes: usize, (name, value)| bytes.saturating_add(name.len() + value.len()))
     }
 
     /// Refuses what could not be sent as the headers of an S3 request.

@@ -28,7 +28,7 @@ use super::key::{CacheKey, DerivedKeys, EntryName};
 use super::sealed::{HEADER_LEN, Header, Refusal, SealedSource, Stored as _};
 use super::working_copy::WorkingCopy;
 use super::{CacheError, CachedReference, ReferenceCache, ReferenceWriter};
-use crate::domain::Sha256Digest;
+use crate::domain::{Sha256Digest, Total};
 use crate::weakened::leaves_out;
 
 pub(super) use ephemeral::{census, sweep};
@@ -271,7 +271,7 @@ impl Inner {
     fn make_room(&self, changes: &Changes<'_>, replaced: &OsStr, len: u64) -> io::Result<bool> {
         let mut listed = changes.list()?;
         listed.retain(|entry| entry.name != replaced);
-        let mut total = listed.iter().map(|entry| entry.size).sum::<u64>().saturating_add(len);
+        let mut total = Total::of(listed.iter().map(|entry| entry.size).chain([len])).bytes();
         for entry in listed {
             if total <= self.limits.bytes {
                 break;

@@ -13,6 +13,7 @@ use super::rooms::Rooms;
 use super::{CacheError, FolderCache, Inner, Limits, Place, at, now};
 use crate::cache::key::CacheKey;
 use crate::cache::sealed::{Facts, Header, Refusal, SealedSource};
+use crate::domain::Total;
 
 /// Digits of the name of a folder for one key.
 const FOLDER_DIGITS: usize = 16;
@@ -148,7 +149,8 @@ impl FolderCache {
             holdings.bytes += rooms.entries.stat(name).map_or(0, |(_, size, _)| size);
             match state {
                 State::Sound(facts) => {
-                    let created = SystemTime::UNIX_EPOCH + Duration::from_secs(facts.created);
+                    let created = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(facts.created));
+                    let created = created.unwrap_or(SystemTime::UNIX_EPOCH);
                     holdings.entries += 1;
                     holdings.in_use += u64::from(rooms.is_in_use(name));
                     holdings.oldest = Some(holdings.oldest.map_or(created, |oldest| oldest.min(created)));
@@ -242,7 +244,7 @@ impl Inner {
 /// How many caches of other keys than this one are in a folder, and bytes of their entries.
 pub(in crate::cache) fn others(folder: &Path, own: Option<&CacheKey>) -> (u64, u64) {
     let sizes = rooms_of_others(folder, own).into_iter().map(|rooms| rooms.list());
-    let sizes = sizes.map(|listed| listed.unwrap_or_default().iter().map(|entry| entry.size).sum::<u64>());
+    let sizes = sizes.map(|listed| Total::of(listed.unwrap_or_default().iter().map(|entry| entry.size)).bytes());
     sizes.fold((0, 0), |(caches, bytes), size| (caches + 1, bytes + size))
 }
 

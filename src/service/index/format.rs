@@ -1,4 +1,5 @@
 //! How an index is written: JSON, one object that says which leaves there are, and the leaves.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -48,6 +49,7 @@ enum What {
     Delta(u64, String),
     #[serde(rename = "r")]
     Reference,
+    /// A file, as earlier versions wrote it: that an object is one is not believed.
     #[serde(rename = "p")]
     Plain,
 }
@@ -94,7 +96,6 @@ impl Entry {
         let what = match known {
             Known::Delta { size, sha256 } => What::Delta(*size, sha256.to_string()),
             Known::Reference => What::Reference,
-            Known::Plain => What::Plain,
         };
         (!stored.etag.0.is_empty()).then(|| Self { key: key.to_owned(), etag: stored.etag.0.clone(), modified, what })
     }
@@ -107,7 +108,7 @@ impl Entry {
         Some(match &self.what {
             What::Delta(size, sha256) => Known::Delta { size: *size, sha256: sha256.parse::<Sha256Digest>().ok()? },
             What::Reference => Known::Reference,
-            What::Plain => Known::Plain,
+            What::Plain => return None,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! What listings learnt by a HEAD, kept in the bucket for the next one: best effort, and believed only of an object that still has
-//! the tag and the time it was learnt of.
+//! the tag and the time it was learnt of, by commands that neither remove nor vouch: another writer of the folder may have forged it.
 //!
 //! The index of a folder that is listed, with all that is below it, stands at `<folder>.deltaglider/index/`: `contents.json` says at which
 //! keys its leaves begin, and each leaf has what is known of the objects up to the next one. So it has as many objects for a folder with
 //! many deltas as for many folders with one each. Its writers need not know of each other: whichever of two leaves stays, all it
 //! says is checked by its reader. Two deltas of the same bytes are of files of the same size, since a delta says it.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod format;
 
@@ -40,8 +41,6 @@ pub(super) enum Known {
     Delta { size: u64, sha256: Sha256Digest },
     /// A reference.
     Reference,
-    /// A file.
-    Plain,
 }
 
 /// The index of a folder while it is listed.
@@ -161,7 +160,7 @@ impl Index {
         open.entries.push(entry);
         if head.is_some() {
             open.news = true;
-            self.learnt += 1;
+            self.learnt = self.learnt.saturating_add(1);
         }
         if open.entries.len() >= MAX_ENTRIES {
             let rest = open.entries.split_off(MAX_ENTRIES / 2);

@@ -1,5 +1,7 @@
 //! Finding what is wrong in a bucket, and mending what can be mended without losing anything.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod placement;
 mod references;
 mod scan;
 mod source;
@@ -189,11 +191,16 @@ impl Repair<'_> {
 
     /// Tells of a trouble, and mends it first if that is wanted.
     async fn settle(&mut self, trouble: Trouble, mending: impl Future<Output = Result<Outcome, ServiceError>>) {
-        let outcome = match self.options.mend {
+        let outcome = self.outcome(mending).await;
+        self.report.tell(trouble, outcome);
+    }
+
+    /// Mends what is to be mended.
+    async fn outcome(&self, mending: impl Future<Output = Result<Outcome, ServiceError>>) -> Outcome {
+        match self.options.mend {
             false => Outcome::Found,
             true => mending.await.unwrap_or_else(Outcome::Left),
-        };
-        self.report.tell(trouble, outcome);
+        }
     }
 
     fn damaged_deltas(&mut self, scan: &Scan) {

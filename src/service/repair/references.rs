@@ -74,12 +74,17 @@ impl Repair<'_> {
                 Trouble::ReferenceDiffers { reference, digest: *digest, actual, files: files.clone() }
             }
         };
-        if !self.service.store.conditions_are_atomic() && self.has_copy(need).await? {
-            // Here the content-addressed copy is all that is safe to rely on; our readers take it.
+        let placement = self.placement(need, &files).await?;
+        let relies_on_copy = match state {
+            State::Missing => !placement.classic,
+            State::Differs(_) => placement.residents.is_empty() || !self.service.store.conditions_are_atomic(),
+        };
+        if relies_on_copy && self.has_copy(need).await? {
+            // Nothing else may be written; our readers take the content-addressed copy.
             return Ok(());
         }
-        let bytes = match self.bytes_of(scan, need).await {
-            Ok(Some(bytes)) => bytes,
+        let recovered = match self.bytes_of(scan, need).await {
+            Ok(Some(recovered)) => recovered,
             Ok(None) => {
                 let lost = "its content is nowhere in this bucket: restore it from a backup or an older version of it";
                 self.report.tell(trouble, Outcome::Beyond(lost));
@@ -94,23 +99,33 @@ impl Repair<'_> {
         let service = self.service;
         let own_claim = scan.references.get(key).and_then(|reference| reference.digest);
         let reference = self.object(key);
+        let this = &*self;
         let mending = async {
+            let mut needs_copy = !placement.residents.is_empty();
+            for file in &placement.strays {
+                needs_copy |= !this.name_own_reference(scan, need, file, &recovered).await?;
+            }
+            let bytes = &recovered.bytes;
             match state {
-                State::Missing => service.put_in_place(&reference, *digest, &bytes).await?,
-                State::Differs(_) if own_claim == Some(*digest) => {
-                    service.replace_rotten(&reference, *digest, &bytes).await?;
+                State::Missing if placement.classic => service.put_in_place(&reference, *digest, bytes).await?,
+                State::Differs(_) if placement.classic && own_claim == Some(*digest) => {
+                    service.replace_rotten(&reference, *digest, bytes).await?;
                 }
-                // It is a reference of its own, or something else: what needs another gets that.
-                State::Differs(_) => {
-                    let addressed = service.put_addressed(&reference, *digest, &bytes).await?;
-                    for file in &files {
+                _ if !needs_copy => {}
+                _ => {
+                    let home = Deltaspace::home_of(&reference);
+                    let addressed = service.put_addressed(&home, *digest, bytes, key.base_name()).await?;
+                    // It is a reference of its own, or something else: what needs another gets that.
+                    let renamed = matches!(state, State::Differs(_)) && addressed != reference;
+                    for file in placement.residents.iter().filter(|_| renamed) {
                         service.name_reference(file, need, &addressed).await?;
                     }
                 }
             }
             Ok(Outcome::Mended)
         };
-        self.settle(trouble, mending).await;
+        let outcome = this.outcome(mending).await;
+        self.report.tell(trouble, outcome);
         Ok(())
     }
 
@@ -141,29 +156,28 @@ impl Repair<'_> {
 impl DeltaService {
     /// Puts the bytes of a reference where deltas name it and nothing stands.
     async fn put_in_place(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
-        let addressed = self.put_addressed(name, digest, bytes).await?;
+        let source_name = name.key.base_name();
+        let addressed = self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
         if *name != addressed && self.store.conditions_are_atomic() {
-            // If somebody puts another one there first, readers have the copy.
-            let source_name = name.key.base_name();
+            // If another writer puts one there first, readers have the copy.
             let absent = PutCondition::IfAbsent;
             self.put_reference(name, bytes, digest, source_name, None, &absent).await?;
         }
         Ok(())
     }
 
-    /// Puts the bytes of a reference at its content-addressed key, unless they are there.
-    async fn put_addressed(
+    /// Puts the bytes of a reference at its content-addressed key in a folder, unless they are there.
+    pub(super) async fn put_addressed(
         &self,
-        name: &ObjectName,
+        home: &Deltaspace,
         digest: Sha256Digest,
         bytes: &Input,
+        source_name: &str,
     ) -> Result<ObjectName, ServiceError> {
-        let home = Deltaspace::home_of(name);
         let unnameable = |source| ServiceError::Name { object: home.to_string(), source };
         let addressed = home.addressed(&digest).map_err(unnameable)?;
-        self.pardon(&home, &digest).await?;
+        self.pardon(home, &digest).await?;
         if self.content_of(&addressed).await? != Some(digest) {
-            let source_name = name.key.base_name();
             let always = PutCondition::None;
             self.put_reference(&addressed, bytes, digest, source_name, None, &always).await?;
         }
@@ -172,7 +186,8 @@ impl DeltaService {
 
     /// Replaces a reference whose bytes are not those it says it has.
     async fn replace_rotten(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
-        let addressed = self.put_addressed(name, digest, bytes).await?;
+        let home = Deltaspace::home_of(name);
+        let addressed = self.put_addressed(&home, digest, bytes, name.key.base_name()).await?;
         let Some(found) = Found::look(self.store(), name.clone()).await? else { return Ok(()) };
         if *name == addressed || !self.store.conditions_are_atomic() {
             return Ok(());
@@ -183,32 +198,38 @@ impl DeltaService {
         Ok(())
     }
 
-    /// Makes a delta name another reference of the same content; its bytes stay what they are.
-    async fn name_reference(&self, file: &ObjectName, need: &Need, reference: &ObjectName) -> Result<(), ServiceError> {
+    /// Makes a delta name another reference of the same content; its bytes stay what they are. False if it could not be written.
+    pub(super) async fn name_reference(
+        &self,
+        file: &ObjectName,
+        need: &Need,
+        reference: &ObjectName,
+    ) -> Result<bool, ServiceError> {
         let named = |source| ServiceError::Name { object: file.to_string(), source };
         let stored = deltaspace::delta_of(file).map_err(named)?;
         // Written now, an older variant of the name would become the newer one; and without conditions, a file that is being replaced
         // could come back.
         let variants = Places::look(self.store(), file).await?;
         if variants.variants(self.store(), file).await?.len() != 1 || !self.store.conditions_are_atomic() {
-            return Ok(());
+            return Ok(false);
         }
         let body = match self.store.get(&stored, None).await {
-            Err(error) if error.is_absent() => return Ok(()),
+            Err(error) if error.is_absent() => return Ok(true),
             body => body?,
         };
         let found = Found::new(stored.clone(), body.head.clone());
-        let Kind::Delta(delta) = &found.kind else { return Ok(()) };
+        let Kind::Delta(delta) = &found.kind else { return Ok(true) };
         if delta.ref_key != need.key || delta.ref_sha256 != need.digest {
-            return Ok(());
+            return Ok(true);
         }
         let bytes = self.in_hand(&stored, body).await?;
         let mut attributes = Attributes { tags: self.store.tags(&stored).await?, ..found.head.attributes };
         DeltaMetadata::name_reference(&mut attributes.metadata, &reference.key);
         let condition = PutCondition::IfMatch(found.head.etag);
         match self.store.put(&stored, bytes.body(bytes.digest().await?), &attributes, &condition.into()).await {
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(()),
-            put => Ok(put.map(drop)?),
+            // What is there now may need the same.
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(false),
+            put => Ok(put.map(|_| true)?),
         }
     }
 

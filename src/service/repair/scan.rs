@@ -68,7 +68,7 @@ impl Scan {
         let key = &file.stored.key;
         match (&file.listed, file.kind.as_deref()) {
             (Listed::Delta, Some(Kind::Delta(delta))) => {
-                self.deltas += 1;
+                self.deltas = self.deltas.saturating_add(1);
                 self.needed.insert(delta.ref_sha256);
                 self.needs.insert(Need { key: delta.ref_key.clone(), digest: delta.ref_sha256 });
             }

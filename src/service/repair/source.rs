@@ -1,6 +1,7 @@
 //! Where the content of a lost reference can still be had: from another reference, or from a file that has it.
 
 use super::Repair;
+use super::placement::Recovered;
 use super::scan::{Need, Scan};
 use crate::domain::metadata::Kind;
 use crate::domain::{ObjectName, Sha256Digest};
@@ -14,7 +15,7 @@ use crate::service::spool::Spool;
 
 impl Repair<'_> {
     /// The content that is needed, verified; `None` when it is nowhere in the bucket.
-    pub(super) async fn bytes_of(&self, scan: &Scan, need: &Need) -> Result<Option<Input>, ServiceError> {
+    pub(super) async fn bytes_of(&self, scan: &Scan, need: &Need) -> Result<Option<Recovered>, ServiceError> {
         let named = self.object(&need.key);
         let claiming = scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
         let candidates = std::iter::once(named).chain(claiming.map(|(key, _)| self.object(key)));
@@ -22,7 +23,8 @@ impl Repair<'_> {
             match self.service.fetch_for(&name, need.digest, Keep::WhileHeld).await {
                 Ok(bytes) => {
                     let len = bytes.len().unwrap_or_default();
-                    return Ok(Some(Input::of(&name.to_string(), len, bytes)));
+                    let bytes = Input::of(&name.to_string(), len, bytes);
+                    return Ok(Some(Recovered { bytes, origin: name }));
                 }
                 Err(error) if error.is_absent() => {}
                 Err(ServiceError::ReferenceDamaged { .. }) => {}
@@ -33,7 +35,7 @@ impl Repair<'_> {
     }
 
     /// A file of this content, whose own reference is another one. An error when there is one and it cannot be read.
-    async fn file_with(&self, digest: &Sha256Digest) -> Result<Option<Input>, ServiceError> {
+    async fn file_with(&self, digest: &Sha256Digest) -> Result<Option<Recovered>, ServiceError> {
         let mut failure = None;
         let mut listing = self.service.list(self.bucket, "", None).afresh();
         while let Some(page) = listing.next().await? {
@@ -48,8 +50,9 @@ impl Repair<'_> {
                 if !has_it {
                     continue;
                 }
-                match self.restored(&self.object(&file.key), digest).await {
-                    Ok(bytes) => return Ok(Some(bytes)),
+                let origin = self.object(&file.key);
+                match self.restored(&origin, digest).await {
+                    Ok(bytes) => return Ok(Some(Recovered { bytes, origin })),
                     // Gone, or lost as well.
                     Err(error) if error.is_absent() => {}
                     Err(ServiceError::ReferenceMissing { .. }) => {}

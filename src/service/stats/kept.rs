@@ -1,4 +1,5 @@
 //! Results of counting, kept in the bucket they are of, with what tells whether that is as it was.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
 //! What a bucket holds and saves.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod kept;
 
@@ -12,7 +13,7 @@ use super::error::ServiceError;
 use super::list::{Listed, ListedFile, Listing};
 use super::locate::Found;
 use crate::domain::metadata::Kind;
-use crate::domain::{BucketName, ObjectName, Sha256Digest, deltaspace};
+use crate::domain::{BucketName, ObjectName, Sha256Digest, Total, deltaspace};
 use crate::storage::ETag;
 
 /// Deltas that are looked at for an estimate.
@@ -60,7 +61,7 @@ pub struct Stats {
     pub cached: bool,
     /// Files: names a user sees.
     pub object_count: u64,
-    /// Bytes of the originals of all files; `None` where nobody looked.
+    /// Bytes of the originals of all files, [`u64::MAX`] for that many or more; `None` where nobody looked.
     pub total_size: Option<u64>,
     /// Twice the standard error of `total_size`, 0 where it was counted.
     pub total_size_error: u64,
@@ -91,26 +92,26 @@ impl Stats {
         if deltaspace::is_memory(&file.stored.key) {
             return;
         }
-        self.compressed_size += file.stored.size;
+        self.compressed_size = self.compressed_size.saturating_add(file.stored.size);
         let count = match file.listed {
             Listed::Plain => &mut self.direct_objects,
             Listed::Delta => &mut self.delta_objects,
             Listed::Damaged(_) => &mut self.damaged_objects,
             Listed::Reference => {
-                self.reference_size += file.stored.size;
+                self.reference_size = self.reference_size.saturating_add(file.stored.size);
                 &mut self.reference_objects
             }
             Listed::Internal => &mut self.internal_objects,
         };
-        *count += 1;
+        *count = count.saturating_add(1);
         if matches!(file.listed, Listed::Plain | Listed::Delta) {
-            self.object_count += 1;
+            self.object_count = self.object_count.saturating_add(1);
         }
     }
 
     /// What follows from the size of the originals.
-    fn conclude(&mut self, total_size: u64) {
-        let saved = total_size as i64 - self.compressed_size as i64;
+    fn conclude(&mut self, total: Total) {
+        let (saved, total_size) = (total.less(self.compressed_size), total.bytes());
         self.total_size = Some(total_size);
         self.space_saved = Some(saved);
         self.average_compression_ratio = Some(if total_size > 0 { saved as f64 / total_size as f64 } else { 0.0 });
@@ -121,9 +122,9 @@ impl Stats {
 #[derive(Default)]
 struct Count {
     /// Bytes of files that are stored as they are.
-    plain: u64,
+    plain: Total,
     /// Bytes of the originals of deltas, where the listing tells.
-    deltas: u64,
+    deltas: Total,
     /// By the SHA-256 of their keys, the deltas that come first, with their tags.
     sample: BTreeMap<Sha256Digest, (ObjectName, ETag)>,
 }
@@ -154,7 +155,7 @@ impl DeltaService {
         let count = count(bucket, &mut listing, &mut stats).await?;
         match mode {
             StatsMode::Quick => {}
-            StatsMode::Detailed => stats.conclude(count.plain + count.deltas),
+            StatsMode::Detailed => stats.conclude(Total::of([count.plain.bytes(), count.deltas.bytes()])),
             StatsMode::Sampled => self.estimate(count, &mut stats).await?,
         }
         if keeps && let Some(fingerprint) = listing.fingerprint() {
@@ -186,12 +187,12 @@ impl DeltaService {
             stats.conclude(count.plain);
             return Ok(());
         }
-        let mean = sizes.iter().sum::<f64>() / looked_at;
-        let squares: f64 = sizes.iter().map(|size| (size - mean).powi(2)).sum();
+        let mean = sizes.iter().fold(0.0, |sum, size| sum + size) / looked_at;
+        let squares = sizes.iter().fold(0.0, |sum, size| sum + (size - mean).powi(2));
         let variance = if looked_at > 1.0 { squares / (looked_at - 1.0) } else { 0.0 };
         let unseen = (1.0 - looked_at / all).max(0.0);
         stats.total_size_error = (2.0 * all * (variance / looked_at * unseen).sqrt()).round() as u64;
-        stats.conclude(count.plain + (all * mean).round() as u64);
+        stats.conclude(Total::of([count.plain.bytes(), (all * mean).round() as u64]));
         Ok(())
     }
 }
@@ -202,9 +203,9 @@ async fn count(bucket: &BucketName, listing: &mut Listing, stats: &mut Stats) ->
         for file in &page.files {
             stats.add(file);
             match file.listed {
-                Listed::Plain => count.plain += file.size,
+                Listed::Plain => count.plain.add(file.size),
                 Listed::Delta => {
-                    count.deltas += file.size;
+                    count.deltas.add(file.size);
                     if stats.mode == StatsMode::Sampled {
                         let stored = &file.stored;
                         let name = ObjectName::new(bucket.clone(), stored.key.clone());
@@ -219,8 +220,8 @@ async fn count(bucket: &BucketName, listing: &mut Listing, stats: &mut Stats) ->
             }
         }
         for older in &page.older {
-            stats.older_objects += 1;
-            stats.compressed_size += older.stored.size;
+            stats.older_objects = stats.older_objects.saturating_add(1);
+            stats.compressed_size = stats.compressed_size.saturating_add(older.stored.size);
         }
     }
     Ok(count)

@@ -77,6 +77,8 @@ pub(super) struct Object {
     pub(super) plain: bool,
     /// Of the file, where the listing knew it.
     pub(super) digest: Option<Sha256Digest>,
+    /// Whether the stored object is how this file is stored; else it may be a file of its own, called as a delta would be.
+    pub(super) decided: bool,
 }
 
 impl fmt::Display for Entry {
@@ -94,6 +96,8 @@ pub(super) enum Seen {
     File(Entry),
     /// An empty object that stands for a folder.
     Marker(String),
+    /// What may be a file of this name, and is listed as something else.
+    Undecided(String, ObjectName),
     Passed(PathBuf, Passed),
     Failed(String, ServiceError),
 }
@@ -101,8 +105,9 @@ pub(super) enum Seen {
 type Entries = BoxStream<'static, Result<Seen, ServiceError>>;
 
 impl DeltaService {
-    /// The files of a folder; none, where there is no such folder on a disk.
-    pub(super) fn entries(&self, folder: &Folder) -> Entries {
+    /// The files of a folder; none, where there is no such folder on a disk. With `to_read`, no size is needed, and what a file is
+    /// will be seen when it is read.
+    pub(super) fn entries(&self, folder: &Folder, to_read: bool) -> Entries {
         match folder {
             Folder::Local(path) => {
                 let path = path.clone();
@@ -110,14 +115,17 @@ impl DeltaService {
                 futures::stream::once(walked).flat_map(|seen| futures::stream::iter(seen).map(Ok)).boxed()
             }
             Folder::InBucket(bucket, prefix) => {
-                let (listing, read) = (self.list(bucket, prefix, None).learning(), VecDeque::new());
-                let pages = Pages { listing, read, deltas: HashSet::new() };
+                let listing = self.list(bucket, prefix, None);
+                let listing = if to_read { listing.undecided() } else { listing.learning() };
+                let pages = Pages { listing, read: VecDeque::new(), deltas: HashSet::new() };
                 let (bucket, prefix) = (bucket.clone(), prefix.clone());
                 let files = futures::stream::try_unfold(pages, async |mut pages: Pages| {
                     Ok::<_, ServiceError>(pages.next().await?.map(|file| (file, pages)))
                 });
-                let seen = move |(file, has_namesake)| seen(&bucket, &prefix, file, has_namesake);
-                files.map_ok(seen).boxed()
+                let seen = move |(file, has_namesake)| {
+                    futures::stream::iter(seen(&bucket, &prefix, file, has_namesake)).map(Ok::<_, ServiceError>)
+                };
+                files.map_ok(seen).try_flatten().boxed()
             }
         }
     }
@@ -142,24 +150,29 @@ impl Pages {
             let Some(page) = self.listing.next().await? else { return Ok(None) };
             let names = page.files.iter().chain(self.listing.held()).map(|file| file.key.as_str());
             self.deltas.extend(names.filter(|name| name.ends_with(DELTA_SUFFIX)).map(str::to_owned));
-            self.read.extend(page.files.into_iter().filter(ListedFile::is_shown));
+            self.read.extend(page.files.into_iter().filter(|file| file.is_shown() || !file.is_decided()));
         }
     }
 }
 
-fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool) -> Seen {
-    let relative = file.key.as_str().strip_prefix(prefix).unwrap_or_default().to_owned();
-    if file.size == 0 && (relative.is_empty() || relative.ends_with('/')) {
-        return Seen::Marker(relative);
+/// A file, and what else its object may be.
+fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool) -> Vec<Seen> {
+    let relative = |key: &Key| key.as_str().strip_prefix(prefix).unwrap_or_default().to_owned();
+    let (decided, shown) = (file.is_decided(), file.is_shown());
+    let stored = ObjectName::new(bucket.clone(), file.stored.key);
+    let other = (!decided).then(|| Seen::Undecided(relative(&stored.key), stored.clone()));
+    let own = relative(&file.key);
+    if !shown {
+        return other.into_iter().collect();
     }
-    let object = Object {
-        name: ObjectName::new(bucket.clone(), file.key),
-        stored: ObjectName::new(bucket.clone(), file.stored.key),
-        plain: file.listed == Listed::Plain,
-        digest: file.sha256,
-    };
+    if file.size == 0 && (own.is_empty() || own.ends_with('/')) {
+        return vec![Seen::Marker(own)];
+    }
+    let (plain, digest) = (file.listed == Listed::Plain, file.sha256);
+    let object = Object { name: ObjectName::new(bucket.clone(), file.key), stored, plain, digest, decided };
     let (size, modified) = (file.size, file.stored.last_modified);
-    Seen::File(Entry { relative, size, modified, has_namesake, at: At::Object(Box::new(object)) })
+    let entry = Entry { relative: own, size, modified, has_namesake, at: At::Object(Box::new(object)) };
+    other.into_iter().chain([Seen::File(entry)]).collect()
 }
 
 /// In the order of the names, so that it does not depend on the file system which file becomes a reference.

@@ -2,11 +2,13 @@
 //!
 //! A destination is looked at whole before the first step, the source is followed page by page. Nothing is removed before all of the
 //! source was seen.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod compare;
+mod decide;
 mod entry;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 
 use super::DeltaService;
 use super::error::ServiceError;
+use crate::domain::metadata::DELTA_SUFFIX;
 use crate::domain::{ObjectName, paths};
 use entry::{At, Entry, Seen};
 
@@ -61,6 +64,8 @@ pub enum Step {
     RemoveObject(ObjectName),
     /// To remove a file.
     RemoveFile(PathBuf),
+    /// To do the first or, where that finds no file, the second: whether an object called as a delta is one is seen when it is read.
+    Either(Box<Step>, Box<Step>),
     /// Nothing: it is there.
     Unchanged,
     /// Nothing, though something is there that is no regular file, or that only a link leads to.
@@ -113,7 +118,7 @@ impl DeltaService {
         refuse_nested(from, to, options.remove)?;
         let mut there = HashMap::new();
         if options.compare != Compare::Never || options.remove {
-            let mut entries = self.entries(to);
+            let mut entries = self.entries(to, false);
             while let Some(seen) = entries.next().await {
                 match seen? {
                     Seen::File(entry) if (options.filter)(&entry.relative) => {
@@ -124,7 +129,7 @@ impl DeltaService {
                 }
             }
         }
-        let source = self.entries(from);
+        let source = self.entries(from, options.compare == Compare::Never);
         let sync = Arc::new(Comparison {
             service: self.clone(),
             from: from.clone(),
@@ -143,7 +148,7 @@ impl DeltaService {
                 .buffered(COMPARED_AT_ONCE)
                 .filter_map(async |step| step.transpose())
         };
-        let removals = futures::stream::once(async move { sync.removals() }).flat_map(|steps| match steps {
+        let removals = futures::stream::once(async move { sync.removals().await }).flat_map(|steps| match steps {
             Ok(steps) => futures::stream::iter(steps).map(Ok).boxed(),
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         });
@@ -176,12 +181,20 @@ struct Source {
     has_files: bool,
     /// Not all of it could be looked at.
     incomplete: bool,
+    /// Names of files that end as those of deltas do, where the other side may have one of them.
+    deltas: HashSet<String>,
+    /// What may be files of these names that the other side has, while the listing calls them something else.
+    undecided: HashMap<String, ObjectName>,
 }
 
 impl Comparison {
     async fn step(&self, seen: Seen) -> Result<Option<Step>, ServiceError> {
-        let entry = match seen {
+        let mut entry = match seen {
             Seen::File(entry) => entry,
+            Seen::Undecided(relative, stored) => match self.undecided(relative, stored).await? {
+                Some(entry) => entry,
+                None => return Ok(None),
+            },
             Seen::Marker(relative) => return Ok(self.marker(&relative)),
             Seen::Passed(path, why) => return Ok(Some(Step::Passed(path, why))),
             Seen::Failed(what, error) => {
@@ -189,9 +202,17 @@ impl Comparison {
                 return Ok(Some(Step::Failed(what, error)));
             }
         };
+        let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
+        if !entry.is_decided() && (self.options.filter)(&own_name) != (self.options.filter)(&entry.relative) {
+            match self.decided(entry).await? {
+                Some(decided) => entry = decided,
+                None => return Ok(None),
+            }
+        }
         if !(self.options.filter)(&entry.relative) {
             return Ok(None);
         }
+        self.see(&entry);
         self.source.lock().unwrap_or_else(PoisonError::into_inner).has_files = true;
         let there = self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.relative);
         if let Some(there) = there
@@ -199,24 +220,42 @@ impl Comparison {
         {
             return Ok(Some(Step::Unchanged));
         }
-        let failed = |error| Some(Step::Failed(entry.to_string(), error));
+        let failed = |error| Step::Failed(entry.to_string(), error);
         let may_be_delta = MayBeDelta(!entry.has_namesake);
-        Ok(match (&entry.at, &self.to) {
+        Ok(Some(match (&entry.at, &self.to) {
             (At::File(path), Folder::InBucket(..)) => match self.to.object(&entry.relative) {
-                Ok(object) => Some(Step::Upload(path.clone(), object, may_be_delta)),
+                Ok(object) => Step::Upload(path.clone(), object, may_be_delta),
                 Err(error) => failed(error),
             },
-            (At::Object(from), Folder::InBucket(..)) => match self.to.object(&entry.relative) {
-                Ok(to) => Some(Step::Copy(from.name.clone(), to, may_be_delta)),
-                Err(error) => failed(error),
-            },
-            (At::Object(from), Folder::Local(folder)) => match paths::relative_path(&entry.relative) {
-                Ok(path) => Some(Step::Download(from.name.clone(), folder.join(path))),
-                Err(source) => failed(ServiceError::NoPath { object: from.name.clone(), source }),
-            },
+            (At::Object(from), _) => {
+                let first = self.fetch(&from.name, &entry.relative, may_be_delta);
+                match from.decided {
+                    true => first,
+                    // A file that is called as a delta has none of its own, nor is there a file whose delta it would be.
+                    false => {
+                        let second = self.fetch(&from.stored, &own_name, MayBeDelta(true));
+                        Step::Either(Box::new(first), Box::new(second))
+                    }
+                }
+            }
             // Folders of one disk are others' business.
             (At::File(path), Folder::Local(_)) => failed(ServiceError::NotInAStore(path.clone())),
-        })
+        }))
+    }
+
+    /// What brings an object to the other side under this name.
+    fn fetch(&self, from: &ObjectName, relative: &str, may_be_delta: MayBeDelta) -> Step {
+        let failed = |error| Step::Failed(from.to_string(), error);
+        match &self.to {
+            Folder::InBucket(..) => match self.to.object(relative) {
+                Ok(to) => Step::Copy(from.clone(), to, may_be_delta),
+                Err(error) => failed(error),
+            },
+            Folder::Local(folder) => match paths::relative_path(relative) {
+                Ok(path) => Step::Download(from.clone(), folder.join(path)),
+                Err(source) => failed(ServiceError::NoPath { object: from.clone(), source }),
+            },
+        }
     }
 
     /// An empty object that stands for a folder.
@@ -240,12 +279,15 @@ impl Comparison {
     }
 
     /// What the source has not, once all of it was seen.
-    fn removals(&self) -> Result<Vec<Step>, ServiceError> {
+    async fn removals(&self) -> Result<Vec<Step>, ServiceError> {
         if !self.options.remove {
             return Ok(Vec::new());
         }
         let there = std::mem::take(&mut *self.there.lock().unwrap_or_else(PoisonError::into_inner));
-        let Source { has_files, incomplete } = *self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let (has_files, incomplete) = {
+            let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+            (source.has_files, source.incomplete)
+        };
         if there.is_empty() {
             return Ok(Vec::new());
         }
@@ -257,6 +299,7 @@ impl Comparison {
         }
         let mut there: Vec<Entry> = there.into_values().collect();
         there.sort_by(|a, b| a.relative.cmp(&b.relative));
+        let (there, mut steps) = self.absent_from_source(there).await?;
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
             At::Object(object) => Step::RemoveObject(object.name),
@@ -267,7 +310,8 @@ impl Comparison {
                 _ => Step::RemoveFile(path),
             },
         };
-        Ok(there.into_iter().map(removal).collect())
+        steps.extend(there.into_iter().map(removal));
+        Ok(steps)
     }
 }
 

@@ -6,6 +6,7 @@ mod cache;
 mod copies;
 mod copies_inside;
 mod damage;
+mod hostile;
 mod interrupt;
 mod lists;
 mod log;

@@ -3,9 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use crate::support::{Sandbox, names_below};
+use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::service::{DeltaService, GetOptions, RepairOptions, Settings};
+use deltaglider::storage::{Attributes, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
 
 /// Files whose delta is one of unpacked content: the key, and what it was packed with.
 const UNPACKED_TARGETS: [&str; 4] = ["bz2/pkg2.tar.bz2", "gz6n/dump2.sql.gz", "mix1/dump2.sql.gz", "xz/pkg2.tar.xz"];
@@ -45,8 +51,13 @@ fn entries() -> Vec<Entry> {
 #[tokio::main(flavor = "current_thread")]
 async fn bucket() -> (Sandbox, Vec<Entry>) {
     let (sandbox, entries) = (Sandbox::new(), entries());
-    let store = sandbox.dir_store();
-    for entry in &entries {
+    fill(&sandbox.dir_store(), &entries, "").await;
+    (sandbox, entries)
+}
+
+/// Stores the whole bucket below a prefix, with its metadata as it is.
+async fn fill(store: &dyn ObjectStore, entries: &[Entry], prefix: &str) {
+    for entry in entries {
         let bytes = std::fs::read(data().join(&entry.file)).unwrap();
         assert_eq!(Sha256Digest::of(&bytes).to_string(), entry.stored_sha256, "{}", entry.key);
         let attributes = Attributes {
@@ -54,10 +65,13 @@ async fn bucket() -> (Sandbox, Vec<Entry>) {
             content_type: entry.content_type.clone(),
             ..Attributes::default()
         };
-        let object = ObjectName::new(BucketName::new("buc").unwrap(), Key::new(entry.key.as_str()).unwrap());
+        let object = object(&format!("{prefix}{}", entry.key));
         store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
     }
-    (sandbox, entries)
+}
+
+fn object(key: &str) -> ObjectName {
+    ObjectName::new(BucketName::new("buc").unwrap(), Key::new(key).unwrap())
 }
 
 #[test]
@@ -192,4 +206,55 @@ fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
     assert_eq!(stats["older_objects"], 1);
     let stored: u64 = entries.iter().map(|entry| std::fs::metadata(data().join(&entry.file)).unwrap().len()).sum();
     assert_eq!(stats["compressed_size"], stored);
+}
+
+/// Repairs the bucket below a prefix twice, and reads every file that the Python tool read where it was made.
+async fn repair_below(prefix: &str, atomic: bool) -> Vec<String> {
+    let store = MemoryStore::new();
+    let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
+    let spool_folder = std::env::temp_dir();
+    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+    let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+    let (bucket, entries) = (object("x").bucket, entries());
+    store.create_bucket(&bucket).await.unwrap();
+    fill(&*store, &entries, prefix).await;
+    for _ in 0..2 {
+        let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now: SystemTime::now() };
+        service.repair(&bucket, &options).await.unwrap();
+    }
+    for entry in entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")) {
+        let key = entry.logical_key.as_deref().unwrap();
+        if key.starts_with("broken/nometa") || entry.key == "conflict/f.zip" {
+            continue;
+        }
+        let name = object(&format!("{prefix}{key}"));
+        let (bytes, _) = service.get(&name, Vec::new(), &GetOptions::default()).await.unwrap();
+        assert_eq!(Some(Sha256Digest::of(&bytes).to_string()), entry.expected_plaintext_sha256, "{key}");
+    }
+    let page = store.list(&bucket, &ListRequest::default()).await.unwrap();
+    assert!(page.continuation.is_none());
+    let keys = page.objects.into_iter().map(|listed| listed.key.to_string());
+    let were: BTreeSet<String> = entries.iter().map(|entry| format!("{prefix}{}", entry.key)).collect();
+    keys.filter(|key| !were.contains(key)).collect()
+}
+
+#[tokio::test]
+async fn python_bucket_is_repaired_where_it_is() {
+    for atomic in [true, false] {
+        for key in repair_below("", atomic).await {
+            assert!(key.starts_with("broken/") && key.ends_with("/reference.bin"), "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn copied_python_bucket_is_repaired() {
+    for atomic in [true, false] {
+        for key in repair_below("copied/", atomic).await {
+            let addressed = key.contains(".deltaglider/references/") && key.ends_with("/reference.bin");
+            // The folder that the root's deltas name is above them.
+            let of_root = key == "reference.bin" && atomic;
+            assert!(addressed || of_root || key.starts_with("copied/broken/"), "atomic {atomic}: {key}");
+        }
+    }
 }

@@ -18,4 +18,5 @@ mod reference_drift;
 mod reference_rules;
 mod regressions;
 mod repair;
+mod repair_elsewhere;
 mod sync_requests;

@@ -19,24 +19,24 @@ use futures::TryStreamExt as _;
 const DAY: u64 = 24 * 60 * 60;
 
 /// A model store whose clock is turned by hand.
-struct Room {
-    store: Arc<MemoryStore>,
-    service: DeltaService,
+pub(super) struct Room {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) service: DeltaService,
     seconds: Arc<AtomicU64>,
     /// What every file must give.
-    files: BTreeMap<String, Vec<u8>>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
 }
 
 fn bucket() -> BucketName {
     BucketName::new("bucket").unwrap()
 }
 
-fn object(key: &str) -> ObjectName {
+pub(super) fn object(key: &str) -> ObjectName {
     ObjectName::new(bucket(), Key::new(key).unwrap())
 }
 
 /// The content-addressed key of a content in a folder.
-fn addressed(folder: &str, content: &[u8]) -> ObjectName {
+pub(super) fn addressed(folder: &str, content: &[u8]) -> ObjectName {
     Deltaspace::of(&object(&format!("{folder}x"))).addressed(&Sha256Digest::of(content)).unwrap()
 }
 
@@ -45,11 +45,17 @@ fn mark(folder: &str, content: &[u8]) -> ObjectName {
 }
 
 impl Room {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
+        Self::with_conditions(true).await
+    }
+
+    /// Whether the store's conditions are atomic.
+    pub(super) async fn with_conditions(atomic: bool) -> Self {
         let seconds = Arc::new(AtomicU64::new(100 * DAY));
         let hand = seconds.clone();
         let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(1, Ordering::Relaxed));
-        let store = Arc::new(MemoryStore::with_clock(clock));
+        let store = MemoryStore::with_clock(clock);
+        let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
         store.create_bucket(&bucket()).await.unwrap();
         let spool_folder = std::env::temp_dir();
         let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
@@ -57,60 +63,60 @@ impl Room {
         Self { store, service, seconds, files: BTreeMap::new() }
     }
 
-    async fn put_as(&mut self, key: &str, content: &[u8], delta: bool) -> StoredAs {
+    pub(super) async fn put_as(&mut self, key: &str, content: &[u8], delta: bool) -> StoredAs {
         self.files.insert(key.to_owned(), content.to_vec());
         let file = Input::spool(std::io::Cursor::new(content.to_vec()), key, &std::env::temp_dir()).await.unwrap();
         self.service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap().stored_as
     }
 
-    async fn put(&mut self, key: &str, content: &[u8]) -> StoredAs {
+    pub(super) async fn put(&mut self, key: &str, content: &[u8]) -> StoredAs {
         self.put_as(key, content, true).await
     }
 
-    async fn delete(&mut self, key: &str) {
+    pub(super) async fn delete(&mut self, key: &str) {
         self.files.remove(key);
         self.service.delete(&object(key)).await.unwrap();
     }
 
-    async fn remove(&self, name: &ObjectName) {
+    pub(super) async fn remove(&self, name: &ObjectName) {
         self.store.head(name).await.unwrap();
         self.store.delete(name, None).await.unwrap();
     }
 
-    async fn bytes(&self, name: &ObjectName) -> Vec<u8> {
+    pub(super) async fn bytes(&self, name: &ObjectName) -> Vec<u8> {
         let stream = self.store.get(name, None).await.unwrap().stream;
         stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap()
     }
 
     /// Stores other bytes under the metadata that is there.
-    async fn rot(&self, name: &ObjectName) {
+    pub(super) async fn rot(&self, name: &ObjectName) {
         let attributes = self.store.head(name).await.unwrap().attributes;
         let mut bytes = self.bytes(name).await;
         bytes[1000] ^= 1;
         self.put_raw(name, bytes, &attributes).await;
     }
 
-    async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, attributes: &Attributes) -> ETag {
+    pub(super) async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, attributes: &Attributes) -> ETag {
         self.store.put(name, PutBody::from_bytes(bytes), attributes, &PutCondition::None.into()).await.unwrap()
     }
 
     /// Copies an object as another tool would, to a key in any folder.
-    async fn copy(&self, from: &ObjectName, to: &ObjectName) {
+    pub(super) async fn copy(&self, from: &ObjectName, to: &ObjectName) {
         self.store.copy(from, to, None).await.unwrap();
     }
 
-    fn pass(&self, days: u64) {
+    pub(super) fn pass(&self, days: u64) {
         self.seconds.fetch_add(days * DAY, Ordering::Relaxed);
     }
 
-    async fn repair(&self, mend: bool) -> RepairReport {
+    pub(super) async fn repair(&self, mend: bool) -> RepairReport {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
         let options = RepairOptions { mend, grace: RepairOptions::GRACE, now };
         self.service.repair(&bucket(), &options).await.unwrap()
     }
 
     /// Looks, mends, and looks again; gives what was found the first time. Only what is beyond mending is found again.
-    async fn mends(&self) -> Vec<Trouble> {
+    pub(super) async fn mends(&self) -> Vec<Trouble> {
         let before = self.keys().await;
         let found = self.repair(false).await;
         assert_eq!(self.keys().await, before, "looking changed something");
@@ -130,21 +136,21 @@ impl Room {
         troubles(&found)
     }
 
-    async fn keys(&self) -> Vec<(String, ETag)> {
+    pub(super) async fn keys(&self) -> Vec<(String, ETag)> {
         let page = self.store.list(&bucket(), &ListRequest::default()).await.unwrap();
         page.objects.into_iter().map(|object| (object.key.to_string(), object.etag)).collect()
     }
 
-    async fn exists(&self, name: &ObjectName) -> bool {
+    pub(super) async fn exists(&self, name: &ObjectName) -> bool {
         self.store.head(name).await.is_ok()
     }
 
-    async fn names_of(&self, delta: &str) -> String {
+    pub(super) async fn names_of(&self, delta: &str) -> String {
         self.store.head(&object(delta)).await.unwrap().attributes.metadata["dg-ref-key"].clone()
     }
 
     /// Every file gives what was put, but for these.
-    async fn gives_all_but(&self, lost: &[&str]) {
+    pub(super) async fn gives_all_but(&self, lost: &[&str]) {
         for (key, content) in &self.files {
             let read = self.service.get(&object(key), Vec::new(), &GetOptions::default()).await;
             match lost.contains(&key.as_str()) {
@@ -155,7 +161,7 @@ impl Room {
     }
 }
 
-fn versions() -> (Vec<u8>, Vec<u8>) {
+pub(super) fn versions() -> (Vec<u8>, Vec<u8>) {
     let first = noise(100_000, 1);
     let second = edited(&first, 2);
     (first, second)

@@ -4,7 +4,9 @@
 //! `trees.c`. It differs in two things, each held by the goldens: where blocks end, and that matches near the end of the
 //! input are chosen by what lies behind it in the window.
 
+#[allow(clippy::disallowed_methods, reason = "lengths of a table and counts of a block")]
 mod block;
+#[allow(clippy::disallowed_methods, reason = "lengths of a table and counts of a block")]
 mod huffman;
 
 use std::io::{self, Write};

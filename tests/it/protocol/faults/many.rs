@@ -241,24 +241,34 @@ async fn carry_out(
             break;
         }
         let done = match step {
-            Step::Upload(path, object, MayBeDelta(delta)) => match Input::open(&path).await {
-                Ok(file) => service.put(&file, &object, &PutOptions { delta, ..PutOptions::default() }).await.map(drop),
-                Err(error) => Err(error),
+            Step::Either(first, second) => match one_step(service, *first).await {
+                Err(error) if error.is_no_file() => one_step(service, *second).await,
+                done => done,
             },
-            Step::Copy(from, to, MayBeDelta(delta)) => service.copy(&from, &to, delta).await.map(drop),
-            Step::Download(object, path) => service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop),
-            Step::RemoveObject(object) => service.delete(&object).await.map(drop),
-            Step::RemoveFile(path) => {
-                std::fs::remove_file(path).unwrap();
-                Ok(())
-            }
-            Step::Failed(_, error) => Err(error),
-            Step::Unchanged => Ok(()),
-            step => unreachable!("{step:?}"),
+            step => one_step(service, step).await,
         };
         failed = failed.or(done.err());
     }
     failed.map_or(Ok(()), Err)
+}
+
+async fn one_step(service: &DeltaService, step: Step) -> Result<(), ServiceError> {
+    match step {
+        Step::Upload(path, object, MayBeDelta(delta)) => match Input::open(&path).await {
+            Ok(file) => service.put(&file, &object, &PutOptions { delta, ..PutOptions::default() }).await.map(drop),
+            Err(error) => Err(error),
+        },
+        Step::Copy(from, to, MayBeDelta(delta)) => service.copy(&from, &to, delta).await.map(drop),
+        Step::Download(object, path) => service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop),
+        Step::RemoveObject(object) => service.delete(&object).await.map(drop),
+        Step::RemoveFile(path) => {
+            std::fs::remove_file(path).unwrap();
+            Ok(())
+        }
+        Step::Failed(_, error) => Err(error),
+        Step::Unchanged => Ok(()),
+        step => unreachable!("{step:?}"),
+    }
 }
 
 async fn remove_all(service: &DeltaService, bucket: &BucketName, prefix: &str) -> Result<(), ServiceError> {

@@ -1,13 +1,12 @@
 //! What other tools do, who know nothing of our references, or of more than the classic one.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
 use deltaglider::domain::policy::DeltaExtensions;
 use deltaglider::domain::{Key, ObjectName, Sha256Digest};
 use deltaglider::storage::ObjectStore as _;
 use deltaglider_vcdiff::EncodeOptions;
-use time::OffsetDateTime;
 
 use super::op::{self, Place};
 use super::world::{World, object};
@@ -83,7 +82,7 @@ impl World {
         }
         self.pass(APART);
         let (file_sha256, file_size) = (Sha256Digest::of(&content), content.len() as u64);
-        let (original_name, created_at) = (name.key.base_name().to_owned(), Some(OffsetDateTime::now_utc()));
+        let (original_name, created_at) = (name.key.base_name().to_owned(), Some(SystemTime::now().into()));
         if !DeltaExtensions::default().covers(&original_name) {
             self.lose(name).await;
             let metadata = DirectMetadata { original_name, file_sha256, file_size, created_at };

@@ -138,6 +138,13 @@ impl World {
     /// Carries out a step; gives the name it concerns, and whether that was removed.
     async fn step(&mut self, by: bool, step: Step, from: &Folder, to: &Folder, source: &Dated) -> (String, bool) {
         let service = self.process(by);
+        let step = match step {
+            Step::Either(first, second) => {
+                let (Step::Copy(object, ..) | Step::Download(object, _)) = &*first else { panic!("{first:?}") };
+                if source.contains_key(&relative_key(from, object)) { *first } else { *second }
+            }
+            step => step,
+        };
         match step {
             Step::Upload(path, object, MayBeDelta(delta)) => {
                 let relative = relative_path(from, &path);

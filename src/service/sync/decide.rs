@@ -1,0 +1,129 @@
+//! What an object is whose key leaves it open: a delta, a reference, or a file of its own called as one.
+//!
+//! Keys and indexes may mislead, and another writer may have written the index. So nothing is removed because of them: a HEAD decides,
+//! of the keys that a removal depends on.
+
+use std::sync::PoisonError;
+
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+
+use super::entry::{At, Entry, Object};
+use super::{COMPARED_AT_ONCE, Compare, Comparison, MayBeDelta, Step};
+use crate::domain::ObjectName;
+use crate::domain::metadata::{DELTA_SUFFIX, Kind};
+use crate::service::error::ServiceError;
+use crate::service::locate::Found;
+
+impl Entry {
+    pub(super) fn is_decided(&self) -> bool {
+        match &self.at {
+            At::File(_) => true,
+            At::Object(object) => object.decided,
+        }
+    }
+}
+
+/// What a HEAD says of an object.
+enum Decided {
+    /// It is gone.
+    Absent,
+    /// It is a delta or a reference.
+    Ours,
+    /// It is a file of the name it is stored under.
+    File(Box<Found>),
+}
+
+impl Comparison {
+    async fn decide(&self, stored: &ObjectName) -> Result<Decided, ServiceError> {
+        Ok(match Found::look(self.service.store(), stored.clone()).await? {
+            None => Decided::Absent,
+            Some(found) => match found.kind {
+                Kind::Delta(_) | Kind::Reference(_) | Kind::Damaged(_) => Decided::Ours,
+                Kind::Direct(_) | Kind::Passthrough => Decided::File(Box::new(found)),
+            },
+        })
+    }
+
+    /// Takes notice of a file of the source.
+    pub(super) fn see(&self, entry: &Entry) {
+        if self.options.remove && entry.relative.ends_with(DELTA_SUFFIX) {
+            let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+            source.deltas.insert(entry.relative.clone());
+        }
+    }
+
+    /// Takes notice of what may be a file of the source; the file, where it is one that would not be copied otherwise.
+    pub(super) async fn undecided(&self, relative: String, stored: ObjectName) -> Result<Option<Entry>, ServiceError> {
+        let is_delta = relative.ends_with(DELTA_SUFFIX);
+        if !is_delta && self.options.compare == Compare::Content {
+            // Few objects are called as a reference, and who compares contents does not mind a request for each.
+            return Ok(match self.decide(&stored).await? {
+                Decided::File(found) => Some(own_file(relative, &found)),
+                _ => None,
+            });
+        }
+        let is_there = self.there.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&relative);
+        if self.options.remove && is_there {
+            self.source.lock().unwrap_or_else(PoisonError::into_inner).undecided.insert(relative, stored);
+        }
+        Ok(None)
+    }
+
+    /// The entry of an object by a HEAD; `None` if it is gone.
+    pub(super) async fn decided(&self, mut entry: Entry) -> Result<Option<Entry>, ServiceError> {
+        let At::Object(object) = &mut entry.at else { return Ok(Some(entry)) };
+        match self.decide(&object.stored).await? {
+            Decided::Absent => Ok(None),
+            Decided::Ours => {
+                object.decided = true;
+                Ok(Some(entry))
+            }
+            Decided::File(found) => Ok(Some(own_file(format!("{}{DELTA_SUFFIX}", entry.relative), &found))),
+        }
+    }
+
+    /// Those of the files that the source certainly has not, and what brings the others here if they were mistaken for something else.
+    pub(super) async fn absent_from_source(&self, files: Vec<Entry>) -> Result<(Vec<Entry>, Vec<Step>), ServiceError> {
+        let looks: Vec<_> = files.into_iter().map(|entry| self.is_absent(entry)).collect();
+        let mut looks = futures::stream::iter(looks).buffered(COMPARED_AT_ONCE);
+        let (mut absent, mut steps) = (Vec::new(), Vec::new());
+        while let Some((entry, step)) = looks.try_next().await? {
+            absent.extend(entry);
+            steps.extend(step);
+        }
+        Ok((absent, steps))
+    }
+
+    async fn is_absent(&self, entry: Entry) -> Result<(Option<Entry>, Option<Step>), ServiceError> {
+        let in_source = {
+            let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+            source.undecided.get(&entry.relative).cloned()
+        };
+        if let Some(stored) = in_source {
+            match self.decide(&stored).await? {
+                Decided::Ours => {}
+                // The next run sees what has become of it.
+                Decided::Absent => return Ok((None, None)),
+                Decided::File(_) => return Ok((None, Some(self.fetch(&stored, &entry.relative, MayBeDelta(true))))),
+            }
+        }
+        if entry.is_decided() {
+            return Ok((Some(entry), None));
+        }
+        let Some(decided) = self.decided(entry).await? else { return Ok((None, None)) };
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = source.deltas.contains(&decided.relative) || !(self.options.filter)(&decided.relative);
+        Ok(((!stays).then_some(decided), None))
+    }
+}
+
+/// A file that is called as a delta or a reference is.
+fn own_file(relative: String, found: &Found) -> Entry {
+    let digest = match &found.kind {
+        Kind::Direct(direct) => Some(direct.file_sha256),
+        _ => None,
+    };
+    let (name, stored) = (found.name.clone(), found.name.clone());
+    let at = At::Object(Box::new(Object { name, stored, plain: true, digest, decided: true }));
+    Entry { relative, size: found.head.size, modified: found.head.last_modified, has_namesake: false, at }
+}
