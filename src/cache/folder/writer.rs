@@ -14,12 +14,19 @@ use crate::domain::Sha256Digest;
 #[derive(Debug)]
 pub(super) struct FolderWriter {
     claim: Claim,
+    id: Sha256Digest,
     sealer: Option<Sealer<File>>,
     draft: Draft,
 }
 
 impl FolderWriter {
-    pub(super) fn begin(cache: Arc<Inner>, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
+    /// A writer of the entry `id`, whose content has this digest and length.
+    pub(super) fn begin(
+        cache: Arc<Inner>,
+        id: Sha256Digest,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Self, CacheError> {
         let rooms = cache.make_rooms().map_err(|error| failed(&cache, error))?;
         let begun = || {
             let mut random = [0; 16];
@@ -37,9 +44,9 @@ impl FolderWriter {
         let expires = created.saturating_add(draft.cache.limits.ttl.as_secs());
         // At least a second, so that it can be read by who made it.
         let expires = expires.max(created.saturating_add(1));
-        let facts = Facts { digest: *digest, len, created, expires };
+        let facts = Facts { digest: id, len, created, expires };
         let sealer = Some(Sealer::entry(&draft.cache.keys, facts, file).map_err(at(&place))?);
-        Ok(Self { claim: Claim::new(digest, len), sealer, draft })
+        Ok(Self { claim: Claim::new(digest, len), id, sealer, draft })
     }
 }
 
@@ -66,8 +73,8 @@ impl ReferenceWriter for FolderWriter {
         };
         let place = self.draft.rooms.entries.path().to_owned();
         let file = sealer.finish().map_err(at(&place))?;
-        let name = self.draft.cache.keys.name(&self.claim.digest);
-        let entry = self.draft.publish(&name, file, &self.claim.digest, self.claim.len).map_err(at(&place))?;
+        let name = self.draft.cache.keys.name(&self.id);
+        let entry = self.draft.publish(&name, file, &self.id, self.claim.len).map_err(at(&place))?;
         Ok(entry)
     }
 }
@@ -89,13 +96,7 @@ impl std::fmt::Debug for Draft {
 
 impl Draft {
     /// Gives the file its name if there is room; without room it is read while it is held and kept no longer.
-    fn publish(
-        &mut self,
-        name: &EntryName,
-        file: File,
-        digest: &Sha256Digest,
-        len: u64,
-    ) -> io::Result<CachedReference> {
+    fn publish(&mut self, name: &EntryName, file: File, id: &Sha256Digest, len: u64) -> io::Result<CachedReference> {
         let needed = Header::stored_len(len).unwrap_or(u64::MAX);
         {
             // One at a time: who makes room must find it still there.
@@ -107,7 +108,7 @@ impl Draft {
                 self.name = None;
             }
         }
-        let entry = self.cache.entry(self.rooms.clone(), *name, file, digest, self.created);
+        let entry = self.cache.entry(self.rooms.clone(), *name, file, id, self.created);
         let entry = entry.ok_or_else(|| io::Error::other("the entry was changed while it was published"))?;
         Ok(Arc::new(entry))
     }
