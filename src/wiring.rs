@@ -118,6 +118,18 @@ impl Connection {
         Ok(as_told(Arc::new(S3Store::connect(config).await?)))
     }
 
+    /// The name of the store in a cache that many stores share. Two spellings of one store cost a fetch.
+    fn origin(&self) -> Result<String, EndpointError> {
+        Ok(match self.endpoint()? {
+            Endpoint::Embedded(path) => {
+                let path = std::fs::canonicalize(&path).unwrap_or(path);
+                format!("file:{}", path.display())
+            }
+            Endpoint::Url(url) => url,
+            Endpoint::Aws => "aws".to_owned(),
+        })
+    }
+
     fn s3(&self, endpoint: Option<String>) -> S3Config {
         S3Config {
             endpoint,
@@ -153,7 +165,9 @@ impl Connection {
             settings => cache(settings, &spool_folder)?,
         };
         upkeep(self.cache.clone()).tell_of_legacy();
-        Ok(DeltaService::new(self.store().await?, cache, Settings { policy, spool_folder }))
+        let store = self.store().await?;
+        let cache = cache.within(&self.origin()?);
+        Ok(DeltaService::new(store, cache, Settings { policy, spool_folder }))
     }
 }
 

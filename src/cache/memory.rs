@@ -17,6 +17,7 @@ use room::{Room, Taken};
 use super::counts::{Counters, Counts};
 use super::folder::{Limits, now};
 use super::key::{CacheKey, DerivedKeys, EntryName};
+use super::origin::Origin;
 use super::sealed::{Facts, HEADER_LEN, Header, Refusal, SealedSource, Sealer, Stored};
 use super::working_copy::WorkingCopy;
 use super::{CacheError, CachedReference, Claim, ReferenceCache, ReferenceWriter};
@@ -24,7 +25,7 @@ use crate::domain::Sha256Digest;
 
 /// A cache of this process in memory.
 #[derive(Clone)]
-pub struct MemoryCache(Arc<Inner>);
+pub struct MemoryCache(Arc<Inner>, Origin);
 
 struct Inner {
     entries: DashMap<EntryName, Arc<Sealed>>,
@@ -50,7 +51,7 @@ impl MemoryCache {
     /// An empty cache under a key nobody else has. References that are not kept are worked with in `spill`.
     pub fn new(limits: Limits, spill: &Path) -> Result<Self, CacheError> {
         let key = CacheKey::random().map_err(in_memory)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             entries: DashMap::new(),
             room: Arc::new(Room::new(limits.bytes)),
             clock: AtomicU64::new(0),
@@ -58,7 +59,8 @@ impl MemoryCache {
             limits,
             spill: spill.to_owned(),
             counters: Counters::default(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), Origin::default()))
     }
 
     /// Bytes of all entries, those that are being written among them.
@@ -86,9 +88,10 @@ impl Stored for Arc<Sealed> {
 
 impl ReferenceCache for MemoryCache {
     fn get(&self, digest: &Sha256Digest) -> Option<CachedReference> {
-        let name = self.0.keys.name(digest);
+        let id = self.1.entry_id(digest);
+        let name = self.0.keys.name(&id);
         let found = self.0.entries.get(&name).map(|sealed| sealed.clone());
-        let entry = found.and_then(|sealed| self.0.entry(name, sealed, digest, now()));
+        let entry = found.and_then(|sealed| self.0.entry(name, sealed, &id, now()));
         match entry {
             Some(entry) => {
                 self.0.counters.hits.add_one();
@@ -104,9 +107,16 @@ impl ReferenceCache for MemoryCache {
     fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         let needed = Header::stored_len(len).filter(|needed| *needed <= self.0.limits.bytes);
         match needed.and_then(|needed| self.0.make_room(needed)) {
-            Some(taken) => Ok(Box::new(MemoryWriter::begin(self.0.clone(), taken, digest, len)?)),
+            Some(taken) => {
+                let id = self.1.entry_id(digest);
+                Ok(Box::new(MemoryWriter::begin(self.0.clone(), taken, id, digest, len)?))
+            }
             None => Ok(Box::new(WorkingCopy::begin(&self.0.spill, digest, len)?)),
         }
+    }
+
+    fn within(&self, name: &str) -> Arc<dyn ReferenceCache> {
+        Arc::new(Self(self.0.clone(), self.1.within(name)))
     }
 
     fn counts(&self) -> Counts {
@@ -134,13 +144,13 @@ impl Inner {
         self: &Arc<Self>,
         name: EntryName,
         sealed: Arc<Sealed>,
-        digest: &Sha256Digest,
+        id: &Sha256Digest,
         now: u64,
     ) -> Option<MemoryEntry> {
         sealed.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         let header = sealed.bytes.first_chunk::<HEADER_LEN>().ok_or(Refusal::Format);
         let len = sealed.bytes.len() as u64;
-        match header.and_then(|header| Header::open_content(&self.keys, header, len, now, digest)) {
+        match header.and_then(|header| Header::open_content(&self.keys, header, len, now, id)) {
             Ok(header) => Some(MemoryEntry { source: SealedSource::entry(sealed, header), cache: self.clone(), name }),
             Err(Refusal::Expired) => {
                 self.counters.removed.add_one();
@@ -167,6 +177,7 @@ impl Inner {
 
 struct MemoryWriter {
     cache: Arc<Inner>,
+    id: Sha256Digest,
     claim: Claim,
     created: u64,
     sealer: Option<Sealer<Vec<u8>>>,
@@ -180,15 +191,21 @@ impl fmt::Debug for MemoryWriter {
 }
 
 impl MemoryWriter {
-    fn begin(cache: Arc<Inner>, taken: Taken, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
+    fn begin(
+        cache: Arc<Inner>,
+        taken: Taken,
+        id: Sha256Digest,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Self, CacheError> {
         let mut bytes = Vec::new();
         let room = usize::try_from(taken.bytes()).unwrap_or(usize::MAX);
         bytes.try_reserve_exact(room).map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
         let created = now();
         let expires = created.saturating_add(cache.limits.ttl.as_secs()).max(created.saturating_add(1));
-        let sealer = Sealer::entry(&cache.keys, Facts { digest: *digest, len, created, expires }, bytes);
+        let sealer = Sealer::entry(&cache.keys, Facts { digest: id, len, created, expires }, bytes);
         let sealer = Some(sealer.map_err(in_memory)?);
-        Ok(Self { cache, claim: Claim::new(digest, len), created, sealer, taken })
+        Ok(Self { cache, id, claim: Claim::new(digest, len), created, sealer, taken })
     }
 }
 
@@ -205,19 +222,19 @@ impl ReferenceWriter for MemoryWriter {
 
     fn publish(self: Box<Self>) -> Result<CachedReference, CacheError> {
         self.claim.check()?;
-        let Self { cache, claim, created, sealer, taken } = *self;
+        let Self { cache, id, claim, created, sealer, taken } = *self;
         let Some(sealer) = sealer else {
             return Err(CacheError::Length { expected: claim.len, actual: claim.taken });
         };
         let bytes = sealer.finish().map_err(in_memory)?;
         let sealed = Arc::new(Sealed { bytes, used: AtomicU64::new(0), _taken: taken });
-        let name = cache.keys.name(&claim.digest);
+        let name = cache.keys.name(&id);
         // Of two that came at once the first stays.
         let sealed = match cache.entries.entry(name) {
             Place::Occupied(there) => there.get().clone(),
             Place::Vacant(free) => free.insert(sealed).clone(),
         };
-        let entry = cache.entry(name, sealed, &claim.digest, created);
+        let entry = cache.entry(name, sealed, &id, created);
         let changed = || in_memory(io::Error::other("the entry was changed while it was published"));
         Ok(Arc::new(entry.ok_or_else(changed)?))
     }

@@ -7,6 +7,7 @@ mod folder;
 mod key;
 mod legacy;
 mod memory;
+mod origin;
 mod sealed;
 mod settings;
 mod upkeep;
@@ -85,6 +86,12 @@ pub trait ReferenceCache: fmt::Debug + Send + Sync {
 
     /// Starts keeping the reference of this digest, of `len` bytes. One that is too large to be kept is readable all the same.
     fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError>;
+
+    /// The part of this cache for what comes from the place `name` within the place of this part: an endpoint, a bucket of it.
+    ///
+    /// Parts share room, limits and counts, and see no entries of each other, not even of the same content: who may write one
+    /// bucket must not read another one's references by naming their digests.
+    fn within(&self, name: &str) -> Arc<dyn ReferenceCache>;
 
     /// What has happened so far.
     fn counts(&self) -> Counts;

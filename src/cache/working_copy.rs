@@ -10,16 +10,16 @@ use super::{CacheError, CachedReference, Claim, ReferenceCache, ReferenceWriter}
 use crate::domain::Sha256Digest;
 
 /// Keeps each reference in a sealed file without a name in a folder for temporaries, for as long as it is held.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WorkingCopies {
     folder: PathBuf,
-    counters: Counters,
+    counters: Arc<Counters>,
 }
 
 impl WorkingCopies {
     /// Uses `folder` for its files.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, counters: Counters::default() }
+        Self { folder, counters: Arc::default() }
     }
 }
 
@@ -31,6 +31,10 @@ impl ReferenceCache for WorkingCopies {
 
     fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         Ok(Box::new(WorkingCopy::begin(&self.folder, digest, len)?))
+    }
+
+    fn within(&self, _name: &str) -> Arc<dyn ReferenceCache> {
+        Arc::new(self.clone())
     }
 
     fn counts(&self) -> Counts {

@@ -36,9 +36,11 @@ impl DeltaService {
         reference: &CachedReference,
         limit: u64,
     ) -> Result<Encoded, ServiceError> {
-        let _turn = self.turns.encoder().await;
+        let permit = self.turns.encoder().await;
         let (file, reference, folder) = (file.clone(), reference.clone(), self.settings.spool_folder.clone());
         blocking::run(move |cancelled| {
+            // Given back by the thread that uses the memory, even when nobody waits for it any more.
+            let _permit = permit;
             let encoded = encode_blocking(&file, &reference, limit, Spool::new(&folder), cancelled)?;
             if let Some(delta) = &encoded.delta
                 && decoded_digest(delta, &reference, file.len(), cancelled)? != Some(encoded.digest)
@@ -118,7 +120,7 @@ fn decoded_digest(
 }
 
 /// Options to decode a delta whose file has `target_len` bytes.
-pub(crate) fn decode_options(target_len: u64) -> DecodeOptions {
+fn decode_options(target_len: u64) -> DecodeOptions {
     let mut options = DecodeOptions::default();
     options.limits.target = Some(target_len);
     options

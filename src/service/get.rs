@@ -3,17 +3,15 @@
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::ServiceError;
-use super::input::Input;
+use super::get_delta::Restoring;
 use super::locate::{Found, Places};
-use super::reference::Keep;
-use super::restore::{Restoration, check, written};
+use super::restore::{check, written};
 use super::sink::{Cut, Sink};
 use super::{DeltaService, blocking};
-use crate::domain::metadata::{DeltaMetadata, Kind};
+use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
 use crate::domain::{ByteRange, ObjectName, Sha256Digest};
 use crate::storage::{Attributes, ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
@@ -67,6 +65,14 @@ struct Chosen {
     body: Option<ObjectBody>,
 }
 
+/// What became of a read.
+enum Transferred<W> {
+    /// The writer, the number of bytes, what they were verified against, and the compression of what could not be packed again.
+    Done((W, u64, Option<Sha256Digest>, Option<Compression>)),
+    /// The object was replaced before anything was written.
+    Replaced(W),
+}
+
 impl DeltaService {
     /// Writes a file to `to`, which may be standard output: what was written is the file only if this succeeds.
     pub async fn get<W: Write + Send + 'static>(
@@ -76,6 +82,7 @@ impl DeltaService {
         options: &GetOptions,
     ) -> Result<(W, GetReport), ServiceError> {
         let mut rounds = 0;
+        let mut to = to;
         loop {
             rounds += 1;
             let Chosen { stored, part, older, body } = self.choose(object, options).await?;
@@ -100,7 +107,15 @@ impl DeltaService {
             }
             let (etag, last_modified) = (body.head.etag.clone(), body.head.last_modified);
             let found = Found::new(stored, body.head.clone());
-            let (to, size, sha256, unpacked) = self.transfer(object, &found, body, to, options).await?;
+            let transferred = match self.transfer(object, &found, body, to, options).await? {
+                Transferred::Replaced(unused) if rounds < ROUNDS => {
+                    to = unused;
+                    continue;
+                }
+                Transferred::Replaced(_) => return Err(ServiceError::Changed(object.to_string())),
+                Transferred::Done(transferred) => transferred,
+            };
+            let (to, size, sha256, unpacked) = transferred;
             let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
             let report =
                 GetReport { stored: found.name, size, sha256, etag, last_modified, attributes, unpacked, older };
@@ -154,21 +169,27 @@ impl DeltaService {
         body: ObjectBody,
         to: W,
         options: &GetOptions,
-    ) -> Result<(W, u64, Option<Sha256Digest>, Option<Compression>), ServiceError> {
+    ) -> Result<Transferred<W>, ServiceError> {
         match &found.kind {
             Kind::Delta(delta) if !options.raw && options.range.is_some() => {
                 let range = options.range.and_then(|range| range.within(delta.file_size));
                 let Some(range) = range else { return Err(outside(object)) };
                 let cut = Cut::new(to, range);
                 let exact = GetOptions { allow_recompressed: false, ..*options };
-                let (cut, _, _) = self.restore(object, found, delta, body, cut, &exact).await?;
+                let cut = match self.restore(object, found, delta, body, cut, &exact).await? {
+                    Restoring::Done(cut, _, _) => cut,
+                    Restoring::Replaced(cut) => return Ok(Transferred::Replaced(cut.into_inner())),
+                };
                 let (to, size) = cut.finish();
-                Ok((to, size, Some(delta.file_sha256), None))
+                Ok(Transferred::Done((to, size, Some(delta.file_sha256), None)))
             }
             Kind::Delta(delta) if !options.raw => {
-                let (to, size, unpacked) = self.restore(object, found, delta, body, to, options).await?;
+                let (to, size, unpacked) = match self.restore(object, found, delta, body, to, options).await? {
+                    Restoring::Done(to, size, unpacked) => (to, size, unpacked),
+                    Restoring::Replaced(to) => return Ok(Transferred::Replaced(to)),
+                };
                 let verified = unpacked.is_none().then_some(delta.file_sha256);
-                Ok((to, size, verified, unpacked))
+                Ok(Transferred::Done((to, size, verified, unpacked)))
             }
             Kind::Damaged(field) if !options.raw => {
                 Err(ServiceError::Metadata { object: found.name.clone(), field: *field })
@@ -184,54 +205,9 @@ impl DeltaService {
                     Some(expected) => check(object, expected, (len, actual))?,
                     None => check(object, (stored_len, actual), (len, actual))?,
                 }
-                Ok((to, len, expected.map(|_| actual), None))
+                Ok(Transferred::Done((to, len, expected.map(|_| actual), None)))
             }
         }
-    }
-
-    async fn restore<W: Write + Send + 'static>(
-        &self,
-        object: &ObjectName,
-        found: &Found,
-        delta: &DeltaMetadata,
-        body: ObjectBody,
-        to: W,
-        options: &GetOptions,
-    ) -> Result<(W, u64, Option<Compression>), ServiceError> {
-        let name = object.sibling(delta.ref_key.clone());
-        let keep = if options.from_store { Keep::WhileHeld } else { Keep::InCache };
-        let reference = match self.fetch_for(&name, delta.ref_sha256, keep).await {
-            Err(ServiceError::Storage(source)) if source.is_absent() => {
-                let source = Box::new(source);
-                return Err(ServiceError::ReferenceMissing { delta: found.name.clone(), reference: name, source });
-            }
-            reference => reference?,
-        };
-        if delta.ref_sha256 == delta.file_sha256 {
-            // The file is the reference. Older tools made deltas of such files that do not give them back.
-            let bytes: Arc<_> = reference;
-            let expected = (delta.file_size, delta.file_sha256);
-            let input = Input::of(&name.to_string(), bytes.len().unwrap_or(delta.file_size), bytes);
-            let (to, len, actual) = blocking::run(move |cancelled| {
-                let mut sink = Sink::new(to);
-                input.read(cancelled, |piece| sink.write_all(piece).map_err(written()))?;
-                sink.finish().map_err(written())
-            })
-            .await?;
-            check(object, expected, (len, actual))?;
-            return Ok((to, len, None));
-        }
-        let restoration = Restoration {
-            file: object.clone(),
-            stored: found.name.clone(),
-            reference_name: name,
-            metadata: delta.clone(),
-            reference,
-            spool_folder: self.settings.spool_folder.clone(),
-            allow_recompressed: options.allow_recompressed,
-        };
-        let restored = blocking::feed(body.stream, move |incoming| restoration.run(incoming, to)).await?;
-        Ok((restored.to, restored.len, restored.unpacked))
     }
 
     /// Writes a file to `path`, where it appears whole and verified or not at all. Folders on the way are made.

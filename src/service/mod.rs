@@ -1,12 +1,15 @@
 //! The use cases, one per file: what happens to a file on its way into a store and back.
 
 mod blocking;
+mod byte_budget;
 mod copied;
 mod copy;
+mod decode_memory;
 mod delete;
 mod delta;
 mod error;
 mod get;
+mod get_delta;
 mod head;
 mod index;
 mod input;

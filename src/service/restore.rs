@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, Decoder, Header, Part, inspect};
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Header, Part, inspect};
 
 use super::blocking::{Cancelled, Incoming};
-use super::delta::decode_options;
+use super::decode_memory::DecodeMemory;
 use super::error::ServiceError;
 use super::input::{CHUNK, Input};
 use super::packing;
@@ -33,6 +33,15 @@ pub(crate) struct Restoration {
     pub(crate) spool_folder: PathBuf,
     /// Whether the unpacked content will do where the packed file cannot be made again.
     pub(crate) allow_recompressed: bool,
+    /// What the decoder may take.
+    pub(crate) memory: DecodeMemory,
+}
+
+/// How a restoration ended.
+pub(crate) enum Outcome<W> {
+    Restored(Restored<W>),
+    /// The delta needs more than its [`Restoration::memory`]; what was written so far is the beginning of the file.
+    NeedsMore(Sink<W>),
 }
 
 /// What came out.
@@ -44,28 +53,45 @@ pub(crate) struct Restored<W> {
 }
 
 impl Restoration {
-    /// Decodes the delta that arrives, and writes the file to `to`. What went to `to` is the file only if this succeeds.
-    pub(crate) fn run<W: Write>(self, delta: &mut Incoming, to: W) -> Result<Restored<W>, ServiceError> {
+    /// Decodes the delta that arrives, and writes the file to `sink`, without what an earlier run wrote there. What went to it is
+    /// the file only if this succeeds.
+    pub(crate) fn run<W: Write>(self, delta: &mut Incoming, mut sink: Sink<W>) -> Result<Outcome<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
         tracing::debug!(delta = %self.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
+        if [target, source].contains(&Some(Compression::Xz)) && self.memory != DecodeMemory::Most {
+            return Ok(Outcome::NeedsMore(sink));
+        }
         let reference = match source {
             Some(compression) => self.unpacked_reference(compression, delta.cancelled())?,
             None => self.reference.clone(),
         };
         let Some(compression) = target else {
-            let mut sink = Sink::new(to);
-            self.decode(delta, begun, reference, Some(self.metadata.file_size), &mut sink)?;
+            let mut rest = Rest { passed: sink.len(), to: &mut sink };
+            match self.decode(delta, begun, reference, Some(self.metadata.file_size), &mut rest) {
+                Err(error) if self.needs_more(&error) => return Ok(Outcome::NeedsMore(sink)),
+                decoded => decoded?,
+            }
             let (to, len, actual) = sink.finish().map_err(written())?;
             check(&self.file, (self.metadata.file_size, self.metadata.file_sha256), (len, actual))?;
-            return Ok(Restored { to, len, unpacked: None });
+            return Ok(Outcome::Restored(Restored { to, len, unpacked: None }));
         };
+        if sink.len() > 0 {
+            return Err(ServiceError::Changed(self.file.to_string()));
+        }
         let mut content = Spool::new(&self.spool_folder);
-        self.decode(delta, begun, reference, None, &mut content)?;
+        match self.decode(delta, begun, reference, None, &mut content) {
+            Err(error) if self.needs_more(&error) => return Ok(Outcome::NeedsMore(sink)),
+            decoded => decoded?,
+        }
         let len = content.len();
         let content = content.finish().map_err(ServiceError::local(self.spool_folder.display()))?;
         let content = Input::of(&format!("the content of {}", self.file), len, Arc::new(content));
-        self.pack(&content, compression, delta.cancelled(), to)
+        self.pack(&content, compression, delta.cancelled(), sink.into_inner()).map(Outcome::Restored)
+    }
+
+    fn needs_more(&self, error: &ServiceError) -> bool {
+        matches!(error, ServiceError::Decode { source, .. } if self.memory.is_exceeded_by(source))
     }
 
     /// Reads as much of the delta as has its header.
@@ -99,7 +125,9 @@ impl Restoration {
         target_len: Option<u64>,
         to: &mut impl Write,
     ) -> Result<(), ServiceError> {
-        let mut decoder = Decoder::new(decode_options(target_len.unwrap_or(MAX_UNPACKED)), Some(reference));
+        let mut options = DecodeOptions::from(self.memory.limits());
+        options.limits.target = Some(target_len.unwrap_or(MAX_UNPACKED));
+        let mut decoder = Decoder::new(options, Some(reference));
         let mut out = Vec::new();
         let mut piece = Some(Bytes::from(begun));
         while let Some(bytes) = piece {
@@ -199,6 +227,26 @@ fn packed_sides(header: &Header) -> [Option<Compression>; 2] {
         [_, target, _, source] => [Compression::of_letter(target), Compression::of_letter(source)],
         [_, target] => [Compression::of_letter(target), None],
         _ => [None, None],
+    }
+}
+
+/// Passes on what comes after the bytes that are there already.
+struct Rest<W> {
+    /// Bytes still to be left out.
+    passed: u64,
+    to: W,
+}
+
+impl<W: Write> Write for Rest<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left_out = usize::try_from(self.passed).map_or(bytes.len(), |passed| passed.min(bytes.len()));
+        self.to.write_all(bytes.get(left_out..).unwrap_or_default())?;
+        self.passed -= left_out as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

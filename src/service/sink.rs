@@ -17,6 +17,16 @@ impl<W: Write> Sink<W> {
         Self { to, hasher: Sha256Hasher::default(), len: 0 }
     }
 
+    /// Bytes that went to the writer.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns the writer without flushing it.
+    pub(crate) fn into_inner(self) -> W {
+        self.to
+    }
+
     /// The writer, and length and digest of what went to it.
     pub(crate) fn finish(mut self) -> io::Result<(W, u64, Sha256Digest)> {
         self.to.flush()?;
@@ -49,6 +59,11 @@ pub(crate) struct Cut<W> {
 impl<W> Cut<W> {
     pub(crate) fn new(to: W, part: Range<u64>) -> Self {
         Self { to, part, at: 0, passed: 0 }
+    }
+
+    /// Returns the writer.
+    pub(crate) fn into_inner(self) -> W {
+        self.to
     }
 
     /// The writer, and how many bytes went to it.

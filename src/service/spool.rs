@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deltaglider_vcdiff::Source;
 
@@ -10,11 +11,60 @@ use crate::cache::{Scratch, ScratchSource};
 /// More bytes than this go to a file: most deltas are far shorter, and operations may run side by side.
 const MEMORY: usize = 16 << 20;
 
+/// Bytes that the spools of one process hold in memory together: with many operations side by side, the rest goes to files.
+const MEMORY_OF_ALL: usize = 32 << 20;
+
+static IN_MEMORY: Held = Held(AtomicUsize::new(0));
+
+/// Bytes in memory of several spools.
+#[derive(Debug)]
+struct Held(AtomicUsize);
+
+/// Bytes in memory, and their part of the sum.
+#[derive(Debug)]
+pub(crate) struct InMemory {
+    bytes: Vec<u8>,
+    held: &'static Held,
+}
+
+impl InMemory {
+    /// Appends `more`, or returns false if one spool or all of them would hold too much.
+    fn append(&mut self, more: &[u8]) -> bool {
+        let (len, capacity) = (self.bytes.len() + more.len(), self.bytes.capacity());
+        if len > MEMORY {
+            return false;
+        }
+        if len > capacity {
+            let wanted = len.max(2 * capacity).min(MEMORY);
+            let grown = |held: usize| Some(held + wanted - capacity).filter(|&held| held <= MEMORY_OF_ALL);
+            if self.held.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
+                return false;
+            }
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+            // The allocator may give more than what was asked for.
+            self.held.0.fetch_add(self.bytes.capacity() - wanted, Ordering::Relaxed);
+        }
+        self.bytes.extend_from_slice(more);
+        true
+    }
+
+    fn clear(&mut self) {
+        self.held.0.fetch_sub(self.bytes.capacity(), Ordering::Relaxed);
+        self.bytes = Vec::new();
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// Takes bytes.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
-    memory: Vec<u8>,
+    memory: InMemory,
     scratch: Option<Scratch>,
     len: u64,
 }
@@ -22,7 +72,12 @@ pub(crate) struct Spool {
 impl Spool {
     /// A file, if one is needed, is made in `folder` (mode 0600, without a name, sealed).
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), memory: Vec::new(), scratch: None, len: 0 }
+        Self::within(folder, &IN_MEMORY)
+    }
+
+    fn within(folder: &Path, held: &'static Held) -> Self {
+        let memory = InMemory { bytes: Vec::new(), held };
+        Self { folder: folder.to_owned(), memory, scratch: None, len: 0 }
     }
 
     /// Bytes taken so far.
@@ -41,15 +96,14 @@ impl Spool {
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.scratch.is_none() && self.memory.len() + bytes.len() > MEMORY {
+        if let Some(scratch) = &mut self.scratch {
+            scratch.write_all(bytes)?;
+        } else if !self.memory.append(bytes) {
             let mut scratch = Scratch::new(&self.folder)?;
-            scratch.write_all(&self.memory)?;
-            self.memory = Vec::new();
+            scratch.write_all(&self.memory.bytes)?;
+            scratch.write_all(bytes)?;
+            self.memory.clear();
             self.scratch = Some(scratch);
-        }
-        match &mut self.scratch {
-            Some(scratch) => scratch.write_all(bytes)?,
-            None => self.memory.extend_from_slice(bytes),
         }
         self.len += bytes.len() as u64;
         Ok(bytes.len())
@@ -63,21 +117,21 @@ impl Write for Spool {
 /// What a [`Spool`] took.
 #[derive(Debug)]
 pub(crate) enum Spooled {
-    Memory(Vec<u8>),
+    Memory(InMemory),
     Sealed(ScratchSource),
 }
 
 impl Source for Spooled {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Memory(bytes) => bytes.read_at(offset, buf),
+            Self::Memory(memory) => memory.bytes.read_at(offset, buf),
             Self::Sealed(file) => file.read_at(offset, buf),
         }
     }
 
     fn len(&self) -> Option<u64> {
         match self {
-            Self::Memory(bytes) => Source::len(bytes),
+            Self::Memory(memory) => Source::len(&memory.bytes),
             Self::Sealed(file) => file.len(),
         }
     }
@@ -92,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for pieces in [1, 5] {
             let piece: Vec<u8> = (0..MEMORY / 3).map(|at| (at / 7) as u8).collect();
-            let mut spool = Spool::new(folder.path());
+            let mut spool = Spool::within(folder.path(), Box::leak(Box::new(Held(AtomicUsize::new(0)))));
             (0..pieces).for_each(|_| spool.write_all(&piece).unwrap());
             assert_eq!(spool.len(), (pieces * piece.len()) as u64);
             let spooled = spool.finish().unwrap();
@@ -103,5 +157,24 @@ mod tests {
             assert!(back == piece);
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn many_spools_share_one_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let held: &'static Held = Box::leak(Box::new(Held(AtomicUsize::new(0))));
+        let content = vec![7; MEMORY / 2 + 1];
+        let spooled: Vec<_> = (0..8)
+            .map(|_| {
+                let mut spool = Spool::within(folder.path(), held);
+                content.chunks(1000).for_each(|piece| spool.write_all(piece).unwrap());
+                assert!(held.0.load(Ordering::Relaxed) <= MEMORY_OF_ALL + (1 << 16));
+                spool.finish().unwrap()
+            })
+            .collect();
+        let sealed = spooled.iter().filter(|spooled| matches!(spooled, Spooled::Sealed(_))).count();
+        assert!((4..8).contains(&sealed), "{sealed}");
+        drop(spooled);
+        assert_eq!(held.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -25,6 +25,7 @@ use self::upkeep::{Depth, State};
 use self::writer::FolderWriter;
 use super::counts::{Counters, Counts};
 use super::key::{CacheKey, DerivedKeys, EntryName};
+use super::origin::Origin;
 use super::sealed::{HEADER_LEN, Header, Refusal, SealedSource, Stored as _};
 use super::working_copy::WorkingCopy;
 use super::{CacheError, CachedReference, ReferenceCache, ReferenceWriter};
@@ -47,7 +48,7 @@ pub struct Limits {
 
 /// A cache in a folder.
 #[derive(Clone)]
-pub struct FolderCache(Arc<Inner>);
+pub struct FolderCache(Arc<Inner>, Origin);
 
 struct Inner {
     place: Place,
@@ -119,7 +120,7 @@ impl FolderCache {
     }
 
     fn new(place: Place, key: &CacheKey, limits: Limits, spill: &Path) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             place,
             keys: key.derive(),
             limits,
@@ -128,7 +129,8 @@ impl FolderCache {
             in_use: InUse::default(),
             #[cfg(target_os = "linux")]
             monitor: std::sync::OnceLock::new(),
-        }))
+        };
+        Self(Arc::new(inner), Origin::default())
     }
 }
 
@@ -138,7 +140,7 @@ fn at(place: &Path) -> impl FnOnce(io::Error) -> CacheError {
 
 impl ReferenceCache for FolderCache {
     fn get(&self, digest: &Sha256Digest) -> Option<CachedReference> {
-        let found = self.0.find(digest);
+        let found = self.0.find(&self.1.entry_id(digest));
         match &found {
             Some(_) => self.0.counters.hits.add_one(),
             None => self.0.counters.misses.add_one(),
@@ -148,13 +150,17 @@ impl ReferenceCache for FolderCache {
 
     fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         if Header::stored_len(len).is_some_and(|stored| stored <= self.0.limits.bytes) {
-            match FolderWriter::begin(self.0.clone(), digest, len) {
+            match FolderWriter::begin(self.0.clone(), self.1.entry_id(digest), digest, len) {
                 Ok(writer) => return Ok(Box::new(writer)),
                 Err(error) if leaves_out("fallback") => return Err(error),
                 Err(error) => tracing::warn!(%error, "the reference is not cached"),
             }
         }
         Ok(Box::new(WorkingCopy::begin(&self.0.spill, digest, len)?))
+    }
+
+    fn within(&self, name: &str) -> Arc<dyn ReferenceCache> {
+        Arc::new(Self(self.0.clone(), self.1.within(name)))
     }
 
     fn counts(&self) -> Counts {
@@ -187,9 +193,9 @@ impl Inner {
         }
     }
 
-    /// Opens the entry of a digest and authenticates its header.
-    fn find(self: &Arc<Self>, digest: &Sha256Digest) -> Option<FolderEntry> {
-        let (rooms, name) = (self.rooms()?, self.keys.name(digest));
+    /// Opens the entry of an [`Origin::entry_id`] and authenticates its header.
+    fn find(self: &Arc<Self>, entry: &Sha256Digest) -> Option<FolderEntry> {
+        let (rooms, name) = (self.rooms()?, self.keys.name(entry));
         let file = match rooms.entries.open(&name.to_string()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -203,7 +209,7 @@ impl Inner {
             return None;
         }
         let id = FileId::of(&file).ok()?;
-        let header = match self.open_header(&file, digest, now()) {
+        let header = match self.open_header(&file, entry, now()) {
             Ok(header) => header,
             Err(Invalid::Refused(Refusal::Expired)) => {
                 // While a process reads it, it stays.
@@ -230,10 +236,10 @@ impl Inner {
         Some(FolderEntry { source, cache: self.clone(), rooms, name, file: id, is_registered: true })
     }
 
-    /// Authenticates the header of a file that should hold this content.
-    fn open_header(&self, file: &File, digest: &Sha256Digest, now: u64) -> Result<Header, Invalid> {
+    /// Authenticates the header of a file that should hold the entry of this [`Origin::entry_id`].
+    fn open_header(&self, file: &File, entry: &Sha256Digest, now: u64) -> Result<Header, Invalid> {
         let (header, len) = self.header(file)?;
-        Ok(Header::open_content(&self.keys, &header, len, now, digest)?)
+        Ok(Header::open_content(&self.keys, &header, len, now, entry)?)
     }
 
     fn header(&self, file: &File) -> io::Result<([u8; HEADER_LEN], u64)> {

@@ -16,12 +16,19 @@ use crate::domain::Sha256Digest;
 #[derive(Debug)]
 pub(super) struct FolderWriter {
     claim: Claim,
+    id: Sha256Digest,
     sealer: Option<Sealer<File>>,
     draft: Draft,
 }
 
 impl FolderWriter {
-    pub(super) fn begin(cache: Arc<Inner>, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
+    /// A writer of the entry `id`, whose content has this digest and length.
+    pub(super) fn begin(
+        cache: Arc<Inner>,
+        id: Sha256Digest,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Self, CacheError> {
         let rooms = cache.make_rooms().map_err(|error| failed(&cache, error))?;
         let begun = || {
             let mut random = [0; 16];
@@ -39,9 +46,9 @@ impl FolderWriter {
         let expires = created.saturating_add(draft.cache.limits.ttl.as_secs());
         // At least a second, so that it can be read by who made it.
         let expires = expires.max(created.saturating_add(1));
-        let facts = Facts { digest: *digest, len, created, expires };
+        let facts = Facts { digest: id, len, created, expires };
         let sealer = Some(Sealer::entry(&draft.cache.keys, facts, file).map_err(at(&place))?);
-        Ok(Self { claim: Claim::new(digest, len), sealer, draft })
+        Ok(Self { claim: Claim::new(digest, len), id, sealer, draft })
     }
 }
 
@@ -68,8 +75,8 @@ impl ReferenceWriter for FolderWriter {
         };
         let place = self.draft.rooms.entries.path().to_owned();
         let file = sealer.finish().map_err(at(&place))?;
-        let name = self.draft.cache.keys.name(&self.claim.digest);
-        let entry = self.draft.publish(&name, file, &self.claim.digest, self.claim.len).map_err(at(&place))?;
+        let name = self.draft.cache.keys.name(&self.id);
+        let entry = self.draft.publish(&name, file, &self.id, self.claim.len).map_err(at(&place))?;
         Ok(entry)
     }
 }
@@ -92,19 +99,13 @@ impl std::fmt::Debug for Draft {
 impl Draft {
     /// Renames the file into place if there is room; without room it is readable while it is held, and
     /// deleted then. A sound entry of this name keeps it, and is returned.
-    fn publish(
-        &mut self,
-        name: &EntryName,
-        file: File,
-        digest: &Sha256Digest,
-        len: u64,
-    ) -> io::Result<CachedReference> {
-        if let Some(entry) = self.cache.find(digest).and_then(FolderEntry::verify) {
+    fn publish(&mut self, name: &EntryName, file: File, entry: &Sha256Digest, len: u64) -> io::Result<CachedReference> {
+        if let Some(entry) = self.cache.find(entry).and_then(FolderEntry::verify) {
             return Ok(Arc::new(entry));
         }
         let (cache, rooms) = (&self.cache, &self.rooms);
         let id = FileId::of(&file)?;
-        let header = cache.open_header(&file, digest, self.created).map_err(|invalid| {
+        let header = cache.open_header(&file, entry, self.created).map_err(|invalid| {
             cache.drop_damaged(rooms, name, Some(id), &invalid);
             io::Error::other("the entry was changed before it was published")
         })?;

@@ -24,6 +24,7 @@ pub(in crate::cache) const HEADER_LEN: usize = CLEAR_LEN + 32 + TAG_LEN;
 /// What is known of a content before it is sealed. Times are seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) struct Facts {
+    /// The digest of the content or, in the part of a cache for one place, the entry's identity, which depends on both.
     pub(in crate::cache) digest: Sha256Digest,
     /// Bytes of content.
     pub(in crate::cache) len: u64,

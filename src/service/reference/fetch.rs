@@ -119,11 +119,12 @@ impl DeltaService {
         digest: &Sha256Digest,
         etag: Option<&ETag>,
     ) -> Result<Option<CachedReference>, ServiceError> {
-        if let Some(reference) = self.cache.get(digest) {
+        let cache = self.cache.within(name.bucket.as_str());
+        if let Some(reference) = cache.get(digest) {
             tracing::debug!(reference = %name, "the reference is in the cache");
             return Ok(Some(self.mended(reference, name, *digest)));
         }
-        match self.fetch_into(name, etag, |len| self.cache.begin(digest, len)).await {
+        match self.fetch_into(name, etag, |len| cache.begin(digest, len)).await {
             Err(ServiceError::Cache(error @ CacheError::Io { .. })) if !leaves_out("fallback") => {
                 let error = chain(&error);
                 tracing::warn!(%error, "the reference could not be cached; it is fetched for this operation alone");

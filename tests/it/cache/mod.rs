@@ -2,4 +2,5 @@
 
 mod failures;
 mod load;
+mod origins;
 mod requests;

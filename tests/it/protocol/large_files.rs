@@ -14,7 +14,7 @@ const LARGE: usize = 72 * MIB;
 
 /// Runs a command to its end, which must be a good one; the most memory that was resident in MiB.
 #[cfg(target_os = "linux")]
-fn peak(command: &mut Command) -> u64 {
+pub(super) fn peak(command: &mut Command) -> u64 {
     let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
     let (status, mut kib) = (format!("/proc/{}/status", child.id()), 0);
     let ended = loop {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "abort")]
 mod crash_sweep;
+mod decoder_memory;
 mod exploration;
 mod fault_sweep;
 mod fault_sweep_http;
