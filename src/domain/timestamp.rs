@@ -47,8 +47,9 @@ impl Timestamp {
         let seconds = || OffsetDateTime::from_unix_timestamp(text.parse().ok()?).ok();
         let naive = || PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).ok().map(PrimitiveDateTime::assume_utc);
         let day = || Date::parse(text, &Iso8601::DEFAULT).ok().map(|day| day.midnight().assume_utc());
-        let zoned = OffsetDateTime::parse(text, &Rfc3339).ok();
-        zoned.or_else(seconds).or_else(naive).or_else(day).and_then(Self::of)
+        // Before `naive`, which takes a text with an offset too and ignores it.
+        let zoned = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(text, &Iso8601::DEFAULT));
+        zoned.ok().or_else(seconds).or_else(naive).or_else(day).and_then(Self::of)
     }
 
     fn of(at: OffsetDateTime) -> Option<Self> {
@@ -117,6 +118,13 @@ mod tests {
         for text in ["9999-12-31T23:59:59-14:00", "-9999-01-01T00:00:00+23:59", "9999-365T23:59:59.999999-23:59"] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
             assert_eq!(Timestamp::parse_typed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn typed_offset_counts_in_every_form() {
+        for text in ["2026-11-29T10:00:00+02:00", "2026-333T10:00:00+02:00", "2026-11-29T08:00:00", "1795939200"] {
+            assert_eq!(Timestamp::parse_typed(text).unwrap().to_date(), "2026-11-29 08:00:00", "{text}");
         }
     }
 
