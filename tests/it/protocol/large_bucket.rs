@@ -6,10 +6,11 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, edited, noise};
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutCondition};
+use deltaglider_vcdiff::EncodeOptions;
 use s3_server::{ACCESS_KEY, Call, Fault, SECRET_KEY, Server};
 
 /// How the deltas lie.
@@ -130,6 +131,12 @@ impl Bucket {
     }
 
     fn run(&self, arguments: &[&str]) -> Taken {
+        let (taken, succeeded) = self.run_to_end(arguments);
+        assert!(succeeded, "{arguments:?}");
+        taken
+    }
+
+    fn run_to_end(&self, arguments: &[&str]) -> (Taken, bool) {
         let before = self.server.requests();
         let begun = Instant::now();
         let mut child = self.command().args(arguments).stdout(Stdio::piped()).spawn().unwrap();
@@ -153,11 +160,12 @@ impl Bucket {
             }
             out.push_str(std::str::from_utf8(&chunk[..n]).unwrap());
         }
-        assert!(child.wait().unwrap().success());
+        let succeeded = child.wait().unwrap().success();
         let after = self.server.requests();
         let requests = after.iter().map(|(name, n)| (name.clone(), n - before.get(name).copied().unwrap_or_default()));
         let requests = requests.filter(|(_, n)| *n > 0).collect();
-        Taken { out, requests, first_line, pages_before, seconds: begun.elapsed().as_secs_f64(), mebibytes }
+        let seconds = begun.elapsed().as_secs_f64();
+        (Taken { out, requests, first_line, pages_before, seconds, mebibytes }, succeeded)
     }
 }
 
@@ -249,4 +257,98 @@ fn a_folder_of_many_deltas_is_looked_at_once() {
 #[test]
 fn many_folders_of_few_deltas_are_looked_at_once() {
     check(Layout::ManyFolders);
+}
+
+/// A bucket of deltas that can be read, all of one file, in folders of `per_folder`.
+fn readable(deltas: u64, per_folder: u64) -> Bucket {
+    let server = Server::memory().unwrap();
+    let store = server.store().unwrap();
+    block_on(store.create_bucket(&BucketName::new("large").unwrap())).unwrap();
+    let (reference, file) = (noise(300, 1), edited(&noise(300, 1), 2));
+    let delta = deltaglider_vcdiff::encode(Some(&reference), &file, &EncodeOptions::default()).unwrap();
+    let at = Some(SystemTime::UNIX_EPOCH.into());
+    let put = |key: &str, bytes: &[u8], metadata: BTreeMap<String, String>| {
+        let object = ObjectName::new(BucketName::new("large").unwrap(), Key::new(key).unwrap());
+        let attributes = Attributes { metadata, ..Attributes::default() };
+        let body = PutBody::from_bytes(bytes.to_vec());
+        block_on(store.put(&object, body, &attributes, &PutCondition::None.into())).unwrap();
+    };
+    let (sandbox, mut references) = (Sandbox::new(), 0);
+    for n in 0..deltas {
+        let folder = format!("project-{:06}/", n / per_folder);
+        let ref_key = format!("{folder}reference.bin");
+        if n % per_folder == 0 {
+            let file_sha256 = Sha256Digest::of(&reference);
+            let metadata = ReferenceMetadata { source_name: "a".into(), file_sha256, created_at: at };
+            put(&ref_key, &reference, metadata.write());
+            references += 1;
+        }
+        let metadata = DeltaMetadata {
+            original_name: "app.zip".into(),
+            file_sha256: Sha256Digest::of(&file),
+            file_size: file.len() as u64,
+            created_at: at,
+            ref_key: Key::new(ref_key).unwrap(),
+            ref_sha256: Sha256Digest::of(&reference),
+            delta_size: delta.len() as u64,
+        };
+        put(&format!("{folder}app-{n:06}.zip.delta"), &delta, metadata.write());
+        // Older than what is stored, so that it is the same.
+        let path = sandbox.write(&format!("files/{folder}app-{n:06}.zip"), &file);
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    Bucket { server, sandbox, objects: deltas + references, deltas, references }
+}
+
+/// Requests and seconds of what does not believe an index, and of what does; with `DG_BINARY` of another version of the program.
+#[test]
+fn commands_that_believe_no_index_cost_little() {
+    let deltas = number("DELTAS", 120);
+    let bucket = readable(deltas, number("PER_FOLDER", 60));
+    println!("{deltas} deltas, {} references; requests, seconds", bucket.references);
+    let row = |what: &str, arguments: &[&str]| {
+        let (taken, succeeded) = bucket.run_to_end(arguments);
+        println!("| {what} | {} | {:.1} | {:?} |", taken.all(), taken.seconds, taken.requests);
+        (taken, succeeded)
+    };
+    let (first, _) = row("cp -r --dryrun, no index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
+    row("ls --recursive, first", &["ls", "--recursive", "s3://large"]);
+    let (again, _) = row("cp -r --dryrun, with an index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
+    let (unchanged, _) = row("sync, unchanged", &["sync", "files", "s3://large"]);
+    let (kept, removed) = row("rb, refused", &["rb", "s3://large"]);
+    // What reads or removes each file takes long in a bucket of 100,000.
+    if number("LISTS_ONLY", 0) == 1 {
+        return;
+    }
+    let (down, _) = row("cp -r", &["cp", "-r", "--quiet", "s3://large", "out"]);
+    let (verified, sound) = row("verify -r", &["verify", "-r", "--quiet", "s3://large"]);
+    for n in 0..10 {
+        let folder = n / number("PER_FOLDER", 60);
+        std::fs::remove_file(bucket.sandbox.path(&format!("files/project-{folder:06}/app-{n:06}.zip"))).unwrap();
+    }
+    let (removing, _) = row("sync --delete to the bucket, ten removals", &["sync", "--delete", "files", "s3://large"]);
+    let (pulling, _) = row("sync --delete from the bucket, ten removals", &["sync", "--delete", "s3://large", "out"]);
+    assert!(sound && !removed, "{kept:?}");
+    let (gone, _) = row("rm -r", &["rm", "-r", "--quiet", "s3://large"]);
+    row("rb --force, without files", &["rb", "--force", "s3://large"]);
+    assert!(removing.out.contains("10 changed") && pulling.out.contains("10 changed"), "{removing:?} {pulling:?}");
+    if std::env::var_os("DG_BINARY").is_some() {
+        return;
+    }
+    let references = bucket.references;
+    for listed in [&first, &again] {
+        assert_eq!(listed.of("HeadObject"), references, "{listed:?}");
+    }
+    // A look at the name, and the delta with the look at its own key.
+    assert_eq!(down.of("HeadObject"), deltas + references, "{down:?}");
+    assert_eq!(verified.of("HeadObject"), deltas + references, "{verified:?}");
+    assert_eq!(unchanged.of("HeadObject"), 0, "{unchanged:?}");
+    // Of each file that goes one to decide and two to remove, and those that look for others that need its reference.
+    let release = removing.of("HeadObject") - 30;
+    assert!(release <= 10 * (number("PER_FOLDER", 60) + 2), "{removing:?}");
+    assert_eq!(pulling.of("HeadObject"), 0, "{pulling:?}");
+    assert_eq!(kept.of("DeleteObject") + kept.of("DeleteBucket"), 0, "{kept:?}");
+    assert!(kept.of("ListObjectsV2") <= 1 && kept.of("HeadObject") <= 1000, "{kept:?}");
+    assert!(gone.of("DeleteObject") >= deltas - 10, "{gone:?}");
 }
