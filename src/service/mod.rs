@@ -1,6 +1,7 @@
 //! The use cases, one per file: what happens to a file on its way into a store and back.
 
 mod blocking;
+mod clock;
 mod copied;
 mod copy;
 mod delete;
@@ -12,6 +13,7 @@ mod index;
 mod input;
 mod list;
 mod locate;
+mod older;
 mod packing;
 mod plan;
 mod presign;
@@ -19,6 +21,7 @@ mod purge;
 mod put;
 mod rebase;
 mod reference;
+mod remove_bucket;
 mod repair;
 mod restore;
 mod sink;
@@ -35,7 +38,8 @@ use crate::cache::ReferenceCache;
 use crate::domain::policy::Policy;
 use crate::storage::ObjectStore;
 
-pub use delete::Deletion;
+pub use clock::{Clock, SystemClock};
+pub use delete::{Deletion, Moved};
 pub use error::{ServiceError, chain};
 pub use get::{GetOptions, GetReport};
 pub use head::Head;
@@ -47,6 +51,7 @@ pub use purge::Purge;
 pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
 pub use rebase::Rebased;
 pub use reference::ReferenceWarning;
+pub use remove_bucket::BucketKept;
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
 pub use stats::{KeptStats, Stats, StatsMode};
 pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Step, Steps, SyncOptions};
@@ -68,12 +73,20 @@ pub struct DeltaService {
     settings: Arc<Settings>,
     sketches: Arc<reference::Sketches>,
     turns: Arc<turns::Turns>,
+    clock: Arc<dyn Clock>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default() }
+        let clock = Arc::new(SystemClock);
+        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default(), clock }
+    }
+
+    /// The same service by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.
