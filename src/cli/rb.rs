@@ -30,8 +30,7 @@ pub(super) async fn run(session: &Session, args: RbArgs, output: Output) -> Resu
             return Ok(Exit::Failed);
         }
     }
-    service.clear_without_files(&uri.bucket).await?;
-    service.store().delete_bucket(&uri.bucket).await?;
+    service.remove_bucket(&uri.bucket, args.force).await?;
     output.line(format!("remove_bucket: {}", uri.bucket))?;
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use super::parallel::Parallel;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
-    DeltaService, GetOptions, Head, Input, MayBeDelta, Passed, PutOptions, PutReport, ServiceError, Step, Steps,
+    DeltaService, GetOptions, Head, Input, MayBeDelta, Moved, Passed, PutOptions, PutReport, ServiceError, Step, Steps,
     StoredAs,
 };
 
@@ -127,8 +127,9 @@ impl Transfer {
                     made.map_err(|error| ServiceError::Local { what: path.display().to_string(), source: error });
                 (format!("no folder: {}", path.display()), made.map(|()| Exit::Done).map_err(Failure::from))
             }
-            Step::RemoveObject(object) => {
-                (format!("delete failed: {}", on_one_line(&object.to_string())), self.remove_object(&object).await)
+            Step::RemoveObject(object, modified) => {
+                let what = format!("delete failed: {}", on_one_line(&object.to_string()));
+                (what, self.remove_object(&object, modified).await)
             }
             Step::RemoveFile(path) => (format!("delete failed: {}", path.display()), self.remove_file(&path)),
             Step::Passed(path, why @ Passed::NotAFile) => {
@@ -257,12 +258,15 @@ impl Transfer {
         Ok(if done == Exit::Done { removed } else { done })
     }
 
-    async fn remove_object(&self, object: &ObjectName) -> Result<Exit, Failure> {
+    async fn remove_object(&self, object: &ObjectName, modified: SystemTime) -> Result<Exit, Failure> {
         let name = object.to_string();
         if self.dryrun {
             return self.tell_removed(&name);
         }
-        let deletion = self.service.delete(object).await?;
+        let Some(deletion) = self.service.delete_listed(object, modified).await? else {
+            warn(&format!("warning: {} stays: it was replaced since it was listed", on_one_line(&name)));
+            return Ok(Exit::Warned);
+        };
         self.tell_removed(&name)?;
         for warning in &deletion.warnings {
             complain("warning", warning);
@@ -304,10 +308,14 @@ impl Transfer {
     /// Removes what was moved.
     async fn remove_moved(&self, object: &ObjectName, seen: Option<Head>) -> Result<Exit, Failure> {
         let Some(seen) = seen else { return Ok(Exit::Done) };
-        if self.service.delete_moved(object, &seen).await? {
-            return Ok(Exit::Done);
+        match self.service.delete_moved(object, &seen).await? {
+            Moved::Removed => return Ok(Exit::Done),
+            Moved::Replaced => warn(&format!("warning: {object} was replaced while it was moved; the new one stays")),
+            Moved::HasOlder => warn(&format!(
+                "warning: {object} was copied, not removed: its name has an older object too, which cannot be removed \
+                 safely beside other writers on this store; `rm` removes both"
+            )),
         }
-        warn(&format!("warning: {object} was replaced while it was moved; the new one stays"));
         Ok(Exit::Warned)
     }
 

@@ -6,13 +6,10 @@ use super::input::Input;
 use super::locate::Found;
 use crate::domain::metadata::Kind;
 use crate::domain::{ObjectName, Sha256Digest};
-use crate::storage::ETag;
-
-/// Files of at most this many bytes are read back where their tags tell nothing. A delta always is.
-const READ_BACK: u64 = 16 << 20;
+use crate::storage::{ETag, ObjectHead};
 
 impl DeltaService {
-    /// Whether the object with this tag has these bytes. A tag that is their digest tells it; else the object is read.
+    /// Whether the object with this tag has these bytes, by the store's own digest or a tag that is one; else the object is read.
     pub(super) async fn has_bytes(
         &self,
         name: &ObjectName,
@@ -20,30 +17,46 @@ impl DeltaService {
         bytes: &Input,
         digest: Sha256Digest,
     ) -> Result<bool, ServiceError> {
+        if self.store.tags_name_writes()
+            && let Some(ObjectHead { etag, sha256: Some(sha256), .. }) = self.head_of(name).await?
+            && etag == *tag
+        {
+            return Ok(sha256 == digest);
+        }
         let tag = tag.0.to_ascii_lowercase();
         // A tag may be no digest of the bytes: that of parts, or of what was encrypted.
         Ok(tag == digest.to_string() || tag == bytes.md5().await? || self.content_of(name).await? == Some(digest))
     }
 
-    /// Fails unless what the store copied is there and is what it was made of. A copy with the tag of its source is.
-    pub(super) async fn check_copy(&self, of: &Found, copy: &ObjectName, tag: &ETag) -> Result<(), ServiceError> {
-        if *tag == of.head.etag {
+    async fn head_of(&self, name: &ObjectName) -> Result<Option<ObjectHead>, ServiceError> {
+        Ok(Found::look(self.store(), name.clone()).await?.map(|found| found.head))
+    }
+
+    /// Fails unless what the store copied is there and has the content of `of`: by the store's own digest, by the tag of its source where a
+    /// tag names a content, or read back. Never by its size.
+    pub(crate) async fn check_copy(&self, of: &Found, copy: &ObjectName, tag: &ETag) -> Result<(), ServiceError> {
+        if !self.store.tags_name_writes() && *tag == of.head.etag {
             return Ok(());
         }
         let wrong = || ServiceError::NoCopy { of: of.name.clone(), copy: copy.clone() };
-        let copied = Found::look(self.store(), copy.clone()).await?.ok_or_else(wrong)?;
-        if copied.head.size != of.head.size {
-            return Err(wrong());
-        }
-        if of.head.size > READ_BACK {
+        let copied = self.head_of(copy).await?.ok_or_else(wrong)?;
+        // Whoever replaces the copy meanwhile has made another tag.
+        if copied.etag != *tag {
             return Ok(());
         }
-        let digest = match &of.kind {
-            Kind::Direct(direct) => Some(direct.file_sha256),
-            _ => self.content_of(&of.name).await?,
+        if copied.size != of.head.size {
+            return Err(wrong());
+        }
+        let digest = match (&of.kind, of.head.sha256) {
+            (_, Some(sha256)) => Some(sha256),
+            (Kind::Direct(direct), None) => Some(direct.file_sha256),
+            (Kind::Reference(reference), None) => Some(reference.file_sha256),
+            (_, None) => self.content_of(&of.name).await?,
         };
-        // Whoever replaces the copy meanwhile has made another tag.
-        let replaced = copied.head.etag != *tag;
-        if replaced || self.content_of(copy).await? == digest { Ok(()) } else { Err(wrong()) }
+        let actual = match copied.sha256 {
+            Some(sha256) => Some(sha256),
+            None => self.content_of(copy).await?,
+        };
+        if actual == digest { Ok(()) } else { Err(wrong()) }
     }
 }

@@ -1,18 +1,21 @@
 //! Copying a file inside the store: a delta stays one where its reference serves the copy, or can be given to it.
 
+use std::time::Duration;
+
 use super::DeltaService;
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
-use super::plan::{self, DirectReason};
-use super::put::{PutOptions, PutReport, PutWarning, StoredAs, after};
+use super::older::Removal;
+use super::plan::DirectReason;
+use super::put::{PutOptions, PutReport, StoredAs, after, is_lost_race};
 use super::reference::Base;
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, ObjectName, deltaspace};
-use crate::storage::{Attributes, PutCondition, StorageErrorKind};
+use crate::storage::{Attributes, StorageErrorKind};
 
-/// The source can be replaced between our look and our copy: more rounds than this are no race any more.
-const ROUNDS: usize = 5;
+/// How long a copy competes with concurrent writers of its source or its destination.
+const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
 
 impl DeltaService {
     /// Copies a file to another name, in the same bucket or another one of the store.
@@ -28,12 +31,15 @@ impl DeltaService {
         if deltaspace::is_reserved(&to.key) {
             return Err(ServiceError::Reserved(to.clone()));
         }
-        for _ in 0..ROUNDS {
+        let begun = self.clock.running();
+        loop {
             if let Some(report) = self.copy_once(from, to, delta).await? {
                 return Ok(report);
             }
+            if self.clock.running() >= begun + MAX_CONTENTION {
+                return Err(ServiceError::Changed(from.to_string()));
+            }
         }
-        Err(ServiceError::Changed(from.to_string()))
     }
 
     /// One try; `None` when the source was replaced meanwhile.
@@ -48,7 +54,7 @@ impl DeltaService {
         let Some(served) = served else { return Err(ServiceError::absent(from)) };
         let places = Places::look_to_write(self.store(), to).await?;
         self.refuse_occupied(to, &places).await?;
-        let allowed = plan::delta_allowed(to, delta, &self.settings.policy.extensions, &places);
+        let allowed = self.delta_allowed(to, delta, &places);
         match (&served.kind, allowed) {
             (Kind::Damaged(field), _) => Err(ServiceError::Metadata { object: served.name.clone(), field: *field }),
             (Kind::Delta(metadata), Ok(())) => match self.base_for_copy(&served, metadata, to).await? {
@@ -59,7 +65,9 @@ impl DeltaService {
             // The store's copy says of itself that it was made when its source was. Where the delta of its name may stay, that could be
             // taken for the newer one within the same second.
             (_, Err(_))
-                if places.delta.as_ref().is_some_and(Found::is_delta) && !self.store.conditions_are_atomic() =>
+                if places.delta.as_ref().is_some_and(Found::is_delta) && !self.removal_is_exact()
+                    // A copy has no condition, and the delta of another file may come to this key.
+                    || deltaspace::file_of(&to.key).is_some() =>
             {
                 self.copy_content(&served, from, to, delta).await
             }
@@ -139,12 +147,16 @@ impl DeltaService {
         let mut attributes = Attributes { tags, ..found.head.attributes };
         attributes.metadata.extend(metadata.write());
         tracing::debug!(from = %served.name, %stored, reference = %base.name, "copy the delta");
-        let tag = self.store.put(&stored, bytes.body(digest), &attributes, &PutCondition::None.into()).await?;
+        let (options, begun) = (places.put_options(places.delta.as_ref()), self.clock.running());
+        let tag = match self.store.put(&stored, bytes.body(digest), &attributes, &options).await {
+            Err(error) if is_lost_race(error.kind) => return Ok(None),
+            put => put?,
+        };
         if !self.has_bytes(&stored, &tag, &bytes, digest).await? {
             return Err(ServiceError::NoCopy { of: served.name.clone(), copy: stored });
         }
         self.announce_copied(base, attributes.encryption.as_ref()).await?;
-        let warnings = self.remove_older(places.plain.as_ref(), &stored).await.into_iter().collect();
+        let warnings = self.remove_older_plain(places, &stored, begun).await.into_iter().collect();
         let (size, stored, sha256) = (metadata.file_size, bytes.len(), metadata.file_sha256);
         Ok(Some(PutReport { stored_as: StoredAs::Delta, size, stored, sha256: Some(sha256), warnings }))
     }
@@ -158,12 +170,14 @@ impl DeltaService {
         reason: DirectReason,
     ) -> Result<Option<PutReport>, ServiceError> {
         tracing::debug!(from = %served.name, %to, "the store copies the object");
+        let begun = self.clock.running();
         let tag = match self.store.copy(&served.name, to, Some(&served.head.etag)).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             copied => copied?,
         };
         self.check_copy(served, to, &tag).await?;
-        let warnings: Vec<PutWarning> = self.remove_older_delta(places, to).await;
+        let Removal::Over(warning) = self.remove_older_delta(places, to, begun).await else { return Ok(None) };
+        let warnings = warning.into_iter().collect();
         let sha256 = match &served.kind {
             Kind::Direct(direct) => Some(direct.file_sha256),
             _ => None,

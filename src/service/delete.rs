@@ -1,6 +1,7 @@
 //! Removing a file: every object of its name.
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -10,7 +11,7 @@ use super::locate::{Found, Places};
 use super::reference::ReferenceWarning;
 use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName};
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::{ETag, StorageErrorKind};
 
 /// What a delete removed.
 #[derive(Debug, Default)]
@@ -24,81 +25,140 @@ pub struct Deletion {
     pub warnings: Vec<ReferenceWarning>,
 }
 
+/// What became of the source of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// It was removed.
+    Removed,
+    /// It was replaced at the same time, and stays.
+    Replaced,
+    /// It stays: its name has an older object too, which cannot be removed safely on this store.
+    HasOlder,
+}
+
+/// What a deletion looked at.
+struct Looked {
+    /// The objects of the name with their tags, the one that is served last.
+    objects: Vec<(ObjectName, ETag)>,
+    references: BTreeSet<ObjectName>,
+    /// The time of the object that is served.
+    modified: Option<SystemTime>,
+}
+
 impl DeltaService {
     /// The objects that [`delete`](Self::delete) would remove; an error when there is no file of this name.
     pub async fn deletion_of(&self, object: &ObjectName) -> Result<Vec<ObjectName>, ServiceError> {
-        Ok(self.look_before_delete(object).await?.0)
+        let looked = self.look_before_delete(object).await?;
+        Ok(looked.objects.into_iter().map(|(name, _)| name).collect())
     }
 
-    async fn look_before_delete(
-        &self,
-        object: &ObjectName,
-    ) -> Result<(Vec<ObjectName>, BTreeSet<ObjectName>), ServiceError> {
+    async fn look_before_delete(&self, object: &ObjectName) -> Result<Looked, ServiceError> {
         let places = Places::look_for_file(self.store(), object).await?;
         // A delta that lost its metadata can be removed by its own key.
         let variants = match places.variants(self.store(), object).await {
             Ok(variants) => variants,
-            Err(ServiceError::LostMetadata(name)) if name == *object => return Ok((vec![name], BTreeSet::new())),
+            Err(ServiceError::LostMetadata(name)) if name == *object => {
+                let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+                return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
+            }
             Err(error) => return Err(error),
         };
         let references = variants.iter().filter_map(|found| match &found.kind {
             Kind::Delta(delta) => Some(object.sibling(delta.ref_key.clone())),
             _ => None,
         });
-        Ok((variants.iter().rev().map(|found| found.name.clone()).collect(), references.collect()))
+        let references = references.collect();
+        let objects = variants.iter().rev().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+        let modified = variants.first().map(|found| found.head.last_modified);
+        Ok(Looked { objects, references, modified })
     }
 
-    /// Removes a file and, if no other delta needs it any more, its reference.
+    /// Removes a file, whatever has been stored under its name meanwhile, and, if no other delta needs it any more, its reference.
     ///
     /// Older objects of the name go first: if this fails in the middle, no older content comes back to light. What becomes of the
     /// reference does not change that the file is gone.
     pub async fn delete(&self, object: &ObjectName) -> Result<Deletion, ServiceError> {
-        let (removed, named) = self.delete_objects(object).await?;
-        let mut deletion = Deletion { removed, ..Deletion::default() };
-        self.release_all(named, &mut deletion).await;
+        let Looked { objects, references, .. } = self.look_before_delete(object).await?;
+        let mut deletion = Deletion::default();
+        for (name, _) in objects {
+            tracing::debug!(object = %name, "delete");
+            self.store.delete(&name, None).await?;
+            deletion.removed.push(name);
+        }
+        self.release_all(references, &mut deletion).await;
         Ok(deletion)
     }
 
-    /// Removes a file that was moved; false when it is not the one that `seen` is of any more, and stays.
-    pub async fn delete_moved(&self, object: &ObjectName, seen: &Head) -> Result<bool, ServiceError> {
+    /// Removes a file that was moved, if it still is the one that `seen` is of.
+    pub async fn delete_moved(&self, object: &ObjectName, seen: &Head) -> Result<Moved, ServiceError> {
         let places = Places::look_for_file(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
-        let Some((served, older)) = variants.split_first() else { return Ok(true) };
+        let Some((served, older)) = variants.split_first() else { return Ok(Moved::Removed) };
         if served.name != seen.stored || served.head.etag != seen.etag {
-            return Ok(false);
+            return Ok(Moved::Replaced);
         }
-        for older in older {
-            self.store.delete(&older.name, None).await?;
+        if !older.is_empty() && !self.removal_is_exact() {
+            // Its content may be stored again at any time, under the same tag.
+            return Ok(Moved::HasOlder);
         }
-        let if_match = self.store.conditions_are_atomic().then_some(&seen.etag);
-        match self.store.delete(&served.name, if_match).await {
-            Err(error) if error.is_absent() => {}
-            // Gone after a removal that was sent again, its answer lost; replaced if something is there.
-            Err(error) if error.kind == StorageErrorKind::Precondition => {
-                if Found::look(self.store(), served.name.clone()).await?.is_some() {
-                    return Ok(false);
-                }
+        for found in older.iter().chain([served]) {
+            if !self.delete_seen(&found.name, &found.head.etag).await? {
+                return Ok(Moved::Replaced);
             }
-            deleted => deleted?,
         }
         for found in variants {
             if let Kind::Delta(delta) = &found.kind {
                 self.release(&object.sibling(delta.ref_key.clone())).await?;
             }
         }
-        Ok(true)
+        Ok(Moved::Removed)
     }
 
+    /// Removes an object that was seen with this tag; false if it was replaced.
+    async fn delete_seen(&self, name: &ObjectName, tag: &ETag) -> Result<bool, ServiceError> {
+        tracing::debug!(object = %name, "delete");
+        match self.store.delete(name, Some(tag)).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(true),
+            // Gone after a removal that was sent again, its answer lost; replaced if something is there.
+            Err(error) if error.kind == StorageErrorKind::Precondition => {
+                Ok(Found::look(self.store(), name.clone()).await?.is_none())
+            }
+            deleted => Ok(deleted.map(|()| true)?),
+        }
+    }
+
+    /// Removes a file that a listing showed with this time; `None` if it was replaced since, and stays.
+    pub async fn delete_listed(
+        &self,
+        object: &ObjectName,
+        modified: SystemTime,
+    ) -> Result<Option<Deletion>, ServiceError> {
+        let Some((removed, references)) = self.delete_objects(object, modified).await? else { return Ok(None) };
+        let mut deletion = Deletion { removed, ..Deletion::default() };
+        self.release_all(references, &mut deletion).await;
+        Ok(Some(deletion))
+    }
+
+    /// Removes the objects of a name of which the one that is served has this time; `None` if it was replaced.
     async fn delete_objects(
         &self,
         object: &ObjectName,
-    ) -> Result<(Vec<ObjectName>, BTreeSet<ObjectName>), ServiceError> {
-        let (removed, named) = self.look_before_delete(object).await?;
-        for name in &removed {
-            tracing::debug!(object = %name, "delete");
-            self.store.delete(name, None).await?;
+        modified: SystemTime,
+    ) -> Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError> {
+        let Looked { objects, references, modified: is } = self.look_before_delete(object).await?;
+        // Some stores list finer times than they answer.
+        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if is.is_some_and(|is| seconds(is) != seconds(modified)) {
+            return Ok(None);
         }
-        Ok((removed, named))
+        let mut removed = Vec::new();
+        for (name, tag) in objects {
+            if !self.delete_seen(&name, &tag).await? {
+                return Ok(None);
+            }
+            removed.push(name);
+        }
+        Ok(Some((removed, references)))
     }
 
     async fn release_all(&self, references: BTreeSet<ObjectName>, deletion: &mut Deletion) {
@@ -124,12 +184,14 @@ impl DeltaService {
         let (mut deletion, mut named) = (Deletion::default(), BTreeSet::new());
         while let Some(page) = listing.next().await? {
             for file in page.files.iter().filter(|file| file.is_shown()) {
-                let (object, outcome) = self.delete_listed(bucket, file).await;
+                let (object, outcome) = self.delete_listed_file(bucket, file).await;
                 let outcome = match outcome {
                     // Somebody else was faster.
                     Err(error) if error.is_absent() => continue,
                     Err(error) => Err(error),
-                    Ok((removed, references)) => {
+                    // It was replaced since it was listed.
+                    Ok(None) => continue,
+                    Ok(Some((removed, references))) => {
                         deletion.removed.extend(removed);
                         named.extend(references);
                         Ok(())
@@ -143,40 +205,20 @@ impl DeltaService {
     }
 
     /// Removes what a listing showed, as the file that it is.
-    async fn delete_listed(
+    async fn delete_listed_file(
         &self,
         bucket: &BucketName,
         file: &ListedFile,
-    ) -> (ObjectName, Result<(Vec<ObjectName>, BTreeSet<ObjectName>), ServiceError>) {
+    ) -> (ObjectName, Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError>) {
         let object = ObjectName::new(bucket.clone(), file.key.clone());
-        let outcome = self.delete_objects(&object).await;
-        match outcome {
+        let modified = file.stored.last_modified;
+        match self.delete_objects(&object, modified).await {
             Err(error) if !file.is_decided() && error.is_no_file() => {
                 let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
-                let outcome = self.delete_objects(&own).await;
+                let outcome = self.delete_objects(&own, modified).await;
                 (own, outcome)
             }
             outcome => (object, outcome),
         }
-    }
-
-    /// Removes what DeltaGlider keeps for itself in a bucket without files, so that the bucket can go.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageErrorKind::NotEmpty`] when there is a file, or a delta none can be had from.
-    pub async fn clear_without_files(&self, bucket: &BucketName) -> Result<(), ServiceError> {
-        let mut own = Vec::new();
-        let mut listing = self.list(bucket, "", None).undecided();
-        while let Some(page) = listing.next().await? {
-            if page.files.iter().any(|file| file.is_shown()) {
-                return Err(StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket).into());
-            }
-            own.extend(page.files.into_iter().chain(page.older).map(|file| file.stored.key));
-        }
-        for key in own {
-            self.store.delete(&ObjectName::new(bucket.clone(), key), None).await?;
-        }
-        Ok(())
     }
 }

@@ -212,6 +212,12 @@ pub enum ServiceError {
     /// The reference was made and removed again, time after time, while a file was to be stored against it.
     #[error("the references of {0} come and go: other writers are at work on them; try again later")]
     Contended(Deltaspace),
+    /// A bucket was not removed.
+    #[error(transparent)]
+    BucketKept(#[from] super::remove_bucket::BucketKept),
+    /// Other writers were faster, time after time.
+    #[error("cannot store {0}: concurrent writers kept replacing it; try again")]
+    NameContended(ObjectName),
     /// A delta that cannot be decoded.
     #[error("delta {object} cannot be decoded")]
     Decode {

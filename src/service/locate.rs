@@ -7,7 +7,10 @@ use futures::StreamExt as _;
 use super::error::ServiceError;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::domain::{ObjectName, Timestamp, deltaspace, user_metadata};
-use crate::storage::{Attributes, ListRequest, ObjectBody, ObjectHead, ObjectStore, StorageError, StorageErrorKind};
+use crate::storage::{
+    Attributes, ListRequest, ObjectBody, ObjectHead, ObjectStore, PutCondition, PutOptions, StorageError,
+    StorageErrorKind,
+};
 
 /// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
 const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
@@ -95,6 +98,8 @@ pub(crate) struct Places {
     pub(crate) plain: Option<Found>,
     /// At the name with `.delta`; not necessarily a delta of ours.
     pub(crate) delta: Option<Found>,
+    /// Whether the store was asked: else nothing is known.
+    pub(crate) seen: bool,
 }
 
 impl Places {
@@ -108,7 +113,7 @@ impl Places {
             }
         };
         let (plain, delta) = futures::join!(plain, delta);
-        Ok(Self { plain: plain?, delta: delta? })
+        Ok(Self { plain: plain?, delta: delta?, seen: true })
     }
 
     /// The same for who is about to write the file: a listing tells at once that there is nothing, which is so for most names. Where it
@@ -127,7 +132,7 @@ impl Places {
                     _ => Ok(None),
                 };
                 let (plain, delta) = futures::join!(look(Some(object.clone())), look(delta));
-                Ok(Self { plain: plain?, delta: delta? })
+                Ok(Self { plain: plain?, delta: delta?, seen: true })
             }
             _ => Self::look(store, object).await,
         }
@@ -160,7 +165,7 @@ impl Places {
         let (plain, delta) = futures::join!(plain, delta);
         let plain = plain?;
         let (delta, body) = delta?;
-        Ok((Self { plain, delta }, body))
+        Ok((Self { plain, delta, seen: true }, body))
     }
 
     /// The same for who wants to read or remove the file, and must not take it for absent while it is overwritten by another kind:
@@ -174,8 +179,24 @@ impl Places {
     }
 
     /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.
-    fn file(&self) -> Option<&Found> {
+    pub(crate) fn file(&self) -> Option<&Found> {
         self.plain.as_ref().filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))
+    }
+
+    /// Nothing is known of what is stored.
+    pub(crate) fn unseen() -> Self {
+        Self { plain: None, delta: None, seen: false }
+    }
+
+    /// How to store an object at a key where `found` was seen, so that nothing stored since the look is replaced.
+    pub(crate) fn put_options(&self, found: Option<&Found>) -> PutOptions {
+        let condition = match found {
+            _ if !self.seen => PutCondition::None,
+            Some(found) => PutCondition::IfMatch(found.head.etag.clone()),
+            None => PutCondition::IfAbsent,
+        };
+        let there = self.plain.iter().chain(&self.delta).map(|found| found.head.last_modified);
+        PutOptions { condition, newer_than: there.max() }
     }
 
     /// The delta of this name.

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod byte_budget;
+mod clock;
 mod copied;
 mod copy;
 mod decode_memory;
@@ -15,6 +16,7 @@ mod index;
 mod input;
 mod list;
 mod locate;
+mod older;
 mod packing;
 mod plan;
 mod presign;
@@ -22,6 +24,7 @@ mod purge;
 mod put;
 mod rebase;
 mod reference;
+mod remove_bucket;
 mod repair;
 mod restore;
 mod sink;
@@ -38,7 +41,8 @@ use crate::cache::ReferenceCache;
 use crate::domain::policy::Policy;
 use crate::storage::ObjectStore;
 
-pub use delete::Deletion;
+pub use clock::{Clock, SystemClock};
+pub use delete::{Deletion, Moved};
 pub use error::{ServiceError, chain};
 pub use get::{GetOptions, GetReport};
 pub use head::Head;
@@ -50,6 +54,7 @@ pub use purge::Purge;
 pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
 pub use rebase::Rebased;
 pub use reference::ReferenceWarning;
+pub use remove_bucket::BucketKept;
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
 pub use stats::{KeptStats, Stats, StatsMode};
 pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Step, Steps, SyncOptions};
@@ -71,12 +76,20 @@ pub struct DeltaService {
     settings: Arc<Settings>,
     sketches: Arc<reference::Sketches>,
     turns: Arc<turns::Turns>,
+    clock: Arc<dyn Clock>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default() }
+        let clock = Arc::new(SystemClock);
+        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default(), clock }
+    }
+
+    /// The same service by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.

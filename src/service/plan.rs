@@ -28,6 +28,8 @@ pub enum DirectReason {
     Ratio(MaxRatio),
     /// It would be a reference that is about to be removed.
     Condemned,
+    /// A plain object of its name is too young to be removed beside other writers on this store.
+    Young,
 }
 
 impl fmt::Display for DirectReason {
@@ -42,6 +44,7 @@ impl fmt::Display for DirectReason {
             Self::OtherKey => f.write_str("its reference is encrypted with another customer's key, or without one"),
             Self::Ratio(ratio) => write!(f, "its delta would exceed {ratio} of it"),
             Self::Condemned => f.write_str("`repair` is about to remove a reference of the same content"),
+            Self::Young => f.write_str("its name was stored as it is less than an hour ago"),
         }
     }
 }

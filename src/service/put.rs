@@ -9,23 +9,18 @@ use super::delta::Encoded;
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
+use super::older::Removal;
 use super::plan::{self, DirectReason};
 use super::reference::{Base, Bases, ReferenceWarning, Usable};
 use crate::cache::CachedReference;
-use crate::domain::metadata::{DeltaMetadata, DirectMetadata, Kind, SOURCE_ETAG};
+use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
 use crate::domain::policy::Compression;
 use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
-use crate::storage::{
-    Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind,
-};
+use crate::storage::{Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 use crate::weakened::leaves_out;
 
-/// A racing writer can make a reference between our look and our put, and a deleter can remove it again: more rounds than
-/// this are no race any more.
-const ROUNDS: usize = 5;
-
-/// A put takes less than this from storing its object to removing the one before.
-const YOUNG: Duration = Duration::from_secs(15 * 60);
+/// How long a put competes with concurrent writers of the same name, or of the references of its folder.
+const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
 
 /// How one file is to be stored.
 #[derive(Debug, Clone)]
@@ -135,12 +130,12 @@ impl DeltaService {
                 if options.delta || deltaspace::file_of(&object.key).is_some() {
                     return Err(ServiceError::Unseen(object.clone(), error));
                 }
-                Places { plain: None, delta: None }
+                Places::unseen()
             }
             places => places?,
         };
         self.refuse_occupied(object, &places).await?;
-        match plan::delta_allowed(object, options.delta, &self.settings.policy.extensions, &places) {
+        match self.delta_allowed(object, options.delta, &places) {
             Ok(()) => self.put_as_delta(file, object, &places, &kept).await,
             Err(reason) => self.put_direct(file, object, &places, &kept, None, reason).await,
         }
@@ -173,6 +168,13 @@ impl DeltaService {
         Ok(())
     }
 
+    /// Looks again at what is stored under a name that another writer was faster to write to.
+    pub(super) async fn look_again(&self, object: &ObjectName) -> Result<Places, ServiceError> {
+        let places = Places::look_to_write(self.store(), object).await?;
+        self.refuse_occupied(object, &places).await?;
+        Ok(places)
+    }
+
     async fn put_as_delta(
         &self,
         file: &Input,
@@ -182,7 +184,8 @@ impl DeltaService {
     ) -> Result<PutReport, ServiceError> {
         let compression = file.compression().await?;
         let mut warnings = Vec::new();
-        for round in 0..ROUNDS {
+        let (begun, mut first_round) = (self.clock.running(), true);
+        while first_round || self.clock.running() < begun + MAX_CONTENTION {
             let references_made = self.turns.references_made();
             let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await;
             let bases = bases.map_err(|error| match error {
@@ -191,11 +194,11 @@ impl DeltaService {
                 }
                 error => error,
             })?;
-            let first_round = round == 0;
             let put = Put { file, object, places, kept, bases: &bases, references_made, compression, first_round };
             if let Some(report) = self.put_against(&put, &mut warnings).await? {
                 return Ok(PutReport { warnings: warnings.into_iter().chain(report.warnings).collect(), ..report });
             }
+            first_round = false;
         }
         Err(ServiceError::Contended(Deltaspace::of(object)))
     }
@@ -303,28 +306,41 @@ impl DeltaService {
         base: &Base,
         copy: &Input,
     ) -> Result<PutReport, ServiceError> {
-        let Put { file, object, places, .. } = *put;
+        let Put { file, object, .. } = *put;
         let name = |source| ServiceError::Name { object: object.to_string(), source };
         let stored = deltaspace::delta_of(object).map_err(name)?;
-        let metadata = DeltaMetadata {
+        let mut metadata = DeltaMetadata {
             original_name: object.key.base_name().to_owned(),
             file_sha256: digest,
             file_size: file.len(),
-            created_at: Some(after(places.plain.as_ref())),
+            created_at: None,
             ref_key: base.name.key.clone(),
             ref_sha256: base.digest,
             delta_size: delta.len(),
         };
         tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
         let body = delta.body(delta.digest().await?);
-        self.store.put(&stored, body, &put.kept.with(metadata.write()), &PutCondition::None.into()).await?;
+        let (mut places, mut race) = (put.places.clone(), Race::new(self, object));
+        let begun = loop {
+            metadata.created_at = Some(after(places.plain.as_ref()));
+            let options = places.put_options(places.delta.as_ref());
+            let begun = self.clock.running();
+            let attributes = put.kept.with(metadata.write());
+            if race.won(self.store.put(&stored, body.clone(), &attributes, &options).await)? {
+                break begun;
+            }
+            places = self.look_again(object).await?;
+            if let Err(reason) = self.delta_allowed(object, true, &places) {
+                return self.put_direct(file, object, &places, put.kept, Some(digest), reason).await;
+            }
+        };
         if leaves_out("order") {
-            self.remove_older(places.plain.as_ref(), &stored).await;
+            self.remove_older_plain(&places, &stored, begun).await;
         }
         if !leaves_out("recheck") {
             self.announce(base, copy, put.kept.0.encryption.as_ref()).await?;
         }
-        let warnings = self.remove_older(places.plain.as_ref(), &stored).await.into_iter().collect();
+        let warnings = self.remove_older_plain(&places, &stored, begun).await.into_iter().collect();
         Ok(PutReport {
             stored_as: StoredAs::Delta,
             size: file.len(),
@@ -348,59 +364,57 @@ impl DeltaService {
             None => file.digest().await?,
         };
         tracing::debug!(%object, %reason, "put the file as it is");
-        let metadata = DirectMetadata {
+        let mut metadata = DirectMetadata {
             original_name: object.key.base_name().to_owned(),
             file_sha256: digest,
             file_size: file.len(),
-            created_at: Some(after(places.delta.as_ref())),
+            created_at: None,
         };
-        self.store.put(object, file.body(digest), &kept.with(metadata.write()), &PutCondition::None.into()).await?;
-        let warnings = self.remove_older_delta(places, object).await;
+        let (mut places, mut race) = (places.clone(), Race::new(self, object));
+        let warning = loop {
+            metadata.created_at = Some(after(places.delta.as_ref()));
+            let options = places.put_options(places.plain.as_ref());
+            let begun = self.clock.running();
+            let attributes = kept.with(metadata.write());
+            if race.won(self.store.put(object, file.body(digest), &attributes, &options).await)?
+                && let Removal::Over(warning) = self.remove_older_delta(&places, object, begun).await
+            {
+                break warning;
+            }
+            places = self.look_again(object).await?;
+        };
+        let warnings = warning.into_iter().collect();
         let (size, stored_as) = (file.len(), StoredAs::Direct(reason));
         Ok(PutReport { stored_as, size, stored: size, sha256: Some(digest), warnings })
     }
+}
 
-    /// Removes the delta that stood under the name before, and its reference if no other delta needs it.
-    pub(super) async fn remove_older_delta(&self, places: &Places, object: &ObjectName) -> Vec<PutWarning> {
-        let older = places.delta.as_ref().filter(|found| found.is_delta());
-        let mut warnings: Vec<PutWarning> = self.remove_older(older, object).await.into_iter().collect();
-        if let Some(Found { kind: Kind::Delta(older), .. }) = older
-            && warnings.is_empty()
-        {
-            let reference = object.sibling(older.ref_key.clone());
-            if let Err(error) = self.release(&reference).await {
-                warnings.push(PutWarning::ReferenceLeft(ReferenceWarning { reference, source: Box::new(error) }));
-            }
-        }
-        warnings
+/// A competition with concurrent writers of one name.
+pub(super) struct Race<'a> {
+    service: &'a DeltaService,
+    object: &'a ObjectName,
+    /// When it was first lost.
+    since: Option<Duration>,
+}
+
+impl<'a> Race<'a> {
+    pub(super) fn new(service: &'a DeltaService, object: &'a ObjectName) -> Self {
+        Self { service, object, since: None }
     }
 
-    /// Removes what stood under the name before, unless somebody replaced it meanwhile.
-    pub(super) async fn remove_older(&self, older: Option<&Found>, stored: &ObjectName) -> Option<PutWarning> {
-        let older = older?;
-        match self.remove_if_still(older, stored).await {
-            Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => {
-                Some(PutWarning::OlderLeft { object: older.name.clone(), source: error })
+    /// Returns whether the put took effect; false if another writer was faster and there is time to try again.
+    pub(super) fn won(&mut self, put: Result<ETag, StorageError>) -> Result<bool, ServiceError> {
+        match put {
+            Err(error) if is_lost_race(error.kind) => {
+                let now = self.service.clock.running();
+                if now >= *self.since.get_or_insert(now) + MAX_CONTENTION {
+                    return Err(ServiceError::NameContended(self.object.clone()));
+                }
+                tracing::debug!(object = %self.object, "another writer was faster");
+                Ok(false)
             }
-            _ => None,
+            put => Ok(put.map(|_| true)?),
         }
-    }
-
-    pub(super) async fn remove_if_still(&self, older: &Found, stored: &ObjectName) -> Result<(), StorageError> {
-        tracing::debug!(object = %older.name, "remove the older object of the name");
-        let etag = &older.head.etag;
-        if self.store.conditions_are_atomic() {
-            return self.store.delete(&older.name, Some(etag)).await;
-        }
-        // A store that ignores the condition would remove whatever stands there. If this put comes between the look and the
-        // removal of another, and that between those of this one, both would be gone. So what is young stays: it may be of a put
-        // that is under way. Readers take the newer of the two, and `repair` removes the older.
-        let (old, new) = futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
-        let age = new.last_modified.duration_since(old.last_modified).unwrap_or_default();
-        if old.etag == *etag && age >= YOUNG {
-            self.store.delete(&older.name, None).await?;
-        }
-        Ok(())
     }
 }
 
@@ -439,6 +453,11 @@ fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
         _ => DirectMetadata { original_name, file_sha256, file_size: size, created_at }.write(),
     };
     Attributes { metadata, ..Attributes::default() }.user_metadata_bytes()
+}
+
+/// Returns whether a put failed since another writer was faster.
+pub(super) fn is_lost_race(kind: StorageErrorKind) -> bool {
+    matches!(kind, StorageErrorKind::AlreadyExists | StorageErrorKind::NotFound | StorageErrorKind::Precondition)
 }
 
 /// What is known of a file that is to be kept as a delta.

@@ -11,7 +11,7 @@ use super::reference::Usable;
 use super::spool::Spool;
 use crate::domain::ObjectName;
 use crate::domain::metadata::{DeltaMetadata, Kind};
-use crate::storage::{Attributes, ETag, PutCondition, StorageErrorKind};
+use crate::storage::{Attributes, ETag, StorageErrorKind};
 
 /// A delta is not written again for less than one in so many of its bytes.
 const WORTH: u64 = 10;
@@ -37,10 +37,14 @@ impl DeltaService {
         if !self.store.conditions_are_atomic() {
             return Err(ServiceError::NeedsConditions);
         }
+        let begun = self.clock.running();
         let places = Places::look_for_file(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
         let [found] = variants.as_slice() else { return Ok(None) };
         let Kind::Delta(old) = &found.kind else { return Ok(None) };
+        if !self.may_rewrite(found) {
+            return Ok(None);
+        }
         let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
         if bases.bases.iter().all(|base| base.digest == old.ref_sha256) {
             return Ok(None);
@@ -69,8 +73,10 @@ impl DeltaService {
         let mut attributes = Attributes { tags, ..found.head.attributes.clone() };
         attributes.metadata.extend(metadata.write());
         let body = delta.body(delta.digest().await?);
-        let condition = PutCondition::IfMatch(found.head.etag.clone());
-        match self.store.put(&found.name, body, &attributes, &condition.into()).await {
+        let options = places.put_options(Some(found));
+        let put = self.store.put(&found.name, body, &attributes, &options);
+        let Some(put) = self.rewrite(begun, put).await else { return Ok(None) };
+        match put {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             put => put?,
         };

@@ -58,8 +58,7 @@ impl DeltaService {
             return Ok(None);
         }
         tracing::debug!(reference = %name, %copy, "no delta needs the reference: it is removed, its copy is kept for a while");
-        let if_match = self.store.conditions_are_atomic().then_some(&found.head.etag);
-        match self.store.delete(name, if_match).await {
+        match self.store.delete(name, Some(&found.head.etag)).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
                 // The removal was sent again and met its own effect, or somebody else was faster, who may not get to the look after it.
                 if Found::look(self.store(), name.clone()).await?.is_some() {
@@ -90,18 +89,19 @@ impl DeltaService {
         }
         let kept = &found.head.attributes;
         let attributes = reference_attributes(kept.metadata.clone(), kept.encryption.as_ref());
-        match self.store.copy_as(&found.name, copy, &attributes, Some(&found.head.etag)).await {
+        let tag = match self.store.copy_as(&found.name, copy, &attributes, Some(&found.head.etag)).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(false),
             copied => copied?,
         };
         let copied = Found::look(self.store(), copy.clone()).await?;
-        let is_copy = |copied: &Found| {
+        let claims = |copied: &Found| {
             copied.head.size == found.head.size && matches!(&copied.kind, Kind::Reference(m) if m.file_sha256 == digest)
         };
-        if copied.as_ref().is_some_and(is_copy) {
-            return Ok(true);
+        if !copied.as_ref().is_some_and(claims) {
+            return Err(ServiceError::NoCopy { of: found.name.clone(), copy: copy.clone() });
         }
-        Err(ServiceError::NoCopy { of: found.name.clone(), copy: copy.clone() })
+        self.check_copy(found, copy, &tag).await?;
+        Ok(true)
     }
 
     async fn put_back(

@@ -16,6 +16,7 @@ use super::locate::{Found, Places};
 use crate::domain::metadata::Field;
 use crate::domain::{BucketName, ObjectName, Sha256Digest};
 use crate::storage::{LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
+use crate::weakened::leaves_out;
 use scan::Scan;
 
 /// How a bucket is to be repaired.
@@ -278,13 +279,26 @@ impl DeltaService {
             // It became the newer one meanwhile.
             return Ok(Outcome::Mended);
         }
-        match self.remove_if_still(found, &served.name).await {
+        if leaves_out("exact") {
+            let begun = self.clock.running();
+            return self
+                .remove_old(found, &served.name, begun)
+                .await
+                .map(|_| Outcome::Mended)
+                .map_err(ServiceError::from);
+        }
+        if !self.removal_is_exact() {
+            // Its content may be stored again at any time, under the same tag.
+            let way = "the next file stored under the name replaces it, or removes it once it is an hour old; `rm` removes both";
+            return Ok(Outcome::Beyond(way));
+        }
+        match self.remove_version(found).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {}
             removed => removed?,
         }
         Ok(match Found::look(self.store(), older.clone()).await? {
             None => Outcome::Mended,
-            Some(_) => Outcome::Beyond("it may still be written to: repair again a quarter of an hour after its time"),
+            Some(_) => Outcome::Beyond("it was stored again at the same time: repair again"),
         })
     }
 }

@@ -209,6 +209,7 @@ impl DeltaService {
         let stored = deltaspace::delta_of(file).map_err(named)?;
         // Written now, an older variant of the name would become the newer one; and without conditions, a file that is being replaced
         // could come back.
+        let begun = self.clock.running();
         let variants = Places::look(self.store(), file).await?;
         if variants.variants(self.store(), file).await?.len() != 1 || !self.store.conditions_are_atomic() {
             return Ok(false);
@@ -222,11 +223,17 @@ impl DeltaService {
         if delta.ref_key != need.key || delta.ref_sha256 != need.digest {
             return Ok(true);
         }
+        if !self.may_rewrite(&found) {
+            return Ok(false);
+        }
         let bytes = self.in_hand(&stored, body).await?;
         let mut attributes = Attributes { tags: self.store.tags(&stored).await?, ..found.head.attributes };
         DeltaMetadata::name_reference(&mut attributes.metadata, &reference.key);
-        let condition = PutCondition::IfMatch(found.head.etag);
-        match self.store.put(&stored, bytes.body(bytes.digest().await?), &attributes, &condition.into()).await {
+        let (condition, body) = (PutCondition::IfMatch(found.head.etag), bytes.body(bytes.digest().await?));
+        let options = condition.into();
+        let put = self.store.put(&stored, body, &attributes, &options);
+        let Some(put) = self.rewrite(begun, put).await else { return Ok(false) };
+        match put {
             // What is there now may need the same.
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(false),
             put => Ok(put.map(|_| true)?),

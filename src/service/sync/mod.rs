@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -60,8 +61,8 @@ pub enum Step {
     Copy(ObjectName, ObjectName, MayBeDelta),
     /// To make a folder, which an empty object with a `/` at its end stands for.
     MakeFolder(PathBuf),
-    /// To remove a file from the store.
-    RemoveObject(ObjectName),
+    /// To remove a file from the store that was listed with this time.
+    RemoveObject(ObjectName, SystemTime),
     /// To remove a file.
     RemoveFile(PathBuf),
     /// To do the first or, where that finds no file, the second: whether an object called as a delta is one is seen when it is read.
@@ -81,7 +82,7 @@ pub struct MayBeDelta(pub bool);
 impl Step {
     /// Whether something is removed, for which it is time when all that was to be copied has been.
     pub fn removes(&self) -> bool {
-        matches!(self, Self::RemoveObject(_) | Self::RemoveFile(_))
+        matches!(self, Self::RemoveObject(..) | Self::RemoveFile(_))
     }
 }
 
@@ -302,7 +303,7 @@ impl Comparison {
         let (there, mut steps) = self.absent_from_source(there).await?;
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
-            At::Object(object) => Step::RemoveObject(object.name),
+            At::Object(object) => Step::RemoveObject(object.name, entry.modified),
             At::File(path) => match &self.to {
                 Folder::Local(folder) if is_behind_a_link(folder, &path, &mut own_folders) => {
                     Step::Passed(path, Passed::BehindALink)

@@ -2,27 +2,29 @@
 
 use std::time::Instant;
 
-use crate::protocol::exploration::{Found, Judgement, Op, Scenario, search};
+use crate::protocol::exploration::{Found, Judgement, Kind, Op, Scenario, search};
 use crate::support::{edited, noise};
 
-fn version(n: u64) -> Vec<u8> {
+pub(super) fn version(n: u64) -> Vec<u8> {
     edited(&noise(1_000, 1), n)
 }
 
 /// One may crash, but for readers.
-fn scenario(before: &[Op], ops: Vec<Op>) -> Scenario {
+pub(super) fn scenario(before: &[Op], ops: Vec<Op>) -> Scenario {
     Scenario {
         before: before.to_vec(),
+        twin: None,
         mortal: mortal(&ops),
         ops,
         later: Vec::new(),
         crashes: 1,
-        atomic: true,
+        steps: 0,
+        kind: Kind::Atomic,
         judgement: Judgement::Readable,
     }
 }
 
-fn mortal(ops: &[Op]) -> Vec<usize> {
+pub(super) fn mortal(ops: &[Op]) -> Vec<usize> {
     (0..ops.len()).filter(|&at| !matches!(ops[at], Op::Read(_))).collect()
 }
 
@@ -97,30 +99,32 @@ fn repairs() -> Vec<(&'static str, Scenario)> {
     ]
 }
 
-fn explore(name: &str, scenario: &Scenario, most: u64) {
+pub(super) fn explore(name: &str, scenario: &Scenario, most: u64) -> Vec<bool> {
     let begun = Instant::now();
-    let Found { executions, states, transitions, ends, runs, violations } = search(scenario, most);
-    let conditions = if scenario.atomic { "atomic" } else { "loose" };
+    let Found { executions, states, transitions, ends, runs, did, violations } = search(scenario, most);
     println!(
-        "{name}, conditions {conditions}, crashes {}: {executions} executions, {states} states, {transitions} steps, {ends} ends, \
+        "{name}, {:?}, crashes {}, steps of time {}: {executions} executions, {states} states, {transitions} steps, {ends} ends, \
          {runs} runs, {} violations, {:.1} s",
+        scenario.kind,
         scenario.crashes,
+        scenario.steps,
         violations.len(),
         begun.elapsed().as_secs_f64()
     );
     assert!(violations.is_empty(), "{name}: {}", violations.join("\n"));
+    did
 }
 
 /// The same with fewer at once, each pair of them.
 #[test]
 fn pairs_under_every_order_lose_nothing() {
     for (name, scenario) in scenarios() {
-        for atomic in [true, false] {
+        for kind in [Kind::Atomic, Kind::Loose] {
             for leave in 0..scenario.ops.len() {
                 for other in leave + 1..scenario.ops.len() {
                     let kept = (0..scenario.ops.len()).filter(|&at| at != leave && at != other);
                     let ops: Vec<Op> = kept.map(|at| scenario.ops[at].clone()).collect();
-                    explore(name, &Scenario { mortal: mortal(&ops), ops, atomic, ..scenario.clone() }, u64::MAX);
+                    explore(name, &Scenario { mortal: mortal(&ops), ops, kind, ..scenario.clone() }, u64::MAX);
                 }
             }
         }
@@ -130,11 +134,11 @@ fn pairs_under_every_order_lose_nothing() {
 #[test]
 fn repairs_beside_writers_lose_nothing() {
     for (name, scenario) in repairs() {
-        for atomic in [true, false] {
+        for kind in [Kind::Atomic, Kind::Loose] {
             for leave in 0..2 {
                 let mut ops = scenario.ops.clone();
                 ops.remove(leave);
-                explore(name, &Scenario { mortal: mortal(&ops), ops, atomic, ..scenario.clone() }, u64::MAX);
+                explore(name, &Scenario { mortal: mortal(&ops), ops, kind, ..scenario.clone() }, u64::MAX);
             }
         }
     }
@@ -144,8 +148,8 @@ fn repairs_beside_writers_lose_nothing() {
 #[ignore = "takes minutes: run by scripts/explore"]
 fn a_repair_beside_two_writers_under_every_order_loses_nothing() {
     for (name, scenario) in repairs() {
-        for atomic in [true, false] {
-            explore(name, &Scenario { atomic, ..scenario.clone() }, u64::MAX);
+        for kind in [Kind::Atomic, Kind::Loose] {
+            explore(name, &Scenario { kind, ..scenario.clone() }, u64::MAX);
         }
     }
 }
@@ -175,8 +179,8 @@ fn without_copies_a_writer_that_dies_leaves_what_it_was_to_replace() {
 #[ignore = "takes minutes: run by scripts/explore"]
 fn four_under_every_order_lose_nothing() {
     for (name, scenario) in scenarios() {
-        for atomic in [true, false] {
-            explore(name, &Scenario { atomic, ..scenario.clone() }, u64::MAX);
+        for kind in [Kind::Atomic, Kind::Loose] {
+            explore(name, &Scenario { kind, ..scenario.clone() }, u64::MAX);
         }
     }
 }

@@ -9,6 +9,7 @@ mod fault_sweep_http;
 mod faults;
 mod index;
 mod interleavings;
+mod interleavings_of_names;
 mod large_bucket;
 mod large_files;
 mod lists;

@@ -89,3 +89,42 @@ fn racing_first_puts_lose_nothing_on_the_server_named() {
     let sandbox = Sandbox::new();
     race(&sandbox, &std::env::var("DG_RACE_URL").unwrap());
 }
+
+/// Processes store three contents under one name, of both kinds, again and again: each succeeds, and one of the files is served.
+fn race_for_one_name(sandbox: &Sandbox, endpoint: &str) {
+    let command = || {
+        let mut command: Command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    };
+    Run::of(command().args(["mb", "s3://race"])).succeeds();
+    let contents: Vec<Vec<u8>> = (0..3).map(|n| edited(&noise(20_000, 1), n)).collect();
+    for (n, content) in contents.iter().enumerate() {
+        sandbox.write(&format!("in-{n}.zip"), content.clone());
+    }
+    sandbox.write("base.zip", noise(20_000, 1));
+    Run::of(command().args(["cp", "base.zip", "s3://race/a/"])).succeeds();
+    for round in 0..2 * rounds() {
+        let start = |process: u64| {
+            let file = format!("in-{}.zip", (process + round) % 3);
+            let mut command = command();
+            command.arg("cp").args((process % 2 == 0).then_some("--no-delta")).args([&file, "s3://race/a/x.zip"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let processes: Vec<Child> = (0..PROCESSES).map(start).collect();
+        for process in processes {
+            Run::from(process.wait_with_output().unwrap()).succeeds();
+        }
+        Run::of(command().args(["cp", "s3://race/a/x.zip", "back.zip"])).succeeds();
+        assert!(contents.contains(&sandbox.read("back.zip")), "round {round}");
+    }
+}
+
+#[test]
+fn racing_puts_of_one_name_all_succeed() {
+    let sandbox = Sandbox::new();
+    race_for_one_name(&sandbox, &sandbox.endpoint());
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    race_for_one_name(&sandbox, &server.url());
+}

@@ -2,12 +2,14 @@
 //! without any one of them it fails and says that access is denied.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use crate::support::{Run, Sandbox, edited, noise};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
-use deltaglider::storage::{Attributes, ListRequest, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
 /// The commands of the table and what is typed for each.
@@ -100,6 +102,11 @@ fn client(server: &Server) -> Client {
 /// Runs a command on a fresh store that allows these actions.
 fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
     let (server, sandbox) = (Server::memory().unwrap(), Sandbox::new());
+    if arguments.contains(&"--rebase") {
+        // Young deltas are not made again.
+        let clock = || SystemTime::now() - Duration::from_secs(3 * 60 * 60);
+        server.serve(Arc::new(MemoryStore::with_clock(clock).with_content_tags()));
+    }
     let command = |arguments: &[&str]| {
         let mut command = sandbox.command();
         command.env("AWS_ENDPOINT_URL_S3", server.url()).env("AWS_REGION", "us-east-1");

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future as _;
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use deltaglider::domain::{BucketName, ObjectName};
-use deltaglider::service::chain;
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::service::{Clock, chain};
 use deltaglider::storage::{
     Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
     PutOptions, StorageError, StorageErrorKind,
@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::world::{Answer, Call};
-use super::{End, Op, perform, service};
+use super::{End, Kind, Op, perform, service};
 
 /// What an operation does after some answers.
 #[derive(Debug, Clone)]
@@ -35,22 +35,22 @@ pub(crate) enum Next {
 
 struct Node {
     next: Next,
-    /// The node before, and the answer that led here.
-    before: Option<(usize, Answer)>,
+    /// The node before, the answer that led here, and the steps of time that had passed when it came.
+    before: Option<(usize, Answer, u64)>,
     after: HashMap<u64, usize>,
 }
 
 /// Everything learned of one operation.
 pub(crate) struct Actor {
     op: Op,
-    atomic: bool,
+    kind: Kind,
     nodes: Vec<Node>,
 }
 
 impl Actor {
-    pub(crate) fn new(op: Op, atomic: bool, runtime: &Runtime) -> Self {
-        let next = run(&op, atomic, &[], runtime);
-        Self { op, atomic, nodes: vec![Node { next, before: None, after: HashMap::new() }] }
+    pub(crate) fn new(op: Op, kind: Kind, runtime: &Runtime) -> Self {
+        let next = run(&op, kind, &[], runtime);
+        Self { op, kind, nodes: vec![Node { next, before: None, after: HashMap::new() }] }
     }
 
     pub(crate) fn next(&self, at: usize) -> &Next {
@@ -62,24 +62,35 @@ impl Actor {
         self.nodes.len()
     }
 
-    /// Where an answer leads.
-    pub(crate) fn on(&mut self, at: usize, answer: Answer, runtime: &Runtime) -> usize {
-        let print = answer.print();
+    /// Where an answer leads that comes after so many steps of time.
+    pub(crate) fn on(&mut self, at: usize, answer: Answer, steps: u64, runtime: &Runtime) -> usize {
+        let print = answer.print().rotate_left(8) ^ steps;
         if let Some(&known) = self.nodes[at].after.get(&print) {
             return known;
         }
-        let mut script = vec![(self.asked(at), answer.clone())];
+        let mut script = vec![Told { call: self.asked(at), answer: answer.clone(), steps }];
         let mut node = at;
-        while let Some((before, answer)) = &self.nodes[node].before {
-            script.push((self.asked(*before), answer.clone()));
+        while let Some((before, answer, steps)) = &self.nodes[node].before {
+            script.push(Told { call: self.asked(*before), answer: answer.clone(), steps: *steps });
             node = *before;
         }
         script.reverse();
-        let next = run(&self.op, self.atomic, &script, runtime);
+        let next = run(&self.op, self.kind, &script, runtime);
         let new = self.nodes.len();
-        self.nodes.push(Node { next, before: Some((at, answer)), after: HashMap::new() });
+        self.nodes.push(Node { next, before: Some((at, answer, steps)), after: HashMap::new() });
         self.nodes[at].after.insert(print, new);
         new
+    }
+
+    /// After how many steps of time it came here: its next call is decided, and signed, then.
+    pub(crate) fn since(&self, at: usize) -> u64 {
+        self.nodes[at].before.as_ref().map_or(0, |(_, _, steps)| *steps)
+    }
+
+    /// Where it is if its last answer came after so many steps of time; `None` before the first one.
+    pub(crate) fn later(&mut self, at: usize, steps: u64, runtime: &Runtime) -> Option<usize> {
+        let (before, answer, _) = self.nodes[at].before.clone()?;
+        Some(self.on(before, answer, steps, runtime))
     }
 
     fn asked(&self, at: usize) -> u64 {
@@ -88,6 +99,27 @@ impl Actor {
             Next::Ends(_) => unreachable!("it has ended"),
         }
     }
+}
+
+/// The clock of an operation: it has the time of the last answer.
+#[derive(Debug)]
+struct StepClock(AtomicU64);
+
+impl Clock for StepClock {
+    fn now(&self) -> SystemTime {
+        after(self.running())
+    }
+
+    fn running(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst) * super::world::STEP)
+    }
+}
+
+/// A call that was made, by its print, what it was answered, and after how many steps of time.
+struct Told {
+    call: u64,
+    answer: Answer,
+    steps: u64,
 }
 
 /// Calls that were made and have no answer yet, in the order in which they were made.
@@ -119,10 +151,11 @@ impl Wake for Woken {
 }
 
 /// Runs an operation with these answers, each to the call it was given to, and says what comes after them.
-fn run(op: &Op, atomic: bool, script: &[(u64, Answer)], runtime: &Runtime) -> Next {
+fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
     let _inside = runtime.enter();
     let desk = Arc::new(Desk::default());
-    let service = service(Arc::new(Told { desk: desk.clone(), atomic }));
+    let clock = Arc::new(StepClock(AtomicU64::new(0)));
+    let service = service(Arc::new(Asked { desk: desk.clone(), kind })).with_clock(clock.clone());
     let mut operation = pin!(perform(&service, op));
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = Waker::from(woken.clone());
@@ -152,33 +185,30 @@ fn run(op: &Op, atomic: bool, script: &[(u64, Answer)], runtime: &Runtime) -> Ne
         let (call, answer) = desk.first().unwrap_or_else(|| panic!("{op:?} waits for nothing"));
         match script.next() {
             None => return Next::Asks(call),
-            Some((asked, told)) => {
-                assert_eq!(call.print(), *asked, "{op:?} does not do the same again: {call:?}");
-                let _ = answer.send(told.clone());
+            Some(told) => {
+                assert_eq!(call.print(), told.call, "{op:?} does not do the same again: {call:?}");
+                clock.0.store(told.steps, Ordering::SeqCst);
+                let _ = answer.send(told.answer.clone());
             }
         }
     }
 }
 
-fn ended(left: Option<&(u64, Answer)>, end: End) -> Next {
+fn ended(left: Option<&Told>, end: End) -> Next {
     assert!(left.is_none(), "{end:?} before its last answer");
     Next::Ends(end)
 }
 
 /// The store as an operation sees it.
-struct Told {
+struct Asked {
     desk: Arc<Desk>,
-    atomic: bool,
+    kind: Kind,
 }
 
-impl std::fmt::Debug for Told {
+impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Told")
+        f.write_str("Asked")
     }
-}
-
-fn failed(operation: &'static str, object: &ObjectName) -> impl Fn(StorageErrorKind) -> StorageError {
-    move |kind| StorageError::new(kind, operation, object)
 }
 
 macro_rules! answer {
@@ -190,14 +220,44 @@ macro_rules! answer {
     };
 }
 
+impl Asked {
+    /// Whether a condition holds now.
+    async fn check(&self, object: &ObjectName, condition: PutCondition) -> Result<(), StorageError> {
+        let kind = match condition {
+            PutCondition::None => return Ok(()),
+            PutCondition::IfAbsent if !answer!(self, Call::IsThere(object.clone()), Answer::IsThere) => return Ok(()),
+            PutCondition::IfAbsent => StorageErrorKind::AlreadyExists,
+            PutCondition::IfMatch(tag) => match answer!(self, Call::Head(object.clone()), Answer::Head) {
+                Ok(head) if head.etag == tag => return Ok(()),
+                _ => StorageErrorKind::Precondition,
+            },
+        };
+        Err(StorageError::new(kind, "PutObject", object))
+    }
+}
+
+fn failed(operation: &'static str, object: &ObjectName) -> impl Fn(StorageErrorKind) -> StorageError {
+    move |kind| StorageError::new(kind, operation, object)
+}
+
 #[async_trait::async_trait]
-impl ObjectStore for Told {
+impl ObjectStore for Asked {
     async fn create_bucket(&self, _: &BucketName) -> Result<(), StorageError> {
         unreachable!("the bucket is there")
     }
 
-    async fn delete_bucket(&self, _: &BucketName) -> Result<(), StorageError> {
-        unreachable!("the bucket stays")
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let deleted = answer!(self, Call::DeleteBucket, Answer::Deleted);
+        deleted.map_err(|kind| StorageError::new(kind, "DeleteBucket", bucket))
+    }
+
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let failed = |kind| StorageError::new(kind, "DeleteBucket", bucket);
+        if self.kind != Kind::Atomic {
+            return Err(failed(StorageErrorKind::Invalid));
+        }
+        let expected = expected.iter().map(|(key, tag)| (key.to_string(), tag.0.clone())).collect();
+        answer!(self, Call::DeleteBucketHolding(expected), Answer::Deleted).map_err(failed)
     }
 
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
@@ -228,12 +288,9 @@ impl ObjectStore for Told {
     ) -> Result<ETag, StorageError> {
         let pieces: Vec<Bytes> = body.open().try_collect().await.unwrap();
         let mut condition = options.condition.clone();
-        if !self.atomic && condition != PutCondition::None {
+        if self.kind == Kind::Loose {
             // Asked first, written then: others come in between.
-            if answer!(self, Call::IsThere(object.clone()), Answer::IsThere) {
-                return Err(failed("PutObject", object)(StorageErrorKind::AlreadyExists));
-            }
-            condition = PutCondition::None;
+            self.check(object, std::mem::take(&mut condition)).await?;
         }
         let call = Call::Put(object.clone(), pieces.concat().into(), Arc::new(attributes.clone()), condition);
         answer!(self, call, Answer::Stored).map_err(failed("PutObject", object))
@@ -261,16 +318,16 @@ impl ObjectStore for Told {
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
         // A store whose conditions do not hold in races may ignore this one altogether.
-        let if_match = if_match.filter(|_| self.atomic).cloned();
+        let if_match = if_match.filter(|_| self.kind != Kind::Loose).cloned();
         answer!(self, Call::Delete(object.clone(), if_match), Answer::Deleted).map_err(failed("DeleteObject", object))
     }
 
     fn conditions_are_atomic(&self) -> bool {
-        self.atomic
+        matches!(self.kind, Kind::Atomic | Kind::ContentTags)
     }
 
     fn tags_name_writes(&self) -> bool {
-        false
+        self.kind == Kind::Atomic
     }
 }
 

@@ -4,11 +4,16 @@
 //! are searched over what was learned and the store (`world`), one call at a time. Calls that an operation makes side by side are made
 //! in the order in which it asked for them.
 //!
+//! Time passes in steps of a quarter of an hour, the time for which a signed request is valid. A request takes effect in the step in which
+//! it was decided or in the next one. An answer can come any number of steps after its call took effect: the operation was suspended.
+//!
 //! Reduction: the search is depth first, and a state is followed once. A state is what the store holds with the ages of the
-//! objects of each name, what each operation has been answered (of one that has ended, how), and how many have crashed. What comes after
-//! depends on nothing else, so nothing is left out.
+//! objects of each name, what each operation has been answered and when (of one that has ended, how), how many have crashed, and how much time
+//! has passed. What comes after depends on nothing else, so nothing is left out.
 
 mod actor;
+mod judge;
+mod op;
 mod world;
 
 use std::collections::{BTreeMap, HashSet};
@@ -19,45 +24,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use actor::{Actor, Next};
-use deltaglider::cache::WorkingCopies;
-use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::service::{
-    DeltaService, GetOptions, Input, Outcome, PutOptions, RepairOptions, ServiceError, Settings,
-};
-use deltaglider::storage::{MemoryStore, ObjectStore};
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::storage::{MemoryStore, ObjectStore as _};
 use tokio::runtime::Runtime;
 use world::{Answer, Call, World};
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) use op::{Did, Op};
+use op::{perform, service};
 
-/// What somebody does.
-#[derive(Debug, Clone)]
-pub(crate) enum Op {
-    Put(&'static str, Vec<u8>),
-    PutDirect(&'static str, Vec<u8>),
-    Delete(&'static str),
-    Read(&'static str),
-    /// `repair --mend` so many days after everything else.
-    Repair(u32),
+/// What a store makes of conditions and tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Conditions are atomic and tags name writes, as in the embedded store.
+    Atomic,
+    /// Conditions are atomic and tags name contents, as in AWS.
+    ContentTags,
+    /// The same, but nobody knows that conditions are atomic.
+    Unknown,
+    /// Conditions of puts are looked at before the write, those of deletes are ignored; tags name contents.
+    Loose,
 }
 
-impl Op {
-    fn name(&self) -> Option<&'static str> {
-        match self {
-            Self::Put(name, _) | Self::PutDirect(name, _) | Self::Delete(name) | Self::Read(name) => Some(name),
-            Self::Repair(_) => None,
-        }
-    }
-
-    /// What its name holds after it.
-    fn leaves(&self) -> Option<Option<&Vec<u8>>> {
-        match self {
-            Self::Put(_, content) | Self::PutDirect(_, content) => Some(Some(content)),
-            Self::Delete(_) => Some(None),
-            Self::Read(_) | Self::Repair(_) => None,
-        }
-    }
-}
+pub(crate) const KINDS: [Kind; 4] = [Kind::Atomic, Kind::ContentTags, Kind::Unknown, Kind::Loose];
 
 /// What must hold in the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,14 +60,17 @@ pub(crate) enum Judgement {
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) before: Vec<Op>,
+    /// Done after that without removing the older object of its name, which then is a day older if so.
+    pub(crate) twin: Option<(Op, bool)>,
     pub(crate) ops: Vec<Op>,
     /// What is done afterwards, one after the other.
     pub(crate) later: Vec<Op>,
     pub(crate) crashes: usize,
     /// Those of the operations that may crash.
     pub(crate) mortal: Vec<usize>,
-    /// Whether conditions of the store hold in races.
-    pub(crate) atomic: bool,
+    /// Steps of time that may pass.
+    pub(crate) steps: u64,
+    pub(crate) kind: Kind,
     pub(crate) judgement: Judgement,
 }
 
@@ -95,6 +86,8 @@ pub(crate) struct Found {
     pub(crate) ends: u64,
     /// Runs of the real code, one for each sequence of answers.
     pub(crate) runs: usize,
+    /// For each operation, whether it did all that was asked in some end.
+    pub(crate) did: Vec<bool>,
     pub(crate) violations: Vec<String>,
 }
 
@@ -103,7 +96,7 @@ pub(crate) struct Found {
 pub(crate) enum End {
     Crashed,
     Failed(String),
-    Done(Option<Option<Vec<u8>>>),
+    Done(Did),
 }
 
 pub(crate) fn bucket() -> BucketName {
@@ -114,44 +107,14 @@ fn object(name: &str) -> ObjectName {
     ObjectName::new(bucket(), Key::new(name).unwrap())
 }
 
-fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
-    let spool_folder = std::env::temp_dir();
-    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })
-}
-
-async fn perform(service: &DeltaService, op: &Op) -> Result<Option<Option<Vec<u8>>>, ServiceError> {
-    match op {
-        Op::Put(name, content) | Op::PutDirect(name, content) => {
-            let options = PutOptions { delta: matches!(op, Op::Put(..)), ..PutOptions::default() };
-            let file = Input::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
-            service.put(&file, &object(name), &options).await.map(|_| None)
-        }
-        Op::Delete(name) => match service.delete(&object(name)).await {
-            Err(error) if error.is_absent() => Ok(None),
-            deleted => deleted.map(|_| None),
-        },
-        Op::Read(name) => match service.get(&object(name), Vec::new(), &GetOptions::default()).await {
-            Err(error) if error.is_absent() => Ok(Some(None)),
-            read => read.map(|(content, _)| Some(Some(content))),
-        },
-        Op::Repair(days) => {
-            let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now: actor::after(DAY * *days) };
-            let report = service.repair(&bucket(), &options).await?;
-            let left = report.findings.into_iter().filter_map(|finding| match finding.outcome {
-                Outcome::Left(error) => Some(error),
-                _ => None,
-            });
-            left.chain(report.unseen).next().map_or(Ok(None), Err)
-        }
-    }
-}
-
-/// One choice: somebody's next call is made, or he crashes before it.
+/// One choice: an operation's next call is made, or it crashes before it, or a step of time passes, or the last answer of an
+/// operation comes only now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Choice {
     Step(usize),
     Crash(usize),
+    Pass,
+    Late(usize),
 }
 
 /// Where an operation is.
@@ -205,16 +168,21 @@ struct Search<'a> {
 pub(crate) fn search(scenario: &Scenario, most: u64) -> Found {
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
     let store = runtime.block_on(staged(scenario));
-    let actor = |op: &Op| Actor::new(op.clone(), scenario.atomic, &runtime);
+    let actor = |op: &Op| Actor::new(op.clone(), scenario.kind, &runtime);
     let mut initial = BTreeMap::new();
     for op in &scenario.ops {
-        initial.extend(op.name().map(|name| (name, None)));
+        initial.extend(op.names().into_iter().map(|name| (name, None)));
     }
-    for op in &scenario.before {
-        initial.extend(op.name().zip(op.leaves()).map(|(name, content)| (name, content.cloned())));
+    for op in scenario.before.iter().chain(scenario.twin.as_ref().map(|(op, _)| op)) {
+        for name in op.names() {
+            initial.extend(op.leaves(name).map(|content| (name, content.cloned())));
+        }
     }
     let readers = initial.keys().map(|&name| (name, actor(&Op::Read(name)))).collect();
-    let world = World::of(store);
+    let mut world = runtime.block_on(World::of(&store, scenario.kind));
+    if let Some((op, true)) = &scenario.twin {
+        world.age_twin(&object(op.names()[0]));
+    }
     let places = vec![Place::At(0); scenario.ops.len()];
     let state = State { print: world.print(), world: Rc::new(world), places, crashes: 0 };
     let mut search = Search {
@@ -225,7 +193,7 @@ pub(crate) fn search(scenario: &Scenario, most: u64) -> Found {
         initial,
         visited: HashSet::default(),
         path: Vec::new(),
-        found: Found::default(),
+        found: Found { did: vec![false; scenario.ops.len()], ..Found::default() },
         runtime,
     };
     search.follow(&state, most);
@@ -236,15 +204,22 @@ pub(crate) fn search(scenario: &Scenario, most: u64) -> Found {
 }
 
 async fn staged(scenario: &Scenario) -> MemoryStore {
-    let seconds = Arc::new(AtomicU64::new(0));
+    let seconds = Arc::new(AtomicU64::new(10 * world::DAY));
     let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed));
     // Classic references are there also where we make none: of the Python tool.
-    let store = Arc::new(MemoryStore::with_clock(clock).with_content_tags());
+    let mut store = MemoryStore::with_clock(clock).with_content_tags();
     store.create_bucket(&bucket()).await.unwrap();
-    for op in &scenario.before {
-        perform(&service(store.clone()), op).await.unwrap();
+    let ops = scenario.before.iter().map(|op| (op, false)).chain(scenario.twin.as_ref().map(|(op, _)| (op, true)));
+    for (op, is_twin) in ops {
+        if is_twin {
+            // Here what is young stays.
+            store = store.with_loose_conditions();
+        }
+        let shared = Arc::new(store);
+        perform(&service(shared.clone()), op).await.unwrap();
+        store = MemoryStore::clone(&shared);
     }
-    MemoryStore::clone(&store)
+    store
 }
 
 impl Search<'_> {
@@ -281,6 +256,9 @@ impl Search<'_> {
         if live.is_empty() {
             self.found.executions += 1;
             self.found.ends += 1;
+            for actor in 0..state.places.len() {
+                self.found.did[actor] |= self.end(actor, state.places[actor]) == Some(&End::Done(Did::All));
+            }
             if let Some(violation) = self.violation(state) {
                 let ends: Vec<_> = (0..state.places.len()).map(|at| self.end(at, state.places[at])).collect();
                 let told = format!("{violation}\n  after {:?}\n  ends {ends:?}", self.path);
@@ -293,12 +271,18 @@ impl Search<'_> {
             choices
                 .extend(live.iter().filter(|&actor| self.scenario.mortal.contains(actor)).copied().map(Choice::Crash));
         }
+        let steps = state.world.steps();
+        if steps < self.scenario.steps {
+            choices.push(Choice::Pass);
+        }
+        choices.extend(live.iter().filter(|&&actor| self.since(state, actor) < steps).copied().map(Choice::Late));
+        // What was signed too long ago does nothing any more.
+        choices.retain(|choice| !matches!(choice, Choice::Step(actor) if self.since(state, *actor) + 1 < steps));
         for choice in choices {
             if self.found.executions >= most || self.found.violations.len() >= 5 {
                 return;
             }
             self.found.transitions += 1;
-            self.path.push(choice);
             let mut next = state.clone();
             match choice {
                 Choice::Step(actor) => self.step(&mut next, actor),
@@ -306,9 +290,29 @@ impl Search<'_> {
                     next.crashes += 1;
                     next.places[actor] = Place::Crashed;
                 }
+                Choice::Pass => {
+                    Rc::make_mut(&mut next.world).pass();
+                    next.print = next.world.print();
+                }
+                Choice::Late(actor) => {
+                    let Place::At(at) = next.places[actor] else { unreachable!("it is live") };
+                    match self.actors[actor].later(at, steps, &self.runtime) {
+                        Some(later) => next.places[actor] = Place::At(later),
+                        None => continue,
+                    }
+                }
             }
+            self.path.push(choice);
             self.follow(&next, most);
             self.path.pop();
+        }
+    }
+
+    /// After how many steps of time it decided on its next call.
+    fn since(&self, state: &State, actor: usize) -> u64 {
+        match state.places[actor] {
+            Place::At(at) => self.actors[actor].since(at),
+            Place::Crashed => u64::MAX,
         }
     }
 
@@ -317,64 +321,8 @@ impl Search<'_> {
         let Next::Asks(call) = self.actors[actor].next(at) else { unreachable!("who has ended does nothing") };
         let answer = make(&mut state.world, call);
         state.print = if call.only_reads() { state.print } else { state.world.print() };
-        state.places[actor] = Place::At(self.actors[actor].on(at, answer, &self.runtime));
-    }
-
-    /// What is wrong in the end: what was reported stored must be readable, and what was readable must stay so.
-    ///
-    /// All operations were under way at once, so each that had an effect may have been the last of its name. What was there
-    /// before may only be there still if nobody reported to have changed it.
-    fn violation(&mut self, state: &State) -> Option<String> {
-        let ends: Vec<End> = (0..state.places.len()).filter_map(|at| self.end(at, state.places[at]).cloned()).collect();
-        for (op, end) in self.scenario.ops.iter().zip(&ends) {
-            if let End::Failed(error) = end {
-                return Some(format!("{} failed: {error}", op.name().unwrap_or("repair")));
-            }
-        }
-        let mut world = state.world.clone();
-        for at in 0..=self.later.len() {
-            if let Some(wrong) = self.wrong_in(&world, &ends) {
-                return Some(if at == 0 { wrong } else { format!("{wrong}, after {:?}", self.scenario.later[at - 1]) });
-            }
-            if let Some(actor) = self.later.get_mut(at)
-                && let End::Failed(error) = alone(actor, &mut world, &self.runtime)
-            {
-                return Some(format!("later: {error}"));
-            }
-        }
-        None
-    }
-
-    fn wrong_in(&mut self, world: &Rc<World>, ends: &[End]) -> Option<String> {
-        for (name, initial) in &self.initial {
-            let ops = || self.scenario.ops.iter().zip(ends).filter(|(op, _)| op.name() == Some(name));
-            let possible: Vec<Option<&Vec<u8>>> = ops().filter_map(|(op, _)| op.leaves()).collect();
-            let changed = ops().any(|(op, end)| op.leaves().is_some() && matches!(end, End::Done(_)));
-            let is_right = |read: &Option<Vec<u8>>| {
-                possible.contains(&read.as_ref()) || !changed && read.as_ref() == initial.as_ref()
-            };
-            let reader = self.readers.get_mut(name)?;
-            match alone(reader, &mut world.clone(), &self.runtime) {
-                End::Done(Some(read)) if is_right(&read) => {}
-                End::Failed(_)
-                    if self.scenario.judgement == Judgement::Kept && !changed && {
-                        let kept = world.ask(&Call::Head(object(name)));
-                        let digest = initial.as_ref().map(|content| Sha256Digest::of(content).to_string());
-                        matches!(kept, Answer::Head(Ok(head)) if Some(&head.etag.0) == digest.as_ref())
-                    } => {}
-                End::Failed(error) => return Some(format!("{name} cannot be read: {error}")),
-                _ => return Some(format!("{name} holds something else in the end")),
-            }
-            for (_, end) in ops() {
-                if let End::Done(Some(read)) = end
-                    && !possible.contains(&read.as_ref())
-                    && read.as_ref() != initial.as_ref()
-                {
-                    return Some(format!("{name} was read as something else on the way"));
-                }
-            }
-        }
-        None
+        let steps = state.world.steps();
+        state.places[actor] = Place::At(self.actors[actor].on(at, answer, steps, &self.runtime));
     }
 }
 
@@ -390,6 +338,6 @@ fn alone(actor: &mut Actor, world: &mut Rc<World>, runtime: &Runtime) -> End {
             Next::Ends(end) => return end.clone(),
             Next::Asks(call) => make(world, call),
         };
-        at = actor.on(at, answer, runtime);
+        at = actor.on(at, answer, world.steps(), runtime);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A clock of its own for each name makes calls on different names commute: whatever their order, they leave the same. The two
 //! objects of one name share a clock, which every write moves on, so that their ages are told apart as in any store.
+//!
+//! Entity tags are made here: of the content alone, as S3 does, or of the content and the write, as the embedded store does.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -17,10 +19,15 @@ use deltaglider::storage::{
 };
 use futures::{FutureExt as _, TryStreamExt as _};
 
-use super::bucket;
+use super::{Kind, bucket, object};
+
+pub(crate) const DAY: u64 = 86_400;
 
 /// When operations begin, in seconds: long after what was there before.
-pub(crate) const BEGIN: u64 = 100 * 86_400;
+pub(crate) const BEGIN: u64 = 100 * DAY;
+
+/// How long a signed request stays valid, by a clock that may be wrong, in seconds; time passes in steps of this.
+pub(crate) const STEP: u64 = 30 * 60;
 
 /// One storage call, with all that it says.
 #[derive(Debug, Clone)]
@@ -34,6 +41,9 @@ pub(crate) enum Call {
     Copy(ObjectName, ObjectName, Option<Arc<Attributes>>, Option<ETag>),
     Tags(ObjectName),
     Delete(ObjectName, Option<ETag>),
+    DeleteBucket,
+    /// With exactly these objects in it.
+    DeleteBucketHolding(BTreeMap<String, String>),
 }
 
 /// What the store answers.
@@ -83,12 +93,17 @@ impl Call {
             }
             Self::Tags(object) => print((7, object.key.as_str())),
             Self::Delete(object, if_match) => print((8, object.key.as_str(), if_match)),
+            Self::DeleteBucket => 9,
+            Self::DeleteBucketHolding(expected) => print((10, expected)),
         }
     }
 
     /// Whether it leaves the store as it is.
     pub(crate) fn only_reads(&self) -> bool {
-        !matches!(self, Self::Put(..) | Self::Copy(..) | Self::Delete(..))
+        !matches!(
+            self,
+            Self::Put(..) | Self::Copy(..) | Self::Delete(..) | Self::DeleteBucket | Self::DeleteBucketHolding(_)
+        )
     }
 }
 
@@ -113,19 +128,24 @@ impl Answer {
     }
 }
 
-#[derive(Debug, Clone, Copy, Hash)]
+#[derive(Debug, Clone, Hash)]
 struct Entry {
     /// Of content and attributes.
     print: u64,
     /// When it was stored, by the clock of its name.
     at: u64,
+    tag: Arc<str>,
 }
 
 #[derive(Clone)]
 pub(crate) struct World {
     store: MemoryStore,
+    kind: Kind,
     entries: BTreeMap<Arc<str>, Entry>,
     clocks: BTreeMap<Arc<str>, u64>,
+    /// Steps of time that have passed.
+    steps: u64,
+    bucket_is_gone: bool,
 }
 
 fn clock_of(key: &str) -> &str {
@@ -142,45 +162,96 @@ fn now<T>(call: impl Future<Output = Result<T, StorageError>>) -> Result<T, Stor
 }
 
 impl World {
-    /// What stands in a store.
-    pub(crate) fn of(store: MemoryStore) -> Self {
-        let page = now(store.list(&bucket(), &ListRequest::default())).unwrap();
-        let mut entries = BTreeMap::new();
-        for listed in page.objects {
-            let head = now(store.head(&ObjectName::new(bucket(), listed.key.clone()))).unwrap();
+    /// What is in a store, copied into one that answers at once.
+    pub(crate) async fn of(staged: &MemoryStore, kind: Kind) -> Self {
+        let store = MemoryStore::new().with_content_tags();
+        store.create_bucket(&bucket()).await.unwrap();
+        let (entries, clocks) = (BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { store, kind, entries, clocks, steps: 0, bucket_is_gone: false };
+        for listed in staged.list(&bucket(), &ListRequest::default()).await.unwrap().objects {
+            let name = ObjectName::new(bucket(), listed.key.clone());
+            let ObjectBody { head, stream } = staged.get(&name, None).await.unwrap();
+            let bytes: Vec<Bytes> = stream.try_collect().await.unwrap();
+            let body = PutBody::from_bytes(bytes.concat());
+            world.store.put(&name, body, &head.attributes, &PutCondition::None.into()).await.unwrap();
             let at = head.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-            let print = print((&head.etag.0, print_of_attributes(&head.attributes)));
-            entries.insert(Arc::from(listed.key.as_str()), Entry { print, at });
+            let entry = world.entry(&head, at);
+            world.entries.insert(Arc::from(listed.key.as_str()), entry);
         }
-        Self { store, entries, clocks: BTreeMap::new() }
+        world
     }
 
     pub(crate) fn print(&self) -> u64 {
-        print((&self.entries, &self.clocks))
+        print((&self.entries, &self.clocks, self.steps, self.bucket_is_gone))
     }
 
-    fn at(&self, key: &str) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(self.entries[key].at)
+    /// Steps of time that have passed.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Lets a step of time pass.
+    pub(crate) fn pass(&mut self) {
+        self.steps += 1;
+    }
+
+    /// Makes the older of the two objects of a name a day older.
+    pub(crate) fn age_twin(&mut self, file: &ObjectName) {
+        let keys = [file.key.to_string(), format!("{}.delta", file.key)];
+        let older = keys.iter().min_by_key(|key| self.entries[key.as_str()].at).unwrap();
+        self.entries.get_mut(older.as_str()).unwrap().at -= DAY;
+    }
+
+    fn entry(&self, head: &ObjectHead, at: u64) -> Entry {
+        let tag = match self.kind {
+            Kind::Atomic => format!("{}-{at}", head.etag),
+            Kind::ContentTags | Kind::Unknown | Kind::Loose => head.etag.0.clone(),
+        };
+        Entry { print: print((&head.etag.0, print_of_attributes(&head.attributes))), at, tag: Arc::from(tag) }
     }
 
     fn dated(&self, object: &ObjectName, head: ObjectHead) -> ObjectHead {
-        ObjectHead { last_modified: self.at(object.key.as_str()), ..head }
+        let entry = &self.entries[object.key.as_str()];
+        ObjectHead { last_modified: time(entry.at), etag: ETag(entry.tag.to_string()), ..head }
     }
 
-    fn stored(&mut self, object: &ObjectName) {
+    fn stored(&mut self, object: &ObjectName) -> ETag {
         let key = object.key.as_str();
         let head = now(self.store.head(object)).unwrap();
-        let clock = self.clocks.entry(Arc::from(clock_of(key))).or_insert(BEGIN);
-        *clock += 1;
-        let entry = Entry { print: print((&head.etag.0, print_of_attributes(&head.attributes))), at: *clock };
+        let begin = BEGIN + self.steps * STEP;
+        let clock = self.clocks.entry(Arc::from(clock_of(key))).or_insert(begin);
+        *clock = (*clock).max(begin) + 1;
+        let at = *clock;
+        let entry = self.entry(&head, at);
+        let tag = ETag(entry.tag.to_string());
         self.entries.insert(Arc::from(key), entry);
+        tag
+    }
+
+    fn check(&self, object: &ObjectName, condition: &PutCondition) -> Result<(), StorageErrorKind> {
+        let entry = self.entries.get(object.key.as_str());
+        match condition {
+            _ if self.bucket_is_gone => Err(StorageErrorKind::NoSuchBucket),
+            PutCondition::None => Ok(()),
+            PutCondition::IfAbsent if entry.is_none() => Ok(()),
+            PutCondition::IfAbsent => Err(StorageErrorKind::AlreadyExists),
+            PutCondition::IfMatch(tag) if entry.is_some_and(|entry| *entry.tag == *tag.0) => Ok(()),
+            PutCondition::IfMatch(_) => Err(StorageErrorKind::Precondition),
+        }
+    }
+
+    fn check_match(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageErrorKind> {
+        self.check(object, &if_match.cloned().map_or(PutCondition::None, PutCondition::IfMatch))
     }
 
     /// The answer to a call that only reads.
     pub(crate) fn ask(&self, call: &Call) -> Answer {
         match call {
             Call::List(request) => Answer::Page(now(self.store.list(&bucket(), request)).map(|mut page| {
-                page.objects.iter_mut().for_each(|of| of.last_modified = self.at(of.key.as_str()));
+                for listed in &mut page.objects {
+                    let entry = &self.entries[listed.key.as_str()];
+                    (listed.last_modified, listed.etag) = (time(entry.at), ETag(entry.tag.to_string()));
+                }
                 page
             })),
             Call::Head(object) => Answer::Head(now(self.store.head(object)).map(|head| self.dated(object, head))),
@@ -193,7 +264,7 @@ impl World {
             }
             Call::IsThere(object) => Answer::IsThere(now(self.store.head(object)).is_ok()),
             Call::Tags(object) => Answer::Tags(now(self.store.tags(object))),
-            Call::Put(..) | Call::Copy(..) | Call::Delete(..) => unreachable!("{call:?} writes"),
+            _ => unreachable!("{call:?} writes"),
         }
     }
 
@@ -201,31 +272,51 @@ impl World {
     pub(crate) fn make(&mut self, call: &Call) -> Answer {
         match call {
             Call::Put(object, bytes, attributes, condition) => {
-                let options = condition.clone().into();
-                let put = now(self.store.put(object, PutBody::from_bytes(bytes.clone()), attributes, &options));
-                if put.is_ok() {
-                    self.stored(object);
-                }
-                Answer::Stored(put)
+                let put = self.check(object, condition).and_then(|()| {
+                    let body = PutBody::from_bytes(bytes.clone());
+                    now(self.store.put(object, body, attributes, &PutCondition::None.into()))
+                });
+                Answer::Stored(put.map(|_| self.stored(object)))
             }
             Call::Copy(from, to, attributes, if_match) => {
-                let copied = match attributes {
-                    Some(attributes) => now(self.store.copy_as(from, to, attributes, if_match.as_ref())),
-                    None => now(self.store.copy(from, to, if_match.as_ref())),
-                };
-                if copied.is_ok() {
-                    self.stored(to);
-                }
-                Answer::Stored(copied)
+                let source = now(self.store.head(from)).map(drop);
+                let copied = source.and_then(|()| self.check_match(from, if_match.as_ref()));
+                let copied = copied.and_then(|()| match attributes {
+                    Some(attributes) => now(self.store.copy_as(from, to, attributes, None)),
+                    None => now(self.store.copy(from, to, None)),
+                });
+                Answer::Stored(copied.map(|_| self.stored(to)))
             }
             Call::Delete(object, if_match) => {
-                let deleted = now(self.store.delete(object, if_match.as_ref()));
+                let checked = self.check_match(object, if_match.as_ref());
+                let deleted = checked.and_then(|()| now(self.store.delete(object, None)));
                 if deleted.is_ok() {
                     self.entries.remove(object.key.as_str());
                 }
                 Answer::Deleted(deleted)
             }
+            Call::DeleteBucket => {
+                let deleted = now(self.store.delete_bucket(&bucket()));
+                self.bucket_is_gone |= deleted.is_ok();
+                Answer::Deleted(deleted)
+            }
+            Call::DeleteBucketHolding(expected) => {
+                let there = self.entries.iter().map(|(key, entry)| (key.to_string(), entry.tag.to_string()));
+                Answer::Deleted(if there.collect::<BTreeMap<_, _>>() == *expected && !self.bucket_is_gone {
+                    for key in std::mem::take(&mut self.entries).keys() {
+                        now(self.store.delete(&object(key), None)).unwrap();
+                    }
+                    self.bucket_is_gone = true;
+                    now(self.store.delete_bucket(&bucket()))
+                } else {
+                    Err(StorageErrorKind::NotEmpty)
+                })
+            }
             call => self.ask(call),
         }
     }
+}
+
+fn time(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -143,8 +143,7 @@ impl Many {
             Self::RemoveAll(folder) => remove_all(service, &object(&format!("{folder}x")).bucket, folder).await?,
             Self::RemoveBucket => {
                 remove_all(service, &other, "").await?;
-                service.clear_without_files(&other).await?;
-                service.store().delete_bucket(&other).await?;
+                service.remove_bucket(&other, true).await?;
             }
             Self::Presign(name) => {
                 service.presign_get(&object(name), Duration::from_secs(60), true).await?;
@@ -260,7 +259,7 @@ async fn one_step(service: &DeltaService, step: Step) -> Result<(), ServiceError
         },
         Step::Copy(from, to, MayBeDelta(delta)) => service.copy(&from, &to, delta).await.map(drop),
         Step::Download(object, path) => service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop),
-        Step::RemoveObject(object) => service.delete(&object).await.map(drop),
+        Step::RemoveObject(object, modified) => service.delete_listed(&object, modified).await.map(drop),
         Step::RemoveFile(path) => {
             std::fs::remove_file(path).unwrap();
             Ok(())

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    DeltaService, GetOptions, Input, Outcome, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
+    DeltaService, GetOptions, Input, Moved, Outcome, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
 };
 use deltaglider::storage::{Attributes, MemoryStore, ObjectStore, PutBody, PutCondition};
 use futures::TryStreamExt as _;
@@ -368,7 +368,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) ->
         Op::Move(from, to) => {
             let seen = service.head(&object(from)).await?;
             service.copy(&object(from), &object(to), true).await?;
-            if !service.delete_moved(&object(from), &seen).await? {
+            if service.delete_moved(&object(from), &seen).await? != Moved::Removed {
                 return Err(ServiceError::Changed((*from).to_owned()));
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deltaglider::domain::ObjectName;
-use deltaglider::service::{Compare, PutOptions, PutReport, ServiceError};
+use deltaglider::service::{Compare, Moved, PutOptions, PutReport, ServiceError};
 use deltaglider::storage::ObjectStore as _;
 
 use super::op::{self, Act, Op, Place};
@@ -153,8 +153,11 @@ impl World {
     async fn move_file(&mut self, by: bool, from: &ObjectName, to: &ObjectName) {
         let seen = self.process(by).head(from).await;
         if self.copy(by, from, to, true).await {
-            assert!(self.process(by).delete_moved(from, &seen.unwrap()).await.unwrap(), "{from} stays");
-            self.set(from, None);
+            match self.process(by).delete_moved(from, &seen.unwrap()).await.unwrap() {
+                Moved::Removed => self.set(from, None),
+                Moved::HasOlder => assert!(!self.store.conditions_are_atomic(), "{from} stays"),
+                Moved::Replaced => panic!("{from} was not replaced"),
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{DeltaService, Input, RepairOptions, Settings};
+use deltaglider::service::{Clock, DeltaService, Input, RepairOptions, Settings};
 use deltaglider::storage::{Attributes, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 use futures::TryStreamExt as _;
 
@@ -24,6 +24,20 @@ pub(crate) const BUCKETS: [&str; 2] = ["one", "two"];
 const CALL: Duration = Duration::from_millis(250);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The clock of the store, read without moving it on.
+#[derive(Debug)]
+struct Hand(Arc<AtomicU64>);
+
+impl Clock for Hand {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.running()
+    }
+
+    fn running(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
 
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
@@ -63,7 +77,8 @@ impl World {
         let process = || {
             let spool_folder = std::env::temp_dir();
             let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-            DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder })
+            let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+            service.with_clock(Arc::new(Hand(milliseconds.clone())))
         };
         let processes = [process(), process()];
         Self {
