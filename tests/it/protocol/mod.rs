@@ -7,6 +7,7 @@ mod exploration;
 mod fault_sweep;
 mod fault_sweep_http;
 mod faults;
+mod history;
 mod index;
 mod interleavings;
 mod large_bucket;
