@@ -8,6 +8,7 @@ mod fault_sweep;
 mod fault_sweep_http;
 mod faults;
 mod history;
+mod history_copies;
 mod index;
 mod interleavings;
 mod large_bucket;
