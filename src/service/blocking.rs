@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::storage::ByteStream;
 
 /// Pieces on their way from the store to the thread that takes them: a few, so that memory stays bounded.
-const PIECES_IN_FLIGHT: usize = 4;
+const PIECES_IN_FLIGHT: usize = 2;
 
 /// Tells work on another thread that nobody waits for it any more.
 #[derive(Debug, Clone)]

@@ -197,7 +197,8 @@ impl DeltaService {
         let attributes = Attributes { tags: self.store.tags(&served.name).await?, ..served.user_attributes() };
         let source = (served.kind == Kind::Passthrough).then(|| served.head.etag.clone());
         let (file, read) = self.restored(from).await?;
-        if source.as_ref().is_some_and(|source| *source != read) {
+        // The metadata at hand is of what was looked at, not of what was written since.
+        if served.head.etag != read {
             return Ok(None);
         }
         self.put(&file, to, &PutOptions { delta, attributes, source }).await.map(Some)

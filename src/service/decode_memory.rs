@@ -13,7 +13,7 @@ const DICTIONARY: u64 = 256 << 10;
 /// Blocks of the source that a decoder keeps at most.
 const SOURCE: u64 = 32 << 20;
 /// Pieces of the stored delta on their way to the decoder.
-const IN_FLIGHT: u64 = 6 << 20;
+const IN_FLIGHT: u64 = 2 << 20;
 /// Everything of fixed size: probabilities of LZMA, chunks of the cache, a stack.
 const FIXED: u64 = 1 << 20;
 

@@ -31,7 +31,7 @@ const MAX_JSON: usize = 64 << 10;
 /// One read gets the head of nearly every object.
 const FIRST_READ: usize = 4096;
 /// What a reader holds of a body at a time.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -7,6 +7,8 @@ mod exploration;
 mod fault_sweep;
 mod fault_sweep_http;
 mod faults;
+mod history;
+mod history_copies;
 mod index;
 mod interleavings;
 mod interleavings_of_names;

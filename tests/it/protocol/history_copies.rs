@@ -1,0 +1,56 @@
+//! What `scripts/check-history` found: a copy had the content of one write and the metadata of another.
+
+use std::sync::Arc;
+
+use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::policy::Policy;
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
+use deltaglider::storage::{Attributes, MemoryStore, ObjectStore};
+
+use crate::scripted_store::ScriptedStore;
+use crate::support::{edited, noise};
+
+fn object(key: &str) -> ObjectName {
+    ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
+}
+
+fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+    let folder = std::env::temp_dir();
+    let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
+    DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)
+}
+
+fn content(number: u64) -> Vec<u8> {
+    edited(&noise(1_000, 1), number)
+}
+
+/// Stores content and number of a write.
+async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
+    let file = Input::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
+    let metadata = [("n".to_owned(), number.to_string())].into();
+    let attributes = Attributes { metadata, ..Attributes::default() };
+    service.put(&file, &object(key), &PutOptions { delta, attributes, source: None }).await.unwrap();
+}
+
+#[tokio::test]
+async fn copy_has_content_and_metadata_of_one_write() {
+    for delta in [false, true] {
+        let store = Arc::new(MemoryStore::new());
+        store.create_bucket(&BucketName::new("bucket").unwrap()).await.unwrap();
+        put(&service(store.clone()), "other/x.zip", 7, true).await;
+        put(&service(store.clone()), "a.zip", 1, delta).await;
+        let other = service(store.clone());
+        // The source is replaced between the look at it and the read of it, which comes after the look at the target.
+        let read = if delta { "get a.zip.delta" } else { "get a.zip" };
+        let moment =
+            move |calls: &[String], call: &str| call == read && calls.iter().any(|made| made.contains("other/b.zip"));
+        let scripted = ScriptedStore::at(&store, moment, async move { put(&other, "a.zip", 2, delta).await });
+        service(scripted.clone()).copy(&object("a.zip"), &object("other/b.zip"), true).await.unwrap();
+        assert!(scripted.happened(), "{:?}", scripted.calls());
+        let (bytes, report) =
+            service(store).get(&object("other/b.zip"), Vec::new(), &GetOptions::default()).await.unwrap();
+        let number: u64 = report.attributes.metadata["n"].parse().unwrap();
+        assert!(bytes == content(number), "the metadata is of write {number}");
+    }
+}
