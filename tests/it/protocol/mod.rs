@@ -6,6 +6,7 @@ mod exploration;
 mod fault_sweep;
 mod fault_sweep_http;
 mod faults;
+mod hostile_bucket;
 mod index;
 mod interleavings;
 mod large_bucket;
