@@ -99,7 +99,8 @@ async fn looked_at(service: &DeltaService, object: &Object) -> Result<Option<Kno
     let sha256 = match &found.kind {
         Kind::Delta(delta) => Some(delta.file_sha256),
         Kind::Direct(direct) => Some(direct.file_sha256),
-        _ => None,
+        // Where a tag names a write, two objects of one content have two.
+        _ => found.head.sha256.filter(|_| object.plain),
     };
     let etag = object.plain.then(|| found.head.etag.0.clone());
     let source_etag = found.head.attributes.metadata.get(SOURCE_ETAG).cloned();

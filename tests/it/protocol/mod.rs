@@ -9,6 +9,7 @@ mod fault_sweep_http;
 mod faults;
 mod history;
 mod history_copies;
+mod hostile_bucket;
 mod index;
 mod interleavings;
 mod interleavings_of_names;
