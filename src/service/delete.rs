@@ -108,7 +108,11 @@ impl DeltaService {
         }
         for found in variants {
             if let Kind::Delta(delta) = &found.kind {
-                self.release(&object.sibling(delta.ref_key.clone())).await?;
+                let reference = object.sibling(delta.ref_key.clone());
+                // The file was moved; `repair` finds what is left.
+                if let Err(error) = self.release(&reference).await {
+                    tracing::warn!(%reference, error = super::chain(&error), "the reference could not be removed");
+                }
             }
         }
         Ok(Moved::Removed)
