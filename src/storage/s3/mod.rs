@@ -6,6 +6,7 @@ mod body;
 mod config;
 mod connect;
 mod copy;
+mod credential_process;
 mod delete;
 mod error;
 mod get;
