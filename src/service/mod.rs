@@ -5,9 +5,11 @@ mod copied;
 mod copy;
 mod delete;
 mod delta;
+pub(crate) mod drafts;
 mod error;
 mod get;
 mod head;
+mod identity;
 mod index;
 mod input;
 mod list;
@@ -49,6 +51,7 @@ pub use rebase::Rebased;
 pub use reference::ReferenceWarning;
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
 pub use stats::{KeptStats, Stats, StatsMode};
+pub(crate) use sync::is_behind_a_link;
 pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Step, Steps, SyncOptions};
 
 /// What holds for every operation.
@@ -68,12 +71,20 @@ pub struct DeltaService {
     settings: Arc<Settings>,
     sketches: Arc<reference::Sketches>,
     turns: Arc<turns::Turns>,
+    drafts: Arc<drafts::Drafts>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default() }
+        Self {
+            store,
+            cache,
+            settings: Arc::new(settings),
+            sketches: Arc::default(),
+            turns: Arc::default(),
+            drafts: Arc::default(),
+        }
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.
