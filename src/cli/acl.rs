@@ -10,7 +10,7 @@ pub(super) async fn get(session: &Session, args: GetBucketAclArgs, output: Outpu
     let bucket = super::bucket::whole(&args.bucket)?;
     let service = session.service(Default::default()).await?;
     let policy = service.store().bucket_acl(&bucket).await?;
-    output.line(serde_json::to_string_pretty(&policy).map_err(|error| Failure::system(error.into()))?)?;
+    output.json(&policy)?;
     Ok(Exit::Done)
 }
 

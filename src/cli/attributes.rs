@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Read as _;
 use std::iter::Peekable;
 use std::str::{Chars, FromStr};
 
@@ -213,7 +214,14 @@ impl KeyArgument {
         let refused = |error| Failure::usage(format!("--sse-c-key: {error}"));
         match self.0.to_str().and_then(|text| text.strip_prefix("fileb://")) {
             Some(path) => {
-                let bytes = Zeroizing::new(std::fs::read(path).map_err(ServiceError::local(path))?);
+                // One byte more than a key has shows that the file is none, however long it is.
+                let mut bytes = Zeroizing::new(Vec::with_capacity(CustomerKey::LEN + 1));
+                let file = std::fs::File::open(path);
+                let read = file.and_then(|file| file.take(CustomerKey::LEN as u64 + 1).read_to_end(&mut bytes));
+                if read.map_err(ServiceError::local(path))? > CustomerKey::LEN {
+                    let text = format!("--sse-c-key: a customer's key has {} bytes; {path} has more", CustomerKey::LEN);
+                    return Err(Failure::usage(text));
+                }
                 CustomerKey::new(&bytes).map_err(refused)
             }
             None => CustomerKey::new(typed).map_err(refused),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure, warn};
 use super::options::{CacheArgs, CacheCleanArgs, CacheCommand, CacheInfoArgs};
-use super::output::{Output, date, human, on_one_line};
+use super::output::{Output, date, human};
 use super::question::confirmed;
 use crate::domain::Total;
 use crate::wiring::{CacheSettings, Cleared, LegacyCache, Survey, Upkeep, Verified, upkeep};
@@ -22,11 +22,11 @@ pub(super) fn run(args: CacheArgs, settings: CacheSettings, output: Output) -> R
 }
 
 fn print(output: &Output, value: &Value) -> Result<(), Failure> {
-    output.line(serde_json::to_string_pretty(value).map_err(Failure::usage)?)
+    output.json(value)
 }
 
 fn shown(path: &Path) -> String {
-    on_one_line(&path.to_string_lossy())
+    path.to_string_lossy().into_owned()
 }
 
 fn size(bytes: u64) -> String {
@@ -145,7 +145,7 @@ fn verify(upkeep: &Upkeep, args: &CacheInfoArgs, output: &Output) -> Result<Exit
                 None => "removed".to_owned(),
                 Some(error) => format!("could not be removed: {error}"),
             };
-            output.line(format!("unsound: {}: {}: {done}", on_one_line(&entry.name), entry.why))?;
+            output.line(format!("unsound: {}: {}: {done}", entry.name, entry.why))?;
         }
         output.line(format!("{sound} sound, {expired} expired, {} unsound", unsound.len()))?;
     } else {

@@ -1,7 +1,6 @@
 //! How a command ends: exit codes, and what is said when it fails.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
@@ -10,7 +9,7 @@ use crate::service::{ServiceError, chain};
 use crate::storage::{StorageError, StorageErrorKind};
 use crate::wiring::{CacheError, WiringError};
 
-use super::output::printable;
+use super::printable::one_line;
 
 /// How a command ended; the numbers are those of `aws s3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,18 +142,17 @@ fn class(error: &ServiceError) -> Exit {
 
 /// Prints an error with its causes, and what can be done about it if that is known.
 pub(super) fn complain(prefix: &str, error: &(dyn Error + 'static)) {
-    let mut text = format!("{prefix}: {}", chain(error));
+    warn(&format!("{prefix}: {}", chain(error)));
     if let Some(hint) = hint(error) {
-        let _ = write!(text, "\n  hint: {hint}");
+        warn(&format!("  hint: {hint}"));
     }
-    warn(&text);
 }
 
 /// Prints a line on standard error.
 pub(super) fn warn(text: &str) {
     use io::Write as _;
     // Nobody is left to be told.
-    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+    let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
 }
 
 fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {

@@ -3,7 +3,7 @@
 
 use super::failure::{Exit, Failure, warn};
 use super::options::{LsArgs, Sizes};
-use super::output::{Output, date, human, on_one_line};
+use super::output::{Output, date, human};
 use super::session::Session;
 use crate::domain::{S3Uri, Total};
 use crate::service::{DeltaService, Listed, ListedPage};
@@ -49,7 +49,9 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
     let Shown { count, total, found, damaged, .. } = shown;
     if args.summarize {
         let size = if args.human_readable { total.qualified(human(total.bytes())) } else { total.to_string() };
-        output.line(format!("\nTotal Objects: {count}\n   Total Size: {size}"))?;
+        for line in [String::new(), format!("Total Objects: {count}"), format!("   Total Size: {size}")] {
+            output.line(line)?;
+        }
     }
     Ok(match (found, damaged) {
         (false, _) if !uri.path.is_empty() => Exit::Failed,
@@ -73,7 +75,7 @@ impl Shown {
     fn page(&mut self, page: &ListedPage, shown_from: usize, args: &LsArgs, output: &Output) -> Result<(), Failure> {
         for folder in &page.folders {
             self.found = true;
-            output.line(format!("{:>30} {}", "PRE", on_one_line(folder.get(shown_from..).unwrap_or(folder))))?;
+            output.line(format!("{:>30} {}", "PRE", folder.get(shown_from..).unwrap_or(folder)))?;
         }
         for file in page.files.iter().filter(|file| file.is_shown()) {
             self.found = true;
@@ -81,11 +83,11 @@ impl Shown {
             self.total.add(file.size);
             if let Listed::Damaged(field) = file.listed {
                 self.damaged = self.damaged.saturating_add(1);
-                warn(&format!("warning: {}: metadata {field} is absent or malformed", on_one_line(file.key.as_str())));
+                warn(&format!("warning: {}: metadata {field} is absent or malformed", file.key.as_str()));
             }
             let size = if args.human_readable { human(file.size) } else { file.size.to_string() };
             let name = file.key.as_str();
-            let name = on_one_line(name.get(shown_from..).unwrap_or(name));
+            let name = name.get(shown_from..).unwrap_or(name);
             output.line(format!("{} {size:>10} {name}", date(file.stored.last_modified)))?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::cp::in_bucket;
 use super::failure::{Exit, Failure, warn};
 use super::options::MigrateArgs;
-use super::output::{Output, human, on_one_line};
+use super::output::{Output, human};
 use super::question::confirmed;
 use super::session::Session;
 use super::transfer::{Transfer, policy};
@@ -80,7 +80,7 @@ async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Outp
             }
             looked += 1;
             let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
-            let name = on_one_line(&object.to_string());
+            let name = object.to_string();
             let rebased_one = match service.rebase(&object, args.store.dryrun).await {
                 // A file of its own, called as a delta would be.
                 Err(error) if !file.is_decided() && error.is_no_file() => {

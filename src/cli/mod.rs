@@ -15,31 +15,35 @@ mod options;
 mod output;
 mod parallel;
 mod presign;
+mod printable;
 mod purge;
 mod question;
 mod rb;
 mod repair;
 mod rm;
 mod session;
+#[cfg(unix)]
+mod signals;
 mod stats;
+mod streams;
 mod sync;
 mod transfer;
 mod verify;
 mod xdelta3;
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
 
+use crate::service::drafts::Drafts;
 use failure::{Exit, Failure};
 use options::{Cli, Command};
 use output::Output;
 use session::Session;
 
-/// How long what was interrupted may take to be taken back, and work on other threads to notice.
+/// How long work on other threads may go on after the command has ended by itself.
 const LAST_ORDERS: Duration = Duration::from_secs(10);
 
 /// Runs a command line and returns its exit code.
@@ -53,12 +57,18 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(told) => {
             let failed = told.use_stderr();
+            if !failed && let Err(failure) = streams::check_output() {
+                return failure.tell().into();
+            }
             // Nothing can be said where nothing can be printed.
             let _ = told.print();
             return if failed { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
     let done = log::start(&cli.global).and_then(|()| {
+        if cli.command.prints() {
+            streams::check_output()?;
+        }
         let cache = crate::wiring::cache_settings().map_err(Failure::usage)?;
         if let Command::Cache(args) = cli.command {
             // Nothing has to be taken back, so that a signal may end it where it is.
@@ -66,14 +76,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
         let session = Session::new(cli.global, cache);
-        let done = runtime.block_on(async {
-            let done = interruptible(run(&session, cli.command)).await;
-            // What cannot be taken back in time is left behind.
-            let _ = tokio::time::timeout(LAST_ORDERS, session.settle()).await;
-            done
-        });
+        let (done, patience) = in_order(&runtime, &session, cli.command)?;
         drop(session);
-        runtime.shutdown_timeout(LAST_ORDERS);
+        runtime.shutdown_timeout(patience);
         done
     });
     match done {
@@ -117,24 +122,43 @@ async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
     }
 }
 
-/// Drops the work on SIGINT, SIGTERM and SIGHUP: what it had begun is taken back as it goes.
-async fn interruptible(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::system)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::system)?;
-        let mut hang_up = signal(SignalKind::hangup()).map_err(Failure::system)?;
-        tokio::select! {
-            done = work => done,
-            _ = interrupt.recv() => Ok(Exit::Signal(SignalKind::interrupt().as_raw_value())),
-            _ = terminate.recv() => Ok(Exit::Signal(SignalKind::terminate().as_raw_value())),
-            _ = hang_up.recv() => Ok(Exit::Signal(SignalKind::hangup().as_raw_value())),
+/// Runs a command until it ends or a signal comes, which drops the work: what it had begun is taken back as it goes. Returns how
+/// long work on other threads may go on.
+#[cfg(unix)]
+fn in_order(
+    runtime: &tokio::runtime::Runtime,
+    session: &Session,
+    command: Command,
+) -> Result<(Result<Exit, Failure>, Duration), Failure> {
+    let mut signals = signals::Signals::watch()?;
+    Ok(runtime.block_on(async {
+        let (done, patience) = tokio::select! {
+            done = run(session, command) => (done, LAST_ORDERS),
+            exit = signals.first() => (Ok(exit), signals::THREADS_TIMEOUT),
+        };
+        let mut settled = std::pin::pin!(session.settle());
+        if futures::poll!(&mut settled).is_pending() {
+            signals.wait_for_aborts();
+            // What cannot be taken back in time is left behind.
+            let _ = tokio::time::timeout(signals::ABORTS_TIMEOUT, settled).await;
         }
-    }
-    #[cfg(not(unix))]
-    tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Signal(2)),
-    }
+        (done, patience)
+    }))
+}
+
+/// Runs a command until it ends or is interrupted.
+#[cfg(not(unix))]
+fn in_order(
+    runtime: &tokio::runtime::Runtime,
+    session: &Session,
+    command: Command,
+) -> Result<(Result<Exit, Failure>, Duration), Failure> {
+    Ok(runtime.block_on(async {
+        let done = tokio::select! {
+            done = run(session, command) => done,
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Signal(2)),
+        };
+        let _ = tokio::time::timeout(LAST_ORDERS, session.settle()).await;
+        (done, LAST_ORDERS)
+    }))
 }

@@ -1,13 +1,13 @@
 //! What is printed on standard output, and how sizes and times look.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::SystemTime;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use super::failure::Failure;
+use super::failure::{Failure, warn};
+use super::printable::{json_line, one_line};
 use crate::domain::Timestamp;
 
 /// Standard output, line by line.
@@ -34,38 +34,33 @@ impl Output {
 
     /// Prints something that happened, as text or as JSON.
     pub(super) fn event(&self, text: String, json: Value) -> Result<(), Failure> {
-        self.line(if self.json { json.to_string() } else { text })
+        if self.json { self.print(&json_line(&json.to_string())) } else { self.line(text) }
+    }
+
+    /// Prints JSON that is made to be read, on several lines.
+    pub(super) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(Failure::usage)?;
+        text.lines().try_for_each(|line| self.print(&json_line(line)))
+    }
+
+    /// Prints a line on standard error that is no warning.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            warn(&format!("note: {text}"));
+        }
     }
 
     /// Prints a line.
     pub(super) fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.print(&one_line(text.as_ref()))
+    }
+
+    fn print(&self, line: &str) -> Result<(), Failure> {
         if self.quiet {
             return Ok(());
         }
-        writeln!(io::stdout().lock(), "{}", printable(text.as_ref())).map_err(Failure::output)
+        writeln!(io::stdout().lock(), "{line}").map_err(Failure::output)
     }
-}
-
-/// Control characters, which keys may have, as escapes: they would move the cursor or fake a line.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    let control = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(control) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::new();
-    for c in text.chars() {
-        if control(c) {
-            let _ = write!(out, "{}", c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// A key on one line: its line breaks and tabs as escapes too.
-pub(super) fn on_one_line(text: &str) -> String {
-    text.replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// As `aws s3 ls --human-readable`: powers of 1024, one decimal.
@@ -112,12 +107,5 @@ mod tests {
         ] {
             assert_eq!(human(bytes), text);
         }
-    }
-
-    #[test]
-    fn keys_cannot_steer_a_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb"), "a\\u{1b}[31mb");
-        assert_eq!(printable("plain é"), "plain é");
-        assert_eq!(on_one_line("a\nb"), "a\\nb");
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::failure::{Exit, Failure, complain};
 use super::options::PurgeArgs;
-use super::output::{Output, human, on_one_line};
+use super::output::{Output, human};
 use super::session::Session;
 use crate::domain::deltaspace::TEMPORARIES;
 use crate::service::chain;
@@ -30,10 +30,10 @@ pub(super) async fn run(session: &Session, args: PurgeArgs, output: Output) -> R
     } else {
         let dry = if args.dryrun { "(dryrun) " } else { "" };
         for object in &purge.removed {
-            output.line(format!("{dry}delete: {}", on_one_line(&object.to_string())))?;
+            output.line(format!("{dry}delete: {object}"))?;
         }
         for object in &purge.unknown {
-            output.line(format!("{} says nothing of its time; it stays", on_one_line(&object.to_string())))?;
+            output.line(format!("{object} says nothing of its time; it stays"))?;
         }
         output.line(format!(
             "{removed} of {} expired copies removed, {} freed, {} whose URL still lasts",
@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, args: PurgeArgs, output: Output) -> R
         ))?;
     }
     for (object, error) in &purge.failed {
-        complain(&format!("purge failed: {}", on_one_line(&object.to_string())), error);
+        complain(&format!("purge failed: {object}"), error);
     }
     Ok(if purge.failed.is_empty() { Exit::Done } else { Exit::Failed })
 }

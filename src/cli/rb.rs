@@ -2,7 +2,7 @@
 
 use super::failure::{Exit, Failure, complain};
 use super::options::RbArgs;
-use super::output::{Output, on_one_line};
+use super::output::Output;
 use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
 
@@ -14,15 +14,12 @@ pub(super) async fn run(session: &Session, args: RbArgs, output: Output) -> Resu
     let service = session.service(Default::default()).await?;
     if args.force {
         let mut failed = false;
-        let told = |object: &ObjectName, outcome: Result<(), _>| {
-            let name = on_one_line(&object.to_string());
-            match outcome {
-                Ok(()) => output.line(format!("delete: {name}")),
-                Err(error) => {
-                    failed = true;
-                    complain(&format!("delete failed: {name}"), &error);
-                    Ok(())
-                }
+        let told = |object: &ObjectName, outcome: Result<(), _>| match outcome {
+            Ok(()) => output.line(format!("delete: {object}")),
+            Err(error) => {
+                failed = true;
+                complain(&format!("delete failed: {object}"), &error);
+                Ok(())
             }
         };
         service.delete_all::<Failure>(&uri.bucket, "", told).await?;

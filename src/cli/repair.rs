@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure, complain};
 use super::options::RepairArgs;
-use super::output::{Output, on_one_line};
+use super::output::Output;
 use super::session::Session;
 use crate::domain::{BucketName, ObjectName};
 use crate::service::{Finding, Outcome, RepairOptions, RepairReport, Trouble, chain};
@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, args: RepairArgs, output: Output) -> 
     let options = RepairOptions { mend: args.mend, grace, now: SystemTime::now() };
     let report = session.service(Default::default()).await?.repair(&bucket, &options).await?;
     if args.json {
-        output.line(serde_json::to_string_pretty(&as_json(&bucket, &report)).map_err(Failure::usage)?)?;
+        output.json(&as_json(&bucket, &report))?;
     } else {
         tell(&report, &output)?;
     }
@@ -44,10 +44,9 @@ fn tell(report: &RepairReport, output: &Output) -> Result<(), Failure> {
             Outcome::Left(error) => format!("could not be mended: {}", chain(error)),
             Outcome::Beyond(way) => format!("cannot be mended here: {way}"),
         };
-        output.line(format!("{}: {}: {outcome}", name(trouble), on_one_line(&details(trouble))))?;
+        output.line(format!("{}: {}: {outcome}", name(trouble), details(trouble)))?;
     }
     for reference in &report.waiting {
-        let reference = on_one_line(&reference.to_string());
         output.line(format!("waiting: {reference} goes at a later --mend, when its grace period is over"))?;
     }
     let RepairReport { findings, deltas, references, .. } = report;

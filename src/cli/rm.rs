@@ -2,7 +2,7 @@
 
 use super::failure::{Exit, Failure, complain, warn};
 use super::options::RmArgs;
-use super::output::{Output, on_one_line};
+use super::output::Output;
 use super::session::Session;
 use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri};
@@ -17,7 +17,7 @@ pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Resu
     }
     let object = uri.object()?;
     let service = session.service(Default::default()).await?;
-    let name = on_one_line(&object.to_string());
+    let name = object.to_string();
     if args.dryrun {
         service.deletion_of(&object).await?;
         output.line(format!("(dryrun) delete: {name}"))?;
@@ -30,24 +30,23 @@ pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Resu
 
 async fn all(service: &DeltaService, uri: &S3Uri, dryrun: bool, output: &Output) -> Result<Exit, Failure> {
     let prefix = folder(&uri.path);
-    let name = |object: &ObjectName| on_one_line(&object.to_string());
     let mut exit = Exit::Done;
     if dryrun {
         let mut listing = service.list(&uri.bucket, &prefix, None);
         while let Some(page) = listing.next().await? {
             for file in page.files.iter().filter(|file| file.is_shown()) {
                 let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
-                output.line(format!("(dryrun) delete: {}", name(&object)))?;
+                output.line(format!("(dryrun) delete: {}", object))?;
             }
         }
         return Ok(exit);
     }
     let mut failed = false;
     let told = |object: &ObjectName, outcome: Result<(), _>| match outcome {
-        Ok(()) => output.line(format!("delete: {}", name(object))),
+        Ok(()) => output.line(format!("delete: {}", object)),
         Err(error) => {
             failed = true;
-            complain(&format!("delete failed: {}", name(object)), &error);
+            complain(&format!("delete failed: {}", object), &error);
             Ok(())
         }
     };

@@ -25,12 +25,17 @@ pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> R
         () => KeptStats::Use,
     };
     let stats = service.stats(&bucket, &prefix, mode, kept).await?;
-    let text = if args.json { serde_json::to_string_pretty(&stats).map_err(Failure::usage)? } else { told(&stats) };
-    output.line(text)?;
+    if args.json {
+        output.json(&stats)?;
+    } else {
+        for line in told(&stats) {
+            output.line(line)?;
+        }
+    }
     Ok(Exit::Done)
 }
 
-fn told(stats: &Stats) -> String {
+fn told(stats: &Stats) -> Vec<String> {
     let size = |bytes: u64| format!("{} ({bytes} bytes)", human(bytes));
     let signed = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "" }, size(bytes.unsigned_abs()));
     let unknown = || "unknown: --sampled or --detailed tells".to_owned();
@@ -62,5 +67,5 @@ fn told(stats: &Stats) -> String {
             lines.push(format!("{what} {count}"));
         }
     }
-    lines.join("\n")
+    lines
 }

@@ -1,7 +1,9 @@
 //! One file on its way: into a bucket, out of it, or inside the store; and what is told of it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -9,13 +11,13 @@ use serde_json::json;
 use super::attributes::AttributeArgs;
 use super::failure::{Exit, Failure, complain, warn};
 use super::options::{CpArgs, StoreArgs};
-use super::output::{Output, human, on_one_line, percent};
+use super::output::{Output, human, percent};
 use super::parallel::Parallel;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
     DeltaService, GetOptions, Head, Input, MayBeDelta, Moved, Passed, PutOptions, PutReport, ServiceError, Step, Steps,
-    StoredAs,
+    StoredAs, is_behind_a_link,
 };
 
 /// What `-` is called in messages.
@@ -32,6 +34,8 @@ pub(super) struct Transfer {
     pub(super) dryrun: bool,
     /// Whether what was copied is removed.
     pub(super) moving: bool,
+    /// The local directory whose files are moved.
+    pub(super) moved_from: Option<PathBuf>,
 }
 
 /// What options say about what is kept as a delta.
@@ -50,6 +54,7 @@ impl Transfer {
             get: GetOptions::default(),
             dryrun: store.dryrun,
             moving: false,
+            moved_from: None,
         }
     }
 
@@ -57,17 +62,19 @@ impl Transfer {
     pub(super) fn of_copy(service: &DeltaService, output: Output, args: &CpArgs, moving: bool) -> Self {
         let CpArgs { raw, allow_recompressed, range, .. } = *args;
         let get = GetOptions { raw, allow_recompressed, range, ..GetOptions::default() };
-        Self { get, moving, ..Self::new(service, output, &args.store, &args.attributes) }
+        let moved_from = (moving && args.recursive).then(|| PathBuf::from(&args.source));
+        Self { get, moving, moved_from, ..Self::new(service, output, &args.store, &args.attributes) }
     }
 
     /// Carries out what makes one folder like another, several files at once. What is to be removed goes when all that was to be copied
     /// is there: what has only another name now is never gone under both.
     pub(super) async fn all(&self, mut steps: Steps, at_once: u16) -> Result<Done, Failure> {
         let mut parallel = Parallel::new(at_once);
-        let (mut unchanged, mut removing) = (0, false);
+        let (mut unchanged, mut drafts, mut removing) = (0, 0u64, false);
         let ended = loop {
             match parallel.meanwhile(steps.next()).await? {
                 Ok(Some(Step::Unchanged)) => unchanged += 1,
+                Ok(Some(Step::Passed(_, Passed::Draft))) => drafts += 1,
                 Ok(Some(step)) => {
                     if step.removes() && !removing {
                         removing = true;
@@ -84,6 +91,11 @@ impl Transfer {
         };
         // What was begun is worth ending, also when nothing new can be.
         let tally = parallel.end().await?;
+        match drafts {
+            0 => {}
+            1 => self.output.note("left out 1 draft of a download (.deltaglider-*.part)"),
+            _ => self.output.note(&format!("left out {drafts} drafts of downloads (.deltaglider-*.part)")),
+        }
         match ended {
             Some(error) => Err(error.into()),
             None => Ok(Done { tally, unchanged }),
@@ -112,14 +124,12 @@ impl Transfer {
         match step {
             Step::Upload(path, object, may_be_delta) => {
                 let name = path.display().to_string();
-                (format!("upload failed: {}", on_one_line(&name)), self.upload(&path, &object, may_be_delta).await)
+                (format!("upload failed: {name}"), self.upload(&path, &object, may_be_delta).await)
             }
-            Step::Download(object, path) => {
-                (format!("download failed: {}", on_one_line(&object.to_string())), self.download(&object, &path).await)
-            }
+            Step::Download(object, path) => (format!("download failed: {object}"), self.download(&object, &path).await),
             Step::Copy(from, to, may_be_delta) => {
                 let name = from.to_string();
-                (format!("copy failed: {}", on_one_line(&name)), self.copy(&from, &to, may_be_delta).await)
+                (format!("copy failed: {name}"), self.copy(&from, &to, may_be_delta).await)
             }
             Step::MakeFolder(path) => {
                 let made = if self.dryrun { Ok(()) } else { std::fs::create_dir_all(&path) };
@@ -128,7 +138,7 @@ impl Transfer {
                 (format!("no folder: {}", path.display()), made.map(|()| Exit::Done).map_err(Failure::from))
             }
             Step::RemoveObject(object, modified) => {
-                let what = format!("delete failed: {}", on_one_line(&object.to_string()));
+                let what = format!("delete failed: {}", &object.to_string());
                 (what, self.remove_object(&object, modified).await)
             }
             Step::RemoveFile(path) => (format!("delete failed: {}", path.display()), self.remove_file(&path)),
@@ -145,7 +155,7 @@ impl Transfer {
             Step::Failed(_, error @ (ServiceError::NotUtf8(_) | ServiceError::Local { .. })) => {
                 ("upload failed".to_owned(), Err(error.into()))
             }
-            Step::Failed(what, error) => (format!("failed: {}", on_one_line(&what)), Err(error.into())),
+            Step::Failed(what, error) => (format!("failed: {}", &what), Err(error.into())),
             _ => (String::new(), Ok(Exit::Done)),
         }
     }
@@ -157,7 +167,7 @@ impl Transfer {
 
     /// Says what would be done.
     fn would(&self, verb: &str, from: &str, to: &str) -> Result<Exit, Failure> {
-        let text = format!("(dryrun) {verb}: {} to {}", on_one_line(from), on_one_line(to));
+        let text = format!("(dryrun) {verb}: {from} to {to}");
         let told = json!({ "action": verb, "dryrun": true, "source": from, "target": to });
         self.output.event(text, told).map(|()| Exit::Done)
     }
@@ -171,30 +181,47 @@ impl Transfer {
     ) -> Result<Exit, Failure> {
         let (standard_input, verb) = (source.as_os_str() == "-", self.verb("upload"));
         if self.dryrun {
-            if !standard_input {
+            if standard_input {
+                super::streams::input()?;
+            } else {
                 Input::open(source).await?;
             }
             return self.would(verb, &source.display().to_string(), &object.to_string());
         }
         let file = if standard_input {
-            Input::spool(std::io::stdin(), STANDARD_INPUT, &std::env::temp_dir()).await?
+            Input::spool(super::streams::input()?, STANDARD_INPUT, &std::env::temp_dir()).await?
         } else {
             Input::open(source).await?
         };
         let own_name = source.file_name().and_then(OsStr::to_str).filter(|_| !standard_input);
         let attributes = self.attributes.attributes(own_name.unwrap_or(object.key.base_name()))?;
-        let seen = self.moving.then(|| state_of(source)).transpose()?;
         let options = PutOptions { delta: self.delta && may_be_delta, attributes, ..PutOptions::default() };
         let report = self.service.put(&file, object, &options).await?;
         let done = self.tell_stored(verb, file.name(), object, &report)?;
-        if let Some(seen) = seen {
-            if state_of(source)? != seen {
-                warn(&format!("warning: {} was written to while it was moved; it stays", source.display()));
-                return Ok(Exit::Warned);
-            }
-            std::fs::remove_file(source).map_err(ServiceError::local(source.display()))?;
+        if self.moving { Ok(self.remove_stored(&file, source)?.unwrap_or(done)) } else { Ok(done) }
+    }
+
+    /// Removes a file that was stored, if its path still leads to what was read. Between this look and the removal a few
+    /// microseconds remain in which a file that replaces it by rename is removed in its place.
+    fn remove_stored(&self, file: &Input, source: &Path) -> Result<Option<Exit>, Failure> {
+        let mut known = BTreeSet::new();
+        if self.moved_from.as_ref().is_some_and(|folder| is_behind_a_link(folder, source, &mut known)) {
+            warn(&format!("warning: {} stays: {}", source.display(), Passed::BehindALink));
+            return Ok(Some(Exit::Warned));
         }
-        Ok(done)
+        let removed = match file.is_still_at(source) {
+            Ok(true) => std::fs::remove_file(source),
+            Ok(false) => {
+                let name = source.display();
+                warn(&format!("warning: {name} was replaced or written to while it was moved; it stays"));
+                return Ok(Some(Exit::Warned));
+            }
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            removed => removed.map(|()| None).map_err(|error| ServiceError::local(source.display())(error).into()),
+        }
     }
 
     /// Downloads a file.
@@ -217,7 +244,7 @@ impl Transfer {
             (None, Some(_)) => format!("{size}, SHA-256 verified"),
             (None, None) => size,
         };
-        let text = format!("{verb}: {} to {} ({what})", on_one_line(&name), path.display());
+        let text = format!("{verb}: {name} to {} ({what})", path.display());
         let told = json!({
             "action": verb, "source": name, "target": path.display().to_string(), "size": report.size,
             "sha256": report.sha256.map(|digest| digest.to_string()),
@@ -225,7 +252,7 @@ impl Transfer {
         });
         self.output.event(text, told)?;
         if unpacked_stays && report.unpacked.is_some() {
-            warn(&format!("warning: {} stays: what was written is not the file", on_one_line(&name)));
+            warn(&format!("warning: {name} stays: what was written is not the file"));
             return Ok(Exit::Warned);
         }
         self.remove_moved(object, seen).await
@@ -236,7 +263,7 @@ impl Transfer {
         if self.dryrun {
             return self.would("download", &object.to_string(), "-");
         }
-        self.service.get(object, std::io::stdout(), &self.get).await?;
+        self.service.get(object, io::stdout(), &self.get).await?;
         Ok(Exit::Done)
     }
 
@@ -264,7 +291,7 @@ impl Transfer {
             return self.tell_removed(&name);
         }
         let Some(deletion) = self.service.delete_listed(object, modified).await? else {
-            warn(&format!("warning: {} stays: it was replaced since it was listed", on_one_line(&name)));
+            warn(&format!("warning: {} stays: it was replaced since it was listed", &name));
             return Ok(Exit::Warned);
         };
         self.tell_removed(&name)?;
@@ -284,7 +311,7 @@ impl Transfer {
     fn tell_removed(&self, name: &str) -> Result<Exit, Failure> {
         let dry = if self.dryrun { "(dryrun) " } else { "" };
         let told = json!({ "action": "delete", "dryrun": self.dryrun, "target": name });
-        self.output.event(format!("{dry}delete: {}", on_one_line(name)), told).map(|()| Exit::Done)
+        self.output.event(format!("{dry}delete: {name}"), told).map(|()| Exit::Done)
     }
 
     /// Of what no listing has shown, also a dry run says so where it is absent.
@@ -333,9 +360,9 @@ impl Transfer {
             "action": verb, "source": from, "target": name, "stored_as": stored_as, "reason": reason, "size": report.size,
             "stored": report.stored, "sha256": report.sha256.map(|digest| digest.to_string()),
         });
-        self.output.event(format!("{verb}: {} to {} ({saving})", on_one_line(from), on_one_line(&name)), told)?;
+        self.output.event(format!("{verb}: {from} to {name} ({saving})"), told)?;
         for warning in &report.warnings {
-            complain(&format!("warning: {}", on_one_line(&name)), warning);
+            complain(&format!("warning: {name}"), warning);
         }
         Ok(if report.warnings.is_empty() { Exit::Done } else { Exit::Warned })
     }
@@ -345,10 +372,4 @@ impl Transfer {
 pub(super) struct Done {
     pub(super) tally: super::parallel::Tally,
     pub(super) unchanged: u64,
-}
-
-/// Tells whether a file was written to.
-fn state_of(path: &Path) -> Result<(u64, Option<SystemTime>), Failure> {
-    let metadata = std::fs::metadata(path).map_err(ServiceError::local(path.display()))?;
-    Ok((metadata.len(), metadata.modified().ok()))
 }

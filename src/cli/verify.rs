@@ -2,7 +2,7 @@
 
 use super::failure::{Exit, Failure, complain, warn};
 use super::options::VerifyArgs;
-use super::output::{Output, on_one_line};
+use super::output::Output;
 use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{DeltaService, GetReport};
@@ -37,7 +37,7 @@ async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<
                 Err(error) => {
                     failed += 1;
                     exit = Exit::Failed;
-                    complain(&format!("verify failed: {}", on_one_line(&object.to_string())), &error);
+                    complain(&format!("verify failed: {object}"), &error);
                 }
             }
         }
@@ -51,12 +51,11 @@ async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<
 }
 
 fn tell(object: &ObjectName, report: &GetReport, output: &Output) -> Result<Exit, Failure> {
-    let name = on_one_line(&object.to_string());
     let what = match &report.sha256 {
         Some(digest) => format!("SHA-256 {digest}"),
         None => "no SHA-256 was stored with it".to_owned(),
     };
-    output.line(format!("verified: {name} ({} bytes, {what})", report.size))?;
+    output.line(format!("verified: {object} ({} bytes, {what})", report.size))?;
     for older in &report.older {
         warn(&format!("warning: {older} is an older file of the same name; {} is served", report.stored));
     }

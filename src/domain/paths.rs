@@ -1,5 +1,6 @@
 //! What a name becomes on the other side: keys from paths, and paths from keys, which stay in their folder.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A prefix as a folder: `v1` means what is in `v1/`, and never `v10`.
@@ -13,6 +14,27 @@ pub enum PathError {
     /// A part that means no file of its own.
     #[error("a part of the key, {0:?}, cannot be the name of a file; copy it alone, to a name you choose")]
     Part(String),
+    /// A name that files have while they are written.
+    #[error("{0:?} is the name of a draft, which is removed when it is old; copy it alone, to a name you choose")]
+    Draft(String),
+}
+
+/// How the names of drafts begin.
+const DRAFT_PREFIX: &str = ".deltaglider-";
+/// How the names of drafts end.
+const DRAFT_SUFFIX: &str = ".part";
+
+/// Returns the name of a draft: a local file that is being written, and is renamed when it is complete.
+pub fn draft_name(random: u128) -> String {
+    format!("{DRAFT_PREFIX}{random:032x}{DRAFT_SUFFIX}")
+}
+
+/// Whether a file name is one that only a draft has.
+pub fn is_draft_name(name: &OsStr) -> bool {
+    let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let middle = name.as_encoded_bytes().strip_prefix(DRAFT_PREFIX.as_bytes());
+    let middle = middle.and_then(|rest| rest.strip_suffix(DRAFT_SUFFIX.as_bytes()));
+    middle.is_some_and(|middle| middle.len() == 32 && middle.iter().all(hex))
 }
 
 /// Where below a folder the file of this key goes.
@@ -25,6 +47,9 @@ pub fn file_name(part: &str) -> Result<&str, PathError> {
     let elsewhere = matches!(part, "" | "." | "..") || part.contains(['/', '\0']);
     // There a part may also name a drive, a device or a stream.
     let elsewhere = elsewhere || cfg!(windows) && (part.contains(['\\', ':']) || part.ends_with(['.', ' ']));
+    if is_draft_name(OsStr::new(part)) {
+        return Err(PathError::Draft(part.to_owned()));
+    }
     if elsewhere { Err(PathError::Part(part.to_owned())) } else { Ok(part) }
 }
 

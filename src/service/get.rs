@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::drafts::Drafts;
 use super::error::ServiceError;
 use super::get_delta::Restoring;
 use super::locate::{Found, Places};
@@ -221,7 +222,8 @@ impl DeltaService {
         options: &GetOptions,
     ) -> Result<(PathBuf, GetReport), ServiceError> {
         let wanted = path.to_owned();
-        let draft = blocking::run(move |_| draft_of(&wanted)).await?;
+        let drafts = self.drafts.clone();
+        let draft = blocking::run(move |_| draft_of(&drafts, &wanted)).await?;
         let (draft, report) = self.get(object, draft, options).await.map_err(|error| match error {
             ServiceError::Output(cause) => ServiceError::local(path.display())(cause),
             error => error,
@@ -264,18 +266,14 @@ fn outside(object: &ObjectName) -> ServiceError {
 }
 
 /// A file beside `path` to write to; it is removed unless it is published.
-fn draft_of(path: &Path) -> Result<tempfile::NamedTempFile, ServiceError> {
+fn draft_of(drafts: &Drafts, path: &Path) -> Result<tempfile::NamedTempFile, ServiceError> {
     let failed = || ServiceError::local(path.display());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder).map_err(ServiceError::local(folder.display()))?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".deltaglider-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(failed())
+    drafts.create(folder, 0o666).map_err(failed())
 }
 
 /// Makes the draft appear under its name, on disk.

@@ -1,7 +1,6 @@
 //! A file to store: read by position, as often as a step needs, never whole.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use md5::{Digest as _, Md5};
 
 use super::blocking;
 use super::error::ServiceError;
+use super::identity::Identity;
 use super::spool::Spool;
 use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{Sha256Digest, Sha256Hasher, Sketch, Sketcher};
@@ -27,6 +27,8 @@ pub struct Input {
     name: String,
     len: u64,
     bytes: Arc<dyn Source>,
+    /// Of a local file.
+    identity: Option<Identity>,
 }
 
 impl fmt::Debug for Input {
@@ -44,9 +46,10 @@ impl Input {
             if !std::fs::metadata(&path).map_err(failed())?.is_file() {
                 return Err(ServiceError::NotAFile(path));
             }
-            let file = FileSource::new(File::open(&path).map_err(failed())?).map_err(failed())?;
+            let (file, identity) = Identity::open(&path).map_err(failed())?;
+            let file = FileSource::new(file).map_err(failed())?;
             let len = file.len().unwrap_or_default();
-            Ok(Self { name: path.display().to_string(), len, bytes: Arc::new(file) })
+            Ok(Self { name: path.display().to_string(), len, bytes: Arc::new(file), identity: Some(identity) })
         })
         .await
     }
@@ -74,14 +77,23 @@ impl Input {
             }
             let len = spool.len();
             let bytes = Arc::new(spool.finish().map_err(failed())?);
-            Ok(Self { name, len, bytes })
+            Ok(Self { name, len, bytes, identity: None })
         })
         .await
     }
 
     /// Something else readable by position.
     pub(crate) fn of(name: &str, len: u64, bytes: Arc<dyn Source>) -> Self {
-        Self { name: name.to_owned(), len, bytes }
+        Self { name: name.to_owned(), len, bytes, identity: None }
+    }
+
+    /// Whether the path still leads to the file that was opened, and that was not written to since.
+    ///
+    /// # Errors
+    ///
+    /// The path cannot be looked at; it may be gone.
+    pub fn is_still_at(&self, path: &Path) -> io::Result<bool> {
+        self.identity.as_ref().map_or(Ok(false), |identity| identity.is_still_at(path))
     }
 
     /// For messages.

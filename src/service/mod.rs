@@ -8,10 +8,12 @@ mod copy;
 mod decode_memory;
 mod delete;
 mod delta;
+pub(crate) mod drafts;
 mod error;
 mod get;
 mod get_delta;
 mod head;
+mod identity;
 mod index;
 mod input;
 mod list;
@@ -57,6 +59,7 @@ pub use reference::ReferenceWarning;
 pub use remove_bucket::BucketKept;
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
 pub use stats::{KeptStats, Stats, StatsMode};
+pub(crate) use sync::is_behind_a_link;
 pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Step, Steps, SyncOptions};
 
 /// What holds for every operation.
@@ -77,13 +80,21 @@ pub struct DeltaService {
     sketches: Arc<reference::Sketches>,
     turns: Arc<turns::Turns>,
     clock: Arc<dyn Clock>,
+    drafts: Arc<drafts::Drafts>,
 }
 
 impl DeltaService {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        let clock = Arc::new(SystemClock);
-        Self { store, cache, settings: Arc::new(settings), sketches: Arc::default(), turns: Arc::default(), clock }
+        Self {
+            store,
+            cache,
+            settings: Arc::new(settings),
+            sketches: Arc::default(),
+            turns: Arc::default(),
+            clock: Arc::new(SystemClock),
+            drafts: Arc::default(),
+        }
     }
 
     /// The same service by another clock.

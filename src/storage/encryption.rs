@@ -84,6 +84,9 @@ pub struct CustomerKey(Box<Zeroizing<[u8; 32]>>);
 pub struct NoCustomerKey(usize);
 
 impl CustomerKey {
+    /// The length of a key, in bytes.
+    pub const LEN: usize = 32;
+
     /// Takes 32 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, NoCustomerKey> {
         let mut key = Box::<Zeroizing<[u8; 32]>>::default();

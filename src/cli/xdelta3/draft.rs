@@ -1,16 +1,24 @@
 //! A file under way: it appears under its name whole, or not at all.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempPath;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::Drafts;
+
 /// What a new file is created with, less what the umask takes away.
 const MODE: u32 = 0o666;
+/// The mode of a file that will replace another one, until it is complete.
+const PRIVATE_MODE: u32 = 0o600;
+/// The bits of a mode, without those of the kind of file.
+const MODE_BITS: u32 = 0o7777;
+/// Set-user-ID and set-group-ID.
+const SET_ID_BITS: u32 = 0o6000;
 
 /// Where the draft stands, while it does.
 type Place = Arc<Mutex<Option<TempPath>>>;
@@ -21,33 +29,28 @@ pub(super) struct Draft {
     file: File,
     place: Place,
     target: PathBuf,
-    replaces: bool,
+    /// Of the file that is replaced.
+    replaced: Option<Rights>,
 }
 
 impl Draft {
     /// For `path`, which is not there, or is a file that may be replaced.
-    pub(super) fn of(path: &Path, replaced: Option<Permissions>) -> io::Result<Self> {
-        let replaces = replaced.is_some();
-        let target = if replaces {
+    pub(super) fn of(path: &Path, replaces: bool) -> io::Result<Self> {
+        let (target, replaced) = if replaces {
             // Where this is refused, so is replacing it.
-            OpenOptions::new().write(true).open(path)?;
-            path.canonicalize()?
+            let there = OpenOptions::new().write(true).open(path)?;
+            (path.canonicalize()?, Some(Rights::of(&there.metadata()?)))
         } else {
-            path.to_owned()
+            (path.to_owned(), None)
         };
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".deltaglider-").permissions(Permissions::from_mode(MODE));
-        let (file, path) = builder.tempfile_in(folder)?.into_parts();
-        if let Some(permissions) = replaced {
-            file.set_permissions(permissions)?;
-        }
+        let (file, path) = Drafts::default().create(folder, if replaces { PRIVATE_MODE } else { MODE })?.into_parts();
         let place: Place = Arc::new(Mutex::new(Some(path)));
         remove_on_signals(place.clone())?;
-        Ok(Self { file, place, target, replaces })
+        Ok(Self { file, place, target, replaced })
     }
 
     pub(super) fn file(&mut self) -> &mut File {
@@ -56,10 +59,14 @@ impl Draft {
 
     /// Gives it its name.
     pub(super) fn publish(self) -> io::Result<()> {
+        if let Some(replaced) = &self.replaced {
+            replaced.give_to(&self.file)?;
+        }
         // Held to the end: a signal comes before or after.
         let mut place = locked(&self.place);
         let Some(draft) = place.take() else { return Ok(()) };
-        let done = if self.replaces { draft.persist(&self.target) } else { draft.persist_noclobber(&self.target) };
+        let done =
+            if self.replaced.is_some() { draft.persist(&self.target) } else { draft.persist_noclobber(&self.target) };
         done.map_err(|error| error.error)
     }
 }
@@ -68,6 +75,32 @@ impl Drop for Draft {
     fn drop(&mut self) {
         // Another thread keeps the place itself for as long as the process lives.
         drop(locked(&self.place).take());
+    }
+}
+
+/// Owner, group and mode of a file.
+#[derive(Debug)]
+struct Rights {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Rights {
+    fn of(metadata: &Metadata) -> Self {
+        Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & MODE_BITS }
+    }
+
+    /// Gives a file these rights. Where it cannot have the owner and the group, it gets neither set-user-ID nor set-group-ID: its
+    /// content would run with rights that the other's had not.
+    fn give_to(&self, file: &File) -> io::Result<()> {
+        // Before the mode: the owner's change takes these bits away. Only root may give a file away; a group, its members.
+        if fchown(file, Some(self.uid), Some(self.gid)).is_err() {
+            let _ = fchown(file, None, Some(self.gid));
+        }
+        let now = Self::of(&file.metadata()?);
+        let same = (now.uid, now.gid) == (self.uid, self.gid);
+        file.set_permissions(Permissions::from_mode(if same { self.mode } else { self.mode & !SET_ID_BITS }))
     }
 }
 

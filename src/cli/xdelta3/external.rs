@@ -18,6 +18,9 @@ pub(super) fn allowed() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|value| value == "1")
 }
 
+/// How the names of variables begin that may hold secrets.
+const SECRETS: [&[u8]; 2] = [b"DG_", b"AWS_"];
+
 /// Bytes looked at to recognise a packed file.
 pub(super) const MAGIC_LEN: usize = 3;
 
@@ -71,6 +74,12 @@ impl Program {
     fn start(&self, [name, flag]: [&str; 2], force: bool, out: Stdio) -> io::Result<Child> {
         let mut command = Command::new(name);
         command.arg(flag).args(force.then_some("-f")).stdin(Stdio::piped()).stdout(out);
+        // A compressor needs no keys, and its environment can be read by other processes of the user.
+        for (name, _) in std::env::vars_os() {
+            if SECRETS.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
         command.spawn().map_err(|error| CommandsFailed { program: self.name, why: Why::Start(error) }.into())
     }
 

@@ -9,6 +9,7 @@ use super::external::{self, MAGIC_LEN, Program, Unpacked};
 use super::failure::Failure;
 use super::flags::Invocation;
 use super::progress::size;
+use crate::cli::streams::check_path;
 
 /// Bytes read at a time.
 pub(super) const PIECE: usize = 1 << 16;
@@ -27,6 +28,7 @@ impl Input {
     /// Opens a file, or standard input without a name.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let name = path.unwrap_or(Path::new("/dev/stdin"));
+        check_path(name).map_err(|error| Failure::open("read", name, &error))?;
         let file = match path {
             Some(path) => File::open(path),
             None => io::stdin().as_fd().try_clone_to_owned().map(File::from),

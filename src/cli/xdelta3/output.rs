@@ -10,6 +10,7 @@ use super::external::{Packing, Program};
 use super::failure::Failure;
 use super::flags::Invocation;
 use super::voice::Voice;
+use crate::cli::streams::check_path;
 
 /// Something to write to.
 #[derive(Debug)]
@@ -77,6 +78,8 @@ impl Output {
     }
 
     fn opened(&self) -> Result<Opened, Failure> {
+        let usable = if matches!(self.place, Place::Nowhere) { Ok(()) } else { check_path(self.name()) };
+        usable.map_err(|error| Failure::open("write", self.name(), &error))?;
         let mut to = match &self.place {
             Place::Nowhere => return Ok(Opened { packing: None, to: To::Nowhere }),
             Place::Stdout => {
@@ -109,19 +112,19 @@ impl Output {
 
     fn open_file(&self, path: &Path) -> Result<To, Failure> {
         let failed = |error| Failure::open("write", path, &error);
-        let replaced = match std::fs::metadata(path) {
+        let replaces = match std::fs::metadata(path) {
             Ok(there) if there.is_file() => {
                 if !self.overwrite {
                     return Err(self.occupied(path));
                 }
-                Some(there.permissions())
+                true
             }
             // A device or a pipe; opening a folder fails as it should.
             Ok(_) => return File::options().write(true).open(path).map(To::Directly).map_err(failed),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(failed(error)),
         };
-        Draft::of(path, replaced).map(To::Draft).map_err(failed)
+        Draft::of(path, replaces).map(To::Draft).map_err(failed)
     }
 
     fn occupied(&self, path: &Path) -> Failure {

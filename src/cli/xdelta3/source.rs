@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::flags::Invocation;
 use super::input::read_full;
 use super::progress::size;
+use crate::cli::streams::check_path;
 
 /// Blocks that xdelta3 divides a source window into when the source does not fit.
 const BLOCKS: u64 = 32;
@@ -48,7 +49,8 @@ impl NamedSource {
         program: Option<&'static Program>,
         invocation: &Invocation,
     ) -> Result<Self, Failure> {
-        let mut file = File::open(path).map_err(|error| Failure::open("read", path, &error))?;
+        let file = check_path(path).and_then(|()| File::open(path));
+        let mut file = file.map_err(|error| Failure::open("read", path, &error))?;
         let failed = |error: io::Error| Failure::source(path, &error);
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {

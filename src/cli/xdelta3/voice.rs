@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::NAME;
-use crate::cli::output::printable;
+use crate::cli::printable::one_line;
 
 /// How much is said: less than nothing with `-q`, more with every `-v`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Voice {
     /// Says what went wrong, whatever was asked for.
     pub(super) fn error(self, text: &str) {
         // Nobody is left to be told.
-        let _ = writeln!(io::stderr().lock(), "{NAME}: {}", printable(text));
+        let _ = writeln!(io::stderr().lock(), "{NAME}: {}", one_line(text));
     }
 
     /// Says what is worth knowing, but for `-q`.

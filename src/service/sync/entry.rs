@@ -211,6 +211,9 @@ fn of_disk(folder: &Path, entry: walkdir::Result<walkdir::DirEntry>) -> Option<S
     if entry.file_type().is_dir() {
         return None;
     }
+    if paths::is_draft_name(entry.file_name()) {
+        return Some(Seen::Passed(path.to_owned(), Passed::Draft));
+    }
     if !entry.file_type().is_file() {
         return Some(Seen::Passed(path.to_owned(), Passed::NotAFile));
     }

@@ -95,6 +95,9 @@ pub enum Passed {
     /// Outside the folder, maybe.
     #[error("a link leads to it")]
     BehindALink,
+    /// A download that is under way, or that was killed.
+    #[error("it is the draft of a download")]
+    Draft,
 }
 
 /// The steps, as they are decided.
@@ -117,7 +120,7 @@ impl DeltaService {
     /// What makes `to` like `from`.
     pub async fn sync(&self, from: &Folder, to: &Folder, options: SyncOptions) -> Result<Steps, ServiceError> {
         refuse_nested(from, to, options.remove)?;
-        let mut there = HashMap::new();
+        let (mut there, mut drafts) = (HashMap::new(), Vec::new());
         if options.compare != Compare::Never || options.remove {
             let mut entries = self.entries(to, false);
             while let Some(seen) = entries.next().await {
@@ -126,6 +129,7 @@ impl DeltaService {
                         there.insert(entry.relative.clone(), entry);
                     }
                     Seen::Failed(_, error) => return Err(error),
+                    Seen::Passed(path, why @ Passed::Draft) => drafts.push(Ok(Step::Passed(path, why))),
                     _ => {}
                 }
             }
@@ -155,7 +159,7 @@ impl DeltaService {
         });
         // What comes after an error would be decided without what was not seen.
         let mut failed = false;
-        let until_failed = compared.chain(removals).take_while(move |step| {
+        let until_failed = futures::stream::iter(drafts).chain(compared).chain(removals).take_while(move |step| {
             let goes_on = !failed;
             failed |= step.is_err();
             std::future::ready(goes_on)
@@ -317,7 +321,7 @@ impl Comparison {
 }
 
 /// Whether a folder between `folder` and the file is a link.
-fn is_behind_a_link(folder: &Path, file: &Path, known: &mut BTreeSet<PathBuf>) -> bool {
+pub(crate) fn is_behind_a_link(folder: &Path, file: &Path, known: &mut BTreeSet<PathBuf>) -> bool {
     for between in file.ancestors().skip(1).take_while(|between| *between != folder) {
         if known.contains(between) {
             continue;

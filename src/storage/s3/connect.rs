@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileRegionProvider, ProfileSet};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -19,9 +21,9 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_http_client::{Builder, Connector};
 
-use super::S3Config;
 use super::answer::LimitAnswers;
 use super::retry::TooManyRequests;
+use super::{S3Config, credential_process};
 
 /// A store that cannot be reached is given up after this, three times.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,7 +64,7 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, String> {
     let profiles = profiles(config).await?;
     let profile = |key: &str| profiles.get(key).map(str::to_owned);
     let tls = super::tls::context(ca_bundle(config, profile("ca_bundle")).as_deref())?;
-    let sdk = sdk_config(config, http_client(tls)).await;
+    let sdk = sdk_config(config, &profiles, http_client(tls)).await;
     let region = sdk.region().map(|region| region.as_ref().to_owned()).ok_or(
         "no region is configured: name the one of the bucket by --region, AWS_REGION or `region` in the profile",
     )?;
@@ -115,9 +117,9 @@ pub(super) async fn http_of(config: &S3Config) -> Result<SharedHttpClient, Strin
     Ok(http_client(super::tls::context(ca_bundle(config, profiles.get("ca_bundle").map(str::to_owned)).as_deref())?))
 }
 
-async fn sdk_config(config: &S3Config, http: SharedHttpClient) -> SdkConfig {
+async fn sdk_config(config: &S3Config, profiles: &ProfileSet, http: SharedHttpClient) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http)
+        .http_client(http.clone())
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build());
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
@@ -140,6 +142,22 @@ async fn sdk_config(config: &S3Config, http: SharedHttpClient) -> SdkConfig {
     } else if let Some(keys) = &config.credentials {
         let (id, secret, token) = (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());
         loader = loader.credentials_provider(Credentials::new(id, secret, token, None, "settings"));
+    } else {
+        // The region is that of roles, which a process may be the base of.
+        let region = config.region.clone().map(Region::new);
+        let region = RegionProviderChain::first_try(region)
+            .or_else(EnvironmentVariableRegionProvider::new())
+            .or_else(profiles.get("region").map(|region| Region::new(region.to_owned())))
+            .or_else(REGION_OF_CUSTOM_ENDPOINTS);
+        let conf = ProviderConfig::without_region()
+            .with_http_client(http)
+            .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
+            .with_region(region.region().await);
+        if let Some(chain) = credential_process::chain(profiles, config.profile.as_deref(), &conf) {
+            let patience = credential_process::TIMEOUT + CONNECT_TIMEOUT;
+            loader = loader.credentials_provider(chain);
+            loader = loader.identity_cache(IdentityCache::lazy().load_timeout(patience).build());
+        }
     }
     loader.load().await
 }

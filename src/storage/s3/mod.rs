@@ -8,6 +8,7 @@ mod conditions;
 mod config;
 mod connect;
 mod copy;
+mod credential_process;
 mod delete;
 mod error;
 mod get;

@@ -142,3 +142,129 @@ fn an_interrupted_upload_in_parts_leaves_no_upload_open() {
     assert_eq!(server.open_uploads(), 0);
     Run::of(over_http().args(["ls", "s3://buc/large.bin"])).fails(1, &[]);
 }
+
+/// How long a command may take to end after a signal where no upload is open.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// Ends the command by a signal, for which it must not take long.
+fn ends_promptly(child: &mut Child, name: &str, code: i32) {
+    let begun = Instant::now();
+    signal(child, name);
+    assert_eq!(ends(child), Some(code));
+    let took = begun.elapsed();
+    assert!(took < PROMPT, "{took:?}");
+}
+
+/// Waits until a command is where it can be interrupted.
+fn until(child: &mut Child, mut reached: impl FnMut(&Child) -> bool) {
+    let begun = Instant::now();
+    while !reached(child) {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not get there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the process waits for a lock on a file.
+fn waits_for_a_lock(child: &Child) -> bool {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let process = child.id().to_string();
+    locks.lines().any(|line| line.contains("->") && line.split_whitespace().any(|word| word == process))
+}
+
+#[test]
+fn signal_ends_wait_for_stdin() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let sandbox = Sandbox::new();
+        let mut command = sandbox.command();
+        let mut child = command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        pipe.write_all(&noise(1 << 20, 1)).unwrap();
+        // All was taken: more is waited for.
+        until(&mut child, |_| rustix::io::ioctl_fionread(&pipe).unwrap() == 0);
+        ends_promptly(&mut child, name, code);
+        drop(pipe);
+        assert!(sandbox.store().keys().is_empty());
+        assert!(names_below(&sandbox.temporaries()).is_empty());
+    }
+}
+
+#[test]
+fn signal_ends_wait_for_a_full_pipe() {
+    let sandbox = Sandbox::new();
+    sandbox.put("a.bin", &noise(1 << 20, 1)).succeeds();
+    for number in 0..200 {
+        sandbox.store().foreign(&format!("list/{number:03}-{}", "x".repeat(900)), b"");
+    }
+    for arguments in [&["cp", "s3://buc/a.bin", "-"][..], &["ls", "s3://buc/list/"]] {
+        let mut child = sandbox.command().args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let pipe = child.stdout.take().unwrap();
+        let (mut before, mut same) = (0, 0);
+        // The pipe takes no more.
+        until(&mut child, |_| {
+            let filled = rustix::io::ioctl_fionread(&pipe).unwrap();
+            same = if filled == before { same + 1 } else { 0 };
+            before = filled;
+            filled > 32 << 10 && same > 20
+        });
+        ends_promptly(&mut child, "TERM", 143);
+    }
+}
+
+#[test]
+fn signal_ends_wait_for_a_lock() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.txt", b"content");
+    let lock = names_below(&sandbox.store_path()).into_iter().find(|name| name.ends_with("buc/lock")).unwrap();
+    let held = std::fs::File::open(sandbox.store_path().join(lock)).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut child = sandbox.command().args(["cp", "a.txt", "s3://buc/"]).spawn().unwrap();
+    until(&mut child, waits_for_a_lock);
+    ends_promptly(&mut child, "INT", 130);
+}
+
+#[test]
+fn second_signal_ends_at_once() {
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    let over_http = || {
+        let mut command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", server.url());
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    };
+    Run::of(over_http().args(["mb", "s3://buc"])).succeeds();
+    sandbox.write("large.bin", noise(80 << 20, 1));
+    server.script(|call| {
+        let stalls = call.operation == "UploadPart" || call.operation == "AbortMultipartUpload";
+        stalls.then_some(Fault::Wait(Duration::from_secs(60)))
+    });
+    let mut child = over_http().args(["cp", "large.bin", "s3://buc/"]).spawn().unwrap();
+    until(&mut child, |_| server.requests_of("UploadPart") > 0);
+    signal(&child, "INT");
+    until(&mut child, |_| server.requests_of("AbortMultipartUpload") > 0);
+    ends_promptly(&mut child, "TERM", 143);
+}
+
+#[test]
+fn unanswered_abort_ends_in_time() {
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    let over_http = || {
+        let mut command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", server.url());
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    };
+    Run::of(over_http().args(["mb", "s3://buc"])).succeeds();
+    sandbox.write("large.bin", noise(80 << 20, 1));
+    server.script(|call| {
+        let stalls = call.operation == "UploadPart" || call.operation == "AbortMultipartUpload";
+        stalls.then_some(Fault::Wait(Duration::from_secs(60)))
+    });
+    let mut child = over_http().args(["cp", "large.bin", "s3://buc/"]).spawn().unwrap();
+    until(&mut child, |_| server.requests_of("UploadPart") > 0);
+    let begun = Instant::now();
+    signal(&child, "TERM");
+    assert_eq!(ends(&mut child), Some(143));
+    let took = begun.elapsed();
+    assert!(Duration::from_secs(5) < took && took < Duration::from_secs(11), "{took:?}");
+}

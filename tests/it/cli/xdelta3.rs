@@ -5,7 +5,8 @@ mod generated_deltas;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -607,4 +608,62 @@ fn is_left_out(line: &str) -> bool {
     ["<placeholder>", "further input required", "normally this indicates", "please verify the source file"]
         .iter()
         .any(|part| line.contains(part))
+}
+
+/// Owner, group and mode of a file.
+fn owner_and_mode(path: &std::path::Path) -> (u32, u32, u32) {
+    let metadata = std::fs::metadata(path).unwrap();
+    (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+}
+
+#[test]
+fn replaced_file_keeps_owner_and_mode() {
+    let room = Room::new();
+    room.run("-e -s old new delta").succeeds();
+    let path = room.work().join("target");
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let mut owners = vec![own];
+    if own.0 == 0 {
+        owners.extend([(12_345, own.1), (own.0, 23_456), (12_345, 23_456)]);
+    } else {
+        println!("not root: files of other users are left out");
+    }
+    for (uid, gid) in owners {
+        for mode in [0o644, 0o4755, 0o2755, 0o6711, 0o1600] {
+            room.write("target", b"before");
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            room.run("-d -f -s old delta target").succeeds();
+            assert_eq!(owner_and_mode(&path), (uid, gid, mode), "{uid}:{gid} {mode:o}");
+            assert!(room.read("target") == room.read("new"));
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn set_id_bits_need_the_owner() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: no file of another user can be made");
+        return;
+    }
+    let room = Room::new();
+    room.run("-e -s old new delta").succeeds();
+    let path = room.work().join("target");
+    // A user who may write to a file of root, and to its directory.
+    let user = 12_345;
+    for folder in [room.folder.path().to_owned(), room.work(), room.folder.path().join("tmp")] {
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+    }
+    let program = room.folder.path().join("xdelta3");
+    std::fs::copy(env!("CARGO_BIN_EXE_deltaglider"), &program).unwrap();
+    for (gid, mode, left) in [(0, 0o6777, 0o777), (user, 0o4777, 0o777), (user, 0o2777, 0o777), (user, 0o666, 0o666)] {
+        room.write("target", b"before");
+        std::os::unix::fs::chown(&path, Some(0), Some(gid)).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = room.command(&program);
+        Run::of(command.args(["-d", "-f", "-s", "old", "delta", "target"]).uid(user).gid(user)).succeeds();
+        assert_eq!(owner_and_mode(&path), (user, user, left), "{gid} {mode:o}");
+        std::fs::remove_file(&path).unwrap();
+    }
 }

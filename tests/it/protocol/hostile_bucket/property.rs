@@ -275,7 +275,7 @@ impl Bucket {
             }
             12 => {
                 // There are files of others.
-                assert!(service.clear_without_files(&bucket()).await.is_err());
+                assert!(service.remove_bucket(&bucket(), false).await.is_err());
             }
             _ => {
                 let told = |_: &ObjectName, _: Result<(), ServiceError>| Ok::<_, ServiceError>(());
@@ -319,7 +319,7 @@ impl Bucket {
                 assert!(path.starts_with(self.backup()) && !has_parent(&path), "{}", path.display());
                 self.service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop)
             }
-            Step::RemoveObject(object) => self.service.delete(&object).await.map(drop),
+            Step::RemoveObject(object, modified) => self.service.delete_listed(&object, modified).await.map(drop),
             Step::RemoveFile(path) => {
                 let _ = std::fs::remove_file(path);
                 Ok(())

@@ -1,0 +1,241 @@
+//! Credentials from a `credential_process` of the profile files: run as `aws` runs it, but without our own secrets.
+//!
+//! The SDK's own provider hands the whole environment on, keys of the cache included, takes any amount of output, and waits without
+//! end. Which profile leads to which process is still the SDK's decision: each process is named to it as a credential source.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, Result, future};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use zeroize::Zeroizing;
+
+/// How long a process may take: long enough for a person with a second factor.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+/// The maximum length of what a process prints, in bytes; credentials take a few thousand.
+const MAX_OUTPUT: u64 = 64 << 10;
+/// Bytes shown of what a failed process says.
+const MAX_SHOWN: usize = 500;
+/// How our own variables begin, of which some hold keys.
+const OWN_VARIABLES: &[u8] = b"DG_";
+
+/// Returns the SDK's default chain of credential providers with processes of our own, if a profile names one.
+pub(super) fn chain(
+    profiles: &ProfileSet,
+    chosen: Option<&str>,
+    conf: &ProviderConfig,
+) -> Option<impl ProvideCredentials + use<>> {
+    let mut of_profiles = ProfileFileCredentialsProvider::builder().configure(conf);
+    let mut sources = String::new();
+    let mut names: Vec<&str> = profiles.profiles().collect();
+    names.sort_unstable();
+    for name in names {
+        let Some((source, process)) = process_of(profiles, name) else { continue };
+        sources += &source;
+        of_profiles = of_profiles.with_custom_provider(source_name(name), process);
+    }
+    if sources.is_empty() {
+        return None;
+    }
+    // Later files add to earlier ones.
+    let files = EnvConfigFiles::builder()
+        .include_default_config_file(true)
+        .include_default_credentials_file(true)
+        .with_contents(EnvConfigFileKind::Credentials, sources)
+        .build();
+    of_profiles = of_profiles.profile_files(files);
+    if let Some(chosen) = chosen {
+        of_profiles = of_profiles.profile_name(chosen);
+    }
+    let chain = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("Profile", of_profiles.build())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(conf).build())
+        .or_else("EcsContainer", EcsCredentialsProvider::builder().configure(conf).build())
+        .or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(conf).build());
+    Some(chain)
+}
+
+/// The name of a profile's process as a credential source.
+fn source_name(profile: &str) -> String {
+    format!("deltaglider-process/{profile}")
+}
+
+/// Returns the process of a profile, where the SDK would run it, and what makes it the profile's credential source.
+fn process_of(profiles: &ProfileSet, name: &str) -> Option<(String, Process)> {
+    let profile = profiles.get_profile(name)?;
+    let process = Process { command: profile.get("credential_process")?.to_owned(), timeout: TIMEOUT };
+    // These come first in the SDK.
+    let before = ["web_identity_token_file", "sso_session", "sso_start_url", "sso_account_id", "login_session"];
+    if profile.get("credential_source").is_some() || before.iter().any(|key| profile.get(key).is_some()) {
+        return None;
+    }
+    let source = source_name(name);
+    let text = match (profile.get("role_arn"), profile.get("source_profile")) {
+        (None, _) => format!("[{name}]\ncredential_source = {source}\n"),
+        // The role's base is the profile itself, which cannot name both a profile and a source.
+        (Some(_), Some(base)) if base == name => {
+            format!("[{name}]\nsource_profile = {source}\n[{source}]\ncredential_source = {source}\n")
+        }
+        (Some(_), _) => return None,
+    };
+    Some((text, process))
+}
+
+/// A command for a shell that prints credentials.
+struct Process {
+    command: String,
+    timeout: Duration,
+}
+
+/// Its arguments may be secrets.
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Process(..)")
+    }
+}
+
+impl ProvideCredentials for Process {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.credentials())
+    }
+}
+
+impl Process {
+    async fn credentials(&self) -> Result {
+        let ran = tokio::time::timeout(self.timeout, self.run()).await;
+        let output = ran.map_err(|_| failed(format!("it took longer than {} s", self.timeout.as_secs())))??;
+        parse(&output)
+    }
+
+    async fn run(&self) -> std::result::Result<Zeroizing<Vec<u8>>, CredentialsError> {
+        let mut command = if cfg!(windows) {
+            let mut command = tokio::process::Command::new("cmd.exe");
+            command.arg("/C");
+            command
+        } else {
+            let mut command = tokio::process::Command::new("sh");
+            command.arg("-c");
+            command
+        };
+        // A person may be asked something; what is piped in is a file to store.
+        let input = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
+        command.arg(&self.command).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(OWN_VARIABLES) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command.spawn().map_err(|error| failed(format!("it cannot be run: {error}")))?;
+        let (out, err) = futures::join!(read(child.stdout.take()), read(child.stderr.take()));
+        let (out, err) =
+            out.and_then(|out| Ok((out, err?))).map_err(|error| failed(format!("reading failed: {error}")))?;
+        if out.len() as u64 > MAX_OUTPUT {
+            return Err(failed(format!("it printed more than {MAX_OUTPUT} bytes")));
+        }
+        let status = child.wait().await.map_err(|error| failed(format!("waiting failed: {error}")))?;
+        if !status.success() {
+            let said = String::from_utf8_lossy(err.get(..MAX_SHOWN).unwrap_or(&err));
+            return Err(failed(format!("it ended with {status}: {}", said.trim())));
+        }
+        Ok(out)
+    }
+}
+
+/// Reads to the end, or one byte more than is taken.
+async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    if let Some(pipe) = pipe {
+        pipe.take(MAX_OUTPUT + 1).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+fn failed(why: String) -> CredentialsError {
+    CredentialsError::provider_error(format!("credential_process: {why}"))
+}
+
+/// Reads credentials as "Sourcing credentials with an external process" of the AWS CLI user guide has them.
+fn parse(output: &[u8]) -> Result {
+    // Never the parser's message: it may quote a secret.
+    let fields: Map<String, Value> =
+        serde_json::from_slice(output).map_err(|_| failed("it did not print a JSON object".to_owned()))?;
+    let field = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let text = |name: &str| field(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if field("Version").and_then(Value::as_u64) != Some(1) {
+        return Err(failed("it did not print Version 1".to_owned()));
+    }
+    let needed = |name: &str| text(name).ok_or_else(|| failed(format!("it did not print {name}")));
+    let mut credentials = Credentials::builder()
+        .access_key_id(needed("AccessKeyId")?)
+        .secret_access_key(needed("SecretAccessKey")?)
+        .provider_name("CredentialProcess");
+    credentials.set_session_token(text("SessionToken").map(str::to_owned));
+    if let Some(expiration) = text("Expiration") {
+        let expiry = expiry(expiration).ok_or_else(|| failed("Expiration is not a time as in RFC 3339".to_owned()))?;
+        credentials.set_expiry(Some(expiry));
+    }
+    Ok(credentials.build())
+}
+
+fn expiry(text: &str) -> Option<SystemTime> {
+    let seconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(command: &str) -> Result {
+        Process { command: command.to_owned(), timeout: Duration::from_secs(30) }.credentials().await
+    }
+
+    #[tokio::test]
+    async fn credentials_are_read_from_output() {
+        let printed = r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":"key","SessionToken":"token","Expiration":"2026-01-02T03:04:05+01:00"}"#;
+        let credentials = run(&format!("echo noise >&2; echo '{printed}'")).await.unwrap();
+        assert_eq!((credentials.access_key_id(), credentials.secret_access_key()), ("id", "key"));
+        assert_eq!(credentials.session_token(), Some("token"));
+        let expiry = credentials.expiry().unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(expiry.as_secs(), 1_767_319_445);
+        for (printed, why) in [
+            ("{}", "Version"),
+            (r#"{"Version":2,"AccessKeyId":"id","SecretAccessKey":"hush"}"#, "Version"),
+            (r#"{"Version":1,"SecretAccessKey":"hush"}"#, "AccessKeyId"),
+            (r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":"hush","Expiration":"soon"}"#, "Expiration"),
+            (r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":hush}"#, "JSON"),
+        ] {
+            let error = crate::service::chain(&run(&format!("echo '{printed}'")).await.unwrap_err());
+            assert!(error.contains(why) && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn output_and_time_are_bounded() {
+        let error = crate::service::chain(&run("yes").await.unwrap_err());
+        assert!(error.contains("it printed more than 65536 bytes"), "{error}");
+        let error = crate::service::chain(&run("echo no entry >&2; exit 3").await.unwrap_err());
+        assert!(error.contains("exit status: 3: no entry"), "{error}");
+        let endless = Process { command: "exec sleep 600".to_owned(), timeout: Duration::from_millis(50) };
+        let error = crate::service::chain(&endless.credentials().await.unwrap_err());
+        assert!(error.contains("it took longer"), "{error}");
+    }
+}
