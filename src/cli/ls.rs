@@ -33,7 +33,7 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         Sizes::Original => listing.learning(),
         Sizes::Stored => listing.by_stored_sizes(),
     };
-    let (mut count, mut total, mut found, mut damaged) = (0u64, 0u64, false, 0u64);
+    let (mut count, mut total, mut found, mut damaged, mut unreadable) = (0u64, 0u64, false, 0u64, 0u64);
     while let Some(page) = listing.next().await? {
         for folder in &page.folders {
             found = true;
@@ -41,6 +41,17 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         }
         for file in page.files.iter().filter(|file| file.is_shown()) {
             found = true;
+            if file.listed == Listed::Unreadable {
+                // Listed by both names that it may have.
+                if file.key == file.stored.key {
+                    unreadable += 1;
+                    let name = on_one_line(file.key.as_str());
+                    warn(&format!("damaged: {name}: the store cannot read it; repair says why"));
+                    let name = on_one_line(file.key.as_str().get(shown_from..).unwrap_or(file.key.as_str()));
+                    output.line(format!("{} {:>10} {name}", " ".repeat(19), "damaged"))?;
+                }
+                continue;
+            }
             count += 1;
             total += file.size;
             if let Listed::Damaged(field) = file.listed {
@@ -58,6 +69,7 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         output.line(format!("\nTotal Objects: {count}\n   Total Size: {size}"))?;
     }
     Ok(match (found, damaged) {
+        _ if unreadable > 0 => Exit::Failed,
         (false, _) if !uri.path.is_empty() => Exit::Failed,
         (_, 0) => Exit::Done,
         _ => Exit::Warned,

@@ -33,11 +33,15 @@ impl DeltaService {
         &self,
         object: &ObjectName,
     ) -> Result<(Vec<ObjectName>, BTreeSet<ObjectName>), ServiceError> {
-        let places = Places::look_for_file(self.store(), object).await?;
+        let places = Places::look_to_delete(self.store(), object).await?;
         // A delta that lost its metadata can be removed by its own key.
         let variants = match places.variants(self.store(), object).await {
             Ok(variants) => variants,
             Err(ServiceError::LostMetadata(name)) if name == *object => return Ok((vec![name], BTreeSet::new())),
+            // So can an object that cannot be read.
+            Err(_) if places.plain.as_ref().is_some_and(|found| found.is_unreadable) => {
+                return Ok((vec![object.clone()], BTreeSet::new()));
+            }
             Err(error) => return Err(error),
         };
         let references = variants.iter().filter_map(|found| match &found.kind {

@@ -48,6 +48,7 @@ impl S3Store {
             return Err(unreadable(Cause::new("a page that is not the last does not say where the next one starts")));
         }
         Ok(ListPage {
+            damaged: Vec::new(),
             objects: answer.contents().iter().map(object).collect::<Result<_, _>>().map_err(unreadable)?,
             common_prefixes: answer
                 .common_prefixes()

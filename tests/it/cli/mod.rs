@@ -6,6 +6,7 @@ mod cache;
 mod copies;
 mod copies_inside;
 mod damage;
+mod damaged_store;
 mod interrupt;
 mod lists;
 mod log;
