@@ -46,7 +46,7 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
             shown.page(&page, shown_from, args, output)?;
         }
     }
-    let Shown { count, total, found, damaged, .. } = shown;
+    let Shown { count, total, found, damaged, unreadable, .. } = shown;
     if args.summarize {
         let size = if args.human_readable { total.qualified(human(total.bytes())) } else { total.to_string() };
         for line in [String::new(), format!("Total Objects: {count}"), format!("   Total Size: {size}")] {
@@ -54,6 +54,7 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
         }
     }
     Ok(match (found, damaged) {
+        _ if unreadable > 0 => Exit::Failed,
         (false, _) if !uri.path.is_empty() => Exit::Failed,
         (_, 0) => Exit::Done,
         _ => Exit::Warned,
@@ -67,6 +68,8 @@ struct Shown {
     total: Total,
     found: bool,
     damaged: u64,
+    /// Objects that the store cannot read.
+    unreadable: u64,
     /// Something was taken for a reference without a look at it.
     hides_undecided: bool,
 }
@@ -79,6 +82,16 @@ impl Shown {
         }
         for file in page.files.iter().filter(|file| file.is_shown()) {
             self.found = true;
+            if file.listed == Listed::Unreadable {
+                // Listed by both names that it may have.
+                if file.key == file.stored.key {
+                    self.unreadable = self.unreadable.saturating_add(1);
+                    warn(&format!("damaged: {}: the store cannot read it; repair says why", file.key));
+                    let name = file.key.as_str().get(shown_from..).unwrap_or(file.key.as_str());
+                    output.line(format!("{} {:>10} {name}", " ".repeat(19), "damaged"))?;
+                }
+                continue;
+            }
             self.count.add(1);
             self.total.add(file.size);
             if let Listed::Damaged(field) = file.listed {

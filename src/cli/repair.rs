@@ -65,6 +65,7 @@ fn name(trouble: &Trouble) -> &'static str {
         Trouble::LeftBehind { .. } => "left behind",
         Trouble::TwoVariants { .. } => "two variants",
         Trouble::DeltaDamaged { .. } => "damaged delta",
+        Trouble::Debris(_) => "damaged",
         Trouble::UploadOpen(_) => "open upload",
         Trouble::LifecycleRule { .. } => "lifecycle rule",
     }
@@ -91,6 +92,10 @@ fn details(trouble: &Trouble) -> String {
         Trouble::TwoVariants { served, older } => format!("{older} is older than {served}, which is served"),
         Trouble::DeltaDamaged { delta, field: Some(field) } => format!("{delta} has no valid {field}"),
         Trouble::DeltaDamaged { delta, field: None } => format!("{delta} has no metadata"),
+        Trouble::Debris(debris) => match &debris.key {
+            Some(key) => format!("{key}: {}", debris.why),
+            None => format!("{}: {}", debris.path.display(), debris.why),
+        },
         Trouble::UploadOpen(upload) => format!("{} (upload {})", upload.object, upload.id),
         Trouble::LifecycleRule { rule, reference } => {
             let what = match &rule.action {
@@ -141,6 +146,10 @@ fn finding_as_json(finding: &Finding) -> Value {
         }
         Trouble::DeltaDamaged { delta, field } => {
             json!({ "object": delta.to_string(), "field": field.map(|field| field.to_string()) })
+        }
+        Trouble::Debris(debris) => {
+            let key = debris.key.as_ref().map(ToString::to_string);
+            json!({ "object": key, "path": debris.path.display().to_string(), "why": debris.why })
         }
         Trouble::UploadOpen(upload) => json!({ "object": upload.object.to_string(), "upload": upload.id }),
         Trouble::LifecycleRule { rule, reference } => {

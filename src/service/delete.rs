@@ -53,11 +53,16 @@ impl DeltaService {
     }
 
     async fn look_before_delete(&self, object: &ObjectName) -> Result<Looked, ServiceError> {
-        let places = Places::look_for_file(self.store(), object).await?;
+        let places = Places::look_to_delete(self.store(), object).await?;
         // A delta that lost its metadata can be removed by its own key.
         let variants = match places.variants(self.store(), object).await {
             Ok(variants) => variants,
             Err(ServiceError::LostMetadata(name)) if name == *object => {
+                let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+                return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
+            }
+            // So can an object that cannot be read.
+            Err(_) if places.plain.as_ref().is_some_and(|found| found.is_unreadable) => {
                 let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
                 return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
             }

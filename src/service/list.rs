@@ -12,7 +12,7 @@ use super::index::{Index, Known};
 use super::locate::Found;
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
 use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sha256Hasher, deltaspace};
-use crate::storage::{ListRequest, ListedObject, ObjectHead};
+use crate::storage::{DamagedObject, ListRequest, ListedObject, ObjectHead};
 
 /// HEAD requests in flight for one page.
 const HEADS_AT_ONCE: usize = 64;
@@ -27,6 +27,8 @@ pub enum Listed {
     Delta,
     /// A delta whose metadata lacks this field: no file can be had from it.
     Damaged(Field),
+    /// An object the store cannot read; nothing is known but its key.
+    Unreadable,
     /// A reference.
     Reference,
     /// Something else DeltaGlider keeps for itself.
@@ -58,7 +60,10 @@ impl ListedFile {
 
     /// Whether a user knows of it: it is a file, or a delta none can be had from.
     pub fn is_shown(&self) -> bool {
-        matches!(self.listed, Listed::Plain | Listed::Delta | Listed::Damaged(_))
+        match self.listed {
+            Listed::Unreadable => !deltaspace::is_internal(&self.stored.key),
+            _ => matches!(self.listed, Listed::Plain | Listed::Delta | Listed::Damaged(_)),
+        }
     }
 }
 
@@ -176,7 +181,14 @@ impl Listing {
         let looks: Vec<_> = page.objects.into_iter().map(|object| self.look(object)).collect();
         let looked: Vec<Option<Looked>> = futures::stream::iter(looks).buffered(HEADS_AT_ONCE).try_collect().await?;
         let mut listed = ListedPage::default();
-        for (file, learnt) in looked.into_iter().flatten() {
+        let mut looked: Vec<Looked> = looked.into_iter().flatten().collect();
+        for damaged in page.damaged {
+            tracing::debug!(key = %damaged.key, why = damaged.why, "the store cannot read an object");
+            let place = looked.partition_point(|(file, _)| file.stored.key < damaged.key);
+            let files = unreadable(&damaged).map(|file| (file, None));
+            looked.splice(place..place, files);
+        }
+        for (file, learnt) in looked {
             if let Some((known, head)) = learnt {
                 self.index.take(&file.stored, &known, head.as_ref());
             }
@@ -329,6 +341,22 @@ impl Listing {
             files.extend(self.held.pop_front());
         }
     }
+}
+
+/// Returns what a damaged object may be: a file of its key and, if it may be a delta, that file too.
+/// Either is possibly there, and must not be taken for absent.
+fn unreadable(damaged: &DamagedObject) -> impl Iterator<Item = ListedFile> {
+    let last_modified = SystemTime::UNIX_EPOCH;
+    let stored = ListedObject { key: damaged.key.clone(), size: 0, etag: damaged.etag.clone(), last_modified };
+    let names = deltaspace::file_of(&damaged.key).into_iter().chain([damaged.key.clone()]);
+    names.map(move |key| ListedFile {
+        key,
+        size: 0,
+        listed: Listed::Unreadable,
+        stored: stored.clone(),
+        sha256: None,
+        kind: None,
+    })
 }
 
 /// Whether the key does not tell what an object is.

@@ -1,14 +1,15 @@
 //! Which stored objects a file of a given name may come from, and which of them it comes from.
 
 use std::cmp::Ordering;
+use std::time::SystemTime;
 
 use futures::StreamExt as _;
 
 use super::error::ServiceError;
-use crate::domain::metadata::{DELTA_SUFFIX, Kind};
+use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind};
 use crate::domain::{ObjectName, Timestamp, deltaspace, user_metadata};
 use crate::storage::{
-    Attributes, ListRequest, ObjectBody, ObjectHead, ObjectStore, PutCondition, PutOptions, StorageError,
+    Attributes, ETag, ListRequest, ObjectBody, ObjectHead, ObjectStore, PutCondition, PutOptions, StorageError,
     StorageErrorKind,
 };
 
@@ -24,12 +25,14 @@ pub(crate) struct Found {
     pub(crate) name: ObjectName,
     pub(crate) head: ObjectHead,
     pub(crate) kind: Kind,
+    /// The store cannot read it: of the head only the tag is known.
+    pub(crate) is_unreadable: bool,
 }
 
 impl Found {
     pub(crate) fn new(name: ObjectName, head: ObjectHead) -> Self {
         let kind = Kind::of(&name.key, &head.attributes.metadata);
-        Self { name, head, kind }
+        Self { name, head, kind, is_unreadable: false }
     }
 
     /// Asks the store; `None` only if it said that there is no such object.
@@ -39,6 +42,33 @@ impl Found {
             Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Asks the store for who is about to replace or delete the object, and can do so by its tag even
+    /// if nothing can be read of it.
+    pub(crate) async fn look_to_replace(
+        store: &dyn ObjectStore,
+        name: ObjectName,
+    ) -> Result<Option<Self>, StorageError> {
+        let error = match Self::look(store, name.clone()).await {
+            Err(error) if error.kind == StorageErrorKind::Damaged => error,
+            looked => return looked,
+        };
+        let request = ListRequest { prefix: name.key.to_string(), max_keys: Some(1), ..ListRequest::default() };
+        let page = store.list(&name.bucket, &request).await?;
+        match page.damaged.into_iter().find(|damaged| damaged.key == name.key) {
+            Some(damaged) => Ok(Some(Self::unreadable(name, damaged.etag))),
+            // Replaced since.
+            None if page.objects.iter().any(|listed| listed.key == name.key) => Self::look(store, name).await,
+            None => Err(error),
+        }
+    }
+
+    /// An object of which only the tag is known. Any other of its name counts as newer.
+    fn unreadable(name: ObjectName, etag: ETag) -> Self {
+        let (last_modified, attributes) = (SystemTime::UNIX_EPOCH, Attributes::default());
+        let head = ObjectHead { size: 0, etag, sha256: None, last_modified, attributes };
+        Self { name, head, kind: Kind::Damaged(Field::FileSha256), is_unreadable: true }
     }
 
     /// Whether this is how a file of another name is stored: a delta, sound or damaged.
@@ -127,15 +157,35 @@ impl Places {
                 let delta = deltaspace::delta_of(object).ok();
                 let look = async |name: Option<ObjectName>| match name {
                     Some(name) if page.objects.iter().any(|listed| listed.key == name.key) => {
-                        Found::look(store, name).await
+                        Found::look_to_replace(store, name).await
+                    }
+                    Some(name) if page.damaged.iter().any(|damaged| damaged.key == name.key) => {
+                        Found::look_to_replace(store, name).await
                     }
                     _ => Ok(None),
                 };
                 let (plain, delta) = futures::join!(look(Some(object.clone())), look(delta));
                 Ok(Self { plain: plain?, delta: delta?, seen: true })
             }
-            _ => Self::look(store, object).await,
+            _ => Self::look_to_delete(store, object).await,
         }
+    }
+
+    /// Looks at both places for who is about to replace or delete what is there, readable or not.
+    pub(crate) async fn look_to_delete(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        let plain = Found::look_to_replace(store, object.clone());
+        let delta = async {
+            match deltaspace::delta_of(object) {
+                Ok(name) => Found::look_to_replace(store, name).await,
+                Err(_) => Ok(None),
+            }
+        };
+        let (plain, delta) = futures::join!(plain, delta);
+        let places = Self { plain: plain?, delta: delta?, seen: true };
+        if places.plain.is_some() || places.delta.is_some() {
+            return Ok(places);
+        }
+        Self::look(store, object).await
     }
 
     /// The same for who wants to read the file: what stands at the delta's key is asked for with its bytes, so that a delta, which is what

@@ -19,6 +19,8 @@ pub enum StorageErrorKind {
     NotEmpty,
     /// The range starts at or after the end of the object.
     InvalidRange,
+    /// The object is stored and cannot be read, since what the store keeps of it is damaged.
+    Damaged,
     /// Not allowed, or the credentials are missing or wrong.
     Denied,
     /// The object is in an archive: it must be restored before it can be read or copied.
@@ -80,6 +82,7 @@ impl fmt::Display for StorageError {
             StorageErrorKind::Precondition => "changed meanwhile (412)",
             StorageErrorKind::NotEmpty => "the bucket is not empty",
             StorageErrorKind::InvalidRange => "the range lies outside the object (416)",
+            StorageErrorKind::Damaged => "the stored object is damaged",
             StorageErrorKind::Denied => "access denied (403)",
             StorageErrorKind::Archived => "archived, to be restored first",
             StorageErrorKind::KeyNeeded => "encrypted with a customer's key, and another or none was given",

@@ -275,6 +275,7 @@ impl ObjectStore for MemoryStore {
         };
         Ok(ListPage {
             objects: selection.keys.into_iter().filter_map(listed).collect(),
+            damaged: Vec::new(),
             common_prefixes: selection.common_prefixes,
             continuation: selection.continuation,
         })

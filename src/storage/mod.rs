@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -212,11 +213,36 @@ pub struct ListedObject {
     pub last_modified: SystemTime,
 }
 
+/// An object in a listing that cannot be read, since what the store keeps of it is damaged. Its
+/// size, time and metadata are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedObject {
+    /// Its key.
+    pub key: Key,
+    /// A tag of the damaged object, for `If-Match`.
+    pub etag: ETag,
+    /// Why it cannot be read.
+    pub why: String,
+}
+
+/// Something in the store's own directories that is no object the store can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debris {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The key of the object it is or hides, if there is one.
+    pub key: Option<Key>,
+    /// Why it is no object.
+    pub why: String,
+}
+
 /// One page of a listing, in UTF-8 byte order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListPage {
     /// Objects.
     pub objects: Vec<ListedObject>,
+    /// Objects that cannot be read; they count as entries of the page.
+    pub damaged: Vec<DamagedObject>,
     /// Common prefixes.
     pub common_prefixes: Vec<String>,
     /// What to ask for next; `None` on the last page. Opaque.
@@ -369,6 +395,21 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while it has that tag;
     /// else [`StorageErrorKind::Precondition`].
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError>;
+
+    /// Returns what lies in a bucket's directories and is no object; nothing where there are none.
+    async fn debris(&self, _bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// Moves debris out of the bucket, if it is still debris, and returns where it lies now. Nothing
+    /// is deleted.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] if it is debris no longer.
+    async fn set_aside(&self, bucket: &BucketName, _debris: &Debris) -> Result<PathBuf, StorageError> {
+        let refused = StorageError::new(StorageErrorKind::Invalid, "SetAside", bucket);
+        Err(refused.because("this store has no directories"))
+    }
 
     /// The multipart uploads of a bucket that are open; none where the store has no such thing.
     async fn list_uploads(&self, _bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,8 +12,8 @@ use futures::StreamExt as _;
 
 use crate::domain::{BucketName, Key, ObjectName};
 use crate::storage::{
-    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutOptions,
-    StorageError,
+    Attributes, Debris, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
+    PutOptions, StorageError,
 };
 
 /// Which call, counted from 1, and when: `3` before it is made, `3:during` when half of the bytes it stores were given, `3:after` when
@@ -151,6 +152,16 @@ impl ObjectStore for Aborting {
     ) -> Result<ETag, StorageError> {
         let chosen = self.next();
         self.after(chosen, self.inner.copy_as(from, to, attributes, if_match).await)
+    }
+
+    async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.debris(bucket).await)
+    }
+
+    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
+        let chosen = self.next();
+        self.after(chosen, self.inner.set_aside(bucket, debris).await)
     }
 
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {

@@ -73,7 +73,9 @@ impl DeltaService {
         let prefix = deltaspace.references_prefix();
         let classic = async {
             match Found::look(self.store(), classic).await {
-                Err(error) if error.kind == StorageErrorKind::KeyNeeded => Ok((None, true)),
+                Err(error) if matches!(error.kind, StorageErrorKind::KeyNeeded | StorageErrorKind::Damaged) => {
+                    Ok((None, true))
+                }
                 looked => Ok((looked?, false)),
             }
         };

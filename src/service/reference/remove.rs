@@ -4,7 +4,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::cache::CachedReference;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
-use crate::domain::{Addressed, Deltaspace, ObjectName, Sha256Digest, deltaspace};
+use crate::domain::{Addressed, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
@@ -132,6 +132,10 @@ impl DeltaService {
         let mut request = ListRequest { prefix: home.folder().to_owned(), ..ListRequest::default() };
         for _ in 0..PAGES {
             let page = self.store().list(home.bucket(), &request).await?;
+            let may_be_delta = |key: &Key| key.as_str().ends_with(DELTA_SUFFIX) && !deltaspace::is_internal(key);
+            if page.damaged.iter().any(|damaged| may_be_delta(&damaged.key)) {
+                return Ok(true);
+            }
             let deltas = page.objects.into_iter().map(|object| object.key);
             let deltas = deltas.filter(|key| key.as_str().ends_with(DELTA_SUFFIX) && !deltaspace::is_internal(key));
             let looks = deltas.map(|key| self.may_need(ObjectName::new(home.bucket().clone(), key), name));

@@ -15,7 +15,7 @@ use super::error::ServiceError;
 use super::locate::{Found, Places};
 use crate::domain::metadata::Field;
 use crate::domain::{BucketName, ObjectName, Sha256Digest};
-use crate::storage::{LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
+use crate::storage::{Debris, LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
 use crate::weakened::leaves_out;
 use scan::Scan;
 
@@ -96,6 +96,8 @@ pub enum Trouble {
         /// The field, or `None` when all of them are gone.
         field: Option<Field>,
     },
+    /// Something in the store's own directories that is no object the store can read.
+    Debris(Debris),
     /// An upload in parts that was begun and never ended, and is paid for.
     UploadOpen(OpenUpload),
     /// A rule of the bucket's lifecycle will remove or archive a reference, and with it every delta that needs it.
@@ -179,6 +181,7 @@ impl DeltaService {
             scan = Scan::of(self, bucket).await?;
         }
         repair.unneeded(&scan).await?;
+        repair.debris().await;
         repair.uploads().await;
         repair.lifecycle(&scan).await;
         Ok(repair.report)
@@ -221,6 +224,23 @@ impl Repair<'_> {
             let Ok(served) = served else { continue };
             let mending = service.remove_older_variant(&object, &older);
             self.settle(Trouble::TwoVariants { served, older: older.clone() }, mending).await;
+        }
+    }
+
+    /// Moves what is no object aside: last, since until then it may need any reference.
+    async fn debris(&mut self) {
+        let found = match self.service.store.debris(self.bucket).await {
+            Ok(found) => found,
+            Err(error) => return self.report.unseen.push(error.into()),
+        };
+        for debris in found {
+            let (store, bucket) = (&self.service.store, self.bucket);
+            let moving = async {
+                let now = store.set_aside(bucket, &debris).await?;
+                tracing::warn!(from = %debris.path.display(), to = %now.display(), "moved aside");
+                Ok(Outcome::Mended)
+            };
+            self.settle(Trouble::Debris(debris.clone()), moving).await;
         }
     }
 

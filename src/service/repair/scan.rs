@@ -39,6 +39,8 @@ pub(super) struct Scan {
     pub(super) needed: BTreeSet<Sha256Digest>,
     /// Deltas of which nobody knows what they need, with the field they lack.
     pub(super) damaged: Vec<(Key, Option<Field>)>,
+    /// Objects that the store cannot read and that may be deltas.
+    pub(super) unreadable: Vec<Key>,
     /// Names with two objects, with the older one.
     pub(super) older: Vec<(Key, Key)>,
 }
@@ -71,6 +73,10 @@ impl Scan {
                 self.deltas = self.deltas.saturating_add(1);
                 self.needed.insert(delta.ref_sha256);
                 self.needs.insert(Need { key: delta.ref_key.clone(), digest: delta.ref_sha256 });
+            }
+            // It may need any reference of its deltaspace.
+            (Listed::Unreadable, _) if key == &file.key && key.as_str().ends_with(DELTA_SUFFIX) => {
+                self.unreadable.push(key.clone());
             }
             (Listed::Damaged(field), _) => self.damaged.push((key.clone(), Some(*field))),
             (Listed::Reference | Listed::Internal, kind) => self.take_own(bucket, file, kind),
@@ -118,6 +124,7 @@ impl Scan {
         !self.needed.contains(digest)
             && self.needs.iter().all(|need| need.key != name.key)
             && self.damaged.iter().all(|(delta, _)| !delta.as_str().starts_with(home.folder()))
+            && self.unreadable.iter().all(|delta| !delta.as_str().starts_with(home.folder()))
     }
 
     /// Whether there is anything that might be removed as unneeded.

@@ -96,7 +96,9 @@ impl Stats {
         let count = match file.listed {
             Listed::Plain => &mut self.direct_objects,
             Listed::Delta => &mut self.delta_objects,
-            Listed::Damaged(_) => &mut self.damaged_objects,
+            // A delta of which nothing is known is listed by both names it may have.
+            Listed::Unreadable if file.key != file.stored.key => return,
+            Listed::Damaged(_) | Listed::Unreadable => &mut self.damaged_objects,
             Listed::Reference => {
                 self.reference_size = self.reference_size.saturating_add(file.stored.size);
                 &mut self.reference_objects

@@ -9,13 +9,16 @@ use std::time::{Duration, SystemTime};
 
 use crate::domain::{BucketName, Key, Sha256Digest};
 use crate::storage::listing::select;
-use crate::storage::{ETag, ListPage, ListRequest, ListedBucket, ListedObject, PutCondition, StorageErrorKind};
+use crate::storage::{
+    DamagedObject, Debris, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectHead, PutCondition,
+    StorageErrorKind,
+};
 
 use super::durable::{lock, lock_shared, make_folder, sync_folder, write_file};
 use super::fault::Fault;
 use super::leaf::{Leaf, LeafKeys, Leaves};
 use super::name::{folder_name, of_folder_name};
-use super::record::{Record, Sealed};
+use super::record::{Record, Sealed, Stored};
 use super::root::Root;
 use super::split::{make_parents, remove_if_bare, split_if_grown};
 
@@ -100,8 +103,9 @@ impl Bucket {
     /// Removes it if it is empty: it is renamed to a temporary, and nobody sees it half removed.
     pub(super) fn remove(&self, root: &Root) -> Result<(), Fault> {
         let _lock = self.lock(lock)?;
-        for leaf in self.leaves()?.iter() {
-            if !leaf.purge()?.is_empty() {
+        let leaves = self.leaves()?;
+        for leaf in leaves.all()? {
+            if !leaf.purge(&leaves)?.is_empty() {
                 return Err(StorageErrorKind::NotEmpty.into());
             }
             if !leaf.is_bare()? {
@@ -119,8 +123,8 @@ impl Bucket {
         let expected: BTreeMap<&str, &ETag> = expected.iter().map(|(key, etag)| (key.as_str(), etag)).collect();
         let leaves = self.leaves()?;
         let mut held = 0;
-        for leaf in leaves.iter() {
-            let keys = leaf.purge()?;
+        for leaf in leaves.all()? {
+            let keys = leaf.purge(&leaves)?;
             for key in &keys {
                 let etag = tag_at(&leaf.path_of(key), key)?;
                 if etag.is_none() || etag.as_ref() != expected.get(key.as_str()).copied() {
@@ -146,6 +150,70 @@ impl Bucket {
         std::fs::rename(&self.path, grave.path().join(LEAVES))?;
         sync_folder(&root.buckets())?;
         Ok(grave.close()?)
+    }
+
+    /// Everything in its leaves that is no object that can be read.
+    pub(super) fn debris(&self) -> Result<Vec<Debris>, Fault> {
+        let _lock = self.lock(lock_shared)?;
+        let leaves = self.leaves()?;
+        let mut debris = Vec::new();
+        for entry in std::fs::read_dir(leaves.folder())? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() || entry.file_name().to_str().and_then(of_folder_name).is_none() {
+                debris.push(Debris { path: entry.path(), key: None, why: "it is no leaf of this store".to_owned() });
+            }
+        }
+        for leaf in leaves.all()? {
+            let misplaced = leaf.misplaced(&leaves)?;
+            for entry in leaf.entries()? {
+                match entry {
+                    Err(path) => {
+                        let why = "its name is none that this store gives".to_owned();
+                        debris.push(Debris { path, key: None, why });
+                    }
+                    Ok(name) => {
+                        let (path, key) = (leaf.path_of(&name), Key::new(name.as_str()).ok());
+                        if misplaced.contains(&name) {
+                            let why = "it lies outside of the range of its leaf and is not listed".to_owned();
+                            debris.push(Debris { path, key, why });
+                        } else if let Some(Stored::Damaged(_, fault)) = Stored::at(&path, &name)? {
+                            debris.push(Debris { path, key, why: fault.why() });
+                        }
+                    }
+                }
+            }
+        }
+        debris.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(debris)
+    }
+
+    /// Moves a piece of debris out of the bucket, if it still is one.
+    pub(super) fn set_aside(&self, root: &Root, debris: &Debris) -> Result<PathBuf, Fault> {
+        if !self.debris()?.contains(debris) {
+            return Err(StorageErrorKind::NotFound.into());
+        }
+        let _lock = self.lock(lock)?;
+        // The name may be that of a sound object by now.
+        if let Some(key) = &debris.key
+            && let Some(Stored::Sound(_)) = Stored::at(&debris.path, key.as_str())?
+            && self.leaves()?.of(key.as_str())?.path_of(key.as_str()) == debris.path
+        {
+            return Err(StorageErrorKind::NotFound.into());
+        }
+        self.put_aside(root, &debris.path)
+    }
+
+    /// Moves what lies at a path to a folder of its own beside the buckets. Nothing is deleted.
+    fn put_aside(&self, root: &Root, path: &Path) -> Result<PathBuf, Fault> {
+        let name = path.file_name().ok_or(StorageErrorKind::Invalid)?;
+        let place = root.aside()?;
+        let to = place.join(name);
+        std::fs::rename(path, &to).map_err(Fault::at(path))?;
+        sync_folder(&place)?;
+        if let Some(parent) = path.parent() {
+            sync_folder(parent).map_err(Fault::at(parent))?;
+        }
+        Ok(to)
     }
 
     fn leaves(&self) -> Result<Leaves, Fault> {
@@ -200,17 +268,21 @@ impl Bucket {
     pub(super) fn page(&self, request: &ListRequest) -> Result<ListPage, Fault> {
         let page = |leaves: &Leaves| {
             let selection = select(&mut LeafKeys::new(leaves), request)?;
-            let mut objects = Vec::with_capacity(selection.keys.len());
-            for key in selection.keys {
+            let (mut objects, mut damaged) = (Vec::with_capacity(selection.keys.len()), Vec::new());
+            for name in selection.keys {
                 // Absent: deleted meanwhile, or moved, which the leaves will show.
-                if let Some(Record { head, .. }) = Record::open(leaves.of(&key)?.path_of(&key), &key)? {
-                    let key = Key::new(key).map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
-                    let (size, etag, last_modified) = (head.size, head.etag, head.last_modified);
-                    objects.push(ListedObject { key, size, etag, last_modified });
+                let Some(stored) = Stored::at(&leaves.of(&name)?.path_of(&name), &name)? else { continue };
+                let key = Key::new(name).map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
+                match stored {
+                    Stored::Sound(record) => {
+                        let ObjectHead { size, etag, last_modified, .. } = record.head;
+                        objects.push(ListedObject { key, size, etag, last_modified });
+                    }
+                    Stored::Damaged(etag, fault) => damaged.push(DamagedObject { key, etag, why: fault.why() }),
                 }
             }
             let (common_prefixes, continuation) = (selection.common_prefixes, selection.continuation);
-            Ok(ListPage { objects, common_prefixes, continuation })
+            Ok(ListPage { objects, damaged, common_prefixes, continuation })
         };
         self.look(page, |_| false)
     }
@@ -228,15 +300,15 @@ impl Bucket {
         let leaves = self.leaves()?;
         let leaf = leaves.of(key)?;
         let path = leaf.path_of(key);
-        match (Record::open(path.clone(), key), condition) {
-            (replaced, PutCondition::IfMatch(_)) => {
-                let replaced = replaced?.map(|record| record.head);
-                condition.check(replaced.as_ref().map(|head| &head.etag))?;
-                replaced.map_or(Ok(()), |head| object.not_before(head.last_modified))?;
+        if *condition != PutCondition::IfAbsent {
+            let replaced = Stored::at(&path, key)?;
+            condition.check(replaced.as_ref().map(Stored::etag))?;
+            match replaced {
+                Some(Stored::Sound(record)) => object.not_before(record.head.last_modified)?,
+                // What is damaged has no time. A directory cannot be replaced by a file.
+                Some(Stored::Damaged(..)) if is_dir(&path) => self.put_aside(root, &path).map(drop)?,
+                _ => {}
             }
-            (Ok(Some(replaced)), PutCondition::None) => object.not_before(replaced.head.last_modified)?,
-            // What is damaged has no time, and is replaced.
-            _ => {}
         }
         let made = make_parents(&leaf.folder, path.strip_prefix(&leaf.folder).unwrap_or(&path))?;
         let etag = object.etag.clone();
@@ -262,7 +334,7 @@ impl Bucket {
     }
 
     /// Removes an object, if the condition holds.
-    pub(super) fn delete(&self, key: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
+    pub(super) fn delete(&self, root: &Root, key: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
         let _lock = self.lock(lock)?;
         let leaves = self.leaves()?;
         let leaf = leaves.of(key)?;
@@ -274,6 +346,8 @@ impl Bucket {
         }
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // What is in it is nobody's object, and not ours to delete.
+            Err(_) if is_dir(&path) => self.put_aside(root, &path).map(drop)?,
             removed => removed.map_err(Fault::at(&path))?,
         }
         sync_folder(leaf.prune(&path))?;
@@ -282,7 +356,11 @@ impl Bucket {
 }
 
 fn tag_at(path: &Path, key: &str) -> Result<Option<ETag>, Fault> {
-    Ok(Record::open(path.to_owned(), key)?.map(|record| record.head.etag))
+    Ok(Stored::at(path, key)?.map(|stored| stored.etag().clone()))
+}
+
+fn is_dir(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())
 }
 
 /// Makes the name of a file durable, and those of the folders above it that were `made` for it.

@@ -20,7 +20,17 @@ impl Fault {
 
     /// The file is not what this store once wrote there.
     pub(super) fn damaged(path: &Path, why: impl fmt::Display) -> Self {
+        Self::because(StorageErrorKind::Damaged, format!("{} is damaged: {why}", path.display()))
+    }
+
+    /// The bucket is not what this store made of it.
+    pub(super) fn broken(path: &Path, why: impl fmt::Display) -> Self {
         Self::because(StorageErrorKind::Other, format!("{} is damaged: {why}", path.display()))
+    }
+
+    /// Why, in words.
+    pub(super) fn why(&self) -> String {
+        self.cause.as_ref().map_or_else(|| format!("{:?}", self.kind), ToString::to_string)
     }
 
     /// Gives an I/O error the path it lacks.

@@ -3,22 +3,47 @@
 //! A leaf is named by the smallest key it may hold and ends where the next one begins. The names alone say which leaf a key
 //! belongs to; files that lie in a leaf outside its range are leftovers of a split and mean nothing.
 
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::io;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::domain::Key;
 use crate::storage::listing::SortedKeys;
 
-use super::durable::sync_folder;
+use super::durable::{sync_folder, write_file};
 use super::fault::Fault;
 use super::name::{CUT, PIECE, WHOLE, of_folder_name, path_of, unescape};
+use super::record::Stored;
+
+/// In a leaf that a split made: the tags of the objects that came with it, one a line. It is removed
+/// once their names are gone from the leaf they came from.
+const MOVED: &str = "moved";
 
 /// All leaves of a bucket at one instant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Leaves {
     folder: PathBuf,
-    /// Where each leaf begins, in byte order; the first is empty.
-    starts: Vec<Vec<u8>>,
+    /// In byte order; the first is empty.
+    starts: Vec<Start>,
 }
+
+/// A folder that may be a leaf, and where it begins.
+#[derive(Debug)]
+struct Start {
+    bytes: Vec<u8>,
+    inode: u64,
+    is_leaf: OnceCell<bool>,
+}
+
+impl PartialEq for Start {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.bytes, self.inode) == (&other.bytes, other.inode)
+    }
+}
+
+impl Eq for Start {}
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,43 +62,96 @@ impl Leaves {
         };
         let mut starts = Vec::new();
         for entry in entries {
-            starts.extend(entry?.file_name().to_str().and_then(of_folder_name));
+            let entry = entry?;
+            let Some(bytes) = entry.file_name().to_str().and_then(of_folder_name) else { continue };
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                starts.push(Start { bytes, inode: entry.ino(), is_leaf: OnceCell::new() });
+            }
         }
-        starts.sort_unstable();
+        starts.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
         match starts.first() {
-            Some(start) if start.is_empty() => Ok(Some(Self { folder, starts })),
+            Some(start) if start.bytes.is_empty() => Ok(Some(Self { folder, starts })),
             // While a bucket is being removed its leaves vanish before their folder does.
             _ if !folder.exists() => Ok(None),
-            _ => Err(Fault::damaged(&folder, "the first leaf is missing")),
+            _ => Err(Fault::broken(&folder, "the first leaf is missing")),
         }
     }
 
-    fn index_of(&self, key: &[u8]) -> usize {
-        self.starts.partition_point(|start| start.as_slice() <= key).saturating_sub(1)
+    /// Returns whether this is a leaf. The first one always is; another with nothing in it is none,
+    /// whoever made it: a split makes a leaf with all its objects, and the last one takes it along.
+    fn is_leaf(&self, index: usize) -> Result<bool, Fault> {
+        let Some(start) = self.starts.get(index) else { return Ok(false) };
+        if let Some(known) = start.is_leaf.get() {
+            return Ok(*known);
+        }
+        let is_leaf = index == 0 || !is_empty(&self.folder_of(start))?;
+        Ok(*start.is_leaf.get_or_init(|| is_leaf))
     }
 
-    fn leaf(&self, index: usize) -> Option<Leaf> {
-        let start = self.starts.get(index)?.clone();
-        let folder = self.folder.join(super::name::folder_name(&start)?);
-        Some(Leaf { folder, start, end: self.starts.get(index + 1).cloned() })
+    fn folder_of(&self, start: &Start) -> PathBuf {
+        self.folder.join(format!("{WHOLE}{}", super::name::escape(&start.bytes)))
+    }
+
+    fn index_of(&self, key: &[u8]) -> Result<usize, Fault> {
+        let mut index = self.starts.partition_point(|start| start.bytes.as_slice() <= key).saturating_sub(1);
+        while index > 0 && !self.is_leaf(index)? {
+            index -= 1;
+        }
+        Ok(index)
+    }
+
+    /// The place of the leaf at or after this place.
+    fn next_leaf(&self, mut index: usize) -> Result<Option<usize>, Fault> {
+        while index < self.starts.len() {
+            if self.is_leaf(index)? {
+                return Ok(Some(index));
+            }
+            index += 1;
+        }
+        Ok(None)
+    }
+
+    fn leaf(&self, index: usize) -> Result<Option<Leaf>, Fault> {
+        let Some(start) = self.starts.get(index) else { return Ok(None) };
+        let end = self.next_leaf(index + 1)?.and_then(|next| self.starts.get(next)).map(|next| next.bytes.clone());
+        Ok(Some(Leaf { folder: self.folder_of(start), start: start.bytes.clone(), end }))
     }
 
     /// The leaf this key belongs to.
     pub(super) fn of(&self, key: &str) -> Result<Leaf, Fault> {
-        self.leaf(self.index_of(key.as_bytes())).ok_or_else(|| Fault::damaged(&self.folder, "there is no leaf"))
+        self.leaf(self.index_of(key.as_bytes())?)?.ok_or_else(|| Fault::broken(&self.folder, "there is no leaf"))
     }
 
     /// The leaf before this one; the first has none.
-    pub(super) fn before(&self, leaf: &Leaf) -> Option<Leaf> {
-        self.leaf(self.index_of(&leaf.start).checked_sub(1)?)
+    pub(super) fn before(&self, leaf: &Leaf) -> Result<Option<Leaf>, Fault> {
+        let place = self.starts.partition_point(|start| start.bytes < leaf.start);
+        match place.checked_sub(1).and_then(|last| self.starts.get(last)) {
+            Some(last) => self.leaf(self.index_of(&last.bytes)?),
+            None => Ok(None),
+        }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Leaf> + '_ {
-        (0..self.starts.len()).filter_map(|index| self.leaf(index))
+    /// All of them, in order.
+    pub(super) fn all(&self) -> Result<Vec<Leaf>, Fault> {
+        let (mut leaves, mut index) = (Vec::new(), 0);
+        while let Some(next) = self.next_leaf(index)? {
+            leaves.extend(self.leaf(next)?);
+            index = next + 1;
+        }
+        Ok(leaves)
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The tags of all objects that came with a split that may not be complete.
+    fn moved(&self) -> Result<HashSet<String>, Fault> {
+        let mut moved = HashSet::new();
+        for leaf in self.all()? {
+            moved.extend(leaf.moved()?);
+        }
+        Ok(moved)
     }
 }
 
@@ -95,15 +173,69 @@ impl Leaf {
     }
 
     /// Removes, durably, what a split or a write that was cut short left behind. Gives its keys, in order.
-    pub(super) fn purge(&self) -> Result<Vec<String>, Fault> {
-        let (mut keys, leftovers): (Vec<_>, Vec<_>) = self.files()?.into_iter().partition(|key| self.holds(key));
+    ///
+    /// Only what is proven to be a leftover is removed; a file that lies out of its range for another
+    /// reason stays where it is.
+    pub(super) fn purge(&self, leaves: &Leaves) -> Result<Vec<String>, Fault> {
+        let (mut keys, outside): (Vec<_>, Vec<_>) = self.files()?.into_iter().partition(|key| self.holds(key));
+        let mut leftovers = Vec::new();
+        let moved = if outside.is_empty() { HashSet::new() } else { leaves.moved()? };
+        for key in outside {
+            if self.is_leftover(&key, leaves, &moved)? {
+                leftovers.push(key);
+            }
+        }
         if !leftovers.is_empty() {
             self.remove(&leftovers)?;
             sync_folder(&self.folder)?;
         }
+        if let Some(end) = &self.end {
+            // The leaf behind this one is the last that was split off from it.
+            let split_off = self.folder.with_file_name(format!("{WHOLE}{}", super::name::escape(end)));
+            forget_moved(&split_off)?;
+        }
         remove_empty_folders(&self.folder).map_err(Fault::at(&self.folder))?;
         keys.sort_unstable();
         Ok(keys)
+    }
+
+    /// Returns whether the file of `key`, which lies outside of this leaf's range, was left by a
+    /// split: its owner has the very file, or a leaf was made with it.
+    fn is_leftover(&self, key: &str, leaves: &Leaves, moved: &HashSet<String>) -> Result<bool, Fault> {
+        let (path, owner) = (self.path_of(key), leaves.of(key)?);
+        let id = |path: &Path| std::fs::symlink_metadata(path).ok().map(|there| (there.dev(), there.ino()));
+        let own = id(&path);
+        if own.is_some() && own == id(&owner.path_of(key)) {
+            return Ok(true);
+        }
+        match Stored::at(&path, key)? {
+            Some(stored) => Ok(moved.contains(&stored.etag().0)),
+            None => Ok(false),
+        }
+    }
+
+    /// The tags of what this leaf was made with, while its split may not be complete.
+    fn moved(&self) -> Result<HashSet<String>, Fault> {
+        let path = self.folder.join(MOVED);
+        match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
+            read => Ok(read.map_err(Fault::at(&path))?.lines().map(str::to_owned).collect()),
+        }
+    }
+
+    /// Files in it that lie outside of its range, and are not left of a split.
+    pub(super) fn misplaced(&self, leaves: &Leaves) -> Result<Vec<String>, Fault> {
+        let mut misplaced = self.files()?;
+        misplaced.retain(|key| !self.holds(key));
+        if !misplaced.is_empty() {
+            let moved = leaves.moved()?;
+            for key in std::mem::take(&mut misplaced) {
+                if !self.is_leftover(&key, leaves, &moved)? {
+                    misplaced.push(key);
+                }
+            }
+        }
+        Ok(misplaced)
     }
 
     pub(super) fn remove(&self, keys: &[String]) -> Result<(), Fault> {
@@ -124,21 +256,54 @@ impl Leaf {
         folder
     }
 
-    /// Whether nothing at all is left in it.
+    /// Whether nothing is left in it but what tells where it came from.
     pub(super) fn is_bare(&self) -> Result<bool, Fault> {
-        Ok(std::fs::read_dir(&self.folder).map_err(Fault::at(&self.folder))?.next().is_none())
+        for entry in std::fs::read_dir(&self.folder).map_err(Fault::at(&self.folder))? {
+            if entry?.file_name() != MOVED {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The number of entries in it, whatever they are, but for the folders of long names.
     pub(super) fn count_of_files(&self) -> Result<usize, Fault> {
-        count(&self.folder).map_err(Fault::at(&self.folder))
+        let moved = usize::from(self.folder.join(MOVED).exists());
+        Ok(count(&self.folder).map_err(Fault::at(&self.folder))? - moved)
     }
 
     /// The keys of all files in it, also of those out of its range. Names this store never gives are not its objects.
     fn files(&self) -> Result<Vec<String>, Fault> {
-        let mut keys = Vec::new();
-        collect(&self.folder, "", &mut keys).map_err(Fault::at(&self.folder))?;
-        Ok(keys)
+        Ok(self.entries()?.into_iter().filter_map(|entry| entry.ok()).collect())
+    }
+
+    /// Everything in it: keys, and paths whose names this store never gives.
+    pub(super) fn entries(&self) -> Result<Vec<Result<String, PathBuf>>, Fault> {
+        let mut entries = Vec::new();
+        collect(&self.folder, "", Path::new(""), &mut entries).map_err(Fault::at(&self.folder))?;
+        Ok(entries)
+    }
+}
+
+/// Notes in a new leaf which objects come with it.
+pub(super) fn note_moved(folder: &Path, tags: &[String]) -> io::Result<()> {
+    write_file(&folder.join(MOVED), &tags.iter().map(|tag| format!("{tag}\n")).collect::<String>())
+}
+
+/// Ends a split: nothing of this leaf is left in the one before it.
+pub(super) fn forget_moved(leaf: &Path) -> Result<(), Fault> {
+    match std::fs::remove_file(leaf.join(MOVED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Fault::at(leaf)(error)),
+        Ok(()) => Ok(sync_folder(leaf)?),
+    }
+}
+
+fn is_empty(folder: &Path) -> Result<bool, Fault> {
+    match std::fs::read_dir(folder) {
+        // Removed since its name was read: the leaves are not what they were.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        entries => Ok(entries.map_err(Fault::at(folder))?.next().is_none()),
     }
 }
 
@@ -152,20 +317,29 @@ fn count(folder: &Path) -> io::Result<usize> {
     Ok(files)
 }
 
-fn collect(folder: &Path, before: &str, keys: &mut Vec<String>) -> io::Result<()> {
+fn collect(folder: &Path, before: &str, below: &Path, entries: &mut Vec<Result<String, PathBuf>>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if let Some(last) = name.strip_prefix(WHOLE) {
-            let escaped = format!("{before}{last}");
-            keys.extend(unescape(&escaped).and_then(|bytes| String::from_utf8(bytes).ok()));
-        } else if let Some(piece) = name.strip_prefix(CUT).filter(|piece| piece.len() == PIECE) {
-            match collect(&folder.join(name), &format!("{before}{piece}"), keys) {
+        let file_name = entry?.file_name();
+        let (path, relative) = (folder.join(&file_name), below.join(&file_name));
+        let name = file_name.to_str().unwrap_or_default();
+        if let Some(piece) = name.strip_prefix(CUT).filter(|piece| piece.len() == PIECE)
+            && path.is_dir()
+        {
+            match collect(&path, &format!("{before}{piece}"), &relative, entries) {
                 // Removed meanwhile with the last object in it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 collected => collected?,
             }
+            continue;
         }
+        if below == Path::new("") && name == MOVED {
+            continue;
+        }
+        let escaped = name.strip_prefix(WHOLE).map(|last| format!("{before}{last}"));
+        let bytes = escaped.as_deref().and_then(unescape);
+        let key = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|key| Key::new(key.as_str()).is_ok());
+        // The name of a key that would be cut is not its name.
+        entries.push(key.filter(|key| path_of(key) == relative).ok_or(path));
     }
     Ok(())
 }
@@ -201,18 +375,18 @@ impl SortedKeys for LeafKeys<'_> {
     type Error = Fault;
 
     fn first_from(&mut self, from: &[u8]) -> Result<Option<String>, Fault> {
-        let mut index = self.leaves.index_of(from);
-        while let Some(leaf) = self.leaves.leaf(index) {
+        let mut next = Some(self.leaves.index_of(from)?);
+        while let Some(index) = next {
             let keys = match self.loaded.take() {
                 Some((loaded, keys)) if loaded == index => keys,
-                _ => leaf.keys()?,
+                _ => self.leaves.leaf(index)?.map_or_else(|| Ok(Vec::new()), |leaf| leaf.keys())?,
             };
             let found = keys.get(keys.partition_point(|key| key.as_bytes() < from)).cloned();
             self.loaded = Some((index, keys));
             if found.is_some() {
                 return Ok(found);
             }
-            index += 1;
+            next = self.leaves.next_leaf(index + 1)?;
         }
         Ok(None)
     }

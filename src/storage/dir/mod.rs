@@ -15,7 +15,7 @@ mod temporaries;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,8 +25,8 @@ use futures::StreamExt as _;
 use crate::domain::{BucketName, Key, ObjectName};
 
 use super::{
-    Attributes, ByteStream, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
-    PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind, rules,
+    Attributes, ByteStream, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead,
+    ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind, rules,
 };
 use bucket::Bucket;
 use fault::Fault;
@@ -245,6 +245,9 @@ impl ObjectStore for DirStore {
             if create {
                 match bucket.open(key.as_str()) {
                     Ok(_) => return Err(StorageErrorKind::AlreadyExists.into()),
+                    Err(fault) if fault.kind == StorageErrorKind::Damaged => {
+                        return Err(StorageErrorKind::AlreadyExists.into());
+                    }
                     Err(fault) if fault.kind == StorageErrorKind::NotFound => {}
                     Err(fault) => return Err(fault),
                 }
@@ -274,6 +277,17 @@ impl ObjectStore for DirStore {
         self.copy_record(from, to, Some(attributes), if_match).await
     }
 
+    async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
+        let name = bucket.clone();
+        self.run("ListDebris", bucket, move |root| Bucket::named(root, &name)?.debris()).await
+    }
+
+    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
+        let (name, debris) = (bucket.clone(), debris.clone());
+        let set_aside = move |root: &Root| Bucket::named(root, &name)?.set_aside(root, &debris);
+        self.run("SetAside", bucket, set_aside).await
+    }
+
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
         let ObjectName { bucket, key } = object.clone();
         let tags = move |root: &Root| Ok(Bucket::named(root, &bucket)?.open(key.as_str())?.tags);
@@ -290,7 +304,7 @@ impl ObjectStore for DirStore {
 
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
         let (ObjectName { bucket, key }, if_match) = (object.clone(), if_match.cloned());
-        let delete = move |root: &Root| Bucket::named(root, &bucket)?.delete(key.as_str(), if_match.as_ref());
+        let delete = move |root: &Root| Bucket::named(root, &bucket)?.delete(root, key.as_str(), if_match.as_ref());
         self.run("DeleteObject", object, delete).await
     }
 }

@@ -1,8 +1,8 @@
 //! The file of one object: a fixed part, a head in JSON, the body. `docs/EMBEDDED_STORE.md` has the table.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -220,17 +220,25 @@ pub(super) struct Record {
 impl Record {
     /// Opens the file of the object named `key`; `None` when there is none.
     pub(super) fn open(path: PathBuf, key: &str) -> Result<Option<Self>, Fault> {
-        let file = match File::open(&path) {
+        // A FIFO without a writer would block an open.
+        let opened = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(&path);
+        let file = match opened {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(Fault::at(&path))?,
+            // A socket cannot be opened at all, a link that leads nowhere not to its end.
+            Err(_) if std::fs::metadata(&path).is_ok_and(|there| !there.is_file()) => return Err(no_file(&path)),
+            Err(error) => return Err(Fault::at(&path)(error)),
         };
+        if !file.metadata().map_err(Fault::at(&path))?.is_file() {
+            return Err(no_file(&path));
+        }
         Self::parse(file, path, key).map(Some)
     }
 
     fn parse(file: File, path: PathBuf, key: &str) -> Result<Self, Fault> {
         let damaged = |why: &str| Fault::damaged(&path, why);
         let mut bytes = vec![0; FIRST_READ];
-        let read = read_up_to(&file, &mut bytes, 0).map_err(Fault::at(&path))?;
+        let read = read_up_to(&file, &mut bytes, 0).map_err(|error| Fault::damaged(&path, error))?;
         bytes.truncate(read);
         let short = || damaged("it ends within its head");
         let fixed: [u8; FIXED] = *bytes.first_chunk().ok_or_else(short)?;
@@ -305,6 +313,45 @@ impl Record {
             check: whole.then(|| (Sha256Hasher::default(), self.digest)),
         }
     }
+}
+
+fn no_file(path: &Path) -> Fault {
+    Fault::damaged(path, "it is not a regular file")
+}
+
+/// What lies at the path of an object.
+#[derive(Debug)]
+pub(super) enum Stored {
+    Sound(Box<Record>),
+    /// What cannot be read, with a tag that only this file has, and why.
+    Damaged(ETag, Fault),
+}
+
+impl Stored {
+    /// Looks at the path of the object named `key`; `None` when nothing is there.
+    pub(super) fn at(path: &Path, key: &str) -> Result<Option<Self>, Fault> {
+        match Record::open(path.to_owned(), key) {
+            Err(fault) if fault.kind == StorageErrorKind::Damaged => match std::fs::symlink_metadata(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Fault::at(path)(error)),
+                Ok(there) => Ok(Some(Self::Damaged(tag_of_damaged(&there), fault))),
+            },
+            opened => Ok(opened?.map(|record| Self::Sound(Box::new(record)))),
+        }
+    }
+
+    pub(super) fn etag(&self) -> &ETag {
+        match self {
+            Self::Sound(record) => &record.head.etag,
+            Self::Damaged(etag, _) => etag,
+        }
+    }
+}
+
+fn tag_of_damaged(there: &std::fs::Metadata) -> ETag {
+    let (seconds, nanoseconds) = (there.mtime(), there.mtime_nsec());
+    let what = format!("damaged {} {} {} {seconds} {nanoseconds}", there.dev(), there.ino(), there.len());
+    tag(Sha256Digest::of(what.as_bytes()).as_bytes())
 }
 
 /// Reads a body from the file that was opened, whatever its name means by now.

@@ -12,7 +12,7 @@ use crate::storage::StorageErrorKind;
 
 use super::durable::{FOLDER_MODE, lock, make_folder, sync_folder, write_file};
 use super::fault::Fault;
-use super::temporaries::Temporaries;
+use super::temporaries::{Temporaries, private_folder};
 
 /// Says that the folder is a store, and of which format.
 const FORMAT_FILE: &str = "deltaglider-store";
@@ -138,6 +138,17 @@ impl Root {
         sync_folder(&self.path)?;
         self.recognised.get_or_init(|| ());
         Ok(())
+    }
+
+    /// Makes a new folder for what is moved out of a bucket.
+    pub(super) fn aside(&self) -> Result<PathBuf, Fault> {
+        let aside = self.path.join("aside");
+        if make_folder(&aside).map_err(Fault::at(&aside))? {
+            sync_folder(&self.path)?;
+        }
+        let place = private_folder(&aside).map_err(Fault::at(&aside))?.keep();
+        sync_folder(&aside)?;
+        Ok(place)
     }
 
     /// The temporaries of this process, made when it first writes.

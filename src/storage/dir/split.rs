@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::durable::{make_folder, sync_folder};
 use super::fault::Fault;
-use super::leaf::{Leaf, Leaves};
+use super::leaf::{Leaf, Leaves, forget_moved, note_moved};
 use super::name::folder_name;
+use super::record::Stored;
 use super::temporaries::Temporaries;
 
 /// Keys from which on a leaf is cut in two: a page of 1000 then reads two or three leaves.
@@ -17,7 +18,7 @@ pub(super) const MOST_KEYS: usize = 1000;
 /// keys belong to it. Cut short before it, the new leaf is a temporary; after it, the old names lie outside the range of
 /// their leaf and mean nothing.
 pub(super) fn split_if_grown(leaves: &Leaves, leaf: &Leaf, temporaries: &Temporaries) -> Result<(), Fault> {
-    let keys = leaf.purge()?;
+    let keys = leaf.purge(leaves)?;
     if keys.len() <= MOST_KEYS {
         return Ok(());
     }
@@ -26,24 +27,30 @@ pub(super) fn split_if_grown(leaves: &Leaves, leaf: &Leaf, temporaries: &Tempora
     // Keys that share more than a file name can hold stay together.
     let Some(name) = folder_name(shortest_between(last, first)) else { return Ok(()) };
     let new = temporaries.folder()?;
+    let mut tags = Vec::with_capacity(upper.len());
     for key in upper {
         let path = super::name::path_of(key);
         make_parents(new.path(), &path)?;
         std::fs::hard_link(leaf.folder.join(&path), new.path().join(&path))?;
+        tags.extend(Stored::at(&leaf.folder.join(&path), key)?.map(|stored| stored.etag().0.clone()));
     }
+    note_moved(new.path(), &tags)?;
     sync_tree(new.path())?;
-    std::fs::rename(new.path(), leaves.folder().join(name))?;
+    let split_off = leaves.folder().join(name);
+    std::fs::rename(new.path(), &split_off)?;
     let _renamed = new.keep();
     sync_folder(leaves.folder())?;
-    leaf.remove(upper)
+    leaf.remove(upper)?;
+    sync_folder(&leaf.folder)?;
+    forget_moved(&split_off)
 }
 
 /// Removes a leaf in which nothing is left. Its keys then belong to the leaf before it, where leftovers of a split would
 /// come back to life: they are removed first.
 pub(super) fn remove_if_bare(leaves: &Leaves, leaf: &Leaf) -> Result<(), Fault> {
-    let Some(before) = leaves.before(leaf) else { return Ok(()) };
+    let Some(before) = leaves.before(leaf)? else { return Ok(()) };
     if leaf.is_bare()? {
-        before.purge()?;
+        before.purge(leaves)?;
         std::fs::remove_dir(&leaf.folder)?;
         sync_folder(leaves.folder())?;
     }
@@ -153,8 +160,8 @@ mod tests {
         let mut keys: Vec<String> = (0..1300).map(|n| format!("key {n:04}")).collect();
         keys.extend((0..100).map(|n| format!("{long}{n:03}")));
         let stored = Stored::with(&keys).await;
-        assert!(stored.leaves().iter().count() >= 2, "1400 keys in one leaf");
-        assert!(stored.leaves().iter().all(|leaf| leaf.keys().unwrap().len() < 1300));
+        assert!(stored.leaves().all().unwrap().len() >= 2, "1400 keys in one leaf");
+        assert!(stored.leaves().all().unwrap().iter().all(|leaf| leaf.keys().unwrap().len() < 1300));
         keys.sort();
         assert_eq!(stored.keys().await, keys);
         for key in &keys {
@@ -163,7 +170,7 @@ mod tests {
         for key in &keys {
             stored.delete(key).await;
         }
-        assert_eq!(stored.leaves().iter().count(), 1, "bare leaves are left");
+        assert_eq!(stored.leaves().all().unwrap().len(), 1, "bare leaves are left");
         assert!(stored.keys().await.is_empty());
         stored.store.delete_bucket(&stored.bucket).await.unwrap();
     }
@@ -173,9 +180,14 @@ mod tests {
         let stored = Stored::with(&["a", "b", "d", "e", "f"].map(str::to_owned)).await;
         let folder = stored.leaves().folder().to_owned();
         std::fs::create_dir(folder.join("=d")).unwrap();
+        let mut tags = Vec::new();
         for name in ["=d", "=e", "=f"] {
             std::fs::hard_link(folder.join("=").join(name), folder.join("=d").join(name)).unwrap();
+            let stored =
+                crate::storage::dir::record::Stored::at(&folder.join("=").join(name), &name[1..]).unwrap().unwrap();
+            tags.push(stored.etag().0.clone());
         }
+        note_moved(&folder.join("=d"), &tags).unwrap();
         stored
     }
 
@@ -196,7 +208,7 @@ mod tests {
         for key in ["d", "e", "f"] {
             stored.delete(key).await;
         }
-        assert_eq!(stored.leaves().iter().count(), 1);
+        assert_eq!(stored.leaves().all().unwrap().len(), 1);
         assert_eq!(stored.keys().await, ["a", "b"]);
         assert_eq!(stored.read("d").await, None);
     }

@@ -46,7 +46,7 @@ impl Drop for Temporaries {
     }
 }
 
-fn private_folder(parent: &Path) -> io::Result<TempDir> {
+pub(super) fn private_folder(parent: &Path) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("").permissions(Permissions::from_mode(FOLDER_MODE)).tempdir_in(parent)
 }
 

@@ -69,7 +69,7 @@ impl S3Store {
         let keys = objects.iter().map(|object| object.key.as_str());
         pages.take(keys.chain(common_prefixes.iter().map(String::as_str)), next).map_err(unreadable)?;
         let continuation = next.map(|token| self.listings.keep(pages, token));
-        Ok(ListPage { objects, common_prefixes, continuation })
+        Ok(ListPage { damaged: Vec::new(), objects, common_prefixes, continuation })
     }
 
     pub(super) async fn list_all_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {

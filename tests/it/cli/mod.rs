@@ -7,6 +7,7 @@ mod closed_streams;
 mod copies;
 mod copies_inside;
 mod damage;
+mod damaged_store;
 mod drafts;
 mod hostile;
 mod interrupt;

@@ -217,14 +217,15 @@ async fn the_file_of_another_object_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_list_names_the_damaged_object_which_can_be_deleted() {
+async fn a_list_goes_on_beside_a_damaged_object() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     put(&store, "a", "x").await.unwrap();
     put(&store, "b", "x").await.unwrap();
     fs::write(file_of(folder.path(), "=b"), "").unwrap();
-    let error = store.list(&bucket(), &ListRequest::default()).await.unwrap_err();
-    assert!(chain(&error).contains("=b is damaged"), "{}", chain(&error));
+    let page = store.list(&bucket(), &ListRequest::default()).await.unwrap();
+    assert_eq!((page.objects.len(), page.damaged.len()), (1, 1));
+    assert!(page.damaged[0].why.contains("=b is damaged"), "{}", page.damaged[0].why);
     store.delete(&object("b"), None).await.unwrap();
     assert_eq!(store.list(&bucket(), &ListRequest::default()).await.unwrap().objects.len(), 1);
 }

@@ -2,6 +2,7 @@
 
 mod dir;
 mod dir_conformance;
+mod dir_damage;
 mod dir_processes;
 mod least_permissions;
 mod memory;

@@ -1,0 +1,122 @@
+//! One object of the embedded store whose head is damaged: it is named, and everything else works.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{Sandbox, edited, noise};
+
+struct Damaged {
+    sandbox: Sandbox,
+    files: Vec<Vec<u8>>,
+}
+
+/// Four deltas below d/ and a plain file; a bit of the head of the third delta is flipped.
+fn damaged() -> Damaged {
+    let sandbox = Sandbox::new();
+    let base = noise(4_000, 1);
+    let files: Vec<Vec<u8>> = (0..4).map(|n| edited(&base, n)).collect();
+    for (n, file) in files.iter().enumerate() {
+        fs::write(sandbox.path("f"), file).unwrap();
+        sandbox.run(["cp", "f", &format!("s3://buc/d/f{n}.zip")]).succeeds();
+    }
+    fs::write(sandbox.path("p.txt"), "plain").unwrap();
+    sandbox.run(["cp", "p.txt", "s3://buc/other/p.txt"]).succeeds();
+    let damaged = Damaged { sandbox, files };
+    let path = damaged.object("=d,f2.zip.delta");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    damaged
+}
+
+impl Damaged {
+    fn object(&self, name: &str) -> PathBuf {
+        self.sandbox.store_path().join("buckets/=buc/leaves/=").join(name)
+    }
+}
+
+#[test]
+fn damaged_head_stops_only_itself() {
+    let Damaged { sandbox, files } = damaged();
+    sandbox.run(["ls", "--recursive", "s3://buc"]).fails(1, &["damaged: d/f2.zip.delta"]).says("d/f3.zip");
+    sandbox.run(["ls", "s3://buc/other/"]).succeeds();
+    sandbox.run(["cp", "-r", "s3://buc", "out"]).fails(1, &["d/f2.zip"]);
+    for n in [0, 1, 3] {
+        assert!(sandbox.read(&format!("out/d/f{n}.zip")) == files[n]);
+    }
+    assert!(!sandbox.path("out/d/f2.zip").exists());
+    sandbox.run(["verify", "-r", "s3://buc"]).fails(1, &["d/f2.zip"]).says("4 verified");
+    sandbox.run(["stats", "--detailed", "buc"]).says("amaged");
+    sandbox.run(["cp", "s3://buc/d/f1.zip", "x"]).succeeds();
+}
+
+#[test]
+fn sync_delete_keeps_what_may_be_damaged() {
+    let Damaged { sandbox, .. } = damaged();
+    fs::create_dir_all(sandbox.path("backup/d")).unwrap();
+    for name in ["f2.zip", "f2.zip.delta", "gone.zip"] {
+        fs::write(sandbox.path("backup/d").join(name), "the only copy").unwrap();
+    }
+    let run = sandbox.run(["sync", "--delete", "s3://buc", "backup"]);
+    assert_eq!(run.code, Some(1));
+    for name in ["f2.zip", "f2.zip.delta"] {
+        assert_eq!(sandbox.read(&format!("backup/d/{name}")), b"the only copy", "{name}");
+    }
+}
+
+#[test]
+fn damaged_delta_keeps_its_reference() {
+    let Damaged { sandbox, files } = damaged();
+    for n in [0, 1, 3] {
+        sandbox.run(["rm", &format!("s3://buc/d/f{n}.zip")]).succeeds();
+    }
+    assert!(damaged_reference_exists(&sandbox), "the reference of a damaged delta was removed");
+    sandbox.run(["repair", "--grace-days", "0", "buc"]).fails(1, &[]).says("d/f2.zip.delta");
+    assert!(damaged_reference_exists(&sandbox));
+    // The bit is flipped back.
+    let path = sandbox.store_path().join("buckets/=buc/leaves/=/=d,f2.zip.delta");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    sandbox.run(["cp", "s3://buc/d/f2.zip", "back"]).succeeds();
+    assert!(sandbox.read("back") == files[2]);
+}
+
+fn damaged_reference_exists(sandbox: &Sandbox) -> bool {
+    sandbox.store_path().join("buckets/=buc/leaves/=/=d,reference.bin").exists()
+}
+
+#[test]
+fn cp_and_rm_replace_damaged_object() {
+    for plain in [false, true] {
+        let Damaged { sandbox, files } = damaged();
+        fs::write(sandbox.path("f2.zip"), &files[2]).unwrap();
+        let flags: &[&str] = if plain { &["--no-delta"] } else { &[] };
+        sandbox.run([&["cp"], flags, &["f2.zip", "s3://buc/d/f2.zip"]].concat()).succeeds();
+        sandbox.run(["cp", "s3://buc/d/f2.zip", "back"]).succeeds();
+        assert!(sandbox.read("back") == files[2]);
+        sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds();
+        sandbox.run(["repair", "buc"]).succeeds();
+    }
+    for name in ["d/f2.zip", "d/f2.zip.delta"] {
+        let damaged = damaged();
+        damaged.sandbox.run(["rm", &format!("s3://buc/{name}")]).succeeds();
+        assert!(!damaged.object("=d,f2.zip.delta").exists(), "{name}");
+    }
+    let Damaged { sandbox, .. } = damaged();
+    sandbox.run(["rm", "-r", "s3://buc/d/"]).succeeds();
+    sandbox.run(["rb", "--force", "s3://buc"]).succeeds();
+}
+
+#[test]
+fn repair_moves_damaged_object_aside() {
+    let Damaged { sandbox, .. } = damaged();
+    sandbox.run(["repair", "buc"]).fails(1, &[]).says("damaged: d/f2.zip.delta");
+    let mended = sandbox.run(["repair", "--mend", "buc"]).says("mended");
+    assert_eq!(mended.code, Some(0));
+    assert!(mended.err.contains("moved aside"), "{}", mended.err);
+    sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds();
+    sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
+    let aside = fs::read_dir(sandbox.store_path().join("aside")).unwrap().next().unwrap().unwrap().path();
+    assert!(aside.join("=d,f2.zip.delta").exists());
+}
