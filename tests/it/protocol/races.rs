@@ -109,7 +109,10 @@ fn race_for_one_name(sandbox: &Sandbox, endpoint: &str) {
         let start = |process: u64| {
             let file = format!("in-{}.zip", (process + round) % 3);
             let mut command = command();
-            command.arg("cp").args((process % 2 == 0).then_some("--no-delta")).args([&file, "s3://race/a/x.zip"]);
+            command
+                .arg("cp")
+                .args(process.is_multiple_of(2).then_some("--no-delta"))
+                .args([&file, "s3://race/a/x.zip"]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let processes: Vec<Child> = (0..PROCESSES).map(start).collect();
