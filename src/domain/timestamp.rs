@@ -63,6 +63,11 @@ impl Timestamp {
         Self(self.0.saturating_add(duration))
     }
 
+    /// Seconds since 1970, rounded down.
+    pub fn unix_seconds(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
     /// ISO 8601 in UTC with microseconds and without a zone, as Python's `isoformat`.
     pub fn to_iso(self) -> String {
         self.text(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]"))

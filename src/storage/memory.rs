@@ -114,8 +114,9 @@ impl MemoryStore {
         let in_place =
             state.buckets.get(&object.bucket).and_then(|bucket| bucket.objects.get(object.key.as_str().as_bytes()));
         if let Some(replaced) = in_place {
-            time = time.max(replaced.head.last_modified);
+            time = time.max(replaced.head.last_modified + Duration::from_nanos(1));
         }
+        state.tick(time);
         let writes = state.writes.entry(object.clone()).or_default();
         *writes += 1;
         let write = format!("{digest} {writes} {object}");

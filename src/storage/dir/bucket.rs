@@ -304,7 +304,7 @@ impl Bucket {
             let replaced = Stored::at(&path, key)?;
             condition.check(replaced.as_ref().map(Stored::etag))?;
             match replaced {
-                Some(Stored::Sound(record)) => object.not_before(record.head.last_modified)?,
+                Some(Stored::Sound(record)) => object.date_after(record.head.last_modified)?,
                 // What is damaged has no time. A directory cannot be replaced by a file.
                 Some(Stored::Damaged(..)) if is_dir(&path) => self.put_aside(root, &path).map(drop)?,
                 _ => {}

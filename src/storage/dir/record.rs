@@ -158,11 +158,11 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Dates the object no earlier than what it replaces at its own key.
-    pub(super) fn not_before(&mut self, replaced: SystemTime) -> Result<(), Fault> {
+    /// Dates the object later than what it replaces at its own key.
+    pub(super) fn date_after(&mut self, replaced: SystemTime) -> Result<(), Fault> {
         let replaced = nanoseconds(replaced);
-        if self.time < replaced {
-            self.time = replaced;
+        if self.time <= replaced {
+            self.time = replaced.saturating_add(1);
             self.write_fixed()?;
         }
         Ok(())

@@ -20,10 +20,10 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
+
+use crate::domain::Timestamp;
 
 /// How long a process may take: long enough for a person with a second factor.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -189,14 +189,14 @@ fn parse(output: &[u8]) -> Result {
         .provider_name("CredentialProcess");
     credentials.set_session_token(text("SessionToken").map(str::to_owned));
     if let Some(expiration) = text("Expiration") {
-        let expiry = expiry(expiration).ok_or_else(|| failed("Expiration is not a time as in RFC 3339".to_owned()))?;
+        let expiry = expiry(expiration).ok_or_else(|| failed("Expiration is not a time of ISO 8601".to_owned()))?;
         credentials.set_expiry(Some(expiry));
     }
     Ok(credentials.build())
 }
 
 fn expiry(text: &str) -> Option<SystemTime> {
-    let seconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp();
+    let seconds = Timestamp::parse(text)?.unix_seconds();
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
