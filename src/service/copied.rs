@@ -47,16 +47,20 @@ impl DeltaService {
         if copied.size != of.head.size {
             return Err(wrong());
         }
-        let digest = match (&of.kind, of.head.sha256) {
-            (_, Some(sha256)) => Some(sha256),
-            (Kind::Direct(direct), None) => Some(direct.file_sha256),
-            (Kind::Reference(reference), None) => Some(reference.file_sha256),
-            (_, None) => self.content_of(&of.name).await?,
-        };
         let actual = match copied.sha256 {
             Some(sha256) => Some(sha256),
             None => self.content_of(copy).await?,
         };
-        if actual == digest { Ok(()) } else { Err(wrong()) }
+        let claimed = match (&of.kind, of.head.sha256) {
+            (_, Some(sha256)) => Some(sha256),
+            (Kind::Direct(direct), None) => Some(direct.file_sha256),
+            (Kind::Reference(reference), None) => Some(reference.file_sha256),
+            _ => None,
+        };
+        // The bytes of the source may not be those that its metadata claims.
+        if actual.is_some() && (actual == claimed || actual == self.content_of(&of.name).await?) {
+            return Ok(());
+        }
+        Err(wrong())
     }
 }
