@@ -226,7 +226,10 @@ impl Inner {
             }
         };
         // It may have been deleted before it was locked.
-        let is_there = || rooms.entries.file_id(name.to_string().as_ref()).map(|found| found == id);
+        let is_there = || {
+            let found = rooms.entries.file_id(name.to_string().as_ref());
+            found.map(|found| found == id || leaves_out("file"))
+        };
         if !matches!(self.in_use.begin(&name, id, header.facts().expires, is_there), Ok(true)) {
             return None;
         }
