@@ -163,8 +163,6 @@ fn purge_keeps_what_is_put_meanwhile() {
 #[cfg(feature = "weakened")]
 #[test]
 fn repair_leaves_older_object_by_content_tag() {
-    let ops = [Op::Repair(0), Op::Put("x.zip", old())];
-    with_twins("a put beside a repair", &ops, 0, &[Kind::ContentTags]);
     let ops = [Op::Repair(0), Op::PutDirect("x.zip", old())];
     with_twins("a put beside a repair", &ops, 0, &[Kind::ContentTags]);
 }
