@@ -28,7 +28,7 @@ impl ByteBudget {
         Self { permits: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits for `bytes`; for more than the whole budget, until nobody else holds any of it.
+    /// Waits for `bytes`; for more than the whole budget, until no other reservation is held.
     pub(super) async fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let permit = Arc::clone(&self.permits).acquire_many_owned(units(bytes, self.total)).await;
         // The semaphore is never closed.

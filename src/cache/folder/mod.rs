@@ -260,14 +260,14 @@ impl Inner {
         }
     }
 
-    /// Deletes an invalid file, whoever reads it: `file`, or, for `None`, one that cannot be opened
+    /// Deletes an invalid file, even while it is read: `file`, or, for `None`, one that cannot be opened
     /// safely. A file that got the name since the examination stays.
     fn discard(&self, rooms: &Rooms, name: &OsStr, file: Option<FileId>) -> io::Result<()> {
         let changes = rooms.change()?;
         if changes.leads_to(name, file) { self.discard_now(rooms, &changes, name) } else { Ok(()) }
     }
 
-    /// Deletes what is at a name, whoever reads it.
+    /// Deletes what is at a name, even while it is read.
     fn discard_now(&self, rooms: &Rooms, changes: &Changes<'_>, name: &OsStr) -> io::Result<()> {
         if let Ok(file) = rooms.entries.file_id(name) {
             self.in_use.expect_removal(&name.to_string_lossy(), file);

@@ -61,7 +61,7 @@ impl InUse {
         });
     }
 
-    /// Notes that this process deletes a file, whoever reads it.
+    /// Notes that this process deletes a file, even while it is read.
     pub(super) fn expect_removal(&self, name: &str, file: FileId) {
         self.with(|uses| {
             let readers = uses.get_mut(name).into_iter().flatten();

@@ -95,7 +95,7 @@ impl Rooms {
 /// - An entry gets and loses its name under this lock alone.
 /// - Eviction, expiry and clearing delete a file only under its exclusive lock: none reads it.
 /// - A writer replaces no sound entry.
-/// - An invalid file is deleted whoever reads it, unless its name leads to another file by then.
+/// - An invalid file is deleted even while it is read, unless its name leads to another file by then.
 #[derive(Debug)]
 pub(super) struct Changes<'a> {
     rooms: &'a Rooms,
@@ -113,7 +113,7 @@ impl Changes<'_> {
         self.rooms.list_and(|stray| self.rooms.entries.remove(stray))
     }
 
-    /// Deletes an entry and the note of its use, whoever reads it.
+    /// Deletes an entry and the note of its use, even while it is read.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         self.rooms.entries.remove(name)?;
         self.rooms.used.remove(name)
