@@ -1,6 +1,6 @@
 //! `stats`: counts what a bucket holds and saves.
 
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, warn};
 use super::options::StatsArgs;
 use super::output::{Output, human};
 use super::session::Session;
@@ -32,6 +32,10 @@ pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> R
             output.line(line)?;
         }
     }
+    if stats.damaged_objects > 0 {
+        warn(&format!("damaged objects: {}; `repair {}` names them", stats.damaged_objects, stats.bucket));
+        return Ok(Exit::Failed);
+    }
     Ok(Exit::Done)
 }
 
@@ -59,7 +63,7 @@ fn told(stats: &Stats) -> Vec<String> {
         format!("Saved share:        {}", share.unwrap_or_else(unknown)),
     ];
     for (count, what) in [
-        (stats.damaged_objects, "Damaged deltas:    "),
+        (stats.damaged_objects, "Damaged objects:   "),
         (stats.older_objects, "Older variants:    "),
         (stats.internal_objects, "Internal objects:  "),
     ] {

@@ -12,7 +12,7 @@ use super::put::{PutOptions, PutReport, StoredAs, after, is_lost_race};
 use super::reference::Base;
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, ObjectName, deltaspace};
-use crate::storage::{Attributes, StorageErrorKind};
+use crate::storage::{Attributes, CopyOptions, StorageErrorKind};
 
 /// How long a copy competes with concurrent writers of its source or its destination.
 const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
@@ -171,7 +171,8 @@ impl DeltaService {
     ) -> Result<Option<PutReport>, ServiceError> {
         tracing::debug!(from = %served.name, %to, "the store copies the object");
         let begun = self.clock.running();
-        let tag = match self.store.copy(&served.name, to, Some(&served.head.etag)).await {
+        let options = CopyOptions { newer_than: places.newest(), ..CopyOptions::from(&served.head.etag) };
+        let tag = match self.store.copy(&served.name, to, &options).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             copied => copied?,
         };

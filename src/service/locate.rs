@@ -245,8 +245,12 @@ impl Places {
             Some(found) => PutCondition::IfMatch(found.head.etag.clone()),
             None => PutCondition::IfAbsent,
         };
-        let there = self.plain.iter().chain(&self.delta).map(|found| found.head.last_modified);
-        PutOptions { condition, newer_than: there.max() }
+        PutOptions { condition, newer_than: self.newest() }
+    }
+
+    /// Returns when the newer of the two objects was stored; `None` if there is none.
+    pub(crate) fn newest(&self) -> Option<SystemTime> {
+        self.plain.iter().chain(&self.delta).map(|found| found.head.last_modified).max()
     }
 
     /// The delta of this name.

@@ -15,8 +15,8 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
 use super::listing::{SortedKeys, select};
 use super::{
-    Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectBody, ObjectHead,
-    ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, ByteStream, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectBody,
+    ObjectHead, ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 
 /// Bodies are handed out in pieces of this size, so that readers meet more than one.
@@ -133,35 +133,6 @@ impl MemoryStore {
         let objects = &state.bucket(&object.bucket, operation)?.objects;
         let absent = || StorageError::new(StorageErrorKind::NotFound, operation, object);
         objects.get(object.key.as_str().as_bytes()).cloned().ok_or_else(absent)
-    }
-
-    fn copy_at_once(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: Option<&Attributes>,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        const OPERATION: &str = "CopyObject";
-        super::rules::check_copy(from, to)?;
-        let now = (self.clock)();
-        let mut state = self.state();
-        let source = state.bucket(&from.bucket, OPERATION)?.objects.get(from.key.as_str().as_bytes()).cloned();
-        let source = source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
-        let mut copy = Stored::clone(&source);
-        if if_match.is_some_and(|wanted| *wanted != copy.head.etag) {
-            return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
-        }
-        state.bucket(&to.bucket, OPERATION)?;
-        if let Some(attributes) = attributes {
-            copy.head.attributes = attributes.told();
-            copy.tags = attributes.tags.clone();
-        }
-        let digest = Sha256Digest::of(&copy.bytes);
-        let (etag, time) = self.stamp(&mut state, to, digest, now, None);
-        (copy.head.etag, copy.head.last_modified) = (etag.clone(), time);
-        state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
-        Ok(etag)
     }
 }
 
@@ -334,19 +305,30 @@ impl ObjectStore for MemoryStore {
         Ok(etag)
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
-        self.copy_at_once(from, to, None, if_match)
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        attributes.check("CopyObject", to)?;
-        self.copy_at_once(from, to, Some(attributes), if_match)
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "CopyObject";
+        super::rules::check_copy(from, to)?;
+        if let Some(attributes) = &options.attributes {
+            attributes.check(OPERATION, to)?;
+        }
+        let now = (self.clock)();
+        let mut state = self.state();
+        let source = state.bucket(&from.bucket, OPERATION)?.objects.get(from.key.as_str().as_bytes()).cloned();
+        let source = source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
+        let mut copy = Stored::clone(&source);
+        if options.if_match.as_ref().is_some_and(|wanted| *wanted != copy.head.etag) {
+            return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
+        }
+        state.bucket(&to.bucket, OPERATION)?;
+        if let Some(attributes) = &options.attributes {
+            copy.head.attributes = attributes.told();
+            copy.tags = attributes.tags.clone();
+        }
+        let digest = Sha256Digest::of(&copy.bytes);
+        let (etag, time) = self.stamp(&mut state, to, digest, now, options.newer_than);
+        (copy.head.etag, copy.head.last_modified) = (etag.clone(), time);
+        state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
+        Ok(etag)
     }
 
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {

@@ -184,6 +184,23 @@ impl From<PutCondition> for PutOptions {
     }
 }
 
+/// How an object is copied inside the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// The tag that the source must have; any if `None`.
+    pub if_match: Option<ETag>,
+    /// The attributes of the copy; those of the source, but for its ACL, if `None`.
+    pub attributes: Option<Attributes>,
+    /// As in [`PutOptions::newer_than`].
+    pub newer_than: Option<SystemTime>,
+}
+
+impl From<&ETag> for CopyOptions {
+    fn from(if_match: &ETag) -> Self {
+        Self { if_match: Some(if_match.clone()), ..Self::default() }
+    }
+}
+
 /// Which keys to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListRequest {
@@ -359,22 +376,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         options: &PutOptions,
     ) -> Result<ETag, StorageError>;
 
-    /// Copies an object inside the store, with its headers, user metadata, class, encryption and tags, but for its ACL; gives
-    /// the tag of the copy. With `if_match`, only while the source has that tag, else [`StorageErrorKind::Precondition`];
-    /// [`StorageErrorKind::NotFound`] when there is no source. What stood at `to` is replaced.
+    /// Copies an object inside the store, replaces what is stored at `to`, and returns the tag of the copy.
     ///
-    /// The bytes and attributes are of one version of the source. An object is not copied onto itself:
-    /// [`StorageErrorKind::Invalid`], as S3 answers.
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError>;
-
-    /// Like [`copy`](Self::copy), but the copy has these attributes, and none of its source.
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError>;
+    /// The bytes and attributes are of one version of the source.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Precondition`] if the source has another tag than [`CopyOptions::if_match`],
+    /// [`StorageErrorKind::NotFound`] if there is no source, and [`StorageErrorKind::Invalid`] for a copy
+    /// onto itself, as S3 answers.
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError>;
 
     /// The tags of an object.
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError>;

@@ -12,8 +12,8 @@ use futures::StreamExt as _;
 
 use crate::domain::{BucketName, Key, ObjectName};
 use crate::storage::{
-    Attributes, Debris, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
-    PutOptions, StorageError,
+    Attributes, CopyOptions, Debris, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
+    PutBody, PutOptions, StorageError,
 };
 
 /// Which call, counted from 1, and when: `3` before it is made, `3:during` when half of the bytes it stores were given, `3:after` when
@@ -138,20 +138,9 @@ impl ObjectStore for Aborting {
         self.after(chosen, self.inner.put(object, body, attributes, options).await)
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         let chosen = self.next();
-        self.after(chosen, self.inner.copy(from, to, if_match).await)
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.copy_as(from, to, attributes, if_match).await)
+        self.after(chosen, self.inner.copy(from, to, options).await)
     }
 
     async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {

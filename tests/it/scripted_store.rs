@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead, ObjectStore, PutBody,
-    PutOptions, StorageError,
+    Attributes, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead,
+    ObjectStore, PutBody, PutOptions, StorageError,
 };
 use futures::future::BoxFuture;
 
@@ -114,20 +114,9 @@ impl ObjectStore for ScriptedStore {
         self.inner.put(object, body, attributes, options).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         self.note("copy", &from.key).await;
-        self.inner.copy(from, to, if_match).await
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        self.note("copy", &from.key).await;
-        self.inner.copy_as(from, to, attributes, if_match).await
+        self.inner.copy(from, to, options).await
     }
 
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {

@@ -10,7 +10,7 @@ use crate::service::error::ServiceError;
 use crate::service::input::Input;
 use crate::service::locate::Found;
 use crate::service::put::reference_attributes;
-use crate::storage::{ListRequest, PutCondition, StorageErrorKind};
+use crate::storage::{CopyOptions, ListRequest, PutCondition, StorageErrorKind};
 use crate::weakened::leaves_out;
 
 /// Pages of a listing that are searched for deltas that need a reference. Where there are more, it stays until `repair`.
@@ -89,7 +89,8 @@ impl DeltaService {
         }
         let kept = &found.head.attributes;
         let attributes = reference_attributes(kept.metadata.clone(), kept.encryption.as_ref());
-        let tag = match self.store.copy_as(&found.name, copy, &attributes, Some(&found.head.etag)).await {
+        let options = CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&found.head.etag) };
+        let tag = match self.store.copy(&found.name, copy, &options).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(false),
             copied => copied?,
         };

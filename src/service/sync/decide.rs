@@ -5,7 +5,7 @@
 
 use std::sync::PoisonError;
 
-use futures::stream::{StreamExt as _, TryStreamExt as _};
+use futures::stream::StreamExt as _;
 
 use super::entry::{At, Entry, Object};
 use super::{COMPARED_AT_ONCE, Compare, Comparison, MayBeDelta, Step};
@@ -31,6 +31,17 @@ enum Decided {
     Ours,
     /// It is a file of the name it is stored under.
     File(Box<Found>),
+}
+
+/// Files of the destination that the source does not show.
+#[derive(Default)]
+pub(super) struct Extra {
+    /// Files that the source does not have.
+    pub(super) absent: Vec<Entry>,
+    /// Copies of files that the source has after all, listed as something else.
+    pub(super) copies: Vec<Step>,
+    /// Failures of files that cannot be looked at: they stay.
+    pub(super) unseen: Vec<Step>,
 }
 
 impl Comparison {
@@ -82,16 +93,22 @@ impl Comparison {
         }
     }
 
-    /// Those of the files that the source certainly has not, and what brings the others here if they were mistaken for something else.
-    pub(super) async fn absent_from_source(&self, files: Vec<Entry>) -> Result<(Vec<Entry>, Vec<Step>), ServiceError> {
-        let looks: Vec<_> = files.into_iter().map(|entry| self.is_absent(entry)).collect();
+    /// Looks at files of the destination that the source does not show.
+    pub(super) async fn absent_from_source(&self, files: Vec<Entry>) -> Extra {
+        let look = async |entry: Entry| (entry.to_string(), self.is_absent(entry).await);
+        let looks: Vec<_> = files.into_iter().map(look).collect();
         let mut looks = futures::stream::iter(looks).buffered(COMPARED_AT_ONCE);
-        let (mut absent, mut steps) = (Vec::new(), Vec::new());
-        while let Some((entry, step)) = looks.try_next().await? {
-            absent.extend(entry);
-            steps.extend(step);
+        let mut extra = Extra::default();
+        while let Some((name, looked)) = looks.next().await {
+            match looked {
+                Ok((absent, copy)) => {
+                    extra.absent.extend(absent);
+                    extra.copies.extend(copy);
+                }
+                Err(error) => extra.unseen.push(Step::Failed(name, error)),
+            }
         }
-        Ok((absent, steps))
+        extra
     }
 
     async fn is_absent(&self, entry: Entry) -> Result<(Option<Entry>, Option<Step>), ServiceError> {

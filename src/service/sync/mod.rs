@@ -20,6 +20,7 @@ use super::DeltaService;
 use super::error::ServiceError;
 use crate::domain::metadata::DELTA_SUFFIX;
 use crate::domain::{ObjectName, paths};
+use decide::Extra;
 use entry::{At, Entry, Seen};
 
 pub use compare::Compare;
@@ -202,16 +203,15 @@ impl Comparison {
             },
             Seen::Marker(relative) => return Ok(self.marker(&relative)),
             Seen::Passed(path, why) => return Ok(Some(Step::Passed(path, why))),
-            Seen::Failed(what, error) => {
-                self.source.lock().unwrap_or_else(PoisonError::into_inner).incomplete = true;
-                return Ok(Some(Step::Failed(what, error)));
-            }
+            Seen::Failed(what, error) => return Ok(Some(self.unseen(what, error))),
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
         if !entry.is_decided() && (self.options.filter)(&own_name) != (self.options.filter)(&entry.relative) {
-            match self.decided(entry).await? {
-                Some(decided) => entry = decided,
-                None => return Ok(None),
+            let stored = entry.to_string();
+            match self.decided(entry).await {
+                Ok(Some(decided)) => entry = decided,
+                Ok(None) => return Ok(None),
+                Err(error) => return Ok(Some(self.unseen(stored, error))),
             }
         }
         if !(self.options.filter)(&entry.relative) {
@@ -220,12 +220,14 @@ impl Comparison {
         self.see(&entry);
         self.source.lock().unwrap_or_else(PoisonError::into_inner).has_files = true;
         let there = self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.relative);
-        if let Some(there) = there
-            && compare::are_same(&self.service, &entry, &there, self.options.compare).await?
-        {
-            return Ok(Some(Step::Unchanged));
-        }
         let failed = |error| Step::Failed(entry.to_string(), error);
+        if let Some(there) = there {
+            match compare::are_same(&self.service, &entry, &there, self.options.compare).await {
+                Ok(true) => return Ok(Some(Step::Unchanged)),
+                Ok(false) => {}
+                Err(error) => return Ok(Some(failed(error))),
+            }
+        }
         let may_be_delta = MayBeDelta(!entry.has_namesake);
         Ok(Some(match (&entry.at, &self.to) {
             (At::File(path), Folder::InBucket(..)) => match self.to.object(&entry.relative) {
@@ -246,6 +248,12 @@ impl Comparison {
             // Folders of one disk are others' business.
             (At::File(path), Folder::Local(_)) => failed(ServiceError::NotInAStore(path.clone())),
         }))
+    }
+
+    /// Records that something of the source could not be looked at, so that nothing is removed.
+    fn unseen(&self, what: String, error: ServiceError) -> Step {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).incomplete = true;
+        Step::Failed(what, error)
     }
 
     /// What brings an object to the other side under this name.
@@ -304,7 +312,7 @@ impl Comparison {
         }
         let mut there: Vec<Entry> = there.into_values().collect();
         there.sort_by(|a, b| a.relative.cmp(&b.relative));
-        let (there, mut steps) = self.absent_from_source(there).await?;
+        let Extra { absent, copies: mut steps, unseen } = self.absent_from_source(there).await;
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
             At::Object(object) => Step::RemoveObject(object.name, entry.modified),
@@ -315,7 +323,9 @@ impl Comparison {
                 _ => Step::RemoveFile(path),
             },
         };
-        steps.extend(there.into_iter().map(removal));
+        steps.extend(absent.into_iter().map(removal));
+        // Last: a failure before the removals would keep them from being carried out.
+        steps.extend(unseen);
         Ok(steps)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::storage::{Attributes, CannedAcl, Encryption, KmsKey, PutBody, PutCondition, StorageErrorKind};
+use crate::storage::{Attributes, CannedAcl, CopyOptions, Encryption, KmsKey, PutBody, PutCondition, StorageErrorKind};
 
 use super::objects::{attributes, content};
 use super::stage::{Stage, refused};
@@ -76,7 +76,7 @@ pub(super) async fn a_copy_keeps_class_encryption_and_tags(stage: &Stage<'_>) ->
     let kept = Attributes { storage_class: Some("STANDARD_IA".parse()?), encryption: kms(), ..attributes() };
     put_with(stage, "from", &Attributes { tags: tags(), ..kept.clone() }).await?;
     let to = stage.object("to")?;
-    stage.store.copy(&stage.object("from")?, &to, None).await?;
+    stage.store.copy(&stage.object("from")?, &to, &CopyOptions::default()).await?;
     same("attributes", told(stage, "to").await?, kept)?;
     same("tags", stage.store.tags(&to).await?, tags())
 }
@@ -94,13 +94,15 @@ pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(stage: &
     };
     let tag = [("only".to_owned(), "this".to_owned())];
     let etag = stage.store.head(&from).await?.etag;
-    stage.store.copy_as(&from, &to, &Attributes { tags: tag.clone().into(), ..other.clone() }, Some(&etag)).await?;
+    let copied_as = |attributes| CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&etag) };
+    let tagged = Attributes { tags: tag.clone().into(), ..other.clone() };
+    stage.store.copy(&from, &to, &copied_as(tagged)).await?;
     same("attributes", told(stage, "to").await?, other.clone())?;
     same("tags", stage.store.tags(&to).await?, tag.into())?;
-    stage.store.copy_as(&from, &to, &other, None).await?;
+    stage.store.copy(&from, &to, &CopyOptions { if_match: None, ..copied_as(other.clone()) }).await?;
     same("tags of a copy without", stage.store.tags(&to).await?, BTreeMap::new())?;
     same("content", stage.read("to").await?, content(1000, 1))?;
     stage.put("from", "another").await?;
-    let late = stage.store.copy_as(&from, &to, &other, Some(&etag)).await;
+    let late = stage.store.copy(&from, &to, &copied_as(other)).await;
     refused("a copy of what was replaced", late, StorageErrorKind::Precondition)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::join_all;
 
 use crate::domain::Sha256Digest;
-use crate::storage::{Attributes, ETag, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind};
+use crate::storage::{Attributes, CopyOptions, ETag, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind};
 
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
@@ -65,7 +65,7 @@ pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> 
 pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
     let (object, copy) = (stage.object("k")?, stage.object("copy")?);
     let first = stage.put("k", "content").await?;
-    stage.store.copy(&object, &copy, None).await?;
+    stage.store.copy(&object, &copy, &CopyOptions::default()).await?;
     let second = stage.put("k", "content").await?;
     stage.store.delete(&object, None).await?;
     let third = stage.put("k", "content").await?;
@@ -107,6 +107,13 @@ pub(super) async fn a_put_is_dated_after_what_it_replaces(stage: &Stage<'_>) -> 
     stage.put("k", "newer").await?;
     let again = stage.store.head(&object).await?.last_modified;
     holds("a later write in place is dated later", again > dated)?;
+    stage.put("source", "copied").await?;
+    let options = CopyOptions { newer_than: Some(again), ..CopyOptions::default() };
+    let copy = stage.object("copy")?;
+    stage.store.copy(&stage.object("source")?, &copy, &options).await?;
+    let copied = stage.store.head(&copy).await?.last_modified;
+    holds("a copy is dated after what it replaces", copied > again)?;
+    stage.store.delete(&copy, None).await?;
     let listed = stage.store.list(&stage.bucket, &ListRequest::default()).await?;
     same("the time in a listing", listed.objects.first().map(|object| object.last_modified), Some(again))
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::domain::BucketName;
-use crate::storage::{Attributes, ETag, PutBody, PutCondition, StorageErrorKind};
+use crate::storage::{Attributes, CopyOptions, ETag, PutBody, PutCondition, StorageErrorKind};
 
 use super::objects::{attributes, content};
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
 
 async fn copy(stage: &Stage<'_>, from: &str, to: &str, if_match: Option<&ETag>) -> Result<ETag, Failure> {
-    Ok(stage.store.copy(&stage.object(from)?, &stage.object(to)?, if_match).await?)
+    let options = CopyOptions { if_match: if_match.cloned(), ..CopyOptions::default() };
+    Ok(stage.store.copy(&stage.object(from)?, &stage.object(to)?, &options).await?)
 }
 
 pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(stage: &Stage<'_>) -> Outcome {
@@ -64,7 +65,7 @@ pub(super) async fn a_copy_goes_to_another_bucket(stage: &Stage<'_>) -> Outcome 
         made => made?,
     }
     stage.put("k", "content").await?;
-    stage.store.copy(&stage.object("k")?, &other.object("k")?, None).await?;
+    stage.store.copy(&stage.object("k")?, &other.object("k")?, &CopyOptions::default()).await?;
     let read = other.read("k").await;
     other.clear().await?;
     same("the copy", read?, b"content".to_vec())?;
@@ -74,9 +75,13 @@ pub(super) async fn a_copy_goes_to_another_bucket(stage: &Stage<'_>) -> Outcome 
 pub(super) async fn a_copy_of_nothing_is_refused(stage: &Stage<'_>) -> Outcome {
     stage.put("to", "intact").await?;
     let (from, to) = (stage.object("from")?, stage.object("to")?);
-    refused("a copy of nothing", stage.store.copy(&from, &to, None).await, StorageErrorKind::NotFound)?;
+    refused(
+        "a copy of nothing",
+        stage.store.copy(&from, &to, &CopyOptions::default()).await,
+        StorageErrorKind::NotFound,
+    )?;
     let etag = stage.store.head(&to).await?.etag;
-    let conditional = stage.store.copy(&from, &to, Some(&etag)).await;
+    let conditional = stage.store.copy(&from, &to, &CopyOptions::from(&etag)).await;
     refused("a copy of nothing under a condition", conditional, StorageErrorKind::NotFound)?;
     same("what was there", stage.read("to").await?, b"intact".to_vec())
 }
@@ -86,8 +91,8 @@ pub(super) async fn a_copy_in_a_missing_bucket_is_refused(stage: &Stage<'_>) -> 
     let absent = Stage { bucket: BucketName::new("dg-there-is-no-such-bucket")?, ..*stage };
     let (here, there) = (stage.object("k")?, absent.object("k")?);
     let missing = StorageErrorKind::NoSuchBucket;
-    refused("a copy from a missing bucket", stage.store.copy(&there, &here, None).await, missing)?;
-    refused("a copy to a missing bucket", stage.store.copy(&here, &there, None).await, missing)?;
+    refused("a copy from a missing bucket", stage.store.copy(&there, &here, &CopyOptions::default()).await, missing)?;
+    refused("a copy to a missing bucket", stage.store.copy(&here, &there, &CopyOptions::default()).await, missing)?;
     same("the object", stage.read("k").await?, b"content".to_vec())
 }
 
@@ -96,7 +101,7 @@ pub(super) async fn a_copy_if_match_is_of_the_version_it_names(stage: &Stage<'_>
     copy(stage, "from", "to", Some(&first)).await?;
     same("the copy", stage.read("to").await?, b"first".to_vec())?;
     let second = stage.put("from", "second").await?;
-    let late = stage.store.copy(&stage.object("from")?, &stage.object("to")?, Some(&first)).await;
+    let late = stage.store.copy(&stage.object("from")?, &stage.object("to")?, &CopyOptions::from(&first)).await;
     refused("a copy of what was replaced", late, StorageErrorKind::Precondition)?;
     same("the copy before", stage.read("to").await?, b"first".to_vec())?;
     copy(stage, "from", "to", Some(&second)).await?;
@@ -106,8 +111,8 @@ pub(super) async fn a_copy_if_match_is_of_the_version_it_names(stage: &Stage<'_>
 pub(super) async fn a_copy_onto_itself_is_refused(stage: &Stage<'_>) -> Outcome {
     let etag = stage.put("k", "content").await?;
     let object = stage.object("k")?;
-    for if_match in [None, Some(&etag)] {
-        let onto_itself = stage.store.copy(&object, &object, if_match).await;
+    for options in [CopyOptions::default(), CopyOptions::from(&etag)] {
+        let onto_itself = stage.store.copy(&object, &object, &options).await;
         refused("a copy onto itself", onto_itself, StorageErrorKind::Invalid)?;
     }
     same("content", stage.read("k").await?, b"content".to_vec())?;

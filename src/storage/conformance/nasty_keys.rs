@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::storage::{ListRequest, StorageErrorKind};
+use crate::storage::{CopyOptions, ListRequest, StorageErrorKind};
 
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, same};
@@ -167,14 +167,14 @@ async fn there_and_back(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
     stage.put_all(&keys).await?;
     let plain = |n: usize| format!("plain-{n}");
     for (n, key) in keys.iter().enumerate() {
-        stage.store.copy(&stage.object(key)?, &stage.object(&plain(n))?, None).await?;
+        stage.store.copy(&stage.object(key)?, &stage.object(&plain(n))?, &CopyOptions::default()).await?;
         same(&format!("the copy of {key:?}"), stage.read(&plain(n)).await?, key.clone().into_bytes())?;
     }
     for key in &keys {
         stage.store.delete(&stage.object(key)?, None).await?;
     }
     for (n, key) in keys.iter().enumerate() {
-        stage.store.copy(&stage.object(&plain(n))?, &stage.object(key)?, None).await?;
+        stage.store.copy(&stage.object(&plain(n))?, &stage.object(key)?, &CopyOptions::default()).await?;
         stage.store.delete(&stage.object(&plain(n))?, None).await?;
     }
     for key in &keys {

@@ -25,8 +25,8 @@ use futures::StreamExt as _;
 use crate::domain::{BucketName, Key, ObjectName};
 
 use super::{
-    Attributes, ByteStream, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead,
-    ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind, rules,
+    Attributes, ByteStream, CopyOptions, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody,
+    ObjectHead, ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind, rules,
 };
 use bucket::Bucket;
 use fault::Fault;
@@ -131,12 +131,11 @@ impl DirStore {
         &self,
         from: &ObjectName,
         to: &ObjectName,
-        attributes: Option<&Attributes>,
-        if_match: Option<&ETag>,
+        options: &CopyOptions,
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "CopyObject";
         rules::check_copy(from, to)?;
-        let (ObjectName { bucket, key }, if_match) = (from.clone(), if_match.cloned());
+        let (ObjectName { bucket, key }, if_match) = (from.clone(), options.if_match.clone());
         let open = move |root: &Root| {
             let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
             if if_match.is_some_and(|wanted| wanted != record.head.etag) {
@@ -148,7 +147,7 @@ impl DirStore {
         let record = self.run(OPERATION, from, open).await?;
         let len = record.head.size;
         let of_source = || Attributes { tags: record.tags.clone(), ..record.head.attributes.clone() };
-        let own = attributes.cloned().unwrap_or_else(of_source);
+        let own = options.attributes.clone().unwrap_or_else(of_source);
         let ObjectName { bucket, key } = to.clone();
         let begin = move |root: &Root| {
             Bucket::named(root, &bucket)?.must_exist()?;
@@ -157,7 +156,8 @@ impl DirStore {
         let draft = self.run(OPERATION, to, begin).await?;
         // The reader gives all of the source, verified, or an error.
         let filled = self.fill(OPERATION, from, draft, stream(record.reader(0..len)), len).await?;
-        self.commit(OPERATION, to, filled, &PutOptions::default()).await
+        let options = PutOptions { newer_than: options.newer_than, ..PutOptions::default() };
+        self.commit(OPERATION, to, filled, &options).await
     }
 }
 
@@ -262,19 +262,11 @@ impl ObjectStore for DirStore {
         self.commit(OPERATION, object, filled, options).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
-        self.copy_record(from, to, None, if_match).await
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        check(attributes, "CopyObject", to)?;
-        self.copy_record(from, to, Some(attributes), if_match).await
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+        if let Some(attributes) = &options.attributes {
+            check(attributes, "CopyObject", to)?;
+        }
+        self.copy_record(from, to, options).await
     }
 
     async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {

@@ -35,9 +35,9 @@ use tokio::sync::Semaphore;
 use crate::domain::{BucketName, ObjectName};
 
 use super::{
-    AccessControlPolicy, Attributes, BucketAcl, CustomerKey, ETag, Encryption, LifecycleRule, ListPage, ListRequest,
-    ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutOptions, StorageError,
-    StorageErrorKind, rules,
+    AccessControlPolicy, Attributes, BucketAcl, CopyOptions, CustomerKey, ETag, Encryption, LifecycleRule, ListPage,
+    ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutOptions,
+    StorageError, StorageErrorKind, rules,
 };
 use attributes::{head_of, size, with_key};
 use conditions::Known;
@@ -224,25 +224,14 @@ impl ObjectStore for S3Store {
         self.store(object, &body, attributes, &options.condition).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         check_key("CopyObject", from)?;
         check_key("CopyObject", to)?;
         rules::check_copy(from, to)?;
-        self.copy_inside(from, to, None, if_match).await
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        check_key("CopyObject", from)?;
-        check_key("CopyObject", to)?;
-        rules::check_copy(from, to)?;
-        self.check_attributes(attributes, "CopyObject", to)?;
-        self.copy_inside(from, to, Some(attributes), if_match).await
+        if let Some(attributes) = &options.attributes {
+            self.check_attributes(attributes, "CopyObject", to)?;
+        }
+        self.copy_inside(from, to, options.attributes.as_ref(), options.if_match.as_ref()).await
     }
 
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {

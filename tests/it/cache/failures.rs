@@ -11,7 +11,7 @@ use crate::support::{edited, noise};
 use deltaglider::cache::{Counts, FolderCache, Limits, ReferenceCache};
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings, StoredAs};
-use deltaglider::storage::{MemoryStore, ObjectStore as _};
+use deltaglider::storage::{CopyOptions, MemoryStore, ObjectStore as _};
 
 /// More than one piece of any reader.
 const SIZE: usize = 5 << 20;
@@ -87,7 +87,7 @@ impl Stage {
     async fn move_reference(&self) {
         let (named, digest) = (object("a/reference.bin"), Sha256Digest::of(&self.first));
         let moved = Deltaspace::home_of(&named).addressed(&digest).unwrap();
-        self.store.copy(&named, &moved, None).await.unwrap();
+        self.store.copy(&named, &moved, &CopyOptions::default()).await.unwrap();
         self.store.delete(&named, None).await.unwrap();
     }
 }

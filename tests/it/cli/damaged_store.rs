@@ -46,7 +46,9 @@ fn damaged_head_stops_only_itself() {
     }
     assert!(!sandbox.path("out/d/f2.zip").exists());
     sandbox.run(["verify", "-r", "s3://buc"]).fails(1, &["d/f2.zip"]).says("4 verified");
-    sandbox.run(["stats", "--detailed", "buc"]).says("amaged");
+    for _ in 0..2 {
+        sandbox.run(["stats", "--detailed", "buc"]).fails(1, &["damaged objects: 1"]).says("Damaged objects:    1");
+    }
     sandbox.run(["cp", "s3://buc/d/f1.zip", "x"]).succeeds();
 }
 
@@ -62,6 +64,31 @@ fn sync_delete_keeps_what_may_be_damaged() {
     for name in ["f2.zip", "f2.zip.delta"] {
         assert_eq!(sandbox.read(&format!("backup/d/{name}")), b"the only copy", "{name}");
     }
+}
+
+#[test]
+fn sync_into_damaged_bucket_does_the_rest() {
+    let Damaged { sandbox, .. } = damaged();
+    sandbox.write("release/new.zip", noise(4_000, 9));
+    let run = sandbox.run(["sync", "--delete", "release", "s3://buc/d/"]).fails(1, &["d/f2.zip"]);
+    assert!(!run.err.contains("fatal error"), "{}", run.err);
+    let files = sandbox.run(["ls", "--recursive", "s3://buc/d/"]);
+    let files = String::from_utf8_lossy(&files.stdout);
+    assert!(files.contains("new.zip") && files.contains("damaged") && !files.contains("f3.zip"), "{files}");
+}
+
+#[test]
+fn damaged_delta_stays_where_others_move() {
+    let Damaged { sandbox, files } = damaged();
+    sandbox.run(["mb", "s3://other"]).succeeds();
+    sandbox.run(["migrate", "--yes", "s3://buc", "s3://other"]).fails(1, &["d/f2.zip"]);
+    sandbox.run(["mv", "--recursive", "s3://buc/d/", "s3://other/moved/"]).fails(1, &["d/f2.zip"]);
+    for folder in ["d", "moved"] {
+        sandbox.run(["cp", &format!("s3://other/{folder}/f3.zip"), "back"]).succeeds();
+        assert!(sandbox.read("back") == files[3], "{folder}");
+    }
+    sandbox.run(["cp", "s3://buc/d/f0.zip", "back"]).fails(1, &[]);
+    assert!(damaged_reference_exists(&sandbox), "the reference of a damaged delta was removed");
 }
 
 #[test]

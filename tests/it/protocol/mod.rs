@@ -1,5 +1,6 @@
 //! The protocol of names and references: rules, interleavings, faults, crashes, races.
 
+mod clock;
 #[cfg(feature = "abort")]
 mod crash_sweep;
 mod decoder_memory;

@@ -12,7 +12,7 @@ use deltaglider::domain::metadata::ReferenceMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, DirectReason, GetOptions, Input, PutOptions, PutReport, Settings, StoredAs};
-use deltaglider::storage::{Attributes, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, CopyOptions, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
 
 const MINUTE: u64 = 60;
 
@@ -207,7 +207,7 @@ async fn a_reader_takes_the_copy_where_the_named_reference_is_absent_or_another(
     let room = Room::new().await;
     room.put("a.zip", &version(1)).await;
     room.put("b.zip", &version(2)).await;
-    room.store.copy(&object("reference.bin"), &addressed(&version(1)), None).await.unwrap();
+    room.store.copy(&object("reference.bin"), &addressed(&version(1)), &CopyOptions::default()).await.unwrap();
     room.replace_reference(&noise(1_000, 9)).await;
     assert!(room.get("b.zip").await == version(2));
     room.store.delete(&object("reference.bin"), None).await.unwrap();

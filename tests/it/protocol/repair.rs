@@ -13,7 +13,9 @@ use deltaglider::service::{
     DeltaService, DirectReason, GetOptions, Input, Outcome, PutOptions, RepairOptions, RepairReport, Settings,
     StoredAs, Trouble,
 };
-use deltaglider::storage::{Attributes, ETag, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition,
+};
 use futures::TryStreamExt as _;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -102,7 +104,7 @@ impl Room {
 
     /// Copies an object as another tool would, to a key in any folder.
     pub(super) async fn copy(&self, from: &ObjectName, to: &ObjectName) {
-        self.store.copy(from, to, None).await.unwrap();
+        self.store.copy(from, to, &CopyOptions::default()).await.unwrap();
     }
 
     pub(super) fn pass(&self, days: u64) {

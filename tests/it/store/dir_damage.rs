@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, DirStore, ETag, ListPage, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions,
-    StorageError, StorageErrorKind,
+    Attributes, CopyOptions, DirStore, ETag, ListPage, ListRequest, ObjectStore as _, PutBody, PutCondition,
+    PutOptions, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 
@@ -246,7 +246,7 @@ async fn clock_going_back_keeps_order() {
     assert_eq!(store.head(&object("k")).await.unwrap().etag, tag);
     put(&store, "k.delta", "new", PutOptions { newer_than: Some(old), ..PutOptions::default() }).await.unwrap();
     assert_eq!(dated("k.delta").await, old + Duration::from_nanos(1));
-    store.copy(&object("k.delta"), &object("k"), None).await.unwrap();
+    store.copy(&object("k.delta"), &object("k"), &CopyOptions::default()).await.unwrap();
     assert!(dated("k").await >= old);
     let page = store.list(&bucket(), &ListRequest::default()).await.unwrap();
     assert!(page.damaged.is_empty() && page.objects.iter().all(|object| object.last_modified >= old));

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, ConditionalWrites, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions, S3Config,
-    S3Store, StorageError, StorageErrorKind,
+    Attributes, ConditionalWrites, CopyOptions, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions,
+    S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
@@ -410,8 +410,8 @@ async fn a_key_of_white_space_alone_is_refused_and_not_taken_for_none() {
             store.head(&object(key)).await.map(drop).unwrap_err(),
             store.get(&object(key), None).await.map(drop).unwrap_err(),
             store.delete(&object(key), None).await.unwrap_err(),
-            store.copy(&object(key), &object("to"), None).await.map(drop).unwrap_err(),
-            store.copy(&object("k"), &object(key), None).await.map(drop).unwrap_err(),
+            store.copy(&object(key), &object("to"), &CopyOptions::default()).await.map(drop).unwrap_err(),
+            store.copy(&object("k"), &object(key), &CopyOptions::default()).await.map(drop).unwrap_err(),
         ] {
             assert_eq!(error.kind, StorageErrorKind::Invalid);
             assert!(chain(&error).contains("white space"), "{}", chain(&error));
@@ -421,7 +421,8 @@ async fn a_key_of_white_space_alone_is_refused_and_not_taken_for_none() {
 }
 
 async fn copy(store: &S3Store, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
-    store.copy(&object("from"), &object("to"), if_match).await
+    let options = CopyOptions { if_match: if_match.cloned(), ..CopyOptions::default() };
+    store.copy(&object("from"), &object("to"), &options).await
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    ListRequest, MinRate, ObjectStore as _, Patience, S3Config, S3Credentials, S3Store, StorageError,
+    CopyOptions, ListRequest, MinRate, ObjectStore as _, Patience, S3Config, S3Credentials, S3Store, StorageError,
 };
 use futures::TryStreamExt as _;
 
@@ -249,7 +249,7 @@ async fn store_at_work_is_waited_for() {
         connection.send(result)
     });
     let object = |key: &str| ObjectName::new(bucket(), Key::new(key).unwrap());
-    let copied = server.store(quick()).await.copy(&object("k"), &object("copy"), None).await;
+    let copied = server.store(quick()).await.copy(&object("k"), &object("copy"), &CopyOptions::default()).await;
     assert_eq!(copied.unwrap().0, "1");
     assert_eq!(server.requests.load(Ordering::Relaxed), 2);
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, CannedAcl, CustomerKey, Encryption, KmsKey, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
-    StorageError, StorageErrorKind,
+    Attributes, CannedAcl, CopyOptions, CustomerKey, Encryption, KmsKey, ObjectStore as _, PutBody, PutCondition,
+    S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 use s3_server::{Fault, MIN_PART_SIZE, Server};
@@ -60,6 +60,10 @@ fn attributes() -> Attributes {
     }
 }
 
+fn copied_as(attributes: Attributes) -> CopyOptions {
+    CopyOptions { attributes: Some(attributes), ..CopyOptions::default() }
+}
+
 fn tags() -> BTreeMap<String, String> {
     [("a b".to_owned(), "c&d".to_owned())].into()
 }
@@ -71,13 +75,13 @@ async fn an_object_in_parts_has_class_encryption_and_tags_and_so_have_its_copies
     store.create_bucket(&bucket()).await.unwrap();
     for len in [5, MIN_PART_SIZE + 1] {
         put(&store, "k", len, &Attributes { tags: tags(), ..attributes() }).await.unwrap();
-        store.copy(&object("k"), &object("copy"), None).await.unwrap();
+        store.copy(&object("k"), &object("copy"), &CopyOptions::default()).await.unwrap();
         for key in ["k", "copy"] {
             assert_eq!(store.head(&object(key)).await.unwrap().attributes, attributes(), "{key} of {len} bytes");
             assert_eq!(store.tags(&object(key)).await.unwrap(), tags(), "{key} of {len} bytes");
         }
         let other = Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
-        store.copy_as(&object("k"), &object("copy"), &other, None).await.unwrap();
+        store.copy(&object("k"), &object("copy"), &copied_as(other.clone())).await.unwrap();
         assert_eq!(store.head(&object("copy")).await.unwrap().attributes, other, "{len} bytes");
         assert_eq!(store.tags(&object("copy")).await.unwrap(), BTreeMap::new(), "{len} bytes");
     }
@@ -104,8 +108,8 @@ async fn an_acl_is_sent_when_it_is_asked_for_and_never_else() {
         put(&store, "k", MIN_PART_SIZE + 1, attributes).await.unwrap();
     }
     put(&store, "k", 5, &public).await.unwrap();
-    store.copy(&object("k"), &object("copy"), None).await.unwrap();
-    store.copy_as(&object("k"), &object("copy"), &Attributes::default(), None).await.unwrap();
+    store.copy(&object("k"), &object("copy"), &CopyOptions::default()).await.unwrap();
+    store.copy(&object("k"), &object("copy"), &copied_as(Attributes::default())).await.unwrap();
     let public = Some("public-read".to_owned());
     let expected = [
         ("PutObject", public.clone()),
@@ -129,7 +133,7 @@ async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it()
     assert_eq!((plain.customer_key(), with_key.customer_key()), (None, Some(key.md5())));
     for len in [5, MIN_PART_SIZE + 1] {
         put(&with_key, "k", len, &attributes()).await.unwrap();
-        with_key.copy(&object("k"), &object("copy"), None).await.unwrap();
+        with_key.copy(&object("k"), &object("copy"), &CopyOptions::default()).await.unwrap();
         let by_customer = Some(Encryption::Customer { key_md5: key.md5() });
         for name in ["k", "copy"] {
             assert_eq!(with_key.head(&object(name)).await.unwrap().attributes.encryption, by_customer);
@@ -149,7 +153,7 @@ async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it()
     put(&plain, "plain", 5, &Attributes::default()).await.unwrap();
     assert_eq!(with_key.head(&object("plain")).await.unwrap().attributes.encryption, None);
     assert!(read(&with_key, "plain").await.unwrap() == content(5));
-    with_key.copy(&object("plain"), &object("copy"), None).await.unwrap();
+    with_key.copy(&object("plain"), &object("copy"), &CopyOptions::default()).await.unwrap();
     assert_eq!(plain.head(&object("copy")).await.unwrap_err().kind, StorageErrorKind::KeyNeeded);
     // Attributes of an object whose key is not at hand are not those of another.
     let of_other = with_key.head(&object("k")).await.unwrap().attributes;

@@ -3,8 +3,8 @@
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, ConditionalWrites, ETag, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store, StorageError,
-    StorageErrorKind,
+    Attributes, ConditionalWrites, CopyOptions, ETag, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
+    StorageError, StorageErrorKind,
 };
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, Server};
 
@@ -57,7 +57,7 @@ async fn refused_conditions_are_left_out() {
             assert_eq!(server.requests_of("PutObject"), puts, "{conditions:?}");
         }
         for (n, deletes) in [("1", 2), ("2", 3)] {
-            store.copy(&object(n), &object("copy"), Some(&tag(&store, n).await)).await.unwrap();
+            store.copy(&object(n), &object("copy"), &CopyOptions::from(&tag(&store, n).await)).await.unwrap();
             store.delete(&object(n), Some(&tag(&store, n).await)).await.unwrap();
             assert_eq!(server.requests_of("CopyObject"), deletes, "{conditions:?}");
             assert_eq!(server.requests_of("DeleteObject"), deletes, "{conditions:?}");
@@ -98,7 +98,10 @@ async fn mismatch_is_a_refusal() {
         assert!(is_refused(put(&store, "gone", "late", &PutCondition::IfMatch(old.clone())).await), "{conditions:?}");
         assert!(is_refused(store.delete(&object("k"), Some(&old)).await), "{conditions:?}");
         assert!(is_refused(store.delete(&object("gone"), Some(&old)).await), "{conditions:?}");
-        assert!(is_refused(store.copy(&object("k"), &object("copy"), Some(&old)).await), "{conditions:?}");
+        assert!(
+            is_refused(store.copy(&object("k"), &object("copy"), &CopyOptions::from(&old)).await),
+            "{conditions:?}"
+        );
         assert_eq!(tag(&store, "k").await, new, "{conditions:?}");
     }
 }

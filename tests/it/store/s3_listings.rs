@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutOptions};
+use deltaglider::storage::{Attributes, CopyOptions, ObjectStore as _, PutBody, PutOptions};
 use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
 
 /// A page that is asked for: how many of this listing were asked for before, and what the store would send.
@@ -151,7 +151,12 @@ impl Fixture {
     #[tokio::main(flavor = "current_thread")]
     async fn copy_delta(&self, name: &str, from: &str, to: &str) {
         let key = format!("{name}.delta");
-        self.server.store().unwrap().copy(&object(from, &key), &object(to, &key), None).await.unwrap();
+        self.server
+            .store()
+            .unwrap()
+            .copy(&object(from, &key), &object(to, &key), &CopyOptions::default())
+            .await
+            .unwrap();
     }
 
     /// Sends such pages from now on.

@@ -9,8 +9,8 @@ use crate::support::{Run, Sandbox};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Credentials, S3Store, StorageError,
-    StorageErrorKind,
+    Attributes, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Credentials, S3Store,
+    StorageError, StorageErrorKind,
 };
 
 /// Status, further headers, body.
@@ -110,7 +110,7 @@ async fn an_archived_object_is_told_with_its_class() {
     let store = store(url).await;
     let got = store.get(&object("k"), None).await.map(drop).unwrap_err();
     is_told(got, StorageErrorKind::Archived, &["archived, to be restored first", "its storage class is DEEP_ARCHIVE"]);
-    let copied = store.copy(&object("k"), &object("to"), None).await.unwrap_err();
+    let copied = store.copy(&object("k"), &object("to"), &CopyOptions::default()).await.unwrap_err();
     is_told(copied, StorageErrorKind::Archived, &["not in the active tier"]);
 }
 
@@ -150,7 +150,7 @@ async fn each_denied_call_names_the_permission_it_needs() {
         "HEAD" => found(),
         _ => (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")),
     });
-    let copied = self::store(url).await.copy(&object, &self::object("to"), None).await;
+    let copied = self::store(url).await.copy(&object, &self::object("to"), &CopyOptions::default()).await;
     is_told(copied.unwrap_err(), denied, &["s3:GetObject for the source", "s3:PutObject for the copy"]);
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::storage::{DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{CopyOptions, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition};
 use futures::TryStreamExt as _;
 
 /// A folder to work in, a store beside it, and a folder for temporaries.
@@ -178,7 +178,7 @@ impl Stored {
     /// Copies an object as another tool would.
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn copy(&self, from: &str, to: &str) {
-        self.0.copy(&self.object(from), &self.object(to), None).await.unwrap();
+        self.0.copy(&self.object(from), &self.object(to), &CopyOptions::default()).await.unwrap();
     }
 
     #[tokio::main(flavor = "current_thread")]

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use deltaglider::storage::{
-    Attributes, ETag, Encryption, KmsKey, ListRequest, MemoryStore, ObjectHead, ObjectStore, PutBody, PutCondition,
-    StorageErrorKind,
+    Attributes, CopyOptions, ETag, Encryption, KmsKey, ListRequest, MemoryStore, ObjectHead, ObjectStore, PutBody,
+    PutCondition, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 use s3s::dto::*;
@@ -369,7 +369,8 @@ impl S3 for Memory {
         let kept = if replaces_metadata { asked.clone() } else { source.attributes };
         let tags = if replaces_tags { asked.tags } else { self.store().tags(&from).await.map_err(s3_error)? };
         let attributes = Attributes { storage_class, encryption, acl, tags, ..kept };
-        let tag = self.store().copy_as(&from, &to, &attributes, if_match.as_ref()).await.map_err(s3_error)?;
+        let options = CopyOptions { if_match, attributes: Some(attributes), newer_than: None };
+        let tag = self.store().copy(&from, &to, &options).await.map_err(s3_error)?;
         let head = self.store().head(&to).await.map_err(s3_error)?;
         let result = CopyObjectResult {
             e_tag: Some(etag(&tag)),

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{Clock, chain};
 use deltaglider::storage::{
-    Attributes, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody, PutCondition,
-    PutOptions, StorageError, StorageErrorKind,
+    Attributes, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
+    PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
@@ -296,19 +296,9 @@ impl ObjectStore for Asked {
         answer!(self, call, Answer::Stored).map_err(failed("PutObject", object))
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
-        let call = Call::Copy(from.clone(), to.clone(), None, if_match.cloned());
-        answer!(self, call, Answer::Stored).map_err(failed("CopyObject", from))
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        let call = Call::Copy(from.clone(), to.clone(), Some(Arc::new(attributes.clone())), if_match.cloned());
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+        let attributes = options.attributes.clone().map(Arc::new);
+        let call = Call::Copy(from.clone(), to.clone(), attributes, options.if_match.clone());
         answer!(self, call, Answer::Stored).map_err(failed("CopyObject", from))
     }
 

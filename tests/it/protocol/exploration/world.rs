@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use deltaglider::domain::ObjectName;
 use deltaglider::storage::{
-    Attributes, ETag, ListPage, ListRequest, MemoryStore, ObjectBody, ObjectHead, ObjectStore as _, PutBody,
-    PutCondition, StorageError, StorageErrorKind,
+    Attributes, CopyOptions, ETag, ListPage, ListRequest, MemoryStore, ObjectBody, ObjectHead, ObjectStore as _,
+    PutBody, PutCondition, StorageError, StorageErrorKind,
 };
 use futures::{FutureExt as _, TryStreamExt as _};
 
@@ -281,10 +281,9 @@ impl World {
             Call::Copy(from, to, attributes, if_match) => {
                 let source = now(self.store.head(from)).map(drop);
                 let copied = source.and_then(|()| self.check_match(from, if_match.as_ref()));
-                let copied = copied.and_then(|()| match attributes {
-                    Some(attributes) => now(self.store.copy_as(from, to, attributes, None)),
-                    None => now(self.store.copy(from, to, None)),
-                });
+                let attributes = attributes.as_deref().cloned();
+                let options = CopyOptions { attributes, ..CopyOptions::default() };
+                let copied = copied.and_then(|()| now(self.store.copy(from, to, &options)));
                 Answer::Stored(copied.map(|_| self.stored(to)))
             }
             Call::Delete(object, if_match) => {

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, ByteStream, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead,
-    ObjectStore, Presigned, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, ByteStream, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody,
+    ObjectHead, ObjectStore, Presigned, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
@@ -260,22 +260,9 @@ impl ObjectStore for Faulty {
         self.bare_as(fault, "PutObject", object, put).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, if_match: Option<&ETag>) -> Result<ETag, StorageError> {
+    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         let fault = self.next();
-        let tag = self.bare_as(fault, "CopyObject", from, || self.inner.copy(from, to, if_match)).await?;
-        if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
-    }
-
-    async fn copy_as(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        attributes: &Attributes,
-        if_match: Option<&ETag>,
-    ) -> Result<ETag, StorageError> {
-        let fault = self.next();
-        let copy = || self.inner.copy_as(from, to, attributes, if_match);
-        let tag = self.bare_as(fault, "CopyObject", from, copy).await?;
+        let tag = self.bare_as(fault, "CopyObject", from, || self.inner.copy(from, to, options)).await?;
         if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
     }
 

@@ -10,7 +10,7 @@ use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest}
 use deltaglider::service::{
     DeltaService, GetOptions, Input, Moved, Outcome, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
 };
-use deltaglider::storage::{Attributes, MemoryStore, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, CopyOptions, MemoryStore, ObjectStore, PutBody, PutCondition};
 use futures::TryStreamExt as _;
 
 use super::disk::Disk;
@@ -391,7 +391,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) ->
             let moved = Deltaspace::home_of(&named).addressed(&Sha256Digest::of(content)).unwrap();
             // Where conditions are not atomic it has always been there.
             if store.conditions_are_atomic() {
-                store.copy(&named, &moved, None).await?;
+                store.copy(&named, &moved, &CopyOptions::default()).await?;
             }
             store.delete(&named, None).await?;
         }
@@ -406,7 +406,7 @@ impl Damage {
         let always = PutCondition::None;
         match self {
             Self::Remove(key) => store.delete(&object(key), None).await?,
-            Self::Copy(from, to) => drop(store.copy(&object(from), &object(to), None).await?),
+            Self::Copy(from, to) => drop(store.copy(&object(from), &object(to), &CopyOptions::default()).await?),
             Self::Rot(key) => {
                 let body = store.get(&object(key), None).await?;
                 let mut bytes = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
 use deltaglider::domain::policy::DeltaExtensions;
 use deltaglider::domain::{Key, ObjectName, Sha256Digest};
-use deltaglider::storage::ObjectStore as _;
+use deltaglider::storage::{CopyOptions, ObjectStore as _};
 use deltaglider_vcdiff::EncodeOptions;
 
 use super::op::{self, Place};
@@ -63,7 +63,7 @@ impl World {
         }
         self.pass(APART);
         self.lose(&key).await;
-        self.store.copy(&stored, &key, None).await.unwrap();
+        self.store.copy(&stored, &key, &CopyOptions::default()).await.unwrap();
         self.set(to, Some(content));
         self.copied_blindly |= is_delta;
     }

@@ -1,0 +1,89 @@
+//! The clock of the store goes back while a name is replaced, and the older object stays: the newer one is served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::policy::Policy;
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
+use deltaglider::storage::{MemoryStore, ObjectStore};
+use tokio::sync::Notify;
+
+use crate::scripted_store::ScriptedStore;
+use crate::support::{edited, noise};
+
+const HOUR: u64 = 3600;
+
+fn object(key: &str) -> ObjectName {
+    ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
+}
+
+fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+    let folder = std::env::temp_dir();
+    let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
+    DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)
+}
+
+fn content(number: u64) -> Vec<u8> {
+    edited(&noise(1_000, 1), number)
+}
+
+async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
+    let file = Input::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
+    service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap();
+}
+
+async fn read(store: &Arc<MemoryStore>, key: &str) -> Vec<u8> {
+    service(store.clone()).get(&object(key), Vec::new(), &GetOptions::default()).await.unwrap().0
+}
+
+/// Stores `x.zip` as a delta or not, and sources of copies beside it. The clock then goes back by an hour.
+async fn stage(is_delta: bool) -> Arc<MemoryStore> {
+    let seconds = Arc::new(AtomicU64::new(500_000 * HOUR));
+    let hand = seconds.clone();
+    let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed));
+    let store = Arc::new(MemoryStore::with_clock(clock));
+    store.create_bucket(&BucketName::new("bucket").unwrap()).await.unwrap();
+    let service = service(store.clone());
+    put(&service, "base.zip", 9, true).await;
+    put(&service, "plain.zip", 2, false).await;
+    put(&service, "delta.zip", 2, true).await;
+    put(&service, "x.zip", 1, is_delta).await;
+    seconds.fetch_sub(HOUR, Ordering::Relaxed);
+    store
+}
+
+/// Runs a put or a copy of content 2 over `x.zip`, and kills it before it removes the older object.
+async fn killed(store: &Arc<MemoryStore>, copies: bool, delta: bool) {
+    let removes = Arc::new(Notify::new());
+    let reached = removes.clone();
+    let stop = async move {
+        reached.notify_one();
+        std::future::pending().await
+    };
+    let scripted = ScriptedStore::at(store, |_, call| call.starts_with("delete x.zip"), stop);
+    let service = service(scripted.clone());
+    let work = async {
+        if copies {
+            let source = if delta { "delta.zip" } else { "plain.zip" };
+            service.copy(&object(source), &object("x.zip"), delta).await.unwrap();
+        } else {
+            put(&service, "x.zip", 2, delta).await;
+        }
+    };
+    tokio::select! {
+        () = removes.notified() => {}
+        () = work => panic!("nothing was removed: {:?}", scripted.calls()),
+    }
+}
+
+#[tokio::test]
+async fn newest_content_wins_when_clock_goes_back() {
+    for (copies, delta) in [(false, false), (false, true), (true, false), (true, true)] {
+        let store = stage(!delta).await;
+        killed(&store, copies, delta).await;
+        assert!(read(&store, "x.zip").await == content(2), "copies: {copies}, delta: {delta}");
+    }
+}
