@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody, ObjectHead,
-    ObjectStore, PutBody, PutOptions, StorageError,
+    Attributes, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
+    PutOptions, StorageError,
 };
 use futures::future::BoxFuture;
 
 /// Says from the calls so far and the next one whether this is the moment. A call is told as `put a.zip`.
 type Moment = dyn Fn(&[String], &str) -> bool + Send + Sync;
 
-/// The model store as an operation sees it while somebody else is at work.
+/// A store as an operation sees it while somebody else is at work.
 pub(crate) struct ScriptedStore {
-    inner: Arc<MemoryStore>,
+    inner: Arc<dyn ObjectStore>,
     calls: Mutex<Vec<String>>,
     moment: Box<Moment>,
     act: Mutex<Option<BoxFuture<'static, ()>>>,
@@ -25,13 +25,13 @@ pub(crate) struct ScriptedStore {
 
 impl ScriptedStore {
     /// Nothing happens meanwhile; calls are noted.
-    pub(crate) fn nothing(inner: &Arc<MemoryStore>) -> Arc<Self> {
+    pub(crate) fn nothing(inner: &Arc<impl ObjectStore + 'static>) -> Arc<Self> {
         Self::at(inner, |_, _| false, async {})
     }
 
     /// `act` happens once, before the first call for which `moment` holds.
     pub(crate) fn at(
-        inner: &Arc<MemoryStore>,
+        inner: &Arc<impl ObjectStore + 'static>,
         moment: impl Fn(&[String], &str) -> bool + Send + Sync + 'static,
         act: impl Future<Output = ()> + Send + 'static,
     ) -> Arc<Self> {

@@ -1,5 +1,6 @@
 //! The clock of the store goes back while a name is replaced, and the older object stays: the newer one is served.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
-use deltaglider::storage::{MemoryStore, ObjectStore};
+use deltaglider::storage::{DirStore, ObjectStore};
 use tokio::sync::Notify;
 
 use crate::scripted_store::ScriptedStore;
@@ -35,16 +36,16 @@ async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
     service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap();
 }
 
-async fn read(store: &Arc<MemoryStore>, key: &str) -> Vec<u8> {
+async fn read(store: &Arc<DirStore>, key: &str) -> Vec<u8> {
     service(store.clone()).get(&object(key), Vec::new(), &GetOptions::default()).await.unwrap().0
 }
 
 /// Stores `x.zip` as a delta or not, and sources of copies beside it. The clock then goes back by an hour.
-async fn stage(is_delta: bool) -> Arc<MemoryStore> {
+async fn stage(folder: &Path, is_delta: bool) -> Arc<DirStore> {
     let seconds = Arc::new(AtomicU64::new(500_000 * HOUR));
     let hand = seconds.clone();
     let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed));
-    let store = Arc::new(MemoryStore::with_clock(clock));
+    let store = Arc::new(DirStore::open_with_clock(folder, clock).unwrap());
     store.create_bucket(&BucketName::new("bucket").unwrap()).await.unwrap();
     let service = service(store.clone());
     put(&service, "base.zip", 9, true).await;
@@ -56,7 +57,7 @@ async fn stage(is_delta: bool) -> Arc<MemoryStore> {
 }
 
 /// Runs a put or a copy of content 2 over `x.zip`, and kills it before it removes the older object.
-async fn killed(store: &Arc<MemoryStore>, copies: bool, delta: bool) {
+async fn killed(store: &Arc<DirStore>, copies: bool, delta: bool) {
     let removes = Arc::new(Notify::new());
     let reached = removes.clone();
     let stop = async move {
@@ -82,7 +83,8 @@ async fn killed(store: &Arc<MemoryStore>, copies: bool, delta: bool) {
 #[tokio::test]
 async fn newest_content_wins_when_clock_goes_back() {
     for (copies, delta) in [(false, false), (false, true), (true, false), (true, true)] {
-        let store = stage(!delta).await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = stage(folder.path(), !delta).await;
         killed(&store, copies, delta).await;
         assert!(read(&store, "x.zip").await == content(2), "copies: {copies}, delta: {delta}");
     }
