@@ -1,13 +1,23 @@
 //! Whatever another writer stores as metadata, index, sketch, mark or statistics: no operation panics or hangs, and no file of
 //! a folder that he may not write to is lost. `DG_HOSTILE_CASES` says how many buckets are made (12).
 //!
-//! A fuzz target can call `property::hostile_bucket` as it is: it uses the public interface of the library and nothing of the tests.
+//! The fuzz target `hostile_bucket` calls the same property. Inputs it found are replayed from `tests/data/hostile_bucket/`.
 
 mod forgery;
 mod property;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+
+#[test]
+fn fuzzed_buckets_lose_no_file() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/hostile_bucket");
+    let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!inputs.is_empty());
+    for input in inputs {
+        property::hostile_bucket(&std::fs::read(input).unwrap());
+    }
+}
 
 #[test]
 fn hostile_objects_lose_no_file() {
