@@ -78,7 +78,7 @@ pub struct DecodeOptions {
     pub verify_checksum: bool,
     /// Whether the BLAKE3 digests of source and target are compared, where the application header has them ("armor" of xdelta3
     /// 3.2.0). The source's is compared before the first window, for which the whole source is read once; the target's in
-    /// [`Decoder::finish`](crate::Decoder::finish). Default: yes.
+    /// [`Decoder::finish`](crate::Decoder::finish). Default: yes. A build without the feature `blake3` compares none.
     pub verify_digests: bool,
 }
 

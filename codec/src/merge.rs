@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use crate::encode::emit::{Emitter, Moment};
-use crate::encode::instructions::{Instruction, Operation};
+use crate::encode::instruction::{Instruction, Operation};
 use crate::format::window::VCD_TARGET;
 use crate::inspect::{CopyFrom, Operation as Inspected};
 use crate::recode::{Rewritten, inspect_xdelta3};

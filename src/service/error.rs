@@ -214,7 +214,7 @@ pub enum ServiceError {
     Contended(Deltaspace),
     /// A bucket was not removed.
     #[error(transparent)]
-    BucketKept(#[from] super::remove_bucket::BucketKept),
+    BucketKept(#[from] super::bucket_kept::BucketKept),
     /// Other writers were faster, time after time.
     #[error("cannot store {0}: concurrent writers kept replacing it; try again")]
     NameContended(ObjectName),
@@ -242,8 +242,9 @@ pub enum ServiceError {
     Cache(#[from] CacheError),
     /// An older tool unpacked the file before it made the delta, and packing it again does not give the same bytes.
     #[error(
-        "{object} was stored by an older tool that unpacked {compression} first; its bytes cannot be made again exactly. \
-         --allow-recompressed writes the unpacked content under a name that says so"
+        "{object} was stored by an older tool that unpacked {compression} first; {}. \
+         --allow-recompressed writes the unpacked content under a name that says so",
+        why_not_packed(*compression)
     )]
     Recompression {
         /// The file.
@@ -300,4 +301,11 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+fn why_not_packed(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Xz if cfg!(not(feature = "xz")) => "this build cannot pack xz (feature `xz`)",
+        _ => "its bytes cannot be made again exactly",
+    }
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::drafts::Drafts;
 use super::error::ServiceError;
 use super::get_delta::Restoring;
+use super::get_options::{GetOptions, GetReport};
 use super::locate::{Found, Places};
 use super::restore::{check, written};
 use super::sink::{Cut, Sink};
@@ -15,46 +16,10 @@ use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
 use crate::domain::{ByteRange, ObjectName, Sha256Digest};
-use crate::storage::{Attributes, ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
+use crate::storage::{ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
 
 /// An object can be replaced between our look and our read: more rounds than this are no race any more.
 const ROUNDS: usize = 5;
-
-/// How a file is to be given back.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct GetOptions {
-    /// Gives the bytes that are stored at exactly this key, whatever they are.
-    pub raw: bool,
-    /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed again exactly.
-    pub allow_recompressed: bool,
-    /// Reads the reference from the store even where the cache has it: to see whether the store still gives the file back.
-    pub from_store: bool,
-    /// Gives these bytes of the file only. Those of a delta come after all of it was decoded and verified; any other file is read
-    /// no further than they go, and not verified.
-    pub range: Option<ByteRange>,
-}
-
-/// What a get did.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct GetReport {
-    /// Where it is stored.
-    pub stored: ObjectName,
-    /// Bytes written.
-    pub size: u64,
-    /// What the bytes were verified against; `None` when nobody left a digest.
-    pub sha256: Option<Sha256Digest>,
-    /// The tag of what was read.
-    pub etag: ETag,
-    /// When it was stored.
-    pub last_modified: SystemTime,
-    /// Headers, class, encryption and the user's own metadata; with [`GetOptions::raw`], the metadata as it is stored.
-    pub attributes: Attributes,
-    /// What was written is the content of a file that was packed so.
-    pub unpacked: Option<Compression>,
-    /// Older objects of the same name, which are not served.
-    pub older: Vec<ObjectName>,
-}
 
 /// The object to serve, and those of the same name that are older.
 struct Chosen {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decode_memory::DecodeMemory;
 use super::error::ServiceError;
-use super::get::GetOptions;
+use super::get_options::GetOptions;
 use super::input::Input;
 use super::locate::Found;
 use super::reference::Keep;

@@ -1,6 +1,7 @@
 //! The use cases, one per file: what happens to a file on its way into a store and back.
 
 mod blocking;
+mod bucket_kept;
 mod byte_budget;
 mod clock;
 mod copied;
@@ -12,6 +13,7 @@ pub(crate) mod drafts;
 mod error;
 mod get;
 mod get_delta;
+mod get_options;
 mod head;
 mod identity;
 mod index;
@@ -24,6 +26,7 @@ mod plan;
 mod presign;
 mod purge;
 mod put;
+mod put_report;
 mod rebase;
 mod reference;
 mod remove_bucket;
@@ -43,20 +46,22 @@ use crate::cache::ReferenceCache;
 use crate::domain::policy::Policy;
 use crate::storage::ObjectStore;
 
+pub use bucket_kept::BucketKept;
 pub use clock::{Clock, SystemClock};
 pub use delete::{Deletion, Moved};
 pub use error::{ServiceError, chain};
-pub use get::{GetOptions, GetReport};
+pub use get_options::{GetOptions, GetReport};
 pub use head::Head;
 pub use input::Input;
 pub use list::{Listed, ListedFile, ListedPage, Listing};
 pub use plan::DirectReason;
 pub use presign::PresignedUrl;
 pub use purge::Purge;
-pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
+pub use put::PutOptions;
+pub use put_report::{PutReport, PutWarning, StoredAs};
 pub use rebase::Rebased;
 pub use reference::ReferenceWarning;
-pub use remove_bucket::BucketKept;
+
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
 pub use stats::{KeptStats, Stats, StatsMode};
 pub(crate) use sync::is_behind_a_link;

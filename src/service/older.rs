@@ -11,7 +11,7 @@ use super::DeltaService;
 use super::clock::until;
 use super::locate::{Found, Places};
 use super::plan::{self, DirectReason};
-use super::put::PutWarning;
+use super::put_report::PutWarning;
 use super::reference::ReferenceWarning;
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;

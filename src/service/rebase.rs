@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::DeltaService;
 use super::error::ServiceError;
-use super::get::GetOptions;
+use super::get_options::GetOptions;
 use super::input::Input;
 use super::locate::Places;
 use super::reference::Usable;

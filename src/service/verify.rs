@@ -2,7 +2,7 @@
 
 use super::DeltaService;
 use super::error::ServiceError;
-use super::get::{GetOptions, GetReport};
+use super::get_options::{GetOptions, GetReport};
 use super::list::ListedFile;
 use crate::domain::{BucketName, ObjectName};
 

@@ -16,7 +16,7 @@ const ADAPTERS: [&str; 8] =
     ["S3Store", "S3Config", "DirStore", "MemoryStore", "S3Credentials", "WorkingCopies", "MemoryCache", "FolderCache"];
 
 /// Every source file below `src/`, with its path from there and its text without tests.
-fn files(below: &Path) -> Vec<(String, String)> {
+pub(crate) fn files(below: &Path) -> Vec<(String, String)> {
     let entries = walkdir::WalkDir::new(below).sort_by_file_name().into_iter().map(Result::unwrap);
     let sources = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"));
     sources

@@ -8,6 +8,7 @@
 )]
 
 mod cache;
+mod circles;
 mod cli;
 mod compat;
 mod layering;

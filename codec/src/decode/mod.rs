@@ -4,6 +4,7 @@
 pub(crate) mod application;
 pub(crate) mod code_table;
 mod execute;
+mod file_digest;
 mod history;
 pub(crate) mod instructions;
 pub(crate) mod parse;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use code_table::Codes;
 use execute::Earlier;
+use file_digest::FileHasher;
 use history::History;
 use instructions::Instructions;
 use parse::{Header, Stop, WindowHeader};
@@ -61,7 +63,7 @@ pub struct Decoder<S> {
     sections: Option<SectionDecoder>,
     history: History,
     /// The digest of the target so far, and what it is to be.
-    digest: Option<(Box<blake3::Hasher>, [u8; 32])>,
+    digest: Option<(FileHasher, [u8; 32])>,
     stage: Stage,
     /// What was pushed of the current stage and could not be used yet.
     carried: Vec<u8>,
@@ -170,7 +172,7 @@ impl<S: Source> Decoder<S> {
             Stage::WindowHeader if self.summary.windows == 0 => Part::NoWindow,
             Stage::WindowHeader => {
                 if let Some((digest, stated)) = self.digest.take() {
-                    if *digest.finalize().as_bytes() != stated {
+                    if digest.finish() != stated {
                         let end = self.summary.delta_len;
                         return Err(self.fail(DecodeErrorKind::Digest(WholeFile::Target).into(), end));
                     }
@@ -268,9 +270,10 @@ impl<S: Source> Decoder<S> {
     /// Compares the source with its digest in the application header, and notes the target's.
     fn read_digests(&mut self, header: &Header) -> Result<(), Fault> {
         let Some((target, source)) = header.files() else { return Ok(()) };
-        self.digest = target.blake3.map(|stated| (Box::default(), stated));
+        self.digest = target.blake3.and_then(|stated| Some((FileHasher::new()?, stated)));
         if let (Some(stated), Some(blocks)) = (source.and_then(|source| source.blake3), &self.source)
-            && blocks.digest()? != stated
+            && let Some(hasher) = FileHasher::new()
+            && blocks.digest(hasher)? != stated
         {
             return Err(DecodeErrorKind::Digest(WholeFile::Source).into());
         }

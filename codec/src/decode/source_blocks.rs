@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::file_digest::FileHasher;
 use crate::error::{DecodeErrorKind, Fault, Limit};
 use crate::source::Source;
 
@@ -38,9 +39,8 @@ impl<S: Source> SourceBlocks<S> {
         Self { source, blocks: Vec::new(), places: HashMap::new(), latest: 0, clock: 0, read: 0, allowed }
     }
 
-    /// The BLAKE3 of the whole source, which is read once for it.
-    pub(crate) fn digest(&self) -> Result<[u8; 32], Fault> {
-        let mut digest = blake3::Hasher::new();
+    /// Reads the whole source and returns its digest.
+    pub(crate) fn digest(&self, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
         let mut piece = vec![0; BLOCK];
         let mut at = 0u64;
         loop {
@@ -49,7 +49,7 @@ impl<S: Source> SourceBlocks<S> {
             digest.update(bytes);
             at = at.saturating_add(bytes.len() as u64);
             if bytes.len() < BLOCK {
-                return Ok(*digest.finalize().as_bytes());
+                return Ok(digest.finish());
             }
         }
     }

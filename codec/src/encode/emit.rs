@@ -2,7 +2,7 @@
 
 use super::error::EncodeError;
 use super::frame::Unframed;
-use super::instructions::{Instruction, Operation};
+use super::instruction::{Instruction, Operation};
 use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF, NEAR, SAME};
 use crate::format::instruction::Kind;
 use crate::format::varint;

@@ -2,6 +2,7 @@
 
 use super::emit::{Emitter, Moment, Sections};
 use super::error::EncodeError;
+use super::instruction::Instruction;
 
 /// A COPY or RUN shorter than this is not worth its code.
 const LEAST: u32 = 4;
@@ -9,38 +10,6 @@ const LEAST: u32 = 4;
 const CHEAP: u32 = 18;
 /// An overlapped match that adds no more than this to its neighbour is dropped.
 const LITTLE_GAIN: u32 = 2;
-
-/// What makes the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// One byte, repeated.
-    Run(u8),
-    /// A piece of the source, addressed from its start.
-    CopySource,
-    /// A piece of the same window.
-    CopyTarget,
-}
-
-/// How to make `size` bytes of target from `position` in the window on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Instruction {
-    pub(crate) address: u64,
-    pub(crate) position: u32,
-    pub(crate) size: u32,
-    pub(crate) operation: Operation,
-}
-
-impl Instruction {
-    fn end(&self) -> u32 {
-        self.position + self.size
-    }
-
-    fn cut_head(&mut self, bytes: u32) {
-        self.position += bytes;
-        self.size -= bytes;
-        self.address += u64::from(bytes);
-    }
-}
 
 /// The matches of one window in the order they were found, which may overlap until they are written.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod compare;
 pub(crate) mod emit;
 mod error;
 pub(crate) mod frame;
+pub(crate) mod instruction;
 pub(crate) mod instructions;
 mod matcher;
 mod options;

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::private::{FOLDER_MODE, PrivateFolder, open_folder, unheld};
+use super::rooms::Cleared;
 use super::rooms::Rooms;
-use super::upkeep::{Cleared, OfProcesses};
+use super::upkeep::OfProcesses;
 use crate::cache::legacy::{bytes_below, is_own_folder};
 use crate::weakened::leaves_out;
 

@@ -34,7 +34,8 @@ use crate::weakened::leaves_out;
 
 pub(super) use ephemeral::{census, sweep};
 pub use private::Unsafe;
-pub use upkeep::{Cleared, Holdings, OfProcesses, Unsound, Verified};
+pub use rooms::Cleared;
+pub use upkeep::{Holdings, OfProcesses, Unsound, Verified};
 pub(super) use upkeep::{clear_others, others};
 
 /// What a cache may take.

@@ -8,7 +8,6 @@ use std::io;
 use rustix::fs::FileType;
 
 use super::private::{FileId, PrivateFolder, unheld};
-use super::upkeep::Cleared;
 use crate::cache::key::EntryName;
 use crate::weakened::leaves_out;
 
@@ -33,6 +32,33 @@ pub(super) struct Listed {
     /// Bytes of the file.
     pub(super) size: u64,
     used: i128,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cleared {
+    /// How many were.
+    pub removed: u64,
+    /// Bytes they took.
+    pub bytes: u64,
+    /// How many stay, because somebody uses them.
+    pub in_use: u64,
+}
+
+impl Cleared {
+    pub(in crate::cache) fn add(&mut self, bytes: u64) {
+        self.removed += 1;
+        self.bytes += bytes;
+    }
+
+    pub(in crate::cache) fn and(self, other: Self) -> Self {
+        Self {
+            removed: self.removed + other.removed,
+            bytes: self.bytes + other.bytes,
+            in_use: self.in_use + other.in_use,
+        }
+    }
 }
 
 impl Rooms {

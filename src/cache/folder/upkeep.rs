@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::private::{FileId, PrivateFolder};
-use super::rooms::Rooms;
+use super::rooms::{Cleared, Rooms};
 use super::{CacheError, FolderCache, Inner, Limits, Place, at, now};
 use crate::cache::key::CacheKey;
 use crate::cache::sealed::{Facts, Header, Refusal, SealedSource};
@@ -60,33 +60,6 @@ pub struct Unsound {
     pub why: String,
     /// Why it could not be removed, if so.
     pub left: Option<String>,
-}
-
-/// What was removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Cleared {
-    /// How many were.
-    pub removed: u64,
-    /// Bytes they took.
-    pub bytes: u64,
-    /// How many stay, because somebody uses them.
-    pub in_use: u64,
-}
-
-impl Cleared {
-    pub(in crate::cache) fn add(&mut self, bytes: u64) {
-        self.removed += 1;
-        self.bytes += bytes;
-    }
-
-    pub(in crate::cache) fn and(self, other: Self) -> Self {
-        Self {
-            removed: self.removed + other.removed,
-            bytes: self.bytes + other.bytes,
-            in_use: self.in_use + other.in_use,
-        }
-    }
 }
 
 /// Caches of single processes.

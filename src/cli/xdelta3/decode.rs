@@ -8,7 +8,7 @@ use deltaglider_vcdiff::{
     DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, FileName, Header, Part, inspect,
 };
 
-use super::external::{self, Program};
+use super::external::{self, Program, VARIABLE};
 use super::failure::Failure;
 use super::flags::Invocation;
 use super::input::{Input, PIECE};
@@ -95,13 +95,13 @@ impl Plan {
         let Some((target, source)) = header.files() else { return Ok(plan) };
         // Heeded even with -A: without, another file than the delta was made for would be copied from.
         if let Some(source) = source.as_ref().filter(|_| invocation.unpack) {
-            plan.unpack = external::required(&source.compression, "source", "-D")?;
+            plan.unpack = required(&source.compression, "source", "-D")?;
         }
         if invocation.application_header.is_some() {
             return Ok(plan);
         }
         if invocation.repack {
-            plan.pack = external::required(&target.compression, "target", "-R")?;
+            plan.pack = required(&target.compression, "target", "-R")?;
         }
         // A delta that comes through a pipe has no folder to look in or write to.
         let Some(delta) = &invocation.input else { return Ok(plan) };
@@ -172,4 +172,23 @@ impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
     fn failure(&self, error: &DecodeError) -> Failure {
         Failure::decode(error, self.source)
     }
+}
+
+/// What the header of a delta says a file was packed with, if that has to be undone or done here.
+fn required(letters: &[u8], file: &str, flag: &str) -> Result<Option<&'static Program>, Failure> {
+    if letters.is_empty() {
+        return Ok(None);
+    }
+    let Some(program) = Program::lettered(letters) else {
+        let letters = String::from_utf8_lossy(letters);
+        return Err(Failure::new(format!("the {file} was unpacked by an unknown program: {letters}")));
+    };
+    if external::allowed() {
+        return Ok(Some(program));
+    }
+    let name = program.name;
+    Err(Failure::new(format!(
+        "the delta was made after the {file} was unpacked by {name}; set {VARIABLE}=1 to have {name} run here too"
+    ))
+    .hint(format!("or work with the unpacked {file}, and say so with {flag}")))
 }

@@ -8,10 +8,8 @@ use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
-use super::failure::Failure;
-
 /// The variable that allows it.
-const VARIABLE: &str = "DG_XDELTA3_EXTERNAL";
+pub(super) const VARIABLE: &str = "DG_XDELTA3_EXTERNAL";
 
 /// Whether `DG_XDELTA3_EXTERNAL=1`.
 pub(super) fn allowed() -> bool {
@@ -89,25 +87,6 @@ impl Program {
         }
         Err(CommandsFailed { program: self.name, why: Why::Ended(status) }.into())
     }
-}
-
-/// What the header of a delta says a file was packed with, if that has to be undone or done here.
-pub(super) fn required(letters: &[u8], file: &str, flag: &str) -> Result<Option<&'static Program>, Failure> {
-    if letters.is_empty() {
-        return Ok(None);
-    }
-    let Some(program) = Program::lettered(letters) else {
-        let letters = String::from_utf8_lossy(letters);
-        return Err(Failure::new(format!("the {file} was unpacked by an unknown program: {letters}")));
-    };
-    if allowed() {
-        return Ok(Some(program));
-    }
-    let name = program.name;
-    Err(Failure::new(format!(
-        "the delta was made after the {file} was unpacked by {name}; set {VARIABLE}=1 to have {name} run here too"
-    ))
-    .hint(format!("or work with the unpacked {file}, and say so with {flag}")))
 }
 
 /// A program did not start, or did not end well.

@@ -15,7 +15,9 @@ use std::io::{self, Read, Write};
 use bzip2::read::MultiBzDecoder;
 use bzip2::write::BzEncoder;
 use lzma_rust2::XzReader;
+#[cfg(feature = "xz")]
 use xz::stream::{Check, Stream};
+#[cfg(feature = "xz")]
 use xz::write::XzEncoder;
 
 use self::deflate::Effort;
@@ -87,6 +89,7 @@ pub(crate) enum Setting {
     /// bzip2 at level 9, its default.
     Bzip2,
     /// xz at preset 6, its default, as one block with CRC64: what xz before 5.6 writes by itself, later ones with `-T1`.
+    #[cfg(feature = "xz")]
     Xz,
 }
 
@@ -96,12 +99,13 @@ impl fmt::Display for Setting {
             Self::Gzip6 => "gzip -6n",
             Self::Gzip9 => "gzip -9n",
             Self::Bzip2 => "bzip2 -9",
+            #[cfg(feature = "xz")]
             Self::Xz => "xz -6 -T1",
         })
     }
 }
 
-/// The settings worth trying for a compression, likeliest first; none for compress(1).
+/// The settings worth trying for a compression, likeliest first; none for compress(1), and none for xz without the feature `xz`.
 ///
 /// Each gave the bytes of the real program (GNU gzip 1.12, bzip2 1.0.8, xz 5.4.1) for all 131 files of the first trial
 /// (text, programs, archives, zeros and noise, up to 8 MiB) and gives them in every run of `live_packing`. Out of reach
@@ -111,7 +115,10 @@ pub(crate) fn candidates(compression: Compression) -> &'static [Setting] {
     match compression {
         Compression::Gzip => &[Setting::Gzip6, Setting::Gzip9],
         Compression::Bzip2 => &[Setting::Bzip2],
+        #[cfg(feature = "xz")]
         Compression::Xz => &[Setting::Xz],
+        #[cfg(not(feature = "xz"))]
+        Compression::Xz => &[],
         Compression::Compress => &[],
     }
 }
@@ -124,6 +131,7 @@ pub(crate) struct Packer<W: Write>(Format<W>);
 enum Format<W: Write> {
     Gzip(Box<gzip::Packer<W>>),
     Bzip2(BzEncoder<W>),
+    #[cfg(feature = "xz")]
     Xz(XzEncoder<W>),
 }
 
@@ -138,6 +146,7 @@ impl<W: Write> Packer<W> {
             Setting::Gzip6 => Format::Gzip(Box::new(gzip::Packer::new(to, Effort::LEVEL_6, 0)?)),
             Setting::Gzip9 => Format::Gzip(Box::new(gzip::Packer::new(to, Effort::LEVEL_9, 2)?)),
             Setting::Bzip2 => Format::Bzip2(BzEncoder::new(to, bzip2::Compression::best())),
+            #[cfg(feature = "xz")]
             Setting::Xz => Format::Xz(XzEncoder::new_stream(to, Stream::new_easy_encoder(6, Check::Crc64)?)),
         }))
     }
@@ -151,6 +160,7 @@ impl<W: Write> Packer<W> {
         match self.0 {
             Format::Gzip(packer) => packer.finish(),
             Format::Bzip2(encoder) => encoder.finish(),
+            #[cfg(feature = "xz")]
             Format::Xz(encoder) => encoder.finish(),
         }
     }
@@ -161,6 +171,7 @@ impl<W: Write> Write for Packer<W> {
         match &mut self.0 {
             Format::Gzip(packer) => packer.write(bytes).map(|()| bytes.len()),
             Format::Bzip2(encoder) => encoder.write(bytes),
+            #[cfg(feature = "xz")]
             Format::Xz(encoder) => encoder.write(bytes),
         }
     }

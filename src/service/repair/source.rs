@@ -6,7 +6,7 @@ use super::scan::{Need, Scan};
 use crate::domain::metadata::Kind;
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::error::ServiceError;
-use crate::service::get::GetOptions;
+use crate::service::get_options::GetOptions;
 use crate::service::input::Input;
 use crate::service::list::Listed;
 use crate::service::locate::Found;

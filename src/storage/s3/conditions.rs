@@ -12,7 +12,7 @@ use crate::storage::{ETag, ObjectStore as _, PutCondition, StorageErrorKind};
 
 use super::S3Store;
 use super::error::Failed;
-use super::put::PutFailed;
+use super::put_failed::PutFailed;
 
 /// How often an object must have the tag that a 412 denies. A single time, it could be another write of the same content.
 const CONFIRMATIONS: u32 = 2;

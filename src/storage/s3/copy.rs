@@ -11,7 +11,7 @@ use super::S3Store;
 use super::attributes::{etag, quoted, set_expires, url_encoded, with_attributes, with_class, with_source_key};
 use super::conditions::Conditional;
 use super::error::Failed;
-use super::put::PutFailed;
+use super::put_failed::PutFailed;
 
 const OPERATION: &str = "CopyObject";
 /// Times a copy in parts is begun while its source goes on being replaced, or its end is not known.

@@ -9,7 +9,8 @@ use super::S3Store;
 use super::attributes::quoted;
 use super::conditions::Conditional;
 use super::error::Failed;
-use super::put::{ATTEMPTS_IN_CONFLICT, PutFailed};
+use super::put::ATTEMPTS_IN_CONFLICT;
+use super::put_failed::PutFailed;
 use super::retry::Sendings;
 
 impl S3Store {

@@ -18,6 +18,7 @@ mod multipart;
 mod pages;
 mod presign;
 mod put;
+mod put_failed;
 mod region;
 mod retry;
 mod tls;

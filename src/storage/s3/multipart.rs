@@ -26,7 +26,8 @@ use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, 
 use super::conditions::Conditional;
 use super::connect::Clients;
 use super::copy::{copy_source, is_by_customer};
-use super::put::{PutFailed, matched, with_condition};
+use super::put::{matched, with_condition};
+use super::put_failed::PutFailed;
 use super::retry::Sendings;
 
 /// Most parts of one upload (S3 User Guide, "Multipart upload limits").

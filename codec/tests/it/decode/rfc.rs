@@ -172,6 +172,7 @@ fn code_tables_that_are_none_are_refused_by_what_is_wrong_with_them() {
     assert_eq!(decoded(None, &file), Err(Kind::CodeTable(CodeTableFault::Delta)));
 }
 
+#[cfg(feature = "blake3")]
 fn armored(target: &[u8], source: &[u8], delta: &[u8]) -> Vec<u8> {
     let header = format!("new#{}//old#{}/", blake3::hash(target).to_hex(), blake3::hash(source).to_hex());
     let mut file = b"\xd6\xc3\xc4\0\x04".to_vec();
@@ -181,6 +182,7 @@ fn armored(target: &[u8], source: &[u8], delta: &[u8]) -> Vec<u8> {
     file
 }
 
+#[cfg(feature = "blake3")]
 #[test]
 fn digests_in_the_application_header_are_compared() {
     let source = b"0123456789";
