@@ -134,7 +134,7 @@ fn in_order(
     Ok(runtime.block_on(async {
         let (done, patience) = tokio::select! {
             done = run(session, command) => (done, LAST_ORDERS),
-            exit = signals.first() => (Ok(exit), signals::THREADS_TIMEOUT),
+            exit = signals.first() => (Ok(exit), signals::ABORTS_TIMEOUT),
         };
         let mut settled = std::pin::pin!(session.settle());
         if futures::poll!(&mut settled).is_pending() {

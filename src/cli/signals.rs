@@ -2,6 +2,7 @@
 //!
 //! A thread of its own watches for them: the command's may be waiting for a pipe, a lock or a terminal.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,12 +13,15 @@ use tokio::time::Instant;
 
 use super::failure::{Exit, Failure};
 
-/// How long threads that wait may go on after a signal, so that those that do not wait remove what they had begun.
-pub(super) const THREADS_TIMEOUT: Duration = Duration::from_secs(1);
-/// When the process ends after a signal, whatever it waits for.
+/// When the process ends after a signal if all its threads wait: for a pipe, a lock, a terminal.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The same where uploads are being aborted.
+/// The same where uploads are being aborted, or threads are at work: on a busy machine, removing what
+/// was begun takes a while.
 pub(super) const ABORTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two looks at the threads, and how many looks must find none at work: one that reads or
+/// writes sleeps now and then.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 4;
 
 /// The watch for signals.
 pub(super) struct Signals {
@@ -75,9 +79,24 @@ impl Signals {
 
 async fn out_of_time(received: Instant, aborting: &AtomicBool) {
     tokio::time::sleep_until(received + SHUTDOWN_TIMEOUT).await;
-    if aborting.load(Ordering::Relaxed) {
-        tokio::time::sleep_until(received + ABORTS_TIMEOUT).await;
+    let mut idle = 0;
+    while received.elapsed() < ABORTS_TIMEOUT && idle < LOOKS {
+        let is_at_work = aborting.load(Ordering::Relaxed) || are_threads_at_work(Path::new("/proc"));
+        idle = if is_at_work { 0 } else { idle + 1 };
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// Returns whether another thread of this process computes or waits for a disk, by proc(5); `false` where
+/// the system does not say.
+fn are_threads_at_work(proc: &Path) -> bool {
+    let own = std::fs::read_link(proc.join("thread-self")).unwrap_or_default();
+    let Ok(threads) = std::fs::read_dir(proc.join("self/task")) else { return false };
+    threads.flatten().filter(|thread| own.file_name() != Some(&thread.file_name())).any(|thread| {
+        // `TID (name) STATE …`, and the name may hold anything.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['R', 'D']))
+    })
 }
 
 struct Received {
@@ -93,5 +112,33 @@ impl Received {
             _ = self.terminate.recv() => SignalKind::terminate(),
             _ = self.hang_up.recv() => SignalKind::hangup(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Makes a `/proc` of threads in these states, of which the first is the one that looks.
+    fn proc(states: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (n, state) in states.iter().enumerate() {
+            let thread = folder.path().join(format!("self/task/{n}"));
+            fs::create_dir_all(&thread).unwrap();
+            fs::write(thread.join("stat"), format!("{n} (a) R (b) {state} 1 2 3")).unwrap();
+        }
+        std::os::unix::fs::symlink("self/task/0", folder.path().join("thread-self")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn other_threads_at_work_are_seen() {
+        for (states, expected) in
+            [(&["R"][..], false), (&["R", "S"], false), (&["R", "S", "R"], true), (&["S", "D"], true)]
+        {
+            assert_eq!(are_threads_at_work(proc(states).path()), expected, "{states:?}");
+        }
+        assert!(!are_threads_at_work(Path::new("/nonexistent")));
     }
 }
