@@ -1,4 +1,4 @@
-//! The dependency rule of docs/DESIGN.md: who may know whom, by the `use` lines.
+//! The dependency rule of docs/architecture.md: who may know whom, by the `use` lines.
 use std::path::Path;
 
 /// A room of `src/` and the rooms it may name.
