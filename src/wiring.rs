@@ -11,7 +11,7 @@ use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
 use crate::storage::{
-    ConditionalWrites, CustomerKey, DirStore, ObjectStore, S3Config, S3Store, StorageError, StorageErrorKind,
+    ConditionalWrites, CustomerKey, DirStore, S3Config, S3Store, StorageError, StorageErrorKind, Store,
     UnknownConditionalWrites,
 };
 
@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// The store this leads to.
-    pub async fn store(&self) -> Result<Arc<dyn ObjectStore>, WiringError> {
+    pub async fn store(&self) -> Result<Arc<dyn Store>, WiringError> {
         let conditional_writes = conditional_writes()?;
         let url = match self.endpoint()? {
             Endpoint::Embedded(path) if self.customer_key.is_some() => {
@@ -172,7 +172,7 @@ impl Connection {
 }
 
 /// The store itself, but in a build for tests that end the process in the middle.
-fn as_told(store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+fn as_told(store: Arc<dyn Store>) -> Arc<dyn Store> {
     #[cfg(feature = "abort")]
     let store = abort::at_chosen_call(store);
     store

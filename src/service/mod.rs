@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 use crate::cache::ReferenceCache;
 use crate::domain::policy::Policy;
-use crate::storage::ObjectStore;
+use crate::storage::Store;
 
 pub use bucket_kept::BucketKept;
 pub use clock::{Clock, SystemClock};
@@ -79,7 +79,7 @@ pub struct Settings {
 /// Stores files as deltas and gives them back.
 #[derive(Debug, Clone)]
 pub struct DeltaService {
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn Store>,
     cache: Arc<dyn ReferenceCache>,
     settings: Arc<Settings>,
     sketches: Arc<reference::Sketches>,
@@ -90,7 +90,7 @@ pub struct DeltaService {
 
 impl DeltaService {
     /// Puts the parts together.
-    pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
+    pub fn new(store: Arc<dyn Store>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
         Self {
             store,
             cache,
@@ -109,7 +109,7 @@ impl DeltaService {
     }
 
     /// The store, for what needs no delta: buckets and stored bytes.
-    pub fn store(&self) -> &dyn ObjectStore {
+    pub fn store(&self) -> &dyn Store {
         &*self.store
     }
 }

@@ -15,8 +15,8 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
 use super::listing::{SortedKeys, select};
 use super::{
-    Attributes, ByteStream, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectBody,
-    ObjectHead, ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin, ByteStream, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ListedObject,
+    ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 
 /// Bodies are handed out in pieces of this size, so that readers meet more than one.
@@ -189,49 +189,6 @@ impl SortedKeys for &BTreeMap<Vec<u8>, Arc<Stored>> {
 
 #[async_trait::async_trait]
 impl ObjectStore for MemoryStore {
-    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let now = (self.clock)();
-        let mut state = self.state();
-        if state.buckets.contains_key(bucket) {
-            return Err(StorageError::new(StorageErrorKind::AlreadyExists, "CreateBucket", bucket));
-        }
-        let created = state.tick(now);
-        state.buckets.insert(bucket.clone(), Bucket { created, objects: BTreeMap::new() });
-        Ok(())
-    }
-
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let mut state = self.state();
-        if !state.bucket(bucket, "DeleteBucket")?.objects.is_empty() {
-            return Err(StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket));
-        }
-        state.buckets.remove(bucket);
-        Ok(())
-    }
-
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
-        const OPERATION: &str = "DeleteBucket";
-        if self.content_tags {
-            let refused = StorageError::new(StorageErrorKind::Invalid, OPERATION, bucket);
-            return Err(refused.because("this store cannot delete a bucket together with its objects"));
-        }
-        let mut state = self.state();
-        let objects = &state.bucket(bucket, OPERATION)?.objects;
-        let held = objects.iter().map(|(key, stored)| (key.as_slice(), &stored.head.etag));
-        let named = expected.iter().map(|(key, etag)| (key.as_str().as_bytes(), etag));
-        if held.collect::<BTreeMap<_, _>>() != named.collect::<BTreeMap<_, _>>() {
-            return Err(StorageError::new(StorageErrorKind::NotEmpty, OPERATION, bucket));
-        }
-        state.buckets.remove(bucket);
-        Ok(())
-    }
-
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        let listed =
-            |(name, bucket): (&BucketName, &Bucket)| ListedBucket { name: name.clone(), created: Some(bucket.created) };
-        Ok(self.state().buckets.iter().map(listed).collect())
-    }
-
     async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
         let mut state = self.state();
         let objects = &state.bucket(bucket, "ListObjectsV2")?.objects;
@@ -358,6 +315,54 @@ impl ObjectStore for MemoryStore {
         Ok(())
     }
 }
+
+#[async_trait::async_trait]
+impl BucketAdmin for MemoryStore {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let now = (self.clock)();
+        let mut state = self.state();
+        if state.buckets.contains_key(bucket) {
+            return Err(StorageError::new(StorageErrorKind::AlreadyExists, "CreateBucket", bucket));
+        }
+        let created = state.tick(now);
+        state.buckets.insert(bucket.clone(), Bucket { created, objects: BTreeMap::new() });
+        Ok(())
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let mut state = self.state();
+        if !state.bucket(bucket, "DeleteBucket")?.objects.is_empty() {
+            return Err(StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket));
+        }
+        state.buckets.remove(bucket);
+        Ok(())
+    }
+
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        const OPERATION: &str = "DeleteBucket";
+        if self.content_tags {
+            let refused = StorageError::new(StorageErrorKind::Invalid, OPERATION, bucket);
+            return Err(refused.because("this store cannot delete a bucket together with its objects"));
+        }
+        let mut state = self.state();
+        let objects = &state.bucket(bucket, OPERATION)?.objects;
+        let held = objects.iter().map(|(key, stored)| (key.as_slice(), &stored.head.etag));
+        let named = expected.iter().map(|(key, etag)| (key.as_str().as_bytes(), etag));
+        if held.collect::<BTreeMap<_, _>>() != named.collect::<BTreeMap<_, _>>() {
+            return Err(StorageError::new(StorageErrorKind::NotEmpty, OPERATION, bucket));
+        }
+        state.buckets.remove(bucket);
+        Ok(())
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        let listed =
+            |(name, bucket): (&BucketName, &Bucket)| ListedBucket { name: name.clone(), created: Some(bucket.created) };
+        Ok(self.state().buckets.iter().map(listed).collect())
+    }
+}
+
+impl Presign for MemoryStore {}
 
 /// The whole body, if it is as long as it says.
 async fn collect(body: &PutBody) -> io::Result<Bytes> {

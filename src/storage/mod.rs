@@ -1,16 +1,22 @@
 //! The port to an object store, in the words of S3, and its adapters.
 //!
+//! The port has three parts: objects ([`ObjectStore`]), buckets ([`BucketAdmin`]) and URLs ([`Presign`]); a
+//! [`Store`] has them all, and a [`Layer`] is a store around another one.
+//!
 //! An adapter is chosen in `wiring.rs` only. What every adapter must do is written down as the public suite in `conformance`.
 
 mod acl;
 mod attributes;
+mod bucket_admin;
 mod class;
 pub mod conformance;
 mod dir;
 mod encryption;
 mod error;
+mod layer;
 mod listing;
 mod memory;
+mod presign;
 mod rules;
 mod s3;
 
@@ -18,9 +24,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -30,11 +35,14 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
 pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, NoCannedAcl, Owner};
 pub use attributes::{MAX_TAGS, MAX_USER_METADATA_BYTES};
+pub use bucket_admin::{BucketAdmin, Debris, LifecycleAction, LifecycleRule, ListedBucket, OpenUpload};
 pub use class::{NoStorageClass, StorageClass};
 pub use dir::DirStore;
 pub use encryption::{CustomerKey, Encryption, KmsKey, NoCustomerKey};
 pub use error::{StorageError, StorageErrorKind};
+pub use layer::{Call, Layer, Run};
 pub use memory::MemoryStore;
+pub use presign::{MAX_PRESIGNED, Presign, Presigned};
 pub use s3::{
     COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, Regions, S3Config,
     S3Credentials, S3Store, UnknownConditionalWrites,
@@ -242,17 +250,6 @@ pub struct DamagedObject {
     pub why: String,
 }
 
-/// Something in the store's own directories that is no object the store can read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Debris {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// The key of the object it is or hides, if there is one.
-    pub key: Option<Key>,
-    /// Why it is no object.
-    pub why: String,
-}
-
 /// One page of a listing, in UTF-8 byte order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListPage {
@@ -266,97 +263,12 @@ pub struct ListPage {
     pub continuation: Option<String>,
 }
 
-/// A multipart upload that was begun and neither completed nor aborted: its parts are stored, and are no object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenUpload {
-    /// The object it was to become.
-    pub object: ObjectName,
-    /// What the store calls it.
-    pub id: String,
-    /// When it was begun, if the store tells.
-    pub initiated: Option<SystemTime>,
-}
-
-/// A rule of a bucket's lifecycle that is in force and does something to current versions of objects without tags.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LifecycleRule {
-    /// What its owner calls it.
-    pub id: String,
-    /// It concerns keys that start with this text.
-    pub prefix: String,
-    /// It concerns only objects of more bytes than this.
-    pub larger_than: Option<u64>,
-    /// It concerns only objects of fewer bytes than this.
-    pub smaller_than: Option<u64>,
-    /// What it does.
-    pub action: LifecycleAction,
-}
-
-/// What a [`LifecycleRule`] does to objects when their time has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LifecycleAction {
-    /// Removes them.
-    Expire,
-    /// Moves them to this storage class.
-    Transition(String),
-}
-
-impl LifecycleRule {
-    /// Whether it concerns an object.
-    pub fn concerns(&self, key: &Key, size: u64) -> bool {
-        key.as_str().starts_with(&self.prefix)
-            && self.larger_than.is_none_or(|bytes| size > bytes)
-            && self.smaller_than.is_none_or(|bytes| size < bytes)
-    }
-}
-
-/// What a presigned URL allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Presigned {
-    /// To read the object; the answer has this `Content-Disposition`, if any.
-    Get(Option<String>),
-    /// To write the object.
-    Put,
-}
-
-/// The longest a presigned URL lasts (S3 User Guide, "Download and upload objects with presigned URLs").
-pub const MAX_PRESIGNED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// A bucket in a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedBucket {
-    /// Its name.
-    pub name: BucketName,
-    /// When it was made, if the store tells.
-    pub created: Option<SystemTime>,
-}
-
 /// An object store in the words of S3.
 ///
 /// Every method is cancel-safe in the sense that dropping its future leaves either the whole effect or none.
 /// "Absent" ([`StorageErrorKind::NotFound`]) is only said when the store said so.
 #[async_trait::async_trait]
 pub trait ObjectStore: fmt::Debug + Send + Sync {
-    /// Makes a bucket; [`StorageErrorKind::AlreadyExists`] when there is one of that name.
-    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError>;
-
-    /// Removes an empty bucket; [`StorageErrorKind::NotEmpty`] when it holds an object.
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError>;
-
-    /// Deletes a bucket together with its objects if it holds exactly these (key and tag), decided
-    /// and done as one step. The order of `expected` does not matter.
-    ///
-    /// # Errors
-    /// [`StorageErrorKind::NotEmpty`] if the bucket holds anything else or less; nothing is deleted
-    /// then. [`StorageErrorKind::Invalid`] if the store has no such operation.
-    async fn delete_bucket_holding(&self, bucket: &BucketName, _expected: &[(Key, ETag)]) -> Result<(), StorageError> {
-        let refused = StorageError::new(StorageErrorKind::Invalid, "DeleteBucket", bucket);
-        Err(refused.because("this store cannot delete a bucket together with its objects"))
-    }
-
-    /// All buckets of the caller, by name.
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError>;
-
     /// One page of keys.
     async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError>;
 
@@ -406,60 +318,11 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// else [`StorageErrorKind::Precondition`].
     async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError>;
 
-    /// Returns what lies in a bucket's directories and is no object; nothing where there are none.
-    async fn debris(&self, _bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    /// Moves debris out of the bucket, if it is still debris, and returns where it lies now. Nothing
-    /// is deleted.
-    ///
-    /// # Errors
-    /// [`StorageErrorKind::NotFound`] if it is debris no longer.
-    async fn set_aside(&self, bucket: &BucketName, _debris: &Debris) -> Result<PathBuf, StorageError> {
-        let refused = StorageError::new(StorageErrorKind::Invalid, "SetAside", bucket);
-        Err(refused.because("this store has no directories"))
-    }
-
-    /// The multipart uploads of a bucket that are open; none where the store has no such thing.
-    async fn list_uploads(&self, _bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    /// Gives up a multipart upload; success when it is over already.
-    async fn abort_upload(&self, _upload: &OpenUpload) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    /// The rules of a bucket's lifecycle; none where the store has no such thing.
-    async fn lifecycle(&self, _bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    /// A URL that lets who has it do one thing to one object until it expires, without keys of the store; at most [`MAX_PRESIGNED`].
-    /// Nothing is asked of the store. [`StorageErrorKind::Invalid`] where there are no such URLs.
-    async fn presign(
-        &self,
-        object: &ObjectName,
-        _allowed: &Presigned,
-        _expires_in: Duration,
-    ) -> Result<String, StorageError> {
-        let refused = StorageError::new(StorageErrorKind::Invalid, "Presign", object);
-        Err(refused.because("this store has no URLs"))
-    }
-
-    /// Who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such thing.
-    async fn bucket_acl(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
-        let refused = StorageError::new(StorageErrorKind::Invalid, "GetBucketAcl", bucket);
-        Err(refused.because("this store has no access control lists"))
-    }
-
-    /// Says who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such thing.
-    async fn set_bucket_acl(&self, bucket: &BucketName, _acl: &BucketAcl) -> Result<(), StorageError> {
-        let refused = StorageError::new(StorageErrorKind::Invalid, "PutBucketAcl", bucket);
-        Err(refused.because("this store has no access control lists"))
-    }
-
     /// Waits until what was begun by futures that were dropped has been taken back, for a process about to end.
     async fn settle(&self) {}
 }
+
+/// All that a store does. Every type that has the three parts is one.
+pub trait Store: ObjectStore + BucketAdmin + Presign {}
+
+impl<S: ObjectStore + BucketAdmin + Presign + ?Sized> Store for S {}

@@ -1,20 +1,14 @@
 //! Ends the process at a chosen storage call, so that tests see what is left then. Only in builds with the feature `abort`, which no
 //! release has.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt as _;
 
-use crate::domain::{BucketName, Key, ObjectName};
-use crate::storage::{
-    Attributes, CopyOptions, Debris, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
-    PutBody, PutOptions, StorageError,
-};
+use crate::domain::ObjectName;
+use crate::storage::{Attributes, Call, ETag, Layer, PutBody, PutOptions, Run, StorageError, Store};
 
 /// Which call, counted from 1, and when: `3` before it is made, `3:during` when half of the bytes it stores were given, `3:after` when
 /// it has taken effect.
@@ -28,7 +22,7 @@ enum Moment {
 }
 
 /// The store, with the end that the environment asks for.
-pub(super) fn at_chosen_call(inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+pub(super) fn at_chosen_call(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     let Ok(told) = std::env::var(ABORT_AT) else { return inner };
     let (number, moment) = match told.split_once(':') {
         None => (told.as_str(), Moment::Before),
@@ -40,7 +34,7 @@ pub(super) fn at_chosen_call(inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore
 }
 
 struct Aborting {
-    inner: Arc<dyn ObjectStore>,
+    inner: Arc<dyn Store>,
     at: u64,
     moment: Moment,
     calls: AtomicU64,
@@ -90,92 +84,25 @@ impl fmt::Debug for Aborting {
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for Aborting {
-    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.create_bucket(bucket).await)
+impl Layer for Aborting {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+    async fn around<'a, T: Send + 'a>(&'a self, _: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
         let chosen = self.next();
-        self.after(chosen, self.inner.delete_bucket(bucket).await)
+        self.after(chosen, run().await)
     }
 
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.delete_bucket_holding(bucket, expected).await)
-    }
-
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.list_buckets().await)
-    }
-
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.list(bucket, request).await)
-    }
-
-    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.head(object).await)
-    }
-
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.get(object, range).await)
-    }
-
-    async fn put(
-        &self,
-        object: &ObjectName,
+    async fn put<'a>(
+        &'a self,
+        object: &'a ObjectName,
         body: PutBody,
-        attributes: &Attributes,
-        options: &PutOptions,
+        attributes: &'a Attributes,
+        options: &'a PutOptions,
     ) -> Result<ETag, StorageError> {
         let chosen = self.next();
         let body = if chosen == Some(Moment::During) { cut_in_half(&body) } else { body };
         self.after(chosen, self.inner.put(object, body, attributes, options).await)
-    }
-
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.copy(from, to, options).await)
-    }
-
-    async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.debris(bucket).await)
-    }
-
-    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.set_aside(bucket, debris).await)
-    }
-
-    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.tags(object).await)
-    }
-
-    fn customer_key(&self) -> Option<String> {
-        self.inner.customer_key()
-    }
-
-    fn conditions_are_atomic(&self) -> bool {
-        self.inner.conditions_are_atomic()
-    }
-
-    fn tags_name_writes(&self) -> bool {
-        self.inner.tags_name_writes()
-    }
-
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
-        let chosen = self.next();
-        self.after(chosen, self.inner.delete(object, if_match).await)
-    }
-
-    async fn settle(&self) {
-        self.inner.settle().await;
     }
 }

@@ -18,7 +18,7 @@ use futures::StreamExt as _;
 
 use crate::domain::{BucketName, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::{ServiceError, chain};
-use crate::storage::{Attributes, ListedObject, ObjectHead, ObjectStore, PutBody, PutCondition, StorageErrorKind};
+use crate::storage::{Attributes, ListedObject, ObjectHead, PutBody, PutCondition, StorageErrorKind, Store};
 
 use format::{Contents, Entry, Leaf};
 
@@ -46,7 +46,7 @@ pub(super) enum Known {
 /// The index of a folder while it is listed.
 #[derive(Debug)]
 pub(super) struct Index {
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn Store>,
     bucket: BucketName,
     /// Empty, or with a `/` at its end.
     folder: String,
@@ -78,7 +78,7 @@ struct Open {
 
 impl Index {
     /// The index that a listing may use; nothing is written unless it is told to [`learn`](Self::learn).
-    pub(super) fn new(store: Arc<dyn ObjectStore>, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Self {
+    pub(super) fn new(store: Arc<dyn Store>, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Self {
         let folder = prefix.rfind('/').and_then(|at| prefix.get(..=at)).unwrap_or_default().to_owned();
         Self {
             store,

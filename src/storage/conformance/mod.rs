@@ -1,4 +1,4 @@
-//! What every adapter of [`ObjectStore`] must do: one public suite of named checks, run on memory, on disk and on S3 over HTTP.
+//! What every adapter of [`Store`] must do: one public suite of named checks, run on memory, on disk and on S3 over HTTP.
 //!
 //! Each check works in a bucket of its own and removes it afterwards. Stores that are weaker than S3 are exempted from single
 //! checks or keys by name and with a reason, see [`Capabilities`]; an exemption that names nothing is a failure itself.
@@ -26,7 +26,7 @@ use std::fmt;
 
 use futures::future::BoxFuture;
 
-use super::ObjectStore;
+use super::Store;
 use stage::Stage;
 
 use attributes::*;
@@ -218,7 +218,7 @@ impl fmt::Display for Report {
 }
 
 /// Runs all checks, one after the other.
-pub async fn run(store: &dyn ObjectStore, capabilities: &Capabilities) -> Report {
+pub async fn run(store: &dyn Store, capabilities: &Capabilities) -> Report {
     let mut report = Report { exempted: capabilities.exemptions.clone(), ..Report::default() };
     for exemption in capabilities.unknown() {
         report.failures.push((exemption.name, Failure("an exemption that names no check and no key".to_owned())));
@@ -233,14 +233,14 @@ pub async fn run(store: &dyn ObjectStore, capabilities: &Capabilities) -> Report
 }
 
 /// Runs the check of this name.
-pub async fn run_one(name: &str, store: &dyn ObjectStore, capabilities: &Capabilities) -> Result<(), Failure> {
+pub async fn run_one(name: &str, store: &dyn Store, capabilities: &Capabilities) -> Result<(), Failure> {
     let named = CHECKS.iter().find(|check| check.name == name);
     named.ok_or_else(|| Failure(format!("there is no check {name}")))?.run(store, capabilities).await
 }
 
 impl Check {
     /// Runs the check in a bucket of its own, which is made before and removed after it.
-    pub async fn run(&self, store: &dyn ObjectStore, capabilities: &Capabilities) -> Result<(), Failure> {
+    pub async fn run(&self, store: &dyn Store, capabilities: &Capabilities) -> Result<(), Failure> {
         let stage = Stage::set(store, self.name, capabilities).await?;
         let outcome = (self.body)(&stage).await;
         // Also after a failure, which is the one worth telling.

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::domain::{BucketName, Key, ObjectName};
 use crate::storage::{
-    Attributes, ETag, ListPage, ListRequest, ObjectStore, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, ETag, ListPage, ListRequest, PutBody, PutCondition, StorageError, StorageErrorKind, Store,
 };
 
 use super::{Capabilities, Failure, Outcome};
@@ -17,18 +17,14 @@ const AT_ONCE: usize = 16;
 
 /// A store, a fresh bucket in it, and what the store can do.
 pub(super) struct Stage<'a> {
-    pub(super) store: &'a dyn ObjectStore,
+    pub(super) store: &'a dyn Store,
     pub(super) bucket: BucketName,
     pub(super) capabilities: &'a Capabilities,
 }
 
 impl<'a> Stage<'a> {
     /// Makes the bucket; what a broken run left in it is removed first.
-    pub(super) async fn set(
-        store: &'a dyn ObjectStore,
-        name: &str,
-        capabilities: &'a Capabilities,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn set(store: &'a dyn Store, name: &str, capabilities: &'a Capabilities) -> Result<Self, Failure> {
         let stage = Self { store, bucket: BucketName::new(format!("dg-{}", name.replace('_', "-")))?, capabilities };
         match store.create_bucket(&stage.bucket).await {
             Err(error) if error.kind == StorageErrorKind::AlreadyExists => {

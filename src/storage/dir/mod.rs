@@ -25,8 +25,9 @@ use futures::StreamExt as _;
 use crate::domain::{BucketName, Key, ObjectName};
 
 use super::{
-    Attributes, ByteStream, CopyOptions, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket, ObjectBody,
-    ObjectHead, ObjectStore, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind, rules,
+    Attributes, BucketAdmin, ByteStream, CopyOptions, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket,
+    ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    rules,
 };
 use bucket::Bucket;
 use fault::Fault;
@@ -178,28 +179,6 @@ impl fmt::Debug for DirStore {
 
 #[async_trait::async_trait]
 impl ObjectStore for DirStore {
-    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let name = bucket.clone();
-        self.run("CreateBucket", bucket, move |root| Bucket::create(root, &name)).await
-    }
-
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let name = bucket.clone();
-        self.run("DeleteBucket", bucket, move |root| Bucket::named(root, &name)?.remove(root)).await
-    }
-
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
-        let (name, expected) = (bucket.clone(), expected.to_vec());
-        let delete = move |root: &Root| Bucket::named(root, &name)?.remove_holding(root, &expected);
-        self.run("DeleteBucket", bucket, delete).await
-    }
-
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        let target = self.root.path().display().to_string();
-        // An absent store has no `buckets` either, but a folder that is no store has to be refused.
-        self.run("ListBuckets", &target, |root| root.exists().and_then(|_| Bucket::list(root))).await
-    }
-
     async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
         let (name, request) = (bucket.clone(), request.clone());
         self.run("ListObjectsV2", bucket, move |root| Bucket::named(root, &name)?.page(&request)).await
@@ -269,17 +248,6 @@ impl ObjectStore for DirStore {
         self.copy_record(from, to, options).await
     }
 
-    async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
-        let name = bucket.clone();
-        self.run("ListDebris", bucket, move |root| Bucket::named(root, &name)?.debris()).await
-    }
-
-    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
-        let (name, debris) = (bucket.clone(), debris.clone());
-        let set_aside = move |root: &Root| Bucket::named(root, &name)?.set_aside(root, &debris);
-        self.run("SetAside", bucket, set_aside).await
-    }
-
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
         let ObjectName { bucket, key } = object.clone();
         let tags = move |root: &Root| Ok(Bucket::named(root, &bucket)?.open(key.as_str())?.tags);
@@ -300,6 +268,44 @@ impl ObjectStore for DirStore {
         self.run("DeleteObject", object, delete).await
     }
 }
+
+#[async_trait::async_trait]
+impl BucketAdmin for DirStore {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let name = bucket.clone();
+        self.run("CreateBucket", bucket, move |root| Bucket::create(root, &name)).await
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let name = bucket.clone();
+        self.run("DeleteBucket", bucket, move |root| Bucket::named(root, &name)?.remove(root)).await
+    }
+
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let (name, expected) = (bucket.clone(), expected.to_vec());
+        let delete = move |root: &Root| Bucket::named(root, &name)?.remove_holding(root, &expected);
+        self.run("DeleteBucket", bucket, delete).await
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        let target = self.root.path().display().to_string();
+        // An absent store has no `buckets` either, but a folder that is no store has to be refused.
+        self.run("ListBuckets", &target, |root| root.exists().and_then(|_| Bucket::list(root))).await
+    }
+
+    async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
+        let name = bucket.clone();
+        self.run("ListDebris", bucket, move |root| Bucket::named(root, &name)?.debris()).await
+    }
+
+    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
+        let (name, debris) = (bucket.clone(), debris.clone());
+        let set_aside = move |root: &Root| Bucket::named(root, &name)?.set_aside(root, &debris);
+        self.run("SetAside", bucket, set_aside).await
+    }
+}
+
+impl Presign for DirStore {}
 
 /// The pieces a reader gives, each read on a thread that may block.
 fn stream(reader: Reader) -> ByteStream {

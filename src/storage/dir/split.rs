@@ -88,7 +88,9 @@ fn sync_tree(folder: &Path) -> Result<(), Fault> {
 mod tests {
     use super::*;
     use crate::domain::{BucketName, Key, ObjectName};
-    use crate::storage::{Attributes, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition};
+    use crate::storage::{
+        Attributes, BucketAdmin as _, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition,
+    };
     use futures::{StreamExt as _, TryStreamExt as _};
     use tempfile::TempDir;
 

@@ -36,9 +36,9 @@ use tokio::sync::Semaphore;
 use crate::domain::{BucketName, ObjectName};
 
 use super::{
-    AccessControlPolicy, Attributes, BucketAcl, CopyOptions, CustomerKey, ETag, Encryption, LifecycleRule, ListPage,
-    ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presigned, PutBody, PutOptions,
-    StorageError, StorageErrorKind, rules,
+    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CopyOptions, CustomerKey, ETag, Encryption, LifecycleRule,
+    ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign, Presigned, PutBody,
+    PutOptions, StorageError, StorageErrorKind, rules,
 };
 use attributes::{head_of, size, with_key};
 use conditions::Known;
@@ -146,34 +146,6 @@ impl fmt::Debug for S3Store {
 
 #[async_trait::async_trait]
 impl ObjectStore for S3Store {
-    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        const OPERATION: &str = "CreateBucket";
-        // In us-east-1, and in stores made like it, making one's own bucket again succeeds.
-        if let Ok(true) = self.bucket_exists(bucket).await {
-            return Err(StorageError::new(StorageErrorKind::AlreadyExists, OPERATION, bucket));
-        }
-        let mut request = self.clients.calls.create_bucket().bucket(bucket.as_str());
-        let region = self.clients.region.as_str();
-        // The one region that must not be named.
-        if region != "us-east-1" {
-            let place =
-                CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region));
-            request = request.create_bucket_configuration(place.build());
-        }
-        request.send().await.map_err(|error| Failed::from(error).at(OPERATION, bucket))?;
-        Ok(())
-    }
-
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let request = self.clients.calls.delete_bucket().bucket(bucket.as_str());
-        request.send().await.map_err(|error| Failed::from(error).at("DeleteBucket", bucket))?;
-        Ok(())
-    }
-
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        self.list_all_buckets().await
-    }
-
     async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
         self.list_page(bucket, request).await
     }
@@ -257,6 +229,41 @@ impl ObjectStore for S3Store {
         self.remove(object, if_match).await
     }
 
+    async fn settle(&self) {
+        self.aborts.settle().await;
+    }
+}
+
+#[async_trait::async_trait]
+impl BucketAdmin for S3Store {
+    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        const OPERATION: &str = "CreateBucket";
+        // In us-east-1, and in stores made like it, making one's own bucket again succeeds.
+        if let Ok(true) = self.bucket_exists(bucket).await {
+            return Err(StorageError::new(StorageErrorKind::AlreadyExists, OPERATION, bucket));
+        }
+        let mut request = self.clients.calls.create_bucket().bucket(bucket.as_str());
+        let region = self.clients.region.as_str();
+        // The one region that must not be named.
+        if region != "us-east-1" {
+            let place =
+                CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region));
+            request = request.create_bucket_configuration(place.build());
+        }
+        request.send().await.map_err(|error| Failed::from(error).at(OPERATION, bucket))?;
+        Ok(())
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let request = self.clients.calls.delete_bucket().bucket(bucket.as_str());
+        request.send().await.map_err(|error| Failed::from(error).at("DeleteBucket", bucket))?;
+        Ok(())
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        self.list_all_buckets().await
+    }
+
     async fn list_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
         self.open_uploads(bucket).await
     }
@@ -269,6 +276,17 @@ impl ObjectStore for S3Store {
         self.lifecycle_rules(bucket).await
     }
 
+    async fn bucket_acl(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
+        self.policy_of(bucket).await
+    }
+
+    async fn set_bucket_acl(&self, bucket: &BucketName, acl: &BucketAcl) -> Result<(), StorageError> {
+        self.set_policy(bucket, acl).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Presign for S3Store {
     async fn presign(
         &self,
         object: &ObjectName,
@@ -277,17 +295,5 @@ impl ObjectStore for S3Store {
     ) -> Result<String, StorageError> {
         check_key("Presign", object)?;
         self.presigned(object, allowed, expires_in).await
-    }
-
-    async fn bucket_acl(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
-        self.policy_of(bucket).await
-    }
-
-    async fn set_bucket_acl(&self, bucket: &BucketName, acl: &BucketAcl) -> Result<(), StorageError> {
-        self.set_policy(bucket, acl).await
-    }
-
-    async fn settle(&self) {
-        self.aborts.settle().await;
     }
 }

@@ -11,7 +11,7 @@ use crate::support::{edited, noise};
 use deltaglider::cache::{Counts, FolderCache, Limits, ReferenceCache};
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings, StoredAs};
-use deltaglider::storage::{CopyOptions, MemoryStore, ObjectStore as _};
+use deltaglider::storage::{BucketAdmin as _, CopyOptions, MemoryStore, ObjectStore as _};
 
 /// More than one piece of any reader.
 const SIZE: usize = 5 << 20;

@@ -54,7 +54,7 @@ async fn in_one_process_a_reference_is_fetched_once() {
     for cache in caches {
         let server = Server::memory().unwrap();
         let store = Arc::new(S3Store::connect(server.config()).await.unwrap());
-        deltaglider::storage::ObjectStore::create_bucket(&*store, &BucketName::new("buc").unwrap()).await.unwrap();
+        deltaglider::storage::BucketAdmin::create_bucket(&*store, &BucketName::new("buc").unwrap()).await.unwrap();
         let settings = Settings { policy: Default::default(), spool_folder: folder.path().to_owned() };
         let service = DeltaService::new(store, cache, settings);
         let asked = Asked::of(&server);

@@ -11,7 +11,9 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, GetOptions, RepairOptions, Settings};
-use deltaglider::storage::{Attributes, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition,
+};
 
 /// Files whose delta is one of unpacked content: the key, and what it was packed with.
 const UNPACKED_TARGETS: [&str; 4] = ["bz2/pkg2.tar.bz2", "gz6n/dump2.sql.gz", "mix1/dump2.sql.gz", "xz/pkg2.tar.xz"];

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use deltaglider::domain::{BucketName, ObjectName, Sha256Digest};
-use deltaglider::storage::{DirStore, ListRequest, ListedObject, ObjectStore, S3Store};
+use deltaglider::storage::{DirStore, ListRequest, ListedObject, S3Store, Store};
 use futures::TryStreamExt as _;
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -16,7 +16,7 @@ use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 struct Place {
     name: &'static str,
     endpoint: String,
-    store: Arc<dyn ObjectStore>,
+    store: Arc<dyn Store>,
     folder: tempfile::TempDir,
     _server: Option<Server>,
 }

@@ -9,7 +9,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
-use deltaglider::storage::{DirStore, ObjectStore};
+use deltaglider::storage::{BucketAdmin as _, DirStore, Store};
 use tokio::sync::Notify;
 
 use crate::scripted_store::ScriptedStore;
@@ -21,7 +21,7 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
 }
 
-fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+fn service(store: Arc<dyn Store>) -> DeltaService {
     let folder = std::env::temp_dir();
     let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
     DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)

@@ -6,7 +6,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
-use deltaglider::storage::{Attributes, MemoryStore, ObjectStore};
+use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, Store};
 
 use crate::scripted_store::ScriptedStore;
 use crate::support::{edited, noise};
@@ -15,7 +15,7 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
 }
 
-fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+fn service(store: Arc<dyn Store>) -> DeltaService {
     let folder = std::env::temp_dir();
     let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
     DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)

@@ -8,7 +8,9 @@ use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, Listing, Settings};
-use deltaglider::storage::{Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+};
 
 struct Room {
     store: Arc<MemoryStore>,

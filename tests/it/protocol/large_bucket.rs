@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::support::{Sandbox, edited, noise};
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, BucketAdmin as _, ObjectStore as _, PutBody, PutCondition};
 use deltaglider_vcdiff::EncodeOptions;
 use s3_server::{ACCESS_KEY, Call, Fault, SECRET_KEY, Server};
 

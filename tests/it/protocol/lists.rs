@@ -7,7 +7,7 @@ use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{Compare, DeltaService, Folder, Listed, MayBeDelta, Settings, Step, SyncOptions};
-use deltaglider::storage::{Attributes, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 
 struct Room {
     store: Arc<MemoryStore>,

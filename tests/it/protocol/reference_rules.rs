@@ -12,7 +12,9 @@ use deltaglider::domain::metadata::ReferenceMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, DirectReason, GetOptions, Input, PutOptions, PutReport, Settings, StoredAs};
-use deltaglider::storage::{Attributes, CopyOptions, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, CopyOptions, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition, Store,
+};
 
 const MINUTE: u64 = 60;
 
@@ -107,7 +109,7 @@ impl Room {
     }
 }
 
-fn service(store: Arc<dyn ObjectStore>, policy: Policy) -> DeltaService {
+fn service(store: Arc<dyn Store>, policy: Policy) -> DeltaService {
     let spool_folder = std::env::temp_dir();
     let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
     DeltaService::new(store, cache, Settings { policy, spool_folder })

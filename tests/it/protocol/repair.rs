@@ -14,7 +14,7 @@ use deltaglider::service::{
     StoredAs, Trouble,
 };
 use deltaglider::storage::{
-    Attributes, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition,
 };
 use futures::TryStreamExt as _;
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::conformance::nasty_keys::NASTY_KEYS;
 use deltaglider::storage::{
-    Attributes, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions, StorageError,
-    StorageErrorKind,
+    Attributes, BucketAdmin as _, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions,
+    StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 

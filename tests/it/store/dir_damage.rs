@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, CopyOptions, DirStore, ETag, ListPage, ListRequest, ObjectStore as _, PutBody, PutCondition,
-    PutOptions, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, DirStore, ETag, ListPage, ListRequest, ObjectStore as _, PutBody,
+    PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, DirStore, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, DirStore, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, StorageError,
+    StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::conformance::{Capabilities, run, run_one};
-use deltaglider::storage::{Attributes, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 
 macro_rules! tests {
     ($($check:ident,)*) => {$(

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, ConditionalWrites, CopyOptions, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions,
-    S3Config, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, ConditionalWrites, CopyOptions, ETag, ListRequest, ObjectStore as _, PutBody,
+    PutCondition, PutOptions, S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, SECRET_KEY, Server};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, CannedAcl, CopyOptions, CustomerKey, Encryption, KmsKey, ObjectStore as _, PutBody, PutCondition,
-    S3Config, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CannedAcl, CopyOptions, CustomerKey, Encryption, KmsKey, ObjectStore as _, PutBody,
+    PutCondition, S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 use s3_server::{Fault, MIN_PART_SIZE, Server};

@@ -3,8 +3,8 @@
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, ConditionalWrites, CopyOptions, ETag, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
-    StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, ConditionalWrites, CopyOptions, ETag, ObjectStore as _, PutBody, PutCondition,
+    S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, Server};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::storage::{Attributes, CopyOptions, ObjectStore as _, PutBody, PutOptions};
+use deltaglider::storage::{Attributes, BucketAdmin as _, CopyOptions, ObjectStore as _, PutBody, PutOptions};
 use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
 
 /// A page that is asked for: how many of this listing were asked for before, and what the store would send.

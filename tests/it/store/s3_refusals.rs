@@ -9,8 +9,8 @@ use crate::support::{Run, Sandbox};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config, S3Credentials, S3Store,
-    StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config,
+    S3Credentials, S3Store, StorageError, StorageErrorKind,
 };
 
 /// Status, further headers, body.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store, StorageError,
+    StorageErrorKind,
 };
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 

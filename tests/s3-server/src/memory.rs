@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use deltaglider::storage::{
-    Attributes, CopyOptions, ETag, Encryption, KmsKey, ListRequest, MemoryStore, ObjectHead, ObjectStore, PutBody,
-    PutCondition, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, Encryption, KmsKey, ListRequest, MemoryStore, ObjectHead,
+    ObjectStore, PutBody, PutCondition, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 use s3s::dto::*;

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{Clock, chain};
 use deltaglider::storage::{
-    Attributes, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, PutBody,
-    PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead,
+    ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
@@ -242,28 +242,6 @@ fn failed(operation: &'static str, object: &ObjectName) -> impl Fn(StorageErrorK
 
 #[async_trait::async_trait]
 impl ObjectStore for Asked {
-    async fn create_bucket(&self, _: &BucketName) -> Result<(), StorageError> {
-        unreachable!("the bucket is there")
-    }
-
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        let deleted = answer!(self, Call::DeleteBucket, Answer::Deleted);
-        deleted.map_err(|kind| StorageError::new(kind, "DeleteBucket", bucket))
-    }
-
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
-        let failed = |kind| StorageError::new(kind, "DeleteBucket", bucket);
-        if self.kind != Kind::Atomic {
-            return Err(failed(StorageErrorKind::Invalid));
-        }
-        let expected = expected.iter().map(|(key, tag)| (key.to_string(), tag.0.clone())).collect();
-        answer!(self, Call::DeleteBucketHolding(expected), Answer::Deleted).map_err(failed)
-    }
-
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        unreachable!("nobody asks for buckets")
-    }
-
     async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
         let page = answer!(self, Call::List(request.clone()), Answer::Page);
         page.map_err(|kind| StorageError::new(kind, "ListObjectsV2", bucket))
@@ -320,6 +298,33 @@ impl ObjectStore for Asked {
         self.kind == Kind::Atomic
     }
 }
+
+#[async_trait::async_trait]
+impl BucketAdmin for Asked {
+    async fn create_bucket(&self, _: &BucketName) -> Result<(), StorageError> {
+        unreachable!("the bucket is there")
+    }
+
+    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
+        let deleted = answer!(self, Call::DeleteBucket, Answer::Deleted);
+        deleted.map_err(|kind| StorageError::new(kind, "DeleteBucket", bucket))
+    }
+
+    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+        let failed = |kind| StorageError::new(kind, "DeleteBucket", bucket);
+        if self.kind != Kind::Atomic {
+            return Err(failed(StorageErrorKind::Invalid));
+        }
+        let expected = expected.iter().map(|(key, tag)| (key.to_string(), tag.0.clone())).collect();
+        answer!(self, Call::DeleteBucketHolding(expected), Answer::Deleted).map_err(failed)
+    }
+
+    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
+        unreachable!("nobody asks for buckets")
+    }
+}
+
+impl Presign for Asked {}
 
 /// By the clock of the store, so long after operations have begun.
 pub(crate) fn after(time: Duration) -> SystemTime {

@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime};
 
 use actor::{Actor, Next};
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::storage::{MemoryStore, ObjectStore as _};
+use deltaglider::storage::{BucketAdmin as _, MemoryStore};
 use tokio::runtime::Runtime;
 use world::{Answer, Call, World};
 

@@ -8,7 +8,7 @@ use deltaglider::domain::ObjectName;
 use deltaglider::service::{
     DeltaService, GetOptions, Input, Moved, Outcome, PutOptions, RepairOptions, ServiceError, Settings,
 };
-use deltaglider::storage::{Attributes, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, PutBody, PutCondition, Store};
 
 use super::{actor, bucket, object};
 
@@ -73,7 +73,7 @@ impl Op {
     }
 }
 
-pub(crate) fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
     let spool_folder = std::env::temp_dir();
     let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
     DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })

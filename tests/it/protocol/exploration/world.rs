@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use deltaglider::domain::ObjectName;
 use deltaglider::storage::{
-    Attributes, CopyOptions, ETag, ListPage, ListRequest, MemoryStore, ObjectBody, ObjectHead, ObjectStore as _,
-    PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, ListPage, ListRequest, MemoryStore, ObjectBody, ObjectHead,
+    ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
 };
 use futures::{FutureExt as _, TryStreamExt as _};
 

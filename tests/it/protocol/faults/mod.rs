@@ -4,7 +4,6 @@ pub(crate) mod many;
 pub(crate) mod outcome;
 pub(crate) mod scenario;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -12,13 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::domain::ObjectName;
 use deltaglider::storage::{
-    Attributes, ByteStream, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, MemoryStore, ObjectBody,
-    ObjectHead, ObjectStore, Presigned, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, ByteStream, Call, CopyOptions, ETag, Layer, MemoryStore, ObjectBody, ObjectStore as _, PutBody,
+    PutCondition, PutOptions, Run, StorageError, StorageErrorKind, Store,
 };
-use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,39 +109,33 @@ impl Faulty {
         self.struck.get_or_init(|| operation);
     }
 
-    async fn call<'a, T>(
-        &'a self,
-        operation: &'static str,
-        target: &(impl fmt::Display + Sync),
-        fault: Option<Fault>,
-        make: impl Fn() -> BoxFuture<'a, Result<T, StorageError>>,
-    ) -> Result<T, StorageError> {
-        let failed = |kind| Err(StorageError::new(kind, operation, target).because("as the test wants it"));
+    async fn call<'a, T>(&'a self, fault: Option<Fault>, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+        let failed = |kind| Err(StorageError::new(kind, call.operation, call.target).because("as the test wants it"));
         tokio::task::yield_now().await;
         let answer = match fault {
-            None => make().await,
+            None => run().await,
             Some(fault) => {
-                self.strike(operation);
+                self.strike(call.operation);
                 match fault {
                     Fault::Refused(kind) | Fault::Down(kind) => failed(kind),
                     Fault::Lost => {
-                        let _ = make().await;
+                        let _ = run().await;
                         failed(StorageErrorKind::Other)
                     }
                     Fault::SentAgain => {
-                        let _ = make().await;
-                        make().await
+                        let _ = run().await;
+                        run().await
                     }
                     Fault::Hangs => std::future::pending().await,
                     Fault::HangsAfter => {
-                        let _ = make().await;
+                        let _ = run().await;
                         std::future::pending().await
                     }
                     Fault::Delayed => {
                         tokio::time::sleep(Duration::from_millis(1)).await;
-                        make().await
+                        run().await
                     }
-                    Fault::Breaks | Fault::Short | Fault::Garbles => make().await,
+                    Fault::Breaks | Fault::Short | Fault::Garbles => run().await,
                 }
             }
         };
@@ -151,25 +143,9 @@ impl Faulty {
         answer
     }
 
-    /// The same for a call whose answer has no bytes that could break off.
-    async fn bare<'a, T>(
-        &'a self,
-        operation: &'static str,
-        target: &(impl fmt::Display + Sync),
-        make: impl Fn() -> BoxFuture<'a, Result<T, StorageError>>,
-    ) -> Result<T, StorageError> {
-        self.bare_as(self.next(), operation, target, make).await
-    }
-
-    async fn bare_as<'a, T>(
-        &'a self,
-        fault: Option<Fault>,
-        operation: &'static str,
-        target: &(impl fmt::Display + Sync),
-        make: impl Fn() -> BoxFuture<'a, Result<T, StorageError>>,
-    ) -> Result<T, StorageError> {
+    async fn bare<'a, T>(&'a self, fault: Option<Fault>, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
         let fault = fault.filter(|fault| !matches!(fault, Fault::Breaks | Fault::Short | Fault::Garbles));
-        self.call(operation, target, fault, make).await
+        self.call(fault, call, run).await
     }
 
     /// Makes other bytes of what was copied.
@@ -215,74 +191,44 @@ async fn in_halves(body: ObjectBody, fault: Option<Fault>) -> ObjectBody {
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for Faulty {
-    async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        self.bare("CreateBucket", bucket, || self.inner.create_bucket(bucket)).await
+impl Layer for Faulty {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
-    async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        self.bare("DeleteBucket", bucket, || self.inner.delete_bucket(bucket)).await
+    /// Makes a call whose answer has no bytes that could break off.
+    async fn around<'a, T: Send + 'a>(&'a self, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+        self.bare(self.next(), call, run).await
     }
 
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
-        let delete = || self.inner.delete_bucket_holding(bucket, expected);
-        self.bare("DeleteBucket", bucket, delete).await
-    }
-
-    async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        self.bare("ListBuckets", &"the store", || self.inner.list_buckets()).await
-    }
-
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
-        self.bare("ListObjectsV2", bucket, || self.inner.list(bucket, request)).await
-    }
-
-    async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
-        self.bare("HeadObject", object, || self.inner.head(object)).await
-    }
-
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get<'a>(&'a self, object: &'a ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
         let fault = self.next();
-        let body = self.call("GetObject", object, fault, || self.inner.get(object, range.clone())).await?;
+        let call = Call::of("GetObject", object);
+        let body = self.call(fault, call, &|| self.inner.get(object, range.clone())).await?;
         Ok(in_halves(body, fault).await)
     }
 
-    async fn put(
-        &self,
-        object: &ObjectName,
+    async fn put<'a>(
+        &'a self,
+        object: &'a ObjectName,
         body: PutBody,
-        attributes: &Attributes,
-        options: &PutOptions,
+        attributes: &'a Attributes,
+        options: &'a PutOptions,
     ) -> Result<ETag, StorageError> {
         let fault = self.next();
         let body = if self.garbles(fault) { garbled(body.open()).await } else { body };
         let put = || self.inner.put(object, body.clone(), attributes, options);
-        self.bare_as(fault, "PutObject", object, put).await
+        self.bare(fault, Call::of("PutObject", object), &put).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+    async fn copy<'a>(
+        &'a self,
+        from: &'a ObjectName,
+        to: &'a ObjectName,
+        options: &'a CopyOptions,
+    ) -> Result<ETag, StorageError> {
         let fault = self.next();
-        let tag = self.bare_as(fault, "CopyObject", from, || self.inner.copy(from, to, options)).await?;
+        let tag = self.bare(fault, Call::of("CopyObject", from), &|| self.inner.copy(from, to, options)).await?;
         if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
-    }
-
-    async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
-        self.bare("GetObjectTagging", object, || self.inner.tags(object)).await
-    }
-
-    async fn presign(&self, object: &ObjectName, _: &Presigned, _: Duration) -> Result<String, StorageError> {
-        self.bare("Presign", object, || async move { Ok(format!("a URL of {object}")) }.boxed()).await
-    }
-
-    fn conditions_are_atomic(&self) -> bool {
-        self.inner.conditions_are_atomic()
-    }
-
-    fn tags_name_writes(&self) -> bool {
-        self.inner.tags_name_writes()
-    }
-
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
-        self.bare("DeleteObject", object, || self.inner.delete(object, if_match)).await
     }
 }

@@ -10,7 +10,7 @@ use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest}
 use deltaglider::service::{
     DeltaService, GetOptions, Input, Moved, Outcome, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
 };
-use deltaglider::storage::{Attributes, CopyOptions, MemoryStore, ObjectStore, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, BucketAdmin as _, CopyOptions, MemoryStore, PutBody, PutCondition, Store};
 use futures::TryStreamExt as _;
 
 use super::disk::Disk;
@@ -329,7 +329,7 @@ pub(crate) fn object(name: &str) -> ObjectName {
     ObjectName::new(BucketName::new(bucket).unwrap(), Key::new(key).unwrap())
 }
 
-pub(crate) fn service(store: Arc<dyn ObjectStore>) -> DeltaService {
+pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
     let spool_folder = std::env::temp_dir();
     let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
     DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })
@@ -402,7 +402,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) ->
 }
 
 impl Damage {
-    async fn happen(&self, store: &dyn ObjectStore) -> Result<(), ServiceError> {
+    async fn happen(&self, store: &dyn Store) -> Result<(), ServiceError> {
         let always = PutCondition::None;
         match self {
             Self::Remove(key) => store.delete(&object(key), None).await?,

@@ -14,7 +14,7 @@ use deltaglider::service::{
     Settings, StatsMode, Step, SyncOptions,
 };
 use deltaglider::storage::{
-    Attributes, ListRequest, ListedObject, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+    Attributes, BucketAdmin as _, ListRequest, ListedObject, MemoryStore, ObjectStore as _, PutBody, PutCondition,
 };
 use deltaglider_vcdiff::EncodeOptions;
 

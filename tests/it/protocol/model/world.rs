@@ -10,7 +10,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{Clock, DeltaService, Input, RepairOptions, Settings};
-use deltaglider::storage::{Attributes, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 use futures::TryStreamExt as _;
 
 use super::op;
