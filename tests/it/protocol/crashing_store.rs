@@ -1,5 +1,4 @@
-//! Ends the process at a chosen storage call, so that tests see what is left then. Only in builds with the feature `abort`, which no
-//! release has.
+//! A store on which the process aborts at a chosen call, with what the calls before it left behind.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,17 +7,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt as _;
-
-use crate::domain::{BucketName, Key, ObjectName};
-use crate::storage::{
+use deltaglider::domain::{BucketName, Key, ObjectName};
+use deltaglider::storage::{
     Attributes, CopyOptions, Debris, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
     PutBody, PutOptions, StorageError,
 };
+use futures::StreamExt as _;
 
-/// Which call, counted from 1, and when: `3` before it is made, `3:during` when half of the bytes it stores were given, `3:after` when
-/// it has taken effect.
-const ABORT_AT: &str = "DG_ABORT_AT";
+/// Names the call at which the process aborts, counted from 1: `3` before it is made, `3:during` when
+/// half of the bytes it stores were sent, `3:after` when it has taken effect.
+pub(crate) const CRASH_AT: &str = "DGTEST_CRASH_AT";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Moment {
@@ -27,27 +25,27 @@ enum Moment {
     After,
 }
 
-/// The store, with the end that the environment asks for.
-pub(super) fn at_chosen_call(inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-    let Ok(told) = std::env::var(ABORT_AT) else { return inner };
-    let (number, moment) = match told.split_once(':') {
-        None => (told.as_str(), Moment::Before),
+/// Wraps a store so that the process aborts where [`CRASH_AT`] says.
+pub(crate) fn crashing(inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+    let text = std::env::var(CRASH_AT).unwrap();
+    let (number, moment) = match text.split_once(':') {
+        None => (text.as_str(), Moment::Before),
         Some((number, "during")) => (number, Moment::During),
-        Some((number, _)) => (number, Moment::After),
+        Some((number, "after")) => (number, Moment::After),
+        Some((_, other)) => panic!("{CRASH_AT} names an unknown moment: {other}"),
     };
-    let Ok(at) = number.parse() else { return inner };
-    Arc::new(Aborting { inner, at, moment, calls: AtomicU64::new(0) })
+    Arc::new(CrashingStore { inner, at: number.parse().unwrap(), moment, calls: AtomicU64::new(0) })
 }
 
-struct Aborting {
+struct CrashingStore {
     inner: Arc<dyn ObjectStore>,
     at: u64,
     moment: Moment,
     calls: AtomicU64,
 }
 
-impl Aborting {
-    /// Counts a call, and ends the process before it is made, or says when in it to do so.
+impl CrashingStore {
+    /// Counts a call. Aborts before the chosen one, or returns when during it to do so.
     fn next(&self) -> Option<Moment> {
         let is_chosen = self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at;
         if is_chosen && self.moment == Moment::Before {
@@ -64,7 +62,7 @@ impl Aborting {
     }
 }
 
-/// Of whose bytes the first half is given.
+/// Returns a body that aborts the process after the first half of its bytes.
 fn cut_in_half(body: &PutBody) -> PutBody {
     let (whole, half) = (body.clone(), body.len() / 2);
     PutBody::new(body.len(), move || {
@@ -78,19 +76,19 @@ fn cut_in_half(body: &PutBody) -> PutBody {
             left -= piece.len();
             Ok(piece)
         });
-        // Those of a body of one piece are written when the next is asked for.
+        // A body of one piece is written when the next piece is requested.
         pieces.chain(futures::stream::once(async { std::process::abort() })).boxed()
     })
 }
 
-impl fmt::Debug for Aborting {
+impl fmt::Debug for CrashingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, until call {} {:?}", self.inner, self.at, self.moment)
+        write!(f, "CrashingStore({:?}, {:?} call {})", self.inner, self.moment, self.at)
     }
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for Aborting {
+impl ObjectStore for CrashingStore {
     async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
         let chosen = self.next();
         self.after(chosen, self.inner.create_bucket(bucket).await)
