@@ -7,5 +7,4 @@ pub mod cli;
 pub mod domain;
 pub mod service;
 pub mod storage;
-mod weakened;
 pub mod wiring;

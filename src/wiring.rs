@@ -1,8 +1,6 @@
 //! The only place where adapters meet ports: which store, which cache.
 
-#[cfg(feature = "abort")]
-mod abort;
-
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +35,35 @@ pub struct Connection {
     /// The customer's key that objects are written with, and read by where they were. What it encrypts is kept in no cache that others
     /// use.
     pub customer_key: Option<CustomerKey>,
+    /// Wraps the store before it is used.
+    pub decorator: StoreDecorator,
+}
+
+/// A function that wraps the store of a [`Connection`], for instance to count or log its calls. The
+/// default wraps nothing.
+#[derive(Clone, Default)]
+pub struct StoreDecorator(Option<Arc<Decorate>>);
+
+type Decorate = dyn Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync;
+
+impl StoreDecorator {
+    /// Wraps every store in what `decorate` returns for it.
+    pub fn new(decorate: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(decorate)))
+    }
+
+    fn wrap(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        match &self.0 {
+            Some(decorate) => decorate(store),
+            None => store,
+        }
+    }
+}
+
+impl fmt::Debug for StoreDecorator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "StoreDecorator(…)" } else { "StoreDecorator" })
+    }
 }
 
 /// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or `auto`, which is also what its
@@ -110,12 +137,12 @@ impl Connection {
                 let refused = StorageError::new(StorageErrorKind::Invalid, "OpenStore", path.display());
                 return Err(refused.because("the embedded store encrypts nothing: it takes no customer's key").into());
             }
-            Endpoint::Embedded(path) => return Ok(as_told(Arc::new(DirStore::open(&path)?))),
+            Endpoint::Embedded(path) => return Ok(self.decorator.wrap(Arc::new(DirStore::open(&path)?))),
             Endpoint::Url(url) => Some(url),
             Endpoint::Aws => None,
         };
         let config = S3Config { conditional_writes, ..self.s3(url) };
-        Ok(as_told(Arc::new(S3Store::connect(config).await?)))
+        Ok(self.decorator.wrap(Arc::new(S3Store::connect(config).await?)))
     }
 
     /// The name of the store in a cache that many stores share. Two spellings of one store cost a fetch.
@@ -169,13 +196,6 @@ impl Connection {
         let cache = cache.within(&self.origin()?);
         Ok(DeltaService::new(store, cache, Settings { policy, spool_folder }))
     }
-}
-
-/// The store itself, but in a build for tests that end the process in the middle.
-fn as_told(store: Arc<dyn Store>) -> Arc<dyn Store> {
-    #[cfg(feature = "abort")]
-    let store = abort::at_chosen_call(store);
-    store
 }
 
 /// What [`CONDITIONAL_WRITES`] says.

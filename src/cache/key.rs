@@ -14,7 +14,6 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::domain::Sha256Digest;
-use crate::weakened::leaves_out;
 
 // One label for each use: what one subkey gives away says nothing about another.
 const NAMES: &[u8] = b"deltaglider cache 1: names";
@@ -65,9 +64,6 @@ impl CacheKey {
         let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
         let bytes = GeneralPurpose::new(alphabet, TEXT).decode(text).map(Zeroizing::new);
         let bytes = bytes.map_err(|_| KeyError::NotBase64)?;
-        if leaves_out("wipe") {
-            drop((text.to_owned(), bytes.to_vec()));
-        }
         let mut key = Secret::default();
         if bytes.len() != key.len() {
             return Err(KeyError::Length(bytes.len()));
@@ -78,12 +74,6 @@ impl CacheKey {
 
     /// The keys a cache works with.
     pub(super) fn derive(&self) -> DerivedKeys {
-        if leaves_out("keys") && **self.0 != [0; KEY_LEN] {
-            return Self(Secret::default()).derive();
-        }
-        if leaves_out("silence") {
-            tracing::debug!("the key of the cache is {}", base64::engine::general_purpose::STANDARD.encode(**self.0));
-        }
         DerivedKeys {
             names: expand(None, &self.0, NAMES),
             folder: expand(None, &self.0, FOLDER),

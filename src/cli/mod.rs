@@ -38,6 +38,7 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use crate::service::drafts::Drafts;
+use crate::wiring::StoreDecorator;
 use failure::{Exit, Failure};
 use options::{Cli, Command};
 use output::Output;
@@ -48,6 +49,11 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 
 /// Runs a command line and returns its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    main_with(arguments, StoreDecorator::default())
+}
+
+/// Runs a command line on a store that `decorator` wraps and returns its exit code.
+pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDecorator) -> ExitCode {
     keep_memory_private();
     let arguments: Vec<OsString> = arguments.collect();
     if let Some(arguments) = xdelta3::arguments(&arguments) {
@@ -75,7 +81,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return cache::run(args, cache, Output::new());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
-        let session = Session::new(cli.global, cache);
+        let session = Session::new(cli.global, cache, decorator);
         let (done, patience) = in_order(&runtime, &session, cli.command)?;
         drop(session);
         runtime.shutdown_timeout(patience);
@@ -93,9 +99,7 @@ fn keep_memory_private() {
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         // The kernel knows this since 2.3; without it the command is still worth running.
-        if !crate::weakened::leaves_out("dumpable") {
-            set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
-        }
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     }
 }
 

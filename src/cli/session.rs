@@ -7,18 +7,19 @@ use super::failure::Failure;
 use super::options::GlobalOptions;
 use crate::domain::policy::Policy;
 use crate::service::DeltaService;
-use crate::wiring::{CacheSettings, Connection, Regions};
+use crate::wiring::{CacheSettings, Connection, Regions, StoreDecorator};
 
 /// The options of every command, and the service they lead to.
 pub(super) struct Session {
     options: GlobalOptions,
     cache: CacheSettings,
+    decorator: StoreDecorator,
     service: OnceCell<DeltaService>,
 }
 
 impl Session {
-    pub(super) fn new(options: GlobalOptions, cache: CacheSettings) -> Self {
-        Self { options, cache, service: OnceCell::new() }
+    pub(super) fn new(options: GlobalOptions, cache: CacheSettings, decorator: StoreDecorator) -> Self {
+        Self { options, cache, decorator, service: OnceCell::new() }
     }
 
     /// The service, with a policy for what is stored; the first one that is asked for stays.
@@ -41,6 +42,7 @@ impl Session {
             ca_bundle: self.options.ca_bundle.clone(),
             cache: self.cache.clone(),
             customer_key: self.options.sse_c_key.as_ref().map(KeyArgument::read).transpose()?,
+            decorator: self.decorator.clone(),
         })
     }
 

@@ -16,7 +16,6 @@ use super::reference::ReferenceWarning;
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
 use crate::storage::{StorageError, StorageErrorKind};
-use crate::weakened::leaves_out;
 
 /// The age by which an older object must precede the new one to be removed where a tag names a content.
 ///
@@ -124,13 +123,7 @@ impl DeltaService {
     }
 
     /// Removes an object that is old enough where tags name contents; leaves any other.
-    pub(super) async fn remove_old(
-        &self,
-        older: &Found,
-        stored: &ObjectName,
-        begun: Duration,
-    ) -> Result<Removal, StorageError> {
-        let begun = if leaves_out("sent") { self.clock.running() } else { begun };
+    async fn remove_old(&self, older: &Found, stored: &ObjectName, begun: Duration) -> Result<Removal, StorageError> {
         let removal = async {
             loop {
                 let (old, new) = futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
@@ -140,7 +133,7 @@ impl DeltaService {
                     return Ok(Removal::Overtaken);
                 }
                 let age = new.head.last_modified.duration_since(old.head.last_modified).unwrap_or_default();
-                if !is_still || age < MIN_AGE_TO_DELETE && !leaves_out("age") {
+                if !is_still || age < MIN_AGE_TO_DELETE {
                     tracing::debug!(object = %older.name, "the older object stays: it is too young to be removed safely");
                     return Ok(Removal::Over(None));
                 }

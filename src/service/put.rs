@@ -18,7 +18,6 @@ use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
 use crate::domain::policy::Compression;
 use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
 use crate::storage::{Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
-use crate::weakened::leaves_out;
 
 /// How long a put competes with concurrent writers of the same name, or of the references of its folder.
 const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
@@ -289,12 +288,7 @@ impl DeltaService {
                 return self.put_direct(file, object, &places, put.kept, Some(digest), reason).await;
             }
         };
-        if leaves_out("order") {
-            self.remove_older_plain(&places, &stored, begun).await;
-        }
-        if !leaves_out("recheck") {
-            self.announce(base, copy, put.kept.0.encryption.as_ref()).await?;
-        }
+        self.announce(base, copy, put.kept.0.encryption.as_ref()).await?;
         let warnings = self.remove_older_plain(&places, &stored, begun).await.into_iter().collect();
         Ok(PutReport {
             stored_as: StoredAs::Delta,

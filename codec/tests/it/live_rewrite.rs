@@ -54,8 +54,8 @@ fn loses_its_copy_window(delta: &[u8]) -> bool {
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn recoded_deltas_are_those_of_the_live_xdelta3() {
     let room = Room::new("recode");
-    let (mut compared, mut broken, mut random) = (0, 0, Random::new(number_from("DG_SEED", 1)));
-    while compared < number_from("DG_COMPARISONS", 200) {
+    let (mut compared, mut broken, mut random) = (0, 0, Random::new(number_from("DGTEST_SEED", 1)));
+    while compared < number_from("DGTEST_COMPARISONS", 200) {
         let case = Case::new(random.next(), false);
         let Ok(delta) = case.encode(usize::MAX) else { continue };
         let (name, secondary) = *random.pick(&SECONDARIES);
@@ -80,8 +80,8 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn merged_deltas_are_those_of_the_live_xdelta3() {
     let room = Room::new("merge");
-    let (mut compared, mut differences, mut random) = (0, 0, Random::new(number_from("DG_SEED", 1)));
-    while compared < number_from("DG_COMPARISONS", 200) {
+    let (mut compared, mut differences, mut random) = (0, 0, Random::new(number_from("DGTEST_SEED", 1)));
+    while compared < number_from("DGTEST_COMPARISONS", 200) {
         let versions = random.within(3, 5);
         let len = random.length(60_000);
         let mut files = vec![inputs::bytes(&mut random, len)];

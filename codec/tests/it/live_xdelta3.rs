@@ -1,6 +1,6 @@
 //! Our deltas against those the `xdelta3` 3.0.11 on PATH makes of the same input with the same options.
 //!
-//! `DG_COMPARISONS` and `DG_SEED` say how many and which; `DG_PAIRS` names a folder of real files, every two of which in
+//! `DGTEST_COMPARISONS` and `DGTEST_SEED` say how many and which; `DGTEST_PAIRS` names a folder of real files, every two of which in
 //! the order of their names are a source and a target.
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -20,8 +20,8 @@ const VERSION: &str = "Xdelta version 3.0.11";
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn generated_input_gives_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("generated");
-    let count = number_from("DG_COMPARISONS", 300);
-    let seed = number_from("DG_SEED", 1);
+    let count = number_from("DGTEST_COMPARISONS", 300);
+    let seed = number_from("DGTEST_SEED", 1);
     let mut tally = Tally::default();
     let mut random = Random::new(seed);
     for number in 0..count {
@@ -37,8 +37,8 @@ fn generated_input_gives_the_bytes_of_the_live_xdelta3() {
 fn skewed_bytes_give_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("skewed");
     let mut tally = Tally::default();
-    let mut random = Random::new(number_from("DG_SEED", 1));
-    for _ in 0..number_from("DG_COMPARISONS", 300) {
+    let mut random = Random::new(number_from("DGTEST_SEED", 1));
+    for _ in 0..number_from("DGTEST_COMPARISONS", 300) {
         let case = random.next();
         tally.compare(&format!("skewed case {case}"), &room, &Case::of_skewed_bytes(case));
     }
@@ -50,8 +50,8 @@ fn skewed_bytes_give_the_bytes_of_the_live_xdelta3() {
 fn hardly_compressible_bytes_give_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("even");
     let mut tally = Tally::default();
-    let mut random = Random::new(number_from("DG_SEED", 1));
-    for _ in 0..number_from("DG_COMPARISONS", 300) {
+    let mut random = Random::new(number_from("DGTEST_SEED", 1));
+    for _ in 0..number_from("DGTEST_COMPARISONS", 300) {
         let case = random.next();
         tally.compare(&format!("even case {case}"), &room, &Case::of_even_bytes(case));
     }
@@ -63,7 +63,7 @@ fn hardly_compressible_bytes_give_the_bytes_of_the_live_xdelta3() {
 fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_decoded() {
     let room = Room::new("outgrown");
     let mut tally = Tally::default();
-    for seed in 0..number_from("DG_COMPARISONS", 12) {
+    for seed in 0..number_from("DGTEST_COMPARISONS", 12) {
         tally.compare(&format!("outgrown case {seed}"), &room, &Case::of_outgrown_codes(seed));
     }
     tally.report();
@@ -71,10 +71,10 @@ fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_deco
 }
 
 #[test]
-#[ignore = "needs xdelta3 3.0.11 on PATH, and pairs of files in DG_PAIRS"]
+#[ignore = "needs xdelta3 3.0.11 on PATH, and pairs of files in DGTEST_PAIRS"]
 fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("pairs");
-    let folder = env::var_os("DG_PAIRS").expect("DG_PAIRS names a folder");
+    let folder = env::var_os("DGTEST_PAIRS").expect("DGTEST_PAIRS names a folder");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 1, "there are pairs");
@@ -110,14 +110,14 @@ fn compare_files(room: &Room, old: &Path, new: &Path) -> usize {
     differences
 }
 
-/// Sparse edits in a large file, and a dump of a database with rows inserted, changed and removed. `DG_MEGABYTES` is the size
+/// Sparse edits in a large file, and a dump of a database with rows inserted, changed and removed. `DGTEST_MEGABYTES` is the size
 /// of the first, 1024 unless told otherwise.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and minutes"]
 fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("large");
     let mut random = Random::new(16);
-    let megabytes = number_from("DG_MEGABYTES", 1024) as usize;
+    let megabytes = number_from("DGTEST_MEGABYTES", 1024) as usize;
     let mut old: Vec<u8> = (0..megabytes << 17).flat_map(|_| random.next().to_le_bytes()).collect();
     fs::write(room.path("sparse-1"), &old).unwrap();
     // Some change bytes, and a few the length.

@@ -10,7 +10,6 @@ use super::rooms::Cleared;
 use super::rooms::Rooms;
 use super::upkeep::OfProcesses;
 use crate::cache::legacy::{bytes_below, is_own_folder};
-use crate::weakened::leaves_out;
 
 /// What the folders of all processes begin with. The Python tool's begin with `deltaglider-` and are plain text.
 const PREFIX: &str = "dg-cache-";
@@ -59,7 +58,7 @@ impl Drop for EphemeralFolder {
 /// nobody's loss but disk space.
 pub(in crate::cache) fn sweep(parent: &Path) -> Cleared {
     let mut cleared = Cleared::default();
-    for path in folders(parent).into_iter().filter(|_| !leaves_out("sweep")) {
+    for path in folders(parent) {
         match sweep_one(&path) {
             Ok(Some(bytes)) => cleared.add(bytes),
             Ok(None) => cleared.in_use += 1,

@@ -30,7 +30,6 @@ use super::sealed::{HEADER_LEN, Header, Refusal, SealedSource, Stored as _};
 use super::working_copy::WorkingCopy;
 use super::{CacheError, CachedReference, ReferenceCache, ReferenceWriter};
 use crate::domain::{Sha256Digest, Total};
-use crate::weakened::leaves_out;
 
 pub(super) use ephemeral::{census, sweep};
 pub use private::Unsafe;
@@ -153,7 +152,6 @@ impl ReferenceCache for FolderCache {
         if Header::stored_len(len).is_some_and(|stored| stored <= self.0.limits.bytes) {
             match FolderWriter::begin(self.0.clone(), self.1.entry_id(digest), digest, len) {
                 Ok(writer) => return Ok(Box::new(writer)),
-                Err(error) if leaves_out("fallback") => return Err(error),
                 Err(error) => tracing::warn!(%error, "the reference is not cached"),
             }
         }
@@ -229,7 +227,7 @@ impl Inner {
         // It may have been deleted before it was locked.
         let is_there = || {
             let found = rooms.entries.file_id(name.to_string().as_ref());
-            found.map(|found| found == id || leaves_out("file"))
+            found.map(|found| found == id)
         };
         if !matches!(self.in_use.begin(&name, id, header.facts().expires, is_there), Ok(true)) {
             return None;

@@ -120,7 +120,6 @@ mod linux {
     use super::super::rooms::Rooms;
     use super::super::upkeep::{Depth, State};
     use super::super::{Inner, Place, now};
-    use crate::weakened::leaves_out;
 
     const WATCHED: WatchFlags = WatchFlags::MODIFY
         .union(WatchFlags::ATTRIB)
@@ -222,9 +221,6 @@ mod linux {
         }
 
         fn see(&mut self, cache: &Inner, flags: ReadFlags, name: Option<OsString>) {
-            if leaves_out("monitor") {
-                return;
-            }
             let Some(name) = name else { return self.see_folder(cache, flags) };
             if flags.intersects(ReadFlags::MODIFY | ReadFlags::ATTRIB) {
                 self.report(cache, &name, "it was changed");

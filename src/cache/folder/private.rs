@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-use crate::weakened::leaves_out;
-
 /// Nobody but the owner looks in.
 pub(super) const FOLDER_MODE: u32 = 0o700;
 /// Nobody but the owner reads, and entries are not written twice.
@@ -94,7 +92,7 @@ impl PrivateFolder {
         if found.uid() != 0 {
             owned(found.uid())?;
         }
-        if found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 && !leaves_out("folder") {
+        if found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 {
             return Err(Unsafe::Mode(found.mode() & 0o7777).into());
         }
         Ok(Self { folder, path: parent.to_owned() })
@@ -102,8 +100,7 @@ impl PrivateFolder {
 
     /// A folder in this one, made if it is not there.
     pub(super) fn make_in(&self, name: &str) -> io::Result<Self> {
-        let mode = if leaves_out("modes") { 0o777 } else { FOLDER_MODE };
-        match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(mode)) {
+        match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(FOLDER_MODE)) {
             Err(rustix::io::Errno::EXIST) => {}
             made => made?,
         }
@@ -128,10 +125,10 @@ impl PrivateFolder {
     /// Sees to it that nobody else is let in; says whether somebody was.
     pub(super) fn put_right(&self) -> io::Result<bool> {
         let mode = self.folder.metadata()?.mode() & 0o7777;
-        if mode != FOLDER_MODE && !leaves_out("modes") {
+        if mode != FOLDER_MODE {
             self.folder.set_permissions(Permissions::from_mode(FOLDER_MODE))?;
         }
-        Ok(mode & 0o077 != 0 && !leaves_out("modes"))
+        Ok(mode & 0o077 != 0)
     }
 
     /// A path that leads to this very folder.
@@ -148,23 +145,18 @@ impl PrivateFolder {
     /// Makes a file, which must not be there.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = SAFELY | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let mode = if leaves_out("modes") { 0o666 } else { FILE_MODE };
-        Ok(File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(mode))?))
+        Ok(File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(FILE_MODE))?))
     }
 
     /// Opens a file for reading and looks at what was opened: a regular file of ours, of nobody else's business, of one name.
     pub(super) fn open(&self, name: &str) -> io::Result<File> {
-        let safely = if leaves_out("file") { OFlags::CLOEXEC } else { SAFELY };
         loop {
-            let opened = rustix::fs::openat(&self.folder, name, safely | OFlags::RDONLY, Mode::empty());
+            let opened = rustix::fs::openat(&self.folder, name, SAFELY | OFlags::RDONLY, Mode::empty());
             let file = File::from(opened.map_err(|error| match error {
                 rustix::io::Errno::LOOP => Unsafe::Type.into(),
                 error => io::Error::from(error),
             })?);
             let found = file.metadata()?;
-            if leaves_out("file") {
-                return Ok(file);
-            }
             if !found.is_file() {
                 return Err(Unsafe::Type.into());
             }
@@ -259,13 +251,12 @@ pub(super) fn unheld<T>(locked: Result<T, TryLockError>) -> io::Result<Option<T>
 
 /// Opens a folder whose last name is no link.
 pub(super) fn open_folder(path: &Path) -> io::Result<File> {
-    let as_folder = if leaves_out("folder") { OFlags::CLOEXEC | OFlags::DIRECTORY } else { AS_FOLDER };
-    Ok(File::from(rustix::fs::open(path, as_folder, Mode::empty()).map_err(not_a_folder)?))
+    Ok(File::from(rustix::fs::open(path, AS_FOLDER, Mode::empty()).map_err(not_a_folder)?))
 }
 
 fn owned(owner: u32) -> Result<(), Unsafe> {
     let expected = rustix::process::geteuid().as_raw();
-    if owner == expected || leaves_out("folder") { Ok(()) } else { Err(Unsafe::Owner { owner, expected }) }
+    if owner == expected { Ok(()) } else { Err(Unsafe::Owner { owner, expected }) }
 }
 
 fn not_a_folder(error: rustix::io::Errno) -> io::Error {

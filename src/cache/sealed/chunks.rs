@@ -6,7 +6,6 @@ use std::io;
 use deltaglider_aead::{Cipher, NONCE_LEN, TAG_LEN};
 
 use super::Damage;
-use crate::weakened::leaves_out;
 
 /// Random bytes in front of a nonce; with the index and the flag they are the 24 bytes of XChaCha20.
 pub(super) const PREFIX_LEN: usize = NONCE_LEN - 5;
@@ -71,21 +70,11 @@ impl ChunkCipher {
 
     /// Seals a chunk where it stands.
     pub(super) fn seal(&self, index: u32, part: Part, chunk: &mut [u8]) -> io::Result<[u8; TAG_LEN]> {
-        if leaves_out("sealing") {
-            return Ok([0; TAG_LEN]);
-        }
         self.cipher.seal(&nonce(&self.prefix, index, part), &self.context, chunk).map_err(io::Error::other)
     }
 
     /// Opens a chunk where it stands.
     pub(super) fn open(&self, index: u32, part: Part, chunk: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Damage> {
-        if leaves_out("sealing") {
-            return Ok(());
-        }
-        if leaves_out("tags") {
-            // Sealing what is sealed gives back what it was.
-            return self.seal(index, part, chunk).map(|_| ()).map_err(|_| Damage::Chunk(index));
-        }
         self.cipher.open(&nonce(&self.prefix, index, part), &self.context, chunk, tag).map_err(|_| Damage::Chunk(index))
     }
 }

@@ -9,7 +9,6 @@ use super::CHUNK_LEN;
 use super::chunks::{self, ChunkCipher, Layout, PREFIX_LEN, Part};
 use crate::cache::key::{DerivedKeys, fill_random};
 use crate::domain::{Sha256Digest, Sha256Hasher};
-use crate::weakened::leaves_out;
 
 /// What an entry begins with: a name and the version of the format.
 const MAGIC: [u8; 8] = *b"DGcache\x01";
@@ -107,18 +106,14 @@ impl Header {
         }
         let layout = Layout { len, chunk_len };
         let stated = layout.sealed_len().and_then(|len| len.checked_add(HEADER_LEN as u64));
-        if stated != Some(stored_len) && !leaves_out("length") {
+        if stated != Some(stored_len) {
             return Err(Refusal::Length { stated, actual: stored_len });
         }
         let cipher = keys.entry_cipher(&salt);
         let clear = bytes.get(..CLEAR_LEN).unwrap_or_default();
         let nonce = chunks::nonce(&prefix, 0, Part::Digest);
-        if leaves_out("header") {
-            cipher.seal(&nonce, clear, &mut *digest).map_err(|_| Refusal::Header)?;
-        } else {
-            cipher.open(&nonce, clear, &mut *digest, &tag).map_err(|_| Refusal::Header)?;
-        }
-        if now >= expires && !leaves_out("expiry") {
+        cipher.open(&nonce, clear, &mut *digest, &tag).map_err(|_| Refusal::Header)?;
+        if now >= expires {
             return Err(Refusal::Expired);
         }
         let digest = Sha256Digest::from(*digest);
@@ -135,7 +130,7 @@ impl Header {
         digest: &Sha256Digest,
     ) -> Result<Self, Refusal> {
         let header = Self::open(keys, bytes, stored_len, now)?;
-        if header.facts.digest == *digest || leaves_out("content") { Ok(header) } else { Err(Refusal::OtherContent) }
+        if header.facts.digest == *digest { Ok(header) } else { Err(Refusal::OtherContent) }
     }
 
     pub(in crate::cache) fn facts(&self) -> &Facts {

@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 use super::Damage;
 use super::chunks::{ChunkCipher, Layout, Part};
 use super::header::{HEADER_LEN, Header};
-use crate::weakened::leaves_out;
 
 /// Opened chunks that are kept: of reads that begin and end within chunks, the next one mostly needs the same.
 const RECENT: usize = 4;
@@ -94,9 +93,6 @@ impl<S: Stored> SealedSource<S> {
                 drop(recent);
                 let mut chunk = Opened::new(vec![0; self.layout.chunk_len(index)]);
                 self.open(index, &mut chunk)?;
-                if leaves_out("wipe") {
-                    drop(chunk.to_vec());
-                }
                 recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
                 (index, chunk)
             }

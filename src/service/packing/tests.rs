@@ -366,9 +366,9 @@ const WINDOW_LENGTHS: [usize; 14] =
     [1, 2, 3, 262, 32_767, 32_768, 65_273, 65_274, 65_275, 65_400, 65_534, 65_535, 65_536, 98_304];
 
 #[test]
-#[ignore = "compares with the gzip, bzip2 and xz of this machine; DG_COMPARISONS inputs, 200 unless told"]
+#[ignore = "compares with the gzip, bzip2 and xz of this machine; DGTEST_COMPARISONS inputs, 200 unless told"]
 fn live_packing() {
-    let wanted = std::env::var("DG_COMPARISONS").map_or(200, |count| count.parse::<usize>().unwrap());
+    let wanted = std::env::var("DGTEST_COMPARISONS").map_or(200, |count| count.parse::<usize>().unwrap());
     assert!(wanted > 0, "no comparison was asked for");
     compare_goldens(by_real_program);
     let mut noise = Noise(0x5eed);

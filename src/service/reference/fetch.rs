@@ -7,7 +7,6 @@ use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sha256Hasher};
 use crate::service::error::{ServiceError, chain};
 use crate::service::{DeltaService, blocking};
 use crate::storage::{ETag, Encryption, StorageErrorKind};
-use crate::weakened::leaves_out;
 
 /// Whether a delta can be made against a reference.
 pub(crate) enum Usable {
@@ -125,7 +124,7 @@ impl DeltaService {
             return Ok(Some(self.mended(reference, name, *digest)));
         }
         match self.fetch_into(name, etag, |len| cache.begin(digest, len)).await {
-            Err(ServiceError::Cache(error @ CacheError::Io { .. })) if !leaves_out("fallback") => {
+            Err(ServiceError::Cache(error @ CacheError::Io { .. })) => {
                 let error = chain(&error);
                 tracing::warn!(%error, "the reference could not be cached; it is fetched for this operation alone");
                 self.working_copy(name, digest, etag).await

@@ -12,7 +12,6 @@ use crate::cache::{CachedReference, Damage};
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::DeltaService;
 use crate::service::chain;
-use crate::weakened::leaves_out;
 
 impl DeltaService {
     /// A reference from the cache, to be read on threads that may block. Damage to it costs a second look at the store, at every
@@ -61,7 +60,7 @@ impl Source for Mended {
             return again.read_at(offset, buf);
         }
         match self.reference.read_at(offset, buf) {
-            Err(error) if is_damage(&error) && !leaves_out("fallback") => self.fetched_again()?.read_at(offset, buf),
+            Err(error) if is_damage(&error) => self.fetched_again()?.read_at(offset, buf),
             read => read,
         }
     }

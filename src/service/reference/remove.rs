@@ -2,7 +2,6 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::cache::CachedReference;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::domain::{Addressed, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::DeltaService;
@@ -11,7 +10,6 @@ use crate::service::input::Input;
 use crate::service::locate::Found;
 use crate::service::put::reference_attributes;
 use crate::storage::{CopyOptions, ListRequest, PutCondition, StorageErrorKind};
-use crate::weakened::leaves_out;
 
 /// Pages of a listing that are searched for deltas that need a reference. Where there are more, it stays until `repair`.
 const PAGES: usize = 10;
@@ -46,15 +44,11 @@ impl DeltaService {
         let named = |source| ServiceError::Name { object: home.to_string(), source };
         let copy = home.addressed(&digest).map_err(named)?;
         // Without a copy, only who removes the reference could put it back.
-        let in_hand = match leaves_out("copy") {
-            true => Some(self.fetch_reference(name, digest).await?),
-            false => None,
-        };
         let prefix = format!("{}{digest}/", home.references_prefix());
         let there: Vec<_> = self.list_all(home.bucket(), &prefix).await?.into_iter().map(|object| object.key).collect();
         // A copy that is about to be removed is none to rely on.
         let condemned = there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Condemned(digest)));
-        if condemned || in_hand.is_none() && !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
+        if condemned || !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
             return Ok(None);
         }
         tracing::debug!(reference = %name, %copy, "no delta needs the reference: it is removed, its copy is kept for a while");
@@ -68,7 +62,7 @@ impl DeltaService {
             deleted => deleted?,
         }
         if self.may_be_needed(&home, name).await? {
-            self.put_back(&found, digest, in_hand).await?;
+            self.put_back(&found, digest).await?;
             return Ok(None);
         }
         Ok(Some(name.clone()))
@@ -105,22 +99,14 @@ impl DeltaService {
         Ok(true)
     }
 
-    async fn put_back(
-        &self,
-        found: &Found,
-        digest: Sha256Digest,
-        in_hand: Option<CachedReference>,
-    ) -> Result<(), ServiceError> {
+    async fn put_back(&self, found: &Found, digest: Sha256Digest) -> Result<(), ServiceError> {
         // Where racers may both win, a reference of somebody else could be overwritten; the copy does for readers.
         if !self.store.conditions_are_atomic() {
             return Ok(());
         }
         let (name, size, encryption) = (&found.name, found.head.size, found.head.attributes.encryption.as_ref());
         tracing::debug!(reference = %name, "a delta appeared meanwhile: the reference is put back");
-        let bytes = match in_hand {
-            Some(bytes) => bytes,
-            None => self.fetch_reference(name, digest).await?,
-        };
+        let bytes = self.fetch_reference(name, digest).await?;
         let bytes = Input::of(&name.to_string(), size, bytes);
         let condition = PutCondition::IfAbsent;
         self.put_reference(name, &bytes, digest, name.key.base_name(), encryption, &condition).await?;

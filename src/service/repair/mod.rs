@@ -16,7 +16,6 @@ use super::locate::{Found, Places};
 use crate::domain::metadata::Field;
 use crate::domain::{BucketName, ObjectName, Sha256Digest};
 use crate::storage::{Debris, LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
-use crate::weakened::leaves_out;
 use scan::Scan;
 
 /// How a bucket is to be repaired.
@@ -294,18 +293,10 @@ impl DeltaService {
         self.verify(object).await?;
         let places = Places::look(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
-        let [served, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
+        let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
         if found.name != *older {
             // It became the newer one meanwhile.
             return Ok(Outcome::Mended);
-        }
-        if leaves_out("exact") {
-            let begun = self.clock.running();
-            return self
-                .remove_old(found, &served.name, begun)
-                .await
-                .map(|_| Outcome::Mended)
-                .map_err(ServiceError::from);
         }
         if !self.removal_is_exact() {
             // Its content may be stored again at any time, under the same tag.

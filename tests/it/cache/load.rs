@@ -106,7 +106,7 @@ impl Task {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_tasks_never_take_more_than_the_limit_and_leave_what_is_counted() {
     let told = |name: &str, or: u64| std::env::var(name).map_or(or, |told| told.parse().unwrap());
-    let (seconds, seed) = (told("DG_SECONDS", 2), told("DG_SEED", 1));
+    let (seconds, seed) = (told("DGTEST_SECONDS", 2), told("DGTEST_SEED", 1));
     let spill = tempfile::tempdir().unwrap();
     let limits = Limits { bytes: LIMIT, ttl: Duration::from_secs(3600) };
     let cache = MemoryCache::new(limits, spill.path()).unwrap();

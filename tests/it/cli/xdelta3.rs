@@ -590,7 +590,7 @@ fn damaged_deltas_are_printed_as_by_the_live_xdelta3() {
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn generated_deltas_are_printed_recoded_and_merged_as_by_the_live_xdelta3() {
     let number = |variable: &str, otherwise| std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap());
-    let figures = generated_deltas::compare(number("DG_SEED", 1), number("DG_COMPARISONS", 40) as usize);
+    let figures = generated_deltas::compare(number("DGTEST_SEED", 1), number("DGTEST_COMPARISONS", 40) as usize);
     println!("{figures}");
     assert!(figures.printed > 0 && figures.recoded > 0 && figures.merged > 0);
 }

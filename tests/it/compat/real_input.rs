@@ -1,7 +1,7 @@
 //! Real releases and real packages through the real binary, over the embedded store and over S3 on a socket.
 //!
-//! `scripts/real-input` fetches them and runs this file. `DG_RELEASES` names a folder of consecutive releases, `DG_MOST_STORED`
-//! the share of their bytes that may be stored, `DG_PACKED` a folder of packed files of other projects.
+//! `scripts/real-input` fetches them and runs this file. `DGTEST_RELEASES` names a folder of consecutive releases, `DGTEST_MOST_STORED`
+//! the share of their bytes that may be stored, `DGTEST_PACKED` a folder of packed files of other projects.
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,10 +99,10 @@ fn restored_exactly(files: &[PathBuf], back: &Path) {
 }
 
 #[test]
-#[ignore = "needs real releases in DG_RELEASES and xdelta3: run by scripts/real-input"]
+#[ignore = "needs real releases in DGTEST_RELEASES and xdelta3: run by scripts/real-input"]
 fn consecutive_releases_are_stored_at_a_fraction_and_come_back() {
-    let releases = folder_from("DG_RELEASES");
-    let most: f64 = std::env::var("DG_MOST_STORED").unwrap().parse().unwrap();
+    let releases = folder_from("DGTEST_RELEASES");
+    let most: f64 = std::env::var("DGTEST_MOST_STORED").unwrap().parse().unwrap();
     let original: u64 = releases.iter().map(|path| path.metadata().unwrap().len()).sum();
     for place in [Place::embedded(), Place::http()] {
         place.run(["mb", "s3://releases"]);
@@ -135,9 +135,9 @@ fn consecutive_releases_are_stored_at_a_fraction_and_come_back() {
 
 /// The layout most people have: a folder for each version, the same name in each.
 #[test]
-#[ignore = "needs real releases in DG_RELEASES: run by scripts/real-input"]
+#[ignore = "needs real releases in DGTEST_RELEASES: run by scripts/real-input"]
 fn releases_in_folders_of_their_own_share_a_reference() {
-    let releases = folder_from("DG_RELEASES");
+    let releases = folder_from("DGTEST_RELEASES");
     let original: u64 = releases.iter().map(|path| path.metadata().unwrap().len()).sum();
     for place in [Place::embedded(), Place::http()] {
         place.run(["mb", "s3://releases"]);
@@ -181,9 +181,9 @@ fn compare_with_xdelta3(place: &Place, objects: &[ListedObject], releases: &[Pat
 }
 
 #[test]
-#[ignore = "needs packed files in DG_PACKED and releases in DG_RELEASES: run by scripts/real-input"]
+#[ignore = "needs packed files in DGTEST_PACKED and releases in DGTEST_RELEASES: run by scripts/real-input"]
 fn packed_files_come_back_exactly_and_do_not_spoil_their_folder() {
-    let (packed, releases) = (folder_from("DG_PACKED"), folder_from("DG_RELEASES"));
+    let (packed, releases) = (folder_from("DGTEST_PACKED"), folder_from("DGTEST_RELEASES"));
     for place in [Place::embedded(), Place::http()] {
         place.run(["mb", "s3://releases"]);
         let upload = |path: &PathBuf| place.run([OsStr::new("cp"), path.as_os_str(), OsStr::new("s3://releases/p/")]);

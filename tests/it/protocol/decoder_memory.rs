@@ -198,11 +198,11 @@ fn ordinary_deltas_are_not_held_together() {
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }
 
-/// `DG_DELTAS` says how many deltas a bucket has.
+/// `DGTEST_DELTAS` says how many deltas a bucket has.
 #[test]
 #[ignore = "takes minutes: scripts/measure-downloads"]
 fn memory_does_not_grow_with_deltas() {
-    let count: usize = std::env::var("DG_DELTAS").map_or(16, |count| count.parse().unwrap());
+    let count: usize = std::env::var("DGTEST_DELTAS").map_or(16, |count| count.parse().unwrap());
     let reference = long_noise(40 * MIB);
     let samples = [long_runs(), long_section(&reference), ordinary(&reference)];
     let runs = samples.iter().flat_map(|sample| [(sample, None), (sample, Some("64"))]);

@@ -155,8 +155,7 @@ fn a_repair_beside_two_writers_under_every_order_loses_nothing() {
 }
 
 /// The copy of a reference makes up for what the other steps are there for. So these are seen at work without it: where nobody dies and one writer is at work, its
-/// look at the reference before it announces a delta keeps that readable; `DG_WEAKENED` is `copy`, and with `copy,recheck` this fails.
-#[cfg(feature = "weakened")]
+/// look at the reference before it announces a delta keeps that readable. Fails with the planted bugs `copy` and `recheck`, not with `copy`.
 #[test]
 fn without_copies_and_crashes_the_look_before_the_announcement_is_enough() {
     let ops = vec![Op::Put("a.zip", version(1)), Op::Delete("x.zip")];
@@ -164,9 +163,8 @@ fn without_copies_and_crashes_the_look_before_the_announcement_is_enough() {
     explore("no copies, nobody dies", &undying, u64::MAX);
 }
 
-/// And where a writer dies, what it was to replace is there until the reference of the new delta was seen; `DG_WEAKENED` is `copy`, and with
-/// `copy,order` this fails.
-#[cfg(feature = "weakened")]
+/// And where a writer dies, what it was to replace is there until the reference of the new delta was seen. Fails with the planted bugs
+/// `copy` and `order`, not with `copy`.
 #[test]
 fn without_copies_a_writer_that_dies_leaves_what_it_was_to_replace() {
     let before = [Op::Put("x.zip", version(0)), Op::PutDirect("b.zip", version(1))];

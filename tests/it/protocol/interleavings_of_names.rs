@@ -159,8 +159,7 @@ fn purge_keeps_what_is_put_meanwhile() {
     explore_kinds("a put and a delete beside a purge", &scenario(&before, ops), &KINDS);
 }
 
-/// What `repair` may remove where tags name contents: nothing. `DG_WEAKENED` is `exact` where this must fail.
-#[cfg(feature = "weakened")]
+/// What `repair` may remove where tags name contents: nothing. Fails with the planted bug `exact`.
 #[test]
 fn repair_leaves_older_object_by_content_tag() {
     let ops = [Op::Repair(0), Op::PutDirect("x.zip", old())];

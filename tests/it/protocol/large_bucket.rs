@@ -117,7 +117,7 @@ impl Bucket {
     }
 
     fn command(&self) -> Command {
-        let mut command = match std::env::var_os("DG_BINARY") {
+        let mut command = match std::env::var_os("DGTEST_BINARY") {
             Some(binary) => {
                 let mut command = Command::new(binary);
                 command.current_dir(self.sandbox.work()).env("TMPDIR", self.sandbox.temporaries());
@@ -301,7 +301,7 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
     Bucket { server, sandbox, objects: deltas + references, deltas, references }
 }
 
-/// Requests and seconds of what does not believe an index, and of what does; with `DG_BINARY` of another version of the program.
+/// Requests and seconds of what does not believe an index, and of what does; with `DGTEST_BINARY` of another version of the program.
 #[test]
 fn commands_that_believe_no_index_cost_little() {
     let deltas = number("DELTAS", 120);
@@ -333,7 +333,7 @@ fn commands_that_believe_no_index_cost_little() {
     let (gone, _) = row("rm -r", &["rm", "-r", "--quiet", "s3://large"]);
     row("rb --force, without files", &["rb", "--force", "s3://large"]);
     assert!(removing.out.contains("10 changed") && pulling.out.contains("10 changed"), "{removing:?} {pulling:?}");
-    if std::env::var_os("DG_BINARY").is_some() {
+    if std::env::var_os("DGTEST_BINARY").is_some() {
         return;
     }
     let references = bucket.references;

@@ -1,8 +1,8 @@
 //! The protocol of names and references: rules, interleavings, faults, crashes, races.
 
 mod clock;
-#[cfg(feature = "abort")]
 mod crash_sweep;
+mod crashing_store;
 mod decoder_memory;
 mod exploration;
 mod fault_sweep;

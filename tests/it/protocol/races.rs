@@ -1,4 +1,4 @@
-//! Processes that store the first files of a folder at the same time, on stores of every kind: DG_ROUNDS rounds (2 unless told).
+//! Processes that store the first files of a folder at the same time, on stores of every kind: DGTEST_ROUNDS rounds (2 unless told).
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use s3_server::{ACCESS_KEY, Conditions, SECRET_KEY, Server};
 const PROCESSES: u64 = 8;
 
 fn rounds() -> u64 {
-    std::env::var("DG_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
+    std::env::var("DGTEST_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
 }
 
 /// Every process stores another version of one file; afterwards each comes back, and the next version is a delta.
@@ -84,10 +84,10 @@ fn racing_first_puts_lose_nothing_where_conditions_are_ignored() {
 }
 
 #[test]
-#[ignore = "needs a server named by DG_RACE_URL: run by scripts/race"]
+#[ignore = "needs a server named by DGTEST_RACE_URL: run by scripts/race"]
 fn racing_first_puts_lose_nothing_on_the_server_named() {
     let sandbox = Sandbox::new();
-    race(&sandbox, &std::env::var("DG_RACE_URL").unwrap());
+    race(&sandbox, &std::env::var("DGTEST_RACE_URL").unwrap());
 }
 
 /// Processes store three contents under one name, of both kinds, again and again: each succeeds, and one of the files is served.

@@ -14,7 +14,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn any_sequence(atomic: bool) {
-    let (seed, sequences) = (number("DG_MODEL_SEED", 1), number("DG_MODEL_SEQUENCES", 100) / 2);
+    let (seed, sequences) = (number("DGTEST_MODEL_SEED", 1), number("DGTEST_MODEL_SEQUENCES", 100) / 2);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases: sequences.try_into().unwrap(), failure_persistence: None, ..Config::default() };

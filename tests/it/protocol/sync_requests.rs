@@ -1,4 +1,4 @@
-//! A `sync` of what has not changed sends and fetches no body: DG_FILES files (300 unless told), counted at the server.
+//! A `sync` of what has not changed sends and fetches no body: DGTEST_FILES files (300 unless told), counted at the server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
 #[test]
 fn what_is_unchanged_costs_no_body_in_any_direction() {
-    let files: u64 = std::env::var("DG_FILES").map_or(300, |files| files.parse().unwrap());
+    let files: u64 = std::env::var("DGTEST_FILES").map_or(300, |files| files.parse().unwrap());
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let run = |arguments: &[&str]| {
         let mut command = sandbox.command();

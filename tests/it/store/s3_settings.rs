@@ -13,7 +13,7 @@ use deltaglider::storage::{
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
 /// Tells the process below which endpoint to take; without it, AWS.
-const ENDPOINT: &str = "DG_TEST_ENDPOINT";
+const ENDPOINT: &str = "DGTEST_ENDPOINT";
 
 async fn put_something() -> Result<(), StorageError> {
     let store = S3Store::connect(S3Config { endpoint: std::env::var(ENDPOINT).ok(), ..S3Config::default() }).await?;

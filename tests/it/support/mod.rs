@@ -61,9 +61,14 @@ impl Sandbox {
 
     /// The binary with the store's endpoint in its environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_deltaglider"));
-        // What the tests run with is no setting of theirs, but for what they are run to see.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name != "DG_WEAKENED") {
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_deltaglider")))
+    }
+
+    /// Another program in the place and environment of the binary.
+    pub(crate) fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        // Settings of whoever runs the tests must not reach the binary.
+        for (name, _) in std::env::vars_os() {
             if [&b"AWS_"[..], b"DG_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
                 command.env_remove(name);
             }

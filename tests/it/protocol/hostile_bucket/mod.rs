@@ -1,5 +1,5 @@
 //! Whatever another writer stores as metadata, index, sketch, mark or statistics: no operation panics or hangs, and no file of
-//! a folder that he may not write to is lost. `DG_HOSTILE_CASES` says how many buckets are made (12).
+//! a folder that he may not write to is lost. `DGTEST_HOSTILE_CASES` says how many buckets are made (12).
 //!
 //! The fuzz target `hostile_bucket` calls the same property. Inputs it found are replayed from `tests/data/hostile_bucket/`.
 
@@ -21,7 +21,7 @@ fn fuzzed_buckets_lose_no_file() {
 
 #[test]
 fn hostile_objects_lose_no_file() {
-    let cases = std::env::var("DG_HOSTILE_CASES").map_or(12, |cases| cases.parse().unwrap());
+    let cases = std::env::var("DGTEST_HOSTILE_CASES").map_or(12, |cases| cases.parse().unwrap());
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let inputs = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..600),

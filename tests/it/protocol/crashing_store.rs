@@ -1,18 +1,16 @@
-//! Ends the process at a chosen storage call, so that tests see what is left then. Only in builds with the feature `abort`, which no
-//! release has.
+//! A store on which the process aborts at a chosen call, with what the calls before it left behind.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use deltaglider::domain::ObjectName;
+use deltaglider::storage::{Attributes, Call, ETag, Layer, PutBody, PutOptions, Run, StorageError, Store};
 use futures::StreamExt as _;
 
-use crate::domain::ObjectName;
-use crate::storage::{Attributes, Call, ETag, Layer, PutBody, PutOptions, Run, StorageError, Store};
-
-/// Which call, counted from 1, and when: `3` before it is made, `3:during` when half of the bytes it stores were given, `3:after` when
-/// it has taken effect.
-const ABORT_AT: &str = "DG_ABORT_AT";
+/// Names the call at which the process aborts, counted from 1: `3` before it is made, `3:during` when
+/// half of the bytes it stores were sent, `3:after` when it has taken effect.
+pub(crate) const CRASH_AT: &str = "DGTEST_CRASH_AT";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Moment {
@@ -21,27 +19,27 @@ enum Moment {
     After,
 }
 
-/// The store, with the end that the environment asks for.
-pub(super) fn at_chosen_call(inner: Arc<dyn Store>) -> Arc<dyn Store> {
-    let Ok(told) = std::env::var(ABORT_AT) else { return inner };
-    let (number, moment) = match told.split_once(':') {
-        None => (told.as_str(), Moment::Before),
+/// Wraps a store so that the process aborts where [`CRASH_AT`] says.
+pub(crate) fn crashing(inner: Arc<dyn Store>) -> Arc<dyn Store> {
+    let text = std::env::var(CRASH_AT).unwrap();
+    let (number, moment) = match text.split_once(':') {
+        None => (text.as_str(), Moment::Before),
         Some((number, "during")) => (number, Moment::During),
-        Some((number, _)) => (number, Moment::After),
+        Some((number, "after")) => (number, Moment::After),
+        Some((_, other)) => panic!("{CRASH_AT} names an unknown moment: {other}"),
     };
-    let Ok(at) = number.parse() else { return inner };
-    Arc::new(Aborting { inner, at, moment, calls: AtomicU64::new(0) })
+    Arc::new(CrashingStore { inner, at: number.parse().unwrap(), moment, calls: AtomicU64::new(0) })
 }
 
-struct Aborting {
+struct CrashingStore {
     inner: Arc<dyn Store>,
     at: u64,
     moment: Moment,
     calls: AtomicU64,
 }
 
-impl Aborting {
-    /// Counts a call, and ends the process before it is made, or says when in it to do so.
+impl CrashingStore {
+    /// Counts a call. Aborts before the chosen one, or returns when during it to do so.
     fn next(&self) -> Option<Moment> {
         let is_chosen = self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at;
         if is_chosen && self.moment == Moment::Before {
@@ -58,7 +56,7 @@ impl Aborting {
     }
 }
 
-/// Of whose bytes the first half is given.
+/// Returns a body that aborts the process after the first half of its bytes.
 fn cut_in_half(body: &PutBody) -> PutBody {
     let (whole, half) = (body.clone(), body.len() / 2);
     PutBody::new(body.len(), move || {
@@ -72,19 +70,19 @@ fn cut_in_half(body: &PutBody) -> PutBody {
             left -= piece.len();
             Ok(piece)
         });
-        // Those of a body of one piece are written when the next is asked for.
+        // A body of one piece is written when the next piece is requested.
         pieces.chain(futures::stream::once(async { std::process::abort() })).boxed()
     })
 }
 
-impl fmt::Debug for Aborting {
+impl fmt::Debug for CrashingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, until call {} {:?}", self.inner, self.at, self.moment)
+        write!(f, "CrashingStore({:?}, {:?} call {})", self.inner, self.moment, self.at)
     }
 }
 
 #[async_trait::async_trait]
-impl Layer for Aborting {
+impl Layer for CrashingStore {
     fn inner(&self) -> &dyn Store {
         &*self.inner
     }
