@@ -44,7 +44,7 @@ use crate::domain::policy::Policy;
 use crate::storage::ObjectStore;
 
 pub use clock::{Clock, SystemClock};
-pub use delete::{Deletion, Moved};
+pub use delete::{Deletion, ListedWrite, Moved};
 pub use error::{ServiceError, chain};
 pub use get::{GetOptions, GetReport};
 pub use head::Head;
