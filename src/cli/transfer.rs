@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -16,8 +15,8 @@ use super::parallel::Parallel;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
-    DeltaService, GetOptions, Head, Input, MayBeDelta, Moved, Passed, PutOptions, PutReport, ServiceError, Step, Steps,
-    StoredAs, is_behind_a_link,
+    DeltaService, GetOptions, Head, Input, ListedWrite, MayBeDelta, Moved, Passed, PutOptions, PutReport, ServiceError,
+    Step, Steps, StoredAs, is_behind_a_link,
 };
 
 /// What `-` is called in messages.
@@ -137,9 +136,9 @@ impl Transfer {
                     made.map_err(|error| ServiceError::Local { what: path.display().to_string(), source: error });
                 (format!("no folder: {}", path.display()), made.map(|()| Exit::Done).map_err(Failure::from))
             }
-            Step::RemoveObject(object, modified) => {
+            Step::RemoveObject(object, listed) => {
                 let what = format!("delete failed: {}", &object.to_string());
-                (what, self.remove_object(&object, modified).await)
+                (what, self.remove_object(&object, &listed).await)
             }
             Step::RemoveFile(path) => (format!("delete failed: {}", path.display()), self.remove_file(&path)),
             Step::Passed(path, why @ Passed::NotAFile) => {
@@ -285,12 +284,12 @@ impl Transfer {
         Ok(if done == Exit::Done { removed } else { done })
     }
 
-    async fn remove_object(&self, object: &ObjectName, modified: SystemTime) -> Result<Exit, Failure> {
+    async fn remove_object(&self, object: &ObjectName, listed: &ListedWrite) -> Result<Exit, Failure> {
         let name = object.to_string();
         if self.dryrun {
             return self.tell_removed(&name);
         }
-        let Some(deletion) = self.service.delete_listed(object, modified).await? else {
+        let Some(deletion) = self.service.delete_listed(object, listed).await? else {
             warn(&format!("warning: {} stays: it was replaced since it was listed", &name));
             return Ok(Exit::Warned);
         };

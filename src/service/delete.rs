@@ -36,6 +36,15 @@ pub enum Moved {
     HasOlder,
 }
 
+/// The write of an object that a listing showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedWrite {
+    /// Its tag.
+    pub tag: ETag,
+    /// Its time.
+    pub modified: SystemTime,
+}
+
 /// What a deletion looked at.
 struct Looked {
     /// The objects of the name with their tags, the one that is served last.
@@ -136,28 +145,26 @@ impl DeltaService {
         }
     }
 
-    /// Removes a file that a listing showed with this time; `None` if it was replaced since, and stays.
+    /// Removes a file of which a listing showed this write; `None` if it was replaced since, and stays.
     pub async fn delete_listed(
         &self,
         object: &ObjectName,
-        modified: SystemTime,
+        listed: &ListedWrite,
     ) -> Result<Option<Deletion>, ServiceError> {
-        let Some((removed, references)) = self.delete_objects(object, modified).await? else { return Ok(None) };
+        let Some((removed, references)) = self.delete_objects(object, listed).await? else { return Ok(None) };
         let mut deletion = Deletion { removed, ..Deletion::default() };
         self.release_all(references, &mut deletion).await;
         Ok(Some(deletion))
     }
 
-    /// Removes the objects of a name of which the one that is served has this time; `None` if it was replaced.
+    /// Removes the objects of a name, one of which a listing showed; `None` if it was replaced since.
     async fn delete_objects(
         &self,
         object: &ObjectName,
-        modified: SystemTime,
+        listed: &ListedWrite,
     ) -> Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError> {
-        let Looked { objects, references, modified: is } = self.look_before_delete(object).await?;
-        // Some stores list finer times than they answer.
-        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        if is.is_some_and(|is| seconds(is) != seconds(modified)) {
+        let Looked { objects, references, modified } = self.look_before_delete(object).await?;
+        if modified.is_some_and(|modified| was_replaced(listed, modified, &objects)) {
             return Ok(None);
         }
         let mut removed = Vec::new();
@@ -220,14 +227,27 @@ impl DeltaService {
         file: &ListedFile,
     ) -> (ObjectName, Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError>) {
         let object = ObjectName::new(bucket.clone(), file.key.clone());
-        let modified = file.stored.last_modified;
-        match self.delete_objects(&object, modified).await {
+        let listed = ListedWrite { tag: file.stored.etag.clone(), modified: file.stored.last_modified };
+        match self.delete_objects(&object, &listed).await {
             Err(error) if !file.is_decided() && error.is_no_file() => {
                 let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
-                let outcome = self.delete_objects(&own, modified).await;
+                let outcome = self.delete_objects(&own, &listed).await;
                 (own, outcome)
             }
             outcome => (object, outcome),
         }
     }
+}
+
+/// Whether what is served now, with this time, is another write than the one that was listed.
+fn was_replaced(listed: &ListedWrite, modified: SystemTime, objects: &[(ObjectName, ETag)]) -> bool {
+    let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (listed_at, is_at) = (since(listed.modified), since(modified));
+    // Some stores list finer times than they answer: those answer whole seconds.
+    let other_time =
+        if is_at.subsec_nanos() == 0 { is_at.as_secs() != listed_at.as_secs() } else { is_at != listed_at };
+    // Some stores list no tags, or answer weak ones.
+    let plain = |tag: &ETag| tag.0.trim_start_matches("W/").trim_matches('"').to_owned();
+    let other_tag = !listed.tag.0.is_empty() && !objects.iter().any(|(_, tag)| plain(tag) == plain(&listed.tag));
+    other_time || other_tag
 }

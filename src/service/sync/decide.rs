@@ -140,7 +140,7 @@ fn own_file(relative: String, found: &Found) -> Entry {
         Kind::Direct(direct) => Some(direct.file_sha256),
         _ => None,
     };
-    let (name, stored) = (found.name.clone(), found.name.clone());
-    let at = At::Object(Box::new(Object { name, stored, plain: true, digest, decided: true }));
+    let (name, stored, tag) = (found.name.clone(), found.name.clone(), found.head.etag.clone());
+    let at = At::Object(Box::new(Object { name, stored, tag, plain: true, digest, decided: true }));
     Entry { relative, size: found.head.size, modified: found.head.last_modified, has_namesake: false, at }
 }

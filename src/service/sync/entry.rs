@@ -13,6 +13,7 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest, paths};
 use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile, Listing};
 use crate::service::{DeltaService, blocking};
+use crate::storage::ETag;
 
 /// Where files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub(super) struct Object {
     pub(super) name: ObjectName,
     /// The object that is served for it.
     pub(super) stored: ObjectName,
+    /// The tag of that object.
+    pub(super) tag: ETag,
     /// Whether its tag is that of the file.
     pub(super) plain: bool,
     /// Of the file, where the listing knew it.
@@ -159,7 +162,7 @@ impl Pages {
 fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool) -> Vec<Seen> {
     let relative = |key: &Key| key.as_str().strip_prefix(prefix).unwrap_or_default().to_owned();
     let (decided, shown) = (file.is_decided(), file.is_shown());
-    let stored = ObjectName::new(bucket.clone(), file.stored.key);
+    let (stored, tag) = (ObjectName::new(bucket.clone(), file.stored.key), file.stored.etag);
     let other = (!decided).then(|| Seen::Undecided(relative(&stored.key), stored.clone()));
     let own = relative(&file.key);
     if !shown {
@@ -169,7 +172,7 @@ fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool)
         return vec![Seen::Marker(own)];
     }
     let (plain, digest) = (file.listed == Listed::Plain, file.sha256);
-    let object = Object { name: ObjectName::new(bucket.clone(), file.key), stored, plain, digest, decided };
+    let object = Object { name: ObjectName::new(bucket.clone(), file.key), stored, tag, plain, digest, decided };
     let (size, modified) = (file.size, file.stored.last_modified);
     let entry = Entry { relative: own, size, modified, has_namesake, at: At::Object(Box::new(object)) };
     other.into_iter().chain([Seen::File(entry)]).collect()

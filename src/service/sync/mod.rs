@@ -12,12 +12,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use futures::stream::{BoxStream, StreamExt as _};
 
-use super::DeltaService;
 use super::error::ServiceError;
+use super::{DeltaService, ListedWrite};
 use crate::domain::metadata::DELTA_SUFFIX;
 use crate::domain::{ObjectName, paths};
 use decide::Extra;
@@ -62,8 +61,8 @@ pub enum Step {
     Copy(ObjectName, ObjectName, MayBeDelta),
     /// To make a folder, which an empty object with a `/` at its end stands for.
     MakeFolder(PathBuf),
-    /// To remove a file from the store that was listed with this time.
-    RemoveObject(ObjectName, SystemTime),
+    /// To remove a file from the store, of which this write was listed.
+    RemoveObject(ObjectName, ListedWrite),
     /// To remove a file.
     RemoveFile(PathBuf),
     /// To do the first or, where that finds no file, the second: whether an object called as a delta is one is seen when it is read.
@@ -315,7 +314,9 @@ impl Comparison {
         let Extra { absent, copies: mut steps, unseen } = self.absent_from_source(there).await;
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
-            At::Object(object) => Step::RemoveObject(object.name, entry.modified),
+            At::Object(object) => {
+                Step::RemoveObject(object.name, ListedWrite { tag: object.tag, modified: entry.modified })
+            }
             At::File(path) => match &self.to {
                 Folder::Local(folder) if is_behind_a_link(folder, &path, &mut own_folders) => {
                     Step::Passed(path, Passed::BehindALink)

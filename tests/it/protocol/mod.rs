@@ -16,6 +16,7 @@ mod interleavings;
 mod interleavings_of_names;
 mod large_bucket;
 mod large_files;
+mod listed_removals;
 mod lists;
 mod model;
 mod races;

@@ -259,7 +259,7 @@ async fn one_step(service: &DeltaService, step: Step) -> Result<(), ServiceError
         },
         Step::Copy(from, to, MayBeDelta(delta)) => service.copy(&from, &to, delta).await.map(drop),
         Step::Download(object, path) => service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop),
-        Step::RemoveObject(object, modified) => service.delete_listed(&object, modified).await.map(drop),
+        Step::RemoveObject(object, listed) => service.delete_listed(&object, &listed).await.map(drop),
         Step::RemoveFile(path) => {
             std::fs::remove_file(path).unwrap();
             Ok(())

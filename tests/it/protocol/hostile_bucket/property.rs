@@ -319,7 +319,7 @@ impl Bucket {
                 assert!(path.starts_with(self.backup()) && !has_parent(&path), "{}", path.display());
                 self.service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop)
             }
-            Step::RemoveObject(object, modified) => self.service.delete_listed(&object, modified).await.map(drop),
+            Step::RemoveObject(object, listed) => self.service.delete_listed(&object, &listed).await.map(drop),
             Step::RemoveFile(path) => {
                 let _ = std::fs::remove_file(path);
                 Ok(())

@@ -167,8 +167,8 @@ impl World {
                 self.local.insert(relative_path(to, &path), source[&relative].0.clone());
                 (relative, false)
             }
-            Step::RemoveObject(object, modified) => {
-                service.delete_listed(&object, modified).await.unwrap().unwrap();
+            Step::RemoveObject(object, listed) => {
+                service.delete_listed(&object, &listed).await.unwrap().unwrap();
                 self.set(&object, None);
                 (relative_key(to, &object), true)
             }
