@@ -34,10 +34,15 @@ impl Signals {
     pub(super) fn watch() -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
         let entered = runtime.enter();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let received = |kind: SignalKind| match is_ignored(&status, kind) {
+            true => Ok(None),
+            false => signal(kind).map(Some).map_err(Failure::system),
+        };
         let mut signals = Received {
-            interrupt: signal(SignalKind::interrupt()).map_err(Failure::system)?,
-            terminate: signal(SignalKind::terminate()).map_err(Failure::system)?,
-            hang_up: signal(SignalKind::hangup()).map_err(Failure::system)?,
+            interrupt: received(SignalKind::interrupt())?,
+            terminate: received(SignalKind::terminate())?,
+            hang_up: received(SignalKind::hangup())?,
         };
         drop(entered);
         let (sender, first) = oneshot::channel();
@@ -99,18 +104,34 @@ fn are_threads_at_work(proc: &Path) -> bool {
     })
 }
 
+/// Returns whether the process was started with this signal ignored, as `nohup` does, by the text of
+/// `/proc/self/status` (proc(5)); `false` where the system does not say. It stays ignored then.
+fn is_ignored(status: &str, kind: SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let bit = kind.as_raw_value().checked_sub(1).and_then(|bit| u32::try_from(bit).ok());
+    mask.zip(bit).is_some_and(|(mask, bit)| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+}
+
+/// The signals that end the command; `None` for those that are ignored.
 struct Received {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hang_up: Option<Signal>,
+}
+
+async fn receive(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 impl Received {
     async fn next(&mut self) -> SignalKind {
         tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.hang_up.recv() => SignalKind::hangup(),
+            () = receive(&mut self.interrupt) => SignalKind::interrupt(),
+            () = receive(&mut self.terminate) => SignalKind::terminate(),
+            () = receive(&mut self.hang_up) => SignalKind::hangup(),
         }
     }
 }
@@ -130,6 +151,13 @@ mod tests {
         }
         std::os::unix::fs::symlink("self/task/0", folder.path().join("thread-self")).unwrap();
         folder
+    }
+
+    #[test]
+    fn ignored_signals_are_seen() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\n";
+        assert!(is_ignored(status, SignalKind::hangup()));
+        assert!(!is_ignored(status, SignalKind::interrupt()) && !is_ignored("", SignalKind::hangup()));
     }
 
     #[test]

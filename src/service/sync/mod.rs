@@ -201,7 +201,10 @@ impl Comparison {
                 None => return Ok(None),
             },
             Seen::Marker(relative) => return Ok(self.marker(&relative)),
-            Seen::Passed(path, why) => return Ok(Some(Step::Passed(path, why))),
+            Seen::Passed(path, why) => {
+                self.keep_namesake(&path, why);
+                return Ok(Some(Step::Passed(path, why)));
+            }
             Seen::Failed(what, error) => return Ok(Some(self.unseen(what, error))),
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
@@ -247,6 +250,16 @@ impl Comparison {
             // Folders of one disk are others' business.
             (At::File(path), Folder::Local(_)) => failed(ServiceError::NotInAStore(path.clone())),
         }))
+    }
+
+    /// Keeps the object of the other side that has the name of a file which is left out as a draft.
+    fn keep_namesake(&self, path: &Path, why: Passed) {
+        let Folder::Local(folder) = &self.from else { return };
+        if let (Passed::Draft, Ok(path)) = (why, path.strip_prefix(folder))
+            && let Some(relative) = paths::relative_key(path)
+        {
+            self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&relative);
+        }
     }
 
     /// Records that something of the source could not be looked at, so that nothing is removed.

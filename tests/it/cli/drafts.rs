@@ -112,6 +112,18 @@ fn walks_leave_drafts_out() {
 }
 
 #[test]
+fn sync_keeps_object_named_as_a_draft() {
+    let sandbox = Sandbox::new();
+    for name in [draft('a'), "in/f.txt".into()] {
+        sandbox.write(&name, name.as_bytes());
+    }
+    sandbox.run(["cp", &draft('a'), &format!("s3://buc/d/{}", draft('a'))]).succeeds();
+    sandbox.write(&format!("in/{}", draft('a')), "a file of this name");
+    sandbox.run(["sync", "--delete", "in", "s3://buc/d/"]).succeeds();
+    assert_eq!(sandbox.store().keys(), [format!("d/{}", draft('a')), "d/f.txt".into()]);
+}
+
+#[test]
 fn old_unlocked_drafts_are_swept() {
     let sandbox = Sandbox::new();
     let content = noise(10_000, 1);

@@ -45,6 +45,23 @@ fn an_interrupted_upload_from_a_pipe_leaves_nothing() {
 }
 
 #[test]
+fn ignored_hangup_ends_no_command() {
+    let sandbox = Sandbox::new();
+    // As `nohup` starts a command.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" cp - s3://buc/a.zip", env!("CARGO_BIN_EXE_deltaglider")]);
+    command.env("AWS_ENDPOINT_URL_S3", sandbox.endpoint()).env("TMPDIR", sandbox.temporaries());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // More than a pipe holds: the command has begun to read.
+    pipe.write_all(&noise(1 << 20, 1)).unwrap();
+    signal(&child, "HUP");
+    drop(pipe);
+    assert_eq!(ends(&mut child), Some(0));
+    assert_eq!(sandbox.store().keys(), ["a.zip.delta", "reference.bin"]);
+}
+
+#[test]
 fn an_interrupted_download_leaves_nothing_or_the_whole_file() {
     let sandbox = Sandbox::new();
     let (base, mut whole) = (noise(24 << 20, 1), 0);

@@ -9,7 +9,7 @@ use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{
     Compare, DeltaService, Folder, GetOptions, Input, ListedWrite, PutOptions, Settings, Step, SyncOptions,
 };
-use deltaglider::storage::{DirStore, MemoryStore, ObjectStore};
+use deltaglider::storage::{DirStore, MemoryStore, Store};
 
 use crate::support::{edited, noise};
 
@@ -22,7 +22,7 @@ fn content(number: u64) -> Vec<u8> {
 }
 
 /// Stores whose clock stands still.
-fn stores(folder: &std::path::Path) -> [Arc<dyn ObjectStore>; 2] {
+fn stores(folder: &std::path::Path) -> [Arc<dyn Store>; 2] {
     let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     [Arc::new(DirStore::open_with_clock(folder, clock).unwrap()), Arc::new(MemoryStore::with_clock(clock))]
 }
