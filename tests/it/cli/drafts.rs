@@ -119,7 +119,7 @@ fn sync_keeps_object_named_as_a_draft() {
     }
     sandbox.run(["cp", &draft('a'), &format!("s3://buc/d/{}", draft('a'))]).succeeds();
     sandbox.write(&format!("in/{}", draft('a')), "a file of this name");
-    sandbox.run(["sync", "--delete", "in", "s3://buc/d/"]).succeeds();
+    sandbox.run(["sync", "--delete", "in", "s3://buc/d/"]).fails(0, &["1 draft of a download"]);
     assert_eq!(sandbox.store().keys(), [format!("d/{}", draft('a')), "d/f.txt".into()]);
 }
 

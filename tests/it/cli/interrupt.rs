@@ -26,9 +26,19 @@ fn ends(child: &mut Child) -> Option<i32> {
     }
 }
 
+/// Whether the tests run under `nohup`, or the like: then their children ignore SIGHUP too.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1
+}
+
 #[test]
 fn an_interrupted_upload_from_a_pipe_leaves_nothing() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        if name == "HUP" && hangup_is_ignored() {
+            continue;
+        }
         let sandbox = Sandbox::new();
         let mut command = sandbox.command();
         let mut child = command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
