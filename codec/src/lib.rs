@@ -7,24 +7,23 @@ mod error;
 mod format;
 mod inspect;
 mod limits;
-mod merge;
-mod recode;
+mod rewrite;
 mod secondary;
 mod source;
 mod stream;
 
-pub use decode::application::FileName;
-pub use decode::parse::{CopyWindow, Header, SectionLengths};
 pub use decode::{DecodeSummary, Decoder, decode};
 pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, SizeOption, encode};
 pub use error::{
     CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
     WholeFile,
 };
+pub use format::app_header::FileName;
+pub use format::header::Header;
+pub use format::window::{CopyWindow, SectionLengths};
 pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, WindowHeader, WindowHeaders, inspect};
 pub use limits::{DecodeLimits, DecodeOptions};
-pub use merge::{Merger, merge};
-pub use recode::{RecodeError, RecodeOptions, Recoder, recode};
+pub use rewrite::{Merger, RecodeError, RecodeOptions, Recoder, merge, recode};
 pub use secondary::{DjwLevel, Secondary};
 pub use source::{FileSource, Source};
 pub use stream::{DecodeReader, EncodeWriter, StreamError, decode_stream, encode_stream};

@@ -1,6 +1,7 @@
 //! How much a delta may ask for: caps with defaults and their reasons.
 
-use crate::format::window::XDELTA_3_2_WINDOW;
+/// Largest target window xdelta3 3.2.0 writes or reads, in bytes.
+const XDELTA_3_2_WINDOW: u64 = 1 << 26;
 
 /// What a delta may make its reader spend. Everything above is refused before it is spent.
 ///
@@ -53,7 +54,7 @@ pub struct DecodeLimits {
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
-            window: XDELTA_3_2_WINDOW as u64,
+            window: XDELTA_3_2_WINDOW,
             target: None,
             amplification: None,
             sections: 96 << 20,

@@ -3,14 +3,14 @@
 use std::io;
 
 use super::MatcherProfile;
-use super::compare::{common_prefix, common_suffix};
-use super::emit::{Emitter, Sections};
 use super::error::EncodeError;
 use super::instruction::{Instruction, Operation};
-use super::instructions::InstructionQueue;
+use super::instruction_buffer::InstructionBuffer;
+use super::match_len::{common_prefix, common_suffix};
 use super::options::{MIN_LOOK, Plan};
-use super::source_blocks::SourceBlocks;
+use super::section_writer::{SectionWriter, Sections};
 use super::source_index::{LargeChecksum, SourceIndex};
+use super::source_window::SourceWindow;
 use super::target_index::TargetIndex;
 use crate::Source;
 
@@ -24,7 +24,7 @@ pub(super) struct Matcher<S> {
     profile: MatcherProfile,
     source: Option<SourceSide<S>>,
     target_index: Option<TargetIndex>,
-    queue: InstructionQueue,
+    queue: InstructionBuffer,
     /// Target bytes in the windows before.
     passed: u64,
 }
@@ -34,7 +34,8 @@ impl<S: Source> Matcher<S> {
         let profile = plan.profile;
         let source = source.map(|source| SourceSide::new(source, plan)).transpose()?;
         let target_index = plan.target_matching.then(|| TargetIndex::new(&profile, plan.window, plan.history));
-        let queue = InstructionQueue::new(plan.instruction_buffer, Emitter::new(source.is_some(), plan.undecodable));
+        let queue =
+            InstructionBuffer::new(plan.instruction_buffer, SectionWriter::new(source.is_some(), plan.undecodable));
         Ok(Self { profile, source, target_index, queue, passed: 0 })
     }
 
@@ -158,10 +159,10 @@ impl<S: Source> Matcher<S> {
         least: usize,
     ) -> Result<Option<usize>, EncodeError> {
         let Some(source) = &mut self.source else { return Ok(None) };
-        let chosen = self.queue.emitter.copy_window.chosen();
+        let chosen = self.queue.writer.copy_window.chosen();
         // A short queue may have written a match that ends behind `at`. xdelta3's difference wraps around there, so
         // that nothing but the source and the window bounds what it looks at.
-        let room_behind = at.checked_sub(self.queue.emitter.written()).unwrap_or(at);
+        let room_behind = at.checked_sub(self.queue.writer.written()).unwrap_or(at);
         let Some((behind, ahead)) = source.room(position, chosen.map(|span| (span.start, span.len))) else {
             return Ok(None);
         };
@@ -179,7 +180,7 @@ impl<S: Source> Matcher<S> {
         }
         source.matched = source.matched.max(end);
         source.resume = (at + ahead == target.len()).then_some(end);
-        self.queue.emitter.copy_window.include(start, end);
+        self.queue.writer.copy_window.include(start, end);
         self.push(target, at - behind, behind + ahead, start, Operation::CopySource)?;
         Ok(Some(ahead))
     }
@@ -223,7 +224,7 @@ impl Run {
 /// The source and what is known of it, across windows.
 #[derive(Debug)]
 struct SourceSide<S> {
-    blocks: SourceBlocks<S>,
+    blocks: SourceWindow<S>,
     index: SourceIndex,
     /// How far back from the end of the index a match may reach.
     window: u64,
@@ -237,7 +238,7 @@ struct SourceSide<S> {
 
 impl<S: Source> SourceSide<S> {
     fn new(source: S, plan: &Plan) -> io::Result<Self> {
-        let blocks = SourceBlocks::new(source, plan.source_window)?;
+        let blocks = SourceWindow::new(source, plan.source_window)?;
         let index = SourceIndex::new(plan.profile.large_look, plan.profile.large_step, plan.source_window);
         Ok(Self { blocks, index, window: plan.source_window, matched: 0, tried: 0, resume: Some(0) })
     }

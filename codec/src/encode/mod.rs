@@ -1,26 +1,29 @@
 //! The encoder: target bytes in, a delta out, window by window.
 
-mod compare;
-pub(crate) mod emit;
 mod error;
-pub(crate) mod frame;
-pub(crate) mod instruction;
-pub(crate) mod instructions;
+mod instruction;
+mod instruction_buffer;
+mod match_len;
 mod matcher;
 mod options;
 mod profile;
-mod source_blocks;
+mod section_writer;
 mod source_index;
+mod source_window;
 mod target_index;
+mod window_writer;
 
 pub use error::{EncodeError, SizeOption};
+pub(crate) use instruction::{Instruction, Operation};
 pub use options::EncodeOptions;
 pub use profile::{Level, MatcherProfile};
+pub(crate) use section_writer::{FlushKind, SectionWriter};
+pub(crate) use window_writer::{WindowParts, WindowWriter};
 
-use frame::{Framer, file_header};
 use matcher::Matcher;
 
 use crate::Source;
+use crate::format::header::Header;
 
 /// Writes a delta that turns a source into the target pushed through it.
 ///
@@ -31,7 +34,7 @@ pub struct Encoder<S> {
     options: EncodeOptions,
     window: usize,
     matcher: Matcher<S>,
-    framer: Framer,
+    writer: WindowWriter,
     /// The beginning of a window that is not complete.
     pending: Vec<u8>,
     progress: Progress,
@@ -51,7 +54,7 @@ impl<S: Source> Encoder<S> {
         Ok(Self {
             window: plan.window,
             matcher: Matcher::new(&plan, source)?,
-            framer: Framer::new(options.secondary, options.undecodable),
+            writer: WindowWriter::new(options.secondary, options.undecodable),
             options,
             pending: Vec::new(),
             progress: Progress::NothingWritten,
@@ -96,11 +99,11 @@ impl<S: Source> Encoder<S> {
         let sections = self.matcher.window(target)?;
         let start = out.len();
         if before == Progress::NothingWritten {
-            file_header(self.options.secondary, self.options.application_header.as_deref(), out);
+            Header::new(self.options.secondary.id(), self.options.application_header.clone()).write(out);
         }
         let checksum = self.options.checksum.then(|| adler2::adler32_slice(target));
-        let window = sections.unframed(target.len() as u64, checksum);
-        self.framer.window(window, out).inspect_err(|_| out.truncate(start))?;
+        let window = sections.parts(target.len() as u64, checksum);
+        self.writer.window(window, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use super::error::{EncodeError, SizeOption};
 use super::{Level, MatcherProfile};
-use crate::format::window::XDELTA_3_0_WINDOW;
 use crate::secondary::Secondary;
 
+/// Largest target window xdelta3 3.0.11 writes or reads, in bytes.
+const XDELTA_3_0_WINDOW: usize = 1 << 24;
 /// xdelta3's allocation unit; no window is shorter in the reckoning of table sizes.
 pub(super) const MIN_WINDOW: usize = 1 << 14;
 /// Blocks the source window is divided into.

@@ -1,8 +1,8 @@
 //! Matches waiting to become instructions: overlaps between them are settled here.
 
-use super::emit::{Emitter, Moment, Sections};
 use super::error::EncodeError;
 use super::instruction::Instruction;
+use super::section_writer::{FlushKind, SectionWriter, Sections};
 
 /// A COPY or RUN shorter than this is not worth its code.
 const LEAST: u32 = 4;
@@ -13,16 +13,16 @@ const LITTLE_GAIN: u32 = 2;
 
 /// The matches of one window in the order they were found, which may overlap until they are written.
 #[derive(Debug)]
-pub(super) struct InstructionQueue {
+pub(super) struct InstructionBuffer {
     waiting: Vec<Instruction>,
     /// Most that may wait, 0 for unlimited.
     limit: usize,
-    pub(super) emitter: Emitter,
+    pub(super) writer: SectionWriter,
 }
 
-impl InstructionQueue {
-    pub(super) fn new(limit: usize, emitter: Emitter) -> Self {
-        Self { waiting: Vec::new(), limit, emitter }
+impl InstructionBuffer {
+    pub(super) fn new(limit: usize, writer: SectionWriter) -> Self {
+        Self { waiting: Vec::new(), limit, writer }
     }
 
     /// Where the last match ends, 0 when none waits.
@@ -44,7 +44,7 @@ impl InstructionQueue {
         target: &[u8],
         source_end: Option<u64>,
     ) -> Result<(), EncodeError> {
-        if self.limit != 0 && self.waiting.len() + usize::from(self.emitter.holds()) == self.limit {
+        if self.limit != 0 && self.waiting.len() + usize::from(self.writer.holds()) == self.limit {
             self.write_half(target, source_end)?;
         }
         self.waiting.push(instruction);
@@ -56,9 +56,9 @@ impl InstructionQueue {
         // Two stay behind, since the next match may still change what they are cut to.
         let half = self.limit / 2 + 1;
         let count = self.waiting.len().saturating_sub(2).max(1).min(half).min(self.waiting.len());
-        let moment = Moment::Scanning { target_len: target.len(), source_end };
+        let flush = FlushKind::Scanning { target_len: target.len(), source_end };
         for instruction in &self.waiting[..count] {
-            self.emitter.write(instruction, target, moment)?;
+            self.writer.write(instruction, target, flush)?;
         }
         self.waiting.drain(..count);
         Ok(())
@@ -68,10 +68,10 @@ impl InstructionQueue {
     pub(super) fn finish(&mut self, target: &[u8]) -> Result<Sections, EncodeError> {
         settle(&mut self.waiting, true);
         for instruction in &self.waiting {
-            self.emitter.write(instruction, target, Moment::Finishing)?;
+            self.writer.write(instruction, target, FlushKind::Finishing)?;
         }
         self.waiting.clear();
-        Ok(self.emitter.finish(target))
+        Ok(self.writer.finish(target))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::Source;
 
 /// Blocks of a source, the newest kept.
 #[derive(Debug)]
-pub(super) struct SourceBlocks<S> {
+pub(super) struct SourceWindow<S> {
     source: S,
     /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ...
     memory: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct SourceBlocks<S> {
     ended: bool,
 }
 
-impl<S: Source> SourceBlocks<S> {
+impl<S: Source> SourceWindow<S> {
     /// Reads the first `window` bytes.
     pub(super) fn new(source: S, window: u64) -> io::Result<Self> {
         let stated = source.len();

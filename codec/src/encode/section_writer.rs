@@ -1,11 +1,12 @@
 //! Instructions become sections: opcodes, addresses and literal bytes of one window.
 
 use super::error::EncodeError;
-use super::frame::Unframed;
 use super::instruction::{Instruction, Operation};
+use super::window_writer::WindowParts;
 use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF, NEAR, SAME};
 use crate::format::instruction::Kind;
 use crate::format::varint;
+use crate::format::window::CopyWindow as Segment;
 
 /// Addresses below this take one byte, and no mode can do better.
 const ONE_BYTE: u64 = 128;
@@ -20,7 +21,7 @@ const CODE_COPY_ADD: u8 = 247;
 /// COPY codes per mode: one with the size apart, one for each size from 4 to 18.
 const COPY_SIZES: u8 = 16;
 
-/// One window, matched and written down, but not yet compressed or framed.
+/// One window, matched and written down, but not yet compressed or written.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
     pub(super) data: Vec<u8>,
@@ -31,11 +32,11 @@ pub(crate) struct Sections {
 }
 
 impl Sections {
-    /// The window as the framer takes it.
-    pub(crate) fn unframed(&self, target_len: u64, checksum: Option<u32>) -> Unframed<'_> {
-        Unframed {
+    /// The window as the writer takes it.
+    pub(crate) fn parts(&self, target_len: u64, checksum: Option<u32>) -> WindowParts<'_> {
+        WindowParts {
             target_len,
-            copy_window: self.copy_window.map(|span| (span.start, span.len)),
+            copy_window: self.copy_window.map(|span| Segment { offset: span.start, len: span.len }),
             checksum,
             sections: [&self.data, &self.instructions, &self.addresses],
         }
@@ -72,13 +73,13 @@ impl CopyWindow {
         self.highest = self.highest.max(end);
     }
 
-    fn choose(&mut self, moment: Moment) -> Span {
+    fn choose(&mut self, flush: FlushKind) -> Span {
         *self.chosen.get_or_insert_with(|| {
             let matched = self.highest - self.lowest;
-            let len = match moment {
-                Moment::Finishing => matched,
+            let len = match flush {
+                FlushKind::Finishing => matched,
                 // Matches to come have to fit as well, so it is a guess.
-                Moment::Scanning { target_len, source_end } => {
+                FlushKind::Scanning { target_len, source_end } => {
                     let guess = matched.max((target_len + target_len / 4) as u64);
                     source_end.map_or(guess, |end| guess.min(end.saturating_sub(self.lowest)))
                 }
@@ -90,7 +91,7 @@ impl CopyWindow {
 
 /// Whether a window still has matches to come when instructions are written.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Moment {
+pub(crate) enum FlushKind {
     /// The queue was full; `source_end` is the length of the source if known.
     Scanning { target_len: usize, source_end: Option<u64> },
     /// All matches are made.
@@ -99,7 +100,7 @@ pub(crate) enum Moment {
 
 /// Writes the instructions of one window after the other.
 #[derive(Debug)]
-pub(crate) struct Emitter {
+pub(crate) struct SectionWriter {
     sections: Sections,
     cache: AddressCache,
     /// The instruction before, which may share a code with the next one.
@@ -110,7 +111,7 @@ pub(crate) struct Emitter {
     pub(crate) copy_window: CopyWindow,
 }
 
-impl Emitter {
+impl SectionWriter {
     pub(crate) fn new(with_source: bool, allow_undecodable: bool) -> Self {
         Self {
             sections: Sections::default(),
@@ -138,7 +139,7 @@ impl Emitter {
         &mut self,
         instruction: &Instruction,
         target: &[u8],
-        moment: Moment,
+        flush: FlushKind,
     ) -> Result<(), EncodeError> {
         let Instruction { position, size, address, operation } = *instruction;
         if (position as usize) < self.written && !self.allow_undecodable {
@@ -151,7 +152,7 @@ impl Emitter {
                 Kind::Run
             }
             Operation::CopySource | Operation::CopyTarget => {
-                let span = if self.with_source { self.copy_window.choose(moment) } else { Span { start: 0, len: 0 } };
+                let span = if self.with_source { self.copy_window.choose(flush) } else { Span { start: 0, len: 0 } };
                 let address = match operation {
                     Operation::CopyTarget => span.len + address,
                     _ => address - span.start,
@@ -254,7 +255,7 @@ fn double_code(first: Kind, first_size: usize, second: Kind, second_size: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::instruction::DEFAULT_CODE_TABLE;
+    use crate::format::code_table::DEFAULT_CODE_TABLE;
 
     #[test]
     fn every_code_means_in_the_table_what_it_was_chosen_for() {
@@ -263,11 +264,11 @@ mod tests {
         let mut doubles = 0;
         for &first in &kinds {
             for first_size in 1..=20usize {
-                let mut emitter = Emitter::new(false, false);
-                emitter.single(first, first_size);
-                let entry = DEFAULT_CODE_TABLE[usize::from(emitter.sections.instructions[0])];
+                let mut writer = SectionWriter::new(false, false);
+                writer.single(first, first_size);
+                let entry = DEFAULT_CODE_TABLE[usize::from(writer.sections.instructions[0])];
                 assert_eq!((entry.first.kind, entry.second.kind), (first, Kind::Noop));
-                let apart = emitter.sections.instructions.get(1).map_or(0, |&size| usize::from(size));
+                let apart = writer.sections.instructions.get(1).map_or(0, |&size| usize::from(size));
                 assert_eq!(usize::from(entry.first.size) + apart, first_size);
                 for &second in &kinds {
                     for second_size in 1..=20usize {

@@ -1,14 +1,13 @@
 //! Deltas that follow each other become one, without the files between.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::io::Read;
 
-use crate::encode::emit::{Emitter, Moment};
-use crate::encode::instruction::{Instruction, Operation};
+use super::rewriter::{Rewriter, inspect_xdelta3};
+use super::{RecodeError, RecodeOptions};
+use crate::DecodeLimits;
+use crate::encode::{FlushKind, Instruction, Operation, SectionWriter};
 use crate::format::window::VCD_TARGET;
 use crate::inspect::{CopyFrom, Operation as Inspected};
-use crate::recode::{Rewritten, inspect_xdelta3};
-use crate::{DecodeLimits, RecodeError, RecodeOptions};
 
 /// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and checksums are those of the last,
 /// and its copies are traced back to the first source. Nothing is matched anew.
@@ -210,16 +209,16 @@ impl Whole {
     fn write(&self, options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
         let mut out = Vec::new();
         let application_header = options.application_header.clone().flatten();
-        let mut rewritten = Rewritten::new(application_header.as_deref(), options);
+        let mut rewriter = Rewriter::new(application_header, options);
         let mut start = 0u64;
         let mut taken = 0usize;
         for window in &self.windows {
             let pieces = self.pieces.get(taken..window.pieces).unwrap_or_default();
             taken = window.pieces;
-            // Only what is added has to stand in the target: the emitter looks at nothing else.
+            // Only what is added has to stand in the target: the writer looks at nothing else.
             let mut target = vec![0; window.len as usize];
             let mut instructions = Vec::with_capacity(pieces.len());
-            let mut emitter = Emitter::new(true, false);
+            let mut writer = SectionWriter::new(true, false);
             for piece in pieces {
                 let position = piece.position.saturating_sub(start);
                 let (operation, address) = match piece.origin {
@@ -232,7 +231,7 @@ impl Whole {
                     }
                     Origin::Run(byte) => (Operation::Run(byte), 0),
                     Origin::Source(offset) => {
-                        emitter.copy_window.include(offset, offset.saturating_add(piece.size));
+                        writer.copy_window.include(offset, offset.saturating_add(piece.size));
                         (Operation::CopySource, offset)
                     }
                     Origin::Target(offset) => (Operation::CopyTarget, offset.saturating_sub(start)),
@@ -245,14 +244,14 @@ impl Whole {
                 });
             }
             for instruction in &instructions {
-                emitter.write(instruction, &target, Moment::Finishing)?;
+                writer.write(instruction, &target, FlushKind::Finishing)?;
             }
-            let sections = emitter.finish(&target);
+            let sections = writer.finish(&target);
             let checksum = window.checksum.filter(|_| !options.drop_checksums);
-            rewritten.window(sections.unframed(window.len, checksum), &mut out)?;
+            rewriter.window(sections.parts(window.len, checksum), &mut out)?;
             start = start.saturating_add(window.len);
         }
-        rewritten.finish(&mut out);
+        rewriter.finish(&mut out);
         Ok(out)
     }
 }
