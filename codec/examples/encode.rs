@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.target_len = Some(target.metadata()?.len());
     let mut out = BufWriter::new(File::create_new(delta)?);
     let source = FileSource::new(File::open(old)?)?;
-    let (target_len, delta_len) = encode_stream(Some(source), BufReader::new(target), &mut out, options)?;
+    let (target_len, delta_len) = encode_stream(Some(source), BufReader::new(target), &mut out, &options)?;
     out.flush()?;
     println!("{target_len} bytes in {delta_len}");
     Ok(())

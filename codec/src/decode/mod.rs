@@ -1,4 +1,4 @@
-//! Decoding: bytes of a delta in, verified windows of the target out.
+//! The decoder: bytes of a delta in, verified windows of the target out.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod code_table;
@@ -7,25 +7,31 @@ mod file_digest;
 mod instructions;
 mod sections;
 mod source_cache;
+mod stream;
 mod target_history;
 
 use std::fmt;
 
+pub use crate::error::{
+    CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
+    WholeFile,
+};
+pub use crate::limits::{DecodeLimits, DecodeOptions};
 pub(crate) use code_table::codes;
 pub(crate) use instructions::Instructions;
 pub(crate) use sections::Sections;
+pub use stream::{DecodeReader, decode_stream};
 
 use execute::Earlier;
 use file_digest::FileHasher;
 use source_cache::SourceCache;
 use target_history::TargetHistory;
 
-use crate::error::{DecodeError, DecodeErrorKind, Fault, Limit, Part, WholeFile};
+use crate::error::Fault;
 use crate::format::code_table::Codes;
 use crate::format::fields::Stop;
 use crate::format::header::{Header, SECONDARY_AT, VERSION_SDCH};
 use crate::format::window::{ParsedWindow, VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET, WindowHeader};
-use crate::limits::DecodeOptions;
 use crate::secondary::SectionDecoder;
 use crate::source::Source;
 
@@ -45,7 +51,7 @@ const IN_MEMORY_TARGET: u64 = 1 << 30;
 /// ```
 /// use deltaglider_vcdiff::{DecodeOptions, Decoder};
 /// # let delta = [0xd6, 0xc3, 0xc4, 0, 0, 0, 8, 2, 0, 2, 1, 0, b'h', b'i', 3];
-/// let mut decoder = Decoder::<&[u8]>::new(DecodeOptions::default(), None);
+/// let mut decoder = Decoder::<&[u8]>::new(None, &DecodeOptions::default());
 /// let mut target = Vec::new();
 /// let mut rest = &delta[..];
 /// while !rest.is_empty() {
@@ -111,17 +117,16 @@ impl<S> fmt::Debug for Decoder<S> {
 }
 
 impl<S: Source> Decoder<S> {
-    /// A decoder for one delta. Without a source only deltas that need none can be decoded.
-    pub fn new(options: DecodeOptions, source: Option<S>) -> Self {
+    /// Creates a decoder for one delta. Without a source only deltas that need none can be decoded.
+    pub fn new(source: Option<S>, options: &DecodeOptions) -> Self {
         let source = source.map(|source| SourceCache::new(source, options.limits.source_blocks));
-        let options_history = options.limits.target_history;
         Self {
-            options,
+            options: options.clone(),
             source,
             header: None,
             codes: Codes::default(),
             sections: None,
-            history: TargetHistory::keeping(options_history),
+            history: TargetHistory::keeping(options.limits.target_history),
             digest: None,
             stage: Stage::Header,
             carried: Vec::new(),
@@ -389,7 +394,7 @@ fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), Fault> {
 pub fn decode(source: Option<&[u8]>, delta: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
     let mut options = options.clone();
     options.limits.target.get_or_insert(IN_MEMORY_TARGET);
-    let mut decoder = Decoder::new(options, source);
+    let mut decoder = Decoder::new(source, &options);
     decoder.history = TargetHistory::InOutput;
     let mut target = Vec::new();
     let mut rest = delta;

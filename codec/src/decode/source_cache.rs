@@ -1,4 +1,4 @@
-//! Reads the source in blocks and keeps the ones used last.
+//! Reads the source in blocks and keeps the ones used last. A source that lends its bytes is neither read nor kept.
 
 use std::collections::HashMap;
 
@@ -41,6 +41,10 @@ impl<S: Source> SourceCache<S> {
 
     /// Reads the whole source and returns its digest.
     pub(crate) fn digest(&self, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
+        if let Some(lent) = self.source.bytes() {
+            digest.update(lent);
+            return Ok(digest.finish());
+        }
         let mut piece = vec![0; BLOCK];
         let mut at = 0u64;
         loop {
@@ -61,6 +65,14 @@ impl<S: Source> SourceCache<S> {
 
     /// Appends `len` bytes of the source from `offset` on.
     pub(crate) fn append(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(lent) = self.source.bytes() {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let Some(bytes) = lent.get(start..start.saturating_add(len)) else {
+                return Err(self.too_short(offset.saturating_add(len as u64), lent.len() as u64));
+            };
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
         if len >= BLOCK {
             return self.append_directly(offset, len, out);
         }

@@ -1,12 +1,10 @@
-//! Instructions become sections: opcodes, addresses and literal bytes of one window.
+//! Writes instructions into sections: the codes, addresses and literal bytes of one window.
 
-use super::error::EncodeError;
-use super::instruction::{Instruction, Operation};
 use super::window_writer::WindowParts;
 use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF, NEAR, SAME};
-use crate::format::instruction::Kind;
+use crate::format::instruction::{Instruction, Kind, Operation};
 use crate::format::varint;
-use crate::format::window::CopyWindow as Segment;
+use crate::format::window::CopyWindow;
 
 /// Addresses below this take one byte, and no mode can do better.
 const ONE_BYTE: u64 = 128;
@@ -21,169 +19,80 @@ const CODE_COPY_ADD: u8 = 247;
 /// COPY codes per mode: one with the size apart, one for each size from 4 to 18.
 const COPY_SIZES: u8 = 16;
 
-/// One window, matched and written down, but not yet compressed or written.
+/// The sections of one window, not yet compressed.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
-    pub(super) data: Vec<u8>,
-    pub(super) instructions: Vec<u8>,
-    pub(super) addresses: Vec<u8>,
-    /// The part of the source that is copied from.
-    pub(super) copy_window: Option<Span>,
+    data: Vec<u8>,
+    instructions: Vec<u8>,
+    addresses: Vec<u8>,
+    copy_window: CopyWindow,
 }
 
 impl Sections {
-    /// The window as the writer takes it.
+    /// Returns the window as [`WindowWriter`](super::WindowWriter) takes it.
     pub(crate) fn parts(&self, target_len: u64, checksum: Option<u32>) -> WindowParts<'_> {
         WindowParts {
             target_len,
-            copy_window: self.copy_window.map(|span| Segment { offset: span.start, len: span.len }),
+            copy_window: Some(self.copy_window).filter(|window| window.len > 0),
             checksum,
             sections: [&self.data, &self.instructions, &self.addresses],
         }
     }
 }
 
-/// A piece of the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: u64,
-    pub(super) len: u64,
-}
-
-/// Which part of the source this window may copy from: free until the first COPY is written.
-#[derive(Debug, Default)]
-pub(crate) struct CopyWindow {
-    lowest: u64,
-    /// End of the match that reaches farthest; 0 when there was none.
-    highest: u64,
-    chosen: Option<Span>,
-}
-
-impl CopyWindow {
-    /// The part decided on, if it is.
-    pub(super) fn chosen(&self) -> Option<Span> {
-        self.chosen
-    }
-
-    /// Makes room for a match, which may yet be dropped.
-    pub(crate) fn include(&mut self, start: u64, end: u64) {
-        if self.highest == 0 || start < self.lowest {
-            self.lowest = start;
-        }
-        self.highest = self.highest.max(end);
-    }
-
-    fn choose(&mut self, flush: FlushKind) -> Span {
-        *self.chosen.get_or_insert_with(|| {
-            let matched = self.highest - self.lowest;
-            let len = match flush {
-                FlushKind::Finishing => matched,
-                // Matches to come have to fit as well, so it is a guess.
-                FlushKind::Scanning { target_len, source_end } => {
-                    let guess = matched.max((target_len + target_len / 4) as u64);
-                    source_end.map_or(guess, |end| guess.min(end.saturating_sub(self.lowest)))
-                }
-            };
-            Span { start: self.lowest, len }
-        })
-    }
-}
-
-/// Whether a window still has matches to come when instructions are written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum FlushKind {
-    /// The queue was full; `source_end` is the length of the source if known.
-    Scanning { target_len: usize, source_end: Option<u64> },
-    /// All matches are made.
-    Finishing,
-}
-
-/// Writes the instructions of one window after the other.
+/// Writes the instructions of one window after the other, with the default code table.
 #[derive(Debug)]
 pub(crate) struct SectionWriter {
     sections: Sections,
     cache: AddressCache,
-    /// The instruction before, which may share a code with the next one.
+    /// The previous instruction, which may share a code with the next one.
     held: Option<(Kind, usize)>,
-    written: usize,
-    with_source: bool,
-    allow_undecodable: bool,
-    pub(crate) copy_window: CopyWindow,
 }
 
 impl SectionWriter {
-    pub(crate) fn new(with_source: bool, allow_undecodable: bool) -> Self {
-        Self {
-            sections: Sections::default(),
-            cache: AddressCache::new(NEAR, SAME),
-            held: None,
-            written: 0,
-            with_source,
-            allow_undecodable,
-            copy_window: CopyWindow::default(),
-        }
+    pub(crate) fn new() -> Self {
+        Self { sections: Sections::default(), cache: AddressCache::new(NEAR, SAME), held: None }
     }
 
-    /// Target bytes the instructions so far produce.
-    pub(super) fn written(&self) -> usize {
-        self.written
-    }
-
-    /// Whether an instruction waits for its successor.
-    pub(super) fn holds(&self) -> bool {
+    /// Returns whether an instruction waits for its successor.
+    pub(crate) fn is_holding(&self) -> bool {
         self.held.is_some()
     }
 
-    /// Writes an instruction, and before it an ADD of the bytes no instruction made.
-    pub(crate) fn write(
-        &mut self,
-        instruction: &Instruction,
-        target: &[u8],
-        flush: FlushKind,
-    ) -> Result<(), EncodeError> {
-        let Instruction { position, size, address, operation } = *instruction;
-        if (position as usize) < self.written && !self.allow_undecodable {
-            return Err(EncodeError::InstructionBufferExhausted);
-        }
-        self.add_up_to(position as usize, target);
+    /// Sets the part of the source that the window copies from. It must be known before the first COPY; without it
+    /// the window copies only from itself.
+    pub(crate) fn copy_from(&mut self, window: CopyWindow) {
+        self.sections.copy_window = window;
+    }
+
+    /// Writes an instruction.
+    pub(crate) fn write(&mut self, instruction: Instruction<'_>) {
+        let Instruction { position, size, operation } = instruction;
+        let copy_len = self.sections.copy_window.len;
         let kind = match operation {
+            Operation::Add(bytes) => {
+                self.sections.data.extend_from_slice(bytes);
+                Kind::Add
+            }
             Operation::Run(byte) => {
                 self.sections.data.push(byte);
                 Kind::Run
             }
-            Operation::CopySource | Operation::CopyTarget => {
-                let span = if self.with_source { self.copy_window.choose(flush) } else { Span { start: 0, len: 0 } };
-                let address = match operation {
-                    Operation::CopyTarget => span.len + address,
-                    _ => address - span.start,
-                };
-                Kind::Copy(self.write_address(address, span.len + u64::from(position)))
+            Operation::CopySource { address } => Kind::Copy(self.write_address(address, copy_len + position)),
+            Operation::CopyTarget { position: from } => {
+                Kind::Copy(self.write_address(copy_len + from, copy_len + position))
             }
         };
         self.code(kind, size as usize);
-        Ok(())
     }
 
-    /// Writes the rest of the window, and hands over its sections.
-    pub(crate) fn finish(&mut self, target: &[u8]) -> Sections {
-        self.add_up_to(target.len(), target);
+    /// Ends the window and returns its sections.
+    pub(crate) fn finish(&mut self) -> Sections {
         if let Some((kind, size)) = self.held.take() {
             self.single(kind, size);
         }
         self.cache.reset();
-        self.written = 0;
-        let copy_window = std::mem::take(&mut self.copy_window);
-        let mut sections = std::mem::take(&mut self.sections);
-        sections.copy_window = copy_window.chosen.filter(|span| span.len > 0);
-        sections
-    }
-
-    fn add_up_to(&mut self, position: usize, target: &[u8]) {
-        let added = target.get(self.written..position).unwrap_or_default();
-        if !added.is_empty() {
-            self.sections.data.extend_from_slice(added);
-            self.code(Kind::Add, added.len());
-        }
+        std::mem::take(&mut self.sections)
     }
 
     /// Writes an address in the cheapest mode, which it returns; of equally cheap ones the first.
@@ -210,9 +119,8 @@ impl SectionWriter {
         mode
     }
 
-    /// Writes the code of the instruction before, alone or together with this one.
+    /// Writes the code of the previous instruction, alone or together with this one.
     fn code(&mut self, kind: Kind, size: usize) {
-        self.written += size;
         if let Some((before, size_before)) = self.held.take() {
             if let Some(code) = double_code(before, size_before, kind, size) {
                 self.sections.instructions.push(code);
@@ -238,7 +146,7 @@ impl SectionWriter {
     }
 }
 
-/// The code for two instructions at once, if the table has one.
+/// Returns the code for two instructions at once, if the table has one.
 fn double_code(first: Kind, first_size: usize, second: Kind, second_size: usize) -> Option<u8> {
     match (first, first_size, second, second_size) {
         (Kind::Add, 1..=4, Kind::Copy(mode), 4..=6) if mode < MODE_SAME => {
@@ -258,13 +166,13 @@ mod tests {
     use crate::format::code_table::DEFAULT_CODE_TABLE;
 
     #[test]
-    fn every_code_means_in_the_table_what_it_was_chosen_for() {
+    fn codes_mean_in_the_table_what_they_are_for() {
         let mut kinds = vec![Kind::Add, Kind::Run];
         kinds.extend((0..9).map(Kind::Copy));
         let mut doubles = 0;
         for &first in &kinds {
             for first_size in 1..=20usize {
-                let mut writer = SectionWriter::new(false, false);
+                let mut writer = SectionWriter::new();
                 writer.single(first, first_size);
                 let entry = DEFAULT_CODE_TABLE[usize::from(writer.sections.instructions[0])];
                 assert_eq!((entry.first.kind, entry.second.kind), (first, Kind::Noop));

@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use crate::decode::{Sections, codes};
 use crate::error::{DecodeError, Fault, Part};
+pub use crate::format::app_header::FileName;
 use crate::format::code_table::Codes;
-use crate::format::header::{Header, SECONDARY_AT};
-use crate::format::window::{SectionLengths, WindowHeader as Fields};
+pub use crate::format::header::Header;
+use crate::format::header::SECONDARY_AT;
+use crate::format::window::WindowHeader as Fields;
+pub use crate::format::window::{CopyWindow, SectionLengths};
 use crate::limits::DecodeLimits;
 use crate::secondary::SectionDecoder;
 use pieces::Pieces;
@@ -20,6 +23,21 @@ pub use window::{CopyFrom, Instruction, Operation, Window, WindowHeader};
 
 /// Reads the file header of a delta and offers its windows one by one, without a source and without producing the target. Of
 /// the delta, which may be a slice, no more than a window is in memory at once.
+///
+/// ```
+/// use deltaglider_vcdiff::inspect::inspect;
+/// use deltaglider_vcdiff::{DecodeLimits, EncodeOptions, encode};
+///
+/// let delta = encode(None, b"a file", &EncodeOptions::default())?;
+/// for window in inspect(delta.as_slice(), &DecodeLimits::default())? {
+///     let window = window?;
+///     assert_eq!((window.target_len(), window.copy_window()), (6, None));
+///     for instruction in window.instructions() {
+///         println!("{:?}", instruction?);
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inspect<R: Read>(delta: R, limits: &DecodeLimits) -> Result<Inspection<R>, DecodeError> {
     let mut delta = Pieces::new(delta);
     let (header, len) = delta

@@ -1,8 +1,9 @@
 //! Options of rewriting.
 
+use crate::setters::setters;
 use crate::{DecodeLimits, Secondary};
 
-/// What [`recode`] and [`merge`](crate::merge()) write.
+/// Settings of [`recode`](super::recode()) and [`merge`](super::merge()).
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RecodeOptions {
@@ -16,4 +17,14 @@ pub struct RecodeOptions {
     pub application_header: Option<Option<Vec<u8>>>,
     /// What the deltas read may ask for.
     pub limits: DecodeLimits,
+}
+
+setters! {
+    RecodeOptions {
+        with_secondary(secondary: Secondary),
+        with_undecodable(undecodable: bool),
+        with_drop_checksums(drop_checksums: bool),
+        with_application_header(application_header: Option<Vec<u8>>) => Some,
+        with_limits(limits: DecodeLimits),
+    }
 }

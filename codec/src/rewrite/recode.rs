@@ -10,6 +10,15 @@ use crate::inspect::Inspection;
 
 /// Rewrites a delta as `xdelta3 recode` does: the instructions stay, their sections are compressed anew. The result equals what
 /// the encoder writes with that compressor from the start.
+///
+/// ```
+/// use deltaglider_vcdiff::rewrite::{RecodeOptions, recode};
+/// use deltaglider_vcdiff::{EncodeOptions, Secondary, encode};
+///
+/// let delta = encode(None, b"a file", &EncodeOptions::default())?;
+/// let plain = recode(&delta, &RecodeOptions::default().with_secondary(Secondary::None))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn recode(delta: &[u8], options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
     let mut recoder = Recoder::new(delta, options)?;
     let mut out = Vec::new();
@@ -17,7 +26,7 @@ pub fn recode(delta: &[u8], options: &RecodeOptions) -> Result<Vec<u8>, RecodeEr
     Ok(out)
 }
 
-/// [`recode`] window by window.
+/// Rewrites a delta window by window, as [`recode`] does.
 #[derive(Debug)]
 pub struct Recoder<R> {
     windows: Inspection<R>,

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, FileName, Header, Part, inspect,
-};
+use deltaglider_vcdiff::decode::Part;
+use deltaglider_vcdiff::inspect::{FileName, Header, inspect};
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
 
 use super::external::{self, Program, VARIABLE};
 use super::failure::Failure;
@@ -38,7 +38,7 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let mut options = DecodeOptions::default();
     options.verify_checksum = invocation.encode.checksum;
     options.verify_digests = invocation.encode.checksum;
-    let decoder = Decoder::new(options, source.as_ref().map(NamedSource::bytes));
+    let decoder = Decoder::new(source.as_ref().map(NamedSource::bytes), &options);
     let mut windows = Windows {
         decoder,
         output,
