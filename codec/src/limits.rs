@@ -51,7 +51,7 @@ pub struct DecodeLimits {
     /// writes nor reads such windows, and what might be needed has to be kept from the start, so the default is 0. [`decode`]
     /// has the whole target anyway, and there this limit does not count.
     ///
-    /// [`decode`]: crate::decode
+    /// [`decode`]: crate::decode()
     pub target_history: u64,
 }
 

@@ -26,7 +26,7 @@ pub enum RecodeError {
         available: u64,
     },
     /// The merged delta would have more instructions in a window, or take more steps to find them, than
-    /// [`instructions`](DecodeLimits::instructions) allows.
+    /// [`instructions`](crate::DecodeLimits::instructions) allows.
     Instructions {
         /// The limit.
         allowed: u64,
