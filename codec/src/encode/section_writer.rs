@@ -96,6 +96,7 @@ impl SectionWriter {
     }
 
     /// Writes an address in the cheapest mode, which it returns; of equally cheap ones the first.
+    #[inline]
     fn write_address(&mut self, address: u64, here: u64) -> u8 {
         let near = self.cache.near();
         let relative = (MODE_NEAR..).zip(near).filter_map(|(mode, &base)| Some((address.checked_sub(base)?, mode)));

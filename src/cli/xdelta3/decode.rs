@@ -35,9 +35,8 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
         source.tell(invocation, "");
     }
     let output = Output::new(invocation, plan.output).packed(plan.pack, invocation.force_programs);
-    let mut options = DecodeOptions::default();
-    options.verify_checksum = invocation.encode.checksum;
-    options.verify_digests = invocation.encode.checksum;
+    let verify = invocation.encode.checksum;
+    let options = DecodeOptions::default().with_verify_checksum(verify).with_verify_digests(verify);
     let decoder = Decoder::new(source.as_ref().map(NamedSource::bytes), &options);
     let mut windows = Windows {
         decoder,

@@ -32,6 +32,7 @@ impl<S: Source> SourceSide<S> {
     }
 
     /// How far a match at `position` may extend back and ahead, `None` when it may not be tried.
+    #[inline]
     pub(super) fn room(&mut self, position: u64, chosen: Option<CopyWindow>) -> Option<(u64, u64)> {
         let again = position != 0 && position == self.tried;
         self.tried = position;
@@ -48,6 +49,7 @@ impl<S: Source> SourceSide<S> {
     }
 
     /// How many bytes before `position` equal the end of `target`; `None` when the source there is no longer at hand.
+    #[inline]
     pub(super) fn extend_back(&mut self, target: &[u8], position: u64) -> io::Result<Option<usize>> {
         let block_len = self.blocks.block_len();
         let mut back = 0;
@@ -69,6 +71,7 @@ impl<S: Source> SourceSide<S> {
     }
 
     /// How many bytes from `position` on equal the start of `target`.
+    #[inline]
     pub(super) fn extend_ahead(&mut self, target: &[u8], position: u64) -> io::Result<usize> {
         let block_len = self.blocks.block_len();
         let mut ahead = 0;
