@@ -91,14 +91,14 @@ impl Files {
         options.secondary = secondary;
         options.target_len = Some(target.metadata().unwrap().len());
         let mut delta = BufWriter::new(File::create(self.path("ours")).unwrap());
-        encode_stream(Some(source(&self.path("old"))), target, &mut delta, options).unwrap();
+        encode_stream(Some(source(&self.path("old"))), target, &mut delta, &options).unwrap();
         delta.flush().unwrap();
     }
 
     fn decode(&self) {
         let delta = File::open(self.path("ours")).unwrap();
         let mut target = BufWriter::new(File::create(self.path("decoded")).unwrap());
-        decode_stream(Some(source(&self.path("old"))), delta, &mut target, DecodeOptions::default()).unwrap();
+        decode_stream(Some(source(&self.path("old"))), delta, &mut target, &DecodeOptions::default()).unwrap();
         target.flush().unwrap();
     }
 

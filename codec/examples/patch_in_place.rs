@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn patch(file: &Path, delta: &Path, len: u64, out: File, beside: &Path) -> Result<(), Box<dyn Error>> {
     let source = FileSource::new(File::open(file)?)?;
     let mut out = BufWriter::new(out);
-    let summary = decode_stream(Some(source), File::open(delta)?, &mut out, DecodeOptions::default())?;
+    let summary = decode_stream(Some(source), File::open(delta)?, &mut out, &DecodeOptions::default())?;
     // A delta cut at the end of a window is a shorter delta, so its length has to be known from elsewhere.
     if summary.target_len != len {
         return Err(format!("the delta makes {} bytes and not {len}", summary.target_len).into());

@@ -1,30 +1,21 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod decode;
-mod encode;
+pub mod decode;
+pub mod encode;
 mod error;
 mod format;
-mod inspect;
+pub mod inspect;
 mod limits;
-mod merge;
-mod recode;
+pub mod rewrite;
 mod secondary;
+mod setters;
 mod source;
 mod stream;
 
-pub use decode::application::FileName;
-pub use decode::parse::{CopyWindow, Header, SectionLengths};
-pub use decode::{DecodeSummary, Decoder, decode};
-pub use encode::{EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, SizeOption, encode};
-pub use error::{
-    CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
-    WholeFile,
+pub use decode::{
+    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, DecodeReader, Decoder, Limit, decode, decode_stream,
 };
-pub use inspect::{CopyFrom, Inspection, Instruction, Operation, Window, WindowHeader, WindowHeaders, inspect};
-pub use limits::{DecodeLimits, DecodeOptions};
-pub use merge::{Merger, merge};
-pub use recode::{RecodeError, RecodeOptions, Recoder, recode};
-pub use secondary::{DjwLevel, Secondary};
+pub use encode::{EncodeError, EncodeOptions, EncodeWriter, Encoder, Level, Secondary, encode, encode_stream};
 pub use source::{FileSource, Source};
-pub use stream::{DecodeReader, EncodeWriter, StreamError, decode_stream, encode_stream};
+pub use stream::StreamError;

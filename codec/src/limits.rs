@@ -1,6 +1,9 @@
 //! How much a delta may ask for: caps with defaults and their reasons.
 
-use crate::format::window::XDELTA_3_2_WINDOW;
+use crate::setters::setters;
+
+/// Largest target window xdelta3 3.2.0 writes or reads, in bytes.
+const XDELTA_3_2_WINDOW: u64 = 1 << 26;
 
 /// What a delta may make its reader spend. Everything above is refused before it is spent.
 ///
@@ -10,9 +13,10 @@ use crate::format::window::XDELTA_3_2_WINDOW;
 /// cost a tenth of that.
 ///
 /// ```
-/// # use deltaglider_vcdiff::DecodeLimits;
-/// let mut limits = DecodeLimits::default();
-/// limits.target = Some(1 << 30);
+/// use deltaglider_vcdiff::DecodeLimits;
+///
+/// let limits = DecodeLimits::default().with_target(1 << 30).with_window(1 << 23);
+/// assert_eq!(limits.target, Some(1 << 30));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,7 +38,8 @@ pub struct DecodeLimits {
     /// bytes of the largest window; xdelta3 needs two for every five at worst.
     pub instructions: u64,
     /// Blocks of 64 KiB read from the source for one window, which bound the reading a delta can cause by copying from
-    /// everywhere. Default 2^20: a source of 64 GiB read once, or some ten seconds of jumping about.
+    /// everywhere. Default 2^20: a source of 64 GiB read once, or some ten seconds of jumping about. Nothing is read of a source
+    /// that [lends its bytes](crate::Source::bytes); there `instructions` and `window` bound the work.
     pub source_blocks: u64,
     /// Bytes an LZMA section may refer back to. Default 8 MiB, as the presets of xz up to 6 use; xdelta3 uses 256 KiB.
     pub dictionary: u64,
@@ -46,14 +51,14 @@ pub struct DecodeLimits {
     /// writes nor reads such windows, and what might be needed has to be kept from the start, so the default is 0. [`decode`]
     /// has the whole target anyway, and there this limit does not count.
     ///
-    /// [`decode`]: crate::decode
+    /// [`decode`]: crate::decode()
     pub target_history: u64,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
-            window: XDELTA_3_2_WINDOW as u64,
+            window: XDELTA_3_2_WINDOW,
             target: None,
             amplification: None,
             sections: 96 << 20,
@@ -65,6 +70,22 @@ impl Default for DecodeLimits {
             code_table: 1 << 16,
             target_history: 0,
         }
+    }
+}
+
+setters! {
+    DecodeLimits {
+        with_window(window: u64),
+        with_target(target: u64) => Some,
+        with_amplification(amplification: u64) => Some,
+        with_sections(sections: u64),
+        with_source_span(source_span: u64),
+        with_instructions(instructions: u64),
+        with_source_blocks(source_blocks: u64),
+        with_dictionary(dictionary: u64),
+        with_application_header(application_header: u64),
+        with_code_table(code_table: u64),
+        with_target_history(target_history: u64),
     }
 }
 
@@ -91,5 +112,13 @@ impl Default for DecodeOptions {
 impl From<DecodeLimits> for DecodeOptions {
     fn from(limits: DecodeLimits) -> Self {
         Self { limits, ..Self::default() }
+    }
+}
+
+setters! {
+    DecodeOptions {
+        with_limits(limits: DecodeLimits),
+        with_verify_checksum(verify_checksum: bool),
+        with_verify_digests(verify_digests: bool),
     }
 }

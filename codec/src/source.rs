@@ -1,4 +1,4 @@
-//! Where COPY instructions read from: the older version of the file.
+//! The source that COPY instructions read from: the older version of the file.
 
 use std::io;
 use std::sync::Arc;
@@ -6,12 +6,39 @@ use std::sync::Arc;
 /// Bytes that can be read at any position, as often as needed.
 ///
 /// `&self`, so that windows can be matched in parallel from one source.
+///
+/// ```
+/// use std::io;
+/// use deltaglider_vcdiff::Source;
+///
+/// /// A file the program has mapped into memory.
+/// struct Mapped(&'static [u8]);
+///
+/// impl Source for Mapped {
+///     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+///         self.0.read_at(offset, buf)
+///     }
+///     fn len(&self) -> Option<u64> {
+///         Some(self.0.len() as u64)
+///     }
+///     fn bytes(&self) -> Option<&[u8]> {
+///         Some(self.0)
+///     }
+/// }
+/// # assert_eq!(Mapped(b"abc").bytes(), Some(&b"abc"[..]));
+/// ```
 pub trait Source: Send + Sync {
     /// Fills `buf` from `offset` (in bytes) on and returns how many bytes it got; fewer than asked only at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
     /// The length in bytes if it is known beforehand. xdelta3 writes other bytes for a source of unknown length (a pipe).
     fn len(&self) -> Option<u64>;
+
+    /// Lends the whole source, if it is in memory or mapped there: the bytes that [`read_at`](Self::read_at) gives, the same
+    /// ones at every call. The encoder and the decoder then copy and cache none of them.
+    fn bytes(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// Whether the source is known to hold no byte.
     fn is_empty(&self) -> bool {
@@ -33,6 +60,10 @@ impl Source for [u8] {
     fn len(&self) -> Option<u64> {
         Some(<[u8]>::len(self) as u64)
     }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self)
+    }
 }
 
 impl Source for Vec<u8> {
@@ -42,6 +73,10 @@ impl Source for Vec<u8> {
 
     fn len(&self) -> Option<u64> {
         Source::len(self.as_slice())
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self)
     }
 }
 
@@ -53,6 +88,10 @@ impl<S: Source + ?Sized> Source for &S {
     fn len(&self) -> Option<u64> {
         (**self).len()
     }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        (**self).bytes()
+    }
 }
 
 impl<S: Source + ?Sized> Source for Arc<S> {
@@ -63,6 +102,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
     fn len(&self) -> Option<u64> {
         (**self).len()
     }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        (**self).bytes()
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -72,6 +115,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn len(&self) -> Option<u64> {
         (**self).len()
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        (**self).bytes()
     }
 }
 

@@ -17,7 +17,7 @@ fn memory(line: &str) -> u64 {
 }
 
 fn decoder() -> Decoder<&'static [u8]> {
-    Decoder::new(DecodeOptions::default(), None)
+    Decoder::new(None, &DecodeOptions::default())
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn encode_blocking(
 ) -> Result<Encoded, ServiceError> {
     let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
     let spooled = || ServiceError::local(format!("the delta of {}", file.name()));
-    let mut encoder = Some(Encoder::new(options(file.len()), Some(reference.clone())).map_err(failed)?);
+    let mut encoder = Some(Encoder::new(Some(reference.clone()), &options(file.len())).map_err(failed)?);
     let mut hasher = Sha256Hasher::default();
     let mut out = Vec::new();
     file.read(cancelled, |mut piece| {
@@ -100,7 +100,7 @@ fn decoded_digest(
     target_len: u64,
     cancelled: &Cancelled,
 ) -> Result<Option<Sha256Digest>, ServiceError> {
-    let mut decoder = Decoder::new(decode_options(target_len), Some(reference.clone()));
+    let mut decoder = Decoder::new(Some(reference.clone()), &decode_options(target_len));
     let mut hasher = Sha256Hasher::default();
     let mut out = Vec::new();
     let mut sound = true;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Header, Part, inspect};
+use deltaglider_vcdiff::decode::Part;
+use deltaglider_vcdiff::inspect::{Header, inspect};
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
 
 use super::blocking::{Cancelled, Incoming};
 use super::decode_memory::DecodeMemory;
@@ -127,7 +129,7 @@ impl Restoration {
     ) -> Result<(), ServiceError> {
         let mut options = DecodeOptions::from(self.memory.limits());
         options.limits.target = Some(target_len.unwrap_or(MAX_UNPACKED));
-        let mut decoder = Decoder::new(options, Some(reference));
+        let mut decoder = Decoder::new(Some(reference), &options);
         let mut out = Vec::new();
         let mut piece = Some(Bytes::from(begun));
         while let Some(bytes) = piece {

@@ -1,14 +1,15 @@
 //! Executes the instructions of a window: appends its bytes to what is there.
 
-use super::instructions::{Instructions, Operation};
-use super::source_blocks::SourceBlocks;
+use super::instructions::Instructions;
+use super::source_cache::SourceCache;
 use crate::error::{DecodeErrorKind, Fault};
+use crate::format::instruction::{Instruction, Operation};
 use crate::source::Source;
 
 /// Where a window's copy window lies.
 pub(crate) enum Earlier<'a, S> {
     /// From this offset of the source on.
-    Source(&'a mut SourceBlocks<S>, u64),
+    Source(&'a mut SourceCache<S>, u64),
     /// In the target, which is kept apart from the output from this offset on.
     Kept(&'a [u8]),
     /// In the target, which stands in the output from here on.
@@ -25,12 +26,13 @@ pub(crate) fn execute<S: Source>(
 ) -> Result<(), Fault> {
     let window = out.len();
     while let Some(step) = instructions.step()? {
+        let Instruction { size, operation, .. } = step.instruction;
         // Sizes and positions are within the window, whose length is a usize already.
-        let size = step.size as usize;
-        match step.operation {
+        let size = size as usize;
+        match operation {
             Operation::Add(bytes) => out.extend_from_slice(bytes),
             Operation::Run(byte) => out.resize(out.len().saturating_add(size), byte),
-            Operation::CopySource { address, .. } => match &mut earlier {
+            Operation::CopySource { address } => match &mut earlier {
                 Earlier::Source(source, offset) => source
                     .append(offset.saturating_add(address), size, out)
                     .map_err(|fault| fault.at(instructions.at()))?,
@@ -42,7 +44,7 @@ pub(crate) fn execute<S: Source>(
                 Earlier::Out(start) => repeat(out, start.saturating_add(address as usize), size),
                 Earlier::Nowhere => return Err(Fault::from(DecodeErrorKind::SourceMissing).at(instructions.at())),
             },
-            Operation::CopyTarget { position, .. } => repeat(out, window.saturating_add(position as usize), size),
+            Operation::CopyTarget { position } => repeat(out, window.saturating_add(position as usize), size),
         }
     }
     Ok(())

@@ -1,38 +1,22 @@
 //! The instructions of a window one by one, each checked against the window and its sections.
 
-use super::code_table::Codes;
-use super::parse::WindowHeader;
 use super::sections::Sections;
 use crate::error::{DecodeErrorKind, Fault, Field, Limit, Section};
 use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SELF};
-use crate::format::instruction::{CodeTable, Half, Kind};
+use crate::format::code_table::{CodeTable, Codes, Half};
+use crate::format::instruction::{Instruction, Kind, Operation};
 use crate::format::varint;
+use crate::format::window::ParsedWindow;
 use crate::limits::DecodeLimits;
 
-/// What an instruction does, with all it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation<'a> {
-    /// These bytes.
-    Add(&'a [u8]),
-    /// This byte, again and again.
-    Run(u8),
-    /// Bytes of the copy window: wholly inside it.
-    CopySource { mode: u8, address: u64 },
-    /// Bytes of this target window, beginning with one already produced.
-    CopyTarget { mode: u8, position: u64 },
-}
-
-/// One instruction.
+/// One instruction, and what it was read from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<'a> {
     pub(crate) code: u8,
     /// Whether it is the second one of its code.
     pub(crate) second: bool,
-    /// Bytes it produces.
-    pub(crate) size: u64,
-    /// Where in the target window they go.
-    pub(crate) position: u64,
-    pub(crate) operation: Operation<'a>,
+    pub(crate) kind: Kind,
+    pub(crate) instruction: Instruction<'a>,
 }
 
 /// Reads instructions until the window is complete.
@@ -60,7 +44,7 @@ pub(crate) struct Instructions<'a> {
 }
 
 impl<'a> Instructions<'a> {
-    pub(crate) fn new(header: &WindowHeader, sections: &Sections<'a>, codes: &'a Codes, limits: &DecodeLimits) -> Self {
+    pub(crate) fn new(header: &ParsedWindow, sections: &Sections<'a>, codes: &'a Codes, limits: &DecodeLimits) -> Self {
         let cache = AddressCache::new(codes.near, codes.same);
         Self {
             table: codes.table(),
@@ -71,8 +55,8 @@ impl<'a> Instructions<'a> {
             data: sections.data,
             addresses: sections.addresses,
             cache,
-            copy_len: header.copy_window.map_or(0, |window| window.len),
-            target_len: header.target_len,
+            copy_len: header.fields.copy_window.map_or(0, |window| window.len),
+            target_len: header.fields.target_len,
             position: 0,
             code: 0,
             second: Half::default(),
@@ -136,7 +120,8 @@ impl<'a> Instructions<'a> {
         };
         let position = self.position;
         self.position = position.saturating_add(size);
-        Ok(Some(Step { code: self.code, second, size, position, operation }))
+        let instruction = Instruction { position, size, operation };
+        Ok(Some(Step { code: self.code, second, kind: half.kind, instruction }))
     }
 
     fn finished(&self) -> Result<(), DecodeErrorKind> {
@@ -184,11 +169,11 @@ impl<'a> Instructions<'a> {
         };
         self.cache.update(address);
         match address.checked_sub(self.copy_len) {
-            Some(position) => Ok(Operation::CopyTarget { mode, position }),
+            Some(position) => Ok(Operation::CopyTarget { position }),
             None if address.saturating_add(size) > self.copy_len => {
                 Err(DecodeErrorKind::CopyBeyondSource { address, size, len: self.copy_len })
             }
-            None => Ok(Operation::CopySource { mode, address }),
+            None => Ok(Operation::CopySource { address }),
         }
     }
 }

@@ -1,30 +1,37 @@
-//! Decoding: bytes of a delta in, verified windows of the target out.
+//! The decoder: bytes of a delta in, verified windows of the target out.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-pub(crate) mod application;
-pub(crate) mod code_table;
+mod code_table;
 mod execute;
 mod file_digest;
-mod history;
-pub(crate) mod instructions;
-pub(crate) mod parse;
-pub(crate) mod sections;
-mod source_blocks;
+mod instructions;
+mod sections;
+mod source_cache;
+mod stream;
+mod target_history;
 
 use std::fmt;
 
-use code_table::Codes;
+pub use crate::error::{
+    CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
+    WholeFile,
+};
+pub use crate::limits::{DecodeLimits, DecodeOptions};
+pub(crate) use code_table::codes;
+pub(crate) use instructions::Instructions;
+pub(crate) use sections::Sections;
+pub use stream::{DecodeReader, decode_stream};
+
 use execute::Earlier;
 use file_digest::FileHasher;
-use history::History;
-use instructions::Instructions;
-use parse::{Header, Stop, WindowHeader};
-use source_blocks::SourceBlocks;
+use source_cache::SourceCache;
+use target_history::TargetHistory;
 
-use crate::error::{DecodeError, DecodeErrorKind, Fault, Limit, Part, WholeFile};
-use crate::format::header::VERSION_SDCH;
-use crate::format::window::{VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET};
-use crate::limits::DecodeOptions;
+use crate::error::Fault;
+use crate::format::code_table::Codes;
+use crate::format::fields::Stop;
+use crate::format::header::{Header, SECONDARY_AT, VERSION_SDCH};
+use crate::format::window::{ParsedWindow, VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET, WindowHeader};
 use crate::secondary::SectionDecoder;
 use crate::source::Source;
 
@@ -44,7 +51,7 @@ const IN_MEMORY_TARGET: u64 = 1 << 30;
 /// ```
 /// use deltaglider_vcdiff::{DecodeOptions, Decoder};
 /// # let delta = [0xd6, 0xc3, 0xc4, 0, 0, 0, 8, 2, 0, 2, 1, 0, b'h', b'i', 3];
-/// let mut decoder = Decoder::<&[u8]>::new(DecodeOptions::default(), None);
+/// let mut decoder = Decoder::<&[u8]>::new(None, &DecodeOptions::default());
 /// let mut target = Vec::new();
 /// let mut rest = &delta[..];
 /// while !rest.is_empty() {
@@ -57,11 +64,11 @@ const IN_MEMORY_TARGET: u64 = 1 << 30;
 /// ```
 pub struct Decoder<S> {
     options: DecodeOptions,
-    source: Option<SourceBlocks<S>>,
+    source: Option<SourceCache<S>>,
     header: Option<Header>,
     codes: Codes,
     sections: Option<SectionDecoder>,
-    history: History,
+    history: TargetHistory,
     /// The digest of the target so far, and what it is to be.
     digest: Option<(FileHasher, [u8; 32])>,
     stage: Stage,
@@ -77,7 +84,7 @@ pub struct Decoder<S> {
 enum Stage {
     Header,
     WindowHeader,
-    Body(WindowHeader),
+    Body(ParsedWindow),
 }
 
 /// What a delta turned out to be.
@@ -110,17 +117,16 @@ impl<S> fmt::Debug for Decoder<S> {
 }
 
 impl<S: Source> Decoder<S> {
-    /// A decoder for one delta. Without a source only deltas that need none can be decoded.
-    pub fn new(options: DecodeOptions, source: Option<S>) -> Self {
-        let source = source.map(|source| SourceBlocks::new(source, options.limits.source_blocks));
-        let options_history = options.limits.target_history;
+    /// Creates a decoder for one delta. Without a source only deltas that need none can be decoded.
+    pub fn new(source: Option<S>, options: &DecodeOptions) -> Self {
+        let source = source.map(|source| SourceCache::new(source, options.limits.source_blocks));
         Self {
-            options,
+            options: options.clone(),
             source,
             header: None,
             codes: Codes::default(),
             sections: None,
-            history: History::keeping(options_history),
+            history: TargetHistory::keeping(options.limits.target_history),
             digest: None,
             stage: Stage::Header,
             carried: Vec::new(),
@@ -181,7 +187,7 @@ impl<S: Source> Decoder<S> {
                 return Ok(self.summary);
             }
             Stage::Body(header) => {
-                Part::Sections { missing: header.sections.total().saturating_sub(self.carried.len() as u64) }
+                Part::Sections { missing: header.fields.sections.total().saturating_sub(self.carried.len() as u64) }
             }
         };
         Err(self.fail(DecodeErrorKind::Truncated(part).into(), self.summary.delta_len))
@@ -204,15 +210,15 @@ impl<S: Source> Decoder<S> {
             match self.stage {
                 Stage::Header => {
                     let limits = &self.options.limits;
-                    let parse = |bytes: &[u8]| parse::file_header(bytes, limits);
+                    let parse = |bytes: &[u8]| Header::parse(bytes, limits);
                     let Some((header, len)) = read_header(&mut self.carried, &mut rest, parse)? else {
                         return Ok(taken(rest));
                     };
                     if let Some(id) = header.secondary {
-                        // The id stands behind the magic and the indicator.
-                        self.sections = Some(SectionDecoder::new(id, limits).map_err(|fault| fault.at(5))?);
+                        let decoder = SectionDecoder::new(id, limits).map_err(|fault| fault.at(SECONDARY_AT))?;
+                        self.sections = Some(decoder);
                     }
-                    self.codes = Codes::of(&header)?;
+                    self.codes = codes(&header)?;
                     if self.options.verify_digests {
                         self.read_digests(&header)?;
                     }
@@ -223,21 +229,22 @@ impl<S: Source> Decoder<S> {
                 Stage::WindowHeader => {
                     let Some(file) = &self.header else { return Ok(taken(rest)) };
                     let parse = |bytes: &[u8]| {
-                        let header = parse::window_header(bytes, file, self.summary.target_len, &self.options.limits)?;
+                        let limits = &self.options.limits;
+                        let header = WindowHeader::parse(bytes, file, self.summary.target_len, limits)?;
                         Ok((header, header.len))
                     };
                     let Some((header, _)) = read_header(&mut self.carried, &mut rest, parse)? else {
                         return Ok(taken(rest));
                     };
-                    if header.indicator & VCD_SOURCE != 0 && self.source.is_none() {
+                    if header.fields.indicator & VCD_SOURCE != 0 && self.source.is_none() {
                         return Err(DecodeErrorKind::SourceMissing.into());
                     }
-                    self.history.check(&header)?;
+                    self.history.check(&header.fields)?;
                     self.check_amplification(&header)?;
                     self.stage = Stage::Body(header);
                 }
                 Stage::Body(header) => {
-                    let len = header.sections.total() as usize;
+                    let len = header.fields.sections.total() as usize;
                     if self.carried.is_empty()
                         && let Some((body, after)) = rest.split_at_checked(len)
                     {
@@ -259,12 +266,13 @@ impl<S: Source> Decoder<S> {
         }
     }
 
-    fn check_amplification(&self, header: &WindowHeader) -> Result<(), Fault> {
+    fn check_amplification(&self, header: &ParsedWindow) -> Result<(), Fault> {
         let Some(allowed) = self.options.limits.amplification else { return Ok(()) };
-        let window = (header.len as u64).saturating_add(header.sections.total());
+        let window = (header.len as u64).saturating_add(header.fields.sections.total());
         // A window's header is never empty, so there is something to divide by.
         let delta = self.start.saturating_add(window).max(1);
-        Limit::Amplification.check(self.summary.target_len.saturating_add(header.target_len).div_ceil(delta), allowed)
+        Limit::Amplification
+            .check(self.summary.target_len.saturating_add(header.fields.target_len).div_ceil(delta), allowed)
     }
 
     /// Compares the source with its digest in the application header, and notes the target's.
@@ -294,29 +302,30 @@ impl<S: Source> Decoder<S> {
     }
 
     /// Decodes and verifies one window.
-    fn window(&mut self, header: &WindowHeader, body: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn window(&mut self, header: &ParsedWindow, body: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         let limits = &self.options.limits;
-        let stored_codes = header.delta_indicator & VCD_INSTCOMP == 0;
-        let codes = header.len.saturating_add(header.sections.data as usize);
-        let sections = sections::open(header, body, &mut self.sections, limits)?;
+        let fields = &header.fields;
+        let stored_codes = fields.delta_indicator & VCD_INSTCOMP == 0;
+        let codes = header.len.saturating_add(fields.sections.data as usize);
+        let sections = Sections::open(header, body, &mut self.sections, limits)?;
         let mut instructions = Instructions::new(header, &sections, &self.codes, limits);
         let window = out.len();
-        out.try_reserve(header.target_len as usize)
-            .map_err(|_| DecodeErrorKind::OutOfMemory { asked: header.target_len })?;
+        out.try_reserve(fields.target_len as usize)
+            .map_err(|_| DecodeErrorKind::OutOfMemory { asked: fields.target_len })?;
         if let Some(source) = &mut self.source {
             source.begin_window();
         }
-        let copy_offset = header.copy_window.map_or(0, |window| window.offset);
+        let copy_offset = fields.copy_window.map_or(0, |window| window.offset);
         let earlier = match &mut self.source {
-            _ if header.indicator & VCD_TARGET != 0 => self.history.from(copy_offset),
-            Some(source) if header.indicator & VCD_SOURCE != 0 => Earlier::Source(source, copy_offset),
+            _ if fields.indicator & VCD_TARGET != 0 => self.history.from(copy_offset),
+            Some(source) if fields.indicator & VCD_SOURCE != 0 => Earlier::Source(source, copy_offset),
             _ => Earlier::Nowhere,
         };
         execute::execute(&mut instructions, earlier, out).map_err(|fault| {
             let at = codes.saturating_add(if stored_codes { fault.at } else { 0 });
             fault.at(at)
         })?;
-        if let Some(stated) = header.checksum
+        if let Some(stated) = fields.checksum
             && self.options.verify_checksum
         {
             // zlib's Adler-32 begins with 1, open-vcdiff's with 0.
@@ -336,7 +345,7 @@ impl<S: Source> Decoder<S> {
             digest.update(decoded);
         }
         self.summary.windows = self.summary.windows.saturating_add(1);
-        self.summary.target_len = self.summary.target_len.saturating_add(header.target_len);
+        self.summary.target_len = self.summary.target_len.saturating_add(fields.target_len);
         Ok(())
     }
 }
@@ -385,8 +394,8 @@ fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), Fault> {
 pub fn decode(source: Option<&[u8]>, delta: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
     let mut options = options.clone();
     options.limits.target.get_or_insert(IN_MEMORY_TARGET);
-    let mut decoder = Decoder::new(options, source);
-    decoder.history = History::InOutput;
+    let mut decoder = Decoder::new(source, &options);
+    decoder.history = TargetHistory::InOutput;
     let mut target = Vec::new();
     let mut rest = delta;
     while !rest.is_empty() {

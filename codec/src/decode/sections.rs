@@ -1,7 +1,7 @@
 //! Cuts a window's body into its three sections and decompresses those that are compressed.
 
-use super::parse::{COMPRESSED, SectionLengths, WindowHeader};
 use crate::error::Fault;
+use crate::format::window::{COMPRESSED, ParsedWindow, SectionLengths};
 use crate::limits::DecodeLimits;
 use crate::secondary::SectionDecoder;
 
@@ -13,49 +13,42 @@ pub(crate) struct Sections<'a> {
     pub(crate) addresses: &'a [u8],
 }
 
-impl Sections<'_> {
-    pub(crate) fn lengths(&self) -> SectionLengths {
-        SectionLengths {
-            data: self.data.len() as u64,
-            instructions: self.instructions.len() as u64,
-            addresses: self.addresses.len() as u64,
-        }
-    }
-}
+impl<'a> Sections<'a> {
+    /// Returns the sections of a window whose body, all that follows its header, is `body`.
+    pub(crate) fn open(
+        header: &ParsedWindow,
+        body: &'a [u8],
+        decoder: &'a mut Option<SectionDecoder>,
+        limits: &DecodeLimits,
+    ) -> Result<Self, Fault> {
+        let SectionLengths { data, instructions, .. } = header.fields.sections;
+        let delta_indicator = header.fields.delta_indicator;
+        let (data, rest) = body.split_at_checked(data as usize).unwrap_or_default();
+        let (instructions, addresses) = rest.split_at_checked(instructions as usize).unwrap_or_default();
+        let stored = [data, instructions, addresses];
 
-/// The sections of a window whose body, all that follows its header, is `body`.
-pub(crate) fn open<'a>(
-    header: &WindowHeader,
-    body: &'a [u8],
-    decoder: &'a mut Option<SectionDecoder>,
-    limits: &DecodeLimits,
-) -> Result<Sections<'a>, Fault> {
-    let SectionLengths { data, instructions, .. } = header.sections;
-    let (data, rest) = body.split_at_checked(data as usize).unwrap_or_default();
-    let (instructions, addresses) = rest.split_at_checked(instructions as usize).unwrap_or_default();
-    let stored = [data, instructions, addresses];
-
-    if let Some(decoder) = decoder {
-        decoder.forget();
-        let mut start = header.len;
-        let mut total = 0u64;
-        for ((section, bit), stored) in COMPRESSED.into_iter().zip(stored) {
-            if header.delta_indicator & bit != 0 {
-                decoder.decode(section, stored, total, limits.sections).map_err(|fault| fault.at(start))?;
-                total = total.saturating_add(decoder.decoded(section).len() as u64);
+        if let Some(decoder) = decoder {
+            decoder.forget();
+            let mut start = header.len;
+            let mut total = 0u64;
+            for ((section, bit), stored) in COMPRESSED.into_iter().zip(stored) {
+                if delta_indicator & bit != 0 {
+                    decoder.decode(section, stored, total, limits.sections).map_err(|fault| fault.at(start))?;
+                    total = total.saturating_add(decoder.decoded(section).len() as u64);
+                }
+                start = start.saturating_add(stored.len());
             }
-            start = start.saturating_add(stored.len());
         }
+        let decoder = decoder.as_ref();
+        let opened = |(section, bit), stored| match decoder {
+            Some(decoder) if delta_indicator & bit != 0 => decoder.decoded(section),
+            _ => stored,
+        };
+        let [of_data, of_instructions, of_addresses] = COMPRESSED;
+        Ok(Self {
+            data: opened(of_data, data),
+            instructions: opened(of_instructions, instructions),
+            addresses: opened(of_addresses, addresses),
+        })
     }
-    let decoder = decoder.as_ref();
-    let opened = |(section, bit), stored| match decoder {
-        Some(decoder) if header.delta_indicator & bit != 0 => decoder.decoded(section),
-        _ => stored,
-    };
-    let [of_data, of_instructions, of_addresses] = COMPRESSED;
-    Ok(Sections {
-        data: opened(of_data, data),
-        instructions: opened(of_instructions, instructions),
-        addresses: opened(of_addresses, addresses),
-    })
 }

@@ -1,37 +1,60 @@
 //! The encoder: target bytes in, a delta out, window by window.
+//!
+//! A strategy finds out how a window is made and hands over its instructions; these become sections, and
+//! the sections, compressed once more, a window of the delta.
 
-mod compare;
-pub(crate) mod emit;
 mod error;
-pub(crate) mod frame;
-pub(crate) mod instruction;
-pub(crate) mod instructions;
-mod matcher;
+mod identical;
+mod level;
 mod options;
-mod profile;
-mod source_blocks;
-mod source_index;
-mod target_index;
+mod section_writer;
+mod strategy;
+mod stream;
+mod window_matcher;
+mod window_writer;
+mod xdelta3;
 
+pub use crate::secondary::{DjwLevel, Secondary};
 pub use error::{EncodeError, SizeOption};
+pub use level::Level;
 pub use options::EncodeOptions;
-pub use profile::{Level, MatcherProfile};
+pub(crate) use section_writer::SectionWriter;
+pub use stream::{EncodeWriter, encode_stream};
+pub(crate) use window_writer::{WindowParts, WindowWriter};
+pub use xdelta3::MatcherProfile;
 
-use frame::{Framer, file_header};
-use matcher::Matcher;
+use identical::Identical;
+use strategy::Strategy;
 
 use crate::Source;
+use crate::format::header::Header;
 
 /// Writes a delta that turns a source into the target pushed through it.
 ///
 /// How the target is cut into pushes does not show in the delta. After an error the delta is unusable, and every
 /// further call fails.
+///
+/// ```
+/// use deltaglider_vcdiff::{EncodeOptions, Encoder, Level};
+///
+/// let options = EncodeOptions::at_level(Level::BEST).with_window(1 << 16);
+/// let mut encoder = Encoder::new(Some(&b"the first version"[..]), &options)?;
+/// let mut delta = Vec::new();
+/// let mut rest = &b"the second version"[..];
+/// while !rest.is_empty() {
+///     let taken = encoder.push(rest, &mut delta)?;
+///     rest = &rest[taken..];
+/// }
+/// encoder.finish(&mut delta)?;
+/// # Ok::<(), deltaglider_vcdiff::EncodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct Encoder<S> {
     options: EncodeOptions,
     window: usize,
-    matcher: Matcher<S>,
-    framer: Framer,
+    strategy: Strategy<S>,
+    sections: SectionWriter,
+    windows: WindowWriter,
     /// The beginning of a window that is not complete.
     pending: Vec<u8>,
     progress: Progress,
@@ -46,16 +69,22 @@ enum Progress {
 
 impl<S: Source> Encoder<S> {
     /// Checks the options and reads the first part of the source (at most the source window).
-    pub fn new(options: EncodeOptions, source: Option<S>) -> Result<Self, EncodeError> {
+    pub fn new(source: Option<S>, options: &EncodeOptions) -> Result<Self, EncodeError> {
         let plan = options.plan()?;
-        Ok(Self {
-            window: plan.window,
-            matcher: Matcher::new(&plan, source)?,
-            framer: Framer::new(options.secondary, options.undecodable),
-            options,
+        let matcher = xdelta3::Matcher::new(&plan, source)?;
+        Ok(Self::with_strategy(Strategy::Xdelta3(Box::new(matcher)), plan.window, options))
+    }
+
+    fn with_strategy(strategy: Strategy<S>, window: usize, options: &EncodeOptions) -> Self {
+        Self {
+            window,
+            strategy,
+            sections: SectionWriter::new(),
+            windows: WindowWriter::new(options.secondary, options.undecodable),
+            options: options.clone(),
             pending: Vec::new(),
             progress: Progress::NothingWritten,
-        })
+        }
     }
 
     /// Takes target bytes up to the end of the current window and returns how many it took; 0 only for an empty slice.
@@ -91,31 +120,71 @@ impl<S: Source> Encoder<S> {
         }
     }
 
+    /// Encodes a whole target at once.
+    fn all(mut self, target: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        let mut rest = target;
+        while !rest.is_empty() {
+            let taken = self.push(rest, &mut out)?;
+            rest = &rest[taken..];
+        }
+        self.finish(&mut out)?;
+        Ok(out)
+    }
+
     fn write_window(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let before = std::mem::replace(&mut self.progress, Progress::Failed);
-        let sections = self.matcher.window(target)?;
+        self.strategy.matcher().window(target, &mut self.sections)?;
+        let sections = self.sections.finish();
         let start = out.len();
         if before == Progress::NothingWritten {
-            file_header(self.options.secondary, self.options.application_header.as_deref(), out);
+            Header::new(self.options.secondary.id(), self.options.application_header.clone()).write(out);
         }
         let checksum = self.options.checksum.then(|| adler2::adler32_slice(target));
-        let window = sections.unframed(target.len() as u64, checksum);
-        self.framer.window(window, out).inspect_err(|_| out.truncate(start))?;
+        let window = sections.parts(target.len() as u64, checksum);
+        self.windows.window(window, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;
         Ok(())
     }
 }
 
-/// The whole delta at once, as for a named file: the target's length takes the place of [`EncodeOptions::target_len`].
+/// Encodes a whole target at once, as for a named file: the target's length takes the place of
+/// [`EncodeOptions::target_len`].
+///
+/// ```
+/// use deltaglider_vcdiff::{EncodeOptions, encode};
+///
+/// let delta = encode(Some(b"the first version"), b"the second version", &EncodeOptions::default())?;
+/// # Ok::<(), deltaglider_vcdiff::EncodeError>(())
+/// ```
 pub fn encode(source: Option<&[u8]>, target: &[u8], options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
     let options = EncodeOptions { target_len: Some(target.len() as u64), ..options.clone() };
-    let mut encoder = Encoder::new(options, source)?;
-    let mut out = Vec::new();
-    let mut rest = target;
-    while !rest.is_empty() {
-        let taken = encoder.push(rest, &mut out)?;
-        rest = &rest[taken..];
+    Encoder::new(source, &options)?.all(target)
+}
+
+impl Encoder<&'static [u8]> {
+    /// Creates an encoder for the delta of a file against itself: the target pushed through it must be the source,
+    /// which is not read. Every window is one COPY, as large as [`Encoder::new`] would make it or smaller.
+    ///
+    /// The options of the matcher have no effect.
+    pub fn identical(options: &EncodeOptions) -> Result<Self, EncodeError> {
+        let window = options.plan()?.window;
+        Ok(Self::with_strategy(Strategy::Identical(Identical::default()), window, options))
     }
-    encoder.finish(&mut out)?;
-    Ok(out)
+}
+
+/// Encodes a file against itself, as [`Encoder::identical`] does: the target's length takes the place of
+/// [`EncodeOptions::target_len`].
+///
+/// ```
+/// use deltaglider_vcdiff::encode::identical;
+/// use deltaglider_vcdiff::{DecodeOptions, EncodeOptions, decode};
+///
+/// let delta = identical(b"a file", &EncodeOptions::default())?;
+/// assert_eq!(decode(Some(b"a file"), &delta, &DecodeOptions::default())?, b"a file");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn identical(target: &[u8], options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
+    let options = EncodeOptions { target_len: Some(target.len() as u64), ..options.clone() };
+    Encoder::identical(&options)?.all(target)
 }

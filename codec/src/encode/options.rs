@@ -2,9 +2,11 @@
 
 use super::error::{EncodeError, SizeOption};
 use super::{Level, MatcherProfile};
-use crate::format::window::XDELTA_3_0_WINDOW;
 use crate::secondary::Secondary;
+use crate::setters::setters;
 
+/// Largest target window xdelta3 3.0.11 writes or reads, in bytes.
+const XDELTA_3_0_WINDOW: usize = 1 << 24;
 /// xdelta3's allocation unit; no window is shorter in the reckoning of table sizes.
 pub(super) const MIN_WINDOW: usize = 1 << 14;
 /// Blocks the source window is divided into.
@@ -115,6 +117,23 @@ impl EncodeOptions {
             instruction_buffer: self.instruction_buffer as usize,
             undecodable: self.undecodable,
         })
+    }
+}
+
+setters! {
+    EncodeOptions {
+        with_level(level: Level),
+        with_matcher(matcher: MatcherProfile) => Some,
+        with_target_matching(target_matching: bool),
+        with_secondary(secondary: Secondary),
+        with_undecodable(undecodable: bool),
+        with_window(window: usize),
+        with_source_window(source_window: u64),
+        with_small_match_history(small_match_history: u32),
+        with_instruction_buffer(instruction_buffer: u32),
+        with_checksum(checksum: bool),
+        with_application_header(application_header: Vec<u8>) => Some,
+        with_target_len(target_len: u64) => Some,
     }
 }
 

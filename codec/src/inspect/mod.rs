@@ -8,10 +8,14 @@ use std::io::Read;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 
-use crate::decode::code_table::Codes;
-use crate::decode::parse::{self, Header};
-use crate::decode::sections;
+use crate::decode::{Sections, codes};
 use crate::error::{DecodeError, Fault, Part};
+pub use crate::format::app_header::FileName;
+use crate::format::code_table::Codes;
+pub use crate::format::header::Header;
+use crate::format::header::SECONDARY_AT;
+use crate::format::window::WindowHeader as Fields;
+pub use crate::format::window::{CopyWindow, SectionLengths};
 use crate::limits::DecodeLimits;
 use crate::secondary::SectionDecoder;
 use pieces::Pieces;
@@ -19,17 +23,32 @@ pub use window::{CopyFrom, Instruction, Operation, Window, WindowHeader};
 
 /// Reads the file header of a delta and offers its windows one by one, without a source and without producing the target. Of
 /// the delta, which may be a slice, no more than a window is in memory at once.
+///
+/// ```
+/// use deltaglider_vcdiff::inspect::inspect;
+/// use deltaglider_vcdiff::{DecodeLimits, EncodeOptions, encode};
+///
+/// let delta = encode(None, b"a file", &EncodeOptions::default())?;
+/// for window in inspect(delta.as_slice(), &DecodeLimits::default())? {
+///     let window = window?;
+///     assert_eq!((window.target_len(), window.copy_window()), (6, None));
+///     for instruction in window.instructions() {
+///         println!("{:?}", instruction?);
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inspect<R: Read>(delta: R, limits: &DecodeLimits) -> Result<Inspection<R>, DecodeError> {
     let mut delta = Pieces::new(delta);
     let (header, len) = delta
-        .header(Part::Header, |bytes| parse::file_header(bytes, limits))
+        .header(Part::Header, |bytes| Header::parse(bytes, limits))
         .map_err(|(fault, start)| DecodeError::new(fault, None, start))?;
     let fail = |fault| DecodeError::new(fault, None, 0);
     let sections = match header.secondary {
-        Some(id) => Some(SectionDecoder::new(id, limits).map_err(|fault| fail(fault.at(5)))?),
+        Some(id) => Some(SectionDecoder::new(id, limits).map_err(|fault| fail(fault.at(SECONDARY_AT)))?),
         None => None,
     };
-    let codes = Arc::new(Codes::of(&header).map_err(fail)?);
+    let codes = Arc::new(codes(&header).map_err(fail)?);
     delta.take(len);
     Ok(Inspection {
         codes,
@@ -90,21 +109,20 @@ impl<R: Read> Inspection<R> {
             return Ok(None);
         }
         let start = self.delta.offset();
-        let parse = |bytes: &[u8]| parse::window_header(bytes, &self.header, self.produced, &self.limits);
-        let fields = self.delta.header(Part::WindowHeader, parse)?;
-        self.delta.take(fields.len);
-        Ok(Some(WindowHeader { number: self.number, delta_offset: start, target_offset: self.produced, fields }))
+        let parse = |bytes: &[u8]| Fields::parse(bytes, &self.header, self.produced, &self.limits);
+        let parsed = self.delta.header(Part::WindowHeader, parse)?;
+        self.delta.take(parsed.len);
+        Ok(Some(WindowHeader { number: self.number, delta_offset: start, target_offset: self.produced, parsed }))
     }
 
     fn window(&mut self) -> Result<Option<Window>, Failed> {
         let Some(header) = self.window_header()? else { return Ok(None) };
-        let body = self.delta.body(header.fields.sections.total())?;
-        let fields = &header.fields;
-        let opened = sections::open(fields, &body, &mut self.sections, &self.limits)
+        let body = self.delta.body(header.parsed.fields.sections.total())?;
+        let opened = Sections::open(&header.parsed, &body, &mut self.sections, &self.limits)
             .map_err(|fault| (fault, header.delta_offset))?;
         let window = Window {
             header,
-            decompressed: opened.lengths(),
+            decompressed: SectionLengths::of([opened.data, opened.instructions, opened.addresses]),
             data: opened.data.to_vec(),
             instructions: opened.instructions.to_vec(),
             addresses: opened.addresses.to_vec(),
@@ -157,7 +175,7 @@ impl<R: Read> Iterator for WindowHeaders<R> {
         let before = &mut self.before;
         self.inspection.step(|inspection| {
             if let Some(header) = before.take() {
-                inspection.delta.skip(header.fields.sections.total())?;
+                inspection.delta.skip(header.parsed.fields.sections.total())?;
                 inspection.passed(&header);
             }
             *before = inspection.window_header()?;

@@ -4,8 +4,8 @@
 use std::io::{ErrorKind, Read};
 
 use super::Failed;
-use crate::decode::parse::Stop;
 use crate::error::{DecodeErrorKind, Fault, Part};
+use crate::format::fields::Stop;
 
 /// Bytes read at a time.
 const PIECE: usize = 1 << 16;

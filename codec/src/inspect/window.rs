@@ -4,12 +4,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::decode::code_table::Codes;
-use crate::decode::instructions::{Instructions, Operation as Read};
-use crate::decode::parse::{CopyWindow, SectionLengths, WindowHeader as Fields};
-use crate::decode::sections::Sections;
+use crate::decode::{Instructions, Sections};
 use crate::error::{DecodeError, Fault};
-use crate::format::window::{VCD_INSTCOMP, VCD_TARGET};
+use crate::format::code_table::Codes;
+use crate::format::instruction::{Kind, Operation as Read};
+use crate::format::window::{CopyWindow, ParsedWindow, SectionLengths, VCD_INSTCOMP, VCD_TARGET};
 use crate::limits::DecodeLimits;
 
 /// What stands before the sections of a window, and where the window stands.
@@ -18,7 +17,7 @@ pub struct WindowHeader {
     pub(super) number: u64,
     pub(super) delta_offset: u64,
     pub(super) target_offset: u64,
-    pub(super) fields: Fields,
+    pub(super) parsed: ParsedWindow,
 }
 
 /// One window: its [header](WindowHeader) and its instructions.
@@ -59,37 +58,37 @@ impl WindowHeader {
 
     /// The window indicator: 1 VCD_SOURCE, 2 VCD_TARGET, 4 VCD_ADLER32.
     pub fn indicator(&self) -> u8 {
-        self.fields.indicator
+        self.parsed.fields.indicator
     }
 
     /// The part of the source it copies from, or of the target if the indicator has VCD_TARGET.
     pub fn copy_window(&self) -> Option<CopyWindow> {
-        self.fields.copy_window
+        self.parsed.fields.copy_window
     }
 
     /// Length of its encoding as the header states it.
     pub fn encoding_len(&self) -> u64 {
-        self.fields.encoding_len
+        self.parsed.fields.encoding_len
     }
 
     /// Bytes of the target it stands for.
     pub fn target_len(&self) -> u64 {
-        self.fields.target_len
+        self.parsed.fields.target_len
     }
 
     /// The delta indicator: 1 data, 2 instructions, 4 addresses are compressed.
     pub fn delta_indicator(&self) -> u8 {
-        self.fields.delta_indicator
+        self.parsed.fields.delta_indicator
     }
 
     /// Lengths of the sections as they are stored.
     pub fn stored(&self) -> SectionLengths {
-        self.fields.sections
+        self.parsed.fields.sections
     }
 
     /// The Adler-32 of its target bytes, if it has one.
     pub fn checksum(&self) -> Option<u32> {
-        self.fields.checksum
+        self.parsed.fields.checksum
     }
 }
 
@@ -102,7 +101,7 @@ impl Window {
     /// Its instructions, checked as when decoding; ends after the first error.
     pub fn instructions(&self) -> impl Iterator<Item = Result<Instruction<'_>, DecodeError>> {
         let sections = Sections { data: &self.data, instructions: &self.instructions, addresses: &self.addresses };
-        let mut instructions = Some(Instructions::new(&self.header.fields, &sections, &self.codes, &self.limits));
+        let mut instructions = Some(Instructions::new(&self.header.parsed, &sections, &self.codes, &self.limits));
         std::iter::from_fn(move || {
             let read = instructions.as_mut()?.step();
             if !matches!(read, Ok(Some(_))) {
@@ -112,19 +111,21 @@ impl Window {
                 Ok(step) => step?,
                 Err(fault) => return Some(Err(self.failure(fault))),
             };
-            let operation = match step.operation {
+            let mode = if let Kind::Copy(mode) = step.kind { mode } else { 0 };
+            let operation = match step.instruction.operation {
                 Read::Add(bytes) => Operation::Add { bytes },
                 Read::Run(byte) => Operation::Run { byte },
-                Read::CopySource { mode, address } => {
-                    let start = self.header.fields.copy_window.map_or(0, |window| window.offset);
+                Read::CopySource { address } => {
+                    let start = self.header.parsed.fields.copy_window.map_or(0, |window| window.offset);
                     let at = start.saturating_add(address);
-                    let of_target = self.header.fields.indicator & VCD_TARGET != 0;
+                    let of_target = self.header.parsed.fields.indicator & VCD_TARGET != 0;
                     Operation::Copy { mode, from: if of_target { CopyFrom::Target(at) } else { CopyFrom::Source(at) } }
                 }
-                Read::CopyTarget { mode, position } => Operation::Copy { mode, from: CopyFrom::Window(position) },
+                Read::CopyTarget { position } => Operation::Copy { mode, from: CopyFrom::Window(position) },
             };
-            let offset = self.target_offset.saturating_add(step.position);
-            Some(Ok(Instruction { offset, code: step.code, second: step.second, size: step.size, operation }))
+            let offset = self.target_offset.saturating_add(step.instruction.position);
+            let size = step.instruction.size;
+            Some(Ok(Instruction { offset, code: step.code, second: step.second, size, operation }))
         })
     }
 
@@ -134,8 +135,8 @@ impl Window {
     }
 
     fn failure(&self, fault: Fault) -> DecodeError {
-        let codes = self.header.fields.len.saturating_add(self.header.fields.sections.data as usize);
-        let within = if self.header.fields.delta_indicator & VCD_INSTCOMP == 0 { fault.at } else { 0 };
+        let codes = self.header.parsed.len.saturating_add(self.header.parsed.fields.sections.data as usize);
+        let within = if self.header.parsed.fields.delta_indicator & VCD_INSTCOMP == 0 { fault.at } else { 0 };
         DecodeError::new(fault.at(codes.saturating_add(within)), Some(self.number), self.delta_offset)
     }
 }

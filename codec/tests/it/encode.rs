@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::case::{Case, MaybePiped};
 use crate::support::inputs;
 use crate::support::random::Random;
+use deltaglider_vcdiff::decode::Section;
+use deltaglider_vcdiff::encode::MatcherProfile;
 use deltaglider_vcdiff::{
-    DecodeOptions, EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Section, Source, decode,
-    encode,
+    DecodeOptions, EncodeError, EncodeOptions, Encoder, Level, Secondary, Source, decode, encode,
 };
 use proptest::prelude::*;
 
@@ -24,7 +25,7 @@ proptest! {
             return Ok(());
         };
         let source = case.source.as_deref().map(|bytes| MaybePiped { bytes, piped: case.source_piped });
-        let mut encoder = Encoder::new(case.options.clone(), source).unwrap();
+        let mut encoder = Encoder::new(source, &case.options).unwrap();
         let mut delta = Vec::new();
         let mut cuts = cuts.iter().cycle();
         let mut rest = case.target.as_slice();
@@ -63,7 +64,7 @@ fn an_empty_target_is_one_empty_window() {
 #[test]
 fn each_push_appends_at_most_one_window_and_the_header_comes_with_the_first() {
     let target = some_bytes(7, 5 << 14);
-    let mut encoder = Encoder::new(options(), None::<&[u8]>).unwrap();
+    let mut encoder = Encoder::new(None::<&[u8]>, &options()).unwrap();
     let mut delta = Vec::new();
     assert_eq!(encoder.push(&target[..100], &mut delta).unwrap(), 100);
     assert!(delta.is_empty());
@@ -87,7 +88,7 @@ fn each_push_appends_at_most_one_window_and_the_header_comes_with_the_first() {
 #[test]
 fn output_is_appended_to_what_the_caller_has() {
     let mut delta = b"mine".to_vec();
-    let mut encoder = Encoder::new(options(), None::<&[u8]>).unwrap();
+    let mut encoder = Encoder::new(None::<&[u8]>, &options()).unwrap();
     assert_eq!(encoder.push(b"", &mut delta).unwrap(), 0);
     assert_eq!(encoder.push(b"target", &mut delta).unwrap(), 6);
     encoder.finish(&mut delta).unwrap();
@@ -215,7 +216,7 @@ fn fail_at(good_reads: usize, fault: Fault, known: bool) -> Option<EncodeError> 
     let target = inputs::edited(&mut Random::new(4), &bytes);
     let stated = known.then_some(bytes.len() as u64);
     let source = Faulty { bytes, stated, reads: AtomicUsize::new(0), good_reads, fault };
-    let mut encoder = match Encoder::new(options, Some(source)) {
+    let mut encoder = match Encoder::new(Some(source), &options) {
         Ok(encoder) => encoder,
         Err(error) => return Some(error),
     };

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::decode_inputs::{FIXTURES, INPUTS, Pair, Random, fixture, fixture_path, input};
-use deltaglider_vcdiff::{DecodeOptions, Decoder, FileSource, decode};
+use deltaglider_vcdiff::encode::identical;
+use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, FileSource, decode};
 
 /// A folder of its own, removed at the end.
 struct Folder(PathBuf);
@@ -126,7 +127,7 @@ fn a_source_larger_than_the_blocks_kept_is_read_from_a_file() {
 
 fn decode_from_file(source: &Path, delta: &[u8]) -> Vec<u8> {
     let source = FileSource::new(std::fs::File::open(source).unwrap()).unwrap();
-    let mut decoder = Decoder::new(DecodeOptions::default(), Some(source));
+    let mut decoder = Decoder::new(Some(source), &DecodeOptions::default());
     let mut target = Vec::new();
     for piece in delta.chunks(1000) {
         let mut rest = piece;
@@ -156,4 +157,25 @@ fn committed_fixtures_are_what_xdelta3_writes() {
     }
     println!("{compared} fixtures compared");
     assert!(compared > 0);
+}
+
+/// Deltas of files against themselves, read by xdelta3.
+#[test]
+#[ignore = "needs xdelta3 3.0.11"]
+fn identical_deltas_are_read_by_xdelta3() {
+    let folder = Folder::new("identical");
+    let mut random = Random::new(6);
+    let window = 8 << 20;
+    let mut read = 0;
+    for len in [0, 1, 3, 4, window - 1, window, window + 1, 65 << 20] {
+        let file = random.bytes(len);
+        std::fs::write(folder.0.join("file"), &file).unwrap();
+        std::fs::write(folder.0.join("delta"), identical(&file, &EncodeOptions::default()).unwrap()).unwrap();
+        let mut command = Command::new("xdelta3");
+        command.args(["-d", "-f", "-s", "file", "delta", "decoded"]).current_dir(&folder.0);
+        assert!(command.stdin(Stdio::null()).status().unwrap().success(), "{len} bytes");
+        assert!(std::fs::read(folder.0.join("decoded")).unwrap() == file, "{len} bytes");
+        read += 1;
+    }
+    println!("{read} deltas read");
 }

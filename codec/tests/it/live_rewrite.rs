@@ -6,10 +6,10 @@ use std::process::Command;
 use crate::support::case::Case;
 use crate::support::inputs;
 use crate::support::random::Random;
-use deltaglider_vcdiff::{
-    DecodeLimits, DecodeOptions, DjwLevel, EncodeOptions, Level, RecodeOptions, Secondary, decode, encode, inspect,
-    merge, recode,
-};
+use deltaglider_vcdiff::encode::DjwLevel;
+use deltaglider_vcdiff::inspect::inspect;
+use deltaglider_vcdiff::rewrite::{RecodeOptions, merge, recode};
+use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, EncodeOptions, Level, Secondary, decode, encode};
 
 struct Room(PathBuf);
 

@@ -10,8 +10,9 @@ use std::{env, thread};
 
 use crate::support::case::Case;
 use crate::support::random::Random;
+use deltaglider_vcdiff::encode::DjwLevel;
 use deltaglider_vcdiff::{
-    DecodeOptions, DjwLevel, EncodeError, EncodeOptions, FileSource, Level, Secondary, decode, encode_stream,
+    DecodeOptions, EncodeError, EncodeOptions, FileSource, Level, Secondary, decode, encode_stream,
 };
 
 const VERSION: &str = "Xdelta version 3.0.11";
@@ -355,7 +356,7 @@ fn encode_file(source: &Path, target: &Path, mut options: EncodeOptions) -> Vec<
     options.target_len = Some(target.metadata().unwrap().len());
     let source = FileSource::new(File::open(source).unwrap()).unwrap();
     let mut delta = Vec::new();
-    encode_stream(Some(source), target, &mut delta, options).unwrap();
+    encode_stream(Some(source), target, &mut delta, &options).unwrap();
     delta
 }
 

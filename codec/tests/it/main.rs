@@ -9,6 +9,8 @@ mod encode;
 mod examples;
 mod fuzz_corpus;
 mod golden;
+mod identical;
+mod lent_source;
 mod live_decode;
 mod live_rewrite;
 mod live_xdelta3;

@@ -3,10 +3,9 @@ use crate::support::case::Case;
 use crate::support::delta_by_hand::{HandWindow, delta};
 use crate::support::inputs;
 use crate::support::random::Random;
-use deltaglider_vcdiff::{
-    DecodeErrorKind, DecodeOptions, DjwLevel, EncodeError, EncodeOptions, RecodeError, RecodeOptions, Secondary,
-    decode, encode, merge, recode,
-};
+use deltaglider_vcdiff::encode::DjwLevel;
+use deltaglider_vcdiff::rewrite::{RecodeError, RecodeOptions, merge, recode};
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeOptions, EncodeError, EncodeOptions, Secondary, decode, encode};
 use proptest::prelude::*;
 
 const SECONDARIES: [Secondary; 4] =

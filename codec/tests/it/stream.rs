@@ -85,21 +85,21 @@ fn every_way_in_and_out_gives_the_same_bytes() {
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
 
     let mut delta = Slow::new(Vec::new());
-    let lengths = encode_stream(Some(&old), Slow::new(&new[..]), &mut delta, options(&new)).unwrap();
+    let lengths = encode_stream(Some(&old), Slow::new(&new[..]), &mut delta, &options(&new)).unwrap();
     assert!(delta.inner == whole);
     assert_eq!(lengths, (new.len() as u64, whole.len() as u64));
 
-    let mut writer = EncodeWriter::new(options(&new), Some(&old), Slow::new(Vec::new())).unwrap();
+    let mut writer = EncodeWriter::new(Some(&old), Slow::new(Vec::new()), &options(&new)).unwrap();
     writer.write_all(&new).unwrap();
     writer.flush().unwrap();
     assert!(writer.finish().unwrap().inner == whole);
 
     let mut target = Slow::new(Vec::new());
-    let summary = decode_stream(Some(&old), Slow::new(&whole[..]), &mut target, DecodeOptions::default()).unwrap();
+    let summary = decode_stream(Some(&old), Slow::new(&whole[..]), &mut target, &DecodeOptions::default()).unwrap();
     assert!(target.inner == new);
     assert_eq!((summary.target_len, summary.delta_len), (new.len() as u64, whole.len() as u64));
 
-    let mut reader = DecodeReader::new(DecodeOptions::default(), Some(&old), Slow::new(&whole[..]));
+    let mut reader = DecodeReader::new(Some(&old), Slow::new(&whole[..]), &DecodeOptions::default());
     assert!(reader.header().is_none() && reader.summary().is_none());
     let mut target = Vec::new();
     Slow::new(&mut reader).read_to_end(&mut target).unwrap();
@@ -126,7 +126,7 @@ fn a_write_that_fails_can_be_tried_again() {
     }
     let (old, new) = pair();
     let fails = (0..60).map(|n| n % 4 != 3).collect();
-    let mut writer = EncodeWriter::new(options(&new), Some(&old), Flaky(fails, Vec::new())).unwrap();
+    let mut writer = EncodeWriter::new(Some(&old), Flaky(fails, Vec::new()), &options(&new)).unwrap();
     let mut rest = &new[..];
     let mut failures = 0;
     while !rest.is_empty() {
@@ -152,19 +152,19 @@ fn which_side_failed_is_told() {
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
     let told =
         |error: StreamError<DecodeError>| (error.to_string(), std::error::Error::source(&error).unwrap().to_string());
-    let input = decode_stream(Some(&old), Broken, io::sink(), DecodeOptions::default()).unwrap_err();
+    let input = decode_stream(Some(&old), Broken, io::sink(), &DecodeOptions::default()).unwrap_err();
     assert_eq!(told(input), ("the input cannot be read".to_owned(), "unplugged".to_owned()));
-    let output = decode_stream(Some(&old), &whole[..], Broken, DecodeOptions::default()).unwrap_err();
+    let output = decode_stream(Some(&old), &whole[..], Broken, &DecodeOptions::default()).unwrap_err();
     assert_eq!(told(output), ("the output cannot be written".to_owned(), "unplugged".to_owned()));
-    let codec = decode_stream(Some(&old), &whole[1..], io::sink(), DecodeOptions::default()).unwrap_err();
+    let codec = decode_stream(Some(&old), &whole[1..], io::sink(), &DecodeOptions::default()).unwrap_err();
     assert!(matches!(codec, StreamError::Codec(error) if *error.kind() == DecodeErrorKind::NotVcdiff));
-    let input = encode_stream(Some(&old), Broken, io::sink(), options(&new));
+    let input = encode_stream(Some(&old), Broken, io::sink(), &options(&new));
     assert!(matches!(input, Err(StreamError::Input(_))));
-    let output = encode_stream(Some(&old), &new[..], Broken, options(&new));
+    let output = encode_stream(Some(&old), &new[..], Broken, &options(&new));
     assert!(matches!(output, Err(StreamError::Output(_))));
     let mut bad = options(&new);
     bad.window = 1;
-    let codec = encode_stream(Some(&old), &new[..], io::sink(), bad);
+    let codec = encode_stream(Some(&old), &new[..], io::sink(), &bad);
     assert!(matches!(codec, Err(StreamError::Codec(EncodeError::OutOfRange { .. }))));
 }
 
@@ -172,7 +172,7 @@ fn which_side_failed_is_told() {
 fn a_delta_cut_short_never_reads_as_a_whole_one() {
     let (old, new) = pair();
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
-    let mut reader = DecodeReader::new(DecodeOptions::default(), Some(&old), &whole[..whole.len() - 1]);
+    let mut reader = DecodeReader::new(Some(&old), &whole[..whole.len() - 1], &DecodeOptions::default());
     let mut target = Vec::new();
     let error = reader.read_to_end(&mut target).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -183,7 +183,7 @@ fn a_delta_cut_short_never_reads_as_a_whole_one() {
 
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;
-    let error = DecodeReader::new(DecodeOptions::default(), Some(&old), &damaged[..]).read_to_end(&mut target);
+    let error = DecodeReader::new(Some(&old), &damaged[..], &DecodeOptions::default()).read_to_end(&mut target);
     assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 

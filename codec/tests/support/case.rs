@@ -2,7 +2,8 @@
 
 use std::io;
 
-use deltaglider_vcdiff::{DjwLevel, EncodeError, EncodeOptions, Encoder, Level, MatcherProfile, Secondary, Source};
+use deltaglider_vcdiff::encode::{DjwLevel, MatcherProfile};
+use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, Level, Secondary, Source};
 
 use super::inputs;
 use super::random::Random;
@@ -95,7 +96,17 @@ impl Case {
     /// Our delta, the target pushed in pieces of at most `piece` bytes.
     pub fn encode(&self, piece: usize) -> Result<Vec<u8>, EncodeError> {
         let source = self.source.as_deref().map(|bytes| MaybePiped { bytes, piped: self.source_piped });
-        let mut encoder = Encoder::new(self.options.clone(), source)?;
+        self.encode_from(source, piece)
+    }
+
+    /// Returns the delta against a source that lends its bytes.
+    pub fn encode_lent(&self, piece: usize) -> Result<Vec<u8>, EncodeError> {
+        let source = self.source.as_deref().map(|bytes| Lent(MaybePiped { bytes, piped: self.source_piped }));
+        self.encode_from(source, piece)
+    }
+
+    fn encode_from(&self, source: Option<impl Source>, piece: usize) -> Result<Vec<u8>, EncodeError> {
+        let mut encoder = Encoder::new(source, &self.options)?;
         let mut delta = Vec::new();
         for piece in self.target.chunks(piece) {
             let mut rest = piece;
@@ -122,6 +133,23 @@ impl Source for MaybePiped<'_> {
 
     fn len(&self) -> Option<u64> {
         (!self.piped).then_some(self.bytes.len() as u64)
+    }
+}
+
+/// A source that lends its bytes, and panics when it is read.
+pub struct Lent<'a>(pub MaybePiped<'a>);
+
+impl Source for Lent<'_> {
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        panic!("read although it lends its bytes")
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.0.len()
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self.0.bytes)
     }
 }
 

@@ -1,8 +1,11 @@
 //! What holds for any bytes at all: called by the fuzz targets, and by `fuzz_corpus` with what they once found.
 
+use deltaglider_vcdiff::encode::DjwLevel;
+use deltaglider_vcdiff::inspect::inspect;
+use deltaglider_vcdiff::rewrite::{RecodeOptions, merge, recode};
 use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, DjwLevel, EncodeError, EncodeOptions, Encoder,
-    Level, RecodeOptions, Secondary, decode, encode, inspect, merge, recode,
+    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, EncodeError, EncodeOptions, Encoder, Level,
+    Secondary, decode, encode,
 };
 
 /// Two length bytes, a source of at most that length, and the rest.
@@ -24,7 +27,7 @@ fn limited() -> DecodeOptions {
 
 /// The target as it comes from pieces of `len` bytes, each window into a buffer that held other bytes before.
 fn in_pieces(source: &[u8], delta: &[u8], len: usize, filling: u8) -> Result<Vec<u8>, DecodeError> {
-    let mut decoder = Decoder::new(limited(), Some(source));
+    let mut decoder = Decoder::new(Some(source), &limited());
     let mut target = Vec::new();
     for mut piece in delta.chunks(len) {
         while !piece.is_empty() {
@@ -78,7 +81,7 @@ pub fn decode_within_limits(input: &[u8]) {
     (limits.window, limits.target, limits.sections, limits.instructions) = (40, Some(60), 200, 100);
     options.limits = limits;
     options.verify_checksum = false;
-    let mut decoder = Decoder::new(options, Some(source));
+    let mut decoder = Decoder::new(Some(source), &options);
     let (mut out, mut rest) = (Vec::new(), delta);
     while !rest.is_empty() {
         let before = out.len();
@@ -126,7 +129,7 @@ pub fn chunking(input: &[u8]) {
     options.window = 1 << 14;
     let mut whole = None;
     for len in [usize::MAX, 1 + input.len() % 1000, 1 << 14] {
-        let mut encoder = Encoder::new(options.clone(), Some(source)).unwrap();
+        let mut encoder = Encoder::new(Some(source), &options).unwrap();
         let mut delta = Vec::new();
         for mut piece in target.chunks(len) {
             while !piece.is_empty() {

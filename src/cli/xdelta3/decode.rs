@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, FileName, Header, Part, inspect,
-};
+use deltaglider_vcdiff::decode::Part;
+use deltaglider_vcdiff::inspect::{FileName, Header, inspect};
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
 
 use super::external::{self, Program, VARIABLE};
 use super::failure::Failure;
@@ -35,10 +35,9 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
         source.tell(invocation, "");
     }
     let output = Output::new(invocation, plan.output).packed(plan.pack, invocation.force_programs);
-    let mut options = DecodeOptions::default();
-    options.verify_checksum = invocation.encode.checksum;
-    options.verify_digests = invocation.encode.checksum;
-    let decoder = Decoder::new(options, source.as_ref().map(NamedSource::bytes));
+    let verify = invocation.encode.checksum;
+    let options = DecodeOptions::default().with_verify_checksum(verify).with_verify_digests(verify);
+    let decoder = Decoder::new(source.as_ref().map(NamedSource::bytes), &options);
     let mut windows = Windows {
         decoder,
         output,

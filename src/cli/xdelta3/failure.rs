@@ -5,7 +5,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, EncodeError, Limit, RecodeError, Section};
+use deltaglider_vcdiff::decode::Section;
+use deltaglider_vcdiff::rewrite::RecodeError;
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, EncodeError, Limit};
 
 use super::external::CommandsFailed;
 use super::help;

@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use deltaglider_vcdiff::{DjwLevel, EncodeOptions, Level, MatcherProfile, Secondary};
+use deltaglider_vcdiff::encode::{DjwLevel, MatcherProfile};
+use deltaglider_vcdiff::{EncodeOptions, Level, Secondary};
 
 use super::failure::Failure;
 use super::voice::Voice;

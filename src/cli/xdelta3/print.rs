@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use deltaglider_vcdiff::{
-    CopyFrom, DecodeError, DecodeErrorKind, DecodeLimits, Header, Inspection, Instruction, Operation, Secondary,
-    SectionLengths, Window, WindowHeader, inspect,
+use deltaglider_vcdiff::inspect::{
+    CopyFrom, Header, Inspection, Instruction, Operation, SectionLengths, Window, WindowHeader, inspect,
 };
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, Secondary};
 
 use super::external::Program;
 use super::failure::Failure;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use deltaglider_vcdiff::{DecodeErrorKind, Merger, RecodeError, RecodeOptions, Recoder};
+use deltaglider_vcdiff::DecodeErrorKind;
+use deltaglider_vcdiff::rewrite::{Merger, RecodeError, RecodeOptions, Recoder};
 
 use super::failure::Failure;
 use super::flags::Invocation;

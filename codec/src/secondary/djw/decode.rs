@@ -1,7 +1,7 @@
 //! The DJW decoder: reads the codes of a section, then the section.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::front::FrontDecoder;
+use super::move_to_front::FrontDecoder;
 use super::{
     BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LIKELY_LENGTHS, LONGEST, SECTOR_BITS,
     SECTOR_UNIT, SELECTOR_LENGTH_BITS,

@@ -1,7 +1,7 @@
 //! The DJW encoder: byte for byte what xdelta3 3.0.11 writes, its weighing of when to give up included.
 
-use super::front;
 use super::lengths::{code_lengths, codes};
+use super::move_to_front;
 use super::{
     BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LENGTH_SYMBOLS, LIKELY_LENGTHS, LONGEST,
     LONGEST_OF_LENGTHS, LONGEST_OF_SELECTORS, SECTOR_BITS, SECTOR_UNIT, SELECTOR_LENGTH_BITS,
@@ -215,7 +215,7 @@ fn sorted_into_groups(
 }
 
 fn write_lengths(lengths: &[u8], bits: &mut BitWriter<'_>) {
-    let symbols = front::encode(lengths.iter().copied(), &LIKELY_LENGTHS);
+    let symbols = move_to_front::encode(lengths.iter().copied(), &LIKELY_LENGTHS);
     let mut frequencies = [0u32; LENGTH_SYMBOLS];
     symbols.iter().for_each(|&symbol| frequencies[usize::from(symbol)] += 1);
     let (of_symbols, _) = code_lengths(&frequencies, LONGEST_OF_LENGTHS);
@@ -228,7 +228,7 @@ fn write_lengths(lengths: &[u8], bits: &mut BitWriter<'_>) {
 /// Writes the group of each sector; returns how many bits the symbols took, their lengths not counted.
 fn write_selectors(picks: &[u8], groups: usize, bits: &mut BitWriter<'_>) -> u32 {
     let list: Vec<u8> = (0..groups as u8).collect();
-    let symbols = front::encode(picks.iter().copied(), &list);
+    let symbols = move_to_front::encode(picks.iter().copied(), &list);
     let mut frequencies = vec![0u32; groups + 1];
     symbols.iter().for_each(|&symbol| frequencies[usize::from(symbol)] += 1);
     let (of_symbols, total) = code_lengths(&frequencies, LONGEST_OF_SELECTORS);

@@ -2,8 +2,8 @@
 
 pub(super) mod decode;
 pub(super) mod encode;
-mod front;
 mod lengths;
+mod move_to_front;
 
 /// Longest code of a byte.
 const LONGEST: usize = 20;

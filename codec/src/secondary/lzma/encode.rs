@@ -1,7 +1,7 @@
 //! The LZMA encoder: byte for byte what liblzma writes at preset 0, each section ended by a sync flush.
 
-use super::choice::{Choice, Symbol};
 use super::encode_symbols::SymbolEncoder;
+use super::fast_parse::{Choice, Symbol};
 use super::match_finder::{LONGEST_MATCH, MatchFinder};
 use super::range_encoder::RangeEncoder;
 

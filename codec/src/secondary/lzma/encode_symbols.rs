@@ -1,6 +1,6 @@
 //! Symbols as LZMA decisions (lc = 3, lp = 0, pb = 2), and all probabilities they depend on.
 
-use super::choice::Symbol;
+use super::fast_parse::Symbol;
 use super::range_encoder::{EVEN, RangeEncoder};
 
 /// Bits of the previous byte that choose a literal's probabilities.

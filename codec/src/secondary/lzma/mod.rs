@@ -1,10 +1,10 @@
 //! LZMA sections: per section kind one .xz stream that goes on over all windows of a delta and never ends.
 
-mod choice;
 pub(crate) mod decode;
 mod decode_symbols;
 mod encode;
 mod encode_symbols;
+mod fast_parse;
 mod match_finder;
 mod range_encoder;
 

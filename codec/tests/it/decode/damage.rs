@@ -1,6 +1,7 @@
 //! Deltas cut short and with flipped bits: an error or the right bytes, never wrong ones and never a panic.
 
-use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, Decoder, decode, inspect};
+use deltaglider_vcdiff::inspect::inspect;
+use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, Decoder, decode};
 
 use super::decoded;
 use crate::support::decode_inputs::{FIXTURES, Random, fixture, input};
@@ -18,7 +19,7 @@ fn every_truncation_is_an_error_or_ends_at_a_window() {
         let mut ends: Vec<u64> = inspection.map(|window| window.unwrap().delta_offset()).skip(1).collect();
         ends.push(delta.len() as u64);
         for len in 0..=delta.len() {
-            let mut decoder = Decoder::new(DecodeOptions::default(), pair.source.as_deref());
+            let mut decoder = Decoder::new(pair.source.as_deref(), &DecodeOptions::default());
             let mut out = Vec::new();
             let mut rest = &delta[..len];
             while !rest.is_empty() {

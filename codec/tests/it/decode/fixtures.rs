@@ -1,13 +1,14 @@
 //! Deltas xdelta3 3.0.11 wrote, and the same bytes in pieces and into used buffers.
 
-use deltaglider_vcdiff::{DecodeOptions, DecodeSummary, Decoder};
+use deltaglider_vcdiff::decode::DecodeSummary;
+use deltaglider_vcdiff::{DecodeOptions, Decoder};
 
 use super::decoded;
 use crate::support::decode_inputs::{FIXTURES, Pair, Random, fixture, input};
 
 /// Pushes pieces of the lengths `next` gives, each window into `out` as it then is.
 fn in_pieces(pair: &Pair, delta: &[u8], mut next: impl FnMut() -> usize, out: &mut Vec<u8>) -> DecodeSummary {
-    let mut decoder = Decoder::new(DecodeOptions::default(), pair.source.as_deref());
+    let mut decoder = Decoder::new(pair.source.as_deref(), &DecodeOptions::default());
     let mut rest = delta;
     while !rest.is_empty() {
         let (mut piece, after) = rest.split_at(next().min(rest.len()));
@@ -62,7 +63,7 @@ fn what_the_output_buffer_held_before_makes_no_difference() {
 #[test]
 fn a_window_comes_out_with_its_last_byte_and_at_most_one_per_call() {
     let (pair, delta) = (input("text", 1), fixture("text-3-lzma-windows"));
-    let mut decoder = Decoder::new(DecodeOptions::default(), pair.source.as_deref());
+    let mut decoder = Decoder::new(pair.source.as_deref(), &DecodeOptions::default());
     let mut rest = &delta[..];
     let mut lengths = Vec::new();
     while !rest.is_empty() {
@@ -85,7 +86,7 @@ fn the_headers_of_xdelta3_are_shown() {
         ("tiny-9-own-header", None, Some(b"new#00//old#11/")),
     ] {
         let source = input("tiny", 1).source;
-        let mut decoder = Decoder::new(DecodeOptions::default(), source);
+        let mut decoder = Decoder::new(source, &DecodeOptions::default());
         assert!(decoder.header().is_none());
         decoder.push(&fixture(file), &mut Vec::new()).unwrap();
         let header = decoder.header().unwrap();

@@ -3,10 +3,9 @@
 use std::error::Error as _;
 use std::io;
 
-use deltaglider_vcdiff::{
-    CopyFrom, CopyWindow, DecodeErrorKind, DecodeLimits, Instruction, Operation, Part, Section, SectionLengths, Window,
-    inspect,
-};
+use deltaglider_vcdiff::decode::{Part, Section};
+use deltaglider_vcdiff::inspect::{CopyFrom, CopyWindow, Instruction, Operation, SectionLengths, Window, inspect};
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits};
 
 use crate::support::decode_inputs::{FIXTURES, fixture, input};
 use crate::support::delta_by_hand::{HandWindow, delta};

@@ -1,6 +1,6 @@
 //! Every limit, reached by a delta made for it.
 
-use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, decode};
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, Source, decode};
 
 use crate::support::decode_inputs::{fixture, input};
 use crate::support::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
@@ -17,6 +17,19 @@ fn assert_limit(delta: &[u8], source: Option<&[u8]>, limit: Limit, set: impl Fn(
     let error = decode(source, delta, &limited(|limits| set(limits, allowed))).unwrap_err();
     assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked, allowed });
     decode(source, delta, &limited(|limits| set(limits, asked))).unwrap();
+}
+
+/// A source that lends no bytes.
+struct Read(Vec<u8>);
+
+impl Source for Read {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn len(&self) -> Option<u64> {
+        Source::len(&self.0)
+    }
 }
 
 #[test]
@@ -45,7 +58,16 @@ fn each_limit_is_kept_to_the_byte() {
         199_999,
     );
     let far = HandWindow { addresses: vec![0, 0x8a, 0xae, 0x60], ..copies };
-    assert_limit(&delta(&[far]), Some(&source), Limit::SourceBlocks, |limits, to| limits.source_blocks = to, 2);
+    let far = delta(&[far]);
+    let read = |allowed| {
+        let options = limited(|limits| limits.source_blocks = allowed);
+        let mut decoder = Decoder::new(Some(Read(source.clone())), &options);
+        decoder.push(&far, &mut Vec::new()).map_err(|error| *error.kind())
+    };
+    let refusal = DecodeErrorKind::Limit { limit: Limit::SourceBlocks, asked: 2, allowed: 1 };
+    assert_eq!((read(1), read(2)), (Err(refusal), Ok(far.len())));
+    // Of a source that lends its bytes nothing is read.
+    decode(Some(&source), &far, &limited(|limits| limits.source_blocks = 0)).unwrap();
     let named = b"\xd6\xc3\xc4\0\x04\x03abc\x04\x09\0\0\0\0\0\0\0\0\x01";
     assert_limit(named, None, Limit::ApplicationHeader, |limits, to| limits.application_header = to, 3);
     let pair = input("text", 1);
@@ -70,7 +92,7 @@ fn decompressed_sections_are_limited_together() {
 #[test]
 fn a_limit_is_told_before_the_bytes_it_is_about_arrive() {
     let header = HandWindow::new(1, &[], &[], &[]).header([200 << 20, 1, 0]);
-    let mut decoder = Decoder::<&[u8]>::new(DecodeOptions::default(), None);
+    let mut decoder = Decoder::<&[u8]>::new(None, &DecodeOptions::default());
     let error = decoder.push(&[&delta(&[]), &header[..]].concat(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error.kind(), DecodeErrorKind::Limit { limit: Limit::StoredSections, .. }));
 }

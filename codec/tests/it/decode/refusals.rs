@@ -3,10 +3,8 @@
 use std::error::Error;
 use std::io;
 
-use deltaglider_vcdiff::{
-    CodeTableFault, DecodeError, DecodeErrorKind as Kind, DecodeOptions, Decoder, Field, HuffmanFault, Limit,
-    LzmaFault, Part, Section, Source, decode,
-};
+use deltaglider_vcdiff::decode::{CodeTableFault, Field, HuffmanFault, LzmaFault, Part, Section};
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind as Kind, DecodeOptions, Decoder, Limit, Source, decode};
 
 use super::decoded;
 use crate::support::delta_by_hand::{HandWindow, delta, lzma_delta, lzma_start};
@@ -137,7 +135,7 @@ fn a_wrong_checksum_is_refused_and_gives_out_no_byte_of_its_window() {
     let good = window(2, b"ab", &[3], &[]).checksum(b"ab");
     let bad = window(2, b"xy", &[3], &[]).checksum(b"ab");
     let delta = delta(&[good, bad]);
-    let mut decoder = Decoder::new(DecodeOptions::default(), Some(SOURCE));
+    let mut decoder = Decoder::new(Some(SOURCE), &DecodeOptions::default());
     let mut out = b"before".to_vec();
     let taken = decoder.push(&delta, &mut out).unwrap();
     assert_eq!(out, b"beforeab");
@@ -148,7 +146,7 @@ fn a_wrong_checksum_is_refused_and_gives_out_no_byte_of_its_window() {
 
 #[test]
 fn after_an_error_every_call_returns_it_again() {
-    let mut decoder = Decoder::new(DecodeOptions::default(), Some(SOURCE));
+    let mut decoder = Decoder::new(Some(SOURCE), &DecodeOptions::default());
     let mut out = Vec::new();
     let first = decoder.push(b"\xd6\xc3\xc4\x07", &mut out).unwrap_err();
     let again = decoder.push(&delta(&[window(2, b"ab", &[3], &[])]), &mut out).unwrap_err();
@@ -203,7 +201,7 @@ impl Source for Broken {
 
 #[test]
 fn a_source_that_cannot_be_read_is_an_error_with_its_cause() {
-    let mut decoder = Decoder::new(DecodeOptions::default(), Some(Broken));
+    let mut decoder = Decoder::new(Some(Broken), &DecodeOptions::default());
     let error = decoder.push(&delta(&[window(4, b"", &[20], &[0])]), &mut Vec::new()).unwrap_err();
     assert_eq!(*error.kind(), Kind::SourceRead(io::ErrorKind::PermissionDenied));
     assert_eq!(error.source().unwrap().to_string(), "the disk is gone");
@@ -269,5 +267,5 @@ fn huffman_coded_sections_are_refused_by_what_is_wrong_with_them() {
 #[test]
 fn a_decoder_can_move_to_another_thread() {
     fn assert_moves<T: Send + 'static + std::fmt::Debug>(_: T) {}
-    assert_moves(Decoder::<std::sync::Arc<dyn Source>>::new(DecodeOptions::default(), None));
+    assert_moves(Decoder::<std::sync::Arc<dyn Source>>::new(None, &DecodeOptions::default()));
 }

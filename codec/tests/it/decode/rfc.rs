@@ -1,8 +1,9 @@
 //! What RFC 3284, xdelta3 3.2.0 and open-vcdiff have and xdelta3 3.0.11 refuses or ignores.
 
+use deltaglider_vcdiff::decode::{CodeTableFault, WholeFile};
+use deltaglider_vcdiff::inspect::{CopyFrom, Operation, inspect};
 use deltaglider_vcdiff::{
-    CodeTableFault, CopyFrom, DecodeErrorKind as Kind, DecodeLimits, DecodeOptions, Decoder, EncodeOptions, Limit,
-    Operation, Secondary, WholeFile, decode, encode, inspect,
+    DecodeErrorKind as Kind, DecodeLimits, DecodeOptions, Decoder, EncodeOptions, Limit, Secondary, decode, encode,
 };
 
 use super::{decoded, naive};
@@ -36,7 +37,7 @@ fn a_window_may_copy_from_the_target_before_it() {
 fn pushed(delta: &[u8], history: u64) -> Result<Vec<u8>, Kind> {
     let mut options = DecodeOptions::default();
     options.limits.target_history = history;
-    let mut decoder = Decoder::<&[u8]>::new(options, None);
+    let mut decoder = Decoder::<&[u8]>::new(None, &options);
     let (mut target, mut rest) = (Vec::new(), delta);
     while !rest.is_empty() {
         // The caller takes every window away.
@@ -189,7 +190,7 @@ fn digests_in_the_application_header_are_compared() {
     let copy = HandWindow::new(4, b"", &[20], &[2]).source(10, 0);
     let delta = delta(&[copy.clone(), copy]);
     let file = armored(b"23452345", source, &delta);
-    let mut decoder = Decoder::new(DecodeOptions::default(), Some(&source[..]));
+    let mut decoder = Decoder::new(Some(&source[..]), &DecodeOptions::default());
     let mut target = Vec::new();
     let taken = decoder.push(&file, &mut target).unwrap();
     let header = decoder.header().unwrap();

@@ -1,4 +1,4 @@
-//! Reads the source in blocks and keeps the ones used last.
+//! Reads the source in blocks and keeps the ones used last. A source that lends its bytes is neither read nor kept.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ struct Block {
 }
 
 /// The source of one delta.
-pub(crate) struct SourceBlocks<S> {
+pub(crate) struct SourceCache<S> {
     source: S,
     blocks: Vec<Block>,
     places: HashMap<u64, usize>,
@@ -34,13 +34,17 @@ pub(crate) struct SourceBlocks<S> {
     allowed: u64,
 }
 
-impl<S: Source> SourceBlocks<S> {
+impl<S: Source> SourceCache<S> {
     pub(crate) fn new(source: S, allowed: u64) -> Self {
         Self { source, blocks: Vec::new(), places: HashMap::new(), latest: 0, clock: 0, read: 0, allowed }
     }
 
     /// Reads the whole source and returns its digest.
     pub(crate) fn digest(&self, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
+        if let Some(lent) = self.source.bytes() {
+            digest.update(lent);
+            return Ok(digest.finish());
+        }
         let mut piece = vec![0; BLOCK];
         let mut at = 0u64;
         loop {
@@ -61,6 +65,14 @@ impl<S: Source> SourceBlocks<S> {
 
     /// Appends `len` bytes of the source from `offset` on.
     pub(crate) fn append(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Some(lent) = self.source.bytes() {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let Some(bytes) = lent.get(start..start.saturating_add(len)) else {
+                return Err(self.too_short(offset.saturating_add(len as u64), lent.len() as u64));
+            };
+            out.extend_from_slice(bytes);
+            return Ok(());
+        }
         if len >= BLOCK {
             return self.append_directly(offset, len, out);
         }
@@ -180,7 +192,7 @@ mod tests {
         Counted { len, reads: Mutex::new(Vec::new()) }
     }
 
-    fn append(blocks: &mut SourceBlocks<&Counted>, offset: u64, len: usize) {
+    fn append(blocks: &mut SourceCache<&Counted>, offset: u64, len: usize) {
         let mut out = vec![9];
         blocks.append(offset, len, &mut out).unwrap();
         let expected: Vec<u8> = (offset..offset + len as u64).map(byte_at).collect();
@@ -190,7 +202,7 @@ mod tests {
     #[test]
     fn copies_within_and_across_blocks_give_the_bytes_of_the_source() {
         let source = counted(10 * BLOCK as u64 + 100);
-        let mut blocks = SourceBlocks::new(&source, 1000);
+        let mut blocks = SourceCache::new(&source, 1000);
         for offset in [0, 1, BLOCK as u64 - 1, BLOCK as u64, 3 * BLOCK as u64 - 7] {
             for len in [0, 1, 7, 8, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
                 append(&mut blocks, offset, len);
@@ -202,7 +214,7 @@ mod tests {
     #[test]
     fn a_block_is_read_once_and_the_one_unused_longest_makes_room() {
         let source = counted(2 * (BLOCKS * BLOCK) as u64);
-        let mut blocks = SourceBlocks::new(&source, 10_000);
+        let mut blocks = SourceCache::new(&source, 10_000);
         for number in 0..BLOCKS as u64 {
             append(&mut blocks, number * BLOCK as u64 + 5, 10);
         }
@@ -220,7 +232,7 @@ mod tests {
     #[test]
     fn the_end_of_a_source_of_unknown_length_is_told() {
         let source = counted(BLOCK as u64 + 10);
-        let mut blocks = SourceBlocks::new(&source, 10);
+        let mut blocks = SourceCache::new(&source, 10);
         for (offset, len) in [(BLOCK as u64, 11), (5, BLOCK + 6)] {
             let kind = blocks.append(offset, len, &mut Vec::new()).unwrap_err().kind;
             let needed = offset + len as u64;
@@ -231,7 +243,7 @@ mod tests {
     #[test]
     fn reading_is_limited_per_window() {
         let source = counted(100 * BLOCK as u64);
-        let mut blocks = SourceBlocks::new(&source, 3);
+        let mut blocks = SourceCache::new(&source, 3);
         append(&mut blocks, 0, 2 * BLOCK);
         append(&mut blocks, 0, 1);
         let kind = blocks.append(5 * BLOCK as u64, 1, &mut Vec::new()).unwrap_err().kind;

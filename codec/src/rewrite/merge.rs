@@ -1,14 +1,14 @@
 //! Deltas that follow each other become one, without the files between.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::io::Read;
 
-use crate::encode::emit::{Emitter, Moment};
-use crate::encode::instruction::{Instruction, Operation};
-use crate::format::window::VCD_TARGET;
+use super::rewriter::{Rewriter, inspect_xdelta3};
+use super::{RecodeError, RecodeOptions};
+use crate::DecodeLimits;
+use crate::encode::SectionWriter;
+use crate::format::instruction::{Instruction, Operation};
+use crate::format::window::{CopyWindow, VCD_TARGET};
 use crate::inspect::{CopyFrom, Operation as Inspected};
-use crate::recode::{Rewritten, inspect_xdelta3};
-use crate::{DecodeLimits, RecodeError, RecodeOptions};
 
 /// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and checksums are those of the last,
 /// and its copies are traced back to the first source. Nothing is matched anew.
@@ -20,7 +20,7 @@ pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, Recod
     merger.finish()
 }
 
-/// [`merge`], reading one delta after the other. Holds the instructions of two deltas in memory, 40 bytes for each, and what they
+/// Merges deltas as [`merge`] does, reading one after the other. Holds the instructions of two deltas in memory, 40 bytes for each, and what they
 /// add.
 #[derive(Debug)]
 pub struct Merger {
@@ -210,49 +210,52 @@ impl Whole {
     fn write(&self, options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
         let mut out = Vec::new();
         let application_header = options.application_header.clone().flatten();
-        let mut rewritten = Rewritten::new(application_header.as_deref(), options);
+        let mut rewriter = Rewriter::new(application_header, options);
         let mut start = 0u64;
         let mut taken = 0usize;
         for window in &self.windows {
             let pieces = self.pieces.get(taken..window.pieces).unwrap_or_default();
             taken = window.pieces;
-            // Only what is added has to stand in the target: the emitter looks at nothing else.
-            let mut target = vec![0; window.len as usize];
-            let mut instructions = Vec::with_capacity(pieces.len());
-            let mut emitter = Emitter::new(true, false);
-            for piece in pieces {
-                let position = piece.position.saturating_sub(start);
-                let (operation, address) = match piece.origin {
+            let copy_window = copy_window(pieces);
+            let mut writer = SectionWriter::new();
+            writer.copy_from(copy_window);
+            let mut pieces = pieces.iter().peekable();
+            while let Some(&Piece { position, mut size, origin }) = pieces.next() {
+                let operation = match origin {
                     Origin::Added(from) => {
-                        let end = position.saturating_add(piece.size) as usize;
-                        if let Some(place) = target.get_mut(position as usize..end) {
-                            place.copy_from_slice(self.bytes(from, piece.size));
+                        // What is added in one place is stored in one place.
+                        while let Some(next) = pieces.next_if(|next| matches!(next.origin, Origin::Added(_))) {
+                            size = size.saturating_add(next.size);
                         }
-                        continue;
+                        Operation::Add(self.bytes(from, size))
                     }
-                    Origin::Run(byte) => (Operation::Run(byte), 0),
+                    Origin::Run(byte) => Operation::Run(byte),
                     Origin::Source(offset) => {
-                        emitter.copy_window.include(offset, offset.saturating_add(piece.size));
-                        (Operation::CopySource, offset)
+                        Operation::CopySource { address: offset.saturating_sub(copy_window.offset) }
                     }
-                    Origin::Target(offset) => (Operation::CopyTarget, offset.saturating_sub(start)),
+                    Origin::Target(offset) => Operation::CopyTarget { position: offset.saturating_sub(start) },
                 };
-                instructions.push(Instruction {
-                    address,
-                    position: position as u32,
-                    size: piece.size as u32,
-                    operation,
-                });
+                writer.write(Instruction { position: position.saturating_sub(start), size, operation });
             }
-            for instruction in &instructions {
-                emitter.write(instruction, &target, Moment::Finishing)?;
-            }
-            let sections = emitter.finish(&target);
+            let sections = writer.finish();
             let checksum = window.checksum.filter(|_| !options.drop_checksums);
-            rewritten.window(sections.unframed(window.len, checksum), &mut out)?;
+            rewriter.window(sections.parts(window.len, checksum), &mut out)?;
             start = start.saturating_add(window.len);
         }
-        rewritten.finish(&mut out);
+        rewriter.finish(&mut out);
         Ok(out)
     }
+}
+
+/// Returns the part of the source that the pieces of a window copy from.
+fn copy_window(pieces: &[Piece]) -> CopyWindow {
+    let mut range: Option<(u64, u64)> = None;
+    for piece in pieces {
+        if let Origin::Source(offset) = piece.origin {
+            let end = offset.saturating_add(piece.size);
+            range = Some(range.map_or((offset, end), |(first, last)| (first.min(offset), last.max(end))));
+        }
+    }
+    let (offset, end) = range.unwrap_or_default();
+    CopyWindow { offset, len: end.saturating_sub(offset) }
 }

@@ -1,7 +1,7 @@
 //! Where earlier in the window the same bytes may stand.
 
-use super::MatcherProfile;
-use super::compare::common_prefix;
+use super::match_len::common_prefix;
+use super::profile::MatcherProfile;
 use super::source_index::{slot, table_bits};
 
 /// Bytes under a small checksum, whatever the profile's small look is.

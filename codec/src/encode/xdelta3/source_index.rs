@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::source_blocks::SourceBlocks;
+use super::source_window::SourceWindow;
 use crate::Source;
 
 /// Largest table, as a power of two.
@@ -113,7 +113,7 @@ impl SourceIndex {
     /// what lies before `matched`. Returns after how many more bytes of target it is to be called again.
     pub(super) fn advance<S: Source>(
         &mut self,
-        blocks: &mut SourceBlocks<S>,
+        blocks: &mut SourceWindow<S>,
         target: u64,
         matched: u64,
     ) -> io::Result<u64> {

@@ -1,13 +1,12 @@
 //! The target so far, as far as it is kept for windows that copy from it (VCD_TARGET).
 
 use super::execute::Earlier;
-use super::parse::WindowHeader;
 use crate::error::{Fault, Limit};
-use crate::format::window::VCD_TARGET;
+use crate::format::window::{VCD_TARGET, WindowHeader};
 
 /// What is kept of the target.
 #[derive(Debug)]
-pub(super) enum History {
+pub(super) enum TargetHistory {
     /// Its end, here.
     Kept {
         bytes: Vec<u8>,
@@ -20,7 +19,7 @@ pub(super) enum History {
     InOutput,
 }
 
-impl History {
+impl TargetHistory {
     /// Keeps that many bytes.
     pub(super) fn keeping(allowed: u64) -> Self {
         Self::Kept { bytes: Vec::new(), dropped: 0, allowed }

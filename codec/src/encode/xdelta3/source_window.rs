@@ -4,14 +4,15 @@
 
 use std::io;
 
-use super::options::SOURCE_BLOCKS;
 use crate::Source;
+use crate::encode::options::SOURCE_BLOCKS;
 
 /// Blocks of a source, the newest kept.
 #[derive(Debug)]
-pub(super) struct SourceBlocks<S> {
+pub(super) struct SourceWindow<S> {
     source: S,
-    /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ...
+    /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ... Empty for a source that lends
+    /// its bytes: then a block is at hand when its slot says so, and stays where it is.
     memory: Vec<u8>,
     /// Which block each slot holds.
     held: Vec<u64>,
@@ -24,13 +25,19 @@ pub(super) struct SourceBlocks<S> {
     ended: bool,
 }
 
-impl<S: Source> SourceBlocks<S> {
+impl<S: Source> SourceWindow<S> {
     /// Reads the first `window` bytes.
     pub(super) fn new(source: S, window: u64) -> io::Result<Self> {
         let stated = source.len();
         let at_hand = stated.map_or(window, |len| len.min(window)) as usize;
-        let mut memory = vec![0; at_hand];
-        let got = source.read_at(0, &mut memory)?.min(at_hand) as u64;
+        let mut memory = Vec::new();
+        let got = if let Some(lent) = source.bytes() {
+            lent.len()
+        } else {
+            memory.resize(at_hand, 0);
+            source.read_at(0, &mut memory)?
+        };
+        let got = got.min(at_hand) as u64;
         if stated.is_some() && got < at_hand as u64 {
             return Err(shorter_than_stated());
         }
@@ -67,7 +74,11 @@ impl<S: Source> SourceBlocks<S> {
             self.read(number, slot, start)?;
         }
         let len = if number == self.last { self.last_len } else { self.block_len } as usize;
-        Ok(Some(self.memory.get(start..start + len).unwrap_or_default()))
+        let bytes = match self.source.bytes() {
+            Some(lent) => lent.get((number * self.block_len) as usize..).and_then(|rest| rest.get(..len)),
+            None => self.memory.get(start..start + len),
+        };
+        Ok(Some(bytes.unwrap_or_default()))
     }
 
     fn read(&mut self, number: u64, slot: usize, start: usize) -> io::Result<()> {
@@ -76,8 +87,12 @@ impl<S: Source> SourceBlocks<S> {
             Some(len) => len.saturating_sub(offset).min(self.block_len),
             None => self.block_len,
         } as usize;
-        let room = self.memory.get_mut(start..start + wanted).unwrap_or_default();
-        let got = if room.is_empty() { 0 } else { self.source.read_at(offset, room)?.min(wanted) };
+        let got = if let Some(lent) = self.source.bytes() {
+            (lent.len() as u64).saturating_sub(offset).min(wanted as u64) as usize
+        } else {
+            let room = self.memory.get_mut(start..start + wanted).unwrap_or_default();
+            if room.is_empty() { 0 } else { self.source.read_at(offset, room)?.min(wanted) }
+        };
         if got < wanted && (self.stated.is_some() || number < self.last) {
             return Err(shorter_than_stated());
         }

@@ -1,6 +1,7 @@
-//! What xdelta3 writes into the application header: the names of both files, how they were compressed, their digests.
+//! The application header as xdelta3 writes it: names of both files, how they were compressed, their digests.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::parse::Header;
+use crate::format::header::Header;
 
 /// A digest in hexadecimal.
 const DIGEST_DIGITS: usize = 64;

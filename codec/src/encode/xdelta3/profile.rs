@@ -1,4 +1,4 @@
-//! What a level means: the seven numbers that steer matching, as a table.
+//! The seven numbers that steer matching, and the table of the levels.
 
 /// How hard the matcher looks: xdelta3's `-C`, in the order of its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,48 +20,14 @@ pub struct MatcherProfile {
 }
 
 impl MatcherProfile {
+    /// Returns the numbers behind a level from 0 to 9.
+    pub(in crate::encode) fn of_level(level: u8) -> Self {
+        PROFILES[usize::from(level)]
+    }
+
     /// Whether older positions with the same checksum are remembered at all.
-    pub(super) fn chains(&self) -> bool {
+    pub(in crate::encode) fn chains(&self) -> bool {
         self.chain > 1 || self.lazy_chain > 1
-    }
-}
-
-/// xdelta3's `-0` to `-9`. Levels 4 and 5 equal 3, and 8 and 9 equal 7, in every byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Level(u8);
-
-impl Level {
-    /// No matches inside the target, and the sparsest source index.
-    pub const FASTEST: Self = Self(0);
-    /// What xdelta3 does when it is not told otherwise.
-    pub const DEFAULT: Self = Self(3);
-    /// The densest source index and the longest chains.
-    pub const BEST: Self = Self(9);
-
-    /// A level from 0 to 9, `None` for any other number.
-    pub const fn new(level: u8) -> Option<Self> {
-        if level <= 9 { Some(Self(level)) } else { None }
-    }
-
-    /// The number.
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-
-    /// Whether matches inside the target are looked for.
-    pub const fn matches_target(self) -> bool {
-        self.0 != 0
-    }
-
-    /// The numbers behind the level.
-    pub fn profile(self) -> MatcherProfile {
-        PROFILES[usize::from(self.0)]
-    }
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Self::DEFAULT
     }
 }
 

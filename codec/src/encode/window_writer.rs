@@ -1,0 +1,56 @@
+//! Compresses the sections of a window once more and puts the header in front of them.
+
+use super::error::EncodeError;
+use crate::format::window::{COMPRESSED, CopyWindow, SECTIONS, SectionLengths, WindowHeader};
+use crate::secondary::{Secondary, SectionEncoder, Undecodable};
+
+/// One window, ready to be compressed and written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowParts<'a> {
+    /// Length of the target window.
+    pub(crate) target_len: u64,
+    /// The part of the source that is copied from.
+    pub(crate) copy_window: Option<CopyWindow>,
+    /// Adler-32 of the target window, if the window is to carry it.
+    pub(crate) checksum: Option<u32>,
+    /// Data, instructions and addresses, not compressed.
+    pub(crate) sections: [&'a [u8]; SECTIONS],
+}
+
+/// Writes windows; keeps the state of secondary compression from one to the next.
+#[derive(Debug)]
+pub(crate) struct WindowWriter {
+    secondary: Secondary,
+    compressors: [SectionEncoder; SECTIONS],
+}
+
+impl WindowWriter {
+    /// Creates a writer; `undecodable` as in [`EncodeOptions`](super::EncodeOptions::undecodable).
+    pub(crate) fn new(secondary: Secondary, undecodable: bool) -> Self {
+        let compressors = COMPRESSED.map(|(section, _)| SectionEncoder::new(section, secondary, undecodable));
+        Self { secondary, compressors }
+    }
+
+    /// Appends a whole window, or nothing.
+    pub(crate) fn window(&mut self, window: WindowParts<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let mut delta_indicator = 0;
+        let mut sections = window.sections;
+        for ((compressor, part), (section, bit)) in self.compressors.iter_mut().zip(&mut sections).zip(COMPRESSED) {
+            let compressed = compressor.compress(part);
+            let undecodable = |Undecodable| EncodeError::Undecodable { secondary: self.secondary, section };
+            if let Some(compressed) = compressed.map_err(undecodable)? {
+                *part = compressed;
+                delta_indicator |= bit;
+            }
+        }
+        let lengths = SectionLengths::of(sections);
+        let header =
+            WindowHeader::new(window.copy_window, window.target_len, delta_indicator, lengths, window.checksum);
+        header.write(out);
+        out.reserve(lengths.total() as usize);
+        for section in sections {
+            out.extend_from_slice(section);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! The matcher of xdelta3 3.0.11, whose every choice shows in the bytes of the delta.
+
+mod found;
+mod instruction_buffer;
+mod match_len;
+mod matcher;
+mod profile;
+mod source_index;
+mod source_side;
+mod source_window;
+mod target_index;
+
+pub(super) use matcher::Matcher;
+pub use profile::MatcherProfile;

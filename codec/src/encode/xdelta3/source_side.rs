@@ -1,0 +1,90 @@
+//! The source of the matcher: how far a match with it reaches.
+
+use std::io;
+
+use super::match_len::{common_prefix, common_suffix};
+use super::source_index::SourceIndex;
+use super::source_window::SourceWindow;
+use crate::Source;
+use crate::encode::options::Plan;
+use crate::format::window::CopyWindow;
+
+/// The source and what is known of it, across windows.
+#[derive(Debug)]
+pub(super) struct SourceSide<S> {
+    pub(super) blocks: SourceWindow<S>,
+    pub(super) index: SourceIndex,
+    /// How far back from the end of the index a match may reach.
+    window: u64,
+    /// End of the match that reached farthest.
+    pub(super) matched: u64,
+    /// The position tried last; it is not tried twice in a row.
+    tried: u64,
+    /// Where the next window starts by looking: behind the match that ended this one.
+    pub(super) resume: Option<u64>,
+}
+
+impl<S: Source> SourceSide<S> {
+    pub(super) fn new(source: S, plan: &Plan) -> io::Result<Self> {
+        let blocks = SourceWindow::new(source, plan.source_window)?;
+        let index = SourceIndex::new(plan.profile.large_look, plan.profile.large_step, plan.source_window);
+        Ok(Self { blocks, index, window: plan.source_window, matched: 0, tried: 0, resume: Some(0) })
+    }
+
+    /// How far a match at `position` may extend back and ahead, `None` when it may not be tried.
+    #[inline]
+    pub(super) fn room(&mut self, position: u64, chosen: Option<CopyWindow>) -> Option<(u64, u64)> {
+        let again = position != 0 && position == self.tried;
+        self.tried = position;
+        self.resume = None;
+        if again || self.index.covered().saturating_sub(position) > self.window {
+            return None;
+        }
+        match chosen {
+            None => Some((position, self.blocks.end().map_or(u64::MAX, |end| end.saturating_sub(position)))),
+            Some(CopyWindow { offset, len }) => {
+                Some((position.checked_sub(offset)?, (offset + len).checked_sub(position)?))
+            }
+        }
+    }
+
+    /// How many bytes before `position` equal the end of `target`; `None` when the source there is no longer at hand.
+    #[inline]
+    pub(super) fn extend_back(&mut self, target: &[u8], position: u64) -> io::Result<Option<usize>> {
+        let block_len = self.blocks.block_len();
+        let mut back = 0;
+        while back < target.len() {
+            let last = position - back as u64 - 1;
+            let within = (last % block_len) as usize + 1;
+            let Some(block) = self.blocks.block(last / block_len)? else {
+                return Ok((back > 0).then_some(back));
+            };
+            let rest = &target[..target.len() - back];
+            let reach = within.min(rest.len());
+            let equal = common_suffix(rest, block.get(..within).unwrap_or_default());
+            back += equal;
+            if equal < reach {
+                break;
+            }
+        }
+        Ok(Some(back))
+    }
+
+    /// How many bytes from `position` on equal the start of `target`.
+    #[inline]
+    pub(super) fn extend_ahead(&mut self, target: &[u8], position: u64) -> io::Result<usize> {
+        let block_len = self.blocks.block_len();
+        let mut ahead = 0;
+        while ahead < target.len() {
+            let next = position + ahead as u64;
+            let Some(block) = self.blocks.block(next / block_len)? else { break };
+            let rest = block.get((next % block_len) as usize..).unwrap_or_default();
+            let equal = common_prefix(&target[ahead..], rest);
+            ahead += equal;
+            if equal < rest.len() || (block.len() as u64) < block_len {
+                break;
+            }
+        }
+        Ok(ahead)
+    }
+}
