@@ -16,7 +16,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use deltaglider::cache::{CachedReference, FolderCache, Limits, MemoryCache, ReferenceCache, WorkingCopies};
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest, Sha256Hasher};
 use deltaglider::service::{DeltaService, Input, PutOptions, Settings, StoredAs};
-use deltaglider::storage::{BucketAdmin as _, ObjectStore as _, S3Store};
+use deltaglider::storage::{BucketAdmin as _, S3Store};
 use s3_server::Server;
 
 /// Room for all of a round.
