@@ -110,6 +110,17 @@ pub trait Layer: fmt::Debug + Send + Sync {
     ) -> Result<ETag, StorageError> {
         self.around(Call::of("CopyObject", from), &|| self.inner().copy(from, to, options)).await
     }
+
+    /// Makes the call [`Presign::presign`].
+    async fn presign<'a>(
+        &'a self,
+        object: &'a ObjectName,
+        allowed: &'a Presigned,
+        expires_in: Duration,
+    ) -> Result<String, StorageError> {
+        let presign = || self.inner().presign(object, allowed, expires_in);
+        self.around(Call::of("Presign", object), &presign).await
+    }
 }
 
 #[async_trait::async_trait]
@@ -223,7 +234,6 @@ impl<L: Layer> Presign for L {
         allowed: &Presigned,
         expires_in: Duration,
     ) -> Result<String, StorageError> {
-        let presign = || self.inner().presign(object, allowed, expires_in);
-        self.around(Call::of("Presign", object), &presign).await
+        Layer::presign(self, object, allowed, expires_in).await
     }
 }

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use deltaglider::domain::ObjectName;
 use deltaglider::storage::{
-    Attributes, ByteStream, Call, CopyOptions, ETag, Layer, MemoryStore, ObjectBody, ObjectStore as _, PutBody,
-    PutCondition, PutOptions, Run, StorageError, StorageErrorKind, Store,
+    Attributes, ByteStream, Call, CopyOptions, ETag, Layer, MemoryStore, ObjectBody, ObjectStore as _, Presigned,
+    PutBody, PutCondition, PutOptions, Run, StorageError, StorageErrorKind, Store,
 };
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,5 +230,16 @@ impl Layer for Faulty {
         let fault = self.next();
         let tag = self.bare(fault, Call::of("CopyObject", from), &|| self.inner.copy(from, to, options)).await?;
         if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
+    }
+
+    /// The model store has no URLs.
+    async fn presign<'a>(
+        &'a self,
+        object: &'a ObjectName,
+        _: &'a Presigned,
+        _: Duration,
+    ) -> Result<String, StorageError> {
+        let url = || async move { Ok(format!("a URL of {object}")) }.boxed();
+        self.around(Call::of("Presign", object), &url).await
     }
 }
