@@ -28,7 +28,7 @@ pub struct GetReport {
     pub stored: ObjectName,
     /// Bytes written.
     pub size: u64,
-    /// What the bytes were verified against; `None` when nobody left a digest.
+    /// What the bytes were verified against; `None` if no digest is stored.
     pub sha256: Option<Sha256Digest>,
     /// The tag of what was read.
     pub etag: ETag,

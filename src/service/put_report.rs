@@ -46,7 +46,7 @@ pub struct PutReport {
     pub size: u64,
     /// Bytes that were added to the store: the delta, the file, or the file and its delta.
     pub stored: u64,
-    /// SHA-256 of the file; `None` when it was copied inside the store and nobody had left one.
+    /// SHA-256 of the file; `None` if the store copied an object that has none.
     pub sha256: Option<Sha256Digest>,
     /// What should be known.
     pub warnings: Vec<PutWarning>,

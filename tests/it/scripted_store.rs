@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 /// Says from the calls so far and the next one whether this is the moment. A call is told as `put a.zip`.
 type Moment = dyn Fn(&[String], &str) -> bool + Send + Sync;
 
-/// A store as an operation sees it while somebody else is at work.
+/// A store of which another writer changes something in the middle of an operation.
 pub(crate) struct ScriptedStore {
     inner: Arc<dyn Store>,
     calls: Mutex<Vec<String>>,

@@ -33,15 +33,15 @@ pub(super) struct Listed {
     used: i128,
 }
 
-/// What was removed.
+/// A count of deleted entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cleared {
-    /// How many were.
+    /// Deleted entries.
     pub removed: u64,
-    /// Bytes they took.
+    /// Bytes of the deleted entries.
     pub bytes: u64,
-    /// How many stay, because somebody uses them.
+    /// Entries that stay, because a process reads them.
     pub in_use: u64,
 }
 

@@ -5,36 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use deltaglider::cache::WorkingCopies;
-use deltaglider::domain::policy::Policy;
-use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
-use deltaglider::storage::{BucketAdmin as _, DirStore, Store};
+use deltaglider::domain::BucketName;
+use deltaglider::service::GetOptions;
+use deltaglider::storage::{BucketAdmin as _, DirStore};
 use tokio::sync::Notify;
 
 use crate::scripted_store::ScriptedStore;
-use crate::support::{edited, noise};
+use crate::support::small_files::{content, object, put_as, service};
 
 const HOUR: u64 = 3600;
-
-fn object(key: &str) -> ObjectName {
-    ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
-}
-
-fn service(store: Arc<dyn Store>) -> DeltaService {
-    let folder = std::env::temp_dir();
-    let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
-    DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)
-}
-
-fn content(number: u64) -> Vec<u8> {
-    edited(&noise(1_000, 1), number)
-}
-
-async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
-    let file = Input::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
-    service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap();
-}
 
 async fn read(store: &Arc<DirStore>, key: &str) -> Vec<u8> {
     service(store.clone()).get(&object(key), Vec::new(), &GetOptions::default()).await.unwrap().0
@@ -48,10 +27,10 @@ async fn stage(folder: &Path, is_delta: bool) -> Arc<DirStore> {
     let store = Arc::new(DirStore::open_with_clock(folder, clock).unwrap());
     store.create_bucket(&BucketName::new("bucket").unwrap()).await.unwrap();
     let service = service(store.clone());
-    put(&service, "base.zip", 9, true).await;
-    put(&service, "plain.zip", 2, false).await;
-    put(&service, "delta.zip", 2, true).await;
-    put(&service, "x.zip", 1, is_delta).await;
+    put_as(&service, "base.zip", 9, true).await;
+    put_as(&service, "plain.zip", 2, false).await;
+    put_as(&service, "delta.zip", 2, true).await;
+    put_as(&service, "x.zip", 1, is_delta).await;
     seconds.fetch_sub(HOUR, Ordering::Relaxed);
     store
 }
@@ -71,7 +50,7 @@ async fn killed(store: &Arc<DirStore>, copies: bool, delta: bool) {
             let source = if delta { "delta.zip" } else { "plain.zip" };
             service.copy(&object(source), &object("x.zip"), delta).await.unwrap();
         } else {
-            put(&service, "x.zip", 2, delta).await;
+            put_as(&service, "x.zip", 2, delta).await;
         }
     };
     tokio::select! {

@@ -2,35 +2,18 @@
 
 use std::sync::Arc;
 
-use deltaglider::cache::WorkingCopies;
-use deltaglider::domain::policy::Policy;
-use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings};
-use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, Store};
+use deltaglider::domain::BucketName;
+use deltaglider::service::{DeltaService, GetOptions, PutOptions};
+use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore};
 
 use crate::scripted_store::ScriptedStore;
-use crate::support::{edited, noise};
-
-fn object(key: &str) -> ObjectName {
-    ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
-}
-
-fn service(store: Arc<dyn Store>) -> DeltaService {
-    let folder = std::env::temp_dir();
-    let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
-    DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)
-}
-
-fn content(number: u64) -> Vec<u8> {
-    edited(&noise(1_000, 1), number)
-}
+use crate::support::small_files::{self, content, object, service};
 
 /// Stores content and number of a write.
 async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
-    let file = Input::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
     let metadata = [("n".to_owned(), number.to_string())].into();
     let attributes = Attributes { metadata, ..Attributes::default() };
-    service.put(&file, &object(key), &PutOptions { delta, attributes, source: None }).await.unwrap();
+    small_files::put(service, key, number, &PutOptions { delta, attributes, source: None }).await;
 }
 
 #[tokio::test]

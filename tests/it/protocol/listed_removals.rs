@@ -3,33 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use deltaglider::cache::WorkingCopies;
-use deltaglider::domain::policy::Policy;
-use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, Input, ListedWrite, PutOptions, Settings, Step, SyncOptions,
-};
+use deltaglider::domain::ObjectName;
+use deltaglider::service::{Compare, DeltaService, Folder, GetOptions, ListedWrite, Step, SyncOptions};
 use deltaglider::storage::{DirStore, MemoryStore, Store};
 
-use crate::support::{edited, noise};
-
-fn object(key: &str) -> ObjectName {
-    ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap())
-}
-
-fn content(number: u64) -> Vec<u8> {
-    edited(&noise(1_000, 1), number)
-}
+use crate::support::small_files::{content, object, put_as, service};
 
 /// Stores whose clock stands still.
 fn stores(folder: &std::path::Path) -> [Arc<dyn Store>; 2] {
     let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     [Arc::new(DirStore::open_with_clock(folder, clock).unwrap()), Arc::new(MemoryStore::with_clock(clock))]
-}
-
-async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
-    let file = Input::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
-    service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap();
 }
 
 /// Returns what `sync --delete` is about to remove: all but one file, which is in the local folder.
@@ -54,15 +37,13 @@ async fn replaced_within_an_instant_stays() {
         let folder = tempfile::tempdir().unwrap();
         for store in stores(folder.path()) {
             store.create_bucket(&object("x").bucket).await.unwrap();
-            let spool_folder = std::env::temp_dir();
-            let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-            let service = DeltaService::new(store, cache, Settings { policy: Policy::default(), spool_folder });
-            put(&service, "base.zip", 0, true).await;
-            put(&service, "x.zip", 1, before).await;
-            put(&service, "y.zip", 1, before).await;
+            let service = service(store);
+            put_as(&service, "base.zip", 0, true).await;
+            put_as(&service, "x.zip", 1, before).await;
+            put_as(&service, "y.zip", 1, before).await;
             let removals = removals(&service).await;
             assert_eq!(removals.iter().map(|(object, _)| object.key.as_str()).collect::<Vec<_>>(), ["x.zip", "y.zip"]);
-            put(&service, "x.zip", 2, after).await;
+            put_as(&service, "x.zip", 2, after).await;
             let kinds = format!("delta {before}, then {after}");
             for (object, listed) in removals {
                 let removed = service.delete_listed(&object, &listed).await.unwrap();

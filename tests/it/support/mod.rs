@@ -1,6 +1,8 @@
 //! The real binary in a fresh directory, with an embedded store in it.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod small_files;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -67,7 +69,7 @@ impl Sandbox {
     /// Another program in the place and environment of the binary.
     pub(crate) fn command_of(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Settings of whoever runs the tests must not reach the binary.
+        // Settings of the environment of the tests must not reach the binary.
         for (name, _) in std::env::vars_os() {
             if [&b"AWS_"[..], b"DG_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
                 command.env_remove(name);

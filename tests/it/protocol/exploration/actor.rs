@@ -320,7 +320,7 @@ impl BucketAdmin for Asked {
     }
 
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        unreachable!("nobody asks for buckets")
+        unreachable!("no operation under exploration lists buckets")
     }
 }
 
