@@ -1,8 +1,9 @@
 //! `rb`: removes a bucket.
 
-use super::failure::{Exit, Failure, complain};
+use super::failure::{Exit, Failure};
 use super::options::RbArgs;
 use super::output::Output;
+use super::rm::report_removal;
 use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
 
@@ -13,18 +14,11 @@ pub(super) async fn run(session: &Session, args: RbArgs, output: Output) -> Resu
     }
     let service = session.service(Default::default()).await?;
     if args.force {
-        let mut failed = false;
-        let told = |object: &ObjectName, outcome: Result<(), _>| match outcome {
-            Ok(()) => output.line(format!("delete: {object}")),
-            Err(error) => {
-                failed = true;
-                complain(&format!("delete failed: {object}"), &error);
-                Ok(())
-            }
-        };
-        service.delete_all::<Failure>(&uri.bucket, "", told).await?;
-        if failed {
-            return Ok(Exit::Failed);
+        let mut worst = Exit::Done;
+        let report = |object: &ObjectName, outcome| report_removal(object, outcome, &output, &mut worst);
+        service.delete_all::<Failure>(&uri.bucket, "", report).await?;
+        if worst == Exit::Failed {
+            return Ok(worst);
         }
     }
     service.remove_bucket(&uri.bucket, args.force).await?;

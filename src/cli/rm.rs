@@ -6,7 +6,7 @@ use super::output::Output;
 use super::session::Session;
 use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri};
-use crate::service::{Deletion, DeltaService};
+use crate::service::{Deletion, DeltaService, ListedRemoval, ServiceError};
 
 pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
@@ -30,7 +30,6 @@ pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Resu
 
 async fn all(service: &DeltaService, uri: &S3Uri, dryrun: bool, output: &Output) -> Result<Exit, Failure> {
     let prefix = folder(&uri.path);
-    let mut exit = Exit::Done;
     if dryrun {
         let mut listing = service.list(&uri.bucket, &prefix, None);
         while let Some(page) = listing.next().await? {
@@ -39,27 +38,40 @@ async fn all(service: &DeltaService, uri: &S3Uri, dryrun: bool, output: &Output)
                 output.line(format!("(dryrun) delete: {}", object))?;
             }
         }
-        return Ok(exit);
+        return Ok(Exit::Done);
     }
-    let mut failed = false;
-    let told = |object: &ObjectName, outcome: Result<(), _>| match outcome {
-        Ok(()) => output.line(format!("delete: {}", object)),
-        Err(error) => {
-            failed = true;
-            complain(&format!("delete failed: {}", object), &error);
-            Ok(())
-        }
-    };
-    let deletion = service.delete_all::<Failure>(&uri.bucket, &prefix, told).await?;
-    if failed {
-        warnings(&deletion);
+    let mut worst = Exit::Done;
+    let report = |object: &ObjectName, outcome| report_removal(object, outcome, output, &mut worst);
+    let deletion = service.delete_all::<Failure>(&uri.bucket, &prefix, report).await?;
+    if worst == Exit::Done && deletion.removed.is_empty() && !uri.path.is_empty() {
+        warn(&format!("nothing is stored under {uri}"));
         return Ok(Exit::Failed);
     }
-    if deletion.removed.is_empty() && !uri.path.is_empty() {
-        warn(&format!("nothing is stored under {uri}"));
-        exit = Exit::Failed;
+    let warned = warnings(&deletion);
+    Ok(if worst == Exit::Done { warned } else { worst })
+}
+
+/// Prints what became of one file of many, and makes `worst` say so.
+pub(super) fn report_removal(
+    object: &ObjectName,
+    outcome: Result<ListedRemoval, ServiceError>,
+    output: &Output,
+    worst: &mut Exit,
+) -> Result<(), Failure> {
+    match outcome {
+        Ok(ListedRemoval::Removed) => output.line(format!("delete: {object}"))?,
+        Ok(ListedRemoval::Replaced) => {
+            warn(&format!("warning: {object} stays: it was replaced since it was listed"));
+            if *worst == Exit::Done {
+                *worst = Exit::Warned;
+            }
+        }
+        Err(error) => {
+            complain(&format!("delete failed: {object}"), &error);
+            *worst = Exit::Failed;
+        }
     }
-    Ok(if exit == Exit::Done { warnings(&deletion) } else { exit })
+    Ok(())
 }
 
 /// Tells of references that stay.

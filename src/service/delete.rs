@@ -36,6 +36,15 @@ pub enum Moved {
     HasOlder,
 }
 
+/// What became of a file that a listing showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListedRemoval {
+    /// It was removed.
+    Removed,
+    /// It was stored again since it was listed, and stays.
+    Replaced,
+}
+
 /// The write of an object that a listing showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedWrite {
@@ -188,12 +197,13 @@ impl DeltaService {
 
     /// Removes every file whose name starts with `prefix`, a plain string, and then the references that no other delta needs.
     ///
-    /// `told` hears of each file; what it returns stops the rest if it is an error. One that cannot be removed does not.
+    /// Calls `told` with each file and what became of it; an error that it returns stops the removal. A file that cannot be removed, or
+    /// that was replaced since it was listed, does not.
     pub async fn delete_all<E: From<ServiceError>>(
         &self,
         bucket: &BucketName,
         prefix: &str,
-        mut told: impl FnMut(&ObjectName, Result<(), ServiceError>) -> Result<(), E>,
+        mut told: impl FnMut(&ObjectName, Result<ListedRemoval, ServiceError>) -> Result<(), E>,
     ) -> Result<Deletion, E> {
         // What is removed is looked at, whatever keys and indexes say.
         let mut listing = self.list(bucket, prefix, None).undecided();
@@ -205,12 +215,11 @@ impl DeltaService {
                     // Somebody else was faster.
                     Err(error) if error.is_absent() => continue,
                     Err(error) => Err(error),
-                    // It was replaced since it was listed.
-                    Ok(None) => continue,
+                    Ok(None) => Ok(ListedRemoval::Replaced),
                     Ok(Some((removed, references))) => {
                         deletion.removed.extend(removed);
                         named.extend(references);
-                        Ok(())
+                        Ok(ListedRemoval::Removed)
                     }
                 };
                 told(&object, outcome)?;

@@ -48,7 +48,7 @@ use crate::storage::Store;
 
 pub use bucket_kept::BucketKept;
 pub use clock::{Clock, SystemClock};
-pub use delete::{Deletion, ListedWrite, Moved};
+pub use delete::{Deletion, ListedRemoval, ListedWrite, Moved};
 pub use error::{ServiceError, chain};
 pub use get_options::{GetOptions, GetReport};
 pub use head::Head;

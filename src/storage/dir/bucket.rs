@@ -109,8 +109,7 @@ impl Bucket {
                 return Err(StorageErrorKind::NotEmpty.into());
             }
             if !leaf.is_bare()? {
-                let why = format!("{} holds files that are no objects", leaf.folder.display());
-                return Err(Fault::because(StorageErrorKind::NotEmpty, why));
+                return Err(holds_strays(&leaf));
             }
         }
         self.bury(root)
@@ -132,8 +131,7 @@ impl Bucket {
                 }
             }
             if leaf.count_of_files()? != keys.len() {
-                let why = format!("{} holds files that are no objects", leaf.folder.display());
-                return Err(Fault::because(StorageErrorKind::NotEmpty, why));
+                return Err(holds_strays(&leaf));
             }
             held += keys.len();
         }
@@ -353,6 +351,13 @@ impl Bucket {
         sync_folder(leaf.prune(&path))?;
         remove_if_bare(&leaves, &leaf)
     }
+}
+
+fn holds_strays(leaf: &Leaf) -> Fault {
+    let folder = leaf.folder.display();
+    let why =
+        format!("{folder} holds files that are no objects; `repair` lists them, `repair --mend` moves them aside");
+    Fault::because(StorageErrorKind::NotEmpty, why)
 }
 
 fn tag_at(path: &Path, key: &str) -> Result<Option<ETag>, Fault> {

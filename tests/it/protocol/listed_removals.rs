@@ -1,11 +1,14 @@
 //! What a listing showed is replaced before it is removed: the new file stays, also within the same instant.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::ObjectName;
-use deltaglider::service::{Compare, DeltaService, Folder, GetOptions, ListedWrite, Step, SyncOptions};
-use deltaglider::storage::{DirStore, MemoryStore, Store};
+use deltaglider::service::{
+    Compare, DeltaService, Folder, GetOptions, ListedRemoval, ListedWrite, ServiceError, Step, SyncOptions,
+};
+use deltaglider::storage::{BucketAdmin as _, Call, DirStore, Layer, MemoryStore, Run, StorageError, Store};
 
 use crate::support::small_files::{content, object, put_as, service};
 
@@ -53,4 +56,46 @@ async fn replaced_within_an_instant_stays() {
             assert!(read == content(2), "{kinds}");
         }
     }
+}
+
+/// A store in which another writer replaces a file right after the first listing.
+#[derive(Debug)]
+struct Replacing(Arc<MemoryStore>, AtomicBool);
+
+#[async_trait::async_trait]
+impl Layer for Replacing {
+    fn inner(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    async fn around<'a, T: Send + 'a>(&'a self, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+        let done = run().await;
+        if call.operation == "ListObjectsV2" && self.1.swap(false, Ordering::Relaxed) {
+            put_as(&service(self.0.clone()), "x.zip", 2, false).await;
+        }
+        done
+    }
+}
+
+#[tokio::test]
+async fn whole_folder_reports_what_stays() {
+    let store = Arc::new(Replacing(Arc::new(MemoryStore::new()), AtomicBool::new(false)));
+    store.create_bucket(&object("x").bucket).await.unwrap();
+    let service = service(store.clone());
+    for name in ["w.zip", "x.zip", "y.zip"] {
+        put_as(&service, name, 1, false).await;
+    }
+    store.1.store(true, Ordering::Relaxed);
+    let mut reported = Vec::new();
+    let report = |name: &ObjectName, outcome: Result<_, ServiceError>| {
+        reported.push((name.key.to_string(), outcome.unwrap()));
+        Ok::<_, ServiceError>(())
+    };
+    let deletion = service.delete_all(&object("x").bucket, "", report).await.unwrap();
+    let all =
+        [("w.zip", ListedRemoval::Removed), ("x.zip", ListedRemoval::Replaced), ("y.zip", ListedRemoval::Removed)];
+    assert_eq!(reported, all.map(|(name, became)| (name.to_owned(), became)));
+    assert_eq!(deletion.removed.len(), 2);
+    let read = service.get(&object("x.zip"), Vec::new(), &GetOptions::default()).await.unwrap().0;
+    assert!(read == content(2));
 }

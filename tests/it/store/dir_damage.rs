@@ -188,6 +188,21 @@ async fn stray_names_cut_no_listing() {
     stored.store.delete_bucket(&bucket()).await.unwrap();
 }
 
+#[tokio::test]
+async fn strays_in_empty_bucket_name_repair() {
+    let stored = Stored::with(&[]).await;
+    fs::write(stored.leaf().join("notes.txt"), "x").unwrap();
+    let refused = [
+        stored.store.delete_bucket(&bucket()).await.unwrap_err(),
+        stored.store.delete_bucket_holding(&bucket(), &[]).await.unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!(error.kind, StorageErrorKind::NotEmpty);
+        let why = error.source.unwrap().to_string();
+        assert!(why.contains("`repair` lists them"), "{why}");
+    }
+}
+
 /// One write in 16 looks whether its leaf has grown, and purges it.
 async fn many_writes(stored: &Stored, prefix: &str) {
     for n in 0..200 {

@@ -115,7 +115,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
         }
         Op::RemoveBucket(force) => {
             if *force {
-                service.delete_all::<ServiceError>(&bucket(), "", |_, outcome| outcome).await?;
+                service.delete_all::<ServiceError>(&bucket(), "", |_, outcome| outcome.map(drop)).await?;
             }
             service.remove_bucket(&bucket(), *force).await.map(|()| Did::All)
         }

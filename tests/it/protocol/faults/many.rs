@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deltaglider::domain::{BucketName, Sha256Digest};
+use deltaglider::domain::{BucketName, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, MayBeDelta, PutOptions, ServiceError, StatsMode, Step,
-    SyncOptions,
+    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, ListedRemoval, MayBeDelta, PutOptions, ServiceError,
+    StatsMode, Step, SyncOptions,
 };
 use deltaglider::storage::{
     Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
@@ -272,7 +272,8 @@ async fn one_step(service: &DeltaService, step: Step) -> Result<(), ServiceError
 
 async fn remove_all(service: &DeltaService, bucket: &BucketName, prefix: &str) -> Result<(), ServiceError> {
     let mut failed = None;
-    let told = |_: &_, outcome: Result<(), ServiceError>| {
+    let told = |name: &ObjectName, outcome: Result<ListedRemoval, ServiceError>| {
+        assert!(!matches!(outcome, Ok(ListedRemoval::Replaced)), "{name}");
         failed = failed.take().or(outcome.err());
         Ok::<_, ServiceError>(())
     };

@@ -10,8 +10,8 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sketch, deltaspace};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, MayBeDelta, PutOptions, RepairOptions, ServiceError,
-    Settings, StatsMode, Step, SyncOptions,
+    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, ListedRemoval, MayBeDelta, PutOptions, RepairOptions,
+    ServiceError, Settings, StatsMode, Step, SyncOptions,
 };
 use deltaglider::storage::{
     Attributes, BucketAdmin as _, ListRequest, ListedObject, MemoryStore, ObjectStore as _, PutBody, PutCondition,
@@ -278,7 +278,7 @@ impl Bucket {
                 assert!(service.remove_bucket(&bucket(), false).await.is_err());
             }
             _ => {
-                let told = |_: &ObjectName, _: Result<(), ServiceError>| Ok::<_, ServiceError>(());
+                let told = |_: &ObjectName, _: Result<ListedRemoval, ServiceError>| Ok::<_, ServiceError>(());
                 let _ = service.delete_all(&bucket(), "a/", told).await;
             }
         }

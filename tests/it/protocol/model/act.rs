@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deltaglider::domain::ObjectName;
-use deltaglider::service::{Compare, Moved, PutOptions, PutReport, ServiceError};
+use deltaglider::service::{Compare, ListedRemoval, Moved, PutOptions, PutReport, ServiceError};
 use deltaglider::storage::ObjectStore as _;
 
 use super::op::{self, Act, Op, Place};
@@ -128,7 +128,10 @@ impl World {
     }
 
     async fn delete_all(&mut self, by: bool, second: bool, prefix: &str) {
-        let told = |name: &_, outcome: Result<(), _>| outcome.map_err(|error| panic!("{name}: {error:?}"));
+        let told = |name: &_, outcome| {
+            assert!(matches!(outcome, Ok(ListedRemoval::Removed)), "{name}: {outcome:?}");
+            Ok(())
+        };
         let deleted: Result<_, ServiceError> = self.process(by).delete_all(&bucket(second), prefix, told).await;
         assert!(deleted.unwrap().warnings.is_empty());
         self.files(second).retain(|key, _| !key.starts_with(prefix));

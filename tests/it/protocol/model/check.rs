@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deltaglider::domain::Sha256Digest;
-use deltaglider::service::{GetOptions, KeptStats, Outcome, RepairReport, StatsMode, Trouble};
+use deltaglider::service::{GetOptions, KeptStats, ListedRemoval, Outcome, RepairReport, StatsMode, Trouble};
 use deltaglider::storage::{ListRequest, ObjectStore as _};
 
 use super::op::{NAMES, RESERVED};
@@ -115,7 +115,10 @@ impl World {
     /// When all files are gone, time lets everything else go too.
     pub(crate) async fn check_nothing_stays(&mut self) {
         for second in [false, true] {
-            let told = |name: &_, outcome: Result<(), _>| outcome.map_err(|error| panic!("{name}: {error:?}"));
+            let told = |name: &_, outcome| {
+                assert!(matches!(outcome, Ok(ListedRemoval::Removed)), "{name}: {outcome:?}");
+                Ok(())
+            };
             let service = self.process(second);
             let deleted: Result<_, deltaglider::service::ServiceError> =
                 service.delete_all(&bucket(second), "", told).await;
