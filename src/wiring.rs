@@ -9,7 +9,7 @@ use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
 use crate::storage::{
-    ConditionalWrites, CustomerKey, DirStore, S3Config, S3Store, StorageError, StorageErrorKind, Store,
+    ConditionalWrites, CustomerKey, DirStore, S3Config, S3SettingError, S3Store, StorageError, StorageErrorKind, Store,
     UnknownConditionalWrites,
 };
 
@@ -86,6 +86,9 @@ pub enum WiringError {
         /// What it has instead.
         source: UnknownConditionalWrites,
     },
+    /// A setting of the S3 client cannot be used.
+    #[error(transparent)]
+    Setting(#[from] S3SettingError),
     /// The store could not be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -200,7 +203,9 @@ impl Connection {
 
 /// What [`CONDITIONAL_WRITES`] says.
 fn conditional_writes() -> Result<ConditionalWrites, WiringError> {
-    let Some(value) = std::env::var_os(CONDITIONAL_WRITES) else { return Ok(ConditionalWrites::default()) };
+    let Some(value) = std::env::var_os(CONDITIONAL_WRITES).filter(|value| !value.is_empty()) else {
+        return Ok(ConditionalWrites::default());
+    };
     let read = value.to_string_lossy().parse();
     read.map_err(|source| WiringError::Variable { name: CONDITIONAL_WRITES, source })
 }

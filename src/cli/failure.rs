@@ -125,7 +125,9 @@ impl From<UriError> for Failure {
 impl From<WiringError> for Failure {
     fn from(error: WiringError) -> Self {
         match error {
-            error @ (WiringError::Endpoint(_) | WiringError::Variable { .. }) => Self::usage(error),
+            error @ (WiringError::Endpoint(_) | WiringError::Variable { .. } | WiringError::Setting(_)) => {
+                Self::usage(error)
+            }
             WiringError::Storage(error) => error.into(),
             WiringError::Cache(error) => ServiceError::from(error).into(),
         }

@@ -35,7 +35,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::service::drafts::Drafts;
 use crate::wiring::StoreDecorator;
@@ -59,7 +59,7 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
     if let Some(arguments) = xdelta3::arguments(&arguments) {
         return xdelta3::main(arguments);
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(told) => {
             let failed = told.use_stderr();
@@ -91,6 +91,22 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell().into(),
     }
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let matches = without_empty_variables(Cli::command()).try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Makes variables of the environment that are empty count as unset.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &clap::Arg| {
+        argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    let unset = |argument: clap::Arg| {
+        if is_empty(&argument) { argument.env(clap::builder::Resettable::Reset) } else { argument }
+    };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
 /// No core dump holds keys or files, and no other process of this user looks into this one.

@@ -59,7 +59,7 @@ pub(super) struct GlobalOptions {
     #[arg(long, global = true)]
     pub(super) debug: bool,
     /// What is logged on standard error
-    #[arg(skip = std::env::var("DG_LOG_LEVEL").ok())]
+    #[arg(skip = std::env::var("DG_LOG_LEVEL").ok().filter(|level| !level.is_empty()))]
     pub(super) log_level: Option<String>,
 }
 

@@ -45,7 +45,7 @@ pub use memory::MemoryStore;
 pub use presign::{MAX_PRESIGNED, Presign, Presigned};
 pub use s3::{
     COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, Regions, S3Config,
-    S3Credentials, S3Store, UnknownConditionalWrites,
+    S3Credentials, S3SettingError, S3Store, UnknownConditionalWrites,
 };
 
 /// Bytes on their way, in pieces of at most a few MiB.

@@ -77,9 +77,19 @@ impl Sources<'_> {
         }
     }
 
+    /// Returns the path of the configuration file; `None` without a home.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.path("AWS_CONFIG_FILE", "config")
+    }
+
+    /// Returns the path of the credentials file; `None` without a home.
+    pub fn credentials_file(&self) -> Option<PathBuf> {
+        self.path("AWS_SHARED_CREDENTIALS_FILE", "credentials")
+    }
+
     /// A file that is not there is an empty one; a file that cannot be read may say where the data belongs.
-    fn read(&self, variable: &str, name: &str) -> Result<(ProfileFile, PathBuf), EndpointError> {
-        let Some(path) = self.path(variable, name) else { return Ok(Default::default()) };
+    fn read(&self, path: Option<PathBuf>) -> Result<(ProfileFile, PathBuf), EndpointError> {
+        let Some(path) = path else { return Ok(Default::default()) };
         match (self.file)(&path) {
             Ok(text) => Ok((ProfileFile::parse(&text), path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((ProfileFile::default(), path)),
@@ -103,12 +113,12 @@ impl Profile {
     fn load(sources: &Sources<'_>) -> Result<Self, EndpointError> {
         let name = match sources.profile {
             Some(name) => Some(name.to_owned()),
-            None => sources.text("AWS_PROFILE")?,
+            None => sources.text("AWS_PROFILE")?.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
         };
         Ok(Self {
             name: name.unwrap_or_else(|| "default".to_owned()),
-            config: sources.read("AWS_CONFIG_FILE", "config")?,
-            credentials: sources.read("AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
+            config: sources.read(sources.config_file())?,
+            credentials: sources.read(sources.credentials_file())?,
         })
     }
 

@@ -116,9 +116,10 @@ impl Default for MinRate {
 pub struct S3Config {
     /// `http://` or `https://` URL of the store; AWS when absent. The SDK's own settings of an endpoint are not asked.
     pub endpoint: Option<String>,
-    /// Region; else `AWS_REGION`, the profile, and, at a custom endpoint, `us-east-1`.
+    /// Region; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile, and `us-east-1`.
     pub region: Option<String>,
-    /// Profile of `~/.aws/config` and `~/.aws/credentials`; else `AWS_PROFILE`, else `default`.
+    /// Profile of `~/.aws/config` and `~/.aws/credentials`, which then gives the credentials, whatever the environment has; else
+    /// `AWS_PROFILE`, else `default`.
     pub profile: Option<String>,
     /// Keys to sign with; else the whole credential chain of AWS (environment, profile with `credential_process`, web
     /// identity, ECS, IMDS).

@@ -8,21 +8,16 @@ use std::io::{self, IsTerminal as _};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use aws_config::ecs::EcsCredentialsProvider;
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::imds::credentials::ImdsCredentialsProvider;
-use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
 use aws_config::provider_config::ProviderConfig;
-use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
 
+use super::settings::Profiles;
 use crate::domain::Timestamp;
 
 /// How long a process may take: long enough for a person with a second factor.
@@ -34,40 +29,18 @@ const MAX_SHOWN: usize = 500;
 /// How our own variables begin, of which some hold keys.
 const OWN_VARIABLES: &[u8] = b"DG_";
 
-/// Returns the SDK's default chain of credential providers with processes of our own, if a profile names one.
-pub(super) fn chain(
-    profiles: &ProfileSet,
-    chosen: Option<&str>,
-    conf: &ProviderConfig,
-) -> Option<impl ProvideCredentials + use<>> {
-    let mut of_profiles = ProfileFileCredentialsProvider::builder().configure(conf);
+/// Returns the providers of the profiles, with processes of our own.
+pub(super) fn of_profiles(profiles: &Profiles, conf: &ProviderConfig) -> ProfileFileCredentialsProvider {
+    let mut provider = ProfileFileCredentialsProvider::builder().configure(conf);
     let mut sources = String::new();
-    let mut names: Vec<&str> = profiles.profiles().collect();
+    let mut names: Vec<&str> = profiles.all.profiles().collect();
     names.sort_unstable();
     for name in names {
-        let Some((source, process)) = process_of(profiles, name) else { continue };
+        let Some((source, process)) = process_of(&profiles.all, name) else { continue };
         sources += &source;
-        of_profiles = of_profiles.with_custom_provider(source_name(name), process);
+        provider = provider.with_custom_provider(source_name(name), process);
     }
-    if sources.is_empty() {
-        return None;
-    }
-    // Later files add to earlier ones.
-    let files = EnvConfigFiles::builder()
-        .include_default_config_file(true)
-        .include_default_credentials_file(true)
-        .with_contents(EnvConfigFileKind::Credentials, sources)
-        .build();
-    of_profiles = of_profiles.profile_files(files);
-    if let Some(chosen) = chosen {
-        of_profiles = of_profiles.profile_name(chosen);
-    }
-    let chain = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
-        .or_else("Profile", of_profiles.build())
-        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(conf).build())
-        .or_else("EcsContainer", EcsCredentialsProvider::builder().configure(conf).build())
-        .or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(conf).build());
-    Some(chain)
+    provider.profile_files(profiles.files_with(&sources)).profile_name(&profiles.chosen).build()
 }
 
 /// The name of a profile's process as a credential source.

@@ -9,6 +9,7 @@ mod config;
 mod connect;
 mod copy;
 mod credential_process;
+mod credentials;
 mod delete;
 mod error;
 mod get;
@@ -21,6 +22,7 @@ mod put;
 mod put_failed;
 mod region;
 mod retry;
+mod settings;
 mod tls;
 mod uploads;
 
@@ -52,6 +54,7 @@ pub use config::{
     UnknownConditionalWrites,
 };
 pub use region::Regions;
+pub use settings::S3SettingError;
 
 /// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again, three times in all or as
 /// often as `AWS_MAX_ATTEMPTS` says.
@@ -76,12 +79,10 @@ impl S3Store {
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Invalid`] when a profile file or CA bundle cannot be read, or no region is known.
-    pub async fn connect(config: S3Config) -> Result<Self, StorageError> {
-        let target = name_of(config.endpoint.as_deref());
-        let failed = |cause: String| StorageError::new(StorageErrorKind::Invalid, "Connect", target).because(cause);
+    /// When a setting of `config`, the environment or a profile file cannot be used.
+    pub async fn connect(config: S3Config) -> Result<Self, S3SettingError> {
         Ok(Self {
-            clients: connect::connect(&config).await.map_err(failed)?,
+            clients: connect::connect(&config).await?,
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
             known: Known::default(),
             customer_key: config.customer_key,

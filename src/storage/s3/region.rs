@@ -6,9 +6,8 @@ use aws_config::imds;
 use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 
-use super::S3Config;
 use super::connect;
-use crate::storage::{StorageError, StorageErrorKind};
+use super::{S3Config, S3SettingError};
 
 /// Off EC2 nobody answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -29,13 +28,9 @@ impl Regions {
     /// # Errors
     ///
     /// As of [`S3Store::connect`](super::S3Store::connect).
-    pub async fn of(config: &S3Config) -> Result<Self, StorageError> {
-        let failed = |cause: String| {
-            let target = config.endpoint.as_deref().unwrap_or("Amazon S3");
-            StorageError::new(StorageErrorKind::Invalid, "Connect", target).because(cause)
-        };
-        let requests = connect::connect(config).await.map_err(failed)?.region;
-        let http = connect::http_of(config).await.map_err(failed)?;
+    pub async fn of(config: &S3Config) -> Result<Self, S3SettingError> {
+        let requests = connect::connect(config).await?.region;
+        let http = connect::http_of(config).await?;
         let provider = ProviderConfig::without_region().with_http_client(http);
         let client = imds::Client::builder()
             .configure(&provider)

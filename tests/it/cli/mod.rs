@@ -21,6 +21,7 @@ mod ranges;
 mod removes;
 mod repair;
 mod secrets;
+mod settings;
 mod stats;
 mod sync;
 mod terminal;

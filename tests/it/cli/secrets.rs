@@ -77,9 +77,14 @@ fn credential_process_keeps_profile_rules() {
         run.succeeds();
         assert_eq!(was_run, ran, "{profile}");
     }
+    // The option decides, whatever keys the environment has.
     let (run_with_keys, ran) = run("default", true);
     run_with_keys.succeeds();
-    assert!(!ran);
+    assert!(ran);
+    let mut command = with_profile(&sandbox, &server, &config);
+    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    Run::of(command.env("AWS_PROFILE", "default").arg("ls")).succeeds();
+    assert!(!sandbox.path("process.env").exists());
     run("bad", false).0.fails(1, &["credential_process", "exit status: 7"]);
     assert!(sandbox.path("bad.env").exists());
 }

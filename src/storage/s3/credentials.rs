@@ -1,0 +1,47 @@
+//! Where credentials come from, in the order of `aws`.
+
+use std::time::Duration;
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use super::credential_process;
+use super::settings::{Profiles, S3SettingError, keys_of_environment, variable};
+
+/// How long credentials are waited for.
+pub(super) const PATIENCE: Duration = credential_process::TIMEOUT.saturating_add(Duration::from_secs(5));
+
+/// Returns the chain of providers. A profile that an option names leaves out what the environment says.
+pub(super) fn chain(profiles: &Profiles, conf: &ProviderConfig) -> Result<SharedCredentialsProvider, S3SettingError> {
+    if !profiles.by_option
+        && let Some(keys) = keys_of_environment()?
+    {
+        return Ok(SharedCredentialsProvider::new(keys));
+    }
+    let of_profiles = credential_process::of_profiles(profiles, conf);
+    let mut chain = CredentialsProviderChain::first_try("Profile", of_profiles);
+    if !profiles.by_option && variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
+        let provider = WebIdentityTokenCredentialsProvider::builder().configure(conf);
+        chain = chain.or_else("WebIdentityToken", provider.build());
+    }
+    let of_container = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    for name in of_container {
+        if variable(name)?.is_some() {
+            chain = chain.or_else("EcsContainer", EcsCredentialsProvider::builder().configure(conf).build());
+            break;
+        }
+    }
+    let chain = chain.or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(conf).build());
+    Ok(SharedCredentialsProvider::new(chain))
+}
+
+/// Returns a provider of the caller's own keys.
+pub(super) fn of_caller(keys: &super::S3Credentials) -> SharedCredentialsProvider {
+    let (id, secret, token) = (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());
+    SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "settings"))
+}

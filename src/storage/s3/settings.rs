@@ -1,0 +1,220 @@
+//! What the options, the environment and the profile files say of the client, read before the SDK sees it.
+//!
+//! The SDK panics on some values of these settings and ignores others. An empty value counts as unset.
+
+use std::env::VarError;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use aws_config::profile::ProfileSet;
+use aws_config::retry::{RetryConfig, RetryMode};
+use aws_credential_types::Credentials;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_smithy_http_client::proxy::ProxyConfig;
+
+use super::S3Config;
+use super::error::Cause;
+use crate::domain::endpoint::Sources;
+
+/// Where buckets are looked for when no region is configured.
+const DEFAULT_REGION: &str = "us-east-1";
+const DEFAULT_PROFILE: &str = "default";
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {why}")]
+pub struct S3SettingError {
+    /// The option, the variable, or the file and its line.
+    origin: String,
+    why: String,
+}
+
+impl S3SettingError {
+    pub(super) fn new(origin: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { origin: origin.into(), why: why.into() }
+    }
+}
+
+/// The profile files and the profile that was chosen.
+pub(super) struct Profiles {
+    texts: Vec<(EnvConfigFileKind, String)>,
+    pub(super) all: ProfileSet,
+    pub(super) chosen: String,
+    /// Whether it was chosen by an option, which then decides alone where credentials come from.
+    pub(super) by_option: bool,
+    /// Their paths, for messages.
+    paths: Vec<PathBuf>,
+}
+
+impl Profiles {
+    /// Reads the profile files.
+    pub(super) async fn read(config: &S3Config) -> Result<Self, S3SettingError> {
+        let option = config.profile.as_deref().map(|name| ("--profile", name.to_owned()));
+        let variable = || Ok(variable("AWS_PROFILE")?.map(|name| ("AWS_PROFILE", name)));
+        let named = option.map_or_else(variable, |option| Ok(Some(option)))?;
+        let (mut texts, mut paths) = (Vec::new(), Vec::new());
+        let sources = Sources {
+            endpoint_url: None,
+            profile: None,
+            variable: &|name| std::env::var_os(name),
+            file: &|path: &Path| std::fs::read_to_string(path),
+        };
+        for (kind, path) in [
+            (EnvConfigFileKind::Config, sources.config_file()),
+            (EnvConfigFileKind::Credentials, sources.credentials_file()),
+        ] {
+            let Some(path) = path else { continue };
+            let Some(text) = text_of(&path)? else { continue };
+            let text = [(kind, text)];
+            let loaded = load(&files_of(&text, ""), DEFAULT_PROFILE).await;
+            loaded.map_err(|why| S3SettingError::new(path.display().to_string(), why))?;
+            texts.extend(text);
+            paths.push(path);
+        }
+        let chosen = named.as_ref().map_or(DEFAULT_PROFILE, |(_, name)| name).to_owned();
+        let all =
+            load(&files_of(&texts, ""), &chosen).await.map_err(|why| S3SettingError::new("the profile files", why))?;
+        let profiles = Self { texts, all, chosen, by_option: config.profile.is_some(), paths };
+        match named {
+            Some((origin, name)) if name != DEFAULT_PROFILE && profiles.all.get_profile(&name).is_none() => {
+                Err(profiles.without(origin, &name))
+            }
+            _ => Ok(profiles),
+        }
+    }
+
+    fn without(&self, origin: &str, name: &str) -> S3SettingError {
+        let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        let place = match &*paths {
+            [] => "there are no profile files".to_owned(),
+            paths => format!("it is not in {}", paths.join(" or ")),
+        };
+        S3SettingError::new(origin, format!("the profile {name:?} does not exist: {place}"))
+    }
+
+    /// Returns the files, and behind them what is added to the credentials file.
+    pub(super) fn files_with(&self, credentials: &str) -> EnvConfigFiles {
+        files_of(&self.texts, credentials)
+    }
+
+    /// Returns a property of the chosen profile that is not empty, and where it is.
+    fn property(&self, name: &str) -> Option<(String, String)> {
+        let value = self.all.get(name).map(str::trim).filter(|value| !value.is_empty())?;
+        Some((format!("{name} of the profile {}", self.chosen), value.to_owned()))
+    }
+
+    /// Returns a property of the chosen profile that is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.property(name).map(|(_, value)| value)
+    }
+
+    /// Returns the first that is set of a variable and a property, and where it is.
+    fn first(&self, name: &str, property: &str) -> Result<Option<(String, String)>, S3SettingError> {
+        Ok(variable(name)?.map(|value| (name.to_owned(), value)).or_else(|| self.property(property)))
+    }
+
+    /// Returns the region: that of the option, of the environment, of the profile, or the one that knows all buckets of AWS.
+    pub(super) fn region(&self, config: &S3Config) -> Result<String, S3SettingError> {
+        let mut found = config.region.as_deref().map(|name| ("--region".to_owned(), name.trim().to_owned()));
+        for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            if found.is_none() {
+                found = variable(name)?.map(|value| (name.to_owned(), value));
+            }
+        }
+        let Some((origin, region)) = found.or_else(|| self.property("region")) else {
+            return Ok(DEFAULT_REGION.to_owned());
+        };
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if region.is_empty() || !region.bytes().all(is_name) {
+            return Err(S3SettingError::new(origin, format!("{region:?} is no name of a region")));
+        }
+        Ok(region)
+    }
+
+    /// Returns how often a request is sent, and in which manner.
+    pub(super) fn retries(&self) -> Result<RetryConfig, S3SettingError> {
+        let mut retries = RetryConfig::standard();
+        if let Some((origin, mode)) = self.first("AWS_RETRY_MODE", "retry_mode")? {
+            retries = retries.with_retry_mode(match mode.to_ascii_lowercase().as_str() {
+                // The first mode of the older SDKs, which none of the newer ones has.
+                "standard" | "legacy" => RetryMode::Standard,
+                "adaptive" => RetryMode::Adaptive,
+                _ => {
+                    let why = format!("{mode:?} is no retry mode: standard, adaptive and legacy are");
+                    return Err(S3SettingError::new(origin, why));
+                }
+            });
+        }
+        if let Some((origin, attempts)) = self.first("AWS_MAX_ATTEMPTS", "max_attempts")? {
+            let Ok(number) = attempts.parse::<NonZeroU32>() else {
+                let why = format!("{attempts:?} is not a number of attempts: 1 or more");
+                return Err(S3SettingError::new(origin, why));
+            };
+            retries = retries.with_max_attempts(number.get());
+        }
+        Ok(retries)
+    }
+}
+
+/// Returns the value of a variable without white space around it; `None` if nothing is left.
+pub(super) fn variable(name: &str) -> Result<Option<String>, S3SettingError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(S3SettingError::new(name, "it is not UTF-8")),
+    }
+}
+
+/// Returns the access key of the environment.
+pub(super) fn keys_of_environment() -> Result<Option<Credentials>, S3SettingError> {
+    const ID: &str = "AWS_ACCESS_KEY_ID";
+    const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
+    const TOKEN: &str = "AWS_SESSION_TOKEN";
+    let (id, secret) = match (key_part(ID)?, key_part(SECRET)?) {
+        (Some(id), Some(secret)) => (id, secret),
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(S3SettingError::new(ID, format!("it is set and {SECRET} is not"))),
+        (None, Some(_)) => return Err(S3SettingError::new(SECRET, format!("it is set and {ID} is not"))),
+    };
+    Ok(Some(Credentials::new(id, secret, key_part(TOKEN)?, None, "Environment")))
+}
+
+/// Returns a part of a key, which is sent in a header.
+fn key_part(name: &str) -> Result<Option<String>, S3SettingError> {
+    let value = variable(name)?;
+    if value.as_ref().is_some_and(|value| !value.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(S3SettingError::new(name, "there is white space or another unlawful character inside its value"));
+    }
+    Ok(value)
+}
+
+/// Returns the proxy of the environment. `*` for `NO_PROXY` means that there is none, as for curl.
+pub(super) fn proxy() -> ProxyConfig {
+    let exceptions = ["NO_PROXY", "no_proxy"].map(|name| std::env::var(name).unwrap_or_default());
+    if exceptions.iter().any(|list| list.split(',').any(|host| host.trim() == "*")) {
+        return ProxyConfig::disabled();
+    }
+    ProxyConfig::from_env()
+}
+
+/// Returns the text of a file without a byte order mark; `None` if there is no such file.
+fn text_of(path: &Path) -> Result<Option<String>, S3SettingError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim_start_matches('\u{feff}').to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(S3SettingError::new(path.display().to_string(), format!("it cannot be read: {error}"))),
+    }
+}
+
+/// Returns files of these contents; later ones add to earlier ones.
+fn files_of(texts: &[(EnvConfigFileKind, String)], credentials: &str) -> EnvConfigFiles {
+    let all = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
+    let all = texts.iter().fold(all, |all, (kind, text)| all.with_contents(*kind, text));
+    all.with_contents(EnvConfigFileKind::Credentials, credentials).build()
+}
+
+async fn load(files: &EnvConfigFiles, chosen: &str) -> Result<ProfileSet, String> {
+    let chosen = Some(chosen.to_owned().into());
+    let loaded = aws_config::profile::load(&Default::default(), &Default::default(), files, chosen).await;
+    loaded.map_err(|error| Cause::of(&error).to_string())
+}
