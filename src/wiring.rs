@@ -1,6 +1,7 @@
 //! The only place where adapters meet ports: which store, which cache.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub struct Connection {
     pub no_sign_request: bool,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Times a request is sent that goes on failing; see [`S3Config`].
+    pub max_attempts: Option<NonZeroU32>,
     /// Which cache of references there is.
     pub cache: CacheSettings,
     /// The customer's key that objects are written with, and read by where they were. What it encrypts is kept in no cache that others
@@ -168,6 +171,7 @@ impl Connection {
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
             customer_key: self.customer_key.clone(),
+            max_attempts: self.max_attempts,
             ..S3Config::default()
         }
     }

@@ -70,6 +70,22 @@ impl Failure {
         self.error.downcast_ref::<ServiceError>().is_some_and(ServiceError::is_absent)
     }
 
+    /// Whether the credentials cannot be used.
+    fn is_of_credentials(&self) -> bool {
+        let mut next: Option<&(dyn Error + 'static)> = Some(&*self.error);
+        while let Some(error) = next {
+            let kind = match error.downcast_ref() {
+                Some(ServiceError::Storage(error)) => Some(error.kind),
+                _ => error.downcast_ref::<StorageError>().map(|error| error.kind),
+            };
+            if kind == Some(StorageErrorKind::Credentials) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// Whether no file has this name.
     pub(super) fn is_no_file(&self) -> bool {
         self.error.downcast_ref::<ServiceError>().is_some_and(ServiceError::is_no_file)
@@ -77,7 +93,8 @@ impl Failure {
 
     /// Says what happened to one of many on standard error; an error when the rest has no point either.
     pub(super) fn tell_of(self, what: &str) -> Result<Exit, Self> {
-        if self.exit == Exit::Signal(PIPE) {
+        // Nothing else succeeds with these credentials.
+        if self.exit == Exit::Signal(PIPE) || self.is_of_credentials() {
             return Err(self);
         }
         complain(what, &*self.error);
@@ -169,7 +186,7 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 StorageErrorKind::NoSuchBucket => {
                     Some("`deltaglider mb` makes a bucket, `deltaglider ls` shows what there is")
                 }
-                StorageErrorKind::Denied => Some(
+                StorageErrorKind::Denied | StorageErrorKind::Credentials => Some(
                     "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and their permissions",
                 ),
                 StorageErrorKind::Archived => {

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -48,6 +49,10 @@ pub(super) struct GlobalOptions {
     /// Trusts the certificates of this file (PEM) instead of the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca_bundle: Option<PathBuf>,
+    /// Sends a request that goes on failing at most so often [default: AWS_MAX_ATTEMPTS, else 3, and for five minutes to a store that asks
+    /// for fewer requests]
+    #[arg(long, global = true, value_name = "N")]
+    pub(super) max_attempts: Option<NonZeroU32>,
     /// Encrypts what is stored with the key of --sse-c-key, and reads what is encrypted with it
     #[arg(long, global = true, value_name = "AES256", num_args = 0..=1, default_missing_value = "AES256", requires = "sse_c_key")]
     #[arg(value_parser = ["AES256"])]

@@ -40,6 +40,7 @@ impl Session {
             profile: self.options.profile.clone(),
             no_sign_request: self.options.no_sign_request,
             ca_bundle: self.options.ca_bundle.clone(),
+            max_attempts: self.options.max_attempts,
             cache: self.cache.clone(),
             customer_key: self.options.sse_c_key.as_ref().map(KeyArgument::read).transpose()?,
             decorator: self.decorator.clone(),

@@ -16,6 +16,9 @@ use crate::storage::{
 /// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
 const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
+/// Times that a name is looked for before it is absent: each overwrite by another kind can hide it from one look.
+const LOOKS: usize = 3;
+
 /// Keys that a listing of those behind a file's shows.
 const BEHIND_KEY: u16 = 16;
 
@@ -167,6 +170,7 @@ impl Places {
                 let (plain, delta) = futures::join!(look(Some(object.clone())), look(delta));
                 Ok(Self { plain: plain?, delta: delta?, seen: true })
             }
+            Err(error) if error.kind == StorageErrorKind::Credentials => Err(error.into()),
             _ => Self::look_to_delete(store, object).await,
         }
     }
@@ -182,10 +186,10 @@ impl Places {
         };
         let (plain, delta) = futures::join!(plain, delta);
         let places = Self { plain: plain?, delta: delta?, seen: true };
-        if places.plain.is_some() || places.delta.is_some() {
+        if places.is_some() {
             return Ok(places);
         }
-        Self::look(store, object).await
+        Self::look_for_file(store, object).await
     }
 
     /// The same for who wants to read the file: what stands at the delta's key is asked for with its bytes, so that a delta, which is what
@@ -194,11 +198,19 @@ impl Places {
         store: &dyn ObjectStore,
         object: &ObjectName,
     ) -> Result<(Self, Option<ObjectBody>), ServiceError> {
-        let (places, body) = Self::open(store, object).await?;
-        if places.plain.is_some() || places.delta.is_some() {
-            return Ok((places, body));
+        let mut opened = Self::open(store, object).await?;
+        for _ in 1..LOOKS {
+            if opened.0.is_some() {
+                break;
+            }
+            opened = Self::open(store, object).await?;
         }
-        Self::open(store, object).await
+        Ok(opened)
+    }
+
+    /// Whether anything is stored at either place.
+    fn is_some(&self) -> bool {
+        self.plain.is_some() || self.delta.is_some()
     }
 
     async fn open(store: &dyn ObjectStore, object: &ObjectName) -> Result<(Self, Option<ObjectBody>), ServiceError> {
@@ -221,11 +233,14 @@ impl Places {
     /// The same for who wants to read or remove the file, and must not take it for absent while it is overwritten by another kind:
     /// the new object may come at the one key after this has looked there, and the old one go before it looks at the other.
     pub(crate) async fn look_for_file(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
-        let places = Self::look(store, object).await?;
-        if places.plain.is_some() || places.delta.is_some() {
-            return Ok(places);
+        let mut places = Self::look(store, object).await?;
+        for _ in 1..LOOKS {
+            if places.is_some() {
+                break;
+            }
+            places = Self::look(store, object).await?;
         }
-        Self::look(store, object).await
+        Ok(places)
     }
 
     /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.

@@ -21,8 +21,10 @@ pub enum StorageErrorKind {
     InvalidRange,
     /// The object is stored and cannot be read, since what the store keeps of it is damaged.
     Damaged,
-    /// Not allowed, or the credentials are missing or wrong.
+    /// Not allowed.
     Denied,
+    /// There are no credentials, or they are wrong or have expired: no request succeeds with them.
+    Credentials,
     /// The object is in an archive: it must be restored before it can be read or copied.
     Archived,
     /// The object is encrypted with a key of the customer's, and another or none was sent.
@@ -83,7 +85,8 @@ impl fmt::Display for StorageError {
             StorageErrorKind::NotEmpty => "the bucket is not empty",
             StorageErrorKind::InvalidRange => "the range lies outside the object (416)",
             StorageErrorKind::Damaged => "the stored object is damaged",
-            StorageErrorKind::Denied => "access denied (403)",
+            StorageErrorKind::Denied => "access denied",
+            StorageErrorKind::Credentials => "the credentials cannot be used",
             StorageErrorKind::Archived => "archived, to be restored first",
             StorageErrorKind::KeyNeeded => "encrypted with a customer's key, and another or none was given",
             StorageErrorKind::Locked => "locked against removal",

@@ -10,12 +10,13 @@ use crate::domain::BucketName;
 use crate::storage::{AccessControlPolicy, BucketAcl, Grant, Grantee, Owner, StorageError, StorageErrorKind};
 
 use super::S3Store;
-use super::error::Failed;
+use super::attempts::send;
 
 impl S3Store {
     pub(super) async fn policy_of(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
         let request = self.clients.calls.get_bucket_acl().bucket(bucket.as_str());
-        let answer = request.send().await.map_err(Failed::from).map_err(|failed| failed.at("GetBucketAcl", bucket))?;
+        let answer =
+            send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("GetBucketAcl", bucket))?;
         let owner = answer.owner.map(|owner| Owner { id: owner.id, display_name: owner.display_name });
         let grants = answer.grants.unwrap_or_default().into_iter().filter_map(grant_of).collect();
         Ok(AccessControlPolicy { owner, grants })
@@ -27,18 +28,15 @@ impl S3Store {
         };
         let policy = acl.policy.clone().map(sdk_policy).transpose().map_err(malformed)?;
         let request = self.clients.calls.put_bucket_acl().bucket(bucket.as_str());
-        request
+        let request = request
             .set_acl(acl.canned.map(|acl| BucketCannedAcl::from(acl.as_str())))
             .set_grant_full_control(acl.grant_full_control.clone())
             .set_grant_read(acl.grant_read.clone())
             .set_grant_read_acp(acl.grant_read_acp.clone())
             .set_grant_write(acl.grant_write.clone())
             .set_grant_write_acp(acl.grant_write_acp.clone())
-            .set_access_control_policy(policy)
-            .send()
-            .await
-            .map_err(Failed::from)
-            .map_err(|failed| failed.at("PutBucketAcl", bucket))?;
+            .set_access_control_policy(policy);
+        send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("PutBucketAcl", bucket))?;
         Ok(())
     }
 }

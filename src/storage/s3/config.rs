@@ -2,6 +2,7 @@
 //! every AWS SDK.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -82,6 +83,8 @@ pub struct Patience {
     pub copy: Duration,
     /// At most before a request is sent for the second time; twice as long each time after that.
     pub before_retry: Duration,
+    /// From the first time that a request is sent, while the store asks for fewer requests (503, 429).
+    pub busy: Duration,
 }
 
 impl Default for Patience {
@@ -91,6 +94,7 @@ impl Default for Patience {
             copy: Duration::from_secs(600),
             // As every SDK of AWS does.
             before_retry: Duration::from_secs(1),
+            busy: Duration::from_secs(300),
         }
     }
 }
@@ -140,6 +144,9 @@ pub struct S3Config {
     pub conditional_writes: ConditionalWrites,
     /// The customer's key that every object is written with, and read by where it was.
     pub customer_key: Option<CustomerKey>,
+    /// Times a request is sent that goes on failing; else `AWS_MAX_ATTEMPTS`, else the profile's `max_attempts`, else 3, and as often as
+    /// [`Patience::busy`] allows where the store asks for fewer requests.
+    pub max_attempts: Option<NonZeroU32>,
     /// How long the store is waited for.
     pub patience: Patience,
     /// A body that comes more slowly is given up, and asked for again as after a broken connection.
@@ -160,6 +167,7 @@ impl Default for S3Config {
             copy_part_size: COPY_PART_SIZE,
             conditional_writes: ConditionalWrites::default(),
             customer_key: None,
+            max_attempts: None,
             patience: Patience::default(),
             min_rate: MinRate::default(),
         }

@@ -9,6 +9,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::endpoint::ResolveEndpoint as _;
 use aws_sdk_s3::config::{
     RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
@@ -17,7 +18,8 @@ use aws_smithy_http_client::tls::{Provider, TlsContext};
 use aws_smithy_http_client::{Builder, Connector};
 
 use super::answer::LimitAnswers;
-use super::retry::TooManyRequests;
+use super::attempts::Attempts;
+use super::place::{ByBucket, Places};
 use super::settings::{self, Profiles, S3SettingError};
 use super::{S3Config, credentials};
 
@@ -37,6 +39,8 @@ pub(super) struct Clients {
     pub(super) transfers: Client,
     /// For copies inside the store; each attempt has the patience for a copy.
     pub(super) copies: Client,
+    /// Sends the requests of all of them.
+    pub(super) attempts: Attempts,
     /// Signed for.
     pub(super) region: String,
     timeouts: TimeoutConfig,
@@ -58,13 +62,14 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     let profiles = Profiles::read(config).await?;
     let tls = tls_context(config, &profiles)?;
     let region = profiles.region(config)?;
-    let retries = profiles.retries()?;
-    let sdk = sdk_config(config, &profiles, &region, &retries, http_client(tls)).await?;
+    let most = profiles.attempts(config.max_attempts)?;
+    let sdk = sdk_config(config, &profiles, &region, http_client(tls)).await?;
 
-    let mut builder = aws_sdk_s3::config::Builder::from(&sdk)
-        .retry_classifier(TooManyRequests)
-        .interceptor(LimitAnswers(config.min_rate));
-    builder.set_retry_config(Some(retries.with_initial_backoff(config.patience.before_retry)));
+    let mut builder = aws_sdk_s3::config::Builder::from(&sdk).interceptor(LimitAnswers(config.min_rate));
+    // Requests are sent again by `Attempts`.
+    builder.set_retry_config(Some(RetryConfig::disabled()));
+    let places = Places::default();
+    builder.set_endpoint_resolver(Some(ByBucket::new(places.clone()).into_shared_resolver()));
     // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
     builder.set_endpoint_url(config.endpoint.clone());
     // Few stores behind custom endpoints have a name for each bucket.
@@ -91,8 +96,11 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
         .timeout_config(timeouts(Some(config.patience.copy)))
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     let first_byte = timeouts(None).to_builder().read_timeout(config.patience.answer).build();
+    let calls = client(Some(config.patience.answer));
+    let (endpoint, patience) = (config.endpoint.clone(), config.patience);
     Ok(Clients {
-        calls: client(Some(config.patience.answer)),
+        attempts: Attempts::new(calls.clone(), endpoint, most, patience, places),
+        calls,
         lists: Client::from_conf(builder.clone().timeout_config(first_byte).build()),
         transfers: client(None),
         copies: Client::from_conf(copies.build()),
@@ -111,7 +119,6 @@ async fn sdk_config(
     config: &S3Config,
     profiles: &Profiles,
     region: &str,
-    retries: &RetryConfig,
     http: SharedHttpClient,
 ) -> Result<SdkConfig, S3SettingError> {
     let region = Region::new(region.to_owned());
@@ -120,7 +127,7 @@ async fn sdk_config(
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .profile_files(profiles.files_with(""))
         .profile_name(&profiles.chosen)
-        .retry_config(retries.clone())
+        .retry_config(RetryConfig::standard())
         .region(region.clone());
     if config.no_sign_request {
         loader = loader.no_credentials();

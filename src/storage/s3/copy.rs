@@ -8,9 +8,9 @@ use crate::domain::ObjectName;
 use crate::storage::{Attributes, ETag, Encryption, ObjectHead, ObjectStore as _, StorageError, StorageErrorKind};
 
 use super::S3Store;
+use super::attempts::send;
 use super::attributes::{etag, quoted, set_expires, url_encoded, with_attributes, with_class, with_source_key};
 use super::conditions::Conditional;
-use super::error::Failed;
 use super::put_failed::PutFailed;
 
 const OPERATION: &str = "CopyObject";
@@ -70,7 +70,10 @@ impl S3Store {
         if_match: Option<&ETag>,
     ) -> Result<ETag, PutFailed> {
         let conditional = if_match.map(|_| Conditional::CopyIfMatch);
-        let send = |with: bool| self.copy_once(from, head, to, attributes, if_match.filter(|_| with));
+        let send = |with: bool| {
+            let send = move || self.copy_once(from, head, to, attributes, if_match.filter(|_| with));
+            self.clients.attempts.send(Some(to.bucket.as_str()), send)
+        };
         self.under_condition(conditional, if_match.map(|tag| (from, tag)), send).await
     }
 
@@ -108,10 +111,10 @@ impl S3Store {
     pub(super) async fn tags_of(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
         const OPERATION: &str = "GetObjectTagging";
         let request = self.clients.calls.get_object_tagging();
-        let answer = match request.bucket(object.bucket.as_str()).key(object.key.as_str()).send().await {
+        let request = request.bucket(object.bucket.as_str()).key(object.key.as_str());
+        let answer = match send!(self.clients.attempts, object.bucket, request) {
             Ok(answer) => answer,
-            Err(error) => {
-                let failed = Failed::from(error);
+            Err(failed) => {
                 // A store that does not know tags has none.
                 return if failed.is_unknown_call() { Ok(BTreeMap::new()) } else { Err(failed.at(OPERATION, object)) };
             }

@@ -43,11 +43,12 @@ impl S3Store {
     async fn delete_once(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), PutFailed> {
         let sendings = Sendings::default();
         let request = self.clients.calls.delete_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let request = request.set_if_match(if_match.map(quoted)).customize().interceptor(sendings.clone());
-        let failed = match request.send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => Failed::from(error),
+        let request = request.set_if_match(if_match.map(quoted));
+        let send = || {
+            let request = request.clone().customize().interceptor(sendings.clone());
+            async move { request.send().await.map_err(Failed::from) }
         };
+        let Err(failed) = self.clients.attempts.send(Some(object.bucket.as_str()), send).await else { return Ok(()) };
         // As S3 answers: what should not be there is not there.
         let may_be_gone = if_match.is_none() || sendings.count() > 1;
         let is_gone = match failed.kind() {

@@ -4,11 +4,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::error::InvalidObjectState;
 
 use crate::storage::{StorageError, StorageErrorKind};
@@ -25,9 +27,70 @@ pub(super) struct Failed {
     /// S3's code for the failure, if the answer had one.
     code: Option<String>,
     cause: Cause,
+    again: Again,
+    /// The region that the store names for the bucket.
+    region: Option<String>,
+    /// Whether no answer came.
+    is_unreached: bool,
+}
+
+/// Whether the same request may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    No,
+    /// After a failure that passes.
+    Failure,
+    /// The store asks for fewer requests, and for this time.
+    Busy(Option<Duration>),
 }
 
 impl Failed {
+    pub(super) fn again(&self) -> Again {
+        self.again
+    }
+
+    /// An answer to HEAD has no body, so that its absence means nothing.
+    pub(super) fn of_head(mut self) -> Self {
+        if self.is_silent() {
+            self.again = Again::No;
+        }
+        self
+    }
+
+    /// Whether a request was refused without a reason.
+    pub(super) fn is_silent(&self) -> bool {
+        self.code.is_none() && matches!(self.status, Some(400 | 403))
+    }
+
+    /// Whether the bucket is said to lie in another region.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        let codes = [
+            "PermanentRedirect",
+            "TemporaryRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+        ];
+        let by_code = self.code().is_some_and(|code| codes.contains(&code));
+        by_code || matches!(self.status, Some(301 | 307 | 400)) && self.region.is_some()
+    }
+
+    /// The region that the store names for the bucket.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// Whether the store refused the time of the request.
+    pub(super) fn refuses_time(&self) -> bool {
+        matches!(self.code(), Some("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture"))
+    }
+
+    /// Names the address of a store that did not answer.
+    pub(super) fn name_address(&mut self, endpoint: &str) {
+        if self.is_unreached {
+            self.cause.text = format!("{endpoint}: {}", self.cause.text);
+        }
+    }
+
     /// Another kind, where the call gives the answer another meaning.
     pub(super) fn with_kind(mut self, from: StorageErrorKind, to: StorageErrorKind) -> Self {
         if self.kind == from {
@@ -48,7 +111,15 @@ impl Failed {
             Some(refused) => format!("{text}; the store answered {}", refused.cause.text),
             None => text,
         };
-        Self { kind: StorageErrorKind::ConditionUnsupported, status, code: None, cause: Cause::new(text) }
+        Self {
+            kind: StorageErrorKind::ConditionUnsupported,
+            status,
+            code: None,
+            cause: Cause::new(text),
+            again: Again::No,
+            region: None,
+            is_unreached: false,
+        }
     }
 
     /// Whether a call under a condition may have been refused because of the condition: by 501 or 400 without a reason of its own.
@@ -117,6 +188,12 @@ impl Failed {
     }
 }
 
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
 impl<E> From<SdkError<E, HttpResponse>> for Failed
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -147,9 +224,17 @@ where
         if let Some(credentials) = find::<CredentialsError>(&error) {
             let kind = match credentials {
                 CredentialsError::ProviderTimedOut(_) => StorageErrorKind::Other,
-                _ => StorageErrorKind::Denied,
+                _ => StorageErrorKind::Credentials,
             };
-            return Self { kind, status, code, cause: cause_of_credentials(credentials) };
+            return Self {
+                kind,
+                status,
+                code,
+                cause: cause_of_credentials(credentials),
+                again: Again::No,
+                region: None,
+                is_unreached: false,
+            };
         }
         let mut cause = match &error {
             // An answer that does not parse is what the SDK calls an error of the service, too. An error in an answer that began
@@ -166,7 +251,10 @@ where
                     (Some(code), Some(message)) => format!("{code}: {message}"),
                     (Some(code), None) => code.to_owned(),
                     (None, Some(message)) => message.to_owned(),
-                    (None, None) => "an answer without an S3 error code".to_owned(),
+                    (None, None) => match first_line(error.raw_response()) {
+                        Some(line) => format!("an answer without an S3 error code: {line}"),
+                        None => "an answer without an S3 error code".to_owned(),
+                    },
                 };
                 Cause::new(format!("{said} (HTTP {}{request}{host})", status.unwrap_or_default()))
             }
@@ -178,7 +266,10 @@ where
             SdkError::ResponseError(_) => Cause::new("the store's answer could not be read").with(error.source()),
             _ => Cause::new("the request could not be made").with(error.source()),
         };
-        if let Some(hint) = hint(status, code.as_deref(), header("x-amz-bucket-region")) {
+        let region = header("x-amz-bucket-region");
+        if let Some(hint) = elsewhere(status, code.as_deref(), header("location")) {
+            cause.text = format!("{}; {hint}", cause.text);
+        } else if let Some(hint) = hint(status, code.as_deref(), region.clone()) {
             cause.text = format!("{}; {hint}", cause.text);
         }
         if kind == StorageErrorKind::Archived {
@@ -188,8 +279,80 @@ where
                 cause.text = format!("{}; its storage class is {class}", cause.text);
             }
         }
-        Self { kind, status, code, cause }
+        let is_unreached = matches!(&error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_));
+        let again = match &error {
+            SdkError::ServiceError(_) if kind == StorageErrorKind::Throttled => {
+                Again::Busy(header("retry-after").and_then(|text| seconds_or_date(&text)))
+            }
+            SdkError::ServiceError(_) if is_passing(status, code.as_deref()) => Again::Failure,
+            // Some stores answer so, without a body, when they are busy (Hetzner).
+            SdkError::ServiceError(_) if status == Some(400) && code.is_none() && has_no_body(error.raw_response()) => {
+                Again::Failure
+            }
+            SdkError::DispatchFailure(failure) if !failure.is_user() => Again::Failure,
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Again::Failure,
+            _ => Again::No,
+        };
+        Self { kind, status, code, cause, again, region, is_unreached }
     }
+}
+
+/// Whether a failure passes: what the SDKs of AWS send again (AWS SDKs and Tools Reference Guide, "Retry behavior").
+fn is_passing(status: Option<u16>, code: Option<&str>) -> bool {
+    let codes = [
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "InternalError",
+        "PriorRequestNotComplete",
+        "TransactionInProgressException",
+    ];
+    matches!(status, Some(500 | 502 | 504)) || code.is_some_and(|code| codes.contains(&code))
+}
+
+fn has_no_body(answer: Option<&HttpResponse>) -> bool {
+    answer.and_then(|answer| answer.body().bytes()).is_none_or(<[u8]>::is_empty)
+}
+
+fn http_date(text: &str) -> Option<SystemTime> {
+    DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?.try_into().ok()
+}
+
+/// The value of `Retry-After` (RFC 9110, section 10.2.3).
+fn seconds_or_date(text: &str) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => http_date(text.trim())?.duration_since(SystemTime::now()).ok(),
+    }
+}
+
+/// The first words of an answer that is no XML: its title if it is a page, else its first line.
+fn first_line(answer: Option<&HttpResponse>) -> Option<String> {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(answer?.body().bytes()?);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.starts_with("<?xml") || text.starts_with("<Error") {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").map(|at| at + "<title>".len()).and_then(|start| {
+        let end = start + lower.get(start..)?.find("</title>")?;
+        text.get(start..end)
+    });
+    let line = title.or_else(|| text.lines().find(|line| !line.trim().is_empty()))?;
+    Some(line.trim().chars().take(SHOWN).collect())
+}
+
+/// What to do where an answer names another address. It may hold more than the address, which is not shown.
+fn elsewhere(status: Option<u16>, code: Option<&str>, location: Option<String>) -> Option<String> {
+    if !matches!(status, Some(301 | 302 | 303 | 307 | 308))
+        || matches!(code, Some("PermanentRedirect" | "TemporaryRedirect"))
+    {
+        return None;
+    }
+    let location: http::Uri = location?.parse().ok()?;
+    let (scheme, authority) = (location.scheme_str()?, location.authority()?);
+    let host = authority.as_str().rsplit('@').next()?;
+    Some(format!("the store redirects to {scheme}://{host}: if that is the store, give it as the endpoint"))
 }
 
 /// The permissions a call needs (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3").
@@ -248,8 +411,10 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         "AccessDenied" => Kind::Denied,
         // The second is what copies are refused with.
         "InvalidObjectState" | "ObjectNotInActiveTierError" => Kind::Archived,
-        // Sent with 400, yet a matter of credentials.
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => Kind::Denied,
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+            Kind::Credentials
+        }
+        "RequestTimeTooSkewed" | "RequestExpired" | "NotSignedUp" => Kind::Credentials,
         // Sent with 400, yet a matter of the connection.
         "RequestTimeout" | "IncompleteBody" | "BadDigest" => Kind::Other,
         "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "ServiceUnavailable" | "RequestLimitExceeded" => {
@@ -380,8 +545,8 @@ mod tests {
             (200, "InternalError", Kind::Other),
             (200, "SlowDown", Kind::Throttled),
             (200, "NoSuchKey", Kind::NotFound),
-            (403, "SignatureDoesNotMatch", Kind::Denied),
-            (400, "ExpiredToken", Kind::Denied),
+            (403, "SignatureDoesNotMatch", Kind::Credentials),
+            (400, "ExpiredToken", Kind::Credentials),
             (403, "InvalidObjectState", Kind::Archived),
             (403, "ObjectNotInActiveTierError", Kind::Archived),
             (429, "", Kind::Throttled),

@@ -14,6 +14,7 @@ use crate::domain::ObjectName;
 use crate::storage::{CustomerKey, ETag, ObjectBody, StorageError, StorageErrorKind};
 
 use super::S3Store;
+use super::attempts::{Attempts, send};
 use super::attributes::{head_of, quoted, size, with_key};
 use super::error::{Cause, Failed};
 
@@ -33,16 +34,16 @@ impl S3Store {
             // No Range header can say it.
             return Err(StorageError::new(StorageErrorKind::Invalid, OPERATION, object).because("an empty range"));
         }
-        let client = &self.clients.calls;
+        let client = self.sender();
         let (answer, key) = self
-            .with_fitting_key(|key| request(client, object, range.as_ref(), None, key))
+            .with_fitting_key(|key| client.get(object, range.as_ref(), None, key))
             .await
             .map_err(|failed| failed.at(OPERATION, object))?;
         let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause);
         let (given, whole) = given(&answer, range.as_ref()).map_err(unreadable)?;
         let head = head_of!(answer, whole).map_err(unreadable)?;
         let download = Download {
-            client: client.clone(),
+            client,
             object: object.clone(),
             etag: head.etag.clone(),
             key: key.cloned(),
@@ -81,24 +82,38 @@ impl S3Store {
         }
     }
 
-    /// Whether an object that is refused by 400, an answer to HEAD that has no code, is encrypted with a customer's key.
-    pub(super) async fn needs_key(&self, object: &ObjectName) -> Option<Failed> {
+    /// Why an object is refused to HEAD, whose answer has no code: as GET is told; `None` if that succeeds.
+    pub(super) async fn reason_of(&self, object: &ObjectName) -> Option<Failed> {
         let range = 0..1;
-        let asked = request(&self.clients.calls, object, Some(&range), None, None).await;
-        asked.err().filter(|failed| failed.kind() == StorageErrorKind::KeyNeeded)
+        let asked = self.sender().get(object, Some(&range), None, None).await;
+        asked.err()
+    }
+
+    fn sender(&self) -> Sender {
+        Sender { client: self.clients.calls.clone(), attempts: self.clients.attempts.clone() }
     }
 }
 
-async fn request(
-    client: &Client,
-    object: &ObjectName,
-    range: Option<&Range<u64>>,
-    if_match: Option<&ETag>,
-    key: Option<&CustomerKey>,
-) -> Result<GetObjectOutput, Failed> {
-    let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-    let request = client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-    Ok(with_key!(request, key).set_range(header).set_if_match(if_match.map(quoted)).send().await?)
+/// Sends GET requests.
+#[derive(Clone)]
+struct Sender {
+    client: Client,
+    attempts: Attempts,
+}
+
+impl Sender {
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<&Range<u64>>,
+        if_match: Option<&ETag>,
+        key: Option<&CustomerKey>,
+    ) -> Result<GetObjectOutput, Failed> {
+        let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let request = self.client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let request = with_key!(request, key).set_range(header).set_if_match(if_match.map(quoted));
+        send!(self.attempts, object.bucket, request)
+    }
 }
 
 /// The bytes an answer carries and the size of the whole object.
@@ -121,7 +136,7 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
 
 /// Bytes on their way down.
 struct Download {
-    client: Client,
+    client: Sender,
     object: ObjectName,
     etag: ETag,
     key: Option<CustomerKey>,
@@ -169,7 +184,7 @@ impl Download {
 
     /// Asks for what is left of the same version.
     async fn resume(&mut self) -> io::Result<()> {
-        let answer = request(&self.client, &self.object, Some(&self.left), Some(&self.etag), self.key.as_ref()).await;
+        let answer = self.client.get(&self.object, Some(&self.left), Some(&self.etag), self.key.as_ref()).await;
         let answer = answer.map_err(|failed| io::Error::other(failed.at(OPERATION, &self.object)))?;
         let (given, _) = given(&answer, Some(&self.left)).map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
         if given != self.left || super::attributes::etag(answer.e_tag()).ok().as_ref() != Some(&self.etag) {

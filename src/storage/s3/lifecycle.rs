@@ -6,12 +6,12 @@ use crate::domain::BucketName;
 use crate::storage::{LifecycleAction, LifecycleRule, StorageError};
 
 use super::S3Store;
-use super::error::Failed;
+use super::attempts::send;
 
 impl S3Store {
     pub(super) async fn lifecycle_rules(&self, bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
         let request = self.clients.calls.get_bucket_lifecycle_configuration().bucket(bucket.as_str());
-        match request.send().await.map_err(Failed::from) {
+        match send!(self.clients.attempts, bucket, request) {
             Ok(answer) => Ok(answer.rules().iter().flat_map(rules_of).collect()),
             // A bucket without rules answers 404 (NoSuchLifecycleConfiguration), and so does one that does not exist.
             Err(failed) if failed.is_not_implemented() || failed.code() == Some("NoSuchLifecycleConfiguration") => {

@@ -6,6 +6,7 @@ use crate::domain::{BucketName, Key};
 use crate::storage::{ListPage, ListRequest, ListedBucket, ListedObject, StorageError, StorageErrorKind};
 
 use super::S3Store;
+use super::attempts::send;
 use super::attributes::{etag, size, time};
 use super::error::{Cause, Failed};
 use super::pages::Pages;
@@ -33,7 +34,7 @@ impl S3Store {
             Some(token) => request.continuation_token(token),
             None => request.set_start_after(asked.start_after.as_deref().and_then(text)),
         };
-        let answer = request.send().await.map_err(|error| Failed::from(error).at(OPERATION, bucket))?;
+        let answer = send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at(OPERATION, bucket))?;
         // Stores that do not know the encoding do not say that they used it.
         let encoded = answer.encoding_type() == Some(&EncodingType::Url);
         let key = |text: Option<&str>| match text {
@@ -79,7 +80,11 @@ impl S3Store {
         let mut pages = Pages::default();
         loop {
             let request = self.clients.lists.list_buckets().set_continuation_token(continuation.take());
-            let answer = request.send().await.map_err(|error| Failed::from(error).at(OPERATION, self))?;
+            let send = || {
+                let request = request.clone();
+                async move { request.send().await.map_err(Failed::from) }
+            };
+            let answer = self.clients.attempts.send(None, send).await.map_err(|failed| failed.at(OPERATION, self))?;
             for bucket in answer.buckets() {
                 match BucketName::new(bucket.name().unwrap_or_default()) {
                     Ok(name) => listed.push(ListedBucket { name, created: time(bucket.creation_date()).ok() }),

@@ -2,6 +2,7 @@
 
 mod acl;
 mod answer;
+mod attempts;
 mod attributes;
 mod body;
 mod conditions;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod list;
 mod multipart;
 mod pages;
+mod place;
 mod presign;
 mod put;
 mod put_failed;
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
@@ -42,6 +45,7 @@ use super::{
     ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign, Presigned, PutBody,
     PutOptions, StorageError, StorageErrorKind, rules,
 };
+use attempts::send;
 use attributes::{head_of, size, with_key};
 use conditions::Known;
 use connect::Clients;
@@ -70,6 +74,8 @@ pub struct S3Store {
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
     listings: Listings,
+    /// Whether a GET was refused by `AccessDenied` after a HEAD that was refused without a reason.
+    denies_silently: Arc<AtomicBool>,
     /// A permit for each MiB of the parts of all uploads.
     held: Arc<Semaphore>,
 }
@@ -92,6 +98,7 @@ impl S3Store {
             copy_part_size: config.copy_part_size,
             aborts: Aborts::default(),
             listings: Listings::default(),
+            denies_silently: Arc::default(),
             held: Arc::new(Semaphore::new(multipart::HELD_MIB as usize)),
         })
     }
@@ -110,9 +117,21 @@ impl S3Store {
         attributes.check(operation, object)
     }
 
+    /// Whether a refusal to HEAD needs no question, since GET said of another that it is one of permissions.
+    fn is_denied_silently(&self, failed: &Failed) -> bool {
+        failed.status() == Some(403) && self.denies_silently.load(Ordering::Relaxed)
+    }
+
+    fn note_denial(&self, reason: &Failed) {
+        if reason.code() == Some("AccessDenied") {
+            self.denies_silently.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether there is such a bucket, as far as the store tells.
     async fn bucket_exists(&self, bucket: &BucketName) -> Result<bool, Failed> {
-        match self.clients.calls.head_bucket().bucket(bucket.as_str()).send().await.map_err(Failed::from) {
+        let request = self.clients.calls.head_bucket().bucket(bucket.as_str());
+        match send!(self.clients.attempts, bucket, request).map_err(Failed::of_head) {
             Ok(_) => Ok(true),
             Err(failed) if failed.is_404() => Ok(false),
             Err(failed) => Err(failed),
@@ -156,7 +175,12 @@ impl ObjectStore for S3Store {
         check_key(OPERATION, object)?;
         let ask = |key| {
             let request = self.clients.calls.head_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-            async move { with_key!(request, key).send().await.map_err(Failed::from) }
+            let request = with_key!(request, key);
+            let send = move || {
+                let request = request.clone();
+                async move { request.send().await.map_err(|error| Failed::from(error).of_head()) }
+            };
+            self.clients.attempts.send(Some(object.bucket.as_str()), send)
         };
         let answer = match self.with_fitting_key(ask).await {
             Ok((answer, _)) => answer,
@@ -171,9 +195,16 @@ impl ObjectStore for S3Store {
                 };
                 return Err(StorageError::new(kind, OPERATION, object));
             }
-            Err(failed) if failed.status() == Some(400) && self.customer_key.is_none() => {
-                let failed = self.needs_key(object).await.unwrap_or(failed);
-                return Err(failed.at(OPERATION, object));
+            Err(failed) if failed.is_silent() && !self.is_denied_silently(&failed) => {
+                match self.reason_of(object).await {
+                    Some(reason) if reason.is_404() => return Err(failed.at(OPERATION, object)),
+                    Some(reason) => {
+                        self.note_denial(&reason);
+                        return Err(reason.at(OPERATION, object));
+                    }
+                    // It was refused for a reason that has passed.
+                    None => self.with_fitting_key(ask).await.map_err(|failed| failed.at(OPERATION, object))?.0,
+                }
             }
             Err(failed) => return Err(failed.at(OPERATION, object)),
         };
@@ -251,13 +282,13 @@ impl BucketAdmin for S3Store {
                 CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region));
             request = request.create_bucket_configuration(place.build());
         }
-        request.send().await.map_err(|error| Failed::from(error).at(OPERATION, bucket))?;
+        send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at(OPERATION, bucket))?;
         Ok(())
     }
 
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
         let request = self.clients.calls.delete_bucket().bucket(bucket.as_str());
-        request.send().await.map_err(|error| Failed::from(error).at("DeleteBucket", bucket))?;
+        send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("DeleteBucket", bucket))?;
         Ok(())
     }
 

@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
@@ -22,10 +21,12 @@ use crate::domain::ObjectName;
 use crate::storage::{Attributes, ByteStream, CustomerKey, ETag, ObjectHead, PutBody, PutCondition, StorageError};
 
 use super::S3Store;
+use super::attempts::send;
 use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, with_key, with_source_key};
 use super::conditions::Conditional;
 use super::connect::Clients;
 use super::copy::{copy_source, is_by_customer};
+use super::error::Failed;
 use super::put::{matched, with_condition};
 use super::put_failed::PutFailed;
 use super::retry::Sendings;
@@ -46,8 +47,12 @@ impl S3Store {
         let clients = self.clients.clone();
         let request = clients.calls.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
         let request = with_class!(with_attributes!(request, attributes), attributes, key.as_ref());
-        let answer = request.customize().mutate_request(set_expires(attributes)).send();
-        let id = answer.await?.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
+        let send = || {
+            let request = request.clone().customize().mutate_request(set_expires(attributes));
+            async move { request.send().await.map_err(Failed::from) }
+        };
+        let answer = clients.attempts.send(Some(object.bucket.as_str()), send).await.map_err(PutFailed::Store)?;
+        let id = answer.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
         let (object, aborts, held) = (object.clone(), self.aborts.clone(), self.held.clone());
         Ok(Upload { clients, object, id, key, aborts, held, open: true })
     }
@@ -154,10 +159,14 @@ impl Upload {
         _room: OwnedSemaphorePermit,
     ) -> Result<CompletedPart, PutFailed> {
         let time = self.clients.time_to_send(part.len() as u64);
-        let request =
-            self.clients.transfers.upload_part().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
-        let request = with_key!(request, self.key.as_ref()).upload_id(&self.id).part_number(number);
-        let answer = request.body(SdkStream::from(part)).customize().config_override(time).send().await?;
+        let (bucket, key) = (self.object.bucket.as_str(), self.object.key.as_str());
+        let send = || {
+            let request = self.clients.transfers.upload_part().bucket(bucket).key(key).upload_id(&self.id);
+            let request = with_key!(request.part_number(number), self.key.as_ref());
+            let request = request.body(SdkStream::from(part.clone())).customize().config_override(time.clone());
+            async move { request.send().await.map_err(Failed::from) }
+        };
+        let answer = self.send(send).await?;
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
@@ -167,6 +176,10 @@ impl Upload {
             .set_checksum_sha1(answer.checksum_sha1)
             .set_checksum_sha256(answer.checksum_sha256)
             .build())
+    }
+
+    async fn send<T, F: Future<Output = Result<T, Failed>>>(&self, send: impl Fn() -> F) -> Result<T, PutFailed> {
+        self.clients.attempts.send(Some(self.object.bucket.as_str()), send).await.map_err(PutFailed::Store)
     }
 
     async fn complete(
@@ -180,8 +193,12 @@ impl Upload {
         let request =
             client.complete_multipart_upload().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
         let request = with_key!(with_condition!(request, condition), self.key.as_ref());
-        let request = request.upload_id(&self.id).multipart_upload(parts).customize();
-        let answer = request.interceptor(sendings.clone()).send().await?;
+        let request = request.upload_id(&self.id).multipart_upload(parts);
+        let send = || {
+            let request = request.clone().customize().interceptor(sendings.clone());
+            async move { request.send().await.map_err(Failed::from) }
+        };
+        let answer = self.send(send).await?;
         etag(answer.e_tag()).map_err(PutFailed::from)
     }
 
@@ -214,7 +231,12 @@ impl Upload {
         let source_key = self.key.as_ref().filter(|_| is_by_customer(head));
         let request = with_source_key!(with_key!(request, self.key.as_ref()), source_key);
         let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
-        let answer = request.copy_source_range(range).copy_source_if_match(quoted(&head.etag)).send().await?;
+        let request = request.copy_source_range(range).copy_source_if_match(quoted(&head.etag));
+        let send = || {
+            let request = request.clone();
+            async move { request.send().await.map_err(Failed::from) }
+        };
+        let answer = self.send(send).await?;
         let part = answer.copy_part_result.ok_or_else(|| PutFailed::answer("the store sent no result of the copy"))?;
         if part.e_tag.is_none() {
             return Err(PutFailed::answer("the store sent no ETag of the part"));
@@ -233,7 +255,7 @@ impl Upload {
     /// Aborts an upload that was not completed.
     async fn end(mut self, completed: Result<ETag, PutFailed>) -> Result<ETag, PutFailed> {
         if completed.is_err() {
-            abort(&self.clients.calls, &self.object, &self.id).await;
+            abort(&self.clients, &self.object, &self.id).await;
         }
         self.open = false;
         completed
@@ -245,8 +267,8 @@ impl Drop for Upload {
         if self.open
             && let Ok(runtime) = Handle::try_current()
         {
-            let (client, object, id) = (self.clients.calls.clone(), self.object.clone(), self.id.clone());
-            self.aborts.running().spawn_on(async move { abort(&client, &object, &id).await }, &runtime);
+            let (clients, object, id) = (self.clients.clone(), self.object.clone(), self.id.clone());
+            self.aborts.running().spawn_on(async move { abort(&clients, &object, &id).await }, &runtime);
         }
     }
 }
@@ -268,10 +290,9 @@ impl Aborts {
     }
 }
 
-async fn abort(client: &Client, object: &ObjectName, id: &str) {
-    let request = client.abort_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
-    if let Err(error) = request.upload_id(id).send().await {
-        let failed = super::error::Failed::from(error);
+async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
+    let request = clients.calls.abort_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
+    if let Err(failed) = send!(clients.attempts, object.bucket, request.upload_id(id)) {
         // After an answer that was lost the upload may have been completed, or aborted by an earlier attempt.
         if !failed.is_404() {
             let error: StorageError = failed.at("AbortMultipartUpload", object);

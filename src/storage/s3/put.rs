@@ -105,7 +105,8 @@ impl S3Store {
     ) -> Result<ETag, PutFailed> {
         let send = |with| {
             let condition = if with { condition } else { &PutCondition::None };
-            self.put_once(object, body, attributes, condition, sendings)
+            let send = move || self.put_once(object, body, attributes, condition, sendings);
+            self.clients.attempts.send(Some(object.bucket.as_str()), send)
         };
         self.under_condition(Conditional::put(condition), matched(object, condition), send).await
     }

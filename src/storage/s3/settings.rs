@@ -7,7 +7,6 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use aws_config::profile::ProfileSet;
-use aws_config::retry::{RetryConfig, RetryMode};
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -131,28 +130,26 @@ impl Profiles {
         Ok(region)
     }
 
-    /// Returns how often a request is sent, and in which manner.
-    pub(super) fn retries(&self) -> Result<RetryConfig, S3SettingError> {
-        let mut retries = RetryConfig::standard();
+    /// Returns how often a request is sent if it goes on failing; `None` if no setting says it. The retry mode changes nothing: a store that
+    /// asks for fewer requests gets fewer in each of them.
+    pub(super) fn attempts(&self, option: Option<NonZeroU32>) -> Result<Option<u32>, S3SettingError> {
         if let Some((origin, mode)) = self.first("AWS_RETRY_MODE", "retry_mode")? {
-            retries = retries.with_retry_mode(match mode.to_ascii_lowercase().as_str() {
-                // The first mode of the older SDKs, which none of the newer ones has.
-                "standard" | "legacy" => RetryMode::Standard,
-                "adaptive" => RetryMode::Adaptive,
-                _ => {
-                    let why = format!("{mode:?} is no retry mode: standard, adaptive and legacy are");
-                    return Err(S3SettingError::new(origin, why));
-                }
-            });
+            let modes = ["standard", "adaptive", "legacy"];
+            if !modes.contains(&mode.to_ascii_lowercase().as_str()) {
+                return Err(S3SettingError::new(
+                    origin,
+                    format!("{mode:?} is no retry mode: {} are", modes.join(", ")),
+                ));
+            }
         }
-        if let Some((origin, attempts)) = self.first("AWS_MAX_ATTEMPTS", "max_attempts")? {
-            let Ok(number) = attempts.parse::<NonZeroU32>() else {
-                let why = format!("{attempts:?} is not a number of attempts: 1 or more");
-                return Err(S3SettingError::new(origin, why));
-            };
-            retries = retries.with_max_attempts(number.get());
+        if option.is_some() {
+            return Ok(option.map(NonZeroU32::get));
         }
-        Ok(retries)
+        let Some((origin, attempts)) = self.first("AWS_MAX_ATTEMPTS", "max_attempts")? else { return Ok(None) };
+        match attempts.parse::<NonZeroU32>() {
+            Ok(number) => Ok(Some(number.get())),
+            Err(_) => Err(S3SettingError::new(origin, format!("{attempts:?} is not a number of attempts: 1 or more"))),
+        }
     }
 }
 

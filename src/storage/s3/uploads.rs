@@ -6,8 +6,9 @@ use crate::domain::{BucketName, Key, ObjectName};
 use crate::storage::{OpenUpload, StorageError, StorageErrorKind};
 
 use super::S3Store;
+use super::attempts::send;
 use super::attributes::time;
-use super::error::{Cause, Failed};
+use super::error::Cause;
 use super::list::decode;
 use super::pages::Pages;
 
@@ -22,7 +23,7 @@ impl S3Store {
             let request = self.clients.lists.list_multipart_uploads().bucket(bucket.as_str());
             let request = request.encoding_type(EncodingType::Url);
             let request = request.set_key_marker(key_marker).set_upload_id_marker(id_marker);
-            let answer = match request.send().await.map_err(Failed::from) {
+            let answer = match send!(self.clients.attempts, bucket, request) {
                 Err(failed) if failed.is_not_implemented() => return Ok(Vec::new()),
                 answer => answer.map_err(|failed| failed.at(OPERATION, bucket))?,
             };
@@ -60,7 +61,8 @@ impl S3Store {
     pub(super) async fn give_up(&self, upload: &OpenUpload) -> Result<(), StorageError> {
         let OpenUpload { object, id, .. } = upload;
         let request = self.clients.calls.abort_multipart_upload().bucket(object.bucket.as_str());
-        match request.key(object.key.as_str()).upload_id(id).send().await.map_err(Failed::from) {
+        let request = request.key(object.key.as_str()).upload_id(id);
+        match send!(self.clients.attempts, object.bucket, request) {
             Err(failed) if !failed.is_404() => Err(failed.at("AbortMultipartUpload", object)),
             _ => Ok(()),
         }

@@ -156,7 +156,7 @@ impl World {
         let before_retry = Duration::from_millis(4);
         let mut config = S3Config {
             conditional_writes,
-            patience: Patience { answer: PATIENCE, copy: PATIENCE, before_retry },
+            patience: Patience { answer: PATIENCE, copy: PATIENCE, before_retry, ..Patience::default() },
             ..server.config()
         };
         if bodies == Bodies::InParts {

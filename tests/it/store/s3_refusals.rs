@@ -1,10 +1,9 @@
 //! How refusals are told that the servers of the other tests do not know: answers of AWS and MinIO, word for word, from a scripted
 //! server, to the adapter and to the real binary.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
+use super::scripted_http::{Answer, scripted, xml};
 use crate::support::{Run, Sandbox};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
@@ -12,52 +11,6 @@ use deltaglider::storage::{
     Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config,
     S3Credentials, S3Store, StorageError, StorageErrorKind,
 };
-
-/// Status, further headers, body.
-type Answer = (&'static str, &'static str, String);
-
-/// Answers each request as `answer` says to its method and path, and gives the address.
-fn scripted(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            // Clients break connections off as they like.
-            let _ = socket.and_then(|socket| serve(socket, &answer));
-        }
-    });
-    url
-}
-
-fn serve(mut socket: TcpStream, answer: &impl Fn(&str, &str) -> Answer) -> io::Result<()> {
-    let mut reader = BufReader::new(socket.try_clone()?);
-    let (mut request, mut len) = (String::new(), 0);
-    reader.read_line(&mut request)?;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            len = value.trim().parse().unwrap();
-        }
-    }
-    io::copy(&mut reader.take(len), &mut io::sink())?;
-    let mut words = request.split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = path.split('?').next().unwrap_or_default();
-    let (status, headers, body) = answer(method, path);
-    let len =
-        if headers.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let body = if method == "HEAD" { "" } else { &body };
-    write!(socket, "HTTP/1.1 {status}\r\n{headers}{len}Connection: close\r\n\r\n{body}")
-}
-
-fn xml(code: &str, message: &str, more: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message>{more}<RequestId>R</RequestId></Error>"
-    )
-}
 
 const HEAD: &str = "Content-Length: 5\r\nETag: \"0\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
 const FORBIDDEN: &str = "403 Forbidden";
@@ -158,7 +111,7 @@ async fn each_denied_call_names_the_permission_it_needs() {
 async fn wrong_credentials_are_not_told_as_a_missing_permission() {
     let url = scripted(|_, _| (FORBIDDEN, "", xml("SignatureDoesNotMatch", "The request signature is wrong", "")));
     let error = store(url).await.get(&object("k"), None).await.map(drop).unwrap_err();
-    assert!(error.kind == StorageErrorKind::Denied && !chain(&error).contains("this needs"), "{}", chain(&error));
+    assert!(error.kind == StorageErrorKind::Credentials && !chain(&error).contains("this needs"), "{}", chain(&error));
 }
 
 #[tokio::test]
@@ -198,7 +151,7 @@ fn the_binary_says_what_can_be_done() {
     let locked = ["s3://buc/k: locked", "hint: it can go when its retention has ended or its legal hold was lifted"];
     Run::of(command(&sandbox, &url).args(["rm", "s3://buc/k"])).fails(1, &locked);
     let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));
-    let denied = ["access denied (403)", "s3:GetObject", "s3:ListBucket", "hint: check the credentials"];
+    let denied = ["access denied", "s3:GetObject", "s3:ListBucket", "hint: check the credentials"];
     Run::of(command(&sandbox, &url).args(["cp", "s3://buc/k", "out"])).fails(1, &denied);
     assert_eq!(sandbox.files(), Vec::<String>::new());
 }

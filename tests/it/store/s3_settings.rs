@@ -94,7 +94,7 @@ fn credentials_file(profile: &str) -> String {
 fn without_credentials_nothing_is_sent_and_the_error_says_how_to_get_some() {
     let server = Server::memory().unwrap();
     let printed = Home::new().run(Some(&server), &[]);
-    assert!(printed.contains("Denied") && printed.contains("no AWS credentials were found"), "{printed}");
+    assert!(printed.contains("Credentials") && printed.contains("no AWS credentials were found"), "{printed}");
     for way in ["AWS_ACCESS_KEY_ID", "--profile", "--no-sign-request"] {
         assert!(printed.contains(way), "{printed}");
     }
@@ -119,7 +119,7 @@ fn keys_come_from_the_credentials_file_of_the_chosen_profile() {
     let printed = home.run(Some(&server), &[("AWS_SHARED_CREDENTIALS_FILE", home.path("keys").to_str().unwrap())]);
     assert!(printed.contains("DONE"), "{printed}");
     let printed = home.run(Some(&server), &[]);
-    assert!(printed.contains("Denied"), "{printed}");
+    assert!(printed.contains("Credentials"), "{printed}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn credentials_that_cannot_be_loaded_are_denied_with_the_cause() {
     let server = Server::memory().unwrap();
     let home = Home::new().with(".aws/config", "[default]\ncredential_process = no-such-program\n");
     let printed = home.run(Some(&server), &[]);
-    assert!(printed.contains("Denied") && printed.contains("could not be loaded"), "{printed}");
+    assert!(printed.contains("Credentials") && printed.contains("could not be loaded"), "{printed}");
     assert!(printed.contains("no-such-program"), "{printed}");
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
@@ -36,6 +36,8 @@ pub enum Fault {
         /// The code, `SlowDown` for example.
         code: &'static str,
     },
+    /// The server says that the bucket lies in this region.
+    Elsewhere(&'static str),
     /// The server is slow to begin.
     Wait(Duration),
     /// The connection ends after this many bytes of the answer's body.
@@ -147,6 +149,15 @@ impl S3Access for Calls {
                 let code = S3ErrorCode::from_bytes(code.as_bytes()).ok_or_else(|| s3_error!(InternalError))?;
                 let mut error = S3Error::with_message(code, "as the test wants it");
                 error.set_status_code(StatusCode::from_u16(status).map_err(S3Error::internal_error)?);
+                return Err(error);
+            }
+            Some(Fault::Elsewhere(region)) => {
+                let mut error = S3Error::with_message(S3ErrorCode::PermanentRedirect, "as the test wants it");
+                error.set_status_code(StatusCode::MOVED_PERMANENTLY);
+                error.set_headers(HeaderMap::from_iter([(
+                    HeaderName::from_static("x-amz-bucket-region"),
+                    HeaderValue::from_static(region),
+                )]));
                 return Err(error);
             }
             Some(Fault::Wait(duration)) => tokio::time::sleep(duration).await,

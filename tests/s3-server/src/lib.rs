@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -121,6 +122,7 @@ impl Server {
             endpoint: Some(self.url()),
             region: Some("us-east-1".to_owned()),
             credentials: Some(credentials),
+            max_attempts: NonZeroU32::new(3),
             ..S3Config::default()
         }
     }

@@ -1,0 +1,75 @@
+//! A server that answers as a test says, one request a connection.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+/// Status, further headers, body.
+pub(crate) type Answer = (&'static str, &'static str, String);
+
+/// A request, without its body.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// Without the query.
+    pub(crate) path: String,
+    /// Its lines, in lower case.
+    pub(crate) headers: String,
+}
+
+impl Request {
+    /// The value of a header, in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// Answers each request as `answer` says to its method and path, and gives the address.
+pub(crate) fn scripted(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> String {
+    scripted_by(move |request| {
+        let (status, headers, body) = answer(&request.method, &request.path);
+        (status, headers.to_owned(), body)
+    })
+}
+
+/// Answers each request as `answer` says, and gives the address.
+pub(crate) fn scripted_by(answer: impl Fn(&Request) -> (&'static str, String, String) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            // Clients break connections off as they like.
+            let _ = socket.and_then(|socket| serve(socket, &answer));
+        }
+    });
+    url
+}
+
+fn serve(mut socket: TcpStream, answer: &impl Fn(&Request) -> (&'static str, String, String)) -> io::Result<()> {
+    let mut reader = BufReader::new(socket.try_clone()?);
+    let (mut first, mut headers) = (String::new(), String::new());
+    reader.read_line(&mut first)?;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        headers += &line.to_ascii_lowercase();
+    }
+    let mut words = first.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = path.split('?').next().unwrap_or_default();
+    let request = Request { method: method.to_owned(), path: path.to_owned(), headers };
+    let len = request.header("content-length").map_or(0, |len| len.trim().parse().unwrap());
+    io::copy(&mut reader.take(len), &mut io::sink())?;
+    let (status, headers, body) = answer(&request);
+    let len =
+        if headers.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let body = if method == "HEAD" { "" } else { &body };
+    write!(socket, "HTTP/1.1 {status}\r\n{headers}{len}Connection: close\r\n\r\n{body}")
+}
+
+pub(crate) fn xml(code: &str, message: &str, more: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message>{more}<RequestId>R</RequestId></Error>"
+    )
+}
