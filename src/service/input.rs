@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use deltaglider_vcdiff::{FileSource, Source};
@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::spool::Spool;
 use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{Sha256Digest, Sha256Hasher, Sketch, Sketcher};
-use crate::storage::{ByteStream, PutBody};
+use crate::storage::{ByteStream, ChecksumHasher, Checksums, PutBody};
 
 /// Bytes read at a time.
 pub(crate) const CHUNK: usize = 1 << 20;
@@ -29,7 +29,12 @@ pub struct Input {
     bytes: Arc<dyn Source>,
     /// Of a local file.
     identity: Option<Identity>,
+    /// Of all bytes, once they were read with their digest.
+    checksums: Arc<OnceLock<Checksums>>,
 }
+
+/// The maximum length of what is sent in one piece, which is checked by one checksum.
+const CHECKED_WHOLE: u64 = crate::storage::MULTIPART_THRESHOLD;
 
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +54,13 @@ impl Input {
             let (file, identity) = Identity::open(&path).map_err(failed())?;
             let file = FileSource::new(file).map_err(failed())?;
             let len = file.len().unwrap_or_default();
-            Ok(Self { name: path.display().to_string(), len, bytes: Arc::new(file), identity: Some(identity) })
+            Ok(Self {
+                name: path.display().to_string(),
+                len,
+                bytes: Arc::new(file),
+                identity: Some(identity),
+                checksums: Arc::default(),
+            })
         })
         .await
     }
@@ -77,14 +88,14 @@ impl Input {
             }
             let len = spool.len();
             let bytes = Arc::new(spool.finish().map_err(failed())?);
-            Ok(Self { name, len, bytes, identity: None })
+            Ok(Self { name, len, bytes, identity: None, checksums: Arc::default() })
         })
         .await
     }
 
     /// Something else readable by position.
     pub(crate) fn of(name: &str, len: u64, bytes: Arc<dyn Source>) -> Self {
-        Self { name: name.to_owned(), len, bytes, identity: None }
+        Self { name: name.to_owned(), len, bytes, identity: None, checksums: Arc::default() }
     }
 
     /// Whether the path still leads to the file that was opened, and that was not written to since.
@@ -137,15 +148,30 @@ impl Input {
         Ok(())
     }
 
+    /// A hasher for checksums, if they are not known and will be needed.
+    fn checksum_hasher(&self) -> Option<ChecksumHasher> {
+        (self.len < CHECKED_WHOLE && self.checksums.get().is_none()).then(ChecksumHasher::default)
+    }
+
+    fn keep(&self, checksums: Option<ChecksumHasher>) {
+        if let Some(checksums) = checksums {
+            self.checksums.get_or_init(|| checksums.finish());
+        }
+    }
+
     /// The SHA-256 of all bytes.
     pub(crate) async fn digest(&self) -> Result<Sha256Digest, ServiceError> {
         let input = self.clone();
         blocking::run(move |cancelled| {
-            let mut hasher = Sha256Hasher::default();
+            let (mut hasher, mut checksums) = (Sha256Hasher::default(), input.checksum_hasher());
             input.read(cancelled, |piece| {
                 hasher.update(piece);
+                if let Some(checksums) = &mut checksums {
+                    checksums.update(piece);
+                }
                 Ok::<_, ServiceError>(())
             })?;
+            input.keep(checksums);
             Ok(hasher.finish())
         })
         .await
@@ -170,11 +196,16 @@ impl Input {
         let input = self.clone();
         blocking::run(move |cancelled| {
             let (mut hasher, mut sketcher) = (Sha256Hasher::default(), Sketcher::default());
+            let mut checksums = input.checksum_hasher();
             input.read(cancelled, |piece| {
                 hasher.update(piece);
                 sketcher.update(piece);
+                if let Some(checksums) = &mut checksums {
+                    checksums.update(piece);
+                }
                 Ok::<_, ServiceError>(())
             })?;
+            input.keep(checksums);
             Ok((hasher.finish(), sketcher.finish()))
         })
         .await
@@ -195,7 +226,7 @@ impl Input {
     /// stream fails before its last piece, so that nothing becomes visible.
     pub(crate) fn body(&self, expected: Sha256Digest) -> PutBody {
         let input = self.clone();
-        PutBody::new(self.len, move || input.stream(expected))
+        PutBody::new(self.len, move || input.stream(expected)).with_checksums(self.checksums.clone())
     }
 
     fn stream(&self, expected: Sha256Digest) -> ByteStream {

@@ -8,6 +8,7 @@
 mod acl;
 mod attributes;
 mod bucket_admin;
+mod checksums;
 mod class;
 pub mod conformance;
 mod dir;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, NoCannedAcl, Owner};
 pub use attributes::{MAX_TAGS, MAX_USER_METADATA_BYTES};
 pub use bucket_admin::{BucketAdmin, Debris, LifecycleAction, LifecycleRule, ListedBucket, OpenUpload};
+pub use checksums::{ChecksumHasher, Checksums};
 pub use class::{NoStorageClass, StorageClass};
 pub use dir::DirStore;
 pub use encryption::{CustomerKey, Encryption, KmsKey, NoCustomerKey};
@@ -122,6 +124,7 @@ impl fmt::Debug for ObjectBody {
 #[derive(Clone)]
 pub struct PutBody {
     len: u64,
+    checksums: Arc<OnceLock<Checksums>>,
     open: Arc<dyn Fn() -> ByteStream + Send + Sync>,
 }
 
@@ -130,7 +133,7 @@ impl PutBody {
     ///
     /// A stream that ends with an error, or with fewer or more bytes than `len`, must leave nothing visible in the store.
     pub fn new(len: u64, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Self {
-        Self { len, open: Arc::new(open) }
+        Self { len, checksums: Arc::default(), open: Arc::new(open) }
     }
 
     /// A body held in memory.
@@ -140,6 +143,31 @@ impl PutBody {
             let bytes = bytes.clone();
             futures::stream::once(async move { Ok(bytes) }).boxed()
         })
+    }
+
+    /// The same body, whose checksums are known, or known as soon as they are computed.
+    #[must_use]
+    pub fn with_checksums(self, checksums: Arc<OnceLock<Checksums>>) -> Self {
+        Self { checksums, ..self }
+    }
+
+    /// Returns the checksums, for which the bytes are read if nobody has computed them yet.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be read, or are not as many as said.
+    pub async fn checksums(&self) -> io::Result<Checksums> {
+        if let Some(known) = self.checksums.get() {
+            return Ok(*known);
+        }
+        let (mut hasher, mut read, mut stream) = (ChecksumHasher::default(), 0, self.open());
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            read += piece.len() as u64;
+            hasher.update(&piece);
+        }
+        self.check_len(read)?;
+        Ok(*self.checksums.get_or_init(|| hasher.finish()))
     }
 
     /// Length in bytes.

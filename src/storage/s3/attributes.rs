@@ -168,6 +168,8 @@ pub(super) fn metadata(metadata: Option<&HashMap<String, String>>) -> BTreeMap<S
 /// The tag without its quotes.
 pub(super) fn etag(etag: Option<&str>) -> Result<ETag, Cause> {
     let etag = etag.ok_or_else(|| Cause::new("the store sent no ETag"))?;
+    // A weak tag names a version all the same: it is sent back without its mark.
+    let etag = etag.strip_prefix("W/").unwrap_or(etag);
     let bare = etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"')).unwrap_or(etag);
     Ok(ETag(bare.to_owned()))
 }

@@ -68,7 +68,7 @@ impl FromStr for ConditionalWrites {
 pub struct UnknownConditionalWrites(String);
 
 /// Whether a URL leads to AWS: the endpoints of its services, those in China among them (AWS General Reference, "Service endpoints").
-fn is_aws(endpoint: &str) -> bool {
+pub(super) fn is_aws(endpoint: &str) -> bool {
     let host = endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
     host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }

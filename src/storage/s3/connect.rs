@@ -41,6 +41,8 @@ pub(super) struct Clients {
     pub(super) copies: Client,
     /// Sends the requests of all of them.
     pub(super) attempts: Attempts,
+    /// Whether a setting asks the SDK for checksums.
+    pub(super) sdk_adds_checksums: bool,
     /// Signed for.
     pub(super) region: String,
     timeouts: TimeoutConfig,
@@ -75,7 +77,9 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     // Few stores behind custom endpoints have a name for each bucket.
     builder.set_force_path_style(Some(config.endpoint.is_some()));
     // CRC trailers, the SDK's default, break many stores. Who wants them says so where every SDK looks.
-    if !is_set("AWS_REQUEST_CHECKSUM_CALCULATION") && profiles.get("request_checksum_calculation").is_none() {
+    let sdk_adds_checksums =
+        is_set("AWS_REQUEST_CHECKSUM_CALCULATION") || profiles.get("request_checksum_calculation").is_some();
+    if !sdk_adds_checksums {
         builder.set_request_checksum_calculation(Some(RequestChecksumCalculation::WhenRequired));
     }
     if !is_set("AWS_RESPONSE_CHECKSUM_VALIDATION") && profiles.get("response_checksum_validation").is_none() {
@@ -99,6 +103,7 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     let calls = client(Some(config.patience.answer));
     let (endpoint, patience) = (config.endpoint.clone(), config.patience);
     Ok(Clients {
+        sdk_adds_checksums,
         attempts: Attempts::new(calls.clone(), endpoint, most, patience, places),
         calls,
         lists: Client::from_conf(builder.clone().timeout_config(first_byte).build()),

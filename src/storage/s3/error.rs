@@ -57,6 +57,11 @@ impl Failed {
         self
     }
 
+    /// Whether the store refused the request itself and said this, in lower case, in its reason.
+    pub(super) fn names(&self, text: &str) -> bool {
+        matches!(self.status, Some(400 | 501)) && self.cause.text.to_ascii_lowercase().contains(text)
+    }
+
     /// Whether a request was refused without a reason.
     pub(super) fn is_silent(&self) -> bool {
         self.code.is_none() && matches!(self.status, Some(400 | 403))
@@ -178,6 +183,10 @@ impl Failed {
     pub(super) fn at(mut self, operation: &'static str, target: impl fmt::Display) -> StorageError {
         // Other codes are those of wrong credentials. An answer to HEAD has none.
         let by_policy = self.status.is_some() && matches!(self.code.as_deref(), None | Some("AccessDenied"));
+        if self.kind == StorageErrorKind::Locked && !operation.starts_with("Delete") {
+            // What is stored stays as it is, and a lock is no reason to refuse what is new.
+            self.kind = kind_of_answer(self.status.unwrap_or_default(), self.code.as_deref());
+        }
         if self.kind == StorageErrorKind::Denied
             && by_policy
             && let Some(needs) = needs(operation)

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::domain::ObjectName;
-use crate::storage::{CustomerKey, ETag, ObjectBody, StorageError, StorageErrorKind};
+use crate::storage::{CustomerKey, ETag, ObjectBody, ObjectStore as _, StorageError, StorageErrorKind};
 
 use super::S3Store;
 use super::attempts::{Attempts, send};
@@ -40,12 +40,17 @@ impl S3Store {
             .await
             .map_err(|failed| failed.at(OPERATION, object))?;
         let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause);
-        let (given, whole) = given(&answer, range.as_ref()).map_err(unreadable)?;
+        let len = match answer.content_length() {
+            None if range.is_none() => Some(self.size_of(object, answer.e_tag()).await?),
+            _ => None,
+        };
+        let (given, whole) = given(&answer, range.as_ref(), len).map_err(unreadable)?;
         let head = head_of!(answer, whole).map_err(unreadable)?;
         let download = Download {
             client,
             object: object.clone(),
             etag: head.etag.clone(),
+            is_weak: answer.e_tag().is_some_and(|tag| tag.starts_with("W/")),
             key: key.cloned(),
             resumed_at: given.start,
             left: given,
@@ -89,6 +94,16 @@ impl S3Store {
         asked.err()
     }
 
+    /// Asks for the size of an object that was sent without it.
+    async fn size_of(&self, object: &ObjectName, tag: Option<&str>) -> Result<u64, StorageError> {
+        let head = self.head(object).await?;
+        if super::attributes::etag(tag).ok().as_ref() == Some(&head.etag) {
+            return Ok(head.size);
+        }
+        let why = "the store sent no size, and the object changed before it was asked for it";
+        Err(StorageError::new(StorageErrorKind::Other, OPERATION, object).because(why))
+    }
+
     fn sender(&self) -> Sender {
         Sender { client: self.clients.calls.clone(), attempts: self.clients.attempts.clone() }
     }
@@ -116,9 +131,12 @@ impl Sender {
     }
 }
 
-/// The bytes an answer carries and the size of the whole object.
-fn given(answer: &GetObjectOutput, asked: Option<&Range<u64>>) -> Result<(Range<u64>, u64), Cause> {
-    let len = size(answer.content_length())?;
+/// The bytes an answer carries and the size of the whole object, which is `told` if the answer does not say it.
+fn given(answer: &GetObjectOutput, asked: Option<&Range<u64>>, told: Option<u64>) -> Result<(Range<u64>, u64), Cause> {
+    let len = match told {
+        Some(len) => len,
+        None => size(answer.content_length())?,
+    };
     let Some(asked) = asked else { return Ok((0..len, len)) };
     let odd = || Cause::new(format!("asked for bytes {asked:?}, the store sent {:?}", answer.content_range()));
     let (given, whole) = answer.content_range().and_then(content_range).ok_or_else(odd)?;
@@ -139,6 +157,8 @@ struct Download {
     client: Sender,
     object: ObjectName,
     etag: ETag,
+    /// Whether no `If-Match` is met by the tag (RFC 9110, section 13.1.1).
+    is_weak: bool,
     key: Option<CustomerKey>,
     left: Range<u64>,
     body: SdkStream,
@@ -184,9 +204,11 @@ impl Download {
 
     /// Asks for what is left of the same version.
     async fn resume(&mut self) -> io::Result<()> {
-        let answer = self.client.get(&self.object, Some(&self.left), Some(&self.etag), self.key.as_ref()).await;
+        let if_match = Some(&self.etag).filter(|_| !self.is_weak);
+        let answer = self.client.get(&self.object, Some(&self.left), if_match, self.key.as_ref()).await;
         let answer = answer.map_err(|failed| io::Error::other(failed.at(OPERATION, &self.object)))?;
-        let (given, _) = given(&answer, Some(&self.left)).map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
+        let (given, _) =
+            given(&answer, Some(&self.left), None).map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
         if given != self.left || super::attributes::etag(answer.e_tag()).ok().as_ref() != Some(&self.etag) {
             return Err(self.error(io::ErrorKind::Other, "the object changed while it was read"));
         }
@@ -224,12 +246,12 @@ mod tests {
                 .body(body)
                 .build()
         };
-        assert_eq!(given(&answer(3, Some("bytes 2-4/10")), Some(&(2..5))).unwrap(), (2..5, 10));
-        assert_eq!(given(&answer(8, Some("bytes 2-9/10")), Some(&(2..50))).unwrap(), (2..10, 10));
-        assert_eq!(given(&answer(10, None), None).unwrap(), (0..10, 10));
+        assert_eq!(given(&answer(3, Some("bytes 2-4/10")), Some(&(2..5)), None).unwrap(), (2..5, 10));
+        assert_eq!(given(&answer(8, Some("bytes 2-9/10")), Some(&(2..50)), None).unwrap(), (2..10, 10));
+        assert_eq!(given(&answer(10, None), None, None).unwrap(), (0..10, 10));
         // A store that ignores ranges, one that gives other bytes, one whose length is another.
-        assert!(given(&answer(10, None), Some(&(2..5))).is_err());
-        assert!(given(&answer(3, Some("bytes 0-2/10")), Some(&(2..5))).is_err());
-        assert!(given(&answer(2, Some("bytes 2-4/10")), Some(&(2..5))).is_err());
+        assert!(given(&answer(10, None), Some(&(2..5)), None).is_err());
+        assert!(given(&answer(3, Some("bytes 0-2/10")), Some(&(2..5)), None).is_err());
+        assert!(given(&answer(2, Some("bytes 2-4/10")), Some(&(2..5)), None).is_err());
     }
 }

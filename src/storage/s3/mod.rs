@@ -5,6 +5,7 @@ mod answer;
 mod attempts;
 mod attributes;
 mod body;
+mod checksum;
 mod conditions;
 mod config;
 mod connect;
@@ -47,6 +48,7 @@ use super::{
 };
 use attempts::send;
 use attributes::{head_of, size, with_key};
+use checksum::{Accepted, Checksum};
 use conditions::Known;
 use connect::Clients;
 use error::Failed;
@@ -71,6 +73,7 @@ pub struct S3Store {
     copy_part_size: u64,
     conditions_are_atomic: bool,
     known: Known,
+    checksum: Accepted,
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
     listings: Listings,
@@ -87,10 +90,17 @@ impl S3Store {
     ///
     /// When a setting of `config`, the environment or a profile file cannot be used.
     pub async fn connect(config: S3Config) -> Result<Self, S3SettingError> {
+        let clients = connect::connect(&config).await?;
+        let checksum = match clients.sdk_adds_checksums {
+            true => Checksum::Sdk,
+            false if config.endpoint.as_deref().is_none_or(config::is_aws) => Checksum::Crc32,
+            false => Checksum::Md5,
+        };
         Ok(Self {
-            clients: connect::connect(&config).await?,
+            clients,
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
             known: Known::default(),
+            checksum: Accepted::new(checksum),
             customer_key: config.customer_key,
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,

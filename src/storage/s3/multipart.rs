@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
@@ -18,11 +18,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::domain::ObjectName;
-use crate::storage::{Attributes, ByteStream, CustomerKey, ETag, ObjectHead, PutBody, PutCondition, StorageError};
+use crate::storage::{
+    Attributes, ByteStream, Checksums, CustomerKey, ETag, ObjectHead, PutBody, PutCondition, StorageError,
+};
 
 use super::S3Store;
 use super::attempts::send;
 use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, with_key, with_source_key};
+use super::checksum::Checksum;
 use super::conditions::Conditional;
 use super::connect::Clients;
 use super::copy::{copy_source, is_by_customer};
@@ -46,6 +49,8 @@ impl S3Store {
         let key = self.customer_key.clone();
         let clients = self.clients.clone();
         let request = clients.calls.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let checksum = self.checksum.now();
+        let request = request.set_checksum_algorithm((checksum == Checksum::Crc32).then_some(ChecksumAlgorithm::Crc32));
         let request = with_class!(with_attributes!(request, attributes), attributes, key.as_ref());
         let send = || {
             let request = request.clone().customize().mutate_request(set_expires(attributes));
@@ -54,12 +59,14 @@ impl S3Store {
         let answer = clients.attempts.send(Some(object.bucket.as_str()), send).await.map_err(PutFailed::Store)?;
         let id = answer.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
         let (object, aborts, held) = (object.clone(), self.aborts.clone(), self.held.clone());
-        Ok(Upload { clients, object, id, key, aborts, held, open: true })
+        Ok(Upload { checksum, clients, object, id, key, aborts, held, open: true })
     }
 }
 
 /// An upload under way in the store; dropped, it is aborted.
 pub(super) struct Upload {
+    /// Of its parts.
+    checksum: Checksum,
     clients: Clients,
     object: ObjectName,
     id: String,
@@ -160,9 +167,12 @@ impl Upload {
     ) -> Result<CompletedPart, PutFailed> {
         let time = self.clients.time_to_send(part.len() as u64);
         let (bucket, key) = (self.object.bucket.as_str(), self.object.key.as_str());
+        let sums = Checksums::of(&part);
+        let (md5, crc32) = (self.checksum.md5(&sums), self.checksum.crc32(&sums));
         let send = || {
             let request = self.clients.transfers.upload_part().bucket(bucket).key(key).upload_id(&self.id);
             let request = with_key!(request.part_number(number), self.key.as_ref());
+            let request = request.set_content_md5(md5.clone()).set_checksum_crc32(crc32.clone());
             let request = request.body(SdkStream::from(part.clone())).customize().config_override(time.clone());
             async move { request.send().await.map_err(Failed::from) }
         };
@@ -170,7 +180,7 @@ impl Upload {
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
-            .set_checksum_crc32(answer.checksum_crc32)
+            .set_checksum_crc32(crc32.or(answer.checksum_crc32))
             .set_checksum_crc32_c(answer.checksum_crc32_c)
             .set_checksum_crc64_nvme(answer.checksum_crc64_nvme)
             .set_checksum_sha1(answer.checksum_sha1)

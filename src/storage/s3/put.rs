@@ -12,6 +12,7 @@ use crate::storage::{
 
 use super::S3Store;
 use super::attributes::{etag, set_expires, with_attributes, with_class};
+use super::checksum::Checksum;
 use super::conditions::Conditional;
 use super::put_failed::PutFailed;
 use super::retry::Sendings;
@@ -47,6 +48,7 @@ impl S3Store {
         let mut attempt = 1;
         let sendings = Sendings::default();
         loop {
+            let checksum = self.checksum.now();
             let sent = if body.len() >= self.multipart_threshold {
                 match self.upload(object, attributes).await {
                     Ok(upload) => upload.put(self, body, condition, &sendings).await,
@@ -60,6 +62,9 @@ impl S3Store {
                 Err(PutFailed::Store(failed)) => failed,
                 Err(failed) => return Err(failed.at(OPERATION, object)),
             };
+            if self.checksum.refused(checksum, &failed) {
+                continue;
+            }
             if failed.is_conflict() && attempt < ATTEMPTS_IN_CONFLICT {
                 tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
                 attempt += 1;
@@ -105,10 +110,27 @@ impl S3Store {
     ) -> Result<ETag, PutFailed> {
         let send = |with| {
             let condition = if with { condition } else { &PutCondition::None };
-            let send = move || self.put_once(object, body, attributes, condition, sendings);
+            let send = move || self.put_with_checksum(object, body, attributes, condition, sendings);
             self.clients.attempts.send(Some(object.bucket.as_str()), send)
         };
         self.under_condition(Conditional::put(condition), matched(object, condition), send).await
+    }
+
+    async fn put_with_checksum(
+        &self,
+        object: &ObjectName,
+        body: &PutBody,
+        attributes: &Attributes,
+        condition: &PutCondition,
+        sendings: &Sendings,
+    ) -> Result<ETag, PutFailed> {
+        let used = self.checksum.now();
+        match self.put_once(object, body, attributes, condition, sendings).await {
+            Err(PutFailed::Store(failed)) if self.checksum.refused(used, &failed) => {
+                self.put_once(object, body, attributes, condition, sendings).await
+            }
+            put => put,
+        }
     }
 
     async fn put_once(
@@ -123,6 +145,13 @@ impl S3Store {
         let client = &self.clients.transfers;
         let request = client.put_object().bucket(object.bucket.as_str()).key(object.key.as_str());
         let request = with_class!(with_attributes!(request, attributes), attributes, self.customer_key.as_ref());
+        let checksum = self.checksum.now();
+        let checksums = match checksum {
+            Checksum::Sdk => None,
+            Checksum::Md5 | Checksum::Crc32 => Some(body.checksums().await.map_err(PutFailed::Body)?),
+        };
+        let request = request.set_content_md5(checksums.as_ref().and_then(|sums| checksum.md5(sums)));
+        let request = request.set_checksum_crc32(checksums.as_ref().and_then(|sums| checksum.crc32(sums)));
         let request = with_condition!(request, condition).body(stream);
         let time = self.clients.time_to_send(body.len());
         let request = request.customize().config_override(time).mutate_request(set_expires(attributes));

@@ -220,3 +220,40 @@ async fn skewed_clock_is_corrected() {
     }
     assert_eq!(sent.load(Ordering::Relaxed), 3);
 }
+
+#[tokio::test]
+async fn weak_tag_is_read_on() {
+    let url = scripted_by(|request| {
+        let tag = "ETag: W/\"v1\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
+        match (request.header("range"), request.header("if-match")) {
+            (_, Some(_)) => ("412 Precondition Failed", String::new(), xml("PreconditionFailed", "", "")),
+            // The connection ends early.
+            (None, _) => ("200 OK", format!("{tag}Content-Length: 10\r\n"), "01234".to_owned()),
+            (Some(_), _) => {
+                ("206 Partial Content", format!("{tag}Content-Range: bytes 5-9/10\r\n"), "56789".to_owned())
+            }
+        }
+    });
+    let body = store_at(url).await.get(&object("k"), None).await.unwrap();
+    let pieces: Vec<_> = body.stream.map(Result::unwrap).collect().await;
+    assert_eq!(pieces.concat(), b"0123456789");
+    assert_eq!(body.head.etag.0, "v1");
+}
+
+#[tokio::test]
+async fn answer_without_length_is_read() {
+    let url = scripted_by(|request| {
+        let tag = "ETag: \"v1\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
+        match request.method.as_str() {
+            "HEAD" => ("200 OK", format!("{tag}Content-Length: 10\r\n"), String::new()),
+            _ => {
+                let chunked = "6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n".to_owned();
+                // The name of the header keeps the server from adding a length.
+                ("200 OK", format!("{tag}Transfer-Encoding: chunked\r\nX-No-Content-Length: 1\r\n"), chunked)
+            }
+        }
+    });
+    let body = store_at(url).await.get(&object("k"), None).await.unwrap();
+    let pieces: Vec<_> = body.stream.map(Result::unwrap).collect().await;
+    assert_eq!((pieces.concat().as_slice(), body.head.size), (&b"0123456789"[..], 10));
+}
