@@ -31,6 +31,8 @@ pub struct Connection {
     pub no_sign_request: bool,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Whether all objects are given to the owner of the bucket; see [`S3Config`].
+    pub owner_control: bool,
     /// Times a request is sent that goes on failing; see [`S3Config`].
     pub max_attempts: Option<NonZeroU32>,
     /// Which cache of references there is.
@@ -171,6 +173,7 @@ impl Connection {
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
             customer_key: self.customer_key.clone(),
+            owner_control: self.owner_control,
             max_attempts: self.max_attempts,
             ..S3Config::default()
         }

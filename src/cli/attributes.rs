@@ -52,7 +52,7 @@ pub(super) struct AttributeArgs {
     /// The key for aws:kms
     #[arg(long, value_name = "ID", requires = "sse")]
     sse_kms_key_id: Option<String>,
-    /// Who else may read the file or its delta; a reference is always private
+    /// Who else may read the file or its delta; a reference is always private, but that bucket-owner-full-control is given to all that is written
     #[arg(long, value_name = "CANNED-ACL")]
     acl: Option<CannedAcl>,
     /// Tags of the file or its delta, in the forms of --metadata; a reference has none
@@ -61,6 +61,11 @@ pub(super) struct AttributeArgs {
 }
 
 impl AttributeArgs {
+    /// Whether the owner of the bucket gets everything that is written.
+    pub(super) fn gives_owner_control(&self) -> bool {
+        self.acl == Some(CannedAcl::BucketOwnerFullControl)
+    }
+
     /// Whether anything is asked for.
     pub(super) fn is_empty(&self) -> bool {
         let Self { metadata, content_type, cache_control, content_disposition, content_encoding, .. } = self;

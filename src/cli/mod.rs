@@ -81,7 +81,7 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
             return cache::run(args, cache, Output::new());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
-        let session = Session::new(cli.global, cache, decorator);
+        let session = Session::new(cli.global, cache, cli.command.gives_owner_control(), decorator);
         let (done, patience) = in_order(&runtime, &session, cli.command)?;
         drop(session);
         runtime.shutdown_timeout(patience);

@@ -68,6 +68,17 @@ pub(super) struct GlobalOptions {
     pub(super) log_level: Option<String>,
 }
 
+impl Command {
+    /// Whether the owner of the bucket gets everything that the command writes.
+    pub(super) fn gives_owner_control(&self) -> bool {
+        match self {
+            Self::Cp(args) | Self::Mv(args) => args.attributes.gives_owner_control(),
+            Self::Sync(args) => args.attributes.gives_owner_control(),
+            _ => false,
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -13,13 +13,19 @@ use crate::wiring::{CacheSettings, Connection, Regions, StoreDecorator};
 pub(super) struct Session {
     options: GlobalOptions,
     cache: CacheSettings,
+    owner_control: bool,
     decorator: StoreDecorator,
     service: OnceCell<DeltaService>,
 }
 
 impl Session {
-    pub(super) fn new(options: GlobalOptions, cache: CacheSettings, decorator: StoreDecorator) -> Self {
-        Self { options, cache, decorator, service: OnceCell::new() }
+    pub(super) fn new(
+        options: GlobalOptions,
+        cache: CacheSettings,
+        owner_control: bool,
+        decorator: StoreDecorator,
+    ) -> Self {
+        Self { options, cache, owner_control, decorator, service: OnceCell::new() }
     }
 
     /// The service, with a policy for what is stored; the first one that is asked for stays.
@@ -40,6 +46,7 @@ impl Session {
             profile: self.options.profile.clone(),
             no_sign_request: self.options.no_sign_request,
             ca_bundle: self.options.ca_bundle.clone(),
+            owner_control: self.owner_control,
             max_attempts: self.options.max_attempts,
             cache: self.cache.clone(),
             customer_key: self.options.sse_c_key.as_ref().map(KeyArgument::read).transpose()?,

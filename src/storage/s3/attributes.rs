@@ -14,7 +14,7 @@ use super::error::Cause;
 
 /// Sets the attributes of a request that creates an object (they have no common trait in the SDK).
 macro_rules! with_attributes {
-    ($request:expr, $attributes:expr) => {{
+    ($request:expr, $attributes:expr, $store:expr) => {{
         let attributes: &$crate::storage::Attributes = $attributes;
         let metadata = attributes.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         $request
@@ -25,7 +25,7 @@ macro_rules! with_attributes {
             .set_content_encoding(attributes.content_encoding.clone())
             .set_content_language(attributes.content_language.clone())
             .set_tagging($crate::storage::s3::attributes::tagging(&attributes.tags))
-            .set_acl(attributes.acl.map(|acl| aws_sdk_s3::types::ObjectCannedAcl::from(acl.as_str())))
+            .set_acl($store.acl_with(attributes.acl))
     }};
 }
 pub(super) use with_attributes;

@@ -144,6 +144,9 @@ pub struct S3Config {
     pub conditional_writes: ConditionalWrites,
     /// The customer's key that every object is written with, and read by where it was.
     pub customer_key: Option<CustomerKey>,
+    /// Whether every object that is written without an ACL of its own, references and indexes included, is given to the owner of the bucket
+    /// (`bucket-owner-full-control`), which some buckets of other accounts demand.
+    pub owner_control: bool,
     /// Times a request is sent that goes on failing; else `AWS_MAX_ATTEMPTS`, else the profile's `max_attempts`, else 3, and as often as
     /// [`Patience::busy`] allows where the store asks for fewer requests.
     pub max_attempts: Option<NonZeroU32>,
@@ -167,6 +170,7 @@ impl Default for S3Config {
             copy_part_size: COPY_PART_SIZE,
             conditional_writes: ConditionalWrites::default(),
             customer_key: None,
+            owner_control: false,
             max_attempts: None,
             patience: Patience::default(),
             min_rate: MinRate::default(),

@@ -92,10 +92,11 @@ impl S3Store {
         let sent = match attributes {
             // Class and encryption are those of the request, whatever the directive.
             None => {
+                let request = request.set_acl(self.acl_with(None));
                 with_class!(request, &head.attributes, key).metadata_directive(MetadataDirective::Copy).send().await
             }
             Some(attributes) => {
-                let request = with_class!(with_attributes!(request, attributes), attributes, key);
+                let request = with_class!(with_attributes!(request, attributes, self), attributes, key);
                 let request = request.metadata_directive(MetadataDirective::Replace);
                 let request = request.tagging_directive(TaggingDirective::Replace);
                 request.customize().mutate_request(set_expires(attributes)).send().await

@@ -36,15 +36,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, ObjectCannedAcl};
 use tokio::sync::Semaphore;
 
 use crate::domain::{BucketName, ObjectName};
 
 use super::{
-    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CopyOptions, CustomerKey, ETag, Encryption, LifecycleRule,
-    ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign, Presigned, PutBody,
-    PutOptions, StorageError, StorageErrorKind, rules,
+    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CannedAcl, CopyOptions, CustomerKey, ETag, Encryption,
+    LifecycleRule, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign,
+    Presigned, PutBody, PutOptions, StorageError, StorageErrorKind, rules,
 };
 use attempts::send;
 use attributes::{head_of, size, with_key};
@@ -74,6 +74,7 @@ pub struct S3Store {
     conditions_are_atomic: bool,
     known: Known,
     checksum: Accepted,
+    owner_control: bool,
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
     listings: Listings,
@@ -101,6 +102,7 @@ impl S3Store {
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
             known: Known::default(),
             checksum: Accepted::new(checksum),
+            owner_control: config.owner_control,
             customer_key: config.customer_key,
             endpoint: config.endpoint,
             multipart_threshold: config.multipart_threshold,
@@ -136,6 +138,12 @@ impl S3Store {
         if reason.code() == Some("AccessDenied") {
             self.denies_silently.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// The ACL of an object that is written with this one.
+    fn acl_with(&self, own: Option<CannedAcl>) -> Option<ObjectCannedAcl> {
+        let owner = self.owner_control.then_some(CannedAcl::BucketOwnerFullControl);
+        own.or(owner).map(|acl| ObjectCannedAcl::from(acl.as_str()))
     }
 
     /// Whether there is such a bucket, as far as the store tells.

@@ -51,7 +51,7 @@ impl S3Store {
         let request = clients.calls.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
         let checksum = self.checksum.now();
         let request = request.set_checksum_algorithm((checksum == Checksum::Crc32).then_some(ChecksumAlgorithm::Crc32));
-        let request = with_class!(with_attributes!(request, attributes), attributes, key.as_ref());
+        let request = with_class!(with_attributes!(request, attributes, self), attributes, key.as_ref());
         let send = || {
             let request = request.clone().customize().mutate_request(set_expires(attributes));
             async move { request.send().await.map_err(Failed::from) }

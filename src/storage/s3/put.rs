@@ -144,7 +144,7 @@ impl S3Store {
         let (stream, failure) = super::body::for_sdk(body).await.map_err(PutFailed::Body)?;
         let client = &self.clients.transfers;
         let request = client.put_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let request = with_class!(with_attributes!(request, attributes), attributes, self.customer_key.as_ref());
+        let request = with_class!(with_attributes!(request, attributes, self), attributes, self.customer_key.as_ref());
         let checksum = self.checksum.now();
         let checksums = match checksum {
             Checksum::Sdk => None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider::cache::WorkingCopies;
@@ -272,4 +272,42 @@ fn without_permission_to_list_absence_is_unknown_and_the_way_out_is_told() {
         (call.operation == "ListObjectsV2").then_some(Fault::Refuse { status: 403, code: "AccessDenied" })
     });
     scene.run(&["cp", "a.zip", "s3://buc/new/a.zip"]).fails(1, &["this needs s3:ListBucket", "--no-delta"]);
+}
+
+#[test]
+fn owner_gets_every_object() {
+    let acls = |given: Option<&str>| {
+        let scene = Scene::new();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = seen.clone();
+        scene.server.script(move |call| {
+            if matches!(call.operation, "PutObject" | "CreateMultipartUpload") {
+                let acl = call.headers.get("x-amz-acl").map(|acl| acl.to_str().unwrap().to_owned());
+                kept.lock().unwrap().push((call.key.unwrap().to_owned(), acl));
+            }
+            None
+        });
+        let with = |arguments: &[&str]| {
+            let given = given.map(|acl| ["--acl", acl]);
+            let given = given.iter().flatten().copied();
+            scene.run(&arguments.iter().copied().chain(given).collect::<Vec<_>>()).succeeds();
+        };
+        for n in 0..3 {
+            with(&["cp", "a.zip", &format!("s3://buc/o/{n}.zip")]);
+        }
+        with(&["cp", "--no-delta", "a.zip", "s3://buc/o/plain.zip"]);
+        let seen = seen.lock().unwrap();
+        seen.clone()
+    };
+    let owner = "bucket-owner-full-control";
+    let seen = acls(Some(owner));
+    assert!(seen.iter().any(|(key, _)| key.ends_with("reference.bin")), "{seen:?}");
+    assert!(seen.iter().all(|(_, acl)| acl.as_deref() == Some(owner)), "{seen:?}");
+    assert!(acls(None).iter().all(|(_, acl)| acl.is_none()));
+    let public = acls(Some("public-read"));
+    assert!(
+        public
+            .iter()
+            .all(|(key, acl)| acl.is_none() || !key.contains(".deltaglider") && !key.ends_with("reference.bin"))
+    );
 }
