@@ -10,8 +10,8 @@ use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
 use crate::storage::{
-    ConditionalWrites, CustomerKey, DirStore, S3Config, S3SettingError, S3Store, StorageError, StorageErrorKind, Store,
-    UnknownConditionalWrites,
+    AddressingStyle, ConditionalWrites, CustomerKey, DirStore, S3Config, S3SettingError, S3Store, StorageError,
+    StorageErrorKind, Store, UnknownConditionalWrites,
 };
 
 pub use crate::cache::{CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Upkeep, Verified};
@@ -31,6 +31,8 @@ pub struct Connection {
     pub no_sign_request: bool,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Where the name of a bucket stands in URLs; see [`S3Config`].
+    pub addressing_style: Option<AddressingStyle>,
     /// Whether all objects are given to the owner of the bucket; see [`S3Config`].
     pub owner_control: bool,
     /// Times a request is sent that goes on failing; see [`S3Config`].
@@ -173,6 +175,7 @@ impl Connection {
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
             customer_key: self.customer_key.clone(),
+            addressing_style: self.addressing_style,
             owner_control: self.owner_control,
             max_attempts: self.max_attempts,
             ..S3Config::default()

@@ -11,7 +11,7 @@ use super::filters::Filters;
 use crate::domain::ByteRange;
 use crate::domain::policy::MaxRatio;
 use crate::service::RepairOptions;
-use crate::storage::CannedAcl;
+use crate::storage::{AddressingStyle, CannedAcl};
 
 /// Keeps many versions of large files in S3-compatible object storage at the cost of one.
 #[derive(Debug, Parser)]
@@ -49,6 +49,10 @@ pub(super) struct GlobalOptions {
     /// Trusts the certificates of this file (PEM) instead of the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca_bundle: Option<PathBuf>,
+    /// Where the name of a bucket stands in URLs: path, virtual (in the host), or auto [default: addressing_style of the profile's s3, else
+    /// auto: in the host on AWS and where a store is known to need it]
+    #[arg(long, global = true, value_name = "STYLE")]
+    pub(super) addressing_style: Option<AddressingStyle>,
     /// Sends a request that goes on failing at most so often [default: AWS_MAX_ATTEMPTS, else 3, and for five minutes to a store that asks
     /// for fewer requests]
     #[arg(long, global = true, value_name = "N")]

@@ -46,6 +46,7 @@ impl Session {
             profile: self.options.profile.clone(),
             no_sign_request: self.options.no_sign_request,
             ca_bundle: self.options.ca_bundle.clone(),
+            addressing_style: self.options.addressing_style,
             owner_control: self.owner_control,
             max_attempts: self.options.max_attempts,
             cache: self.cache.clone(),

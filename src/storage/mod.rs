@@ -46,8 +46,8 @@ pub use layer::{Call, Layer, Run};
 pub use memory::MemoryStore;
 pub use presign::{MAX_PRESIGNED, Presign, Presigned};
 pub use s3::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, Regions, S3Config,
-    S3Credentials, S3SettingError, S3Store, UnknownConditionalWrites,
+    AddressingStyle, COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, NoAddressingStyle, PART_SIZE,
+    Patience, Regions, S3Config, S3Credentials, S3SettingError, S3Store, UnknownConditionalWrites,
 };
 
 /// Bytes on their way, in pieces of at most a few MiB.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::AddressingStyle;
 use crate::storage::CustomerKey;
 
 /// Objects of at least this many bytes are sent in parts, in bytes.
@@ -144,6 +145,8 @@ pub struct S3Config {
     pub conditional_writes: ConditionalWrites,
     /// The customer's key that every object is written with, and read by where it was.
     pub customer_key: Option<CustomerKey>,
+    /// Where the name of a bucket stands in URLs; else `addressing_style` of the profile's `s3`.
+    pub addressing_style: Option<AddressingStyle>,
     /// Whether every object that is written without an ACL of its own, references and indexes included, is given to the owner of the bucket
     /// (`bucket-owner-full-control`), which some buckets of other accounts demand.
     pub owner_control: bool,
@@ -170,6 +173,7 @@ impl Default for S3Config {
             copy_part_size: COPY_PART_SIZE,
             conditional_writes: ConditionalWrites::default(),
             customer_key: None,
+            addressing_style: None,
             owner_control: false,
             max_attempts: None,
             patience: Patience::default(),

@@ -74,8 +74,8 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     builder.set_endpoint_resolver(Some(ByBucket::new(places.clone()).into_shared_resolver()));
     // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
     builder.set_endpoint_url(config.endpoint.clone());
-    // Few stores behind custom endpoints have a name for each bucket.
-    builder.set_force_path_style(Some(config.endpoint.is_some()));
+    let style = profiles.addressing_style(config.addressing_style)?;
+    builder.set_force_path_style(Some(style.is_path(config.endpoint.as_deref())));
     // CRC trailers, the SDK's default, break many stores. Who wants them says so where every SDK looks.
     let sdk_adds_checksums =
         is_set("AWS_REQUEST_CHECKSUM_CALCULATION") || profiles.get("request_checksum_calculation").is_some();

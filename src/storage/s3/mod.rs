@@ -1,6 +1,7 @@
 //! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in here.
 
 mod acl;
+mod addressing;
 mod answer;
 mod attempts;
 mod attributes;
@@ -55,6 +56,7 @@ use error::Failed;
 use multipart::Aborts;
 use pages::Listings;
 
+pub use addressing::{AddressingStyle, NoAddressingStyle};
 pub use config::{
     COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, S3Config, S3Credentials,
     UnknownConditionalWrites,

@@ -11,8 +11,8 @@ use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_http_client::proxy::ProxyConfig;
 
-use super::S3Config;
 use super::error::Cause;
+use super::{AddressingStyle, NoAddressingStyle, S3Config};
 use crate::domain::endpoint::Sources;
 
 /// Where buckets are looked for when no region is configured.
@@ -150,6 +150,23 @@ impl Profiles {
             Ok(number) => Ok(Some(number.get())),
             Err(_) => Err(S3SettingError::new(origin, format!("{attempts:?} is not a number of attempts: 1 or more"))),
         }
+    }
+}
+
+impl Profiles {
+    /// Returns where the names of buckets stand: as the option or the profile says.
+    pub(super) fn addressing_style(&self, option: Option<AddressingStyle>) -> Result<AddressingStyle, S3SettingError> {
+        if let Some(style) = option {
+            return Ok(style);
+        }
+        // The settings of `s3` are lines of its value.
+        let lines = self.get("s3").unwrap_or_default();
+        let values = lines.lines().filter_map(|line| line.split_once('='));
+        let Some((_, style)) = values.into_iter().find(|(name, _)| name.trim() == "addressing_style") else {
+            return Ok(AddressingStyle::default());
+        };
+        let origin = format!("addressing_style of s3 of the profile {}", self.chosen);
+        style.trim().parse().map_err(|error: NoAddressingStyle| S3SettingError::new(origin, error.to_string()))
     }
 }
 

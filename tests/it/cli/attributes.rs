@@ -136,7 +136,7 @@ fn the_type_is_guessed_by_the_name_unless_told() {
 #[test]
 fn a_reference_takes_the_encryption_of_its_first_file_and_nothing_else() {
     let scene = Scene::new();
-    let acls = Arc::new(std::sync::Mutex::new(BTreeMap::new()));
+    let acls = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = acls.clone();
     scene.server.script(move |call| {
         if let ("PutObject", Some(key), Some(acl)) = (call.operation, call.key, call.headers.get("x-amz-acl")) {

@@ -257,3 +257,40 @@ async fn answer_without_length_is_read() {
     let pieces: Vec<_> = body.stream.map(Result::unwrap).collect().await;
     assert_eq!((pieces.concat().as_slice(), body.head.size), (&b"0123456789"[..], 10));
 }
+
+#[test]
+fn bucket_stands_in_host_where_asked() {
+    let sandbox = Sandbox::new();
+    let hosts = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = hosts.clone();
+    // As a proxy, so that every host leads to it.
+    let proxy = scripted_by(move |request| {
+        kept.lock().unwrap().push(format!("{} {}", request.header("host").unwrap_or_default(), request.path));
+        ("404 Not Found", String::new(), xml("NoSuchBucket", "", ""))
+    });
+    let run = |options: &[&str], config: &str| {
+        sandbox.write("config", config);
+        let mut command = sandbox.command();
+        command.env("AWS_ENDPOINT_URL_S3", "http://store.example").env("HTTP_PROXY", &proxy);
+        command.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret");
+        command.env("AWS_CONFIG_FILE", sandbox.path("config"));
+        let run = Run::of(command.args(options).args(["ls", "s3://buc/"]));
+        (run, hosts.lock().unwrap().pop())
+    };
+    let virtually = "[default]\ns3 =\n  max_concurrent_requests = 3\n  addressing_style = virtual\n";
+    for (options, config, is_virtual) in [
+        (&[][..], "", false),
+        (&["--addressing-style", "virtual"], "", true),
+        (&[], virtually, true),
+        (&["--addressing-style", "path"], virtually, false),
+        (&["--addressing-style", "auto"], virtually, false),
+    ] {
+        let (run, host) = run(options, config);
+        run.fails(1, &["no such bucket"]);
+        let host = host.unwrap();
+        assert_eq!(host.starts_with("buc.store.example "), is_virtual, "{options:?} {config:?}: {host}");
+        assert_eq!(host.contains("/buc"), !is_virtual, "{host}");
+    }
+    run(&["--addressing-style", "host"], "").0.fails(255, &[]);
+    run(&[], "[default]\ns3 =\n  addressing_style = host\n").0.fails(255, &["addressing_style", "\"host\""]);
+}
