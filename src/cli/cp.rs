@@ -121,10 +121,15 @@ struct Copy {
 
 impl Copy {
     async fn folder(&self, from: &Folder, to: &Folder, asked: Option<&S3Uri>) -> Result<Exit, Failure> {
-        let options = SyncOptions { compare: Compare::Never, remove: false, filter: self.args.filters.to_filter() };
+        let options = SyncOptions {
+            compare: Compare::Never,
+            remove: false,
+            filter: self.args.filters.to_filter(),
+            dryrun: self.args.store.dryrun,
+        };
         let steps = self.transfer.service.sync(from, to, options).await?;
         let done = self.transfer.all(steps, self.args.store.concurrency).await?;
-        if let Some(asked) = asked.filter(|_| done.tally.all() == 0) {
+        if let Some(asked) = asked.filter(|_| done.tally.all() + done.unchanged == 0) {
             warn(&format!("nothing is stored under {asked}"));
             return Ok(Exit::Failed);
         }

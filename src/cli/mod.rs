@@ -20,6 +20,7 @@ mod purge;
 mod question;
 mod rb;
 mod repair;
+mod replace;
 mod rm;
 mod session;
 #[cfg(unix)]

@@ -129,7 +129,7 @@ impl Comparison {
         }
         let Some(decided) = self.decided(entry).await? else { return Ok((None, None)) };
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let stays = source.deltas.contains(&decided.relative) || !(self.options.filter)(&decided.relative);
+        let stays = source.deltas.contains(&decided.relative) || !self.options.filter.takes(&decided.relative);
         Ok(((!stays).then_some(decided), None))
     }
 }

@@ -54,7 +54,7 @@ impl World {
         let nested = from.0 == to.0 && (b.starts_with(&a) || remove && a.starts_with(&b));
         let (from, to) = (Folder::in_bucket(&from.0, from.1), Folder::in_bucket(&to.0, to.1));
         if nested {
-            let options = SyncOptions { compare, remove, filter: Arc::new(|_| true) };
+            let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
             let refused = self.process(by).sync(&from, &to, options).await;
             assert!(matches!(refused, Err(ServiceError::Nested { .. })), "{refused:?}");
             return;
@@ -94,7 +94,7 @@ impl World {
         remove: bool,
     ) {
         let service = self.process(by);
-        let options = SyncOptions { compare, remove, filter: Arc::new(|_| true) };
+        let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
         let mut steps = service.sync(&from, &to, options).await.unwrap();
         let surplus: BTreeSet<&String> = target.keys().filter(|name| !source.contains_key(*name)).collect();
         let (mut copied, mut removed) = (BTreeSet::new(), BTreeSet::new());
