@@ -25,6 +25,7 @@ mod rm;
 mod session;
 #[cfg(unix)]
 mod signals;
+mod special_files;
 mod stats;
 mod streams;
 mod sync;

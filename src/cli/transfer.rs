@@ -13,6 +13,7 @@ use super::failure::{Exit, Failure, complain, warn};
 use super::options::{CpArgs, StoreArgs};
 use super::output::{Output, human, percent};
 use super::parallel::Parallel;
+use super::special_files::Special;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
@@ -194,22 +195,34 @@ impl Transfer {
         self.output.event(text, told).map(|()| Exit::Done)
     }
 
-    /// Uploads a file, or standard input.
+    /// Uploads a file.
     pub(super) async fn upload(
         &self,
         source: &Path,
         object: &ObjectName,
         may_be_delta: MayBeDelta,
     ) -> Result<Exit, Failure> {
-        if source.as_os_str() != "-" {
-            return self.upload_opened(&Input::open(source).await?, source, object, may_be_delta).await;
-        }
-        let stream = super::streams::input()?;
+        self.upload_opened(&Input::open(source).await?, source, object, may_be_delta).await
+    }
+
+    /// Uploads what a stream gives.
+    pub(super) async fn upload_stream(&self, stream: &Special, object: &ObjectName) -> Result<Exit, Failure> {
+        let name = match stream {
+            Special::Standard => STANDARD_INPUT.to_owned(),
+            Special::Path(path) => path.display().to_string(),
+        };
         if self.dryrun {
-            return self.would(self.verb("upload"), &source.display().to_string(), &object.to_string());
+            if *stream == Special::Standard {
+                super::streams::input()?;
+            }
+            return self.would(self.verb("upload"), &name, &object.to_string());
         }
-        let file = Input::spool(stream, STANDARD_INPUT, &std::env::temp_dir()).await?;
-        self.upload_opened(&file, source, object, may_be_delta).await
+        let temporaries = std::env::temp_dir();
+        let file = match stream {
+            Special::Standard => Input::spool(super::streams::input()?, &name, &temporaries).await?,
+            Special::Path(path) => Input::spool(Special::read(path).await?, &name, &temporaries).await?,
+        };
+        self.upload_opened(&file, Path::new(object.key.base_name()), object, MayBeDelta(true)).await
     }
 
     async fn upload_opened(
@@ -219,11 +232,11 @@ impl Transfer {
         object: &ObjectName,
         MayBeDelta(may_be_delta): MayBeDelta,
     ) -> Result<Exit, Failure> {
-        let (standard_input, verb) = (source.as_os_str() == "-", self.verb("upload"));
+        let verb = self.verb("upload");
         if self.dryrun {
             return self.would(verb, &source.display().to_string(), &object.to_string());
         }
-        let own_name = source.file_name().and_then(OsStr::to_str).filter(|_| !standard_input);
+        let own_name = source.file_name().and_then(OsStr::to_str);
         let attributes = self.attributes.attributes(own_name.unwrap_or(object.key.base_name()))?;
         let options = PutOptions { delta: self.delta && may_be_delta, attributes, ..PutOptions::default() };
         let report = self.service.put(file, object, &options).await?;
@@ -292,12 +305,24 @@ impl Transfer {
         self.output.event(text, told)
     }
 
-    /// Writes a file to standard output.
-    pub(super) async fn print(&self, object: &ObjectName) -> Result<Exit, Failure> {
+    /// Writes a file to a stream, which is opened before anything is fetched.
+    pub(super) async fn print(&self, object: &ObjectName, stream: &Special) -> Result<Exit, Failure> {
+        let name = match stream {
+            Special::Standard => "-".to_owned(),
+            Special::Path(path) => path.display().to_string(),
+        };
         if self.dryrun {
-            return self.would("download", &object.to_string(), "-");
+            return self.would("download", &object.to_string(), &name);
         }
-        self.service.get(object, io::stdout(), &self.get).await?;
+        match stream {
+            Special::Standard => {
+                self.service.get(object, io::stdout(), &self.get).await?;
+            }
+            Special::Path(path) => {
+                let (_, report) = self.service.get(object, Special::write(path).await?, &self.get).await?;
+                self.tell_written("download", &object.to_string(), path, &report)?;
+            }
+        }
         Ok(Exit::Done)
     }
 

@@ -290,7 +290,12 @@ pub(super) fn give_back(aside: &Path) -> io::Result<Leftover> {
     }
     for entry in std::fs::read_dir(aside)? {
         let entry = entry?;
-        match rename_back(&entry.path(), &parent(aside).join(entry.file_name())) {
+        let path = parent(aside).join(entry.file_name());
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            // Directories that were made for a download which did not come; one with a file stays.
+            let _ = remove_empty(&path);
+        }
+        match rename_back(&entry.path(), &path) {
             Ok(()) => {
                 tracing::info!(path = %entry.path().display(), "gave back what a killed process had renamed aside")
             }

@@ -119,6 +119,8 @@ fn killed_download_is_given_back() {
         let _ = std::fs::remove_dir_all(sandbox.path("out"));
         sandbox.write(&format!("out/{}/x/a", aside('a')), "local");
         sandbox.write(&format!("out/{}/y", aside('b')), "local");
+        // Made for a file that did not come.
+        std::fs::create_dir_all(sandbox.path("out/y/sub")).unwrap();
     };
     for command in ["cp -r s3://buc/d out", "cp s3://buc/d/f out/f", "cp s3://buc/d/f out/new/f", "sync s3://buc/d out"]
     {
@@ -139,6 +141,7 @@ fn killed_download_is_given_back() {
     sandbox.run(DOWN_DELETE).succeeds().says("delete: out/x/a\n").says("delete: out/y\n");
     // As a source: what is aside is neither stored nor taken for absent.
     leave();
+    std::fs::remove_dir_all(sandbox.path("out/y")).unwrap();
     for key in ["u/x/a", "u/y", "u/stale"] {
         sandbox.put(key, b"stored").succeeds();
     }

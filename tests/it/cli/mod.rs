@@ -23,6 +23,7 @@ mod ranges;
 mod removes;
 mod repair;
 mod secrets;
+mod special_files;
 mod stats;
 mod sync;
 mod terminal;
