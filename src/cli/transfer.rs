@@ -238,7 +238,8 @@ impl Transfer {
         }
         let own_name = source.file_name().and_then(OsStr::to_str);
         let attributes = self.attributes.attributes(own_name.unwrap_or(object.key.base_name()))?;
-        let options = PutOptions { delta: self.delta && may_be_delta, attributes, ..PutOptions::default() };
+        let delta = self.delta && may_be_delta;
+        let options = PutOptions { delta, attributes, status: file.status(), ..PutOptions::default() };
         let report = self.service.put(file, object, &options).await?;
         let done = self.tell_stored(verb, file.name(), object, &report)?;
         if self.moving { Ok(self.remove_stored(file, source)?.unwrap_or(done)) } else { Ok(done) }

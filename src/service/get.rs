@@ -12,7 +12,7 @@ use super::sink::{Cut, Sink};
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
-use crate::domain::{ByteRange, ObjectName, Sha256Digest};
+use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
 use crate::storage::{ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
 
 /// An object can be replaced between our look and our read: more rounds than this are no race any more.
@@ -80,8 +80,12 @@ impl DeltaService {
             };
             let (to, size, sha256, unpacked) = transferred;
             let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
-            let report =
-                GetReport { stored: found.name, size, sha256, etag, last_modified, attributes, unpacked, older };
+            let status = match options.raw || options.range.is_some() {
+                true => FileStatus::default(),
+                false => FileStatus::read(&found.head.attributes.metadata),
+            };
+            let stored = found.name;
+            let report = GetReport { stored, size, sha256, etag, last_modified, attributes, status, unpacked, older };
             return Ok((to, report));
         }
     }
@@ -122,7 +126,8 @@ impl DeltaService {
         let (etag, last_modified) = (found.head.etag.clone(), found.head.last_modified);
         let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
         let stored = found.name;
-        Ok((to, GetReport { stored, size, sha256: None, etag, last_modified, attributes, unpacked: None, older }))
+        let (status, sha256, unpacked) = (FileStatus::default(), None, None);
+        Ok((to, GetReport { stored, size, sha256, etag, last_modified, attributes, status, unpacked, older }))
     }
 
     async fn transfer<W: Write + Send + 'static>(

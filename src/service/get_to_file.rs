@@ -1,10 +1,10 @@
 //! Giving a file back to a path, where it appears whole and verified or not at all.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use tempfile::NamedTempFile;
 
+use super::draft_mode::Modes;
 use super::drafts::Drafts;
 use super::error::ServiceError;
 use super::get_options::{GetOptions, GetReport};
@@ -58,11 +58,16 @@ impl DeltaService {
         way: Option<InTheWay>,
     ) -> Result<(PathBuf, GetReport, Removed), ServiceError> {
         let (wanted, drafts, beside) = (path.to_owned(), self.drafts.clone(), way.clone());
-        let draft = blocking::run(move |_| match beside {
-            Some(way) => drafts.create(way.parent(), 0o666).map_err(ServiceError::local(wanted.display())),
-            None => draft_of(&drafts, &wanted),
+        let draft = blocking::run(move |_| {
+            let draft = match beside {
+                Some(way) => drafts.create(way.parent(), 0o666).map_err(ServiceError::local(wanted.display())),
+                None => draft_of(&drafts, &wanted),
+            }?;
+            let modes = Modes::hide(draft.as_file()).map_err(ServiceError::local(wanted.display()))?;
+            Ok::<_, ServiceError>((draft, modes))
         });
-        let (draft, report) = self.get(object, draft.await?, options).await.map_err(|error| match error {
+        let (draft, modes) = draft.await?;
+        let (draft, report) = self.get(object, draft, options).await.map_err(|error| match error {
             ServiceError::Output(cause) => ServiceError::local(path.display())(cause),
             error => error,
         })?;
@@ -70,10 +75,21 @@ impl DeltaService {
         if report.unpacked.is_some() {
             path.as_mut_os_string().push(".unpacked");
         }
-        let modified = report.last_modified;
-        let published = blocking::run(move |_| match way {
-            Some(way) => way.replace(|may_replace| publish(draft, path, modified, may_replace)),
-            None => Ok((publish(draft, path, modified, MayReplace(true))?, Removed::default())),
+        let (status, last_modified) = (report.status, report.last_modified);
+        let published = blocking::run(move |_| {
+            let publish = |MayReplace(may_replace)| {
+                modes.give(draft.as_file(), &path, status.mode).map_err(ServiceError::local(path.display()))?;
+                // A time that the file system cannot keep is no reason to fail.
+                let given = status.modified.is_some_and(|modified| draft.as_file().set_modified(modified).is_ok());
+                if !given {
+                    draft.as_file().set_modified(last_modified).map_err(ServiceError::local(path.display()))?;
+                }
+                publish(draft, path, may_replace)
+            };
+            match way {
+                Some(way) => way.replace(publish),
+                None => Ok((publish(MayReplace(true))?, Removed::default())),
+            }
         });
         let (path, removed) = published.await?;
         Ok((path, report, removed))
@@ -99,18 +115,12 @@ fn draft_of(drafts: &Drafts, path: &Path) -> Result<NamedTempFile, ServiceError>
 }
 
 /// Makes the draft appear under its name, on disk.
-fn publish(
-    draft: NamedTempFile,
-    path: PathBuf,
-    modified: SystemTime,
-    MayReplace(may_replace): MayReplace,
-) -> Result<PathBuf, ServiceError> {
+fn publish(draft: NamedTempFile, path: PathBuf, may_replace: bool) -> Result<PathBuf, ServiceError> {
     let failed = || ServiceError::local(path.display());
     match std::fs::metadata(&path) {
         Ok(there) if !there.is_file() => return Err(set_aside::refuse(&path, &path)),
         _ => {}
     }
-    draft.as_file().set_modified(modified).map_err(failed())?;
     draft.as_file().sync_all().map_err(failed())?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {

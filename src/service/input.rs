@@ -15,7 +15,7 @@ use super::error::ServiceError;
 use super::identity::Identity;
 use super::spool::Spool;
 use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{Sha256Digest, Sha256Hasher, Sketch, Sketcher};
+use crate::domain::{FileStatus, Sha256Digest, Sha256Hasher, Sketch, Sketcher};
 use crate::storage::{ByteStream, PutBody};
 
 /// Bytes read at a time.
@@ -29,6 +29,8 @@ pub struct Input {
     bytes: Arc<dyn Source>,
     /// Of a local file.
     identity: Option<Identity>,
+    /// Time and mode of a local file.
+    status: FileStatus,
 }
 
 impl fmt::Debug for Input {
@@ -47,9 +49,10 @@ impl Input {
                 return Err(ServiceError::NotAFile(path));
             }
             let (file, identity) = Identity::open(&path).map_err(failed())?;
+            let status = FileStatus::of(&file.metadata().map_err(failed())?);
             let file = FileSource::new(file).map_err(failed())?;
             let len = file.len().unwrap_or_default();
-            Ok(Self { name: path.display().to_string(), len, bytes: Arc::new(file), identity: Some(identity) })
+            Ok(Self { name: path.display().to_string(), len, bytes: Arc::new(file), identity: Some(identity), status })
         })
         .await
     }
@@ -77,14 +80,14 @@ impl Input {
             }
             let len = spool.len();
             let bytes = Arc::new(spool.finish().map_err(failed())?);
-            Ok(Self { name, len, bytes, identity: None })
+            Ok(Self { name, len, bytes, identity: None, status: FileStatus::default() })
         })
         .await
     }
 
     /// Something else readable by position.
     pub(crate) fn of(name: &str, len: u64, bytes: Arc<dyn Source>) -> Self {
-        Self { name: name.to_owned(), len, bytes, identity: None }
+        Self { name: name.to_owned(), len, bytes, identity: None, status: FileStatus::default() }
     }
 
     /// Whether the path still leads to the file that was opened, and that was not written to since.
@@ -94,6 +97,11 @@ impl Input {
     /// The path cannot be looked at; it may be gone.
     pub fn is_still_at(&self, path: &Path) -> io::Result<bool> {
         self.identity.as_ref().map_or(Ok(false), |identity| identity.is_still_at(path))
+    }
+
+    /// Returns time and mode of a local file, as they were when it was opened.
+    pub fn status(&self) -> FileStatus {
+        self.status
     }
 
     /// For messages.

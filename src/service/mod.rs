@@ -9,6 +9,7 @@ mod copy;
 mod decode_memory;
 mod delete;
 mod delta;
+mod draft_mode;
 pub(crate) mod drafts;
 mod error;
 mod get;

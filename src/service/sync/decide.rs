@@ -142,5 +142,6 @@ fn own_file(relative: String, found: &Found) -> Entry {
     };
     let (name, stored, tag) = (found.name.clone(), found.name.clone(), found.head.etag.clone());
     let at = At::Object(Box::new(Object { name, stored, tag, plain: true, digest, decided: true }));
-    Entry { relative, size: found.head.size, modified: found.head.last_modified, has_namesake: false, at }
+    let (size, modified) = (found.head.size, found.head.last_modified);
+    Entry { relative, size, modified, changed: modified, has_namesake: false, at }
 }

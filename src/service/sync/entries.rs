@@ -83,6 +83,7 @@ fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool)
     let (plain, digest) = (file.listed == Listed::Plain, file.sha256);
     let object = Object { name: ObjectName::new(bucket.clone(), file.key), stored, tag, plain, digest, decided };
     let (size, modified) = (file.size, file.stored.last_modified);
-    let entry = Entry { relative: own, size, modified, has_namesake, at: At::Object(Box::new(object)) };
+    let entry =
+        Entry { relative: own, size, modified, changed: modified, has_namesake, at: At::Object(Box::new(object)) };
     other.into_iter().chain([Seen::File(entry)]).collect()
 }

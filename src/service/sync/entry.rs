@@ -52,6 +52,8 @@ pub(super) struct Entry {
     pub(super) relative: String,
     pub(super) size: u64,
     pub(super) modified: SystemTime,
+    /// When a file was last changed in any way, its time included; of an object the same as `modified`.
+    pub(super) changed: SystemTime,
     /// Whether there is another file, of the name that the delta of this one would have.
     pub(super) has_namesake: bool,
     pub(super) at: At,

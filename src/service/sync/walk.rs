@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::{DirEntry, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Passed;
 use super::entry::{At, Entry, Seen};
@@ -207,7 +208,8 @@ impl Walk<'_> {
         match metadata.modified() {
             Ok(modified) => {
                 let (size, at) = (metadata.len(), At::File(path.to_owned()));
-                self.seen.push(Seen::File(Entry { relative, size, modified, has_namesake: false, at }));
+                let changed = changed(metadata).unwrap_or(modified);
+                self.seen.push(Seen::File(Entry { relative, size, modified, changed, has_namesake: false, at }));
             }
             Err(error) => self.seen.push(failed(path, error)),
         }
@@ -219,6 +221,21 @@ impl Walk<'_> {
         } else {
             self.seen.push(failed(path, error));
         }
+    }
+}
+
+/// When a file was last written to, renamed, or given another time or mode.
+fn changed(metadata: &std::fs::Metadata) -> Option<SystemTime> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let since = Duration::from_secs(u64::try_from(metadata.ctime()).ok()?);
+        UNIX_EPOCH.checked_add(since)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
     }
 }
 

@@ -27,4 +27,5 @@ mod special_files;
 mod stats;
 mod sync;
 mod terminal;
+mod times;
 mod xdelta3;

@@ -1,6 +1,7 @@
 //! What makes one folder like another, carried out step by step, and what it should have been.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -124,7 +125,14 @@ impl World {
                 Some((there, at)) => match compare {
                     Compare::Never => true,
                     Compare::Size => there.len() != content.len(),
-                    Compare::SizeAndTime => there.len() != content.len() || if local { at != time } else { at < time },
+                    Compare::SizeAndTime if there.len() != content.len() => true,
+                    Compare::SizeAndTime if local => at != time,
+                    Compare::SizeAndTime if matches!(from, Folder::Local(_)) => {
+                        let changed = std::fs::metadata(self.path(name)).unwrap().ctime();
+                        let is_older = time < at && u64::try_from(changed).unwrap() < *at;
+                        !is_older && there != content
+                    }
+                    Compare::SizeAndTime => at < time,
                     // What nobody knows the digest of may be copied again.
                     Compare::Content => there != content || copied.contains(name),
                 },
