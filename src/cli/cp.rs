@@ -7,6 +7,7 @@ use super::failure::{Exit, Failure, warn};
 use super::options::CpArgs;
 use super::output::Output;
 use super::session::Session;
+use super::special_files::{Special, is_descriptor};
 use super::transfer::{Transfer, policy};
 use crate::domain::S3Uri;
 use crate::domain::paths::file_name;
@@ -17,8 +18,8 @@ pub(super) async fn run(session: &Session, args: CpArgs, output: Output, moving:
     if args.range.is_some() && (moving || !matches!(route, Route::Down(..))) {
         return Err(Failure::usage("--range is for copies out of a bucket"));
     }
-    if moving && (args.raw || args.source == "-" || args.destination == "-") {
-        return Err(Failure::usage("only whole files can be moved: - and --raw are for cp"));
+    if moving && (args.raw || is_special(&route)) {
+        return Err(Failure::usage("only whole files can be moved: -, pipes, devices and --raw are for cp"));
     }
     // What makes no sense is said before anything is opened.
     args.attributes.attributes("")?;
@@ -39,6 +40,15 @@ pub(super) async fn run(session: &Session, args: CpArgs, output: Output, moving:
         Route::Up(source, to) => copy.up(&source, &to).await,
         Route::Down(from, destination) => copy.down(&from, &destination).await,
         Route::Across(from, to) => copy.across(&from, &to).await,
+    }
+}
+
+/// Whether the local side is a stream.
+fn is_special(route: &Route) -> bool {
+    match route {
+        Route::Up(source, _) => Special::source(source).is_some(),
+        Route::Down(_, destination) => Special::destination(destination).is_some(),
+        Route::Across(..) => false,
     }
 }
 
@@ -93,8 +103,9 @@ fn route(args: &CpArgs) -> Result<Route, Failure> {
         Route::Up(..) if args.recursive && args.source == "-" => {
             Err(Failure::usage("standard input is no folder: --recursive makes no sense"))
         }
-        Route::Down(from, _) if args.recursive && args.destination == "-" => {
-            Err(Failure::usage(format!("{from}: a folder cannot be copied to standard output")))
+        Route::Down(from, destination) if args.recursive && Special::destination(destination).is_some() => {
+            let name = if args.destination == "-" { "standard output".into() } else { destination.to_string_lossy() };
+            Err(Failure::usage(format!("{from}: a folder cannot be copied to {name}")))
         }
         _ => Ok(route),
     }
@@ -121,10 +132,15 @@ struct Copy {
 
 impl Copy {
     async fn folder(&self, from: &Folder, to: &Folder, asked: Option<&S3Uri>) -> Result<Exit, Failure> {
-        let options = SyncOptions { compare: Compare::Never, remove: false, filter: self.args.filters.to_filter() };
+        let options = SyncOptions {
+            compare: Compare::Never,
+            remove: false,
+            filter: self.args.filters.to_filter(),
+            dryrun: self.args.store.dryrun,
+        };
         let steps = self.transfer.service.sync(from, to, options).await?;
         let done = self.transfer.all(steps, self.args.store.concurrency).await?;
-        if let Some(asked) = asked.filter(|_| done.tally.all() == 0) {
+        if let Some(asked) = asked.filter(|_| done.tally.all() + done.unchanged == 0) {
             warn(&format!("nothing is stored under {asked}"));
             return Ok(Exit::Failed);
         }
@@ -132,32 +148,38 @@ impl Copy {
     }
 
     async fn up(&self, source: &Path, to: &S3Uri) -> Result<Exit, Failure> {
-        let standard_input = source.as_os_str() == "-";
-        if !standard_input && source.is_dir() {
+        let special = Special::source(source);
+        let nameless = special == Some(Special::Standard) || is_descriptor(source);
+        if special.is_none() && source.is_dir() {
             return Err(Failure::usage(format!("{} is a folder; --recursive copies it", source.display())));
         }
         let object = if !to.path.is_empty() && !to.path.ends_with('/') {
             to.object()?
-        } else if standard_input {
-            return Err(Failure::usage(format!("standard input has no name; {to} needs one at its end")));
+        } else if nameless {
+            let name =
+                if special == Some(Special::Standard) { "standard input".into() } else { source.to_string_lossy() };
+            return Err(Failure::usage(format!("{name} has no name; {to} needs one at its end")));
         } else {
             let name = source.file_name().and_then(OsStr::to_str);
             let name = name.ok_or_else(|| Failure::usage(format!("{} has no name in UTF-8", source.display())))?;
             S3Uri { bucket: to.bucket.clone(), path: format!("{}{name}", to.path) }.object()?
         };
-        self.transfer.upload(source, &object, MayBeDelta(true)).await
+        match special {
+            Some(special) => self.transfer.upload_stream(&special, &object).await,
+            None => self.transfer.upload(source, &object, MayBeDelta(true)).await,
+        }
     }
 
     async fn down(&self, from: &S3Uri, destination: &Path) -> Result<Exit, Failure> {
         let object = from.object()?;
         self.transfer.check_source(&object).await?;
-        if destination.as_os_str() == "-" {
+        if let Some(special) = Special::destination(destination) {
             if self.args.allow_recompressed {
                 return Err(Failure::usage(
                     "--allow-recompressed needs a file, whose name says that its content is unpacked",
                 ));
             }
-            return self.transfer.print(&object).await;
+            return self.transfer.print(&object, &special).await;
         }
         let path = if is_folder(destination) {
             let name =

@@ -20,6 +20,8 @@ pub(super) enum Exit {
     Failed,
     /// 2: everything was done, and there were warnings.
     Warned,
+    /// 2: this was left as it is, with a warning.
+    Skipped,
     /// 255: the command line makes no sense, or a local file it names does not exist.
     Usage,
     /// 128 and the signal's number.
@@ -34,7 +36,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::from(1),
-            Exit::Warned => Self::from(2),
+            Exit::Warned | Exit::Skipped => Self::from(2),
             Exit::Usage => Self::from(255),
             Exit::Signal(number) => Self::from(u8::try_from(number).unwrap_or_default().saturating_add(128)),
         }

@@ -5,11 +5,27 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use glob::{MatchOptions, Pattern};
 
-use crate::service::Filter;
+use crate::service::{Filter, Select};
 
-/// Patterns of names, from the folder on, in the order they were typed; whether what matches takes part.
+/// Patterns of names, from the folder on, in the order they were typed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Filters(Vec<(bool, Pattern)>);
+pub(super) struct Filters(Vec<Rule>);
+
+/// A pattern, and what follows from it.
+#[derive(Debug, Clone)]
+struct Rule {
+    /// Whether what matches takes part.
+    takes: bool,
+    pattern: Glob,
+}
+
+/// A pattern that also knows what the names it matches begin with.
+#[derive(Debug, Clone)]
+struct Glob {
+    whole: Pattern,
+    /// The beginnings of the pattern, up to each of its parts; the second value is whether more text may follow a match.
+    beginnings: Vec<(Pattern, bool)>,
+}
 
 /// `*` and `?` stand for a `/` too.
 const OPTIONS: MatchOptions =
@@ -25,26 +41,74 @@ impl Filters {
 
     /// Whether a file takes part.
     pub(super) fn take(&self, name: &str) -> bool {
-        let decides = self.0.iter().rev().find(|(_, pattern)| pattern.matches_with(name, OPTIONS));
-        decides.is_none_or(|(takes, _)| *takes)
+        let decides = self.0.iter().rev().find(|rule| rule.pattern.matches(name));
+        decides.is_none_or(|rule| rule.takes)
+    }
+
+    /// Whether any file below this directory may take part.
+    fn may_take_below(&self, directory: &str) -> bool {
+        let directory = format!("{directory}/");
+        for rule in self.0.iter().rev() {
+            if rule.takes && rule.pattern.may_match_below(&directory) {
+                return true;
+            }
+            if !rule.takes && rule.pattern.matches_all_below(&directory) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The same for the service.
     pub(super) fn to_filter(&self) -> Filter {
-        let filters = self.clone();
-        Arc::new(move |name| filters.take(name))
+        Arc::new(self.clone())
     }
 }
 
-/// Any run of `*` is one, as it is in a shell's pattern without folders.
-fn pattern(text: &str) -> Result<Pattern, glob::PatternError> {
+impl Select for Filters {
+    fn takes(&self, name: &str) -> bool {
+        self.take(name)
+    }
+
+    fn may_take_below(&self, directory: &str) -> bool {
+        self.may_take_below(directory)
+    }
+}
+
+impl Glob {
+    fn matches(&self, name: &str) -> bool {
+        self.whole.matches_with(name, OPTIONS)
+    }
+
+    /// Whether a name that begins with `directory`, which ends with `/`, may match.
+    fn may_match_below(&self, directory: &str) -> bool {
+        self.beginnings.iter().any(|(beginning, goes_on)| *goes_on && beginning.matches_with(directory, OPTIONS))
+    }
+
+    /// Whether every name that begins with `directory`, which ends with `/`, matches.
+    fn matches_all_below(&self, directory: &str) -> bool {
+        // `*` stands for any text, so whatever follows a match matches too.
+        self.whole.as_str().ends_with('*') && self.matches(directory)
+    }
+}
+
+/// Parses a pattern. Any run of `*` is one, as it is in a shell's pattern without folders.
+fn pattern(text: &str) -> Result<Glob, glob::PatternError> {
     let mut one_star = String::with_capacity(text.len());
     for c in text.chars() {
         if !(c == '*' && one_star.ends_with('*') && !one_star.ends_with("[*")) {
             one_star.push(c);
         }
     }
-    Pattern::new(&one_star)
+    let whole = Pattern::new(&one_star)?;
+    // What ends within `[…]` is no pattern.
+    let ends = one_star.char_indices().map(|(at, c)| at + c.len_utf8());
+    let beginnings = ends.filter_map(|end| {
+        let beginning = one_star.get(..end)?;
+        let goes_on = end < one_star.len() || beginning.ends_with('*');
+        Some((Pattern::new(beginning).ok()?, goes_on))
+    });
+    Ok(Glob { beginnings: beginnings.collect(), whole })
 }
 
 impl clap::Args for Filters {
@@ -76,13 +140,13 @@ impl clap::FromArgMatches for Filters {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let of = |name, takes| {
             let at = matches.indices_of(name).into_iter().flatten();
-            let patterns = matches.get_many::<Pattern>(name).into_iter().flatten();
+            let patterns = matches.get_many::<Glob>(name).into_iter().flatten();
             at.zip(patterns).map(move |(at, pattern)| (at, takes, pattern.clone())).collect::<Vec<_>>()
         };
         let mut typed = of(EXCLUDE, false);
         typed.extend(of(INCLUDE, true));
         typed.sort_by_key(|(at, ..)| *at);
-        Ok(Self(typed.into_iter().map(|(_, takes, pattern)| (takes, pattern)).collect()))
+        Ok(Self(typed.into_iter().map(|(_, takes, pattern)| Rule { takes, pattern }).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -116,6 +180,57 @@ mod tests {
         assert_eq!(taken(&["--exclude", "x/*", "--include", "*b.zip", "--exclude", "a*"], &names), ["x/b.zip"]);
         assert_eq!(taken(&["--exclude", "**/[!b].*"], &names), ["a.zip", "x/b.zip"]);
         assert_eq!(taken(&["--exclude", "?.zip"], &names), ["x/b.zip", "x/c.txt"]);
+    }
+
+    fn entered<'a>(typed: &[&str], names: &[&'a str]) -> Vec<&'a str> {
+        let typed = Typed::try_parse_from(["test"].iter().chain(typed)).unwrap();
+        names.iter().copied().filter(|name| typed.filters.may_take_below(name)).collect()
+    }
+
+    #[test]
+    fn directories_no_pattern_reaches_are_closed() {
+        let names = ["a", "a/b", "ab", "lost+found"];
+        assert_eq!(entered(&[], &names), names);
+        assert_eq!(entered(&["--exclude", "*"], &names), [""; 0]);
+        assert_eq!(entered(&["--exclude", "a/*"], &names), ["ab", "lost+found"]);
+        assert_eq!(entered(&["--exclude", "a*"], &names), ["lost+found"]);
+        assert_eq!(entered(&["--exclude", "lost+found"], &names), names);
+        assert_eq!(entered(&["--exclude", "a/*.txt"], &names), names);
+        assert_eq!(entered(&["--exclude", "a/[*]"], &names), names);
+        assert_eq!(entered(&["--exclude", "*", "--include", "*.zip"], &names), names);
+        assert_eq!(entered(&["--exclude", "*", "--include", "a/b/c.zip"], &names), ["a", "a/b"]);
+        assert_eq!(entered(&["--exclude", "*", "--include", "a"], &names), [""; 0]);
+        assert_eq!(entered(&["--exclude", "*", "--include", "a/"], &names), [""; 0]);
+        assert_eq!(entered(&["--exclude", "*", "--include", "[!l]b/x"], &names), ["ab"]);
+        assert_eq!(entered(&["--include", "a/b/*", "--exclude", "a/*"], &names), ["ab", "lost+found"]);
+        assert_eq!(entered(&["--exclude", "*", "--include", "[a/]b/*"], &names), [""; 0]);
+    }
+
+    /// What a pattern reaches, beside a search of all short names.
+    #[test]
+    fn closed_directories_hold_no_match() {
+        let letters = ["a", "b", "/"];
+        let names: Vec<String> = (0..5).fold(vec![String::new()], |names, _| {
+            let longer = names.iter().flat_map(|name| letters.map(|letter| format!("{name}{letter}")));
+            let mut all: Vec<String> = longer.collect();
+            all.extend(names);
+            all.sort();
+            all.dedup();
+            all
+        });
+        let texts = ["*", "a*", "a/*", "*/b", "?/b", "[ab]/*", "[!a]*", "a/b", "a?b*", "*a/", "[a*]/?"];
+        for exclude in texts {
+            for include in texts {
+                let typed = Typed::try_parse_from(["test", "--exclude", exclude, "--include", include]).unwrap();
+                for directory in ["a", "b", "a/a", "a/b", "b/a"] {
+                    let below = format!("{directory}/");
+                    let mut below = names.iter().filter(|name| name.len() > below.len() && name.starts_with(&below));
+                    let any = below.any(|name| typed.filters.take(name));
+                    let enters = typed.filters.may_take_below(directory);
+                    assert!(enters || !any, "{directory} by {exclude} and {include}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -27,12 +27,17 @@ pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) ->
     if !args.yes && !args.store.dryrun && !confirmed("Go on?")? {
         return Err(Failure::usage("nothing was copied"));
     }
-    let options = SyncOptions { compare: Compare::Content, remove: false, filter: args.filters.to_filter() };
+    let options = SyncOptions {
+        compare: Compare::Content,
+        remove: false,
+        filter: args.filters.to_filter(),
+        dryrun: args.store.dryrun,
+    };
     let steps = service.sync(&from, &to, options).await?;
     let transfer = Transfer::new(service, output, &args.store, &Default::default());
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, there) = (&done.tally, done.unchanged);
-    let copied = tally.done + tally.warned;
+    let copied = tally.changed();
     transfer.output.event(
         format!("{copied} copied, {there} were there, {} failed", tally.failed),
         json!({ "action": "end", "dryrun": args.store.dryrun, "copied": copied, "there": there, "failed": tally.failed }),

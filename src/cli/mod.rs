@@ -20,10 +20,12 @@ mod purge;
 mod question;
 mod rb;
 mod repair;
+mod replace;
 mod rm;
 mod session;
 #[cfg(unix)]
 mod signals;
+mod special_files;
 mod stats;
 mod streams;
 mod sync;

@@ -1,5 +1,6 @@
 //! Standard input and output, which may be closed when the process starts.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use deltaglider_stdio::Stream;
 
 use super::failure::Failure;
 use super::options::Command;
+use super::special_files::Special;
 
 /// Returns standard input, or an error if the process was started without one.
 pub(super) fn input() -> Result<io::Stdin, Failure> {
@@ -34,11 +36,16 @@ pub(super) fn check_path(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a destination is standard output.
+fn is_output(destination: &OsStr) -> bool {
+    Special::destination(Path::new(destination)) == Some(Special::Standard)
+}
+
 impl Command {
     /// Whether the command writes to standard output when all goes well.
     pub(super) fn prints(&self) -> bool {
         match self {
-            Self::Cp(args) | Self::Mv(args) => !args.store.quiet || args.destination == "-",
+            Self::Cp(args) | Self::Mv(args) => !args.store.quiet || is_output(&args.destination),
             Self::Sync(args) => !args.store.quiet,
             Self::Migrate(args) => !args.store.quiet,
             Self::Rm(args) => !args.quiet,

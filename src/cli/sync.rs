@@ -37,14 +37,15 @@ pub(super) async fn run(session: &Session, args: SyncArgs, output: Output) -> Re
         (_, true) => Compare::Size,
         _ => Compare::SizeAndTime,
     };
-    let options = SyncOptions { compare, remove: args.delete, filter: args.filters.to_filter() };
+    let options =
+        SyncOptions { compare, remove: args.delete, filter: args.filters.to_filter(), dryrun: args.store.dryrun };
     let steps = service.sync(&from, &to, options).await?;
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, unchanged) = (&done.tally, done.unchanged);
-    let text = format!("{} changed, {unchanged} unchanged", tally.done + tally.warned);
+    let text = format!("{} changed, {unchanged} unchanged", tally.changed());
     let told = json!({
-        "action": "end", "dryrun": args.store.dryrun, "changed": tally.done + tally.warned, "unchanged": unchanged,
-        "failed": tally.failed,
+        "action": "end", "dryrun": args.store.dryrun, "changed": tally.changed(), "unchanged": unchanged,
+        "skipped": tally.skipped, "failed": tally.failed,
     });
     transfer.output.event(text, told)?;
     Ok(tally.end())

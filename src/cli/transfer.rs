@@ -1,5 +1,6 @@
 //! One file on its way: into a bucket, out of it, or inside the store; and what is told of it.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
@@ -12,11 +13,12 @@ use super::failure::{Exit, Failure, complain, warn};
 use super::options::{CpArgs, StoreArgs};
 use super::output::{Output, human, percent};
 use super::parallel::Parallel;
+use super::special_files::Special;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
-    DeltaService, GetOptions, Head, Input, ListedWrite, MayBeDelta, Moved, Passed, PutOptions, PutReport, ServiceError,
-    Step, Steps, StoredAs, is_behind_a_link,
+    DeltaService, GetOptions, GetReport, Head, Input, ListedWrite, MayBeDelta, Moved, Passed, Phase, PutOptions,
+    PutReport, ServiceError, Step, Steps, StoredAs, is_behind_a_link,
 };
 
 /// What `-` is called in messages.
@@ -35,6 +37,8 @@ pub(super) struct Transfer {
     pub(super) moving: bool,
     /// The local directory whose files are moved.
     pub(super) moved_from: Option<PathBuf>,
+    /// Files that were deleted since they were in the way of others.
+    pub(super) made_way: Cell<u64>,
 }
 
 /// What options say about what is kept as a delta.
@@ -54,6 +58,7 @@ impl Transfer {
             dryrun: store.dryrun,
             moving: false,
             moved_from: None,
+            made_way: Cell::default(),
         }
     }
 
@@ -69,14 +74,15 @@ impl Transfer {
     /// is there: what has only another name now is never gone under both.
     pub(super) async fn all(&self, mut steps: Steps, at_once: u16) -> Result<Done, Failure> {
         let mut parallel = Parallel::new(at_once);
-        let (mut unchanged, mut drafts, mut removing) = (0, 0u64, false);
+        let (mut unchanged, mut drafts, mut phase) = (0, 0u64, Phase::Copy);
         let ended = loop {
             match parallel.meanwhile(steps.next()).await? {
                 Ok(Some(Step::Unchanged)) => unchanged += 1,
+                Ok(Some(Step::MakeFolder(path))) if path.is_dir() => unchanged += 1,
                 Ok(Some(Step::Passed(_, Passed::Draft))) => drafts += 1,
                 Ok(Some(step)) => {
-                    if step.removes() && !removing {
-                        removing = true;
+                    if step.phase() > phase {
+                        phase = step.phase();
                         if parallel.so_far().await?.failed > 0 {
                             warn("nothing was removed, since not all could be copied");
                             break None;
@@ -97,7 +103,7 @@ impl Transfer {
         }
         match ended {
             Some(error) => Err(error.into()),
-            None => Ok(Done { tally, unchanged }),
+            None => Ok(Done { tally: tally.with_changed(self.made_way.take()), unchanged }),
         }
     }
 
@@ -123,7 +129,15 @@ impl Transfer {
         match step {
             Step::Upload(path, object, may_be_delta) => {
                 let name = path.display().to_string();
-                (format!("upload failed: {name}"), self.upload(&path, &object, may_be_delta).await)
+                let uploaded = match Input::open(&path).await {
+                    Err(error) if error.is_unreadable_file() => {
+                        complain("warning: skipped", &error);
+                        Ok(Exit::Skipped)
+                    }
+                    Err(error) => Err(error.into()),
+                    Ok(file) => self.upload_opened(&file, &path, &object, may_be_delta).await,
+                };
+                (format!("upload failed: {name}"), uploaded)
             }
             Step::Download(object, path) => (format!("download failed: {object}"), self.download(&object, &path).await),
             Step::Copy(from, to, may_be_delta) => {
@@ -136,6 +150,7 @@ impl Transfer {
                     made.map_err(|error| ServiceError::Local { what: path.display().to_string(), source: error });
                 (format!("no folder: {}", path.display()), made.map(|()| Exit::Done).map_err(Failure::from))
             }
+            Step::Replace(step, way) => self.replace(*step, &way).await,
             Step::RemoveObject(object, listed) => {
                 let what = format!("delete failed: {}", &object.to_string());
                 (what, self.remove_object(&object, &listed).await)
@@ -143,14 +158,23 @@ impl Transfer {
             Step::RemoveFile(path) => (format!("delete failed: {}", path.display()), self.remove_file(&path)),
             Step::Passed(path, why @ Passed::NotAFile) => {
                 warn(&format!("warning: skipped {}: {why}", path.display()));
-                (String::new(), Ok(Exit::Warned))
+                (String::new(), Ok(Exit::Skipped))
             }
             Step::Passed(path, why) => {
                 warn(&format!("warning: {} stays: {why}", path.display()));
-                (String::new(), Ok(Exit::Warned))
+                (String::new(), Ok(Exit::Skipped))
+            }
+            Step::Unread(error) => {
+                complain("warning: skipped", &error);
+                (String::new(), Ok(Exit::Skipped))
             }
             // It says itself what it is about.
-            Step::Failed(_, error @ ServiceError::NoPath { .. }) => ("download failed".to_owned(), Err(error.into())),
+            Step::Failed(_, error @ (ServiceError::NoPath { .. } | ServiceError::AlsoDirectory { .. })) => {
+                ("download failed".to_owned(), Err(error.into()))
+            }
+            Step::Failed(what, error @ (ServiceError::MustStay { .. } | ServiceError::NotADirectory { .. })) => {
+                (format!("download failed: {what}"), Err(error.into()))
+            }
             Step::Failed(_, error @ (ServiceError::NotUtf8(_) | ServiceError::Local { .. })) => {
                 ("upload failed".to_owned(), Err(error.into()))
             }
@@ -160,44 +184,65 @@ impl Transfer {
     }
 
     /// What is done, in words.
-    fn verb(&self, copying: &'static str) -> &'static str {
+    pub(super) fn verb(&self, copying: &'static str) -> &'static str {
         if self.moving { "move" } else { copying }
     }
 
     /// Says what would be done.
-    fn would(&self, verb: &str, from: &str, to: &str) -> Result<Exit, Failure> {
+    pub(super) fn would(&self, verb: &str, from: &str, to: &str) -> Result<Exit, Failure> {
         let text = format!("(dryrun) {verb}: {from} to {to}");
         let told = json!({ "action": verb, "dryrun": true, "source": from, "target": to });
         self.output.event(text, told).map(|()| Exit::Done)
     }
 
-    /// Uploads a file, or standard input.
+    /// Uploads a file.
     pub(super) async fn upload(
         &self,
         source: &Path,
         object: &ObjectName,
+        may_be_delta: MayBeDelta,
+    ) -> Result<Exit, Failure> {
+        self.upload_opened(&Input::open(source).await?, source, object, may_be_delta).await
+    }
+
+    /// Uploads what a stream gives.
+    pub(super) async fn upload_stream(&self, stream: &Special, object: &ObjectName) -> Result<Exit, Failure> {
+        let name = match stream {
+            Special::Standard => STANDARD_INPUT.to_owned(),
+            Special::Path(path) => path.display().to_string(),
+        };
+        if self.dryrun {
+            if *stream == Special::Standard {
+                super::streams::input()?;
+            }
+            return self.would(self.verb("upload"), &name, &object.to_string());
+        }
+        let temporaries = std::env::temp_dir();
+        let file = match stream {
+            Special::Standard => Input::spool(super::streams::input()?, &name, &temporaries).await?,
+            Special::Path(path) => Input::spool(Special::read(path).await?, &name, &temporaries).await?,
+        };
+        self.upload_opened(&file, Path::new(object.key.base_name()), object, MayBeDelta(true)).await
+    }
+
+    async fn upload_opened(
+        &self,
+        file: &Input,
+        source: &Path,
+        object: &ObjectName,
         MayBeDelta(may_be_delta): MayBeDelta,
     ) -> Result<Exit, Failure> {
-        let (standard_input, verb) = (source.as_os_str() == "-", self.verb("upload"));
+        let verb = self.verb("upload");
         if self.dryrun {
-            if standard_input {
-                super::streams::input()?;
-            } else {
-                Input::open(source).await?;
-            }
             return self.would(verb, &source.display().to_string(), &object.to_string());
         }
-        let file = if standard_input {
-            Input::spool(super::streams::input()?, STANDARD_INPUT, &std::env::temp_dir()).await?
-        } else {
-            Input::open(source).await?
-        };
-        let own_name = source.file_name().and_then(OsStr::to_str).filter(|_| !standard_input);
+        let own_name = source.file_name().and_then(OsStr::to_str);
         let attributes = self.attributes.attributes(own_name.unwrap_or(object.key.base_name()))?;
-        let options = PutOptions { delta: self.delta && may_be_delta, attributes, ..PutOptions::default() };
-        let report = self.service.put(&file, object, &options).await?;
+        let delta = self.delta && may_be_delta;
+        let options = PutOptions { delta, attributes, status: file.status(), ..PutOptions::default() };
+        let report = self.service.put(file, object, &options).await?;
         let done = self.tell_stored(verb, file.name(), object, &report)?;
-        if self.moving { Ok(self.remove_stored(&file, source)?.unwrap_or(done)) } else { Ok(done) }
+        if self.moving { Ok(self.remove_stored(file, source)?.unwrap_or(done)) } else { Ok(done) }
     }
 
     /// Removes a file that was stored, if its path still leads to what was read. Between this look and the removal a few
@@ -232,6 +277,15 @@ impl Transfer {
         let seen = self.seen(object).await?;
         let unpacked_stays = seen.is_some() && self.get.allow_recompressed;
         let (path, report) = self.service.get_to_file(object, path, &self.get).await?;
+        self.tell_written(verb, &name, &path, &report)?;
+        if unpacked_stays && report.unpacked.is_some() {
+            warn(&format!("warning: {name} stays: what was written is not the file"));
+            return Ok(Exit::Warned);
+        }
+        self.remove_moved(object, seen).await
+    }
+
+    pub(super) fn tell_written(&self, verb: &str, name: &str, path: &Path, report: &GetReport) -> Result<(), Failure> {
         let size = match self.get.range {
             Some(range) => format!("{}, {range}", human(report.size)),
             None => human(report.size),
@@ -249,20 +303,27 @@ impl Transfer {
             "sha256": report.sha256.map(|digest| digest.to_string()),
             "unpacked": report.unpacked.map(|compression| compression.to_string()),
         });
-        self.output.event(text, told)?;
-        if unpacked_stays && report.unpacked.is_some() {
-            warn(&format!("warning: {name} stays: what was written is not the file"));
-            return Ok(Exit::Warned);
-        }
-        self.remove_moved(object, seen).await
+        self.output.event(text, told)
     }
 
-    /// Writes a file to standard output.
-    pub(super) async fn print(&self, object: &ObjectName) -> Result<Exit, Failure> {
+    /// Writes a file to a stream, which is opened before anything is fetched.
+    pub(super) async fn print(&self, object: &ObjectName, stream: &Special) -> Result<Exit, Failure> {
+        let name = match stream {
+            Special::Standard => "-".to_owned(),
+            Special::Path(path) => path.display().to_string(),
+        };
         if self.dryrun {
-            return self.would("download", &object.to_string(), "-");
+            return self.would("download", &object.to_string(), &name);
         }
-        self.service.get(object, io::stdout(), &self.get).await?;
+        match stream {
+            Special::Standard => {
+                self.service.get(object, io::stdout(), &self.get).await?;
+            }
+            Special::Path(path) => {
+                let (_, report) = self.service.get(object, Special::write(path).await?, &self.get).await?;
+                self.tell_written("download", &object.to_string(), path, &report)?;
+            }
+        }
         Ok(Exit::Done)
     }
 
@@ -291,7 +352,7 @@ impl Transfer {
         }
         let Some(deletion) = self.service.delete_listed(object, listed).await? else {
             warn(&format!("warning: {} stays: it was replaced since it was listed", &name));
-            return Ok(Exit::Warned);
+            return Ok(Exit::Skipped);
         };
         self.tell_removed(&name)?;
         for warning in &deletion.warnings {
@@ -307,7 +368,7 @@ impl Transfer {
         self.tell_removed(&path.display().to_string())
     }
 
-    fn tell_removed(&self, name: &str) -> Result<Exit, Failure> {
+    pub(super) fn tell_removed(&self, name: &str) -> Result<Exit, Failure> {
         let dry = if self.dryrun { "(dryrun) " } else { "" };
         let told = json!({ "action": "delete", "dryrun": self.dryrun, "target": name });
         self.output.event(format!("{dry}delete: {name}"), told).map(|()| Exit::Done)

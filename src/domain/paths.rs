@@ -31,10 +31,27 @@ pub fn draft_name(random: u128) -> String {
 
 /// Whether a file name is one that only a draft has.
 pub fn is_draft_name(name: &OsStr) -> bool {
+    is_name_of_ours(name, DRAFT_SUFFIX)
+}
+
+fn is_name_of_ours(name: &OsStr, suffix: &str) -> bool {
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let middle = name.as_encoded_bytes().strip_prefix(DRAFT_PREFIX.as_bytes());
-    let middle = middle.and_then(|rest| rest.strip_suffix(DRAFT_SUFFIX.as_bytes()));
+    let middle = middle.and_then(|rest| rest.strip_suffix(suffix.as_bytes()));
     middle.is_some_and(|middle| middle.len() == 32 && middle.iter().all(hex))
+}
+
+/// How the names of directories end that hold what was renamed aside.
+const SET_ASIDE_SUFFIX: &str = ".aside";
+
+/// Returns the name of a directory for what is in the way of a download and is renamed aside.
+pub fn set_aside_name(random: u128) -> String {
+    format!("{DRAFT_PREFIX}{random:032x}{SET_ASIDE_SUFFIX}")
+}
+
+/// Whether a name is one that only such a directory has.
+pub fn is_set_aside_name(name: &OsStr) -> bool {
+    is_name_of_ours(name, SET_ASIDE_SUFFIX)
 }
 
 /// Where below a folder the file of this key goes.
@@ -47,7 +64,7 @@ pub fn file_name(part: &str) -> Result<&str, PathError> {
     let elsewhere = matches!(part, "" | "." | "..") || part.contains(['/', '\0']);
     // There a part may also name a drive, a device or a stream.
     let elsewhere = elsewhere || cfg!(windows) && (part.contains(['\\', ':']) || part.ends_with(['.', ' ']));
-    if is_draft_name(OsStr::new(part)) {
+    if is_draft_name(OsStr::new(part)) || is_set_aside_name(OsStr::new(part)) {
         return Err(PathError::Draft(part.to_owned()));
     }
     if elsewhere { Err(PathError::Part(part.to_owned())) } else { Ok(part) }

@@ -12,8 +12,8 @@ use super::put::{PutOptions, after, is_lost_race};
 use super::put_report::{PutReport, StoredAs};
 use super::reference::Base;
 use crate::domain::metadata::{DeltaMetadata, Kind};
-use crate::domain::{Deltaspace, ObjectName, deltaspace};
-use crate::storage::{Attributes, CopyOptions, StorageErrorKind};
+use crate::domain::{Deltaspace, FileStatus, ObjectName, deltaspace};
+use crate::storage::{Attributes, CopyOptions, MAX_USER_METADATA_BYTES, StorageErrorKind};
 
 /// How long a copy competes with concurrent writers of its source or its destination.
 const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
@@ -147,6 +147,9 @@ impl DeltaService {
         let tags = self.store.tags(&served.name).await?;
         let mut attributes = Attributes { tags, ..found.head.attributes };
         attributes.metadata.extend(metadata.write());
+        if attributes.user_metadata_bytes() > MAX_USER_METADATA_BYTES {
+            FileStatus::remove(&mut attributes.metadata);
+        }
         tracing::debug!(from = %served.name, %stored, reference = %base.name, "copy the delta");
         let (options, begun) = (places.put_options(places.delta.as_ref()), self.clock.running());
         let tag = match self.store.put(&stored, bytes.body(digest), &attributes, &options).await {
@@ -203,6 +206,7 @@ impl DeltaService {
         if served.head.etag != read {
             return Ok(None);
         }
-        self.put(&file, to, &PutOptions { delta, attributes, source }).await.map(Some)
+        let status = FileStatus::read(&served.head.attributes.metadata);
+        self.put(&file, to, &PutOptions { delta, attributes, source, status }).await.map(Some)
     }
 }

@@ -11,6 +11,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tempfile::NamedTempFile;
 
+use super::set_aside;
 use crate::domain::paths::{draft_name, is_draft_name};
 
 /// The minimum age of a draft that is removed, since its last change.
@@ -23,13 +24,19 @@ pub(crate) struct Drafts {
 }
 
 impl Drafts {
+    /// Mends what killed processes left in a directory, the first time: removes old drafts, and gives back what was renamed aside.
+    pub(crate) fn tidy(&self, folder: &Path) {
+        if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+            sweep(folder, SystemTime::now());
+            set_aside::give_back_all(folder);
+        }
+    }
+
     /// Creates a draft in a directory, locked until it is closed. It is removed when dropped, unless it was persisted.
     ///
     /// The first time in each directory, drafts that nobody writes any more are removed.
     pub(crate) fn create(&self, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
-        if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
-            sweep(folder, SystemTime::now());
-        }
+        self.tidy(folder);
         let mut random = [0; 16];
         SysRng.try_fill_bytes(&mut random).map_err(io::Error::other)?;
         let name = draft_name(u128::from_ne_bytes(random));

@@ -83,6 +83,46 @@ pub enum ServiceError {
     /// What should be sent is neither a regular file nor standard input.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
+    /// A file should be written where a directory is.
+    #[error("cannot write {0}: it is a directory; `sync --delete` replaces it if it would delete every file in it")]
+    IsDirectory(PathBuf),
+    /// A file should be written below something that is no directory.
+    #[error("cannot write {}: {} is not a directory; `sync --delete` replaces it if it would delete it", target.display(), obstacle.display())]
+    NotADirectory {
+        /// The file.
+        target: PathBuf,
+        /// What is in its way.
+        obstacle: PathBuf,
+    },
+    /// A directory or file is in the way of a download, and holds what is not to be deleted.
+    #[error("cannot replace {}: --delete would not delete {}", path.display(), kept.display())]
+    MustStay {
+        /// What is in the way.
+        path: PathBuf,
+        /// What must stay.
+        kept: PathBuf,
+    },
+    /// What was renamed aside could not be renamed back.
+    #[error("cannot rename {} back to {}; rename it yourself", aside.display(), path.display())]
+    NotGivenBack {
+        /// Its old path.
+        path: PathBuf,
+        /// Where it is.
+        aside: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A bucket has a file and a directory of one name, which a local directory cannot have.
+    #[error("cannot download {object}: {other} needs a directory of this name; copy it alone, to another name")]
+    AlsoDirectory {
+        /// The file.
+        object: ObjectName,
+        /// A file, or the mark of a directory, below it.
+        other: ObjectName,
+    },
+    /// What was renamed aside for a download that was killed.
+    #[error("{} was renamed aside for a download that was killed; a download into its directory gives it back", .0.display())]
+    SetAside(PathBuf),
     /// A URL would give the delta.
     #[error("{0} is stored as a delta, which is all that a URL would give")]
     StoredAsDelta(ObjectName),
@@ -269,6 +309,11 @@ impl ServiceError {
     pub(crate) fn local(what: impl ToString) -> impl FnOnce(io::Error) -> Self {
         let what = what.to_string();
         move |source| Self::Local { what, source }
+    }
+
+    /// Whether a local file may not be read.
+    pub fn is_unreadable_file(&self) -> bool {
+        matches!(self, Self::Local { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// There is no file of this name.

@@ -2,10 +2,7 @@
 
 use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::drafts::Drafts;
 use super::error::ServiceError;
 use super::get_delta::Restoring;
 use super::get_options::{GetOptions, GetReport};
@@ -15,7 +12,7 @@ use super::sink::{Cut, Sink};
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
-use crate::domain::{ByteRange, ObjectName, Sha256Digest};
+use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
 use crate::storage::{ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
 
 /// An object can be replaced between our look and our read: more rounds than this are no race any more.
@@ -83,8 +80,12 @@ impl DeltaService {
             };
             let (to, size, sha256, unpacked) = transferred;
             let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
-            let report =
-                GetReport { stored: found.name, size, sha256, etag, last_modified, attributes, unpacked, older };
+            let status = match options.raw || options.range.is_some() {
+                true => FileStatus::default(),
+                false => FileStatus::read(&found.head.attributes.metadata),
+            };
+            let stored = found.name;
+            let report = GetReport { stored, size, sha256, etag, last_modified, attributes, status, unpacked, older };
             return Ok((to, report));
         }
     }
@@ -125,7 +126,8 @@ impl DeltaService {
         let (etag, last_modified) = (found.head.etag.clone(), found.head.last_modified);
         let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
         let stored = found.name;
-        Ok((to, GetReport { stored, size, sha256: None, etag, last_modified, attributes, unpacked: None, older }))
+        let (status, sha256, unpacked) = (FileStatus::default(), None, None);
+        Ok((to, GetReport { stored, size, sha256, etag, last_modified, attributes, status, unpacked, older }))
     }
 
     async fn transfer<W: Write + Send + 'static>(
@@ -175,32 +177,6 @@ impl DeltaService {
             }
         }
     }
-
-    /// Writes a file to `path`, where it appears whole and verified or not at all. Folders on the way are made.
-    ///
-    /// Content that could not be packed again (see [`GetOptions::allow_recompressed`]) appears under `path` with `.unpacked`
-    /// added. Returns where the file is.
-    pub async fn get_to_file(
-        &self,
-        object: &ObjectName,
-        path: &Path,
-        options: &GetOptions,
-    ) -> Result<(PathBuf, GetReport), ServiceError> {
-        let wanted = path.to_owned();
-        let drafts = self.drafts.clone();
-        let draft = blocking::run(move |_| draft_of(&drafts, &wanted)).await?;
-        let (draft, report) = self.get(object, draft, options).await.map_err(|error| match error {
-            ServiceError::Output(cause) => ServiceError::local(path.display())(cause),
-            error => error,
-        })?;
-        let mut path = path.to_owned();
-        if report.unpacked.is_some() {
-            path.as_mut_os_string().push(".unpacked");
-        }
-        let modified = report.last_modified;
-        let path = blocking::run(move |_| publish(draft, path, modified)).await?;
-        Ok((path, report))
-    }
 }
 
 /// Writes bytes as they come.
@@ -228,31 +204,4 @@ fn part_of(object: &ObjectName, range: ByteRange, head: &ObjectHead) -> Result<(
 /// No byte of the file was asked for.
 fn outside(object: &ObjectName) -> ServiceError {
     StorageError::new(StorageErrorKind::InvalidRange, "GetObject", object).into()
-}
-
-/// A file beside `path` to write to; it is removed unless it is published.
-fn draft_of(drafts: &Drafts, path: &Path) -> Result<tempfile::NamedTempFile, ServiceError> {
-    let failed = || ServiceError::local(path.display());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(ServiceError::local(folder.display()))?;
-    drafts.create(folder, 0o666).map_err(failed())
-}
-
-/// Makes the draft appear under its name, on disk.
-fn publish(draft: tempfile::NamedTempFile, path: PathBuf, modified: SystemTime) -> Result<PathBuf, ServiceError> {
-    let failed = || ServiceError::local(path.display());
-    match std::fs::metadata(&path) {
-        Ok(there) if !there.is_file() => return Err(ServiceError::NotAFile(path)),
-        _ => {}
-    }
-    draft.as_file().set_modified(modified).map_err(failed())?;
-    draft.as_file().sync_all().map_err(failed())?;
-    draft.persist(&path).map_err(|error| failed()(error.error))?;
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed())?;
-    }
-    Ok(path)
 }

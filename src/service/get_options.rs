@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::domain::policy::Compression;
-use crate::domain::{ByteRange, ObjectName, Sha256Digest};
+use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
 use crate::storage::{Attributes, ETag};
 
 /// How a file is to be given back.
@@ -36,6 +36,8 @@ pub struct GetReport {
     pub last_modified: SystemTime,
     /// Headers, class, encryption and the user's own metadata; with [`GetOptions::raw`], the metadata as it is stored.
     pub attributes: Attributes,
+    /// Time and mode of the file it was stored from, where they were kept and the whole file was read.
+    pub status: FileStatus,
     /// What was written is the content of a file that was packed so.
     pub unpacked: Option<Compression>,
     /// Older objects of the same name, which are not served.

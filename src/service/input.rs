@@ -15,7 +15,7 @@ use super::error::ServiceError;
 use super::identity::Identity;
 use super::spool::Spool;
 use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{Sha256Digest, Sha256Hasher, Sketch, Sketcher};
+use crate::domain::{FileStatus, Sha256Digest, Sha256Hasher, Sketch, Sketcher};
 use crate::storage::{ByteStream, ChecksumHasher, Checksums, PutBody};
 
 /// Bytes read at a time.
@@ -31,6 +31,8 @@ pub struct Input {
     identity: Option<Identity>,
     /// Of all bytes, once they were read with their digest.
     checksums: Arc<OnceLock<Checksums>>,
+    /// Time and mode of a local file.
+    status: FileStatus,
 }
 
 /// The maximum length of what is sent in one piece, which is checked by one checksum.
@@ -52,15 +54,11 @@ impl Input {
                 return Err(ServiceError::NotAFile(path));
             }
             let (file, identity) = Identity::open(&path).map_err(failed())?;
+            let status = FileStatus::of(&file.metadata().map_err(failed())?);
             let file = FileSource::new(file).map_err(failed())?;
             let len = file.len().unwrap_or_default();
-            Ok(Self {
-                name: path.display().to_string(),
-                len,
-                bytes: Arc::new(file),
-                identity: Some(identity),
-                checksums: Arc::default(),
-            })
+            let (name, bytes) = (path.display().to_string(), Arc::new(file));
+            Ok(Self { name, len, bytes, identity: Some(identity), checksums: Arc::default(), status })
         })
         .await
     }
@@ -88,14 +86,21 @@ impl Input {
             }
             let len = spool.len();
             let bytes = Arc::new(spool.finish().map_err(failed())?);
-            Ok(Self { name, len, bytes, identity: None, checksums: Arc::default() })
+            Ok(Self { name, len, bytes, identity: None, checksums: Arc::default(), status: FileStatus::default() })
         })
         .await
     }
 
     /// Something else readable by position.
     pub(crate) fn of(name: &str, len: u64, bytes: Arc<dyn Source>) -> Self {
-        Self { name: name.to_owned(), len, bytes, identity: None, checksums: Arc::default() }
+        Self {
+            name: name.to_owned(),
+            len,
+            bytes,
+            identity: None,
+            checksums: Arc::default(),
+            status: FileStatus::default(),
+        }
     }
 
     /// Whether the path still leads to the file that was opened, and that was not written to since.
@@ -105,6 +110,11 @@ impl Input {
     /// The path cannot be looked at; it may be gone.
     pub fn is_still_at(&self, path: &Path) -> io::Result<bool> {
         self.identity.as_ref().map_or(Ok(false), |identity| identity.is_still_at(path))
+    }
+
+    /// Returns time and mode of a local file, as they were when it was opened.
+    pub fn status(&self) -> FileStatus {
+        self.status
     }
 
     /// For messages.

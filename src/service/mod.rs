@@ -9,11 +9,13 @@ mod copy;
 mod decode_memory;
 mod delete;
 mod delta;
+mod draft_mode;
 pub(crate) mod drafts;
 mod error;
 mod get;
 mod get_delta;
 mod get_options;
+mod get_to_file;
 mod head;
 mod identity;
 mod index;
@@ -32,6 +34,7 @@ mod reference;
 mod remove_bucket;
 mod repair;
 mod restore;
+mod set_aside;
 mod sink;
 mod spool;
 mod stats;
@@ -63,9 +66,10 @@ pub use rebase::Rebased;
 pub use reference::ReferenceWarning;
 
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
+pub use set_aside::{InTheWay, Removed};
 pub use stats::{KeptStats, Stats, StatsMode};
 pub(crate) use sync::is_behind_a_link;
-pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Step, Steps, SyncOptions};
+pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Phase, Select, Step, Steps, SyncOptions};
 
 /// What holds for every operation.
 #[derive(Debug, Clone)]

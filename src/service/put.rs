@@ -16,7 +16,7 @@ use super::reference::{Base, Bases, Usable};
 use crate::cache::CachedReference;
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
 use crate::domain::policy::Compression;
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
+use crate::domain::{Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
 use crate::storage::{Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 
 /// How long a put competes with concurrent writers of the same name, or of the references of its folder.
@@ -32,11 +32,13 @@ pub struct PutOptions {
     pub attributes: Attributes,
     /// The tag of the object it is a copy of, if that is all that tells its content.
     pub source: Option<ETag>,
+    /// Time and mode of the file, which are kept where there is room for them.
+    pub status: FileStatus,
 }
 
 impl Default for PutOptions {
     fn default() -> Self {
-        Self { delta: true, attributes: Attributes::default(), source: None }
+        Self { delta: true, attributes: Attributes::default(), source: None, status: FileStatus::default() }
     }
 }
 
@@ -108,6 +110,11 @@ impl DeltaService {
         }
         if size + own > MAX_USER_METADATA_BYTES && size > 0 {
             return Err(ServiceError::MetadataTooLarge { object: object.clone(), size, own });
+        }
+        let status = options.status.write();
+        let bytes = |metadata| Attributes { metadata, ..Attributes::default() }.user_metadata_bytes();
+        if size + own + bytes(status.clone()) <= MAX_USER_METADATA_BYTES {
+            kept.0.metadata.extend(status);
         }
         kept.0.check("PutObject", object)?;
         Ok(kept)

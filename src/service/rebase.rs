@@ -9,9 +9,9 @@ use super::input::Input;
 use super::locate::Places;
 use super::reference::Usable;
 use super::spool::Spool;
-use crate::domain::ObjectName;
 use crate::domain::metadata::{DeltaMetadata, Kind};
-use crate::storage::{Attributes, ETag, StorageErrorKind};
+use crate::domain::{FileStatus, ObjectName};
+use crate::storage::{Attributes, ETag, MAX_USER_METADATA_BYTES, StorageErrorKind};
 
 /// A delta is not written again for less than one in so many of its bytes.
 const WORTH: u64 = 10;
@@ -72,6 +72,9 @@ impl DeltaService {
         let tags = self.store.tags(&found.name).await?;
         let mut attributes = Attributes { tags, ..found.head.attributes.clone() };
         attributes.metadata.extend(metadata.write());
+        if attributes.user_metadata_bytes() > MAX_USER_METADATA_BYTES {
+            FileStatus::remove(&mut attributes.metadata);
+        }
         let body = delta.body(delta.digest().await?);
         let options = places.put_options(Some(found));
         let put = self.store.put(&found.name, body, &attributes, &options);

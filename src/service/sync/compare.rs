@@ -3,8 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::entry::{At, Entry, Object};
-use crate::domain::Sha256Digest;
 use crate::domain::metadata::{Kind, SOURCE_ETAG};
+use crate::domain::{FileStatus, Sha256Digest};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
@@ -15,8 +15,12 @@ use crate::service::locate::Found;
 pub enum Compare {
     /// Nothing: every file is copied.
     Never,
-    /// Size and time. What is stored is the same if it is not older than its source, and what is on a disk if it has the time of its
-    /// source, as a download gives it; both in whole seconds.
+    /// Size and time, and content where times do not tell.
+    ///
+    /// Up: a file that was last written to and changed before its object was stored is the same; else its SHA-256 decides, or, where
+    /// none is stored, its time. Down: a file is the same if it has the time of the object, or the time that is kept beside the object; a time
+    /// without a fraction of a second, as reproducible builds have it, must come with the same SHA-256. Between buckets, an object is the same if it is
+    /// not older than its source.
     SizeAndTime,
     /// Size alone.
     Size,
@@ -33,17 +37,50 @@ pub(super) async fn are_same(
     Ok(match compare {
         Compare::Never => false,
         Compare::Size => from.size == to.size,
-        Compare::SizeAndTime => from.size == to.size && has_time_of(from, to),
+        Compare::SizeAndTime => from.size == to.size && are_same_by_time(service, from, to).await?,
         Compare::Content => from.size == to.size && have_same_content(service, from, to).await?,
     })
 }
 
-fn has_time_of(from: &Entry, to: &Entry) -> bool {
+async fn are_same_by_time(service: &DeltaService, from: &Entry, to: &Entry) -> Result<bool, ServiceError> {
     let (source, target) = (seconds(from.modified), seconds(to.modified));
-    match to.at {
-        At::Object(_) => target >= source,
-        At::File(_) => target == source,
+    match (&from.at, &to.at) {
+        (At::File(path), At::Object(object)) => {
+            if source < target && seconds(from.changed) < target {
+                return Ok(true);
+            }
+            let sha256 = match object.digest {
+                Some(sha256) => Some(sha256),
+                None => match looked_at(service, object).await? {
+                    Some(known) => known.sha256,
+                    None => return Ok(false),
+                },
+            };
+            match sha256 {
+                Some(sha256) => Ok(Input::open(path).await?.digest().await? == sha256),
+                None => Ok(target >= source),
+            }
+        }
+        (At::Object(object), At::File(path)) => {
+            if target == source {
+                return Ok(true);
+            }
+            let Some(known) = looked_at(service, object).await? else { return Ok(false) };
+            if known.status.modified != Some(to.modified) {
+                return Ok(false);
+            }
+            match known.sha256 {
+                Some(sha256) if is_whole(to.modified) => Ok(Input::open(path).await?.digest().await? == sha256),
+                _ => Ok(true),
+            }
+        }
+        _ => Ok(target >= source),
     }
+}
+
+/// Whether a time has no fraction of a second, as one that was set and not measured.
+fn is_whole(at: SystemTime) -> bool {
+    at.duration_since(UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0)
 }
 
 /// Since 1970; before that, zero.
@@ -58,6 +95,8 @@ struct Known {
     etag: Option<String>,
     /// The tag that the object had which this is a copy of.
     source_etag: Option<String>,
+    /// Time and mode of the file it was stored from.
+    status: FileStatus,
 }
 
 async fn have_same_content(service: &DeltaService, from: &Entry, to: &Entry) -> Result<bool, ServiceError> {
@@ -104,5 +143,6 @@ async fn looked_at(service: &DeltaService, object: &Object) -> Result<Option<Kno
     };
     let etag = object.plain.then(|| found.head.etag.0.clone());
     let source_etag = found.head.attributes.metadata.get(SOURCE_ETAG).cloned();
-    Ok(Some(Known { sha256, etag, source_etag }))
+    let status = FileStatus::read(&found.head.attributes.metadata);
+    Ok(Some(Known { sha256, etag, source_etag, status }))
 }

@@ -129,7 +129,7 @@ impl Comparison {
         }
         let Some(decided) = self.decided(entry).await? else { return Ok((None, None)) };
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let stays = source.deltas.contains(&decided.relative) || !(self.options.filter)(&decided.relative);
+        let stays = source.deltas.contains(&decided.relative) || !self.options.filter.takes(&decided.relative);
         Ok(((!stays).then_some(decided), None))
     }
 }
@@ -142,5 +142,6 @@ fn own_file(relative: String, found: &Found) -> Entry {
     };
     let (name, stored, tag) = (found.name.clone(), found.name.clone(), found.head.etag.clone());
     let at = At::Object(Box::new(Object { name, stored, tag, plain: true, digest, decided: true }));
-    Entry { relative, size: found.head.size, modified: found.head.last_modified, has_namesake: false, at }
+    let (size, modified) = (found.head.size, found.head.last_modified);
+    Entry { relative, size, modified, changed: modified, has_namesake: false, at }
 }

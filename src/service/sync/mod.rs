@@ -6,9 +6,14 @@
 
 mod compare;
 mod decide;
+mod entries;
 mod entry;
+mod filter;
+mod replace;
+mod shadowed;
+mod walk;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,20 +21,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::stream::{BoxStream, StreamExt as _};
 
 use super::error::ServiceError;
+use super::set_aside::InTheWay;
 use super::{DeltaService, ListedWrite};
 use crate::domain::metadata::DELTA_SUFFIX;
 use crate::domain::{ObjectName, paths};
 use decide::Extra;
+use entries::Entries;
 use entry::{At, Entry, Seen};
+use replace::Deferred;
+use shadowed::Shadowed;
+use walk::Role;
 
 pub use compare::Compare;
 pub use entry::Folder;
+pub use filter::{Filter, Select};
 
 /// Comparisons at once, each of which may ask the store or read a file.
 const COMPARED_AT_ONCE: usize = 32;
-
-/// Whether a file of this name, from the folder on, takes part.
-pub type Filter = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// How two folders are compared, and what is done.
 #[derive(Clone)]
@@ -40,6 +48,8 @@ pub struct SyncOptions {
     pub remove: bool,
     /// Which files take part, of both folders.
     pub filter: Filter,
+    /// Whether the steps are only shown. What a killed download left in a local destination is not mended then.
+    pub dryrun: bool,
 }
 
 impl fmt::Debug for SyncOptions {
@@ -61,6 +71,8 @@ pub enum Step {
     Copy(ObjectName, ObjectName, MayBeDelta),
     /// To make a folder, which an empty object with a `/` at its end stands for.
     MakeFolder(PathBuf),
+    /// To write a file or make a folder, and delete what is in the way when that is done.
+    Replace(Box<Step>, InTheWay),
     /// To remove a file from the store, of which this write was listed.
     RemoveObject(ObjectName, ListedWrite),
     /// To remove a file.
@@ -71,6 +83,8 @@ pub enum Step {
     Unchanged,
     /// Nothing, though something is there that is no regular file, or that only a link leads to.
     Passed(PathBuf, Passed),
+    /// Nothing: it is there and cannot be read, or its name is no key. It is left out with a warning.
+    Unread(ServiceError),
     /// Nothing: it cannot be looked at, or has no name on the other side.
     Failed(String, ServiceError),
 }
@@ -80,10 +94,30 @@ pub enum Step {
 pub struct MayBeDelta(pub bool);
 
 impl Step {
-    /// Whether something is removed, for which it is time when all that was to be copied has been.
+    /// Whether something is removed.
     pub fn removes(&self) -> bool {
-        matches!(self, Self::RemoveObject(..) | Self::RemoveFile(_))
+        self.phase() > Phase::Copy
     }
+
+    /// The phase of a step. What is removed goes in a later phase than what is copied, and only if all of that was.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Replace(..) => Phase::Replace,
+            Self::RemoveObject(..) | Self::RemoveFile(_) => Phase::Remove,
+            _ => Phase::Copy,
+        }
+    }
+}
+
+/// When a step is carried out: each phase begins when the one before it has ended without a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing is removed.
+    Copy,
+    /// Files are copied to where others are removed.
+    Replace,
+    /// Files are removed.
+    Remove,
 }
 
 /// Why something is passed over.
@@ -120,21 +154,27 @@ impl DeltaService {
     /// What makes `to` like `from`.
     pub async fn sync(&self, from: &Folder, to: &Folder, options: SyncOptions) -> Result<Steps, ServiceError> {
         refuse_nested(from, to, options.remove)?;
-        let (mut there, mut drafts) = (HashMap::new(), Vec::new());
+        let (mut there, mut left_out) = (BTreeMap::new(), Vec::new());
         if options.compare != Compare::Never || options.remove {
-            let mut entries = self.entries(to, false);
+            let role = if options.dryrun { Role::DryDestination } else { Role::Destination };
+            let mut entries = self.entries(to, &options.filter, role, false);
             while let Some(seen) = entries.next().await {
                 match seen? {
-                    Seen::File(entry) if (options.filter)(&entry.relative) => {
+                    Seen::File(entry) if options.filter.takes(&entry.relative) => {
                         there.insert(entry.relative.clone(), entry);
                     }
                     Seen::Failed(_, error) => return Err(error),
-                    Seen::Passed(path, why @ Passed::Draft) => drafts.push(Ok(Step::Passed(path, why))),
+                    Seen::Passed(path, _, why @ Passed::Draft) => left_out.push(Ok(Step::Passed(path, why))),
+                    Seen::Unread(_, error) if !is_absence(&error) => left_out.push(Ok(Step::Unread(error))),
                     _ => {}
                 }
             }
         }
-        let source = self.entries(from, options.compare == Compare::Never);
+        let source = self.entries(from, &options.filter, Role::Source, options.compare == Compare::Never);
+        let source = match to {
+            Folder::Local(_) => without_shadowed(source, options.filter.clone()),
+            Folder::InBucket(..) => source,
+        };
         let sync = Arc::new(Comparison {
             service: self.clone(),
             from: from.clone(),
@@ -142,24 +182,32 @@ impl DeltaService {
             options,
             there: Mutex::new(there),
             source: Mutex::default(),
+            deferred: Mutex::default(),
         });
         let compared = {
             let sync = sync.clone();
             source
                 .map(move |seen| {
                     let sync = sync.clone();
-                    async move { sync.step(seen?).await }
+                    async move {
+                        Ok(match sync.step(seen?).await? {
+                            Some(step) => sync.defer(step).await,
+                            None => None,
+                        })
+                    }
                 })
                 .buffered(COMPARED_AT_ONCE)
-                .filter_map(async |step| step.transpose())
+                .filter_map(async |step: Result<_, ServiceError>| step.transpose())
         };
         let removals = futures::stream::once(async move { sync.removals().await }).flat_map(|steps| match steps {
             Ok(steps) => futures::stream::iter(steps).map(Ok).boxed(),
-            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+            Err((steps, error)) => {
+                futures::stream::iter(steps.into_iter().map(Ok).chain([Err(error)]).collect::<Vec<_>>()).boxed()
+            }
         });
         // What comes after an error would be decided without what was not seen.
         let mut failed = false;
-        let until_failed = futures::stream::iter(drafts).chain(compared).chain(removals).take_while(move |step| {
+        let until_failed = futures::stream::iter(left_out).chain(compared).chain(removals).take_while(move |step| {
             let goes_on = !failed;
             failed |= step.is_err();
             std::future::ready(goes_on)
@@ -175,8 +223,10 @@ struct Comparison {
     to: Folder,
     options: SyncOptions,
     /// Files of the destination that the source has not shown yet.
-    there: Mutex<HashMap<String, Entry>>,
+    there: Mutex<BTreeMap<String, Entry>>,
     source: Mutex<Source>,
+    /// Steps to paths where something else is.
+    deferred: Mutex<Vec<Deferred>>,
 }
 
 /// What is known of the source so far.
@@ -201,14 +251,26 @@ impl Comparison {
                 None => return Ok(None),
             },
             Seen::Marker(relative) => return Ok(self.marker(&relative)),
-            Seen::Passed(path, why) => {
-                self.keep_namesake(&path, why);
+            Seen::Passed(path, relative, why) => {
+                self.keep(&relative);
                 return Ok(Some(Step::Passed(path, why)));
+            }
+            Seen::Unread(relative, error) => {
+                self.keep(&relative);
+                return Ok(Some(Step::Unread(error)));
+            }
+            Seen::Shadowed(relative, other) => {
+                self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&relative);
+                return Ok(Some(self.shadowed(&relative, &other)));
+            }
+            Seen::Hidden(relative) => {
+                self.keep(&relative);
+                return Ok(None);
             }
             Seen::Failed(what, error) => return Ok(Some(self.unseen(what, error))),
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
-        if !entry.is_decided() && (self.options.filter)(&own_name) != (self.options.filter)(&entry.relative) {
+        if !entry.is_decided() && self.options.filter.takes(&own_name) != self.options.filter.takes(&entry.relative) {
             let stored = entry.to_string();
             match self.decided(entry).await {
                 Ok(Some(decided)) => entry = decided,
@@ -216,7 +278,7 @@ impl Comparison {
                 Err(error) => return Ok(Some(self.unseen(stored, error))),
             }
         }
-        if !(self.options.filter)(&entry.relative) {
+        if !self.options.filter.takes(&entry.relative) {
             return Ok(None);
         }
         self.see(&entry);
@@ -227,6 +289,9 @@ impl Comparison {
             match compare::are_same(&self.service, &entry, &there, self.options.compare).await {
                 Ok(true) => return Ok(Some(Step::Unchanged)),
                 Ok(false) => {}
+                Err(error) if matches!(entry.at, At::File(_)) && error.is_unreadable_file() => {
+                    return Ok(Some(Step::Unread(error)));
+                }
                 Err(error) => return Ok(Some(failed(error))),
             }
         }
@@ -252,13 +317,18 @@ impl Comparison {
         }))
     }
 
-    /// Keeps the object of the other side that has the name of a file which is left out as a draft.
-    fn keep_namesake(&self, path: &Path, why: Passed) {
-        let Folder::Local(folder) = &self.from else { return };
-        if let (Passed::Draft, Ok(path)) = (why, path.strip_prefix(folder))
-            && let Some(relative) = paths::relative_key(path)
-        {
-            self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&relative);
+    /// Keeps what the other side has under this name and below it: what the source has there cannot be read.
+    fn keep(&self, relative: &str) {
+        if self.options.remove && relative.ends_with(DELTA_SUFFIX) {
+            self.source.lock().unwrap_or_else(PoisonError::into_inner).deltas.insert(relative.to_owned());
+        }
+        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        there.remove(relative);
+        let below = format!("{relative}/");
+        let from_below = there.range(below.clone()..).map(|(name, _)| name);
+        let names: Vec<String> = from_below.take_while(|name| name.starts_with(&below)).cloned().collect();
+        for name in names {
+            there.remove(&name);
         }
     }
 
@@ -303,8 +373,17 @@ impl Comparison {
         }
     }
 
-    /// What the source has not, once all of it was seen.
-    async fn removals(&self) -> Result<Vec<Step>, ServiceError> {
+    /// The error for a file that cannot be on a disk beside another one.
+    fn shadowed(&self, relative: &str, other: &str) -> Step {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).has_files = true;
+        match (self.from.object(relative), self.from.object(other)) {
+            (Ok(object), Ok(other)) => Step::Failed(object.to_string(), ServiceError::AlsoDirectory { object, other }),
+            (Err(error), _) | (_, Err(error)) => Step::Failed(relative.to_owned(), error),
+        }
+    }
+
+    /// What the source has not, once all of it was seen; or an error, after steps that say what could not be copied for it.
+    async fn removals(&self) -> Result<Vec<Step>, (Vec<Step>, ServiceError)> {
         if !self.options.remove {
             return Ok(Vec::new());
         }
@@ -313,18 +392,22 @@ impl Comparison {
             let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
             (source.has_files, source.incomplete)
         };
-        if there.is_empty() {
-            return Ok(Vec::new());
+        if there.is_empty() && incomplete {
+            return Ok(self.refused());
         }
         if incomplete {
-            return Err(ServiceError::SourceUnseen { from: self.from.to_string(), to: self.to.to_string() });
+            let error = ServiceError::SourceUnseen { from: self.from.to_string(), to: self.to.to_string() };
+            return Err((self.refused(), error));
         }
-        if !has_files {
-            return Err(ServiceError::SourceEmpty { from: self.from.to_string(), to: self.to.to_string() });
+        if !there.is_empty() && !has_files {
+            let error = ServiceError::SourceEmpty { from: self.from.to_string(), to: self.to.to_string() };
+            return Err((self.refused(), error));
         }
-        let mut there: Vec<Entry> = there.into_values().collect();
-        there.sort_by(|a, b| a.relative.cmp(&b.relative));
-        let Extra { absent, copies: mut steps, unseen } = self.absent_from_source(there).await;
+        let Extra { mut absent, copies: mut steps, unseen } =
+            self.absent_from_source(there.into_values().collect()).await;
+        steps.extend(self.replacements(&mut absent).await);
+        // What failed is known before anything is removed.
+        steps.sort_by_key(Step::phase);
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
             At::Object(object) => {
@@ -342,6 +425,30 @@ impl Comparison {
         steps.extend(unseen);
         Ok(steps)
     }
+}
+
+/// Leaves out files that cannot be on a disk with others.
+fn without_shadowed(source: Entries, filter: Filter) -> Entries {
+    let state = (source, Some(Shadowed::default()));
+    let passed = futures::stream::unfold(state, move |(mut source, mut shadowed)| {
+        let filter = filter.clone();
+        async move {
+            let passed = match source.next().await {
+                Some(Ok(seen)) => {
+                    shadowed.as_mut()?.pass(seen, |name| filter.takes(name)).into_iter().map(Ok).collect()
+                }
+                Some(Err(error)) => vec![Err(error)],
+                None => shadowed.take()?.end().into_iter().map(Ok).collect(),
+            };
+            Some((futures::stream::iter(passed), (source, shadowed)))
+        }
+    });
+    passed.flatten().boxed()
+}
+
+/// Whether an error says that there is nothing, as of a link that leads nowhere.
+fn is_absence(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Local { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Whether a folder between `folder` and the file is a link.

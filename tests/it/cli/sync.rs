@@ -59,16 +59,17 @@ fn what_is_newer_or_of_another_size_is_uploaded_and_nothing_else() {
     is(sandbox.run(UP), 2, 1);
     sandbox.run(["cp", "s3://buc/x/a/app-1.zip", "back"]).succeeds();
     assert!(sandbox.read("back") == changed(&first));
-    // By time the same, by content not.
+    // Older, of another content.
     sandbox.write("in/a/app-1.zip", &first);
     date(&sandbox, "in/a/app-1.zip", -2);
-    is(sandbox.run(UP), 0, 3);
-    is(sandbox.run([&UP[..], &["--checksum"]].concat()), 1, 2);
-    // By time not the same, by content and by size it is.
-    date(&sandbox, "in/a/app-1.zip", 1);
-    is(sandbox.run([&UP[..], &["--checksum"]].concat()), 0, 3);
     is(sandbox.run([&UP[..], &["--size-only"]].concat()), 0, 3);
     is(sandbox.run([&UP[..], &["--dryrun"]].concat()), 1, 2);
+    is(sandbox.run(UP), 1, 2);
+    // Newer, of the same content.
+    date(&sandbox, "in/a/app-1.zip", 1);
+    is(sandbox.run([&UP[..], &["--checksum"]].concat()), 0, 3);
+    is(sandbox.run([&UP[..], &["--dryrun"]].concat()), 0, 3);
+    is(sandbox.run(UP), 0, 3);
 }
 
 #[test]
@@ -198,16 +199,6 @@ fn an_empty_source_removes_nothing() {
     assert_eq!(sandbox.store().keys(), keys);
     assert!(sandbox.path("in/notes.txt").exists());
     sandbox.run(["sync", "missing", "s3://buc/x", "--delete"]).fails(255, &["missing"]);
-}
-
-#[test]
-fn a_source_that_cannot_be_seen_whole_removes_nothing() {
-    let (sandbox, _) = with_files();
-    sandbox.run(UP).succeeds();
-    std::fs::remove_file(sandbox.path("in/notes.txt")).unwrap();
-    std::os::unix::fs::symlink("nowhere", sandbox.path("in/broken")).unwrap();
-    sandbox.run([&UP[..], &["--delete"]].concat()).fails(1, &["in/broken", "nothing was removed from s3://buc/x/"]);
-    sandbox.run(["cp", "s3://buc/x/notes.txt", "back"]).succeeds();
 }
 
 #[test]

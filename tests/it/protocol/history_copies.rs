@@ -13,7 +13,7 @@ use crate::support::small_files::{self, content, object, service};
 async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
     let metadata = [("n".to_owned(), number.to_string())].into();
     let attributes = Attributes { metadata, ..Attributes::default() };
-    small_files::put(service, key, number, &PutOptions { delta, attributes, source: None }).await;
+    small_files::put(service, key, number, &PutOptions { delta, attributes, ..PutOptions::default() }).await;
 }
 
 #[tokio::test]

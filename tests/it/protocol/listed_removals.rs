@@ -22,7 +22,7 @@ fn stores(folder: &std::path::Path) -> [Arc<dyn Store>; 2] {
 async fn removals(service: &DeltaService) -> Vec<(ObjectName, ListedWrite)> {
     let local = tempfile::tempdir().unwrap();
     std::fs::write(local.path().join("base.zip"), content(0)).unwrap();
-    let options = SyncOptions { compare: Compare::Size, remove: true, filter: Arc::new(|_| true) };
+    let options = SyncOptions { compare: Compare::Size, remove: true, filter: Arc::new(|_: &str| true), dryrun: false };
     let to = Folder::in_bucket(&object("x").bucket, "");
     let mut steps = service.sync(&Folder::Local(local.path().to_owned()), &to, options).await.unwrap();
     let mut removals = Vec::new();

@@ -125,7 +125,8 @@ async fn a_file_is_known_beside_one_of_its_deltas_name_however_far_apart_they_ar
         room.put(key, &Attributes::default()).await;
     }
     let to = Folder::in_bucket(&BucketName::new("other").unwrap(), "");
-    let options = SyncOptions { compare: Compare::Never, remove: false, filter: Arc::new(|_| true) };
+    let options =
+        SyncOptions { compare: Compare::Never, remove: false, filter: Arc::new(|_: &str| true), dryrun: false };
     let mut steps = room.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
     let mut as_it_is = Vec::new();
     while let Some(step) = steps.next().await.unwrap() {

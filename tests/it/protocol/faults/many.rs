@@ -233,7 +233,7 @@ async fn carry_out(
     compare: Compare,
     remove: bool,
 ) -> Result<(), ServiceError> {
-    let options = SyncOptions { compare, remove, filter: Arc::new(|_| true) };
+    let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
     let (mut steps, mut failed) = (service.sync(from, to, options).await?, None);
     while let Some(step) = steps.next().await? {
         if step.removes() && failed.is_some() {

@@ -291,7 +291,7 @@ impl Bucket {
 
     /// As the command line does: removals go when all else was done without a failure.
     async fn sync(&self, from: &Folder, to: &Folder, compare: Compare, remove: bool) {
-        let options = SyncOptions { compare, remove, filter: Arc::new(|_| true) };
+        let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
         let Ok(mut steps) = self.service.sync(from, to, options).await else { return };
         let mut failed = false;
         while let Ok(Some(step)) = steps.next().await {

@@ -1,6 +1,7 @@
 //! What makes one folder like another, carried out step by step, and what it should have been.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -54,7 +55,7 @@ impl World {
         let nested = from.0 == to.0 && (b.starts_with(&a) || remove && a.starts_with(&b));
         let (from, to) = (Folder::in_bucket(&from.0, from.1), Folder::in_bucket(&to.0, to.1));
         if nested {
-            let options = SyncOptions { compare, remove, filter: Arc::new(|_| true) };
+            let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
             let refused = self.process(by).sync(&from, &to, options).await;
             assert!(matches!(refused, Err(ServiceError::Nested { .. })), "{refused:?}");
             return;
@@ -94,7 +95,7 @@ impl World {
         remove: bool,
     ) {
         let service = self.process(by);
-        let options = SyncOptions { compare, remove, filter: Arc::new(|_| true) };
+        let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
         let mut steps = service.sync(&from, &to, options).await.unwrap();
         let surplus: BTreeSet<&String> = target.keys().filter(|name| !source.contains_key(*name)).collect();
         let (mut copied, mut removed) = (BTreeSet::new(), BTreeSet::new());
@@ -124,7 +125,14 @@ impl World {
                 Some((there, at)) => match compare {
                     Compare::Never => true,
                     Compare::Size => there.len() != content.len(),
-                    Compare::SizeAndTime => there.len() != content.len() || if local { at != time } else { at < time },
+                    Compare::SizeAndTime if there.len() != content.len() => true,
+                    Compare::SizeAndTime if local => at != time,
+                    Compare::SizeAndTime if matches!(from, Folder::Local(_)) => {
+                        let changed = std::fs::metadata(self.path(name)).unwrap().ctime();
+                        let is_older = time < at && u64::try_from(changed).unwrap() < *at;
+                        !is_older && there != content
+                    }
+                    Compare::SizeAndTime => at < time,
                     // What nobody knows the digest of may be copied again.
                     Compare::Content => there != content || copied.contains(name),
                 },

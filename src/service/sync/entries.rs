@@ -1,0 +1,89 @@
+//! The files of a folder, one after the other.
+
+use std::collections::{HashSet, VecDeque};
+
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+
+use super::entry::{At, Entry, Folder, Object, Seen};
+use super::filter::Filter;
+use super::walk::{Role, walk};
+use crate::domain::metadata::DELTA_SUFFIX;
+use crate::domain::{BucketName, Key, ObjectName};
+use crate::service::error::ServiceError;
+use crate::service::list::{Listed, ListedFile, Listing};
+use crate::service::{DeltaService, blocking};
+
+/// What a folder has, or an error after which nothing more of it is known.
+pub(super) type Entries = BoxStream<'static, Result<Seen, ServiceError>>;
+
+impl DeltaService {
+    /// The files of a folder; none, where there is no such folder on a disk. With `to_read`, no size is needed, and what a file is
+    /// will be seen when it is read.
+    pub(super) fn entries(&self, folder: &Folder, filter: &Filter, role: Role, to_read: bool) -> Entries {
+        match folder {
+            Folder::Local(path) => {
+                let (path, filter) = (path.clone(), filter.clone());
+                let walked = async move { blocking::run(move |_| walk(&path, &filter, role)).await };
+                futures::stream::once(walked).flat_map(|seen| futures::stream::iter(seen).map(Ok)).boxed()
+            }
+            Folder::InBucket(bucket, prefix) => {
+                let listing = self.list(bucket, prefix, None);
+                let listing = if to_read { listing.undecided() } else { listing.learning() };
+                let pages = Pages { listing, read: VecDeque::new(), deltas: HashSet::new() };
+                let (bucket, prefix) = (bucket.clone(), prefix.clone());
+                let files = futures::stream::try_unfold(pages, async |mut pages: Pages| {
+                    Ok::<_, ServiceError>(pages.next().await?.map(|file| (file, pages)))
+                });
+                let seen = move |(file, has_namesake)| {
+                    futures::stream::iter(seen(&bucket, &prefix, file, has_namesake)).map(Ok::<_, ServiceError>)
+                };
+                files.map_ok(seen).try_flatten().boxed()
+            }
+        }
+    }
+}
+
+/// A listing, file by file.
+struct Pages {
+    listing: Listing,
+    read: VecDeque<ListedFile>,
+    /// The names of files that end as those of deltas do; few, and a plain file comes after a look at that of its own delta.
+    deltas: HashSet<String>,
+}
+
+impl Pages {
+    /// The next file, and whether it has a namesake.
+    async fn next(&mut self) -> Result<Option<(ListedFile, bool)>, ServiceError> {
+        loop {
+            if let Some(file) = self.read.pop_front() {
+                let has_namesake = self.deltas.contains(&format!("{}{DELTA_SUFFIX}", file.key));
+                return Ok(Some((file, has_namesake)));
+            }
+            let Some(page) = self.listing.next().await? else { return Ok(None) };
+            let names = page.files.iter().chain(self.listing.held()).map(|file| file.key.as_str());
+            self.deltas.extend(names.filter(|name| name.ends_with(DELTA_SUFFIX)).map(str::to_owned));
+            self.read.extend(page.files.into_iter().filter(|file| file.is_shown() || !file.is_decided()));
+        }
+    }
+}
+
+/// A file, and what else its object may be.
+fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool) -> Vec<Seen> {
+    let relative = |key: &Key| key.as_str().strip_prefix(prefix).unwrap_or_default().to_owned();
+    let (decided, shown) = (file.is_decided(), file.is_shown());
+    let (stored, tag) = (ObjectName::new(bucket.clone(), file.stored.key), file.stored.etag);
+    let other = (!decided).then(|| Seen::Undecided(relative(&stored.key), stored.clone()));
+    let own = relative(&file.key);
+    if !shown {
+        return other.into_iter().collect();
+    }
+    if file.size == 0 && (own.is_empty() || own.ends_with('/')) {
+        return vec![Seen::Marker(own)];
+    }
+    let (plain, digest) = (file.listed == Listed::Plain, file.sha256);
+    let object = Object { name: ObjectName::new(bucket.clone(), file.key), stored, tag, plain, digest, decided };
+    let (size, modified) = (file.size, file.stored.last_modified);
+    let entry =
+        Entry { relative: own, size, modified, changed: modified, has_namesake, at: At::Object(Box::new(object)) };
+    other.into_iter().chain([Seen::File(entry)]).collect()
+}
