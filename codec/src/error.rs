@@ -275,8 +275,8 @@ pub enum Limit {
     SourceSpan,
     /// [`instructions`](crate::DecodeLimits::instructions)
     Instructions,
-    /// [`source_blocks`](crate::DecodeLimits::source_blocks)
-    SourceBlocks,
+    /// [`source_reads`](crate::DecodeLimits::source_reads)
+    SourceReads,
     /// [`dictionary`](crate::DecodeLimits::dictionary)
     Dictionary,
     /// [`application_header`](crate::DecodeLimits::application_header)

@@ -7,8 +7,8 @@ const XDELTA_3_2_WINDOW: u64 = 1 << 26;
 
 /// What a delta may make its reader spend. Everything above is refused before it is spent.
 ///
-/// With the defaults a decoder holds at most about 320 MiB however hostile the delta is: the target window (64 MiB), the
-/// sections of one window as stored (96 MiB) and decompressed (96 MiB), blocks of the source (32 MiB) and what the three LZMA
+/// With the defaults a decoder holds at most about 350 MiB however hostile the delta is: the target window (64 MiB), the
+/// sections of one window as stored (96 MiB) and decompressed (96 MiB), pages of the source (64 MiB) and what the three LZMA
 /// sections remember (3 x 10 MiB); and twice [`target_history`](Self::target_history), which is nothing by default. Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
 /// cost a tenth of that.
 ///
@@ -37,10 +37,15 @@ pub struct DecodeLimits {
     /// Instructions in one window, which bound the work a small compressed delta can ask for. Default 2^25: one for every two
     /// bytes of the largest window; xdelta3 needs two for every five at worst.
     pub instructions: u64,
-    /// Blocks of 64 KiB read from the source for one window, which bound the reading a delta can cause by copying from
-    /// everywhere. Default 2^20: a source of 64 GiB read once, or some ten seconds of jumping about. Nothing is read of a source
-    /// that [lends its bytes](crate::Source::bytes); there `instructions` and `window` bound the work.
-    pub source_blocks: u64,
+    /// Bytes of the source that copies of one window may touch, in pages of 4 KiB and counted as if none was kept, which bound
+    /// the reading a delta can cause by copying from everywhere. Default 64 GiB: every four bytes of the largest window from
+    /// another page. Nothing is read of a source that [lends its bytes](crate::Source::bytes); there `instructions` and `window`
+    /// bound the work.
+    pub source_reads: u64,
+    /// Bytes of the source kept in memory, at least 128 KiB. The decoder keeps as many as the longest copy window has, up to this;
+    /// no delta is refused for it. Default 64 MiB, the source window of xdelta3. A copy window that is longer is read in pages of
+    /// 4 KiB where its copies are short and scattered.
+    pub source_cache: u64,
     /// Bytes an LZMA section may refer back to. Default 8 MiB, as the presets of xz up to 6 use; xdelta3 uses 256 KiB.
     pub dictionary: u64,
     /// Bytes of the application header. Default 1 MiB: more than a command line can hand to xdelta3 on Linux or macOS.
@@ -64,7 +69,8 @@ impl Default for DecodeLimits {
             sections: 96 << 20,
             source_span: u64::from(u32::MAX),
             instructions: 1 << 25,
-            source_blocks: 1 << 20,
+            source_reads: 1 << 36,
+            source_cache: 64 << 20,
             dictionary: 8 << 20,
             application_header: 1 << 20,
             code_table: 1 << 16,
@@ -81,7 +87,8 @@ setters! {
         with_sections(sections: u64),
         with_source_span(source_span: u64),
         with_instructions(instructions: u64),
-        with_source_blocks(source_blocks: u64),
+        with_source_reads(source_reads: u64),
+        with_source_cache(source_cache: u64),
         with_dictionary(dictionary: u64),
         with_application_header(application_header: u64),
         with_code_table(code_table: u64),

@@ -10,7 +10,7 @@ const WINDOW: u64 = 8 << 20;
 const SECTIONS: u64 = 12 << 20;
 /// The dictionary of each of the three LZMA sections of an ordinary delta.
 const DICTIONARY: u64 = 256 << 10;
-/// Blocks of the source that a decoder keeps at most.
+/// Bytes of the source that a decoder keeps at most.
 const SOURCE: u64 = 32 << 20;
 /// Pieces of the stored delta on their way to the decoder.
 const IN_FLIGHT: u64 = 2 << 20;
@@ -53,7 +53,7 @@ impl DecodeMemory {
 
     /// Limits that keep a decoder to it.
     pub(crate) fn limits(self) -> DecodeLimits {
-        let mut limits = DecodeLimits::default();
+        let mut limits = DecodeLimits::default().with_source_cache(SOURCE);
         if matches!(self, Self::Ordinary { .. }) {
             limits.window = self.window();
             limits.sections = self.sections();

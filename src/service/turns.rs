@@ -14,7 +14,7 @@ use crate::domain::{Deltaspace, ObjectName};
 const MAX_ENCODERS: usize = 4;
 
 /// Bytes for all decoders and one encoder together. With what a command takes besides, buffers of 64 transfers included, this
-/// stays below the 400 MiB of the README. A decoder with [`DecodeLimits::default`](deltaglider_vcdiff::DecodeLimits) takes 320 MiB
+/// stays below the 400 MiB of the README. A decoder with [`DecodeMemory::Most`](super::decode_memory::DecodeMemory) takes 320 MiB
 /// at worst, so one that needs more than an ordinary one gets all of it and runs alone.
 const MEMORY: u64 = 256 << 20;
 

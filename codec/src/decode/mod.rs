@@ -119,7 +119,8 @@ impl<S> fmt::Debug for Decoder<S> {
 impl<S: Source> Decoder<S> {
     /// Creates a decoder for one delta. Without a source only deltas that need none can be decoded.
     pub fn new(source: Option<S>, options: &DecodeOptions) -> Self {
-        let source = source.map(|source| SourceCache::new(source, options.limits.source_blocks));
+        let limits = &options.limits;
+        let source = source.map(|source| SourceCache::new(source, limits.source_cache, limits.source_reads));
         Self {
             options: options.clone(),
             source,
@@ -312,10 +313,11 @@ impl<S: Source> Decoder<S> {
         let window = out.len();
         out.try_reserve(fields.target_len as usize)
             .map_err(|_| DecodeErrorKind::OutOfMemory { asked: fields.target_len })?;
-        if let Some(source) = &mut self.source {
-            source.begin_window();
+        let copy_window = fields.copy_window.unwrap_or_default();
+        let copy_offset = copy_window.offset;
+        if let Some(source) = self.source.as_mut().filter(|_| fields.indicator & VCD_SOURCE != 0) {
+            source.begin_window(copy_offset, copy_window.len);
         }
-        let copy_offset = fields.copy_window.map_or(0, |window| window.offset);
         let earlier = match &mut self.source {
             _ if fields.indicator & VCD_TARGET != 0 => self.history.from(copy_offset),
             Some(source) if fields.indicator & VCD_SOURCE != 0 => Earlier::Source(source, copy_offset),

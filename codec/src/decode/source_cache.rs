@@ -1,42 +1,88 @@
-//! Reads the source in blocks and keeps the ones used last. A source that lends its bytes is neither read nor kept.
-
-use std::collections::HashMap;
+//! Reads the source in pages and keeps the ones used last. A source that lends its bytes is neither read nor kept.
 
 use super::file_digest::FileHasher;
 use crate::error::{DecodeErrorKind, Fault, Limit};
 use crate::source::Source;
 
-/// Bytes of a block. Copies are short and close together, so a read per copy would cost a call each; and a copy from a new place
-/// should not cost much more than itself.
-const BLOCK: usize = 1 << BLOCK_BITS;
-const BLOCK_BITS: u32 = 16;
-/// Blocks kept: 32 MiB. Copies of one window lie mostly side by side; what xdelta3 finds with its default options lies within a
-/// moving 64 MiB, of which half is at hand however the copies jump.
-const BLOCKS: usize = 512;
+/// Bytes of a page: the least that is read. Copies of a re-sorted table are a few bytes each, all from different places.
+const PAGE: usize = 1 << PAGE_BITS;
+const PAGE_BITS: u32 = 12;
+/// Pages read at once where more of them are likely to be needed; 64 KiB.
+const RUN: usize = 16;
+/// Bytes of a run. A copy as long as that is read where it belongs, and its pages are not kept.
+const LONG: usize = RUN * PAGE;
+/// The least number of slots: a run must not replace its own pages.
+const MIN_SLOTS: usize = 2 * RUN;
+/// The most pages that a cache keeps; 4 TiB.
+const MAX_PAGES: u64 = 1 << 30;
+/// The number of a page that is not there.
+const NO_PAGE: u64 = u64::MAX;
+/// Places that are looked at for one whose page is not of the copy window, before any is taken.
+const TRIES: u32 = 64;
+/// Bytes of a copy that costs no call: most copies of a re-sorted table are as short as that.
+const SHORT: usize = 32;
 
-struct Block {
-    number: u64,
-    used: u64,
-    /// Shorter than [`BLOCK`] only where the source ends.
-    bytes: Vec<u8>,
+/// A page that is kept, and its place in the memory of the cache.
+#[derive(Clone, Copy)]
+struct Slot {
+    page: u64,
+    place: u32,
 }
 
+const EMPTY: Slot = Slot { page: NO_PAGE, place: 0 };
+
 /// The source of one delta.
+///
+/// It keeps as many pages as the longest copy window has, up to a limit, so that no page of such a window is read twice. Memory is
+/// taken as pages are read.
 pub(crate) struct SourceCache<S> {
     source: S,
-    blocks: Vec<Block>,
-    places: HashMap<u64, usize>,
-    /// The place used last: most copies follow each other within one block.
-    latest: usize,
-    clock: u64,
-    /// Blocks read for this window.
-    read: u64,
+    /// A power of two of them. A page is in the slot of the lowest bits of its number, so those of one window do not collide.
+    slots: Vec<Slot>,
+    /// The memory: runs of pages.
+    memory: Vec<Box<[u8]>>,
+    /// The page in each place, in the order of the memory.
+    pages: Vec<u64>,
+    /// The place to be looked at first when one is needed: pages go in the order they came.
+    next: u32,
+    /// Pages to keep at most.
+    limit: u64,
+    /// The first and the last page of the copy window.
+    window: (u64, u64),
+    /// Whether all pages of the copy window can be kept.
+    fits: bool,
+    /// The page used last.
+    latest: u64,
+    /// The bytes of a read before they are put in their places.
+    run: Vec<u8>,
+    /// Where the source ends, as far as a read has shown.
+    end: u64,
+    /// Bytes of all pages that copies of this window touched, kept or not, and the page touched last.
+    touched: u64,
+    last_touched: u64,
     allowed: u64,
 }
 
 impl<S: Source> SourceCache<S> {
-    pub(crate) fn new(source: S, allowed: u64) -> Self {
-        Self { source, blocks: Vec::new(), places: HashMap::new(), latest: 0, clock: 0, read: 0, allowed }
+    /// Keeps up to `cache` bytes, and lets the copies of one window touch pages of `allowed` bytes.
+    pub(crate) fn new(source: S, cache: u64, allowed: u64) -> Self {
+        Self {
+            source,
+            slots: vec![EMPTY; MIN_SLOTS],
+            memory: Vec::new(),
+            pages: Vec::new(),
+            next: 0,
+            // Where a window begins within a page, it has a page more.
+            limit: (cache >> PAGE_BITS).saturating_add(1).clamp(MIN_SLOTS as u64, MAX_PAGES),
+            window: (0, NO_PAGE),
+            fits: false,
+            latest: NO_PAGE,
+            run: Vec::new(),
+            end: u64::MAX,
+            touched: 0,
+            last_touched: NO_PAGE,
+            allowed,
+        }
     }
 
     /// Reads the whole source and returns its digest.
@@ -45,26 +91,64 @@ impl<S: Source> SourceCache<S> {
             digest.update(lent);
             return Ok(digest.finish());
         }
-        let mut piece = vec![0; BLOCK];
+        let mut piece = vec![0; LONG];
         let mut at = 0u64;
         loop {
             let got = self.source.read_at(at, &mut piece).map_err(Fault::source)?;
             let bytes = piece.get(..got).unwrap_or(&piece);
             digest.update(bytes);
             at = at.saturating_add(bytes.len() as u64);
-            if bytes.len() < BLOCK {
+            if bytes.len() < LONG {
                 return Ok(digest.finish());
             }
         }
     }
 
-    /// Counts reads from zero again.
-    pub(crate) fn begin_window(&mut self) {
-        self.read = 0;
+    /// Starts counting anew, for a window that copies from `len` bytes at `offset`.
+    pub(crate) fn begin_window(&mut self, offset: u64, len: u64) {
+        (self.touched, self.last_touched) = (0, NO_PAGE);
+        self.window = (offset >> PAGE_BITS, offset.saturating_add(len.saturating_sub(1)) >> PAGE_BITS);
+        if self.source.bytes().is_some() {
+            return;
+        }
+        let (first, last) = self.window;
+        let last = last.min(self.source.len().map_or(u64::MAX, |len| len >> PAGE_BITS));
+        let pages = last.saturating_sub(first).saturating_add(1);
+        let wanted = pages.min(self.limit);
+        if wanted > self.slots.len() as u64 {
+            self.make_slots(wanted);
+        }
+        self.fits = wanted == pages && pages <= self.slots.len() as u64;
     }
 
-    /// Appends `len` bytes of the source from `offset` on.
+    /// Makes slots for so many pages, if there is memory for them, and puts in them what is kept.
+    fn make_slots(&mut self, pages: u64) {
+        let len = usize::try_from(pages).unwrap_or(usize::MAX).checked_next_power_of_two().unwrap_or(usize::MAX);
+        let mut slots = Vec::new();
+        if slots.try_reserve_exact(len).is_err() {
+            return;
+        }
+        slots.resize(len, EMPTY);
+        self.slots = slots;
+        for place in 0..self.pages.len() {
+            let page = self.pages.get(place).copied().unwrap_or(NO_PAGE);
+            if let Some(slot) = self.slot(page).filter(|_| page != NO_PAGE) {
+                let before = std::mem::replace(slot, Slot { page, place: place as u32 });
+                if before.page != NO_PAGE
+                    && let Some(page) = self.pages.get_mut(before.place as usize)
+                {
+                    *page = NO_PAGE;
+                }
+            }
+        }
+    }
+
+    /// Appends `len` bytes from `offset` on.
+    #[inline]
     pub(crate) fn append(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if len == 0 {
+            return Ok(());
+        }
         if let Some(lent) = self.source.bytes() {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let Some(bytes) = lent.get(start..start.saturating_add(len)) else {
@@ -73,31 +157,44 @@ impl<S: Source> SourceCache<S> {
             out.extend_from_slice(bytes);
             return Ok(());
         }
-        if len >= BLOCK {
+        let needed = offset.saturating_add(len as u64);
+        let last = needed.saturating_sub(1) >> PAGE_BITS;
+        self.count(offset >> PAGE_BITS, last)?;
+        if len >= LONG {
             return self.append_directly(offset, len, out);
         }
-        let needed = offset.saturating_add(len as u64);
         let mut at = offset;
         let mut left = len;
         while left > 0 {
-            let start = at as usize & (BLOCK - 1);
-            let wanted = left.min(BLOCK.saturating_sub(start));
-            let number = at >> BLOCK_BITS;
-            let block = self.block(number)?;
-            let Some(bytes) = block.get(start..start.saturating_add(wanted)) else {
-                let end = number.saturating_mul(BLOCK as u64).saturating_add(block.len() as u64);
-                return Err(self.too_short(needed, end));
+            let page = at >> PAGE_BITS;
+            let place = match self.find(page) {
+                Some(place) => place,
+                None => self.read(page, last)?,
             };
-            out.extend_from_slice(bytes);
-            at = at.saturating_add(wanted as u64);
-            left = left.saturating_sub(wanted);
+            if needed > self.end {
+                return Err(self.too_short(needed, self.end));
+            }
+            let start = at as usize & (PAGE - 1);
+            let part = left.min(PAGE.saturating_sub(start));
+            let from = (place as usize & (RUN - 1)).saturating_mul(PAGE).saturating_add(start);
+            let run = self.memory.get(place as usize / RUN).map(|run| &run[..]).unwrap_or_default();
+            match run.get(from..).and_then(|bytes| bytes.first_chunk::<SHORT>()) {
+                Some(bytes) if part <= SHORT => {
+                    let end = out.len().saturating_add(part);
+                    out.extend_from_slice(bytes);
+                    out.truncate(end);
+                }
+                _ => out.extend_from_slice(run.get(from..from.saturating_add(part)).unwrap_or_default()),
+            }
+            self.latest = page;
+            at = at.saturating_add(part as u64);
+            left = left.saturating_sub(part);
         }
         Ok(())
     }
 
-    /// A long copy is read where it belongs: keeping its blocks would only drive out others.
+    /// Reads a long copy where it belongs: keeping its pages would only replace others.
     fn append_directly(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
-        self.count(len.div_ceil(BLOCK) as u64)?;
         let start = out.len();
         out.resize(start.saturating_add(len), 0);
         let got = self.source.read_at(offset, out.get_mut(start..).unwrap_or_default()).map_err(Fault::source)?;
@@ -108,44 +205,125 @@ impl<S: Source> SourceCache<S> {
         Ok(())
     }
 
-    fn block(&mut self, number: u64) -> Result<&[u8], Fault> {
-        if self.blocks.get(self.latest).is_none_or(|block| block.number != number) {
-            self.latest = match self.places.get(&number) {
-                Some(&place) => place,
-                None => self.read_block(number)?,
-            };
-        }
-        self.clock = self.clock.saturating_add(1);
-        let Some(block) = self.blocks.get_mut(self.latest) else { return Ok(&[]) };
-        block.used = self.clock;
-        Ok(&block.bytes)
+    /// Returns the place of a page that is kept.
+    #[inline]
+    fn find(&self, page: u64) -> Option<u32> {
+        let slot = self.slots.get(page as usize & self.slots.len().saturating_sub(1))?;
+        (slot.page == page).then_some(slot.place)
     }
 
-    /// Reads a block into a new place or that of the block unused longest.
-    fn read_block(&mut self, number: u64) -> Result<usize, Fault> {
-        self.count(1)?;
-        let place = if self.blocks.len() < BLOCKS {
-            self.blocks.push(Block { number, used: 0, bytes: Vec::new() });
-            self.blocks.len().saturating_sub(1)
-        } else {
-            let oldest = self.blocks.iter().enumerate().min_by_key(|(_, block)| block.used);
-            oldest.map_or(0, |(place, _)| place)
+    fn slot(&mut self, page: u64) -> Option<&mut Slot> {
+        let mask = self.slots.len().saturating_sub(1);
+        self.slots.get_mut(page as usize & mask)
+    }
+
+    fn is_kept(&self, page: u64) -> bool {
+        self.find(page).is_some()
+    }
+
+    /// Reads a page that is not kept, with those up to `last` that the same copy needs, and returns its place.
+    ///
+    /// More is read only where it is likely to be needed: after a copy from the page before, the rest of the run; next to a page
+    /// that is kept, the run, if nothing has to make room for it.
+    #[cold]
+    fn read(&mut self, page: u64, last: u64) -> Result<u32, Fault> {
+        let run = page & !(RUN as u64).saturating_sub(1);
+        let run_end = run.saturating_add(RUN as u64).saturating_sub(1);
+        let (mut from, mut to) = (page, last.min(page.saturating_add(RUN as u64).saturating_sub(1)));
+        let (window_from, window_to) = self.window;
+        if self.latest.saturating_add(1) == page {
+            to = to.max(run_end.min(window_to));
+        } else if self.fits && (run..=run_end).any(|page| self.is_kept(page)) {
+            (from, to) = (run.max(window_from), to.max(run_end.min(window_to)));
+        }
+        while from < page && self.is_kept(from) {
+            from = from.saturating_add(1);
+        }
+        while to > last.max(page) && self.is_kept(to) {
+            to = to.saturating_sub(1);
+        }
+        let pages = to.saturating_sub(from).saturating_add(1) as usize;
+        let mut bytes = std::mem::take(&mut self.run);
+        bytes.resize(pages.saturating_mul(PAGE), 0);
+        let offset = from.saturating_mul(PAGE as u64);
+        let got = self.source.read_at(offset, &mut bytes).map_err(Fault::source)?;
+        if got < bytes.len() {
+            self.end = self.end.min(offset.saturating_add(got as u64));
+        }
+        let numbered = || (from..).zip(bytes.chunks(PAGE));
+        for (number, bytes) in numbered().filter(|&(number, _)| number != page) {
+            if !self.is_kept(number) {
+                self.keep(number, bytes)?;
+            }
+        }
+        // The last one, so that no other page of the run takes its place.
+        let mut place = 0;
+        for (number, bytes) in numbered().filter(|&(number, _)| number == page) {
+            place = self.keep(number, bytes)?;
+        }
+        self.run = bytes;
+        Ok(place)
+    }
+
+    /// Keeps a page and returns its place.
+    fn keep(&mut self, page: u64, bytes: &[u8]) -> Result<u32, Fault> {
+        let place = match self.slot(page).copied() {
+            Some(slot) if slot.page != NO_PAGE => slot.place,
+            _ if (self.pages.len() as u64) < self.limit => self.new_place()?,
+            _ => self.place_given_up(),
         };
-        if let Some(block) = self.blocks.get_mut(place) {
-            self.places.remove(&block.number);
-            block.number = number;
-            block.bytes.resize(BLOCK, 0);
-            let offset = number.saturating_mul(BLOCK as u64);
-            let got = self.source.read_at(offset, &mut block.bytes).map_err(Fault::source)?;
-            block.bytes.truncate(got);
-            self.places.insert(number, place);
+        if let Some(slot) = self.slot(page) {
+            *slot = Slot { page, place };
+        }
+        if let Some(kept) = self.pages.get_mut(place as usize) {
+            *kept = page;
+        }
+        let start = (place as usize & (RUN - 1)).saturating_mul(PAGE);
+        let run = self.memory.get_mut(place as usize / RUN).map(|run| &mut run[..]).unwrap_or_default();
+        if let Some(to) = run.get_mut(start..start.saturating_add(bytes.len())) {
+            to.copy_from_slice(bytes);
         }
         Ok(place)
     }
 
-    fn count(&mut self, blocks: u64) -> Result<(), Fault> {
-        self.read = self.read.saturating_add(blocks);
-        Limit::SourceBlocks.check(self.read, self.allowed)
+    fn new_place(&mut self) -> Result<u32, Fault> {
+        let place = self.pages.len();
+        if place / RUN >= self.memory.len() {
+            let mut run = Vec::new();
+            run.try_reserve_exact(LONG).map_err(|_| DecodeErrorKind::OutOfMemory { asked: LONG as u64 })?;
+            run.resize(LONG, 0);
+            self.memory.push(run.into_boxed_slice());
+        }
+        self.pages.push(NO_PAGE);
+        Ok(place as u32)
+    }
+
+    /// Gives up the page that came first, rather one that is not of the copy window.
+    fn place_given_up(&mut self) -> u32 {
+        let (first, last) = self.window;
+        let mut place = self.next;
+        for _ in 0..TRIES {
+            place = self.next;
+            self.next = if place as usize >= self.pages.len().saturating_sub(1) { 0 } else { place.saturating_add(1) };
+            let page = self.pages.get(place as usize).copied().unwrap_or(NO_PAGE);
+            if !self.fits || page < first || page > last {
+                break;
+            }
+        }
+        let page = self.pages.get(place as usize).copied().unwrap_or(NO_PAGE);
+        if let Some(slot) = self.slot(page).filter(|slot| slot.page == page) {
+            *slot = EMPTY;
+        }
+        place
+    }
+
+    /// Counts the pages of a copy, as if none was kept: what a delta may do must not depend on what this cache holds.
+    #[inline]
+    fn count(&mut self, first: u64, last: u64) -> Result<(), Fault> {
+        let pages = last.saturating_sub(first).saturating_add(u64::from(first != self.last_touched));
+        self.last_touched = last;
+        self.touched = self.touched.saturating_add(pages.saturating_mul(PAGE as u64));
+        Limit::SourceReads.check(self.touched, self.allowed)
     }
 
     /// `end` is where reading stopped: the source's end, unless it was asked for what lies beyond.
@@ -192,63 +370,145 @@ mod tests {
         Counted { len, reads: Mutex::new(Vec::new()) }
     }
 
-    fn append(blocks: &mut SourceCache<&Counted>, offset: u64, len: usize) {
+    fn append(cache: &mut SourceCache<&Counted>, offset: u64, len: usize) {
         let mut out = vec![9];
-        blocks.append(offset, len, &mut out).unwrap();
+        cache.append(offset, len, &mut out).unwrap();
         let expected: Vec<u8> = (offset..offset + len as u64).map(byte_at).collect();
         assert_eq!(out[1..], expected, "{len} bytes at {offset}");
     }
 
+    /// A cache for a window of `pages`, of which `kept` are kept at most.
+    fn cache(source: &Counted, pages: u64, kept: u64) -> SourceCache<&Counted> {
+        let mut cache = SourceCache::new(source, kept * PAGE as u64, u64::MAX);
+        cache.begin_window(0, pages * PAGE as u64);
+        cache
+    }
+
+    fn bytes_read(source: &Counted) -> usize {
+        source.reads.lock().unwrap().iter().map(|(_, len)| len).sum()
+    }
+
     #[test]
-    fn copies_within_and_across_blocks_give_the_bytes_of_the_source() {
-        let source = counted(10 * BLOCK as u64 + 100);
-        let mut blocks = SourceCache::new(&source, 1000);
-        for offset in [0, 1, BLOCK as u64 - 1, BLOCK as u64, 3 * BLOCK as u64 - 7] {
-            for len in [0, 1, 7, 8, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
-                append(&mut blocks, offset, len);
+    fn copies_give_the_bytes_of_the_source() {
+        let source = counted(40 * PAGE as u64 + 100);
+        for kept in [1, 100] {
+            let mut cache = cache(&source, 41, kept);
+            for offset in [0, 1, PAGE as u64 - 1, PAGE as u64, 9 * PAGE as u64 - 7] {
+                for len in [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, LONG - 1, LONG, LONG + 1] {
+                    append(&mut cache, offset, len);
+                }
+            }
+            append(&mut cache, 40 * PAGE as u64 + 1, 99);
+        }
+    }
+
+    #[test]
+    fn window_that_fits_is_read_once() {
+        let source = counted(1000 * PAGE as u64);
+        let mut cache = cache(&source, 1000, 1000);
+        for number in 0..30_000u64 {
+            append(&mut cache, number * 7919 % 1000 * PAGE as u64 + number % 4000, 24);
+        }
+        // The first page of each run came alone.
+        assert!(bytes_read(&source) <= 1000 * PAGE + 1000usize.div_ceil(RUN) * PAGE, "{}", bytes_read(&source));
+        assert_eq!(cache.pages.len(), 1000);
+    }
+
+    #[test]
+    fn short_copies_read_short_where_pages_are_replaced() {
+        let source = counted(100_000 * PAGE as u64);
+        let mut cache = cache(&source, 100_000, 64);
+        for number in 0..1000u64 {
+            append(&mut cache, number * 7919 % 100_000 * PAGE as u64 + 5, 24);
+        }
+        assert_eq!(bytes_read(&source), 1000 * PAGE);
+        // Copies that follow each other read ahead.
+        source.reads.lock().unwrap().clear();
+        for number in 0..160u64 {
+            append(&mut cache, (RUN as u64 + number) * PAGE as u64, 24);
+        }
+        assert!(source.reads.lock().unwrap().len() <= 11);
+    }
+
+    #[test]
+    fn page_that_came_first_is_replaced() {
+        let source = counted(1000 * PAGE as u64);
+        let mut cache = cache(&source, 1000, 40);
+        let kept = cache.limit;
+        for page in (0..kept).rev() {
+            append(&mut cache, page * PAGE as u64, 10);
+        }
+        assert_eq!(source.reads.lock().unwrap().len() as u64, kept);
+        append(&mut cache, 50 * PAGE as u64, 10);
+        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
+        for page in (0..kept - 1).rev() {
+            append(&mut cache, page * PAGE as u64, 10);
+        }
+        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
+        append(&mut cache, (kept - 1) * PAGE as u64, 10);
+        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 2);
+        assert_eq!(cache.pages.len() as u64, kept);
+    }
+
+    #[test]
+    fn pages_of_the_window_stay() {
+        let source = counted(1000 * PAGE as u64);
+        let mut cache = cache(&source, 200, 200);
+        for start in [0, 100, 200, 57, 400] {
+            cache.begin_window(start * PAGE as u64, 200 * PAGE as u64);
+            for _ in 0..3 {
+                for page in 0..200 {
+                    append(&mut cache, (start + page * 77 % 200) * PAGE as u64, 10);
+                }
+            }
+            let first = bytes_read(&source);
+            for page in start..start + 200 {
+                append(&mut cache, page * PAGE as u64, 10);
+            }
+            assert_eq!(bytes_read(&source), first, "from page {start}");
+        }
+        assert!(cache.pages.len() <= 201);
+    }
+
+    #[test]
+    fn longer_window_keeps_what_was_read() {
+        let source = counted(10_000 * PAGE as u64);
+        let mut cache = SourceCache::new(&source, 1000 * PAGE as u64, u64::MAX);
+        for pages in [20, 50, 400, 1000, 5000] {
+            cache.begin_window(0, pages * PAGE as u64);
+            for page in 0..20 {
+                append(&mut cache, page * PAGE as u64 + 9, 24);
             }
         }
-        append(&mut blocks, 10 * BLOCK as u64 + 1, 99);
+        assert!(bytes_read(&source) <= 20 * PAGE + 12 * PAGE, "{}", bytes_read(&source));
+        assert!(cache.pages.len() <= 1001);
     }
 
     #[test]
-    fn a_block_is_read_once_and_the_one_unused_longest_makes_room() {
-        let source = counted(2 * (BLOCKS * BLOCK) as u64);
-        let mut blocks = SourceCache::new(&source, 10_000);
-        for number in 0..BLOCKS as u64 {
-            append(&mut blocks, number * BLOCK as u64 + 5, 10);
-        }
-        append(&mut blocks, 7, 10); // block 0 is younger than block 1 now
-        append(&mut blocks, (BLOCKS * BLOCK) as u64, 10);
-        assert_eq!(source.reads.lock().unwrap().len(), BLOCKS + 1);
-        append(&mut blocks, 0, 10);
-        assert_eq!(source.reads.lock().unwrap().len(), BLOCKS + 1);
-        append(&mut blocks, BLOCK as u64, 10);
-        assert_eq!(source.reads.lock().unwrap().len(), BLOCKS + 2);
-        assert_eq!(blocks.blocks.len(), BLOCKS);
-        assert_eq!(blocks.places.len(), BLOCKS);
-    }
-
-    #[test]
-    fn the_end_of_a_source_of_unknown_length_is_told() {
-        let source = counted(BLOCK as u64 + 10);
-        let mut blocks = SourceCache::new(&source, 10);
-        for (offset, len) in [(BLOCK as u64, 11), (5, BLOCK + 6)] {
-            let kind = blocks.append(offset, len, &mut Vec::new()).unwrap_err().kind;
+    fn too_short_source_names_its_end() {
+        let source = counted(LONG as u64 + 10);
+        let mut cache = cache(&source, 40, 40);
+        for (offset, len) in [(LONG as u64, 11), (5, LONG + 6), (LONG as u64 - 9, 20)] {
+            let kind = cache.append(offset, len, &mut Vec::new()).unwrap_err().kind;
             let needed = offset + len as u64;
-            assert_eq!(kind, DecodeErrorKind::SourceTooShort { needed, available: BLOCK as u64 + 10 });
+            assert_eq!(kind, DecodeErrorKind::SourceTooShort { needed, available: LONG as u64 + 10 });
         }
     }
 
     #[test]
-    fn reading_is_limited_per_window() {
-        let source = counted(100 * BLOCK as u64);
-        let mut blocks = SourceCache::new(&source, 3);
-        append(&mut blocks, 0, 2 * BLOCK);
-        append(&mut blocks, 0, 1);
-        let kind = blocks.append(5 * BLOCK as u64, 1, &mut Vec::new()).unwrap_err().kind;
-        assert_eq!(kind, DecodeErrorKind::Limit { limit: Limit::SourceBlocks, asked: 4, allowed: 3 });
-        blocks.begin_window();
-        append(&mut blocks, 5 * BLOCK as u64, 1);
+    fn touched_pages_are_limited_whatever_is_kept() {
+        let source = counted(1000 * PAGE as u64);
+        for kept in [1, 1000] {
+            let mut cache = SourceCache::new(&source, kept * PAGE as u64, 3 * PAGE as u64);
+            for _ in 0..2 {
+                cache.begin_window(0, 1000 * PAGE as u64);
+                append(&mut cache, 0, 2 * PAGE);
+                append(&mut cache, 2 * PAGE as u64 - 1, 1); // the page of the last copy
+                append(&mut cache, 0, 1);
+                let kind = cache.append(5, PAGE, &mut Vec::new()).unwrap_err().kind;
+                let (asked, allowed) = (4 * PAGE as u64, 3 * PAGE as u64);
+                assert_eq!(kind, DecodeErrorKind::Limit { limit: Limit::SourceReads, asked, allowed });
+            }
+        }
     }
 }

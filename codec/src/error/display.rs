@@ -121,7 +121,7 @@ impl fmt::Display for Limit {
             Self::DecompressedSections => "decompressed sections of a window too large",
             Self::SourceSpan => "copy window too large",
             Self::Instructions => "too many instructions in a window",
-            Self::SourceBlocks => "too many blocks of the source read for a window",
+            Self::SourceReads => "too many bytes of the source touched by a window",
             Self::Dictionary => "LZMA dictionary too large",
             Self::ApplicationHeader => "application header too large",
             Self::CodeTable => "code table too large",

@@ -20,7 +20,7 @@ fn limited() -> DecodeOptions {
     options.limits.target = Some(1 << 20);
     options.limits.sections = 1 << 19;
     options.limits.instructions = 1 << 16;
-    options.limits.source_blocks = 1 << 10;
+    options.limits.source_reads = 1 << 26;
     options.limits.target_history = 1 << 20;
     options
 }

@@ -60,14 +60,14 @@ fn each_limit_is_kept_to_the_byte() {
     let far = HandWindow { addresses: vec![0, 0x8a, 0xae, 0x60], ..copies };
     let far = delta(&[far]);
     let read = |allowed| {
-        let options = limited(|limits| limits.source_blocks = allowed);
+        let options = limited(|limits| limits.source_reads = allowed);
         let mut decoder = Decoder::new(Some(Read(source.clone())), &options);
         decoder.push(&far, &mut Vec::new()).map_err(|error| *error.kind())
     };
-    let refusal = DecodeErrorKind::Limit { limit: Limit::SourceBlocks, asked: 2, allowed: 1 };
-    assert_eq!((read(1), read(2)), (Err(refusal), Ok(far.len())));
+    let refusal = DecodeErrorKind::Limit { limit: Limit::SourceReads, asked: 8192, allowed: 8191 };
+    assert_eq!((read(8191), read(8192)), (Err(refusal), Ok(far.len())));
     // Of a source that lends its bytes nothing is read.
-    decode(Some(&source), &far, &limited(|limits| limits.source_blocks = 0)).unwrap();
+    decode(Some(&source), &far, &limited(|limits| limits.source_reads = 0)).unwrap();
     let named = b"\xd6\xc3\xc4\0\x04\x03abc\x04\x09\0\0\0\0\0\0\0\0\x01";
     assert_limit(named, None, Limit::ApplicationHeader, |limits, to| limits.application_header = to, 3);
     let pair = input("text", 1);

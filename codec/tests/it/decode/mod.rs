@@ -8,6 +8,7 @@ mod naive;
 mod properties;
 mod refusals;
 mod rfc;
+mod source_reads;
 mod vectors;
 
 use deltaglider_vcdiff::{DecodeErrorKind, DecodeOptions, decode};
