@@ -20,7 +20,7 @@ pub use crate::limits::{DecodeLimits, DecodeOptions};
 pub(crate) use code_table::codes;
 pub(crate) use instructions::Instructions;
 pub(crate) use sections::Sections;
-pub use stream::{DecodeReader, decode_stream};
+pub use stream::{DecodeReader, DecodeWriter, decode_stream};
 
 use execute::Earlier;
 use file_digest::FileHasher;
