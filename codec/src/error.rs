@@ -87,7 +87,7 @@ pub enum DecodeErrorKind {
     NoCompressor(Section),
     /// An integer does not fit the bits its field has.
     IntegerOverflow(Field),
-    /// Offset and length of the copy window, or its length and that of the target window, add up to more than can be addressed.
+    /// Offset and length of the copy window, or its length and that of the target window, add up to more than 64 bits.
     CopyWindow {
         /// Where it begins in the source.
         offset: u64,

@@ -14,8 +14,11 @@ mod source;
 mod stream;
 
 pub use decode::{
-    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, DecodeReader, Decoder, Limit, decode, decode_stream,
+    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, DecodeReader, DecodeWriter, Decoder, Limit, decode,
+    decode_stream,
 };
-pub use encode::{EncodeError, EncodeOptions, EncodeWriter, Encoder, Level, Secondary, encode, encode_stream};
-pub use source::{FileSource, Source};
+pub use encode::{
+    EncodeError, EncodeOptions, EncodeReader, EncodeWriter, Encoder, Level, Secondary, encode, encode_stream,
+};
+pub use source::{FileSource, SeekSource, Source};
 pub use stream::StreamError;

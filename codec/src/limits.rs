@@ -7,9 +7,9 @@ const XDELTA_3_2_WINDOW: u64 = 1 << 26;
 
 /// What a delta may make its reader spend. Everything above is refused before it is spent.
 ///
-/// With the defaults a decoder holds at most about 350 MiB however hostile the delta is: the target window (64 MiB), the
-/// sections of one window as stored (96 MiB) and decompressed (96 MiB), pages of the source (64 MiB) and what the three LZMA
-/// sections remember (3 x 10 MiB); and twice [`target_history`](Self::target_history), which is nothing by default. Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
+/// With the defaults a decoder holds at most about 400 MiB however hostile the delta is: the target window (64 MiB), the
+/// sections of one window as stored (96 MiB) and decompressed (96 MiB), pages of the source (64 MiB) and what LZMA
+/// sections remember (64 MiB and a few more); and twice [`target_history`](Self::target_history), which is nothing by default. Memory is taken as bytes arrive or are produced, so deltas of default size (8 MiB windows)
 /// cost a tenth of that.
 ///
 /// ```
@@ -31,8 +31,8 @@ pub struct DecodeLimits {
     /// Bytes of the three sections of one window together, as stored and, separately, decompressed. Default 96 MiB: the data of
     /// the largest window, all of it new, and half as much for instructions and addresses.
     pub sections: u64,
-    /// Length of the copy window in the source. It costs no memory, since the source is read in blocks. Default: the 32 bits the
-    /// field has in xdelta3 3.0.11.
+    /// Length of the copy window in the source. It costs no memory. Default 4 GiB less one byte, the most that xdelta3 3.0.11 reads;
+    /// xdelta3 3.2.0 with `-B` and HDiffPatch write longer ones for larger sources.
     pub source_span: u64,
     /// Instructions in one window, which bound the work a small compressed delta can ask for. Default 2^25: one for every two
     /// bytes of the largest window; xdelta3 needs two for every five at worst.
@@ -46,7 +46,9 @@ pub struct DecodeLimits {
     /// no delta is refused for it. Default 64 MiB, the source window of xdelta3. A copy window that is longer is read in pages of
     /// 4 KiB where its copies are short and scattered.
     pub source_cache: u64,
-    /// Bytes an LZMA section may refer back to. Default 8 MiB, as the presets of xz up to 6 use; xdelta3 uses 256 KiB.
+    /// Bytes that the LZMA sections of the three kinds remember together of those before them. A section may declare a larger
+    /// dictionary: memory is taken as it fills, and a delta is refused when it refers to bytes that this limit had the decoder
+    /// forget. Default 64 MiB, the dictionary of xz's preset 9; xdelta3 uses 256 KiB for each kind.
     pub dictionary: u64,
     /// Bytes of the application header. Default 1 MiB: more than a command line can hand to xdelta3 on Linux or macOS.
     pub application_header: u64,
@@ -71,7 +73,7 @@ impl Default for DecodeLimits {
             instructions: 1 << 25,
             source_reads: 1 << 36,
             source_cache: 64 << 20,
-            dictionary: 8 << 20,
+            dictionary: 64 << 20,
             application_header: 1 << 20,
             code_table: 1 << 16,
             target_history: 0,

@@ -1,7 +1,10 @@
 //! The source that COPY instructions read from: the older version of the file.
 
-use std::io;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::stream::read_some;
 
 /// Bytes that can be read at any position, as often as needed.
 ///
@@ -122,34 +125,120 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
 }
 
-/// A regular file of known length, read by position; its cursor is neither used nor moved.
+/// An open file, read by position where the platform can. Its length is known if it is a regular file; a device may be read too.
+impl Source for File {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match read_once(self, rest, offset.saturating_add(filled as u64)) {
+                Ok(0) => break,
+                Ok(n) => filled = filled.saturating_add(n),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
+    }
+}
+
+#[cfg(unix)]
+fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, offset)
+}
+
+#[cfg(windows)]
+fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+}
+
+/// Reads from a position where the platform has no call for that; one thread at a time, since the cursor is moved.
+#[cfg(not(any(unix, windows)))]
+fn read_once(mut file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    static CURSOR: Mutex<()> = Mutex::new(());
+    let _moved = CURSOR.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(offset))?;
+    file.read(buf)
+}
+
+/// A regular file, whose length is taken once. On Unix and Windows its cursor is neither used nor moved by reads.
 #[derive(Debug)]
 pub struct FileSource {
-    file: std::fs::File,
+    file: File,
     len: u64,
 }
 
 impl FileSource {
     /// Takes the length from the open file.
-    pub fn new(file: std::fs::File) -> io::Result<Self> {
+    pub fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
+    }
+
+    /// Returns the file.
+    pub fn get_ref(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file back.
+    pub fn into_inner(self) -> File {
+        self.file
     }
 }
 
 impl Source for FileSource {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
+        self.file.read_at(offset, buf)
+    }
+
+    fn len(&self) -> Option<u64> {
+        Some(self.len)
+    }
+}
+
+/// A source from anything that is [`Read`] and [`Seek`]; one thread reads at a time.
+///
+/// ```
+/// use std::io::Cursor;
+/// use deltaglider_vcdiff::{SeekSource, Source};
+///
+/// let source = SeekSource::new(Cursor::new(b"abcdef"))?;
+/// let mut two = [0; 2];
+/// assert_eq!(source.read_at(3, &mut two)?, 2);
+/// assert_eq!((&two, source.len()), (b"de", Some(6)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SeekSource<R> {
+    inner: Mutex<R>,
+    len: u64,
+}
+
+impl<R: Read + Seek> SeekSource<R> {
+    /// Takes the length by seeking to the end.
+    pub fn new(mut inner: R) -> io::Result<Self> {
+        let len = inner.seek(SeekFrom::End(0))?;
+        Ok(Self { inner: Mutex::new(inner), len })
+    }
+
+    /// Gives the inner reader back, its cursor anywhere.
+    pub fn into_inner(self) -> R {
+        self.inner.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<R: Read + Seek + Send> Source for SeekSource<R> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.seek(SeekFrom::Start(offset))?;
+        let mut filled = 0usize;
         while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            #[cfg(unix)]
-            let read = std::os::unix::fs::FileExt::read_at(&self.file, rest, offset.saturating_add(filled as u64));
-            #[cfg(windows)]
-            let read = std::os::windows::fs::FileExt::seek_read(&self.file, rest, offset.saturating_add(filled as u64));
-            match read {
-                Ok(0) => break,
-                Ok(n) => filled = filled.saturating_add(n),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+            match read_some(&mut *inner, rest)? {
+                0 => break,
+                n => filled = filled.saturating_add(n),
             }
         }
         Ok(filled)

@@ -8,10 +8,14 @@ use crate::domain::metadata::DeltaMetadata;
 const WINDOW: u64 = 8 << 20;
 /// Sections of an ordinary window: all of it new, and half as much for instructions and addresses.
 const SECTIONS: u64 = 12 << 20;
-/// The dictionary of each of the three LZMA sections of an ordinary delta.
-const DICTIONARY: u64 = 256 << 10;
+/// What the three LZMA sections of an ordinary delta remember, 256 KiB each.
+const DICTIONARIES: u64 = 3 * (256 << 10);
+/// What they remember at most where windows may be as large as the codec reads them.
+const DICTIONARIES_OF_MOST: u64 = 24 << 20;
+/// What they remember at most.
+const MAX_DICTIONARIES: u64 = 256 << 20;
 /// Bytes of the source that a decoder keeps at most.
-const SOURCE: u64 = 32 << 20;
+pub(crate) const SOURCE: u64 = 32 << 20;
 /// Pieces of the stored delta on their way to the decoder.
 const IN_FLIGHT: u64 = 2 << 20;
 /// Everything of fixed size: probabilities of LZMA, chunks of the cache, a stack.
@@ -31,6 +35,13 @@ pub(crate) enum DecodeMemory {
     },
     /// What the codec's own limits allow; for this a decoder runs alone.
     Most,
+    /// The largest ordinary delta, and large LZMA dictionaries.
+    Dictionaries {
+        /// Bytes that the LZMA sections remember together.
+        dictionaries: u64,
+        /// Whether the delta was already tried with [`Most`](Self::Most).
+        after_most: bool,
+    },
 }
 
 impl DecodeMemory {
@@ -45,29 +56,42 @@ impl DecodeMemory {
             Self::Ordinary { delta, source, .. } => {
                 let stored = delta.min(self.sections());
                 let pieces = delta.min(IN_FLIGHT);
-                self.window() + stored + self.sections() + 6 * DICTIONARY + source.min(SOURCE) + pieces + FIXED
+                self.window() + stored + self.sections() + 2 * DICTIONARIES + source.min(SOURCE) + pieces + FIXED
             }
             Self::Most => u64::MAX,
+            Self::Dictionaries { dictionaries, .. } => {
+                WINDOW + 2 * SECTIONS + dictionaries + SOURCE + IN_FLIGHT + FIXED
+            }
         }
     }
 
     /// Limits that keep a decoder to it.
     pub(crate) fn limits(self) -> DecodeLimits {
         let mut limits = DecodeLimits::default().with_source_cache(SOURCE);
-        if matches!(self, Self::Ordinary { .. }) {
-            limits.window = self.window();
-            limits.sections = self.sections();
-            limits.dictionary = DICTIONARY;
-        }
+        limits.window = self.window();
+        limits.sections = self.sections();
+        limits.dictionary = match self {
+            Self::Ordinary { .. } => DICTIONARIES,
+            Self::Most => DICTIONARIES_OF_MOST,
+            Self::Dictionaries { dictionaries, .. } => dictionaries,
+        };
         limits
     }
 
-    /// Returns whether a decoder stopped because its delta is not as ordinary as that.
-    pub(crate) fn is_exceeded_by(self, error: &DecodeError) -> bool {
-        let DecodeErrorKind::Limit { limit, .. } = error.kind() else { return false };
-        let of_memory =
-            matches!(limit, Limit::Window | Limit::StoredSections | Limit::DecompressedSections | Limit::Dictionary);
-        of_memory && self != Self::Most
+    /// Returns what to try next where a decoder stopped because its delta needs more than this; `declared` is the size of the
+    /// dictionaries that it declares.
+    pub(crate) fn after(self, error: &DecodeError, declared: u64) -> Option<Self> {
+        let DecodeErrorKind::Limit { limit, .. } = error.kind() else { return None };
+        let dictionaries = declared.clamp(DICTIONARIES, MAX_DICTIONARIES);
+        match (limit, self) {
+            (Limit::Dictionary, Self::Ordinary { .. }) => Some(Self::Dictionaries { dictionaries, after_most: false }),
+            (Limit::Dictionary, Self::Most) => Some(Self::Dictionaries { dictionaries, after_most: true }),
+            (
+                Limit::Window | Limit::StoredSections | Limit::DecompressedSections,
+                Self::Ordinary { .. } | Self::Dictionaries { after_most: false, .. },
+            ) => Some(Self::Most),
+            _ => None,
+        }
     }
 
     /// Windows of small files are no longer than the file; the content of a packed one may be longer than that.
@@ -75,6 +99,7 @@ impl DecodeMemory {
         match self {
             Self::Ordinary { file, .. } => file.saturating_mul(4).saturating_add(1 << 16).min(WINDOW),
             Self::Most => DecodeLimits::default().window,
+            Self::Dictionaries { .. } => WINDOW,
         }
     }
 
@@ -83,6 +108,7 @@ impl DecodeMemory {
         match self {
             Self::Ordinary { delta, .. } => delta.saturating_mul(8).saturating_add(1 << 20).min(SECTIONS),
             Self::Most => DecodeLimits::default().sections,
+            Self::Dictionaries { .. } => SECTIONS,
         }
     }
 }
@@ -90,6 +116,15 @@ impl DecodeMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn largest_dictionaries_take_as_much_as_most() {
+        let dictionaries = DecodeMemory::Dictionaries { dictionaries: MAX_DICTIONARIES, after_most: false };
+        assert!((256 << 20..=325 << 20).contains(&dictionaries.bytes()), "{}", dictionaries.bytes());
+        let limits = DecodeMemory::Most.limits();
+        let most = limits.window + 2 * limits.sections + limits.source_cache + limits.dictionary;
+        assert!(most <= 320 << 20, "{most}");
+    }
 
     #[test]
     fn small_files_need_little() {

@@ -7,6 +7,7 @@ use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 
 use super::DeltaService;
 use super::blocking::{self, Cancelled};
+use super::decode_memory::SOURCE;
 use super::error::ServiceError;
 use super::input::Input;
 use super::spool::Spool;
@@ -123,5 +124,6 @@ fn decoded_digest(
 fn decode_options(target_len: u64) -> DecodeOptions {
     let mut options = DecodeOptions::default();
     options.limits.target = Some(target_len);
+    options.limits.source_cache = SOURCE;
     options
 }

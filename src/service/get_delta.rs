@@ -29,7 +29,7 @@ impl DeltaService {
     /// Decodes a stored delta to `to`.
     ///
     /// The memory is reserved at once, as an ordinary delta needs it. One that turns out to need more gives back what it has
-    /// and runs alone, from its beginning; what was written already is not written again.
+    /// and is decoded from its beginning, alone or with its LZMA dictionaries reserved; what was written already is not written again.
     pub(super) async fn restore<W: Write + Send + 'static>(
         &self,
         object: &ObjectName,
@@ -101,9 +101,9 @@ impl DeltaService {
                 Outcome::Restored(restored) => {
                     return Ok(Restoring::Done(restored.to, restored.len, restored.unpacked));
                 }
-                Outcome::NeedsMore(begun) => {
-                    tracing::debug!(delta = %found.name, "it needs more memory than an ordinary delta, and runs alone");
-                    (memory, sink) = (DecodeMemory::Most, begun);
+                Outcome::NeedsMore(begun, more) => {
+                    tracing::debug!(delta = %found.name, ?more, "it needs more memory");
+                    (memory, sink) = (more, begun);
                 }
             }
         }

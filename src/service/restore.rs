@@ -42,8 +42,8 @@ pub(crate) struct Restoration {
 /// How a restoration ended.
 pub(crate) enum Outcome<W> {
     Restored(Restored<W>),
-    /// The delta needs more than its [`Restoration::memory`]; what was written so far is the beginning of the file.
-    NeedsMore(Sink<W>),
+    /// The delta needs more than its [`Restoration::memory`]: as much as this; what was written so far is the beginning of the file.
+    NeedsMore(Sink<W>, DecodeMemory),
 }
 
 /// What came out.
@@ -61,8 +61,9 @@ impl Restoration {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
         tracing::debug!(delta = %self.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
-        if [target, source].contains(&Some(Compression::Xz)) && self.memory != DecodeMemory::Most {
-            return Ok(Outcome::NeedsMore(sink));
+        let ordinary = matches!(self.memory, DecodeMemory::Ordinary { .. });
+        if ordinary && [target, source].contains(&Some(Compression::Xz)) {
+            return Ok(Outcome::NeedsMore(sink, DecodeMemory::Most));
         }
         let reference = match source {
             Some(compression) => self.unpacked_reference(compression, delta.cancelled())?,
@@ -70,9 +71,8 @@ impl Restoration {
         };
         let Some(compression) = target else {
             let mut rest = Rest { passed: sink.len(), to: &mut sink };
-            match self.decode(delta, begun, reference, Some(self.metadata.file_size), &mut rest) {
-                Err(error) if self.needs_more(&error) => return Ok(Outcome::NeedsMore(sink)),
-                decoded => decoded?,
+            if let Some(memory) = self.decode(delta, begun, reference, Some(self.metadata.file_size), &mut rest)? {
+                return Ok(Outcome::NeedsMore(sink, memory));
             }
             let (to, len, actual) = sink.finish().map_err(written())?;
             check(&self.file, (self.metadata.file_size, self.metadata.file_sha256), (len, actual))?;
@@ -82,18 +82,13 @@ impl Restoration {
             return Err(ServiceError::Changed(self.file.to_string()));
         }
         let mut content = Spool::new(&self.spool_folder);
-        match self.decode(delta, begun, reference, None, &mut content) {
-            Err(error) if self.needs_more(&error) => return Ok(Outcome::NeedsMore(sink)),
-            decoded => decoded?,
+        if let Some(memory) = self.decode(delta, begun, reference, None, &mut content)? {
+            return Ok(Outcome::NeedsMore(sink, memory));
         }
         let len = content.len();
         let content = content.finish().map_err(ServiceError::local(self.spool_folder.display()))?;
         let content = Input::of(&format!("the content of {}", self.file), len, Arc::new(content));
         self.pack(&content, compression, delta.cancelled(), sink.into_inner()).map(Outcome::Restored)
-    }
-
-    fn needs_more(&self, error: &ServiceError) -> bool {
-        matches!(error, ServiceError::Decode { source, .. } if self.memory.is_exceeded_by(source))
     }
 
     /// Reads as much of the delta as has its header.
@@ -119,6 +114,7 @@ impl Restoration {
         ServiceError::Decode { object: self.stored.clone(), source }
     }
 
+    /// Decodes the delta, or returns the memory to try it with.
     fn decode(
         &self,
         delta: &mut Incoming,
@@ -126,7 +122,7 @@ impl Restoration {
         reference: CachedReference,
         target_len: Option<u64>,
         to: &mut impl Write,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Option<DecodeMemory>, ServiceError> {
         let mut options = DecodeOptions::from(self.memory.limits());
         options.limits.target = Some(target_len.unwrap_or(MAX_UNPACKED));
         let mut decoder = Decoder::new(Some(reference), &options);
@@ -135,7 +131,13 @@ impl Restoration {
         while let Some(bytes) = piece {
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                let taken = decoder.push(rest, &mut out).map_err(|error| self.undecodable(error))?;
+                let taken = match decoder.push(rest, &mut out) {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        let more = self.memory.after(&error, decoder.declared_dictionaries());
+                        return more.map(Some).ok_or_else(|| self.undecodable(error));
+                    }
+                };
                 rest = rest.get(taken..).unwrap_or_default();
                 to.write_all(&out).map_err(written())?;
                 out.clear();
@@ -143,7 +145,7 @@ impl Restoration {
             piece = self.next(delta)?;
         }
         decoder.finish().map_err(|error| self.undecodable(error))?;
-        Ok(())
+        Ok(None)
     }
 
     fn unpacked_reference(

@@ -34,6 +34,8 @@ pub(crate) struct Instructions<'a> {
     cache: AddressCache,
     copy_len: u64,
     target_len: u64,
+    /// Bits of an address: 32 where no address of the window needs more, as in xdelta3 3.0.11.
+    address_bits: u32,
     position: u64,
     code: u8,
     second: Half,
@@ -46,6 +48,8 @@ pub(crate) struct Instructions<'a> {
 impl<'a> Instructions<'a> {
     pub(crate) fn new(header: &ParsedWindow, sections: &Sections<'a>, codes: &'a Codes, limits: &DecodeLimits) -> Self {
         let cache = AddressCache::new(codes.near, codes.same);
+        let copy_len = header.fields.copy_window.map_or(0, |window| window.len);
+        let narrow = copy_len.saturating_add(header.fields.target_len) <= u64::from(u32::MAX);
         Self {
             table: codes.table(),
             interleaved: header.interleaved,
@@ -55,8 +59,9 @@ impl<'a> Instructions<'a> {
             data: sections.data,
             addresses: sections.addresses,
             cache,
-            copy_len: header.fields.copy_window.map_or(0, |window| window.len),
+            copy_len,
             target_len: header.fields.target_len,
+            address_bits: if narrow { u32::BITS } else { u64::BITS },
             position: 0,
             code: 0,
             second: Half::default(),
@@ -104,7 +109,7 @@ impl<'a> Instructions<'a> {
         })?;
         let size = match half.size {
             _ if half.kind == Kind::Noop => 0,
-            0 => integer(&mut self.rest, Section::Instructions, Field::Size)?,
+            0 => integer(&mut self.rest, u32::BITS, Section::Instructions, Field::Size)?,
             size => u64::from(size),
         };
         let left = self.target_len.saturating_sub(self.position);
@@ -149,14 +154,20 @@ impl<'a> Instructions<'a> {
     }
 
     #[inline]
+    fn address(&mut self) -> Result<u64, DecodeErrorKind> {
+        let bits = self.address_bits;
+        integer(self.addresses(), bits, Section::Addresses, Field::Address)
+    }
+
+    #[inline]
     fn copy(&mut self, mode: u8, size: u64) -> Result<Operation<'a>, DecodeErrorKind> {
         let here = self.copy_len.saturating_add(self.position);
         let address = match mode {
-            MODE_SELF => Some(integer(self.addresses(), Section::Addresses, Field::Address)?),
-            MODE_HERE => here.checked_sub(integer(self.addresses(), Section::Addresses, Field::Address)?),
+            MODE_SELF => Some(self.address()?),
+            MODE_HERE => here.checked_sub(self.address()?),
             mode if mode < self.first_same => {
                 let near = self.cache.near_at(mode.saturating_sub(MODE_NEAR));
-                let distance = integer(self.addresses(), Section::Addresses, Field::Address)?;
+                let distance = self.address()?;
                 near.map(|near| near.saturating_add(distance))
             }
             _ => {
@@ -179,14 +190,14 @@ impl<'a> Instructions<'a> {
 }
 
 #[inline]
-fn integer(rest: &mut &[u8], section: Section, field: Field) -> Result<u64, DecodeErrorKind> {
+fn integer(rest: &mut &[u8], bits: u32, section: Section, field: Field) -> Result<u64, DecodeErrorKind> {
     if let Some((&byte, after)) = rest.split_first()
         && byte < 0x80
     {
         *rest = after;
         return Ok(u64::from(byte));
     }
-    let (value, len) = varint::read_bounded(rest, u32::BITS)
+    let (value, len) = varint::read_bounded(rest, bits)
         .map_err(|_| DecodeErrorKind::IntegerOverflow(field))?
         .ok_or(DecodeErrorKind::SectionEnds(section))?;
     *rest = rest.get(len..).unwrap_or_default();

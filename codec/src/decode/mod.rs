@@ -20,7 +20,7 @@ pub use crate::limits::{DecodeLimits, DecodeOptions};
 pub(crate) use code_table::codes;
 pub(crate) use instructions::Instructions;
 pub(crate) use sections::Sections;
-pub use stream::{DecodeReader, decode_stream};
+pub use stream::{DecodeReader, DecodeWriter, decode_stream};
 
 use execute::Earlier;
 use file_digest::FileHasher;
@@ -142,6 +142,12 @@ impl<S: Source> Decoder<S> {
         self.header.as_ref()
     }
 
+    /// The sizes of the dictionaries that the LZMA sections so far declare, added up: the most that
+    /// [`dictionary`](DecodeLimits::dictionary) would have to be for them.
+    pub fn declared_dictionaries(&self) -> u64 {
+        self.sections.as_ref().map_or(0, SectionDecoder::declared)
+    }
+
     /// What the delta turned out to be so far.
     pub fn summary(&self) -> DecodeSummary {
         self.summary
@@ -168,7 +174,8 @@ impl<S: Source> Decoder<S> {
         }
     }
 
-    /// Ends the delta: an error if it ends inside a window or has none.
+    /// Ends the delta: an error if it ends inside a window or has none. Only a plain file header, five bytes, is a delta by itself:
+    /// open-vcdiff writes no more for an empty target.
     pub fn finish(mut self) -> Result<DecodeSummary, DecodeError> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -176,7 +183,7 @@ impl<S: Source> Decoder<S> {
         let part = match &self.stage {
             Stage::Header => Part::Header,
             Stage::WindowHeader if !self.carried.is_empty() => Part::WindowHeader,
-            Stage::WindowHeader if self.summary.windows == 0 => Part::NoWindow,
+            Stage::WindowHeader if self.summary.windows == 0 && !self.is_plain() => Part::NoWindow,
             Stage::WindowHeader => {
                 if let Some((digest, stated)) = self.digest.take() {
                     if digest.finish() != stated {
@@ -192,6 +199,13 @@ impl<S: Source> Decoder<S> {
             }
         };
         Err(self.fail(DecodeErrorKind::Truncated(part).into(), self.summary.delta_len))
+    }
+
+    /// Returns whether the file header names nothing that open-vcdiff does not write.
+    fn is_plain(&self) -> bool {
+        let plain =
+            |header: &Header| (header.secondary, &header.code_table, &header.application) == (None, &None, &None);
+        self.header.as_ref().is_some_and(plain)
     }
 
     fn fail(&mut self, fault: Fault, start: u64) -> DecodeError {

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, DecodeSummary, Decoder};
 use crate::Source;
 use crate::format::header::Header;
-use crate::stream::{PIECE, StreamError, read_some};
+use crate::stream::{PIECE, StreamError, give, read_some, write_out};
 
 /// Decodes all of `delta`, window by window; `target` gets verified windows only, but all up to the first that is wrong.
 ///
@@ -78,6 +78,21 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
         self.summary
     }
 
+    /// Returns the inner reader.
+    pub fn get_ref(&self) -> &R {
+        &self.delta
+    }
+
+    /// Returns the inner reader. What is read from it is missing from the delta.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.delta
+    }
+
+    /// Gives the inner reader back. Up to 64 KiB of it were read ahead: a delta does not say where it ends.
+    pub fn into_inner(self) -> R {
+        self.delta
+    }
+
     /// Decodes until there is something to give; false at the end.
     fn next_window(&mut self) -> io::Result<bool> {
         self.window.clear();
@@ -128,12 +143,78 @@ impl<S: Source, R: Read> Read for DecodeReader<S, R> {
         if target.is_empty() || (self.given == self.window.len() && !self.next_window()?) {
             return Ok(0);
         }
-        let window = self.window.get(self.given..).unwrap_or_default();
-        let len = window.len().min(target.len());
-        if let (Some(to), Some(from)) = (target.get_mut(..len), window.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.given = self.given.saturating_add(len);
-        Ok(len)
+        Ok(give(&self.window, &mut self.given, target))
+    }
+}
+
+/// A [`Write`] that takes a delta and writes its target to another; only verified windows are written. [`finish`](Self::finish) has
+/// to be called: dropping it leaves it open whether the delta was complete.
+///
+/// ```
+/// use std::io::Write;
+/// use deltaglider_vcdiff::{DecodeOptions, DecodeWriter, EncodeOptions, encode};
+///
+/// let (old, new) = (b"the first version".as_slice(), b"the second version".as_slice());
+/// let delta = encode(Some(old), new, &EncodeOptions::default())?;
+/// let mut writer = DecodeWriter::new(Some(old), Vec::new(), &DecodeOptions::default());
+/// writer.write_all(&delta)?;
+/// let (target, summary) = writer.finish()?;
+/// assert_eq!((target.as_slice(), summary.windows), (new, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DecodeWriter<S, W> {
+    decoder: Decoder<S>,
+    /// What was decoded and not yet written.
+    out: Vec<u8>,
+    target: W,
+}
+
+impl<S: Source, W: Write> DecodeWriter<S, W> {
+    /// Writes nothing yet.
+    pub fn new(source: Option<S>, target: W, options: &DecodeOptions) -> Self {
+        Self { decoder: Decoder::new(source, options), out: Vec::new(), target }
+    }
+
+    /// The file header, once it was written to this.
+    pub fn header(&self) -> Option<&Header> {
+        self.decoder.header()
+    }
+
+    /// Returns the inner writer.
+    pub fn get_ref(&self) -> &W {
+        &self.target
+    }
+
+    /// Returns the inner writer. What is written to it comes between windows of the target.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.target
+    }
+
+    /// Gives the inner writer back; whether the delta was complete is not checked.
+    pub fn into_inner(self) -> W {
+        self.target
+    }
+
+    /// Ends the delta and gives the inner writer back: an error if the delta is cut short.
+    pub fn finish(mut self) -> Result<(W, DecodeSummary), StreamError<DecodeError>> {
+        write_out(&mut self.out, &mut self.target).map_err(StreamError::Output)?;
+        let summary = self.decoder.finish().map_err(StreamError::Codec)?;
+        Ok((self.target, summary))
+    }
+}
+
+/// A [`DecodeError`] is an [`io::Error`] as for [`DecodeReader`].
+impl<S: Source, W: Write> Write for DecodeWriter<S, W> {
+    fn write(&mut self, delta: &[u8]) -> io::Result<usize> {
+        // First what an earlier call failed to write: this one may be tried again.
+        write_out(&mut self.out, &mut self.target)?;
+        self.decoder.push(delta, &mut self.out).map_err(invalid)
+    }
+
+    /// Hands on the windows that are complete.
+    fn flush(&mut self) -> io::Result<()> {
+        write_out(&mut self.out, &mut self.target)?;
+        self.target.flush()
     }
 }

@@ -19,7 +19,7 @@ pub use error::{EncodeError, SizeOption};
 pub use level::Level;
 pub use options::EncodeOptions;
 pub(crate) use section_writer::SectionWriter;
-pub use stream::{EncodeWriter, encode_stream};
+pub use stream::{EncodeReader, EncodeWriter, encode_stream};
 pub(crate) use window_writer::{WindowParts, WindowWriter};
 pub use xdelta3::MatcherProfile;
 

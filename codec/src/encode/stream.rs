@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::{EncodeError, EncodeOptions, Encoder};
 use crate::Source;
-use crate::stream::{PIECE, StreamError, read_some};
+use crate::stream::{PIECE, StreamError, give, read_some, write_out};
 
 /// Encodes all of `target`; returns its length and that of the delta, in bytes.
 ///
@@ -58,25 +58,27 @@ impl<S: Source, W: Write> EncodeWriter<S, W> {
         Ok(Self { encoder: Encoder::new(source, options)?, out: Vec::new(), delta })
     }
 
+    /// Returns the inner writer.
+    pub fn get_ref(&self) -> &W {
+        &self.delta
+    }
+
+    /// Returns the inner writer. What is written to it comes between windows of the delta.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.delta
+    }
+
+    /// Gives the inner writer back without the end of the delta.
+    pub fn into_inner(self) -> W {
+        self.delta
+    }
+
     /// Writes the last window and gives the inner writer back.
     pub fn finish(mut self) -> Result<W, StreamError<EncodeError>> {
         self.encoder.finish(&mut self.out).map_err(StreamError::Codec)?;
         write_out(&mut self.out, &mut self.delta).map_err(StreamError::Output)?;
         Ok(self.delta)
     }
-}
-
-/// Writes all of `out`, and keeps what could not be written.
-fn write_out(out: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()> {
-    while !out.is_empty() {
-        match to.write(out) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(len) => drop(out.drain(..len.min(out.len()))),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// An [`EncodeError`] is an [`io::ErrorKind::Other`] here, with the error itself inside.
@@ -91,5 +93,87 @@ impl<S: Source, W: Write> Write for EncodeWriter<S, W> {
     fn flush(&mut self) -> io::Result<()> {
         write_out(&mut self.out, &mut self.delta)?;
         self.delta.flush()
+    }
+}
+
+/// A [`Read`] that gives the delta of a target it reads from another.
+///
+/// ```
+/// use std::io::Read;
+/// use deltaglider_vcdiff::{DecodeOptions, EncodeOptions, EncodeReader, decode};
+///
+/// let (old, new) = (b"the first version".as_slice(), b"the second version".as_slice());
+/// let mut delta = Vec::new();
+/// EncodeReader::new(Some(old), new, &EncodeOptions::default())?.read_to_end(&mut delta)?;
+/// assert_eq!(decode(Some(old), &delta, &DecodeOptions::default())?, new);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EncodeReader<S, R> {
+    /// `None` once the delta is complete.
+    encoder: Option<Encoder<S>>,
+    target: R,
+    /// Target read, and how much of it is taken.
+    piece: Vec<u8>,
+    taken: usize,
+    /// What was encoded, and how much of it was given out.
+    out: Vec<u8>,
+    given: usize,
+}
+
+impl<S: Source, R: Read> EncodeReader<S, R> {
+    /// Checks the options and reads the first part of the source.
+    pub fn new(source: Option<S>, target: R, options: &EncodeOptions) -> Result<Self, EncodeError> {
+        let encoder = Some(Encoder::new(source, options)?);
+        Ok(Self { encoder, target, piece: Vec::new(), taken: 0, out: Vec::new(), given: 0 })
+    }
+
+    /// Returns the inner reader.
+    pub fn get_ref(&self) -> &R {
+        &self.target
+    }
+
+    /// Returns the inner reader. What is read from it is missing from the target.
+    pub fn get_mut(&mut self) -> &mut R {
+        &mut self.target
+    }
+
+    /// Gives the inner reader back.
+    pub fn into_inner(self) -> R {
+        self.target
+    }
+
+    /// Encodes until there is something to give, or all is given.
+    fn fill(&mut self) -> io::Result<()> {
+        self.out.clear();
+        self.given = 0;
+        while let Some(encoder) = self.encoder.as_mut().filter(|_| self.out.is_empty()) {
+            let rest = self.piece.get(self.taken..).unwrap_or_default();
+            if !rest.is_empty() {
+                let taken = encoder.push(rest, &mut self.out).map_err(io::Error::other)?;
+                self.taken = self.taken.saturating_add(taken);
+                continue;
+            }
+            self.piece.resize(PIECE, 0);
+            let read = read_some(&mut self.target, &mut self.piece);
+            self.piece.truncate(*read.as_ref().unwrap_or(&0));
+            self.taken = 0;
+            if read? == 0
+                && let Some(encoder) = self.encoder.take()
+            {
+                encoder.finish(&mut self.out).map_err(io::Error::other)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An [`EncodeError`] is an [`io::ErrorKind::Other`] here, with the error itself inside.
+impl<S: Source, R: Read> Read for EncodeReader<S, R> {
+    fn read(&mut self, delta: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.out.len() && !delta.is_empty() {
+            self.fill()?;
+        }
+        Ok(give(&self.out, &mut self.given, delta))
     }
 }

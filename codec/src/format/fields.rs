@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         Self { bytes, field: 0, at: 0 }
     }
 
+    /// Returns what follows the field read last.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Stop> {
         self.field = self.at;
         let end = self.at.saturating_add(len);

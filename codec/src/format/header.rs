@@ -1,9 +1,11 @@
 //! The file header of RFC 3284, section 4.1.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::error::{DecodeErrorKind, Field, Limit};
+use crate::error::{CodeTableFault, DecodeErrorKind, Field, Limit};
+use crate::format::code_table::STORED_LEN;
 use crate::format::fields::{Fields, Stop};
 use crate::format::varint;
+use crate::format::window::WindowHeader;
 use crate::limits::DecodeLimits;
 
 /// `VCD` with the high bits set, and version 0.
@@ -26,6 +28,9 @@ pub(crate) const SECONDARY_LZMA: u8 = 2;
 pub(crate) const SECONDARY_FGK: u8 = 16;
 /// The position of the compressor's id in a header that has one: behind the magic and the indicator.
 pub(crate) const SECONDARY_AT: usize = MAGIC.len() + 1;
+
+/// The sizes of both address caches, which precede the delta of a code table.
+const CACHE_SIZES: usize = 2;
 
 /// The file header of a delta.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +75,10 @@ impl Header {
         }
         let secondary = if indicator & VCD_SECONDARY != 0 { Some(fields.byte()?) } else { None };
         let code_table = if indicator & VCD_CODETABLE != 0 {
-            let len = fields.integer(Field::CodeTable, u32::BITS)?;
+            let len = match table_without_length(fields.rest(), limits)? {
+                Some(len) => len,
+                None => fields.integer(Field::CodeTable, u32::BITS)?,
+            };
             Limit::CodeTable.check(len, limits.code_table)?;
             Some(fields.take(len as usize)?.to_vec())
         } else {
@@ -103,6 +111,36 @@ impl Header {
             out.extend_from_slice(bytes);
         }
     }
+}
+
+/// Returns the length of a code table that is stored without it, as open-vcdiff does: the table's own delta begins behind the sizes
+/// of both caches, where RFC 3284 has one byte more before it. It ends with the window that completes the table.
+fn table_without_length(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<u64>, Stop> {
+    let [magic @ .., _] = MAGIC;
+    let begun = bytes.get(CACHE_SIZES..).unwrap_or_default();
+    let begun = begun.get(..magic.len()).unwrap_or(begun);
+    if !magic.starts_with(begun) {
+        return Ok(None);
+    }
+    if begun != magic {
+        return Err(Stop::More);
+    }
+    let invalid = |stop| match stop {
+        Stop::More => Stop::More,
+        Stop::Fault(_) => DecodeErrorKind::CodeTable(CodeTableFault::Delta).into(),
+    };
+    let mut own = limits.clone();
+    own.code_table = 0;
+    let (header, len) = Header::parse(bytes.get(CACHE_SIZES..).unwrap_or_default(), &own).map_err(invalid)?;
+    let (mut len, mut produced) = ((len as u64).saturating_add(CACHE_SIZES as u64), 0u64);
+    while produced < STORED_LEN as u64 {
+        Limit::CodeTable.check(len, limits.code_table)?;
+        let rest = bytes.get(len as usize..).ok_or(Stop::More)?;
+        let window = WindowHeader::parse(rest, &header, produced, &own).map_err(invalid)?;
+        len = len.saturating_add(window.len as u64).saturating_add(window.fields.sections.total());
+        produced = produced.saturating_add(window.fields.target_len);
+    }
+    Ok(Some(len))
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl WindowHeader {
             return Err(DecodeErrorKind::WindowIndicator(indicator).into());
         }
         let copy_window = if indicator & both != 0 {
-            let len = fields.integer(Field::CopyLength, u32::BITS)?;
+            let len = fields.integer(Field::CopyLength, u64::BITS)?;
             Limit::SourceSpan.check(len, limits.source_span)?;
             let offset = fields.integer(Field::CopyOffset, u64::BITS)?;
             if offset.checked_add(len).is_none() {
@@ -170,7 +170,7 @@ impl WindowHeader {
             Limit::Target.check(produced.saturating_add(target_len), allowed)?;
         }
         if let Some(CopyWindow { offset, len }) = copy_window
-            && len.saturating_add(target_len) > u64::from(u32::MAX)
+            && len.checked_add(target_len).is_none()
         {
             return Err(DecodeErrorKind::CopyWindow { offset, len }.into());
         }

@@ -15,7 +15,12 @@ pub(crate) struct SectionDecoder {
     data: Kind,
     instructions: Kind,
     addresses: Kind,
+    /// Bytes that LZMA sections may remember together.
+    dictionary: usize,
 }
+
+/// Bytes by which that may be exceeded, so that not every short section moves what is remembered.
+const SLACK: usize = 2 << 20;
 
 /// The decoder of one kind of section, and the section it made last.
 #[derive(Debug)]
@@ -34,7 +39,8 @@ impl SectionDecoder {
             SECONDARY_FGK => Ok(Kind::Fgk(Box::new(Tree::new()), Vec::new())),
             other => Err(DecodeErrorKind::UnknownSecondary(other)),
         };
-        Ok(Self { data: kind()?, instructions: kind()?, addresses: kind()? })
+        let dictionary = usize::try_from(limits.dictionary).unwrap_or(usize::MAX);
+        Ok(Self { data: kind()?, instructions: kind()?, addresses: kind()?, dictionary })
     }
 
     /// Frees the sections of the last window.
@@ -45,6 +51,31 @@ impl SectionDecoder {
                 Kind::Djw(decoded) | Kind::Fgk(_, decoded) => *decoded = Vec::new(),
             }
         }
+        let allowed = self.dictionary;
+        let mut decoders = self.lzma();
+        let mut excess = decoders.iter().map(|decoder| decoder.remembered()).sum::<usize>().saturating_sub(allowed);
+        if excess <= allowed.min(SLACK) {
+            return;
+        }
+        decoders.sort_by_key(|decoder| std::cmp::Reverse(decoder.remembered()));
+        for decoder in decoders {
+            let len = excess.min(decoder.remembered());
+            decoder.forget_oldest(len);
+            excess = excess.saturating_sub(len);
+        }
+    }
+
+    fn lzma(&mut self) -> Vec<&mut LzmaDecoder> {
+        [&mut self.data, &mut self.instructions, &mut self.addresses]
+            .into_iter()
+            .filter_map(|kind| if let Kind::Lzma(decoder) = kind { Some(decoder) } else { None })
+            .collect()
+    }
+
+    /// Returns the sizes of the dictionaries that the LZMA sections so far declare, added up.
+    pub(crate) fn declared(&self) -> u64 {
+        let declared = |kind: &Kind| if let Kind::Lzma(decoder) = kind { decoder.declared() } else { 0 };
+        [&self.data, &self.instructions, &self.addresses].into_iter().map(declared).fold(0, u64::saturating_add)
     }
 
     /// Decompresses the next compressed section of its kind; it stays until [`forget`](Self::forget). With `before` bytes

@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use crate::support::inputs;
 use crate::support::random::Random;
 use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind, DecodeOptions, DecodeReader, EncodeError, EncodeOptions, EncodeWriter, StreamError,
-    decode_stream, encode, encode_stream,
+    DecodeError, DecodeErrorKind, DecodeOptions, DecodeReader, DecodeWriter, EncodeError, EncodeOptions, EncodeReader,
+    EncodeWriter, SeekSource, Source, StreamError, decode_stream, encode, encode_stream,
 };
 
 /// Reads and writes a few bytes at a time, and is interrupted every third time.
@@ -193,4 +193,79 @@ fn streams_can_be_moved_to_another_thread() {
     moves::<EncodeWriter<Vec<u8>, Vec<u8>>>();
     moves::<DecodeReader<Vec<u8>, std::fs::File>>();
     moves::<StreamError<EncodeError>>();
+}
+
+#[test]
+fn all_four_adapters_agree() {
+    let (old, new) = pair();
+    let options = EncodeOptions::default();
+    let mut whole = EncodeWriter::new(Some(&old), Vec::new(), &options).unwrap();
+    whole.write_all(&new).unwrap();
+    let whole = whole.finish().unwrap();
+
+    let mut reader = EncodeReader::new(Some(&old), Slow::new(&new[..]), &options).unwrap();
+    let mut delta = Vec::new();
+    reader.read_to_end(&mut delta).unwrap();
+    assert!(delta == whole);
+    assert!(reader.get_ref().inner.is_empty());
+    assert!(reader.into_inner().inner.is_empty());
+
+    let mut writer = DecodeWriter::new(Some(&old), Slow::new(Vec::new()), &DecodeOptions::default());
+    for piece in delta.chunks(1000) {
+        writer.write_all(piece).unwrap();
+    }
+    writer.flush().unwrap();
+    assert!(writer.get_ref().inner == new && writer.header().is_some());
+    let (target, summary) = writer.finish().unwrap();
+    assert!(target.inner == new);
+    assert_eq!((summary.target_len, summary.delta_len), (new.len() as u64, delta.len() as u64));
+
+    let mut reader = DecodeReader::new(Some(&old), &delta[..], &DecodeOptions::default());
+    let mut target = vec![0; 100];
+    reader.read_exact(&mut target).unwrap();
+    assert!(new.starts_with(&target) && <[u8]>::len(reader.get_ref()) < delta.len());
+    assert!(delta.ends_with(reader.into_inner()));
+}
+
+#[test]
+fn writer_refuses_a_cut_or_damaged_delta() {
+    let (old, new) = pair();
+    let mut delta = encode(Some(&old), &new, &EncodeOptions::default()).unwrap();
+    let mut cut = DecodeWriter::new(Some(&old), Vec::new(), &DecodeOptions::default());
+    cut.write_all(&delta[..delta.len() - 1]).unwrap();
+    let StreamError::Codec(error) = cut.finish().unwrap_err() else { panic!("the writer did not fail") };
+    assert!(matches!(error.kind(), DecodeErrorKind::Truncated(_)));
+    let middle = delta.len() / 2;
+    delta[middle] ^= 1;
+    let mut damaged = DecodeWriter::new(Some(&old), Vec::new(), &DecodeOptions::default());
+    assert_eq!(damaged.write_all(&delta).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    let mut unplugged = DecodeWriter::new(Some(&old), Broken, &DecodeOptions::default());
+    let whole = encode(Some(&old), &new, &EncodeOptions::default()).unwrap();
+    assert!(unplugged.write_all(&whole).and_then(|()| unplugged.flush()).is_err());
+}
+
+#[test]
+fn files_and_seekers_are_sources() {
+    let (old, new) = pair();
+    let path = std::env::temp_dir().join(format!("vcdiff-source-{}", std::process::id()));
+    std::fs::write(&path, &old).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let delta = encode(Some(&old), &new, &EncodeOptions::default()).unwrap();
+    let decoded = |source: Box<dyn Source>| {
+        let mut target = Vec::new();
+        decode_stream(Some(source), &delta[..], &mut target, &DecodeOptions::default()).unwrap();
+        target
+    };
+    let seeker = SeekSource::new(io::Cursor::new(old.clone())).unwrap();
+    assert_eq!((Source::len(&file), Source::len(&seeker)), (Some(old.len() as u64), Some(old.len() as u64)));
+    let mut end = [0; 9];
+    for source in [&file as &dyn Source, &seeker] {
+        assert_eq!(source.read_at(old.len() as u64 - 4, &mut end).unwrap(), 4);
+        assert!(old.ends_with(&end[..4]));
+        assert_eq!(source.read_at(u64::from(u32::MAX), &mut end).unwrap(), 0);
+    }
+    assert!(seeker.into_inner().into_inner() == old);
+    assert!(decoded(Box::new(file)) == new);
+    assert!(decoded(Box::new(SeekSource::new(io::Cursor::new(old)).unwrap())) == new);
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use deltaglider_vcdiff::decode::Part;
+use deltaglider_vcdiff::decode::{DecodeSummary, Part};
 use deltaglider_vcdiff::inspect::{FileName, Header, inspect};
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
 
@@ -16,6 +16,7 @@ use super::names::STANDARD;
 use super::output::Output;
 use super::progress::{Progress, size};
 use super::source::NamedSource;
+use super::voice::Voice;
 
 /// Applies a delta.
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
@@ -25,7 +26,7 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
         let len = input.len().unwrap_or(u64::MAX).clamp(1 << 14, invocation.encode.window as u64);
         format!("input {} window size {}", input.name().display(), size(len))
     });
-    let (header, beginning) = read_header(&mut input, invocation.source.as_deref())?;
+    let (header, beginning) = read_header(&mut input, invocation)?;
     let plan = Plan::new(invocation, &header)?;
     let source = match invocation.source.as_ref().or(plan.source.as_ref()) {
         Some(path) => Some(NamedSource::open(path, plan.unpack, invocation)?),
@@ -36,7 +37,8 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     }
     let output = Output::new(invocation, plan.output).packed(plan.pack, invocation.force_programs);
     let verify = invocation.encode.checksum;
-    let options = DecodeOptions::default().with_verify_checksum(verify).with_verify_digests(verify);
+    let options = DecodeOptions::from(invocation.limits.clone());
+    let options = options.with_verify_checksum(verify).with_verify_digests(verify);
     let decoder = Decoder::new(source.as_ref().map(NamedSource::bytes), &options);
     let mut windows = Windows {
         decoder,
@@ -52,26 +54,41 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     loop {
         let len = input.read(&mut piece)?;
         if len == 0 {
-            return windows.finish(input.bytes_read());
+            let summary = windows.finish(input.bytes_read())?;
+            if verify {
+                warn_unverified(&summary, voice);
+            }
+            return Ok(());
         }
         windows.push(piece.get(..len).unwrap_or_default())?;
     }
 }
 
+/// Warns, as xdelta3 3.2.0 does, where nothing shows that the output is the file the delta was made of.
+fn warn_unverified(summary: &DecodeSummary, voice: Voice) {
+    let (windows, unverified) = (summary.windows, summary.windows - summary.verified_windows);
+    if unverified > 0 && !summary.verified_digest {
+        voice.remark(|| {
+            format!("warning: {unverified} of {windows} windows have no checksum; the output is not verified")
+        });
+    }
+}
+
 /// Reads until the file header is known; returns it with all that was read.
-fn read_header(input: &mut Input, source: Option<&Path>) -> Result<(Header, Vec<u8>), Failure> {
+fn read_header(input: &mut Input, invocation: &Invocation) -> Result<(Header, Vec<u8>), Failure> {
+    let limits: &DecodeLimits = &invocation.limits;
     let mut beginning = Vec::new();
     let mut piece = vec![0; PIECE];
     loop {
         let len = input.read(&mut piece)?;
         beginning.extend_from_slice(piece.get(..len).unwrap_or_default());
-        match inspect(beginning.as_slice(), &DecodeLimits::default()) {
+        match inspect(beginning.as_slice(), limits) {
             Ok(inspection) => {
                 let header = inspection.header().clone();
                 return Ok((header, beginning));
             }
             Err(error) if !matches!(error.kind(), DecodeErrorKind::Truncated(_)) => {
-                return Err(Failure::decode(&error, source));
+                return Err(Failure::decode(&error, invocation.source.as_deref()));
             }
             Err(_) if len == 0 => return Err(Failure::nothing_to_output(input.name())),
             Err(_) => {}
@@ -156,16 +173,18 @@ impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
         Ok(())
     }
 
-    fn finish(self, read: u64) -> Result<(), Failure> {
-        let Self { decoder, output, progress, delta, source, .. } = self;
+    fn finish(self, read: u64) -> Result<DecodeSummary, Failure> {
+        let Self { decoder, mut output, progress, delta, source, .. } = self;
         let cut_in_first = decoder.summary().windows == 0;
-        decoder.finish().map_err(|error| match error.kind() {
+        let summary = decoder.finish().map_err(|error| match error.kind() {
             DecodeErrorKind::Truncated(Part::NoWindow | Part::Header) => Failure::nothing_to_output(&delta),
             DecodeErrorKind::Truncated(_) if cut_in_first => Failure::nothing_to_output(&delta),
             _ => Failure::decode(&error, source),
         })?;
+        // A delta without a window, which open-vcdiff writes, makes an empty file.
+        output.open()?;
         progress.finished(read, output.finish()?);
-        Ok(())
+        Ok(summary)
     }
 
     fn failure(&self, error: &DecodeError) -> Failure {

@@ -1,7 +1,9 @@
 //! A file under way: it appears under its name whole, or not at all.
+//!
+//! Only where a file may be written and its directory may not, the complete draft is copied into the file.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Seek as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,14 +25,14 @@ const SET_ID_BITS: u32 = 0o6000;
 /// Where the draft stands, while it does.
 type Place = Arc<Mutex<Option<TempPath>>>;
 
-/// A file that is being written beside the place it is meant for.
+/// A file that is being written beside the place it is meant for, or among the temporary files.
 #[derive(Debug)]
 pub(super) struct Draft {
     file: File,
     place: Place,
     target: PathBuf,
-    /// Of the file that is replaced.
-    replaced: Option<Rights>,
+    /// The file that is replaced, open for writing, and its rights.
+    replaced: Option<(File, Rights)>,
 }
 
 impl Draft {
@@ -39,7 +41,8 @@ impl Draft {
         let (target, replaced) = if replaces {
             // Where this is refused, so is replacing it.
             let there = OpenOptions::new().write(true).open(path)?;
-            (path.canonicalize()?, Some(Rights::of(&there.metadata()?)))
+            let rights = Rights::of(&there.metadata()?);
+            (path.canonicalize()?, Some((there, rights)))
         } else {
             (path.to_owned(), None)
         };
@@ -47,7 +50,14 @@ impl Draft {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let (file, path) = Drafts::default().create(folder, if replaces { PRIVATE_MODE } else { MODE })?.into_parts();
+        let created = Drafts::default().create(folder, if replaces { PRIVATE_MODE } else { MODE });
+        let (file, path) = match created {
+            Ok(draft) => draft.into_parts(),
+            Err(error) if replaces && is_denied(&error) => {
+                return Ok(Self { file: tempfile::tempfile()?, place: Place::default(), target, replaced });
+            }
+            Err(error) => return Err(error),
+        };
         let place: Place = Arc::new(Mutex::new(Some(path)));
         remove_on_signals(place.clone())?;
         Ok(Self { file, place, target, replaced })
@@ -58,16 +68,27 @@ impl Draft {
     }
 
     /// Gives it its name.
-    pub(super) fn publish(self) -> io::Result<()> {
-        if let Some(replaced) = &self.replaced {
-            replaced.give_to(&self.file)?;
+    pub(super) fn publish(mut self) -> io::Result<()> {
+        if let Some((_, rights)) = &self.replaced {
+            rights.give_to(&self.file)?;
         }
         // Held to the end: a signal comes before or after.
         let mut place = locked(&self.place);
-        let Some(draft) = place.take() else { return Ok(()) };
-        let done =
-            if self.replaced.is_some() { draft.persist(&self.target) } else { draft.persist_noclobber(&self.target) };
-        done.map_err(|error| error.error)
+        let done = match place.take() {
+            None => None,
+            Some(draft) if self.replaced.is_none() => return Ok(draft.persist_noclobber(&self.target)?),
+            Some(draft) => Some(draft.persist(&self.target)),
+        };
+        match (done, &mut self.replaced) {
+            (Some(Ok(())), _) | (_, None) => Ok(()),
+            (Some(Err(error)), _) if !is_denied(&error.error) => Err(error.error),
+            // As xdelta3 does: no other file can take its name here.
+            (_, Some((there, _))) => {
+                self.file.rewind()?;
+                there.set_len(0)?;
+                io::copy(&mut self.file, there).map(|_| ())
+            }
+        }
     }
 }
 
@@ -102,6 +123,11 @@ impl Rights {
         let same = (now.uid, now.gid) == (self.uid, self.gid);
         file.set_permissions(Permissions::from_mode(if same { self.mode } else { self.mode & !SET_ID_BITS }))
     }
+}
+
+/// Returns whether a directory may not be written to.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn locked(place: &Mutex<Option<TempPath>>) -> MutexGuard<'_, Option<TempPath>> {

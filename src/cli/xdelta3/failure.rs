@@ -10,8 +10,8 @@ use deltaglider_vcdiff::rewrite::RecodeError;
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, EncodeError, Limit};
 
 use super::external::CommandsFailed;
-use super::help;
 use super::voice::Voice;
+use super::{help, limits};
 
 /// 128 and SIGPIPE's number: what a shell sees of a program that this signal ends.
 const BROKEN_PIPE: u8 = 128 + 13;
@@ -103,7 +103,17 @@ impl Failure {
             Some(words) => Self::new(format!("{words}: XD3_INVALID_INPUT")).hint(error.to_string()),
             None => Self::new(format!("{error}: XD3_INVALID_INPUT")),
         };
-        let cut_short = matches!(error.kind(), DecodeErrorKind::Truncated(_) | DecodeErrorKind::SourceMissing);
+        if let DecodeErrorKind::Limit { limit, asked, .. } = *error.kind() {
+            // Nothing is known of the source.
+            return match limits::advice(limit, asked) {
+                Some(advice) => failure.hint(advice),
+                None => failure,
+            };
+        }
+        let cut_short = matches!(
+            error.kind(),
+            DecodeErrorKind::Truncated(_) | DecodeErrorKind::SourceMissing | DecodeErrorKind::OutOfMemory { .. }
+        );
         if source.is_none() || cut_short {
             return failure;
         }

@@ -6,9 +6,10 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use deltaglider_vcdiff::encode::{DjwLevel, MatcherProfile};
-use deltaglider_vcdiff::{EncodeOptions, Level, Secondary};
+use deltaglider_vcdiff::{DecodeLimits, EncodeOptions, Level, Secondary};
 
 use super::failure::Failure;
+use super::limits;
 use super::voice::Voice;
 
 /// What is to be done.
@@ -49,6 +50,8 @@ pub(super) struct Invocation {
     pub(super) command: Command,
     /// The flags that shape a delta: level, `-C -N -B -W -P -I -S -n`.
     pub(super) encode: EncodeOptions,
+    /// `--limit`, `--no-limits`, and `-B` for the source kept in memory.
+    pub(super) limits: DecodeLimits,
     /// `-A`: `Some(None)` for none.
     pub(super) application_header: Option<Option<Vec<u8>>>,
     /// `-s`
@@ -77,6 +80,7 @@ impl Invocation {
         Self {
             command,
             encode: EncodeOptions::default(),
+            limits: limits::default(),
             application_header: None,
             source: None,
             merged: Vec::new(),
@@ -116,6 +120,22 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
             }
             continue;
         };
+        match cluster {
+            b"-no-limits" => {
+                invocation.limits = limits::none();
+                continue;
+            }
+            b"-limit" => {
+                let given = words.pop_front().ok_or_else(|| Failure::new("--limit: requires an argument"))?;
+                limits::set(&mut invocation.limits, &given)?;
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(given) = cluster.strip_prefix(b"-limit=") {
+            limits::set(&mut invocation.limits, OsStr::from_bytes(given))?;
+            continue;
+        }
         let mut rest = cluster;
         while let Some((&flag, after)) = rest.split_first() {
             rest = Flag { letter: flag, attached: after, words: &mut words }.apply(&mut invocation, &mut command)?;
@@ -127,6 +147,7 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
         return Err(Failure::new(format!("too many filenames: {} ...", extra.display())));
     }
     invocation.command = command.unwrap_or(Command::Encode);
+    invocation.limits.source_cache = invocation.encode.source_window;
     Ok(invocation)
 }
 
@@ -325,6 +346,14 @@ mod tests {
         assert_eq!(after.output, Some("-f".into()));
         assert_eq!(parsed("a -").output, Some("-".into()));
         assert_eq!(parsed("-e encode").input, Some("encode".into()));
+    }
+
+    #[test]
+    fn limits_are_set_by_name() {
+        let limits = parsed("-d --limit window=5 -B 1048576 --limit=dictionary=6 delta").limits;
+        assert_eq!((limits.window, limits.dictionary, limits.source_cache), (5, 6, 1 << 20));
+        assert_eq!(parsed("--no-limits -d delta").limits.source_span, u64::MAX);
+        assert_eq!(parsed("-d delta").limits.source_cache, 64 << 20);
     }
 
     #[test]

@@ -32,6 +32,9 @@ commands: encode (what is done without one), decode, recode, merge, printhdr, pr
   -q, -v       says less, says more            -h, -V       help, version
   -D, -R, -F   no decompression of inputs, no compression of outputs, -f for the programs that do it;
                both happen only with DG_XDELTA3_EXTERNAL=1 in the environment
+  --limit NAME=BYTES, --no-limits
+               lets a delta that you trust ask for more: window (67108864), sections, source-span (4294967295),
+               instructions, source-reads, dictionary (268435456), application-header, code-table, target-history (0)
 
 The variable XDELTA may hold more flags.
 ";

@@ -10,6 +10,7 @@ mod failure;
 mod flags;
 mod help;
 mod input;
+mod limits;
 mod names;
 mod output;
 mod print;

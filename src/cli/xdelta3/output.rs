@@ -12,6 +12,9 @@ use super::flags::Invocation;
 use super::voice::Voice;
 use crate::cli::streams::check_path;
 
+/// Links that are followed at most, as by Linux.
+const MAX_LINKS: usize = 40;
+
 /// Something to write to.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -124,7 +127,9 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(failed(error)),
         };
-        Draft::of(path, replaces).map(To::Draft).map_err(failed)
+        // A link whose target is absent: the target is created.
+        let named = if replaces { path.to_owned() } else { link_target(path) };
+        Draft::of(&named, replaces).map(To::Draft).map_err(failed)
     }
 
     fn occupied(&self, path: &Path) -> Failure {
@@ -168,4 +173,14 @@ impl Output {
             Place::Stdout | Place::Nowhere => Path::new("/dev/stdout"),
         }
     }
+}
+
+/// Follows links from a path to one that is none, which may be absent.
+fn link_target(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(next) = std::fs::read_link(&target) else { break };
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    target
 }

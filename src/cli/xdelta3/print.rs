@@ -6,7 +6,7 @@ use std::path::Path;
 use deltaglider_vcdiff::inspect::{
     CopyFrom, Header, Inspection, Instruction, Operation, SectionLengths, Window, WindowHeader, inspect,
 };
-use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, Secondary};
+use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, Secondary};
 
 use super::external::Program;
 use super::failure::Failure;
@@ -31,7 +31,7 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let name = input.name().to_owned();
     let mut output = Output::new(invocation, None);
     let progress = Progress::new(invocation.voice);
-    let windows = match inspect(&mut input, &DecodeLimits::default()) {
+    let windows = match inspect(&mut input, &invocation.limits) {
         Ok(windows) => windows,
         // An empty file is no delta, and no error to xdelta3.
         Err(error) if matches!(error.kind(), DecodeErrorKind::Truncated(_)) && error.offset() == 0 => return Ok(()),

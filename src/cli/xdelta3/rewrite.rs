@@ -61,6 +61,7 @@ fn merged(invocation: &Invocation, path: Option<&PathBuf>, merger: &mut Merger) 
 
 fn options(invocation: &Invocation) -> RecodeOptions {
     let mut options = RecodeOptions::default();
+    options.limits = invocation.limits.clone();
     options.secondary = invocation.encode.secondary;
     options.drop_checksums = !invocation.encode.checksum;
     options.application_header = invocation.application_header.clone();

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::storage::{Attributes, ObjectStore as _, PutBody, PutOptions};
-use deltaglider_vcdiff::{EncodeOptions, Level};
+use deltaglider_vcdiff::{DecodeOptions, EncodeOptions, Level};
 
 use super::large_files::peak;
 use crate::support::{Sandbox, edited, noise};
@@ -108,6 +108,31 @@ fn lzma_section(zeros: usize) -> Vec<u8> {
     }
 }
 
+/// Three thousand bytes, 40 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 64 MiB.
+const FAR_MATCH: &[u8] = include_bytes!("far-match.lzma2");
+
+/// Windows of up to 2 MiB from one LZMA stream, the last of which has a match 40 MiB back.
+fn large_dictionary() -> Sample {
+    let mut start = b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x1c\0\0\0\x10\xcf\x58\xcc".to_vec();
+    let mut delta = vec![0xd6, 0xc3, 0xc4, 0, 1, 2];
+    let mut rest = FAR_MATCH;
+    while !rest.is_empty() {
+        let size = |at: usize| usize::from(rest[at]) << 8 | usize::from(rest[at + 1]);
+        let len = 1 + (usize::from(rest[0] & 0x1f) << 16) + size(1);
+        let (chunk, after) = rest.split_at(6 + usize::from(rest[0] >= 0xc0) + size(3));
+        let (mut data, mut add) = (Vec::new(), vec![1]);
+        varint(&mut data, len);
+        data.append(&mut start);
+        data.extend_from_slice(chunk);
+        varint(&mut add, len);
+        delta.extend(window(len, 0, &data, true, &add, &[]));
+        rest = after;
+    }
+    let file = deltaglider_vcdiff::decode(None, &delta, &DecodeOptions::default()).unwrap();
+    assert!(file[..3000] == file[3000 + 40 * MIB..]);
+    Sample { name: "dictionary", delta, file }
+}
+
 /// What this tool and xdelta3 make of two versions: windows of 8 MiB, sections by LZMA.
 fn ordinary(reference: &[u8]) -> Sample {
     let mut file = reference[..24 * MIB].to_vec();
@@ -188,6 +213,13 @@ fn peak_of(reference: &[u8], sample: &Sample, count: usize, at_once: Option<&str
 fn declared_windows_are_not_held_together() {
     let reference = noise(10_000, 1);
     let peak = peak_of(&reference, &long_runs(), 8, None);
+    assert!(peak <= PROMISED_MIB, "{peak} MiB");
+}
+
+#[test]
+fn declared_dictionaries_are_reserved() {
+    let reference = noise(10_000, 1);
+    let peak = peak_of(&reference, &large_dictionary(), 6, None);
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }
 

@@ -18,7 +18,6 @@ const CODER_START: usize = 5;
 /// One never-ending LZMA stream, fed section by section.
 #[derive(Debug)]
 pub(crate) struct LzmaDecoder {
-    dictionary_limit: u64,
     /// How far back a match may reach; `None` until the stream's header was read.
     dictionary: Option<usize>,
     symbols: Option<Box<SymbolDecoder>>,
@@ -32,13 +31,16 @@ pub(crate) struct LzmaDecoder {
     section: usize,
     /// Bytes dropped from the front of `bytes`, modulo the word: positions are coded by their low bits.
     dropped: usize,
+    /// Bytes of the dictionary that were dropped by [`forget_oldest`](Self::forget_oldest), next before `oldest`.
+    lost: usize,
+    /// What is said to be allowed where a match needs them.
+    allowed: u64,
 }
 
 impl LzmaDecoder {
-    /// A decoder that refuses streams with a larger dictionary.
-    pub(crate) fn new(dictionary_limit: u64) -> Self {
+    /// Returns a decoder for a stream; `allowed` is the limit that its owner keeps it to.
+    pub(crate) fn new(allowed: u64) -> Self {
         Self {
-            dictionary_limit,
             dictionary: None,
             symbols: None,
             dictionary_set: false,
@@ -46,7 +48,32 @@ impl LzmaDecoder {
             oldest: 0,
             section: 0,
             dropped: 0,
+            lost: 0,
+            allowed,
         }
+    }
+
+    /// Returns the size of the dictionary that the stream declares, once its header was read.
+    pub(crate) fn declared(&self) -> u64 {
+        self.dictionary.unwrap_or_default() as u64
+    }
+
+    /// Returns the bytes that are remembered besides the section decoded last.
+    pub(crate) fn remembered(&self) -> usize {
+        self.section
+    }
+
+    /// Drops the oldest `len` bytes that are remembered, although a match may refer to them.
+    pub(crate) fn forget_oldest(&mut self, len: usize) {
+        self.lost = self.lost.saturating_add(len.saturating_sub(self.oldest));
+        self.drop_front(len);
+    }
+
+    fn drop_front(&mut self, len: usize) {
+        self.bytes.drain(..len.min(self.bytes.len()));
+        self.section = self.section.saturating_sub(len);
+        self.oldest = self.oldest.saturating_sub(len);
+        self.dropped = self.dropped.wrapping_add(len);
     }
 
     /// The section decoded last.
@@ -86,12 +113,9 @@ impl LzmaDecoder {
         let Some(dictionary) = self.dictionary else { return };
         let excess = self.bytes.len().saturating_sub(dictionary);
         if excess > dictionary.min(SLACK) {
-            self.bytes.drain(..excess);
-            self.section = self.bytes.len();
-            self.oldest = self.oldest.saturating_sub(excess);
-            self.dropped = self.dropped.wrapping_add(excess);
+            self.drop_front(excess);
         }
-        self.bytes.shrink_to(dictionary.saturating_add(SLACK));
+        self.bytes.shrink_to(self.bytes.len().saturating_add(SLACK));
     }
 
     /// Reads the stream's and the block's header and returns the dictionary's size and the rest.
@@ -126,7 +150,6 @@ impl LzmaDecoder {
             40 => u64::from(u32::MAX),
             bits => u64::from(2 | (bits & 1)).wrapping_shl(u32::from(bits >> 1).wrapping_add(11)),
         };
-        Limit::Dictionary.check(dictionary, self.dictionary_limit)?;
         Ok((usize::try_from(dictionary).unwrap_or(usize::MAX), chunks))
     }
 
@@ -135,6 +158,7 @@ impl LzmaDecoder {
         let (&control, _) = input.split_first().ok_or(LzmaFault::Ends)?;
         if control == 1 || control >= 0xe0 {
             self.oldest = self.bytes.len();
+            self.lost = 0;
             self.dictionary_set = true;
             self.symbols = None;
         } else if !self.dictionary_set {
@@ -190,16 +214,24 @@ impl LzmaDecoder {
         self.reserve(len, end)?;
         let start = self.bytes.len();
         self.bytes.resize(start.saturating_add(len), 0);
-        symbols.decode(Chunk {
-            coded,
-            out: &mut self.bytes,
-            start,
-            oldest: self.oldest,
-            dictionary,
-            dropped: self.dropped,
-        })?;
+        let chunk =
+            Chunk { coded, out: &mut self.bytes, start, oldest: self.oldest, dictionary, dropped: self.dropped };
+        symbols.decode(chunk).map_err(|fault| self.forgotten(fault, dictionary))?;
         self.symbols = Some(symbols);
         Ok(rest)
+    }
+
+    /// Names the limit where a match refers to bytes that were dropped for it.
+    fn forgotten(&self, fault: LzmaFault, dictionary: usize) -> Fault {
+        match fault {
+            LzmaFault::Distance { distance, available }
+                if distance <= (dictionary as u64).min(available.saturating_add(self.lost as u64)) =>
+            {
+                let asked = self.allowed.saturating_add(distance.saturating_sub(available));
+                DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed: self.allowed }.into()
+            }
+            fault => fault.into(),
+        }
     }
 
     /// Makes room for a chunk, doubling as chunks come but never beyond the section's stated end.
@@ -308,14 +340,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dictionary_above_the_limit_is_refused() {
-        for (bits, size) in [(17u8, 3 << 19), (40, u64::from(u32::MAX))] {
+    fn declared_dictionary_is_not_memory() {
+        for (bits, size) in [(0u8, 4096), (17, 3 << 19), (40, u64::from(u32::MAX))] {
             let input = [&block_header(&[2, 0, 0x21, 1, bits, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
-            let limit = DecodeErrorKind::Limit { limit: Limit::Dictionary, asked: size, allowed: 1 << 20 };
-            assert_eq!(decode(&input, 1), Err(limit));
+            let mut decoder = LzmaDecoder::new(1);
+            decoder.decode(&input, 1).unwrap();
+            assert_eq!((decoder.decoded(), decoder.declared()), (&b"a"[..], size));
+            assert!(decoder.bytes.capacity() <= 8);
         }
-        let input = [&block_header(&[2, 0, 0x21, 1, 16, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
-        assert_eq!(decode(&input, 1), Ok(b"a".to_vec()));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, Source, decode};
 
-use crate::support::decode_inputs::{fixture, input};
 use crate::support::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
 
 fn limited(change: impl Fn(&mut DecodeLimits)) -> DecodeOptions {
@@ -70,9 +69,6 @@ fn each_limit_is_kept_to_the_byte() {
     decode(Some(&source), &far, &limited(|limits| limits.source_reads = 0)).unwrap();
     let named = b"\xd6\xc3\xc4\0\x04\x03abc\x04\x09\0\0\0\0\0\0\0\0\x01";
     assert_limit(named, None, Limit::ApplicationHeader, |limits, to| limits.application_header = to, 3);
-    let pair = input("text", 1);
-    let lzma = fixture("text-9-lzma");
-    assert_limit(&lzma, pair.source.as_deref(), Limit::Dictionary, |limits, to| limits.dictionary = to, 256 << 10);
 }
 
 #[test]
@@ -107,4 +103,90 @@ fn a_whole_delta_in_memory_gives_a_gibibyte_at_most_unless_told_otherwise() {
     let told = |limits: &mut DecodeLimits| (limits.window, limits.target) = (u64::MAX, Some(u64::MAX));
     let error = decode(None, &delta, &limited(told)).unwrap_err();
     assert!(matches!(error.kind(), DecodeErrorKind::WindowShort { .. }), "{error}");
+}
+
+/// Three thousand bytes, 13 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 16 MiB, cut into its seven chunks.
+const FAR_MATCH: &[u8] = include_bytes!("../../fixtures/decode/far-match.lzma2");
+
+/// One window for each chunk.
+fn far_match() -> Vec<u8> {
+    let mut windows = Vec::new();
+    let mut rest = FAR_MATCH;
+    while let [control, high, low, coded_high, coded_low, ..] = *rest {
+        let len = usize::from(control & 0x1f) << 16 | usize::from(high) << 8 | usize::from(low);
+        let coded = usize::from(coded_high) << 8 | usize::from(coded_low);
+        let (chunk, after) = rest.split_at(6 + usize::from(control >= 0xc0) + coded);
+        rest = after;
+        let len = len as u64 + 1;
+        let (mut data, mut add) = (Vec::new(), vec![1]);
+        integer(len, &mut data);
+        if windows.is_empty() {
+            data.extend(b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x18\0\0\0\x47\x58\x3a\x43");
+        }
+        data.extend(chunk);
+        integer(len, &mut add);
+        windows.push(HandWindow { delta_indicator: 1, ..HandWindow::new(len, &data, &add, &[]) });
+    }
+    lzma_delta(&windows)
+}
+
+#[test]
+fn large_dictionary_is_read_by_default() {
+    let target = decode(None, &far_match(), &DecodeOptions::default()).unwrap();
+    let (first, rest) = target.split_at(3000);
+    let (zeros, last) = rest.split_at(13 << 20);
+    assert!(first == last && zeros.iter().all(|&byte| byte == 0) && first.iter().any(|&byte| byte != 0));
+}
+
+#[test]
+fn dictionary_limit_counts_what_is_needed() {
+    let delta = far_match();
+    let mut decoder = Decoder::<&[u8]>::new(None, &limited(|limits| limits.dictionary = 4 << 20));
+    let (mut rest, mut out) = (&delta[..], Vec::new());
+    let error = loop {
+        out.clear();
+        match decoder.push(rest, &mut out) {
+            Ok(taken) => rest = &rest[taken..],
+            Err(error) => break error,
+        }
+    };
+    // The zeros were read, and only the last window needs what is forgotten.
+    assert_eq!((error.window(), decoder.declared_dictionaries()), (Some(6), 16 << 20));
+    let DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed } = *error.kind() else { panic!("{error}") };
+    assert_eq!(allowed, 4 << 20);
+    assert!((11 << 20..=13 << 20).contains(&asked), "{asked}");
+    decode(None, &delta, &limited(|limits| limits.dictionary = 13 << 20)).unwrap();
+}
+
+/// Makes any length of one byte.
+struct Uniform;
+
+impl Source for Uniform {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        buf.fill((offset >> 32) as u8);
+        Ok(buf.len())
+    }
+
+    fn len(&self) -> Option<u64> {
+        Some(1 << 40)
+    }
+}
+
+#[test]
+fn copy_window_above_four_gigabytes_is_a_limit() {
+    let mut addresses = Vec::new();
+    // By its address, back from the current one, and as far from the last one.
+    integer(5 << 32, &mut addresses);
+    integer((6 << 32) + 4 - (3 << 32), &mut addresses);
+    integer(1 << 32, &mut addresses);
+    let window = HandWindow::new(12, b"", &[20, 36, 20 + 16 * 3], &addresses).source(6 << 32, 0);
+    let delta = delta(&[window]);
+    let read = |span: u64| {
+        let mut decoder = Decoder::new(Some(Uniform), &limited(|limits| limits.source_span = span));
+        let mut out = Vec::new();
+        decoder.push(&delta, &mut out).map(|_| out).map_err(|error| *error.kind())
+    };
+    let (asked, allowed) = (6 << 32, u64::from(u32::MAX));
+    assert_eq!(read(allowed), Err(DecodeErrorKind::Limit { limit: Limit::SourceSpan, asked, allowed }));
+    assert_eq!(read(asked), Ok([[5; 4], [3; 4], [4; 4]].concat()));
 }

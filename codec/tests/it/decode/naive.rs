@@ -68,7 +68,7 @@ pub(crate) fn decode(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
         window(source, &mut file, sdch, &mut target)?;
         windows += 1;
     }
-    (windows > 0).then_some(target)
+    (windows > 0 || delta.len() == 5).then_some(target)
 }
 
 fn window(source: &[u8], file: &mut Bytes<'_>, sdch: bool, target: &mut Vec<u8>) -> Option<()> {

@@ -30,7 +30,7 @@ fn file_headers_that_are_none_are_refused() {
         (b"\xd6\xc3\xc5\0\0", Kind::NotVcdiff, 2),
         (b"\xd6\xc3\xc4T\0", Kind::Version(b'T'), 3),
         (b"\xd6\xc3\xc4\0\x08", Kind::HeaderIndicator(8), 4),
-        (b"\xd6\xc3\xc4\0\x02\x01\x00", Kind::CodeTable(CodeTableFault::Short), 0),
+        (b"\xd6\xc3\xc4\0\x02\x01\0\0\0\0", Kind::CodeTable(CodeTableFault::Short), 0),
         (b"\xd6\xc3\xc4\0\x02\x84\x80\x01", Kind::Limit { limit: Limit::CodeTable, asked: 65_537, allowed: 65_536 }, 5),
         (b"\xd6\xc3\xc4\0\x01\x03", Kind::UnknownSecondary(3), 5),
         (b"\xd6\xc3\xc4\0\x04\x90\x80\x80\x80\x00", Kind::IntegerOverflow(Field::ApplicationHeader), 5),
@@ -45,6 +45,9 @@ fn file_headers_that_are_none_are_refused() {
     }
 }
 
+/// The longest copy window without a limit of its own.
+const SPAN: u64 = u32::MAX as u64;
+
 #[test]
 fn window_headers_that_are_none_are_refused() {
     let overflow = [0x90, 0x80, 0x80, 0x80, 0];
@@ -52,7 +55,8 @@ fn window_headers_that_are_none_are_refused() {
         (&[8][..], Kind::WindowIndicator(8), 0),
         (&[3], Kind::WindowIndicator(3), 0),
         (&[2, 1, 0], Kind::TargetWindow { offset: 0, len: 1, produced: 0 }, 2),
-        (&[&[1][..], &overflow].concat(), Kind::IntegerOverflow(Field::CopyLength), 1),
+        (&[&[1][..], &overflow].concat(), Kind::Limit { limit: Limit::SourceSpan, asked: 1 << 32, allowed: SPAN }, 1),
+        (&[&[1][..], &[0xff; 9], &[0x7f]].concat(), Kind::IntegerOverflow(Field::CopyLength), 1),
         (
             &[1, 2, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
             Kind::CopyWindow { offset: u64::MAX, len: 2 },
@@ -63,7 +67,6 @@ fn window_headers_that_are_none_are_refused() {
             Kind::IntegerOverflow(Field::CopyOffset),
             2,
         ),
-        (&[1, 0x8f, 0xff, 0xff, 0xff, 0x7f, 0, 9, 1], Kind::CopyWindow { offset: 0, len: u64::from(u32::MAX) }, 8),
         (&[&[0][..], &overflow].concat(), Kind::IntegerOverflow(Field::EncodingLength), 1),
         (&[&[0, 9][..], &overflow].concat(), Kind::IntegerOverflow(Field::TargetLength), 2),
         (&[0, 7, 2, 8], Kind::DeltaIndicator(8), 3),
@@ -161,13 +164,22 @@ fn a_delta_that_ends_early_is_truncated() {
     for (len, part) in [
         (0, Part::Header),
         (4, Part::Header),
-        (5, Part::NoWindow),
         (6, Part::WindowHeader),
         (whole.len() - 3, Part::Sections { missing: 3 }),
         (whole.len() - 1, Part::Sections { missing: 1 }),
     ] {
         let error = error(Some(SOURCE), &whole[..len]);
         assert_eq!((*error.kind(), error.offset()), (Kind::Truncated(part), len as u64));
+    }
+}
+
+#[test]
+fn only_plain_header_is_an_empty_target() {
+    for header in [&b"\xd6\xc3\xc4\0\0"[..], b"\xd6\xc3\xc4S\0"] {
+        assert_eq!(decoded(Some(SOURCE), header), Ok(Vec::new()));
+    }
+    for header in [&b"\xd6\xc3\xc4\0\x04\x01a"[..], b"\xd6\xc3\xc4\0\x01\x02"] {
+        assert_eq!(decoded(Some(SOURCE), header), Err(Kind::Truncated(Part::NoWindow)));
     }
 }
 

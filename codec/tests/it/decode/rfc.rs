@@ -152,6 +152,31 @@ fn the_default_table_written_out_changes_nothing() {
 }
 
 #[test]
+fn code_table_may_have_no_length() {
+    let window = HandWindow::new(10, b"wxyz", &[5, 20, 2 + 17 + 1], &[0, 1]);
+    let windows = [HandWindow { target_len: 12, ..window }];
+    let header = with_table(4, 3, &default_table(), &[]);
+    let (plain, stored) = header.split_at(5);
+    // The length, which open-vcdiff leaves out, has one byte.
+    let (&length, stored) = stored.split_first().unwrap();
+    assert_eq!(usize::from(length), stored.len() - b"\x03app".len());
+    for version in [0, b'S'] {
+        let mut file = [plain, stored].concat();
+        file[3] = version;
+        file.extend(windows[0].bytes());
+        assert_eq!(decoded(None, &file), Ok(b"wxyzwxyzxyzw".to_vec()));
+        let (mut decoder, mut out) = (Decoder::<&[u8]>::new(None, &DecodeOptions::default()), Vec::new());
+        for byte in &file {
+            decoder.push(std::slice::from_ref(byte), &mut out).unwrap();
+        }
+        assert_eq!(decoder.finish().unwrap().windows, 1);
+        for len in 6..plain.len() + stored.len() {
+            assert!(matches!(decoded(None, &file[..len]), Err(Kind::Truncated(_) | Kind::CodeTable(_))), "{len}");
+        }
+    }
+}
+
+#[test]
 fn code_tables_that_are_none_are_refused_by_what_is_wrong_with_them() {
     let refused = |near, same, table: &[u8]| match decoded(None, &with_table(near, same, table, &[])) {
         Err(Kind::CodeTable(fault)) => fault,
