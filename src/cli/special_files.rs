@@ -21,7 +21,9 @@ impl Special {
     pub(super) fn source(path: &Path) -> Option<Self> {
         match path.as_os_str().as_encoded_bytes() {
             b"-" | b"/dev/stdin" | b"/dev/fd/0" | b"/proc/self/fd/0" => Some(Self::Standard),
-            _ => is_stream(path).then(|| Self::Path(path.to_owned())),
+            // Other devices may never end.
+            b"/dev/null" | b"/dev/tty" => is_stream(path).then(|| Self::Path(path.to_owned())),
+            _ => (is_stream(path) && !is_device(path)).then(|| Self::Path(path.to_owned())),
         }
     }
 
@@ -60,6 +62,18 @@ fn is_stream(path: &Path) -> bool {
         kind.is_fifo() || kind.is_char_device()
     };
     std::fs::metadata(path).is_ok_and(|metadata| is_stream(&metadata))
+}
+
+/// Whether a path leads to a character device, but for a terminal that a descriptor is open to.
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    !is_descriptor(path) && std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device())
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Path) -> bool {
+    false
 }
 
 #[cfg(not(unix))]

@@ -109,7 +109,7 @@ fn what_is_no_regular_file_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.run(["cp", "/dev/zero", "s3://buc/zero.zip"]).fails(1, &["/dev/zero is not a regular file"]);
     sandbox.put("a.txt", b"a").succeeds();
-    sandbox.run(["cp", "s3://buc/a.txt", "/dev/null"]).fails(1, &["/dev/null is not a regular file"]);
+    sandbox.run(["cp", "s3://buc/a.txt", "/dev/null"]).succeeds();
     assert!(!Path::new("/dev/null").is_file());
     sandbox.write("folder/a.txt/b", "b");
     sandbox.run(["cp", "s3://buc/a.txt", "folder"]).fails(1, &["folder/a.txt is not a regular file"]);
@@ -191,7 +191,7 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
 fn a_wrong_word_about_conditional_writes_is_told_with_the_variable_and_the_right_ones() {
     let sandbox = Sandbox::new();
     let run = |word| Run::of(sandbox.command().arg("ls").env("DG_CONDITIONAL_WRITES", word));
-    for word in ["maybe", "", "YES"] {
+    for word in ["maybe", " ", "YES"] {
         run(word).fails(255, &["DG_CONDITIONAL_WRITES", &format!("{word:?}"), "yes, no and auto"]);
     }
     for word in ["yes", "no", "auto"] {
