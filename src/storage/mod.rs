@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -118,10 +118,13 @@ impl fmt::Debug for ObjectBody {
     }
 }
 
-/// Bytes to store: of known length, and readable again from the start so that a request can be repeated.
+/// Bytes to store: of known length, and readable again from the start so that a request can be repeated; or a stream that is read once.
 #[derive(Clone)]
 pub struct PutBody {
-    len: u64,
+    /// `None` of a stream that is read once.
+    len: Option<u64>,
+    /// The length that such a stream may have.
+    expected: u64,
     open: Arc<dyn Fn() -> ByteStream + Send + Sync>,
 }
 
@@ -130,7 +133,7 @@ impl PutBody {
     ///
     /// A stream that ends with an error, or with fewer or more bytes than `len`, must leave nothing visible in the store.
     pub fn new(len: u64, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Self {
-        Self { len, open: Arc::new(open) }
+        Self { len: Some(len), expected: len, open: Arc::new(open) }
     }
 
     /// A body held in memory.
@@ -142,14 +145,36 @@ impl PutBody {
         })
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> u64 {
+    /// A body of unknown length that is read once. `expected` is a hint at its length, or 0.
+    ///
+    /// It is stored when the stream ends; one that ends with an error must leave nothing visible in the store.
+    pub fn once(stream: ByteStream, expected: u64) -> Self {
+        let stream = Arc::new(Mutex::new(Some(stream)));
+        let open = move || match stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(stream) => stream,
+            None => futures::stream::once(async { Err(io::Error::other("a stream cannot be read again")) }).boxed(),
+        };
+        Self { len: None, expected, open: Arc::new(open) }
+    }
+
+    /// Length in bytes; `None` of a stream that is read once.
+    pub fn known_len(&self) -> Option<u64> {
         self.len
+    }
+
+    /// Length in bytes; `u64::MAX` of a stream that is read once.
+    pub fn len(&self) -> u64 {
+        self.len.unwrap_or(u64::MAX)
+    }
+
+    /// A length that the body may have, to choose the size of parts by.
+    pub fn expected_len(&self) -> u64 {
+        self.expected
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == Some(0)
     }
 
     /// The bytes from the start.
@@ -197,7 +222,7 @@ impl From<PutCondition> for PutOptions {
 pub struct CopyOptions {
     /// The tag that the source must have; any if `None`.
     pub if_match: Option<ETag>,
-    /// The attributes of the copy; those of the source, but for its ACL, if `None`.
+    /// The attributes of the copy; those of the source, but for its ACL, if `None`. With attributes, an object can be copied onto itself.
     pub attributes: Option<Attributes>,
     /// As in [`PutOptions::newer_than`].
     pub newer_than: Option<SystemTime>,
@@ -295,7 +320,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StorageErrorKind::Precondition`] if the source has another tag than [`CopyOptions::if_match`],
     /// [`StorageErrorKind::NotFound`] if there is no source, and [`StorageErrorKind::Invalid`] for a copy
-    /// onto itself, as S3 answers.
+    /// onto itself that changes no attributes, as S3 answers.
     async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError>;
 
     /// The tags of an object.

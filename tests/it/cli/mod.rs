@@ -25,6 +25,7 @@ mod repair;
 mod secrets;
 mod special_files;
 mod stats;
+mod streamed;
 mod sync;
 mod terminal;
 mod times;
