@@ -192,6 +192,9 @@ pub(super) struct CpArgs {
     /// Gives the bytes that are stored at exactly this key, whatever they are
     #[arg(long, conflicts_with_all = ["recursive", "allow_recompressed"])]
     pub(super) raw: bool,
+    /// Tells how many bytes standard input may have, so that parts of a fitting size are sent
+    #[arg(long, value_name = "BYTES")]
+    pub(super) expected_size: Option<u64>,
     /// Gives these bytes of a file only: bytes=FIRST-LAST, bytes=FIRST- or bytes=-COUNT
     #[arg(long, conflicts_with_all = ["recursive", "allow_recompressed"])]
     pub(super) range: Option<ByteRange>,

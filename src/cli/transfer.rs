@@ -37,6 +37,8 @@ pub(super) struct Transfer {
     pub(super) moving: bool,
     /// The local directory whose files are moved.
     pub(super) moved_from: Option<PathBuf>,
+    /// The length that a stream may have.
+    pub(super) expected_size: Option<u64>,
     /// Files that were deleted since they were in the way of others.
     pub(super) made_way: Cell<u64>,
 }
@@ -58,16 +60,17 @@ impl Transfer {
             dryrun: store.dryrun,
             moving: false,
             moved_from: None,
+            expected_size: None,
             made_way: Cell::default(),
         }
     }
 
     /// With what only `cp` and `mv` know.
     pub(super) fn of_copy(service: &DeltaService, output: Output, args: &CpArgs, moving: bool) -> Self {
-        let CpArgs { raw, allow_recompressed, range, .. } = *args;
+        let CpArgs { raw, allow_recompressed, range, expected_size, .. } = *args;
         let get = GetOptions { raw, allow_recompressed, range, ..GetOptions::default() };
         let moved_from = (moving && args.recursive).then(|| PathBuf::from(&args.source));
-        Self { get, moving, moved_from, ..Self::new(service, output, &args.store, &args.attributes) }
+        Self { get, moving, moved_from, expected_size, ..Self::new(service, output, &args.store, &args.attributes) }
     }
 
     /// Carries out what makes one folder like another, several files at once. What is to be removed goes when all that was to be copied
@@ -217,12 +220,14 @@ impl Transfer {
             }
             return self.would(self.verb("upload"), &name, &object.to_string());
         }
-        let temporaries = std::env::temp_dir();
-        let file = match stream {
-            Special::Standard => Input::spool(super::streams::input()?, &name, &temporaries).await?,
-            Special::Path(path) => Input::spool(Special::read(path).await?, &name, &temporaries).await?,
+        let source: Box<dyn io::Read + Send> = match stream {
+            Special::Standard => Box::new(super::streams::input()?),
+            Special::Path(path) => Box::new(Special::read(path).await?),
         };
-        self.upload_opened(&file, Path::new(object.key.base_name()), object, MayBeDelta(true)).await
+        let attributes = self.attributes.attributes(object.key.base_name())?;
+        let options = PutOptions { delta: self.delta, attributes, ..PutOptions::default() };
+        let report = self.service.put_stream(source, &name, object, &options, self.expected_size).await?;
+        self.tell_stored(self.verb("upload"), &name, object, &report)
     }
 
     async fn upload_opened(
@@ -420,7 +425,8 @@ impl Transfer {
             "action": verb, "source": from, "target": name, "stored_as": stored_as, "reason": reason, "size": report.size,
             "stored": report.stored, "sha256": report.sha256.map(|digest| digest.to_string()),
         });
-        self.output.event(format!("{verb}: {from} to {name} ({saving})"), told)?;
+        let unknown = if report.sha256.is_none() && verb == "upload" { ", without its SHA-256" } else { "" };
+        self.output.event(format!("{verb}: {from} to {name} ({saving}{unknown})"), told)?;
         for warning in &report.warnings {
             complain(&format!("warning: {name}"), warning);
         }

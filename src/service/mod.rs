@@ -29,6 +29,7 @@ mod presign;
 mod purge;
 mod put;
 mod put_report;
+mod put_stream;
 mod rebase;
 mod reference;
 mod remove_bucket;

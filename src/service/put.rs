@@ -80,6 +80,19 @@ impl DeltaService {
         }
         let kept = self.kept(object, options)?;
         tracing::debug!(%object, size = file.len(), "put");
+        let places = self.places_to_write(object, options).await?;
+        match self.delta_allowed(object, options.delta, &places) {
+            Ok(()) => self.put_as_delta(file, object, &places, &kept).await,
+            Err(reason) => self.put_direct(file, object, &places, &kept, None, reason).await,
+        }
+    }
+
+    /// Looks at what is stored under a name that is to be written to.
+    pub(super) async fn places_to_write(
+        &self,
+        object: &ObjectName,
+        options: &PutOptions,
+    ) -> Result<Places, ServiceError> {
         let places = match Places::look_to_write(self.store(), object).await {
             // A newer object is served whatever else has its name. But a key may be that of the delta of another file.
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
@@ -91,14 +104,11 @@ impl DeltaService {
             places => places?,
         };
         self.refuse_occupied(object, &places).await?;
-        match self.delta_allowed(object, options.delta, &places) {
-            Ok(()) => self.put_as_delta(file, object, &places, &kept).await,
-            Err(reason) => self.put_direct(file, object, &places, &kept, None, reason).await,
-        }
+        Ok(places)
     }
 
     /// What the user wants kept, as it is stored; an error if that is too much or cannot be sent, before anything is.
-    fn kept(&self, object: &ObjectName, options: &PutOptions) -> Result<Kept, ServiceError> {
+    pub(super) fn kept(&self, object: &ObjectName, options: &PutOptions) -> Result<Kept, ServiceError> {
         let unkeepable = |source| ServiceError::UserMetadata { object: object.clone(), source };
         let own = user_metadata::escape(&options.attributes.metadata).map_err(unkeepable)?;
         let may_be_delta = options.delta && self.settings.policy.extensions.covers(object.key.base_name());
@@ -375,11 +385,11 @@ impl<'a> Race<'a> {
 }
 
 /// What a user wants kept beside a file, with the metadata as it is stored.
-struct Kept(Attributes);
+pub(super) struct Kept(Attributes);
 
 impl Kept {
     /// With metadata of ours, whose names no escaped one has.
-    fn with(&self, ours: BTreeMap<String, String>) -> Attributes {
+    pub(super) fn with(&self, ours: BTreeMap<String, String>) -> Attributes {
         let mut kept = self.0.clone();
         kept.metadata.extend(ours);
         kept.content_type.get_or_insert_with(|| OCTET_STREAM.to_owned());

@@ -264,7 +264,7 @@ impl ObjectStore for MemoryStore {
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         const OPERATION: &str = "CopyObject";
-        super::rules::check_copy(from, to)?;
+        super::rules::check_copy(from, to, options)?;
         if let Some(attributes) = &options.attributes {
             attributes.check(OPERATION, to)?;
         }

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -120,10 +120,13 @@ impl fmt::Debug for ObjectBody {
     }
 }
 
-/// Bytes to store: of known length, and readable again from the start so that a request can be repeated.
+/// Bytes to store: of known length, and readable again from the start so that a request can be repeated; or a stream that is read once.
 #[derive(Clone)]
 pub struct PutBody {
-    len: u64,
+    /// `None` of a stream that is read once.
+    len: Option<u64>,
+    /// The length that such a stream may have.
+    expected: u64,
     checksums: Arc<OnceLock<Checksums>>,
     open: Arc<dyn Fn() -> ByteStream + Send + Sync>,
 }
@@ -133,7 +136,7 @@ impl PutBody {
     ///
     /// A stream that ends with an error, or with fewer or more bytes than `len`, must leave nothing visible in the store.
     pub fn new(len: u64, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Self {
-        Self { len, checksums: Arc::default(), open: Arc::new(open) }
+        Self { len: Some(len), expected: len, checksums: Arc::default(), open: Arc::new(open) }
     }
 
     /// A body held in memory.
@@ -155,10 +158,13 @@ impl PutBody {
     ///
     /// # Errors
     ///
-    /// The bytes cannot be read, or are not as many as said.
+    /// The bytes cannot be read, or are not as many as said. Of a stream that is read once they are known only if somebody said them.
     pub async fn checksums(&self) -> io::Result<Checksums> {
         if let Some(known) = self.checksums.get() {
             return Ok(*known);
+        }
+        if self.len.is_none() {
+            return Err(io::Error::other("the checksums of a stream that is read once are not known"));
         }
         let (mut hasher, mut read, mut stream) = (ChecksumHasher::default(), 0, self.open());
         while let Some(piece) = stream.next().await {
@@ -170,14 +176,36 @@ impl PutBody {
         Ok(*self.checksums.get_or_init(|| hasher.finish()))
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> u64 {
+    /// A body of unknown length that is read once. `expected` is a hint at its length, or 0.
+    ///
+    /// It is stored when the stream ends; one that ends with an error must leave nothing visible in the store.
+    pub fn once(stream: ByteStream, expected: u64) -> Self {
+        let stream = Arc::new(Mutex::new(Some(stream)));
+        let open = move || match stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(stream) => stream,
+            None => futures::stream::once(async { Err(io::Error::other("a stream cannot be read again")) }).boxed(),
+        };
+        Self { len: None, expected, checksums: Arc::default(), open: Arc::new(open) }
+    }
+
+    /// Length in bytes; `None` of a stream that is read once.
+    pub fn known_len(&self) -> Option<u64> {
         self.len
+    }
+
+    /// Length in bytes; `u64::MAX` of a stream that is read once.
+    pub fn len(&self) -> u64 {
+        self.len.unwrap_or(u64::MAX)
+    }
+
+    /// A length that the body may have, to choose the size of parts by.
+    pub fn expected_len(&self) -> u64 {
+        self.expected
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len == Some(0)
     }
 
     /// The bytes from the start.
@@ -225,7 +253,7 @@ impl From<PutCondition> for PutOptions {
 pub struct CopyOptions {
     /// The tag that the source must have; any if `None`.
     pub if_match: Option<ETag>,
-    /// The attributes of the copy; those of the source, but for its ACL, if `None`.
+    /// The attributes of the copy; those of the source, but for its ACL, if `None`. With attributes, an object can be copied onto itself.
     pub attributes: Option<Attributes>,
     /// As in [`PutOptions::newer_than`].
     pub newer_than: Option<SystemTime>,
@@ -323,7 +351,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StorageErrorKind::Precondition`] if the source has another tag than [`CopyOptions::if_match`],
     /// [`StorageErrorKind::NotFound`] if there is no source, and [`StorageErrorKind::Invalid`] for a copy
-    /// onto itself, as S3 answers.
+    /// onto itself that changes no attributes, as S3 answers.
     async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError>;
 
     /// The tags of an object.

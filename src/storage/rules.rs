@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::domain::ObjectName;
 
-use super::{ETag, PutBody, PutCondition, StorageError, StorageErrorKind};
+use super::{CopyOptions, ETag, PutBody, PutCondition, StorageError, StorageErrorKind};
 
 /// The bytes meant by `range` in an object of `size` bytes.
 pub(super) fn within(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StorageErrorKind> {
@@ -22,8 +22,8 @@ pub(super) fn within(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>,
 }
 
 /// Refuses the copy that would change nothing (S3 API reference, CopyObject: `InvalidRequest`).
-pub(super) fn check_copy(from: &ObjectName, to: &ObjectName) -> Result<(), StorageError> {
-    if from == to {
+pub(super) fn check_copy(from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<(), StorageError> {
+    if from == to && options.attributes.is_none() {
         let refused = StorageError::new(StorageErrorKind::Invalid, "CopyObject", from);
         return Err(refused.because("an object is not copied onto itself"));
     }
@@ -44,7 +44,7 @@ impl PutCondition {
 impl PutBody {
     /// Refuses a body that did not have as many bytes as it said.
     pub(super) fn check_len(&self, read: u64) -> io::Result<()> {
-        let said = self.len();
+        let Some(said) = self.known_len() else { return Ok(()) };
         match read.cmp(&said) {
             std::cmp::Ordering::Equal => Ok(()),
             std::cmp::Ordering::Less => Err(io::Error::new(

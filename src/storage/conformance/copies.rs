@@ -1,5 +1,6 @@
 //! Copies inside the store.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::BucketName;
@@ -117,4 +118,20 @@ pub(super) async fn a_copy_onto_itself_is_refused(stage: &Stage<'_>) -> Outcome 
     }
     same("content", stage.read("k").await?, b"content".to_vec())?;
     same("tag", stage.store.head(&object).await?.etag, etag)
+}
+
+pub(super) async fn copy_onto_itself_changes_attributes(stage: &Stage<'_>) -> Outcome {
+    let old = stage.put("k", "content").await?;
+    let object = stage.object("k")?;
+    let metadata = BTreeMap::from([("name".to_owned(), "value".to_owned())]);
+    let attributes = Some(Attributes { metadata: metadata.clone(), ..Attributes::default() });
+    let wrong = CopyOptions { if_match: Some(ETag("wrong".into())), attributes: attributes.clone(), newer_than: None };
+    let refusal = stage.store.copy(&object, &object, &wrong).await;
+    refused("a copy of another version", refusal, StorageErrorKind::Precondition)?;
+    let options = CopyOptions { if_match: Some(old), attributes, newer_than: None };
+    let tag = stage.store.copy(&object, &object, &options).await?;
+    let head = stage.store.head(&object).await?;
+    same("content", stage.read("k").await?, b"content".to_vec())?;
+    same("metadata", head.attributes.metadata, metadata)?;
+    same("tag", head.etag, tag)
 }

@@ -77,6 +77,7 @@ macro_rules! for_each_storage_check {
             a_copy_in_a_missing_bucket_is_refused,
             a_copy_if_match_is_of_the_version_it_names,
             a_copy_onto_itself_is_refused,
+            copy_onto_itself_changes_attributes,
             a_copy_keeps_class_encryption_and_tags,
             a_copy_with_other_attributes_has_none_of_its_source,
             if_absent_creates_once,

@@ -135,7 +135,7 @@ impl DirStore {
         options: &CopyOptions,
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "CopyObject";
-        rules::check_copy(from, to)?;
+        rules::check_copy(from, to, options)?;
         let (ObjectName { bucket, key }, if_match) = (from.clone(), options.if_match.clone());
         let open = move |root: &Root| {
             let record = Bucket::named(root, &bucket)?.open(key.as_str())?;

@@ -252,7 +252,7 @@ impl ObjectStore for S3Store {
     async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         check_key("CopyObject", from)?;
         check_key("CopyObject", to)?;
-        rules::check_copy(from, to)?;
+        rules::check_copy(from, to, options)?;
         if let Some(attributes) = &options.attributes {
             self.check_attributes(attributes, "CopyObject", to)?;
         }

@@ -36,6 +36,8 @@ use super::retry::Sendings;
 
 /// Most parts of one upload (S3 User Guide, "Multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
+/// The largest part (S3 User Guide, "Multipart upload limits").
+const MAX_PART: u64 = 5 << 30;
 /// MiB of parts held in memory at once, of all uploads of a store, unless a single part has more.
 pub(super) const HELD_MIB: u32 = 96;
 /// Parts of one upload on their way at once, beside the one that is read meanwhile.
@@ -87,7 +89,7 @@ impl Upload {
         condition: &PutCondition,
         sendings: &Sendings,
     ) -> Result<ETag, PutFailed> {
-        let part_size = store.part_size.max(body.len().div_ceil(MAX_PARTS)).max(1);
+        let part_size = store.part_size.max(body.expected_len().div_ceil(MAX_PARTS)).max(1);
         let sent = match self.send_parts(body, part_size).await {
             Ok(parts) => {
                 let send = |with| {
@@ -114,13 +116,15 @@ impl Upload {
     }
 
     async fn send_parts(&self, body: &PutBody, part_size: u64) -> Result<Vec<CompletedPart>, PutFailed> {
-        let mib = u32::try_from(part_size >> 20).unwrap_or(HELD_MIB).clamp(1, HELD_MIB);
+        let first_size = part_size;
         let mut stream = body.open();
         let mut rest = BytesMut::new();
         let mut read = 0;
         let mut sending = FuturesUnordered::new();
         let mut parts = Vec::new();
         for number in 1.. {
+            let part_size = if body.known_len().is_some() { first_size } else { grown(first_size, number) };
+            let mib = u32::try_from(part_size >> 20).unwrap_or(HELD_MIB).clamp(1, HELD_MIB);
             // What is being sent is only moved on while somebody asks for it, and others wait for the memory it takes.
             let mut room = pin!(self.held.clone().acquire_many_owned(mib));
             let room = loop {
@@ -311,6 +315,13 @@ async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
     }
 }
 
+/// The size of a part of a stream whose length nobody knows: twice as much after each thousand parts, so that they reach the largest
+/// object in any case, and an ordinary one has equal parts, which some stores want.
+fn grown(first: u64, number: i32) -> u64 {
+    let doublings = u32::try_from(number.saturating_sub(1) / 1_000).unwrap_or_default();
+    first.saturating_mul(2_u64.saturating_pow(doublings)).min(MAX_PART.max(first))
+}
+
 /// The next `size` bytes; fewer only at the end of the stream. When its future is dropped, `rest` keeps what was read.
 async fn next_part(stream: &mut ByteStream, rest: &mut BytesMut, size: u64) -> std::io::Result<Bytes> {
     while (rest.len() as u64) < size {
@@ -321,4 +332,17 @@ async fn next_part(stream: &mut ByteStream, rest: &mut BytesMut, size: u64) -> s
     }
     let end = rest.len().min(usize::try_from(size).unwrap_or(usize::MAX));
     Ok(rest.split_to(end).freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growing_parts_reach_the_largest_object() {
+        let sizes = (1..=10_000).map(|number| grown(8 << 20, number));
+        assert!(sizes.clone().all(|size| size <= MAX_PART));
+        assert!(sizes.sum::<u64>() >= 5 << 40);
+        assert_eq!((grown(5 << 20, 1_000), grown(5 << 20, 1_001)), (5 << 20, 10 << 20));
+    }
 }

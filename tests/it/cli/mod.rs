@@ -26,6 +26,7 @@ mod secrets;
 mod settings;
 mod special_files;
 mod stats;
+mod streamed;
 mod sync;
 mod terminal;
 mod times;

@@ -350,7 +350,9 @@ impl S3 for Memory {
             return Err(s3_error!(NotImplemented, "of the conditions of a copy only If-Match is implemented"));
         }
         let (from, to) = (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
-        if from == to {
+        let replaces =
+            input.metadata_directive.as_ref().map(|directive| directive.as_str()) == Some(MetadataDirective::REPLACE);
+        if from == to && !replaces {
             return Err(s3_error!(InvalidRequest, "This copy request is illegal because it changes nothing"));
         }
         let if_match = match self.condition(input.copy_source_if_match, None)? {
