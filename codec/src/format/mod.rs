@@ -6,5 +6,6 @@ pub(crate) mod code_table;
 pub(crate) mod fields;
 pub(crate) mod header;
 pub(crate) mod instruction;
+mod read_header;
 pub(crate) mod varint;
 pub(crate) mod window;

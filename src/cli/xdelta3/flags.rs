@@ -127,13 +127,13 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
             }
             b"-limit" => {
                 let given = words.pop_front().ok_or_else(|| Failure::new("--limit: requires an argument"))?;
-                limits::set(&mut invocation.limits, &given)?;
+                limits::set(&mut invocation.limits, &given).map_err(Failure::new)?;
                 continue;
             }
             _ => {}
         }
         if let Some(given) = cluster.strip_prefix(b"-limit=") {
-            limits::set(&mut invocation.limits, OsStr::from_bytes(given))?;
+            limits::set(&mut invocation.limits, OsStr::from_bytes(given)).map_err(Failure::new)?;
             continue;
         }
         let mut rest = cluster;

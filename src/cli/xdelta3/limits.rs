@@ -4,8 +4,6 @@ use std::ffi::OsStr;
 
 use deltaglider_vcdiff::{DecodeLimits, Limit};
 
-use super::failure::Failure;
-
 /// What LZMA sections may remember together, in bytes.
 const DICTIONARY: u64 = 256 << 20;
 
@@ -58,14 +56,18 @@ fn field<'a>(limits: &'a mut DecodeLimits, name: &str) -> Option<&'a mut u64> {
 }
 
 /// Sets the limit that `NAME=NUMBER` gives.
-pub(super) fn set(limits: &mut DecodeLimits, given: &OsStr) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// Why that is none, in words.
+pub(super) fn set(limits: &mut DecodeLimits, given: &OsStr) -> Result<(), String> {
     let given = given.to_string_lossy();
     let (name, number) = given.split_once('=').unwrap_or((&given, ""));
     let Some(field) = field(limits, name) else {
         let names = NAMES.map(|(name, _)| name).join(", ");
-        return Err(Failure::new(format!("--limit: unknown limit: {name}; pass one of {names}")));
+        return Err(format!("--limit: unknown limit: {name}; pass one of {names}"));
     };
-    *field = number.parse().map_err(|_| Failure::new(format!("--limit {name}: invalid integer: {number}")))?;
+    *field = number.parse().map_err(|_| format!("--limit {name}: invalid integer: {number}"))?;
     Ok(())
 }
 

@@ -112,9 +112,9 @@ fn what_is_no_regular_file_is_refused() {
     sandbox.run(["cp", "s3://buc/a.txt", "/dev/null"]).succeeds();
     assert!(!Path::new("/dev/null").is_file());
     sandbox.write("folder/a.txt/b", "b");
-    sandbox.run(["cp", "s3://buc/a.txt", "folder"]).fails(1, &["folder/a.txt is not a regular file"]);
+    sandbox.run(["cp", "s3://buc/a.txt", "folder"]).fails(1, &["cannot write folder/a.txt: it is a directory"]);
     sandbox.write("file", "f");
-    sandbox.run(["cp", "s3://buc/a.txt", "file/a.txt"]).fails(1, &["file: "]);
+    sandbox.run(["cp", "s3://buc/a.txt", "file/a.txt"]).fails(1, &["cannot write file/a.txt: file is not a directory"]);
     assert_eq!(names_below(&sandbox.work()), ["file", "folder", "folder/a.txt", "folder/a.txt/b"]);
 }
 
