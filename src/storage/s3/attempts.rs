@@ -106,8 +106,8 @@ impl Attempts {
         bucket: Option<&str>,
         send: impl Fn() -> F,
     ) -> Result<T, E> {
-        let begun = Instant::now();
-        let (mut sent, mut followed, mut corrected) = (0, false, false);
+        let (mut sent, mut failures, mut first_refusal) = (0, 0, None);
+        let (mut followed, mut corrected) = (false, false);
         loop {
             self.wait_for_turn().await;
             sent += 1;
@@ -133,13 +133,18 @@ impl Attempts {
             }
             let delay = match failed.again() {
                 Again::No => None,
-                Again::Failure => (sent < self.0.most.unwrap_or(ATTEMPTS)).then(|| self.delay(sent)),
+                Again::Failure => {
+                    failures += 1;
+                    let may_fail = self.0.most.map_or(failures < ATTEMPTS, |most| sent < most);
+                    may_fail.then(|| self.delay(sent))
+                }
                 Again::Busy(asked) => {
                     self.slow_down(asked);
                     let delay = self.delay(sent).max(asked.unwrap_or_default().min(MAX_DELAY));
+                    let first_refusal = *first_refusal.get_or_insert_with(Instant::now);
                     let may_wait = match self.0.most {
                         Some(most) => sent < most,
-                        None => begun.elapsed() + delay < self.0.patience.busy,
+                        None => first_refusal.elapsed() + delay < self.0.patience.busy,
                     };
                     may_wait.then_some(delay)
                 }

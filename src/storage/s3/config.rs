@@ -84,7 +84,7 @@ pub struct Patience {
     pub copy: Duration,
     /// At most before a request is sent for the second time; twice as long each time after that.
     pub before_retry: Duration,
-    /// From the first time that a request is sent, while the store asks for fewer requests (503, 429).
+    /// From the first refusal of a request, while the store asks for fewer requests (503, 429).
     pub busy: Duration,
 }
 
