@@ -31,7 +31,7 @@ pub struct Connection {
     pub no_sign_request: bool,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
-    /// Where the name of a bucket stands in URLs; see [`S3Config`].
+    /// Which part of a URL holds the name of the bucket; see [`S3Config`].
     pub addressing_style: Option<AddressingStyle>,
     /// Whether all objects are given to the owner of the bucket; see [`S3Config`].
     pub owner_control: bool,

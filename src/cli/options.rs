@@ -49,7 +49,7 @@ pub(super) struct GlobalOptions {
     /// Trusts the certificates of this file (PEM) instead of the system's
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca_bundle: Option<PathBuf>,
-    /// Where the name of a bucket stands in URLs: path, virtual (in the host), or auto [default: addressing_style of the profile's s3, else
+    /// Which part of a URL holds the name of the bucket: path, virtual (the host), or auto [default: addressing_style of the profile's s3, else
     /// auto: in the host on AWS and where a store is known to need it]
     #[arg(long, global = true, value_name = "STYLE")]
     pub(super) addressing_style: Option<AddressingStyle>,

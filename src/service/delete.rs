@@ -197,13 +197,13 @@ impl DeltaService {
 
     /// Removes every file whose name starts with `prefix`, a plain string, and then the references that no other delta needs.
     ///
-    /// Calls `told` with each file and what became of it; an error that it returns stops the removal. A file that cannot be removed, or
+    /// Calls `report` with each file and what became of it; an error that it returns stops the removal. A file that cannot be removed, or
     /// that was replaced since it was listed, does not.
     pub async fn delete_all<E: From<ServiceError>>(
         &self,
         bucket: &BucketName,
         prefix: &str,
-        mut told: impl FnMut(&ObjectName, Result<ListedRemoval, ServiceError>) -> Result<(), E>,
+        mut report: impl FnMut(&ObjectName, Result<ListedRemoval, ServiceError>) -> Result<(), E>,
     ) -> Result<Deletion, E> {
         // What is removed is looked at, whatever keys and indexes say.
         let mut listing = self.list(bucket, prefix, None).undecided();
@@ -222,7 +222,7 @@ impl DeltaService {
                         Ok(ListedRemoval::Removed)
                     }
                 };
-                told(&object, outcome)?;
+                report(&object, outcome)?;
             }
         }
         self.release_all(named, &mut deletion).await;

@@ -4,14 +4,35 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// What changes when a file is replaced or written to: device, inode, size, and the times of the last write and change.
+/// What changes when a file is replaced or written to and stays when it is renamed: device, inode, size, and the time of the last write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileState {
+    pub(super) size: u64,
+    modified: Option<std::time::SystemTime>,
+    /// Device and inode.
+    #[cfg(unix)]
+    inode: (u64, u64),
+}
+
+impl FileState {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: (metadata.dev(), metadata.ino()),
+        }
+    }
+}
+
+/// The same with the time of the last change in seconds and nanoseconds, which a renaming changes too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
-    size: u64,
-    modified: Option<std::time::SystemTime>,
-    /// Device, inode, and the time of the last change in seconds and nanoseconds.
+    file: FileState,
     #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
+    changed: (i64, i64),
 }
 
 impl State {
@@ -19,10 +40,9 @@ impl State {
         #[cfg(unix)]
         use std::os::unix::fs::MetadataExt as _;
         Self {
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
+            file: FileState::of(metadata),
             #[cfg(unix)]
-            inode: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }

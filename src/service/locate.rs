@@ -16,8 +16,8 @@ use crate::storage::{
 /// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
 const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
-/// Times that a name is looked for before it is absent: each overwrite by another kind can hide it from one look.
-const LOOKS: usize = 3;
+/// Times that a name is looked for before it is absent: an overwrite by another kind can hide it from one look.
+const LOOKS: usize = 2;
 
 /// Keys that a listing of those behind a file's shows.
 const BEHIND_KEY: u16 = 16;

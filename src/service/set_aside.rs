@@ -8,38 +8,16 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use super::error::ServiceError;
+use super::identity::FileState;
 use crate::domain::paths::{is_set_aside_name, set_aside_name};
 
-/// What tells a file from another one, also after it was renamed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
-    size: u64,
-    modified: Option<SystemTime>,
-    #[cfg(unix)]
-    inode: (u64, u64),
-}
-
-impl State {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt as _;
-        Self {
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            inode: (metadata.dev(), metadata.ino()),
-        }
-    }
-}
-
 /// Files by their paths from what is in the way on; the path of a file in the way itself is empty.
-type Files = BTreeMap<PathBuf, State>;
+type Files = BTreeMap<PathBuf, FileState>;
 
 /// Something in the way that may be deleted with all that is in it. Clones share it: the first download that needs it gone deletes it.
 #[derive(Debug, Clone)]
@@ -100,7 +78,7 @@ impl InTheWay {
             if !metadata.is_file() || !may_go(found) {
                 return Err(ServiceError::MustStay { path: path.to_owned(), kept: found.to_owned() });
             }
-            files.insert(found.strip_prefix(path).unwrap_or(found).to_owned(), State::of(metadata));
+            files.insert(found.strip_prefix(path).unwrap_or(found).to_owned(), FileState::of(metadata));
             Ok(())
         })?;
         Ok(Self { path: path.to_owned(), files: Arc::new(Mutex::new(Some(files))) })
@@ -180,7 +158,7 @@ impl InTheWay {
     fn check(&self, moved: &Path, wanted: &Files) -> Result<(), ServiceError> {
         let mut found = Files::new();
         for_each(moved, &mut |file, metadata| {
-            found.insert(file.strip_prefix(moved).unwrap_or(file).to_owned(), State::of(metadata));
+            found.insert(file.strip_prefix(moved).unwrap_or(file).to_owned(), FileState::of(metadata));
             Ok(())
         })?;
         if found == *wanted { Ok(()) } else { Err(ServiceError::Changed(self.path.display().to_string())) }

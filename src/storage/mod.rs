@@ -154,11 +154,11 @@ impl PutBody {
         Self { checksums, ..self }
     }
 
-    /// Returns the checksums, for which the bytes are read if nobody has computed them yet.
+    /// Returns the checksums; reads the bytes if they are not known yet.
     ///
     /// # Errors
     ///
-    /// The bytes cannot be read, or are not as many as said. Of a stream that is read once they are known only if somebody said them.
+    /// The bytes cannot be read, or are not as many as said. The checksums of a stream that is read once are never computed.
     pub async fn checksums(&self) -> io::Result<Checksums> {
         if let Some(known) = self.checksums.get() {
             return Ok(*known);

@@ -291,7 +291,7 @@ impl DeltaService {
     /// Removes the older object of a name, if the one that is served gives the file.
     async fn remove_older_variant(&self, object: &ObjectName, older: &ObjectName) -> Result<Outcome, ServiceError> {
         self.verify(object).await?;
-        let places = Places::look(self.store(), object).await?;
+        let places = Places::look_for_file(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
         let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
         if found.name != *older {

@@ -1,4 +1,4 @@
-//! Where the name of a bucket stands in a URL.
+//! Which part of a URL holds the name of a bucket.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// and Volcano Engine TOS, each as its documentation of S3 compatibility says.
 const VIRTUAL_ONLY: [&str; 4] = [".aliyuncs.com", ".myqcloud.com", ".volces.com", ".ivolces.com"];
 
-/// Where the name of a bucket stands in the URL of a request.
+/// Which part of the URL of a request holds the name of the bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AddressingStyle {
     /// In the host on AWS and on stores that are known to need it, else in the path.

@@ -13,7 +13,8 @@ use rand::rngs::SysRng;
 use tokio::time::Instant;
 
 use super::Patience;
-use super::error::{Again, Failed};
+use super::again::Again;
+use super::error::Failed;
 use super::place::Places;
 use super::put_failed::PutFailed;
 

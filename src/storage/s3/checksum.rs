@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::storage::Checksums;
 
-use super::error::Failed;
+use super::error::{CHECKSUM_HEADERS, Failed, MD5_HEADER};
 
 /// A header with a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl Accepted {
     /// Changes to the other one if a write was refused by naming the header that it had; whether it is to be sent again.
     pub(super) fn refused(&self, used: Checksum, failed: &Failed) -> bool {
         let other = match used {
-            Checksum::Md5 if failed.names("content-md5") => Checksum::Crc32,
-            Checksum::Crc32 if failed.names("x-amz-checksum") || failed.names("x-amz-sdk-checksum") => Checksum::Md5,
+            Checksum::Md5 if failed.names(MD5_HEADER) => Checksum::Crc32,
+            Checksum::Crc32 if CHECKSUM_HEADERS.iter().any(|header| failed.names(header)) => Checksum::Md5,
             _ => return false,
         };
         // A store that refuses both is believed.

@@ -145,7 +145,7 @@ pub struct S3Config {
     pub conditional_writes: ConditionalWrites,
     /// The customer's key that every object is written with, and read by where it was.
     pub customer_key: Option<CustomerKey>,
-    /// Where the name of a bucket stands in URLs; else `addressing_style` of the profile's `s3`.
+    /// Which part of a URL holds the name of the bucket; else `addressing_style` of the profile's `s3`.
     pub addressing_style: Option<AddressingStyle>,
     /// Whether every object that is written without an ACL of its own, references and indexes included, is given to the owner of the bucket
     /// (`bucket-owner-full-control`), which some buckets of other accounts demand.

@@ -4,19 +4,20 @@
 
 use std::error::Error;
 use std::fmt;
-use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::error::InvalidObjectState;
 
+use super::again::{Again, has_no_body, is_passing, seconds_or_date};
+use super::hints::{CONFLICT, elsewhere, first_line, hint, needs};
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// S3's code for a conditional write that met another write: nothing was decided, and the write may be tried again.
-const CONFLICT: &str = "ConditionalRequestConflict";
+/// Headers of checksums, as stores name them in refusals.
+pub(super) const MD5_HEADER: &str = "content-md5";
+pub(super) const CHECKSUM_HEADERS: [&str; 2] = ["x-amz-checksum", "x-amz-sdk-checksum"];
 
 /// What a failed call left to know.
 #[derive(Debug)]
@@ -34,16 +35,6 @@ pub(super) struct Failed {
     is_unreached: bool,
 }
 
-/// Whether the same request may succeed later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
-    No,
-    /// After a failure that passes.
-    Failure,
-    /// The store asks for fewer requests, and for this time.
-    Busy(Option<Duration>),
-}
-
 impl Failed {
     pub(super) fn again(&self) -> Again {
         self.again
@@ -55,6 +46,11 @@ impl Failed {
             self.again = Again::No;
         }
         self
+    }
+
+    /// Whether the store refused the request itself and named the header of a checksum as the reason.
+    fn names_checksum(&self) -> bool {
+        self.names(MD5_HEADER) || CHECKSUM_HEADERS.iter().any(|header| self.names(header))
     }
 
     /// Whether the store refused the request itself and said this, in lower case, in its reason.
@@ -132,6 +128,7 @@ impl Failed {
         let reason = ["MetadataTooLarge", "EntityTooLarge", "EntityTooSmall", "KeyTooLongError", "InvalidBucketName"];
         self.kind == StorageErrorKind::Invalid
             && matches!(self.status, Some(400 | 501))
+            && !self.names_checksum()
             && !self.code().is_some_and(|code| reason.contains(&code))
     }
 
@@ -306,88 +303,6 @@ where
     }
 }
 
-/// Whether a failure passes: what the SDKs of AWS send again (AWS SDKs and Tools Reference Guide, "Retry behavior").
-fn is_passing(status: Option<u16>, code: Option<&str>) -> bool {
-    let codes = [
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "InternalError",
-        "PriorRequestNotComplete",
-        "TransactionInProgressException",
-    ];
-    matches!(status, Some(500 | 502 | 504)) || code.is_some_and(|code| codes.contains(&code))
-}
-
-fn has_no_body(answer: Option<&HttpResponse>) -> bool {
-    answer.and_then(|answer| answer.body().bytes()).is_none_or(<[u8]>::is_empty)
-}
-
-fn http_date(text: &str) -> Option<SystemTime> {
-    DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?.try_into().ok()
-}
-
-/// The value of `Retry-After` (RFC 9110, section 10.2.3).
-fn seconds_or_date(text: &str) -> Option<Duration> {
-    match text.trim().parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => http_date(text.trim())?.duration_since(SystemTime::now()).ok(),
-    }
-}
-
-/// The first words of an answer that is no XML: its title if it is a page, else its first line.
-fn first_line(answer: Option<&HttpResponse>) -> Option<String> {
-    const SHOWN: usize = 200;
-    let text = String::from_utf8_lossy(answer?.body().bytes()?);
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.starts_with("<?xml") || text.starts_with("<Error") {
-        return None;
-    }
-    let lower = text.to_ascii_lowercase();
-    let title = lower.find("<title>").map(|at| at + "<title>".len()).and_then(|start| {
-        let end = start + lower.get(start..)?.find("</title>")?;
-        text.get(start..end)
-    });
-    let line = title.or_else(|| text.lines().find(|line| !line.trim().is_empty()))?;
-    Some(line.trim().chars().take(SHOWN).collect())
-}
-
-/// What to do where an answer names another address. It may hold more than the address, which is not shown.
-fn elsewhere(status: Option<u16>, code: Option<&str>, location: Option<String>) -> Option<String> {
-    if !matches!(status, Some(301 | 302 | 303 | 307 | 308))
-        || matches!(code, Some("PermanentRedirect" | "TemporaryRedirect"))
-    {
-        return None;
-    }
-    let location: http::Uri = location?.parse().ok()?;
-    let (scheme, authority) = (location.scheme_str()?, location.authority()?);
-    let host = authority.as_str().rsplit('@').next()?;
-    Some(format!("the store redirects to {scheme}://{host}: if that is the store, give it as the endpoint"))
-}
-
-/// The permissions a call needs (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3").
-fn needs(operation: &str) -> Option<&'static str> {
-    Some(match operation {
-        // S3 answers 403 for an absent object to those who may not list (S3 API reference, HeadObject, "Permissions").
-        "GetObject" | "HeadObject" => {
-            "this needs s3:GetObject; without s3:ListBucket, an absent object cannot be told from a forbidden one"
-        }
-        "PutObject" => "this needs s3:PutObject, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL",
-        "GetObjectTagging" => "this needs s3:GetObjectTagging",
-        "CopyObject" => {
-            "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
-             s3:PutObjectTagging if the source has tags"
-        }
-        // Amazon S3 User Guide, "How to perform conditional deletes".
-        "DeleteObject" => "this needs s3:DeleteObject, and s3:GetObject where the deletion has a condition",
-        "ListObjectsV2" | "HeadBucket" => "this needs s3:ListBucket",
-        "ListBuckets" => "this needs s3:ListAllMyBuckets",
-        "CreateBucket" => "this needs s3:CreateBucket",
-        "DeleteBucket" => "this needs s3:DeleteBucket",
-        "AbortMultipartUpload" => "this needs s3:AbortMultipartUpload",
-        _ => return None,
-    })
-}
-
 /// Whether a refusal is that of an object lock, which has no code of its own: AWS says 403 `AccessDenied`, "Access Denied because
 /// object protected by object lock"; MinIO 400 `InvalidRequest`, "Object is WORM protected and cannot be overwritten".
 fn tells_of_a_lock(code: Option<&str>, message: Option<&str>) -> bool {
@@ -441,24 +356,6 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
             // A 404 without a code too: whoever sent it did not say that the object is missing.
             _ => Kind::Other,
         },
-    }
-}
-
-/// What to do, where the store's words do not say it.
-fn hint(status: Option<u16>, code: Option<&str>, bucket_region: Option<String>) -> Option<String> {
-    match (status?, code.unwrap_or_default(), bucket_region) {
-        (301 | 307 | 400, _, Some(region)) => {
-            Some(format!("the bucket is in the region {region}: give --region {region}"))
-        }
-        (301, ..) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) => {
-            Some("the bucket is in another region: name it by --region".to_owned())
-        }
-        (404, "", _) => Some("whether the object exists was not said; is this the address of an S3 store?".to_owned()),
-        (_, "RequestTimeTooSkewed", _) => Some("set the clock of this machine".to_owned()),
-        (_, "SignatureDoesNotMatch", _) => Some("the secret access key is wrong".to_owned()),
-        (_, "ExpiredToken", _) => Some("get new temporary credentials".to_owned()),
-        (_, CONFLICT, _) => Some("another write was under way: try again".to_owned()),
-        _ => None,
     }
 }
 
@@ -601,11 +498,5 @@ mod tests {
         ] {
             assert!(!tells_of_a_lock(code, message), "{message:?}");
         }
-    }
-
-    #[test]
-    fn a_bucket_elsewhere_is_told_with_its_region() {
-        let hint = hint(Some(301), Some("PermanentRedirect"), Some("eu-west-3".to_owned())).unwrap();
-        assert!(hint.contains("--region eu-west-3"), "{hint}");
     }
 }

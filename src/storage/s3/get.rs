@@ -87,7 +87,7 @@ impl S3Store {
         }
     }
 
-    /// Why an object is refused to HEAD, whose answer has no code: as GET is told; `None` if that succeeds.
+    /// Returns why GET is refused an object that HEAD was refused without a code; `None` if it is not.
     pub(super) async fn reason_of(&self, object: &ObjectName) -> Option<Failed> {
         let range = 0..1;
         let asked = self.sender().get(object, Some(&range), None, None).await;
@@ -131,9 +131,9 @@ impl Sender {
     }
 }
 
-/// The bytes an answer carries and the size of the whole object, which is `told` if the answer does not say it.
-fn given(answer: &GetObjectOutput, asked: Option<&Range<u64>>, told: Option<u64>) -> Result<(Range<u64>, u64), Cause> {
-    let len = match told {
+/// Returns the bytes an answer carries and the size of the whole object, which is `known` if the answer does not say it.
+fn given(answer: &GetObjectOutput, asked: Option<&Range<u64>>, known: Option<u64>) -> Result<(Range<u64>, u64), Cause> {
+    let len = match known {
         Some(len) => len,
         None => size(answer.content_length())?,
     };

@@ -2,6 +2,7 @@
 
 mod acl;
 mod addressing;
+mod again;
 mod answer;
 mod attempts;
 mod attributes;
@@ -16,6 +17,7 @@ mod credentials;
 mod delete;
 mod error;
 mod get;
+mod hints;
 mod lifecycle;
 mod list;
 mod multipart;

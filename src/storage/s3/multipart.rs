@@ -315,7 +315,7 @@ async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
     }
 }
 
-/// The size of a part of a stream whose length nobody knows: twice as much after each thousand parts, so that they reach the largest
+/// Returns the size of a part of a stream of unknown length: twice as much after each thousand parts, so that they reach the largest
 /// object in any case, and an ordinary one has equal parts, which some stores want.
 fn grown(first: u64, number: i32) -> u64 {
     let doublings = u32::try_from(number.saturating_sub(1) / 1_000).unwrap_or_default();

@@ -110,27 +110,10 @@ impl S3Store {
     ) -> Result<ETag, PutFailed> {
         let send = |with| {
             let condition = if with { condition } else { &PutCondition::None };
-            let send = move || self.put_with_checksum(object, body, attributes, condition, sendings);
+            let send = move || self.put_once(object, body, attributes, condition, sendings);
             self.clients.attempts.send(Some(object.bucket.as_str()), send)
         };
         self.under_condition(Conditional::put(condition), matched(object, condition), send).await
-    }
-
-    async fn put_with_checksum(
-        &self,
-        object: &ObjectName,
-        body: &PutBody,
-        attributes: &Attributes,
-        condition: &PutCondition,
-        sendings: &Sendings,
-    ) -> Result<ETag, PutFailed> {
-        let used = self.checksum.now();
-        match self.put_once(object, body, attributes, condition, sendings).await {
-            Err(PutFailed::Store(failed)) if self.checksum.refused(used, &failed) => {
-                self.put_once(object, body, attributes, condition, sendings).await
-            }
-            put => put,
-        }
     }
 
     async fn put_once(

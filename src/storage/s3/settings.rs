@@ -154,7 +154,7 @@ impl Profiles {
 }
 
 impl Profiles {
-    /// Returns where the names of buckets stand: as the option or the profile says.
+    /// Returns the addressing style: that of the option, else that of the profile.
     pub(super) fn addressing_style(&self, option: Option<AddressingStyle>) -> Result<AddressingStyle, S3SettingError> {
         if let Some(style) = option {
             return Ok(style);

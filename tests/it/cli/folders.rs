@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::support::{Run, Sandbox};
 
 /// A user without rights.
-const NOBODY: u32 = 65534;
+const OTHER_USER: u32 = 65534;
 
 /// Runs the binary without the rights of root, whose reads nothing refuses.
 fn run_unprivileged(sandbox: &Sandbox, arguments: &[&str]) -> Run {
@@ -20,10 +20,10 @@ fn run_unprivileged(sandbox: &Sandbox, arguments: &[&str]) -> Run {
         let root = sandbox.work().parent().unwrap().to_owned();
         for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap) {
             if !entry.path_is_symlink() {
-                chown(entry.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+                chown(entry.path(), Some(OTHER_USER), Some(OTHER_USER)).unwrap();
             }
         }
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(OTHER_USER).gid(OTHER_USER);
     }
     Run::of(command.args(arguments))
 }

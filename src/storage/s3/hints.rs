@@ -1,0 +1,89 @@
+//! What a refusal means to a user: the words of answers that are no XML, the permission that is missing, what to do.
+
+use aws_sdk_s3::config::http::HttpResponse;
+
+/// S3's code for a conditional write that met another write: nothing was decided, and the write may be tried again.
+pub(super) const CONFLICT: &str = "ConditionalRequestConflict";
+
+/// The first words of an answer that is no XML: its title if it is a page, else its first line.
+pub(super) fn first_line(answer: Option<&HttpResponse>) -> Option<String> {
+    const SHOWN: usize = 200;
+    let text = String::from_utf8_lossy(answer?.body().bytes()?);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.starts_with("<?xml") || text.starts_with("<Error") {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").map(|at| at + "<title>".len()).and_then(|start| {
+        let end = start + lower.get(start..)?.find("</title>")?;
+        text.get(start..end)
+    });
+    let line = title.or_else(|| text.lines().find(|line| !line.trim().is_empty()))?;
+    Some(line.trim().chars().take(SHOWN).collect())
+}
+
+/// What to do where an answer names another address. It may hold more than the address, which is not shown.
+pub(super) fn elsewhere(status: Option<u16>, code: Option<&str>, location: Option<String>) -> Option<String> {
+    if !matches!(status, Some(301 | 302 | 303 | 307 | 308))
+        || matches!(code, Some("PermanentRedirect" | "TemporaryRedirect"))
+    {
+        return None;
+    }
+    let location: http::Uri = location?.parse().ok()?;
+    let (scheme, authority) = (location.scheme_str()?, location.authority()?);
+    let host = authority.as_str().rsplit('@').next()?;
+    Some(format!("the store redirects to {scheme}://{host}: if that is the store, give it as the endpoint"))
+}
+
+/// The permissions a call needs (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3").
+pub(super) fn needs(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        // S3 answers 403 for an absent object to those who may not list (S3 API reference, HeadObject, "Permissions").
+        "GetObject" | "HeadObject" => {
+            "this needs s3:GetObject; without s3:ListBucket, an absent object cannot be told from a forbidden one"
+        }
+        "PutObject" => "this needs s3:PutObject, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL",
+        "GetObjectTagging" => "this needs s3:GetObjectTagging",
+        "CopyObject" => {
+            "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
+             s3:PutObjectTagging if the source has tags"
+        }
+        // Amazon S3 User Guide, "How to perform conditional deletes".
+        "DeleteObject" => "this needs s3:DeleteObject, and s3:GetObject where the deletion has a condition",
+        "ListObjectsV2" | "HeadBucket" => "this needs s3:ListBucket",
+        "ListBuckets" => "this needs s3:ListAllMyBuckets",
+        "CreateBucket" => "this needs s3:CreateBucket",
+        "DeleteBucket" => "this needs s3:DeleteBucket",
+        "AbortMultipartUpload" => "this needs s3:AbortMultipartUpload",
+        _ => return None,
+    })
+}
+
+/// What to do, where the store's words do not say it.
+pub(super) fn hint(status: Option<u16>, code: Option<&str>, bucket_region: Option<String>) -> Option<String> {
+    match (status?, code.unwrap_or_default(), bucket_region) {
+        (301 | 307 | 400, _, Some(region)) => {
+            Some(format!("the bucket is in the region {region}: give --region {region}"))
+        }
+        (301, ..) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) => {
+            Some("the bucket is in another region: name it by --region".to_owned())
+        }
+        (404, "", _) => Some("whether the object exists was not said; is this the address of an S3 store?".to_owned()),
+        (_, "RequestTimeTooSkewed", _) => Some("set the clock of this machine".to_owned()),
+        (_, "SignatureDoesNotMatch", _) => Some("the secret access key is wrong".to_owned()),
+        (_, "ExpiredToken", _) => Some("get new temporary credentials".to_owned()),
+        (_, CONFLICT, _) => Some("another write was under way: try again".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_elsewhere_is_told_with_its_region() {
+        let hint = hint(Some(301), Some("PermanentRedirect"), Some("eu-west-3".to_owned())).unwrap();
+        assert!(hint.contains("--region eu-west-3"), "{hint}");
+    }
+}
