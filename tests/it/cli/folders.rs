@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -15,17 +16,23 @@ const OTHER_USER: u32 = 65534;
 
 /// Runs the binary without the rights of root, whose reads nothing refuses.
 fn run_unprivileged(sandbox: &Sandbox, arguments: &[&str]) -> Run {
-    let mut command = sandbox.command();
-    if rustix::process::geteuid().is_root() {
-        let root = sandbox.work().parent().unwrap().to_owned();
-        for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap) {
-            if !entry.path_is_symlink() {
-                chown(entry.path(), Some(OTHER_USER), Some(OTHER_USER)).unwrap();
-            }
-        }
-        command.uid(OTHER_USER).gid(OTHER_USER);
+    if !rustix::process::geteuid().is_root() {
+        return sandbox.run(arguments);
     }
-    Run::of(command.args(arguments))
+    let root = sandbox.work().parent().unwrap().to_owned();
+    // The directory of the build may be closed to other users. Another process copies, so that no test that starts a process at the same
+    // time keeps the copy open for writing.
+    let binary = root.join("deltaglider");
+    if !binary.exists() {
+        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_deltaglider")).arg(&binary).status().unwrap().success());
+    }
+    for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap) {
+        if !entry.path_is_symlink() {
+            chown(entry.path(), Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+        }
+    }
+    let mut command = sandbox.command_of(&binary);
+    Run::of(command.uid(OTHER_USER).gid(OTHER_USER).args(arguments))
 }
 
 fn set_mode(path: &Path, mode: u32) {
