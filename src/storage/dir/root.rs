@@ -82,21 +82,39 @@ impl Root {
     }
 
     fn recognise(&self) -> Result<bool, Fault> {
-        let file = self.path.join(FORMAT_FILE);
-        let text = match std::fs::read_to_string(&file) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return self.is_free().map(|()| false);
-            }
-            read => read.map_err(Fault::at(&file))?,
+        self.recognise_by(self.format()?)
+    }
+
+    /// Decides by what the format file held at the first look; a folder without one is looked at.
+    fn recognise_by(&self, format: Option<String>) -> Result<bool, Fault> {
+        let format = match format {
+            Some(format) => format,
+            None => match self.is_free() {
+                Ok(()) => return Ok(false),
+                // Another process may have made the store since: the format file is the first thing it makes.
+                Err(fault) => self.format()?.ok_or(fault)?,
+            },
         };
         let refuse = |why: String| Err(Fault::because(StorageErrorKind::Invalid, why));
-        match text.split_once('\n') {
+        match format.split_once('\n') {
             Some((TITLE, format)) if format.trim_end() == FORMAT => Ok(true),
             Some((TITLE, format)) => {
                 let (path, format) = (self.path.display(), format.trim_end());
                 refuse(format!("{path} is an embedded store of {format:?}; this program knows {FORMAT:?}"))
             }
-            _ => refuse(format!("{} is not the format file of an embedded store", file.display())),
+            _ => {
+                let file = self.path.join(FORMAT_FILE);
+                refuse(format!("{} is not the format file of an embedded store", file.display()))
+            }
+        }
+    }
+
+    /// Returns what the format file holds; `None` if there is none.
+    fn format(&self) -> Result<Option<String>, Fault> {
+        let file = self.path.join(FORMAT_FILE);
+        match std::fs::read_to_string(&file) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            read => Ok(Some(read.map_err(Fault::at(&file))?)),
         }
     }
 
@@ -158,5 +176,26 @@ impl Root {
             Some(temporaries) => Ok(temporaries.clone()),
             None => Ok(own.insert(Arc::new(Temporaries::make(&self.path.join("tmp"))?)).clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_made_between_two_looks_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = || Root::open(folder.path(), Clock::new(SystemTime::now)).unwrap();
+        let (first, second) = (root(), root());
+        let format = second.format().unwrap();
+        assert_eq!(format, None);
+        first.establish().unwrap();
+        assert!(second.recognise_by(format).unwrap());
+        // Another folder that is not empty is still none.
+        let other = tempfile::tempdir().unwrap();
+        std::fs::write(other.path().join("notes.txt"), "").unwrap();
+        let Err(refused) = Root::open(other.path(), Clock::new(SystemTime::now)) else { panic!("opened") };
+        assert_eq!(refused.kind, StorageErrorKind::Invalid);
     }
 }
