@@ -262,7 +262,7 @@ async fn found(store: &DirStore, number: usize) {
                 store.head(&name).await.unwrap();
                 store.delete(&name, None).await.unwrap();
             }
-            Err(error) => assert_eq!(error.kind, StorageErrorKind::NoSuchBucket),
+            Err(error) => assert_eq!(error.kind, StorageErrorKind::NoSuchBucket, "{error:?}"),
         }
         store.delete_bucket(&shared).await.ok();
     }
