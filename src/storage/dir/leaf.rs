@@ -5,6 +5,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
+use std::fs::ReadDir;
 use std::io;
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -56,24 +57,32 @@ pub(super) struct Leaf {
 impl Leaves {
     /// Reads them; `None` when there is no such folder, and so no such bucket.
     pub(super) fn read(folder: PathBuf) -> Result<Option<Self>, Fault> {
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            entries => entries.map_err(Fault::at(&folder))?,
-        };
-        let mut starts = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let Some(bytes) = entry.file_name().to_str().and_then(of_folder_name) else { continue };
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                starts.push(Start { bytes, inode: entry.ino(), is_leaf: OnceCell::new() });
+        Self::read_by(|folder| std::fs::read_dir(folder), folder)
+    }
+
+    fn read_by(mut open: impl FnMut(&Path) -> io::Result<ReadDir>, folder: PathBuf) -> Result<Option<Self>, Fault> {
+        loop {
+            let Some(before) = identity(&folder)? else { return Ok(None) };
+            let mut entries = match open(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                entries => entries.map_err(Fault::at(&folder))?,
+            };
+            let mut starts = Vec::new();
+            for entry in entries.by_ref() {
+                let entry = entry?;
+                let Some(bytes) = entry.file_name().to_str().and_then(of_folder_name) else { continue };
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    starts.push(Start { bytes, inode: entry.ino(), is_leaf: OnceCell::new() });
+                }
             }
-        }
-        starts.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
-        match starts.first() {
-            Some(start) if start.bytes.is_empty() => Ok(Some(Self { folder, starts })),
-            // While a bucket is being removed its leaves vanish before their folder does.
-            _ if !folder.exists() => Ok(None),
-            _ => Err(Fault::broken(&folder, "the first leaf is missing")),
+            starts.sort_unstable_by(|a, b| a.bytes.cmp(&b.bytes));
+            if starts.first().is_some_and(|start| start.bytes.is_empty()) {
+                return Ok(Some(Self { folder, starts }));
+            }
+            // A bucket that is removed has another name before its leaves vanish, and another bucket may have its name since.
+            if identity(&folder)? == Some(before) {
+                return Err(Fault::broken(&folder, "the first leaf is missing"));
+            }
         }
     }
 
@@ -299,6 +308,18 @@ pub(super) fn forget_moved(leaf: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Device, inode and time of change of a folder; `None` when there is none.
+fn identity(folder: &Path) -> Result<Option<[i64; 4]>, Fault> {
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        metadata => {
+            let metadata = metadata.map_err(Fault::at(folder))?;
+            let (device, inode) = (metadata.dev().cast_signed(), metadata.ino().cast_signed());
+            Ok(Some([device, inode, metadata.ctime(), metadata.ctime_nsec()]))
+        }
+    }
+}
+
 fn is_empty(folder: &Path) -> Result<bool, Fault> {
     match std::fs::read_dir(folder) {
         // Removed since its name was read: the leaves are not what they were.
@@ -389,5 +410,43 @@ impl SortedKeys for LeafKeys<'_> {
             next = self.leaves.next_leaf(index + 1)?;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_made_again_is_not_damaged() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (folder, grave) = (temporary.path().join("leaves"), temporary.path().join("grave"));
+        let make = || std::fs::create_dir_all(folder.join(WHOLE.to_string())).unwrap();
+        make();
+        let mut opened = 0;
+        let leaves = Leaves::read_by(
+            |path| {
+                let entries = std::fs::read_dir(path)?;
+                opened += 1;
+                // Once, the bucket is removed and another made before the first entry is read.
+                if opened == 1 {
+                    std::fs::rename(path, &grave)?;
+                    std::fs::remove_dir_all(&grave)?;
+                    make();
+                }
+                Ok(entries)
+            },
+            folder.clone(),
+        );
+        assert_eq!(leaves.unwrap().unwrap().starts.len(), 1);
+        assert_eq!(opened, 2);
+    }
+
+    #[test]
+    fn folder_without_first_leaf_is_damaged() {
+        let temporary = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temporary.path().join("=b")).unwrap();
+        assert!(Leaves::read(temporary.path().to_owned()).is_err());
+        assert!(Leaves::read(temporary.path().join("absent")).unwrap().is_none());
     }
 }
