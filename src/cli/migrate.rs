@@ -11,7 +11,7 @@ use super::session::Session;
 use super::transfer::{Transfer, policy};
 use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri, Total};
-use crate::service::{Compare, Folder, Listed, SyncOptions};
+use crate::service::{Compare, Folder, Listed, StatedChecksums, SyncOptions};
 
 pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
@@ -34,7 +34,9 @@ pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) ->
         dryrun: args.store.dryrun,
     };
     let steps = service.sync(&from, &to, options).await?;
-    let transfer = Transfer::new(service, output, &args.store, &Default::default());
+    let mut transfer = Transfer::new(service, output, &args.store, &Default::default());
+    // What is copied is given a SHA-256, which vouches for it from then on.
+    transfer.get.stated = args.store.stated.or(StatedChecksums::Require);
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, there) = (&done.tally, done.unchanged);
     let copied = tally.changed();

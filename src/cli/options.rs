@@ -10,7 +10,7 @@ use super::attributes::{AttributeArgs, KeyArgument};
 use super::filters::Filters;
 use crate::domain::ByteRange;
 use crate::domain::policy::MaxRatio;
-use crate::service::RepairOptions;
+use crate::service::{RepairOptions, StatedChecksums};
 use crate::storage::{AddressingStyle, CannedAcl};
 
 /// Keeps many versions of large files in S3-compatible object storage at the cost of one.
@@ -243,6 +243,8 @@ pub(super) struct StoreArgs {
     /// The extensions of files that are kept as deltas, such as .zip,.tar,.whl
     #[arg(long, value_name = "LIST", env = "DG_DELTA_EXTENSIONS")]
     pub(super) delta_extensions: Option<String>,
+    #[command(flatten)]
+    pub(super) stated: StatedArgs,
     /// How many files are on their way at once
     #[arg(long, value_name = "N", env = "DG_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) concurrency: u16,
@@ -255,6 +257,28 @@ pub(super) struct StoreArgs {
     /// Prints errors only
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+impl StoreArgs {
+    /// What is done with checksums that the store states.
+    pub(super) fn stated(&self) -> StatedChecksums {
+        self.stated.or(StatedChecksums::Compare)
+    }
+}
+
+/// Of commands that read files which may have no SHA-256.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct StatedArgs {
+    /// Do not compare files of other tools with their tags and the store's checksums
+    #[arg(long)]
+    no_verify_etag: bool,
+}
+
+impl StatedArgs {
+    /// Returns `otherwise` unless nothing is to be compared.
+    pub(super) fn or(self, otherwise: StatedChecksums) -> StatedChecksums {
+        if self.no_verify_etag { StatedChecksums::Ignore } else { otherwise }
+    }
 }
 
 /// Of `ls`.
@@ -479,6 +503,8 @@ pub(super) struct VerifyArgs {
     /// Verifies every file in a folder, or in the bucket
     #[arg(short, long)]
     pub(super) recursive: bool,
+    #[command(flatten)]
+    pub(super) stated: StatedArgs,
     /// Prints errors only
     #[arg(short, long)]
     pub(super) quiet: bool,

@@ -39,8 +39,9 @@ impl Transfer {
             return self.would_make_way(way);
         }
         let (path, report, removed) = self.service.get_to_file_replacing(object, path, &self.get, way).await?;
-        self.tell_written(verb, &name, &path, &report)?;
-        self.tell_made_way(removed)
+        let written = self.tell_written(verb, &name, &path, &report)?;
+        let made_way = self.tell_made_way(removed)?;
+        Ok(if written == Exit::Done { made_way } else { written })
     }
 
     fn would_make_way(&self, way: &InTheWay) -> Result<Exit, Failure> {

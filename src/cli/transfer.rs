@@ -17,8 +17,8 @@ use super::special_files::Special;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
-    DeltaService, GetOptions, GetReport, Head, Input, ListedWrite, MayBeDelta, Moved, Passed, Phase, PutOptions,
-    PutReport, ServiceError, Step, Steps, StoredAs, is_behind_a_link,
+    Compared, DeltaService, GetOptions, GetReport, Head, Input, ListedWrite, MayBeDelta, Moved, Passed, Phase,
+    PutOptions, PutReport, PutWarning, ServiceError, Step, Steps, StoredAs, is_behind_a_link,
 };
 
 /// What `-` is called in messages.
@@ -56,7 +56,7 @@ impl Transfer {
             output,
             delta: !store.no_delta,
             attributes: attributes.clone(),
-            get: GetOptions::default(),
+            get: GetOptions { stated: store.stated(), ..GetOptions::default() },
             dryrun: store.dryrun,
             moving: false,
             moved_from: None,
@@ -68,9 +68,10 @@ impl Transfer {
     /// With what only `cp` and `mv` know.
     pub(super) fn of_copy(service: &DeltaService, output: Output, args: &CpArgs, moving: bool) -> Self {
         let CpArgs { raw, allow_recompressed, range, expected_size, .. } = *args;
-        let get = GetOptions { raw, allow_recompressed, range, ..GetOptions::default() };
+        let new = Self::new(service, output, &args.store, &args.attributes);
+        let get = GetOptions { raw, allow_recompressed, range, ..new.get };
         let moved_from = (moving && args.recursive).then(|| PathBuf::from(&args.source));
-        Self { get, moving, moved_from, expected_size, ..Self::new(service, output, &args.store, &args.attributes) }
+        Self { get, moving, moved_from, expected_size, ..new }
     }
 
     /// Carries out what makes one folder like another, several files at once. What is to be removed goes when all that was to be copied
@@ -282,7 +283,9 @@ impl Transfer {
         let seen = self.seen(object).await?;
         let unpacked_stays = seen.is_some() && self.get.allow_recompressed;
         let (path, report) = self.service.get_to_file(object, path, &self.get).await?;
-        self.tell_written(verb, &name, &path, &report)?;
+        if self.tell_written(verb, &name, &path, &report)? == Exit::Warned {
+            return Ok(Exit::Warned);
+        }
         if unpacked_stays && report.unpacked.is_some() {
             warn(&format!("warning: {name} stays: what was written is not the file"));
             return Ok(Exit::Warned);
@@ -290,25 +293,44 @@ impl Transfer {
         self.remove_moved(object, seen).await
     }
 
-    pub(super) fn tell_written(&self, verb: &str, name: &str, path: &Path, report: &GetReport) -> Result<(), Failure> {
+    /// Says what was written, and warns if the store states another checksum of it; then what is moved stays.
+    pub(super) fn tell_written(
+        &self,
+        verb: &str,
+        name: &str,
+        path: &Path,
+        report: &GetReport,
+    ) -> Result<Exit, Failure> {
         let size = match self.get.range {
             Some(range) => format!("{}, {range}", human(report.size)),
             None => human(report.size),
         };
-        let what = match (report.unpacked, report.sha256) {
+        let what = match (report.unpacked, report.compared) {
             (Some(compression), _) => {
                 format!("{size}, the content unpacked from {compression}: not the file, and not verified by SHA-256")
             }
-            (None, Some(_)) => format!("{size}, SHA-256 verified"),
-            (None, None) => size,
+            (None, Compared::Sha256(_)) => format!("{size}, SHA-256 verified"),
+            (None, Compared::Stated(checksum)) => format!("{size}, {checksum} of the store verified"),
+            (None, Compared::Contradicted(_) | Compared::Nothing) => size,
         };
         let text = format!("{verb}: {name} to {} ({what})", path.display());
         let told = json!({
             "action": verb, "source": name, "target": path.display().to_string(), "size": report.size,
-            "sha256": report.sha256.map(|digest| digest.to_string()),
+            "sha256": report.compared.sha256().map(|digest| digest.to_string()),
             "unpacked": report.unpacked.map(|compression| compression.to_string()),
         });
-        self.output.event(text, told)
+        self.output.event(text, told)?;
+        Ok(self.warn_of_contradiction(name, report))
+    }
+
+    fn warn_of_contradiction(&self, name: &str, report: &GetReport) -> Exit {
+        let Compared::Contradicted(checksum) = report.compared else { return Exit::Done };
+        let stays = if self.moving { "; it stays" } else { "" };
+        warn(&format!(
+            "warning: {name} was written as the store sent it, twice alike, but the store states the {checksum} of other bytes{stays}; \
+             --no-verify-etag compares nothing"
+        ));
+        Exit::Warned
     }
 
     /// Writes a file to a stream, which is opened before anything is fetched.
@@ -322,14 +344,14 @@ impl Transfer {
         }
         match stream {
             Special::Standard => {
-                self.service.get(object, io::stdout(), &self.get).await?;
+                let (_, report) = self.service.get(object, io::stdout(), &self.get).await?;
+                Ok(self.warn_of_contradiction(&object.to_string(), &report))
             }
             Special::Path(path) => {
                 let (_, report) = self.service.get(object, Special::write(path).await?, &self.get).await?;
-                self.tell_written("download", &object.to_string(), path, &report)?;
+                self.tell_written("download", &object.to_string(), path, &report)
             }
         }
-        Ok(Exit::Done)
     }
 
     /// Copies a file inside the store.
@@ -344,8 +366,12 @@ impl Transfer {
             return self.would(verb, &from.to_string(), &to.to_string());
         }
         let seen = self.seen(from).await?;
-        let report = self.service.copy(from, to, self.delta && may_be_delta).await?;
+        let delta = self.delta && may_be_delta;
+        let report = self.service.copy_comparing(from, to, delta, self.get.stated).await?;
         let done = self.tell_stored(verb, &from.to_string(), to, &report)?;
+        if report.warnings.iter().any(|warning| matches!(warning, PutWarning::Contradicted(_))) {
+            return Ok(done);
+        }
         let removed = self.remove_moved(from, seen).await?;
         Ok(if done == Exit::Done { removed } else { done })
     }

@@ -5,31 +5,37 @@ use super::options::VerifyArgs;
 use super::output::Output;
 use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
-use crate::service::{DeltaService, GetReport};
+use crate::service::{Compared, DeltaService, GetReport, StatedChecksums};
 
 pub(super) async fn run(session: &Session, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri: S3Uri = args.uri.parse()?;
     if args.recursive {
         let service = session.service(Default::default()).await?;
-        return folder(service, &uri, &output).await;
+        return folder(service, &uri, args.stated.or(StatedChecksums::Require), &output).await;
     }
     let object = uri.object()?;
     let service = session.service(Default::default()).await?;
-    let report = service.verify(&object).await?;
+    let report = service.verify(&object, args.stated.or(StatedChecksums::Require)).await?;
     tell(&object, &report, &output)
 }
 
-async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<Exit, Failure> {
+async fn folder(
+    service: &DeltaService,
+    uri: &S3Uri,
+    stated: StatedChecksums,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let folder = crate::domain::paths::folder(&uri.path);
     let mut listing = service.list(&uri.bucket, &folder, None).undecided();
-    let (mut verified, mut failed, mut exit) = (0u64, 0u64, Exit::Done);
+    let (mut verified, mut unknown, mut failed, mut exit) = (0u64, 0u64, 0u64, Exit::Done);
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.is_shown()) {
-            let (object, report) = service.verify_listed(&uri.bucket, file).await;
+            let (object, report) = service.verify_listed(&uri.bucket, file, stated).await;
             match report {
                 Ok(report) => {
-                    verified += 1;
+                    let count = if report.compared == Compared::Nothing { &mut unknown } else { &mut verified };
+                    *count += 1;
                     if tell(&object, &report, output)? == Exit::Warned && exit == Exit::Done {
                         exit = Exit::Warned;
                     }
@@ -42,8 +48,9 @@ async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<
             }
         }
     }
-    output.line(format!("{verified} verified, {failed} failed"))?;
-    if verified + failed == 0 && !uri.path.is_empty() {
+    let unknown_too = if unknown > 0 { format!(", {unknown} with nothing to compare with") } else { String::new() };
+    output.line(format!("{verified} verified{unknown_too}, {failed} failed"))?;
+    if verified + unknown + failed == 0 && !uri.path.is_empty() {
         warn(&format!("nothing is stored under {uri}"));
         return Ok(Exit::Failed);
     }
@@ -51,11 +58,14 @@ async fn folder(service: &DeltaService, uri: &S3Uri, output: &Output) -> Result<
 }
 
 fn tell(object: &ObjectName, report: &GetReport, output: &Output) -> Result<Exit, Failure> {
-    let what = match &report.sha256 {
-        Some(digest) => format!("SHA-256 {digest}"),
-        None => "no SHA-256 was stored with it".to_owned(),
-    };
-    output.line(format!("verified: {object} ({} bytes, {what})", report.size))?;
+    let size = report.size;
+    output.line(match report.compared {
+        Compared::Sha256(digest) => format!("verified: {object} ({size} bytes, SHA-256 {digest})"),
+        Compared::Stated(checksum) => format!("verified: {object} ({size} bytes, {checksum} of the store)"),
+        Compared::Contradicted(_) | Compared::Nothing => {
+            format!("read: {object} ({size} bytes, nothing to compare with)")
+        }
+    })?;
     for older in &report.older {
         warn(&format!("warning: {older} is an older file of the same name; {} is served", report.stored));
     }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::DeltaService;
+use super::compared::{Compared, StatedChecksums};
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
 use super::older::Removal;
 use super::plan::DirectReason;
 use super::put::{PutOptions, after, is_lost_race};
-use super::put_report::{PutReport, StoredAs};
+use super::put_report::{PutReport, PutWarning, StoredAs};
 use super::reference::Base;
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, FileStatus, ObjectName, deltaspace};
@@ -26,6 +27,17 @@ impl DeltaService {
     /// A delta is copied as one if its reference is in a folder above the copy, or is one of the references there, or there are none:
     /// then the reference is copied too. Anything else that may be kept as a delta is read and put; what may not is copied by the store.
     pub async fn copy(&self, from: &ObjectName, to: &ObjectName, delta: bool) -> Result<PutReport, ServiceError> {
+        self.copy_comparing(from, to, delta, StatedChecksums::default()).await
+    }
+
+    /// Copies a file as [`copy`](Self::copy) does; `stated` holds for a source that is read.
+    pub async fn copy_comparing(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        delta: bool,
+        stated: StatedChecksums,
+    ) -> Result<PutReport, ServiceError> {
         if from == to {
             return Err(ServiceError::Itself(to.clone()));
         }
@@ -34,7 +46,7 @@ impl DeltaService {
         }
         let begun = self.clock.running();
         loop {
-            if let Some(report) = self.copy_once(from, to, delta).await? {
+            if let Some(report) = self.copy_once(from, to, delta, stated).await? {
                 return Ok(report);
             }
             if self.clock.running() >= begun + MAX_CONTENTION {
@@ -49,6 +61,7 @@ impl DeltaService {
         from: &ObjectName,
         to: &ObjectName,
         delta: bool,
+        stated: StatedChecksums,
     ) -> Result<Option<PutReport>, ServiceError> {
         let source = Places::look_for_file(self.store(), from).await?;
         let served = source.variants(self.store(), from).await?.first().map(|&found| found.clone());
@@ -60,9 +73,9 @@ impl DeltaService {
             (Kind::Damaged(field), _) => Err(ServiceError::Metadata { object: served.name.clone(), field: *field }),
             (Kind::Delta(metadata), Ok(())) => match self.base_for_copy(&served, metadata, to).await? {
                 Some(base) => self.copy_delta(&served, &base, to, &places).await,
-                None => self.copy_content(&served, from, to, delta).await,
+                None => self.copy_content(&served, from, to, delta, stated).await,
             },
-            (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served, from, to, delta).await,
+            (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served, from, to, delta, stated).await,
             // The store's copy says of itself that it was made when its source was. Where the delta of its name may stay, that could be
             // taken for the newer one within the same second.
             (_, Err(_))
@@ -70,7 +83,7 @@ impl DeltaService {
                     // A copy has no condition, and the delta of another file may come to this key.
                     || deltaspace::file_of(&to.key).is_some() =>
             {
-                self.copy_content(&served, from, to, delta).await
+                self.copy_content(&served, from, to, delta, stated).await
             }
             (_, Err(reason)) => self.copy_direct(&served, to, &places, reason).await,
         }
@@ -198,15 +211,22 @@ impl DeltaService {
         from: &ObjectName,
         to: &ObjectName,
         delta: bool,
+        stated: StatedChecksums,
     ) -> Result<Option<PutReport>, ServiceError> {
         let attributes = Attributes { tags: self.store.tags(&served.name).await?, ..served.user_attributes() };
         let source = (served.kind == Kind::Passthrough).then(|| served.head.etag.clone());
-        let (file, read) = self.restored(from).await?;
+        let (file, read) = self.restored(from, stated).await?;
         // The metadata at hand is of what was looked at, not of what was written since.
-        if served.head.etag != read {
+        if served.head.etag != read.etag {
             return Ok(None);
         }
         let status = FileStatus::read(&served.head.attributes.metadata);
-        self.put(&file, to, &PutOptions { delta, attributes, source, status }).await.map(Some)
+        let mut report = self.put(&file, to, &PutOptions { delta, attributes, source, status }).await?;
+        if let Compared::Contradicted(checksum) = read.compared {
+            report
+                .warnings
+                .push(PutWarning::Contradicted(ServiceError::Contradicted { object: from.clone(), checksum }));
+        }
+        Ok(Some(report))
     }
 }

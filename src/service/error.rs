@@ -10,7 +10,7 @@ use crate::domain::metadata::Field;
 use crate::domain::paths::PathError;
 use crate::domain::policy::Compression;
 use crate::domain::{Deltaspace, DeltaspaceError, NameError, ObjectName, Sha256Digest, UserMetadataError};
-use crate::storage::{MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
+use crate::storage::{ChecksumKind, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 
 /// A failed operation; the cause, if there is one, is its source.
 #[derive(Debug, thiserror::Error)]
@@ -218,6 +218,37 @@ pub enum ServiceError {
         expected: Sha256Digest,
         /// What the bytes have.
         actual: Sha256Digest,
+    },
+    /// The bytes of an object are not those that the store, which states right checksums, states one of.
+    #[error(
+        "{object} is damaged: the store states the {checksum} of other bytes than it sent; --no-verify-etag reads it all the same"
+    )]
+    Damaged {
+        /// The file.
+        object: ObjectName,
+        /// The algorithm.
+        checksum: ChecksumKind,
+    },
+    /// Two reads of an object gave different bytes.
+    #[error(
+        "{object}: the store sent other bytes than those it states the {checksum} of, and others again when asked a second time; try again"
+    )]
+    Unstable {
+        /// The file.
+        object: ObjectName,
+        /// The algorithm.
+        checksum: ChecksumKind,
+    },
+    /// Two reads of an object gave the same bytes, of which the store states another checksum.
+    #[error(
+        "{object}: the store states the {checksum} of other bytes than it sends: the object is damaged, or the tags of this store \
+         are no checksums; --no-verify-etag reads it without comparing"
+    )]
+    Contradicted {
+        /// The file.
+        object: ObjectName,
+        /// The algorithm.
+        checksum: ChecksumKind,
     },
     /// The number of bytes that came back is not what was stored.
     #[error("{object}: expected {expected} bytes, got {actual}")]

@@ -3,17 +3,20 @@
 use std::io::Write;
 use std::ops::Range;
 
+use super::compared::{Compared, Comparing, StatedChecksums};
 use super::error::ServiceError;
 use super::get_delta::Restoring;
 use super::get_options::{GetOptions, GetReport};
 use super::locate::{Found, Places};
-use super::restore::{check, written};
+use super::restore::{check, check_len, written};
 use super::sink::{Cut, Sink};
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
 use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
-use crate::storage::{ByteStream, ETag, ObjectBody, ObjectHead, StorageError, StorageErrorKind};
+use crate::storage::{
+    ByteStream, ChecksumKind, ETag, ObjectBody, ObjectHead, StatedChecksum, StorageError, StorageErrorKind,
+};
 
 /// An object can be replaced between our look and our read: more rounds than this are no race any more.
 const ROUNDS: usize = 5;
@@ -30,8 +33,8 @@ struct Chosen {
 
 /// What became of a read.
 enum Transferred<W> {
-    /// The writer, the number of bytes, what they were verified against, and the compression of what could not be packed again.
-    Done((W, u64, Option<Sha256Digest>, Option<Compression>)),
+    /// The writer, the number of bytes, what they were compared with, and the compression of what could not be packed again.
+    Done((W, u64, Compared, Option<Compression>)),
     /// The object was replaced before anything was written.
     Replaced(W),
 }
@@ -78,14 +81,14 @@ impl DeltaService {
                 Transferred::Replaced(_) => return Err(ServiceError::Changed(object.to_string())),
                 Transferred::Done(transferred) => transferred,
             };
-            let (to, size, sha256, unpacked) = transferred;
+            let (to, size, compared, unpacked) = transferred;
             let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
             let status = match options.raw || options.range.is_some() {
                 true => FileStatus::default(),
                 false => FileStatus::read(&found.head.attributes.metadata),
             };
             let stored = found.name;
-            let report = GetReport { stored, size, sha256, etag, last_modified, attributes, status, unpacked, older };
+            let report = GetReport { stored, size, compared, etag, last_modified, attributes, status, unpacked, older };
             return Ok((to, report));
         }
     }
@@ -121,13 +124,13 @@ impl DeltaService {
         older: Vec<ObjectName>,
     ) -> Result<(W, GetReport), ServiceError> {
         let found = Found::new(stored, body.head);
-        let (to, size, actual) = copy_out(&found.name, body.stream, to).await?;
-        check(&found.name, (range.end - range.start, actual), (size, actual))?;
+        let (to, (size, _)) = copy_out(&found.name, body.stream, to).await?;
+        check_len(&found.name, range.end - range.start, size)?;
         let (etag, last_modified) = (found.head.etag.clone(), found.head.last_modified);
         let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
         let stored = found.name;
-        let (status, sha256, unpacked) = (FileStatus::default(), None, None);
-        Ok((to, GetReport { stored, size, sha256, etag, last_modified, attributes, status, unpacked, older }))
+        let (status, compared, unpacked) = (FileStatus::default(), Compared::Nothing, None);
+        Ok((to, GetReport { stored, size, compared, etag, last_modified, attributes, status, unpacked, older }))
     }
 
     async fn transfer<W: Write + Send + 'static>(
@@ -149,49 +152,120 @@ impl DeltaService {
                     Restoring::Replaced(cut) => return Ok(Transferred::Replaced(cut.into_inner())),
                 };
                 let (to, size) = cut.finish();
-                Ok(Transferred::Done((to, size, Some(delta.file_sha256), None)))
+                Ok(Transferred::Done((to, size, Compared::Sha256(delta.file_sha256), None)))
             }
             Kind::Delta(delta) if !options.raw => {
                 let (to, size, unpacked) = match self.restore(object, found, delta, body, to, options).await? {
                     Restoring::Done(to, size, unpacked) => (to, size, unpacked),
                     Restoring::Replaced(to) => return Ok(Transferred::Replaced(to)),
                 };
-                let verified = unpacked.is_none().then_some(delta.file_sha256);
-                Ok(Transferred::Done((to, size, verified, unpacked)))
+                let compared = match unpacked {
+                    None => Compared::Sha256(delta.file_sha256),
+                    Some(_) => Compared::Nothing,
+                };
+                Ok(Transferred::Done((to, size, compared, unpacked)))
             }
             Kind::Damaged(field) if !options.raw => {
                 Err(ServiceError::Metadata { object: found.name.clone(), field: *field })
             }
-            kind => {
-                let expected = match kind {
-                    Kind::Direct(direct) => Some((direct.file_size, direct.file_sha256)),
-                    _ => None,
+            Kind::Direct(direct) => {
+                let expected = (direct.file_size, direct.file_sha256);
+                self.transfer_whole(object, &found.name, body, to, Expected::Digest(expected)).await
+            }
+            _ => {
+                let expected = match body.head.sha256 {
+                    Some(sha256) => Expected::Digest((body.head.size, sha256)),
+                    None => Expected::Stated(options.stated),
                 };
-                let stored_len = body.head.size;
-                let (to, len, actual) = copy_out(&found.name, body.stream, to).await?;
-                match expected {
-                    Some(expected) => check(object, expected, (len, actual))?,
-                    None => check(object, (stored_len, actual), (len, actual))?,
-                }
-                Ok(Transferred::Done((to, len, expected.map(|_| actual), None)))
+                self.transfer_whole(object, &found.name, body, to, expected).await
             }
         }
     }
+
+    /// Writes a file that is stored as it is.
+    async fn transfer_whole<W: Write + Send + 'static>(
+        &self,
+        object: &ObjectName,
+        stored: &ObjectName,
+        body: ObjectBody,
+        to: W,
+        expected: Expected,
+    ) -> Result<Transferred<W>, ServiceError> {
+        let ObjectBody { head, stream } = body;
+        let options = match expected {
+            Expected::Digest(expected) => {
+                let (to, actual) = copy_out(stored, stream, to).await?;
+                check(object, expected, actual)?;
+                return Ok(Transferred::Done((to, actual.0, Compared::Sha256(actual.1), None)));
+            }
+            Expected::Stated(options) => options,
+        };
+        let stated = if options == StatedChecksums::Ignore { &[] } else { &*head.stated };
+        let (to, (len, digest)) = copy_out(stored, stream, Comparing::new(to, stated)).await?;
+        check_len(object, head.size, len)?;
+        let (to, compared) = to.finish();
+        let compared = match compared {
+            Ok(None) => Compared::Nothing,
+            Ok(Some(equal)) => Compared::Stated(equal.kind),
+            Err(stated) => {
+                let contradicted = self.read_again(object, stored, &head, (len, digest), &stated).await?;
+                if options == StatedChecksums::Require {
+                    return Err(ServiceError::Contradicted { object: object.clone(), checksum: contradicted });
+                }
+                Compared::Contradicted(contradicted)
+            }
+        };
+        Ok(Transferred::Done((to, len, compared, None)))
+    }
+
+    /// Reads an object a second time whose bytes have another checksum than the one that the store states. Returns the algorithm if both
+    /// reads gave the same bytes.
+    async fn read_again(
+        &self,
+        object: &ObjectName,
+        stored: &ObjectName,
+        head: &ObjectHead,
+        first: (u64, Sha256Digest),
+        stated: &StatedChecksum,
+    ) -> Result<ChecksumKind, ServiceError> {
+        let (object, checksum) = (object.clone(), stated.kind);
+        if stated.is_reliable {
+            return Err(ServiceError::Damaged { object, checksum });
+        }
+        let again = self.store.get(stored, None).await?;
+        if again.head.etag != head.etag {
+            return Err(ServiceError::Changed(object.to_string()));
+        }
+        let (_, second) = copy_out(stored, again.stream, std::io::sink()).await?;
+        if second != first {
+            return Err(ServiceError::Unstable { object, checksum });
+        }
+        Ok(checksum)
+    }
 }
 
-/// Writes bytes as they come.
+/// What a file that is stored as it is is compared with.
+enum Expected {
+    /// Length and SHA-256.
+    Digest((u64, Sha256Digest)),
+    /// What the store states.
+    Stated(StatedChecksums),
+}
+
+/// Writes bytes as they come, and returns their length and digest.
 async fn copy_out<W: Write + Send + 'static>(
     stored: &ObjectName,
     stream: ByteStream,
     to: W,
-) -> Result<(W, u64, Sha256Digest), ServiceError> {
+) -> Result<(W, (u64, Sha256Digest)), ServiceError> {
     let stored = stored.clone();
     blocking::feed(stream, move |incoming| {
         let mut sink = Sink::new(to);
         while let Some(piece) = incoming.next().map_err(ServiceError::local(&stored))? {
             sink.write_all(&piece).map_err(written())?;
         }
-        sink.finish().map_err(written())
+        let (to, len, digest) = sink.finish().map_err(written())?;
+        Ok((to, (len, digest)))
     })
     .await
 }

@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
+use super::compared::{Compared, StatedChecksums};
 use crate::domain::policy::Compression;
-use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
+use crate::domain::{ByteRange, FileStatus, ObjectName};
 use crate::storage::{Attributes, ETag};
 
 /// How a file is to be given back.
@@ -18,6 +19,8 @@ pub struct GetOptions {
     /// Gives these bytes of the file only. Those of a delta come after all of it was decoded and verified; any other file is read
     /// no further than they go, and not verified.
     pub range: Option<ByteRange>,
+    /// What is done with checksums that the store states.
+    pub stated: StatedChecksums,
 }
 
 /// What a get did.
@@ -28,8 +31,8 @@ pub struct GetReport {
     pub stored: ObjectName,
     /// Bytes written.
     pub size: u64,
-    /// What the bytes were verified against; `None` if no digest is stored.
-    pub sha256: Option<Sha256Digest>,
+    /// What the bytes were compared with.
+    pub compared: Compared,
     /// The tag of what was read.
     pub etag: ETag,
     /// When it was stored.

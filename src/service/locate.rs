@@ -70,7 +70,7 @@ impl Found {
     /// An object of which only the tag is known. Any other of its name counts as newer.
     fn unreadable(name: ObjectName, etag: ETag) -> Self {
         let (last_modified, attributes) = (SystemTime::UNIX_EPOCH, Attributes::default());
-        let head = ObjectHead { size: 0, etag, sha256: None, last_modified, attributes };
+        let head = ObjectHead { size: 0, etag, sha256: None, stated: Vec::new(), last_modified, attributes };
         Self { name, head, kind: Kind::Damaged(Field::FileSha256), is_unreadable: true }
     }
 

@@ -4,6 +4,7 @@ mod blocking;
 mod bucket_kept;
 mod byte_budget;
 mod clock;
+mod compared;
 mod copied;
 mod copy;
 mod decode_memory;
@@ -52,6 +53,7 @@ use crate::storage::Store;
 
 pub use bucket_kept::BucketKept;
 pub use clock::{Clock, SystemClock};
+pub use compared::{Compared, StatedChecksums};
 pub use delete::{Deletion, ListedRemoval, ListedWrite, Moved};
 pub use error::{ServiceError, chain};
 pub use get_options::{GetOptions, GetReport};

@@ -6,6 +6,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use super::DeltaService;
+use super::compared::StatedChecksums;
 use super::error::ServiceError;
 use super::locate::Places;
 use super::put::now;
@@ -72,7 +73,7 @@ impl DeltaService {
         kept: Attributes,
         expires_in: Duration,
     ) -> Result<ObjectName, ServiceError> {
-        let (file, _) = self.restored(object).await?;
+        let (file, _) = self.restored(object, StatedChecksums::default()).await?;
         let created_at = now();
         let metadata = TemporaryMetadata {
             original_key: stored.key.to_string(),

@@ -27,6 +27,9 @@ pub enum PutWarning {
     /// The reference of what stood there before could not be removed.
     #[error(transparent)]
     ReferenceLeft(#[from] ReferenceWarning),
+    /// The store states another checksum of what was copied.
+    #[error("it was copied as the store sent it")]
+    Contradicted(#[source] ServiceError),
     /// What stood there before could not be removed; the new content is served, since it is newer.
     #[error("the older {object} could not be removed")]
     OlderLeft {

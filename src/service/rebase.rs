@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::DeltaService;
+use super::compared::StatedChecksums;
 use super::error::ServiceError;
-use super::get_options::GetOptions;
+use super::get_options::{GetOptions, GetReport};
 use super::input::Input;
 use super::locate::Places;
 use super::reference::Usable;
 use super::spool::Spool;
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{FileStatus, ObjectName};
-use crate::storage::{Attributes, ETag, MAX_USER_METADATA_BYTES, StorageErrorKind};
+use crate::storage::{Attributes, MAX_USER_METADATA_BYTES, StorageErrorKind};
 
 /// A delta is not written again for less than one in so many of its bytes.
 const WORTH: u64 = 10;
@@ -49,7 +50,7 @@ impl DeltaService {
         if bases.bases.iter().all(|base| base.digest == old.ref_sha256) {
             return Ok(None);
         }
-        let (file, _) = self.restored(object).await?;
+        let (file, _) = self.restored(object, StatedChecksums::default()).await?;
         let choice = self.rank(&bases, &file).await?;
         let Some(base) = choice.bases.first().filter(|base| base.digest != old.ref_sha256) else { return Ok(None) };
         let Usable::Yes(reference) = self.usable(base).await? else { return Ok(None) };
@@ -89,12 +90,16 @@ impl DeltaService {
         Ok(Some(rebased))
     }
 
-    /// The bytes of a file, verified, and the tag of the object they were read from.
-    pub(super) async fn restored(&self, object: &ObjectName) -> Result<(Input, ETag), ServiceError> {
+    /// Reads a file, verified.
+    pub(super) async fn restored(
+        &self,
+        object: &ObjectName,
+        stated: StatedChecksums,
+    ) -> Result<(Input, GetReport), ServiceError> {
         let spool = Spool::new(&self.settings.spool_folder);
-        let (spool, report) = self.get(object, spool, &GetOptions::default()).await?;
+        let (spool, report) = self.get(object, spool, &GetOptions { stated, ..GetOptions::default() }).await?;
         let len = spool.len();
         let bytes = Arc::new(spool.finish().map_err(ServiceError::local(object))?);
-        Ok((Input::of(&object.to_string(), len, bytes), report.etag))
+        Ok((Input::of(&object.to_string(), len, bytes), report))
     }
 }

@@ -208,11 +208,16 @@ pub(crate) fn check(
     (expected_len, expected): (u64, Sha256Digest),
     (len, actual): (u64, Sha256Digest),
 ) -> Result<(), ServiceError> {
-    if len != expected_len {
-        return Err(ServiceError::Length { object: object.clone(), expected: expected_len, actual: len });
-    }
+    check_len(object, expected_len, len)?;
     if actual != expected {
         return Err(ServiceError::Mismatch { object: object.clone(), expected, actual });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_len(object: &ObjectName, expected: u64, actual: u64) -> Result<(), ServiceError> {
+    if actual != expected {
+        return Err(ServiceError::Length { object: object.clone(), expected, actual });
     }
     Ok(())
 }

@@ -15,8 +15,9 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
 use super::listing::{SortedKeys, select};
 use super::{
-    Attributes, BucketAdmin, ByteStream, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ListedObject,
-    ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin, ByteStream, ChecksumKind, CopyOptions, ETag, ListPage, ListRequest, ListedBucket,
+    ListedObject, ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StatedChecksum,
+    StorageError, StorageErrorKind,
 };
 
 /// Bodies are handed out in pieces of this size, so that readers meet more than one.
@@ -79,7 +80,7 @@ impl MemoryStore {
         Self { loose: true, ..self }
     }
 
-    /// The same store with the tags of S3: a tag is the digest of a content and comes back with it.
+    /// The same store with the tags of S3: a tag is the MD5 of a content and comes back with it.
     /// As on S3, [`PutOptions::newer_than`] is ignored and no bucket is deleted with its objects.
     #[must_use]
     pub fn with_content_tags(self) -> Self {
@@ -97,7 +98,7 @@ impl MemoryStore {
         &self,
         state: &mut State,
         object: &ObjectName,
-        digest: Sha256Digest,
+        bytes: &[u8],
         now: SystemTime,
         newer_than: Option<SystemTime>,
     ) -> (ETag, SystemTime) {
@@ -106,7 +107,8 @@ impl MemoryStore {
             time = whole_seconds(time);
         }
         if self.content_tags {
-            return (ETag(digest.to_string()), time);
+            let md5 = StatedChecksum::of(ChecksumKind::Md5, bytes).value;
+            return (ETag(md5.iter().map(|byte| format!("{byte:02x}")).collect()), time);
         }
         if let Some(replaced) = newer_than {
             time = time.max(replaced + Duration::from_nanos(1));
@@ -119,7 +121,7 @@ impl MemoryStore {
         state.tick(time);
         let writes = state.writes.entry(object.clone()).or_default();
         *writes += 1;
-        let write = format!("{digest} {writes} {object}");
+        let write = format!("{} {writes} {object}", Sha256Digest::of(bytes));
         (ETag(Sha256Digest::of(write.as_bytes()).to_string()), time)
     }
 
@@ -248,11 +250,13 @@ impl ObjectStore for MemoryStore {
             state.check(object, condition, OPERATION)?;
         }
         state.bucket(&object.bucket, OPERATION)?;
-        let (etag, last_modified) = self.stamp(&mut state, object, digest, now, *newer_than);
+        let (etag, last_modified) = self.stamp(&mut state, object, &bytes, now, *newer_than);
+        let stated = if self.content_tags { vec![StatedChecksum::of(ChecksumKind::Md5, &bytes)] } else { Vec::new() };
         let head = ObjectHead {
             size: bytes.len() as u64,
             etag: etag.clone(),
             sha256: (!self.content_tags).then_some(digest),
+            stated,
             last_modified,
             attributes: attributes.told(),
         };
@@ -281,8 +285,7 @@ impl ObjectStore for MemoryStore {
             copy.head.attributes = attributes.told();
             copy.tags = attributes.tags.clone();
         }
-        let digest = Sha256Digest::of(&copy.bytes);
-        let (etag, time) = self.stamp(&mut state, to, digest, now, options.newer_than);
+        let (etag, time) = self.stamp(&mut state, to, &copy.bytes, now, options.newer_than);
         (copy.head.etag, copy.head.last_modified) = (etag.clone(), time);
         state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
         Ok(etag)

@@ -20,6 +20,7 @@ mod memory;
 mod presign;
 mod rules;
 mod s3;
+mod stated_checksum;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +50,8 @@ pub use s3::{
     AddressingStyle, COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, NoAddressingStyle, PART_SIZE,
     Patience, Regions, S3Config, S3Credentials, S3SettingError, S3Store, UnknownConditionalWrites,
 };
+
+pub use stated_checksum::{ChecksumComparison, ChecksumKind, StatedChecksum};
 
 /// Bytes on their way, in pieces of at most a few MiB.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
@@ -100,6 +103,8 @@ pub struct ObjectHead {
     /// The digest of the content, where the store itself computed it; `None` on S3. Never taken from
     /// user metadata.
     pub sha256: Option<Sha256Digest>,
+    /// Checksums of the whole content that the store states, none of them composed of those of parts.
+    pub stated: Vec<StatedChecksum>,
     /// When it was last written, by the store's clock; stores keep whole seconds or milliseconds.
     pub last_modified: SystemTime,
     /// Headers and user metadata.

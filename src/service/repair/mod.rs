@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::DeltaService;
+use super::compared::StatedChecksums;
 use super::error::ServiceError;
 use super::locate::{Found, Places};
 use crate::domain::metadata::Field;
@@ -290,7 +291,7 @@ fn endangers(action: &LifecycleAction) -> bool {
 impl DeltaService {
     /// Removes the older object of a name, if the one that is served gives the file.
     async fn remove_older_variant(&self, object: &ObjectName, older: &ObjectName) -> Result<Outcome, ServiceError> {
-        self.verify(object).await?;
+        self.verify(object, StatedChecksums::Require).await?;
         let places = Places::look_for_file(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
         let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };

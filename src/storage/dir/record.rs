@@ -286,6 +286,7 @@ impl Record {
             size: u64::from_le_bytes(field(&fixed, 16)),
             etag: tag(&head_digest),
             sha256: Some(Sha256Digest::from(digest)),
+            stated: Vec::new(),
             last_modified: SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
             attributes: attributes.told(),
         };

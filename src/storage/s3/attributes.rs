@@ -8,7 +8,7 @@ use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::ServerSideEncryption;
 
-use crate::storage::{Attributes, ETag, Encryption, KmsKey, ObjectHead};
+use crate::storage::{Attributes, ETag, Encryption, KmsKey, ObjectHead, StatedChecksum};
 
 use super::error::Cause;
 
@@ -73,9 +73,9 @@ macro_rules! with_source_key {
 }
 pub(super) use with_source_key;
 
-/// The head in an answer to HeadObject or GetObject; `$size` is that of the whole object.
+/// The head in an answer to HeadObject or GetObject; `$size` is that of the whole object, `$stated` says which checksums are believed.
 macro_rules! head_of {
-    ($answer:expr, $size:expr) => {{
+    ($answer:expr, $size:expr, $stated:expr) => {{
         let answer = &$answer;
         let own = |text: Option<&str>| text.map(str::to_owned);
         let attributes = $crate::storage::Attributes {
@@ -95,7 +95,19 @@ macro_rules! head_of {
             ),
             ..$crate::storage::Attributes::default()
         };
-        $crate::storage::s3::attributes::head($size, answer.e_tag(), answer.last_modified(), attributes)
+        let stated = $stated.of_answer(
+            answer.e_tag(),
+            attributes.encryption.as_ref(),
+            answer.checksum_type(),
+            [
+                ($crate::storage::ChecksumKind::Sha256, answer.checksum_sha256()),
+                ($crate::storage::ChecksumKind::Sha1, answer.checksum_sha1()),
+                ($crate::storage::ChecksumKind::Crc64Nvme, answer.checksum_crc64_nvme()),
+                ($crate::storage::ChecksumKind::Crc32c, answer.checksum_crc32_c()),
+                ($crate::storage::ChecksumKind::Crc32, answer.checksum_crc32()),
+            ],
+        );
+        $crate::storage::s3::attributes::head($size, answer.e_tag(), answer.last_modified(), attributes, stated)
     }};
 }
 pub(super) use head_of;
@@ -116,11 +128,13 @@ pub(super) fn head(
     etag: Option<&str>,
     last_modified: Option<&DateTime>,
     attributes: Attributes,
+    stated: Vec<StatedChecksum>,
 ) -> Result<ObjectHead, Cause> {
     Ok(ObjectHead {
         size,
         etag: self::etag(etag)?,
         sha256: None,
+        stated,
         last_modified: time(last_modified)?,
         attributes: attributes.told(),
     })

@@ -14,11 +14,12 @@ use crate::domain::ObjectName;
 use crate::storage::{CustomerKey, ETag, ObjectBody, ObjectStore as _, StorageError, StorageErrorKind};
 
 use super::S3Store;
-use super::attempts::{Attempts, send};
+use super::attempts::Attempts;
 use super::attributes::{head_of, quoted, size, with_key};
 use super::error::{Cause, Failed};
 
 const OPERATION: &str = "GetObject";
+const CHECKSUM_MODE: &str = "x-amz-checksum-mode";
 /// Times one download is taken up again without progress.
 const RESUMPTIONS: u32 = 5;
 /// Bytes after which a connection that breaks has brought progress.
@@ -45,7 +46,7 @@ impl S3Store {
             _ => None,
         };
         let (given, whole) = given(&answer, range.as_ref(), len).map_err(unreadable)?;
-        let head = head_of!(answer, whole).map_err(unreadable)?;
+        let head = head_of!(answer, whole, self.stated(object)).map_err(unreadable)?;
         let download = Download {
             client,
             object: object.clone(),
@@ -105,7 +106,11 @@ impl S3Store {
     }
 
     fn sender(&self) -> Sender {
-        Sender { client: self.clients.calls.clone(), attempts: self.clients.attempts.clone() }
+        Sender {
+            client: self.clients.calls.clone(),
+            attempts: self.clients.attempts.clone(),
+            asks_for_checksums: self.is_aws,
+        }
     }
 }
 
@@ -114,6 +119,8 @@ impl S3Store {
 struct Sender {
     client: Client,
     attempts: Attempts,
+    /// Whether the store is asked for the checksums of whole objects; only AWS is, since others refuse headers that they do not know.
+    asks_for_checksums: bool,
 }
 
 impl Sender {
@@ -127,7 +134,20 @@ impl Sender {
         let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         let request = self.client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
         let request = with_key!(request, key).set_range(header).set_if_match(if_match.map(quoted));
-        send!(self.attempts, object.bucket, request)
+        let asks = self.asks_for_checksums && range.is_none();
+        let send = || {
+            let request = request.clone();
+            async move {
+                // By the header alone: the SDK would compare by itself, but not what is read in two pieces.
+                let request = request.customize().mutate_request(move |request| {
+                    if asks {
+                        request.headers_mut().insert(CHECKSUM_MODE, "ENABLED");
+                    }
+                });
+                request.send().await.map_err(Failed::from)
+            }
+        };
+        self.attempts.send(Some(object.bucket.as_str()), send).await
     }
 }
 

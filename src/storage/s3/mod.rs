@@ -29,6 +29,7 @@ mod put_failed;
 mod region;
 mod retry;
 mod settings;
+mod stated;
 mod tls;
 mod uploads;
 
@@ -77,6 +78,7 @@ pub struct S3Store {
     copy_part_size: u64,
     conditions_are_atomic: bool,
     known: Known,
+    is_aws: bool,
     checksum: Accepted,
     owner_control: bool,
     customer_key: Option<CustomerKey>,
@@ -96,15 +98,17 @@ impl S3Store {
     /// When a setting of `config`, the environment or a profile file cannot be used.
     pub async fn connect(config: S3Config) -> Result<Self, S3SettingError> {
         let clients = connect::connect(&config).await?;
+        let is_aws = config.endpoint.as_deref().is_none_or(config::is_aws);
         let checksum = match clients.sdk_adds_checksums {
             true => Checksum::Sdk,
-            false if config.endpoint.as_deref().is_none_or(config::is_aws) => Checksum::Crc32,
+            false if is_aws => Checksum::Crc32,
             false => Checksum::Md5,
         };
         Ok(Self {
             clients,
             conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
             known: Known::default(),
+            is_aws,
             checksum: Accepted::new(checksum),
             owner_control: config.owner_control,
             customer_key: config.customer_key,
@@ -230,7 +234,7 @@ impl ObjectStore for S3Store {
             }
             Err(failed) => return Err(failed.at(OPERATION, object)),
         };
-        let head = size(answer.content_length()).and_then(|size| head_of!(answer, size));
+        let head = size(answer.content_length()).and_then(|size| head_of!(answer, size, self.stated(object)));
         head.map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))
     }
 

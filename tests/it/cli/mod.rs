@@ -10,6 +10,7 @@ mod damage;
 mod damaged_store;
 mod drafts;
 mod folders;
+mod foreign_files;
 mod hostile;
 mod in_the_way;
 mod interrupt;

@@ -17,4 +17,3 @@ mod s3_patience;
 mod s3_reasons;
 mod s3_refusals;
 mod s3_settings;
-mod scripted_http;

@@ -10,7 +10,7 @@ use deltaglider::storage::{
 };
 use s3_server::{ACCESS_KEY, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
 
-use super::scripted_http::{scripted_by, xml};
+use crate::support::scripted_http::{scripted_by, xml};
 use crate::support::{Run, Sandbox, noise};
 
 const WRITES: [&str; 2] = ["PutObject", "UploadPart"];

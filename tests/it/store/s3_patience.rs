@@ -15,7 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 use time::macros::format_description;
 
-use super::scripted_http::{scripted_by, xml};
+use crate::support::scripted_http::{scripted_by, xml};
 use crate::support::{Run, Sandbox, noise};
 
 fn bucket(name: &str) -> BucketName {

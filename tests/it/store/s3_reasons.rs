@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::scripted_http::{Answer, scripted, scripted_by, xml};
+use crate::support::scripted_http::{Answer, scripted, scripted_by, xml};
 use crate::support::{Run, Sandbox};
 
 /// Runs the binary at a store.

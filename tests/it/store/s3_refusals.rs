@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::scripted_http::{Answer, scripted, xml};
+use crate::support::scripted_http::{Answer, scripted, xml};
 use crate::support::{Run, Sandbox};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;

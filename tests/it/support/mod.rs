@@ -1,6 +1,7 @@
 //! The real binary in a fresh directory, with an embedded store in it.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod scripted_http;
 pub(crate) mod small_files;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deltaglider::domain::{BucketName, ObjectName, Sha256Digest};
 use deltaglider::service::{
     Compare, DeltaService, Folder, GetOptions, Input, KeptStats, ListedRemoval, MayBeDelta, PutOptions, ServiceError,
-    StatsMode, Step, SyncOptions,
+    StatedChecksums, StatsMode, Step, SyncOptions,
 };
 use deltaglider::storage::{
     Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
@@ -154,8 +154,8 @@ impl Many {
                 }
             }
             Self::Verify(name) => {
-                let report = service.verify(&object(name)).await?;
-                return Ok(report.sha256.map(|digest| format!("{} {digest}", report.size)));
+                let report = service.verify(&object(name), StatedChecksums::default()).await?;
+                return Ok(report.compared.sha256().map(|digest| format!("{} {digest}", report.size)));
             }
             Self::List => {
                 let (mut listing, mut told) = (service.list(&bucket, "", None).learning(), String::new());

@@ -11,7 +11,7 @@ use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sketch, deltaspace};
 use deltaglider::service::{
     Compare, DeltaService, Folder, GetOptions, Input, KeptStats, ListedRemoval, MayBeDelta, PutOptions, RepairOptions,
-    ServiceError, Settings, StatsMode, Step, SyncOptions,
+    ServiceError, Settings, StatedChecksums, StatsMode, Step, SyncOptions,
 };
 use deltaglider::storage::{
     Attributes, BucketAdmin as _, ListRequest, ListedObject, MemoryStore, ObjectStore as _, PutBody, PutCondition,
@@ -222,7 +222,7 @@ impl Bucket {
             2 => {
                 for name in self.names().await {
                     let _ = service.head(&name).await;
-                    let _ = service.verify(&name).await;
+                    let _ = service.verify(&name, StatedChecksums::default()).await;
                 }
             }
             3 => {
