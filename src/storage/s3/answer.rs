@@ -34,7 +34,7 @@ const MAX_DEPTH: usize = 64;
 const TICKS: u32 = 60;
 
 /// Calls that answer with an XML document when they succeed.
-const WITH_XML: [&str; 10] = [
+const WITH_XML: [&str; 11] = [
     "CompleteMultipartUpload",
     "CopyObject",
     "CreateMultipartUpload",
@@ -43,6 +43,7 @@ const WITH_XML: [&str; 10] = [
     "GetObjectTagging",
     "ListBuckets",
     "ListMultipartUploads",
+    "ListObjects",
     "ListObjectsV2",
     "UploadPartCopy",
 ];

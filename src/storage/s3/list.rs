@@ -1,6 +1,8 @@
 //! Lists, with keys encoded on the way: XML has no control characters.
 
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::operation::list_objects::ListObjectsOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object};
 
 use crate::domain::{BucketName, Key};
 use crate::storage::{ListPage, ListRequest, ListedBucket, ListedObject, StorageError, StorageErrorKind};
@@ -9,68 +11,64 @@ use super::S3Store;
 use super::attempts::send;
 use super::attributes::{etag, size, time};
 use super::error::{Cause, Failed};
-use super::pages::Pages;
+use super::pages::{Next, Pages};
 
+const OPERATION: &str = "ListObjectsV2";
 /// Most entries of a page (S3 API reference, ListObjectsV2, `MaxKeys`).
 const MAX_KEYS: u16 = 1000;
 
 impl S3Store {
     pub(super) async fn list_page(&self, bucket: &BucketName, asked: &ListRequest) -> Result<ListPage, StorageError> {
-        const OPERATION: &str = "ListObjectsV2";
-        let (mut pages, token) = match &asked.continuation {
+        let (mut pages, next) = match &asked.continuation {
             Some(continuation) => {
-                let (pages, token) = self.listings.resume(continuation);
-                (pages, Some(token))
+                let (pages, next) = self.listings.resume(continuation);
+                (pages, Some(next))
             }
             None => (Pages::default(), None),
         };
-        let mut request = self.clients.lists.list_objects_v2().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
-        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        request = request
+        // A store that knows ListObjects V1 only begins with the first key.
+        let start = asked.start_after.as_deref().filter(|_| !matches!(next, Some(Next::Token(_))));
+        let page = match next {
+            Some(Next::Marker(marker)) => self.page_after(bucket, asked, marker).await,
+            Some(Next::Token(token)) => self.page(bucket, asked, Some(token)).await,
+            None => self.page(bucket, asked, None).await,
+        };
+        let page = page.map_err(|failed| failed.at(OPERATION, bucket))?;
+        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
+        let (mut objects, mut common_prefixes, next) = page.read().map_err(unreadable)?;
+        let keys = objects.iter().map(|object| object.key.as_str());
+        pages.take(keys.chain(common_prefixes.iter().map(String::as_str)), next.as_ref()).map_err(unreadable)?;
+        if let Some(start) = start {
+            objects.retain(|object| object.key.as_str() > start);
+            common_prefixes.retain(|prefix| prefix.as_str() > start && !start.starts_with(prefix.as_str()));
+        }
+        let continuation = next.map(|next| self.listings.keep(pages, &next));
+        Ok(ListPage { damaged: Vec::new(), objects, common_prefixes, continuation })
+    }
+
+    /// Asks for a page by ListObjectsV2.
+    async fn page(&self, bucket: &BucketName, asked: &ListRequest, token: Option<String>) -> Result<Page, Failed> {
+        let request = self.clients.lists.list_objects_v2().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
+        let request = request
             .set_prefix(text(&asked.prefix))
             .set_delimiter(asked.delimiter.as_deref().and_then(text))
-            .set_max_keys(asked.max_keys.map(|keys| i32::from(keys.clamp(1, MAX_KEYS))));
-        request = match token {
+            .set_max_keys(max_keys(asked));
+        let request = match token {
             Some(token) => request.continuation_token(token),
             None => request.set_start_after(asked.start_after.as_deref().and_then(text)),
         };
-        let answer = send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at(OPERATION, bucket))?;
-        // Stores that do not know the encoding do not say that they used it.
-        let encoded = answer.encoding_type() == Some(&EncodingType::Url);
-        let key = |text: Option<&str>| match text {
-            Some(text) if encoded => decode(text),
-            Some(text) => Ok(text.to_owned()),
-            None => Err(Cause::new("an entry without a key")),
-        };
-        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
-        let object = |object: &aws_sdk_s3::types::Object| {
-            Ok(ListedObject {
-                key: Key::new(key(object.key())?).map_err(|error| Cause::of(&error))?,
-                size: size(object.size())?,
-                // Some stores tell no tag in lists. An empty one matches nothing.
-                etag: etag(Some(object.e_tag().unwrap_or_default()))?,
-                last_modified: time(object.last_modified())?,
-            })
-        };
-        let sent = answer.contents().len() + answer.common_prefixes().len();
-        if let Some(count) = answer.key_count().and_then(|count| usize::try_from(count).ok())
-            && count > sent
-        {
-            let cause = format!("the store counts {count} entries in a page and sent {sent}: the page was cut short");
-            return Err(unreadable(Cause::new(cause)));
-        }
-        let next = answer.next_continuation_token().filter(|token| !token.is_empty());
-        let next = next.filter(|_| answer.is_truncated() != Some(false));
-        if next.is_none() && answer.is_truncated() == Some(true) {
-            return Err(unreadable(Cause::new("a page that is not the last does not say where the next one starts")));
-        }
-        let objects: Vec<_> = answer.contents().iter().map(object).collect::<Result<_, _>>().map_err(unreadable)?;
-        let common_prefixes = answer.common_prefixes().iter().map(|common| key(common.prefix()));
-        let common_prefixes: Vec<_> = common_prefixes.collect::<Result<_, _>>().map_err(unreadable)?;
-        let keys = objects.iter().map(|object| object.key.as_str());
-        pages.take(keys.chain(common_prefixes.iter().map(String::as_str)), next).map_err(unreadable)?;
-        let continuation = next.map(|token| self.listings.keep(pages, token));
-        Ok(ListPage { damaged: Vec::new(), objects, common_prefixes, continuation })
+        send!(self.clients.attempts, bucket, request).map(Page::from)
+    }
+
+    /// Asks for a page by ListObjects V1, as a store needs that gave no token of the next page.
+    async fn page_after(&self, bucket: &BucketName, asked: &ListRequest, marker: String) -> Result<Page, Failed> {
+        let request = self.clients.lists.list_objects().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
+        let request = request
+            .set_prefix(text(&asked.prefix))
+            .set_delimiter(asked.delimiter.as_deref().and_then(text))
+            .set_max_keys(max_keys(asked))
+            .marker(marker);
+        send!(self.clients.attempts, bucket, request).map(Page::from)
     }
 
     pub(super) async fn list_all_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
@@ -95,7 +93,7 @@ impl S3Store {
             continuation = answer.continuation_token().filter(|token| !token.is_empty()).map(str::to_owned);
             let names = answer.buckets().iter().filter_map(|bucket| bucket.name());
             pages
-                .take(names, continuation.as_deref())
+                .take(names, continuation.clone().map(Next::Token).as_ref())
                 .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, self).because(cause))?;
             if continuation.is_none() {
                 break;
@@ -103,6 +101,98 @@ impl S3Store {
         }
         listed.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(listed)
+    }
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+fn max_keys(asked: &ListRequest) -> Option<i32> {
+    asked.max_keys.map(|keys| i32::from(keys.clamp(1, MAX_KEYS)))
+}
+
+/// A page as the store sent it.
+struct Page {
+    objects: Vec<Object>,
+    common_prefixes: Vec<CommonPrefix>,
+    /// Whether keys are URL-encoded. Stores that do not know the encoding do not say that they used it.
+    encoded: bool,
+    truncated: Option<bool>,
+    /// The number of entries by the store's own count.
+    count: Option<usize>,
+    token: Option<String>,
+    marker: Option<String>,
+}
+
+impl From<ListObjectsV2Output> for Page {
+    fn from(page: ListObjectsV2Output) -> Self {
+        Self {
+            encoded: page.encoding_type() == Some(&EncodingType::Url),
+            truncated: page.is_truncated,
+            count: page.key_count.and_then(|count| count.try_into().ok()),
+            token: page.next_continuation_token.filter(|token| !token.is_empty()),
+            marker: None,
+            objects: page.contents.unwrap_or_default(),
+            common_prefixes: page.common_prefixes.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<ListObjectsOutput> for Page {
+    fn from(page: ListObjectsOutput) -> Self {
+        Self {
+            encoded: page.encoding_type() == Some(&EncodingType::Url),
+            truncated: page.is_truncated,
+            count: None,
+            token: None,
+            marker: page.next_marker.filter(|marker| !marker.is_empty()),
+            objects: page.contents.unwrap_or_default(),
+            common_prefixes: page.common_prefixes.unwrap_or_default(),
+        }
+    }
+}
+
+impl Page {
+    /// Returns objects, common prefixes, and where the next page starts.
+    fn read(self) -> Result<(Vec<ListedObject>, Vec<String>, Option<Next>), Cause> {
+        let sent = self.objects.len() + self.common_prefixes.len();
+        if let Some(count) = self.count.filter(|count| *count > sent) {
+            return Err(Cause::new(format!(
+                "the store counts {count} entries in a page and sent {sent}: the page was cut short"
+            )));
+        }
+        let decoded = |text: &str| if self.encoded { decode(text) } else { Ok(text.to_owned()) };
+        let key = |text: Option<&str>| decoded(text.ok_or_else(|| Cause::new("an entry without a key"))?);
+        let object = |object: &Object| {
+            Ok(ListedObject {
+                key: Key::new(key(object.key())?).map_err(|error| Cause::of(&error))?,
+                size: size(object.size())?,
+                // Some stores tell no tag in lists. An empty one matches nothing.
+                etag: etag(Some(object.e_tag().unwrap_or_default()))?,
+                last_modified: time(object.last_modified())?,
+            })
+        };
+        let objects: Vec<_> = self.objects.iter().map(object).collect::<Result<_, _>>()?;
+        let common_prefixes = self.common_prefixes.iter().map(|common| key(common.prefix()));
+        let common_prefixes: Vec<_> = common_prefixes.collect::<Result<_, _>>()?;
+        let next = match (self.token, self.marker) {
+            _ if self.truncated == Some(false) => None,
+            (Some(token), _) => Some(Next::Token(token)),
+            (None, Some(marker)) => Some(Next::Marker(decoded(&marker)?)),
+            (None, None) if self.truncated != Some(true) => None,
+            // ListObjects V1: the last key is the marker of the next page, if the store lists in order.
+            (None, None) => {
+                let is_ordered = objects.is_sorted_by(|a, b| a.key < b.key) && common_prefixes.is_sorted();
+                let keys = objects.iter().map(|object| object.key.as_str());
+                let last = keys.chain(common_prefixes.iter().map(String::as_str)).max();
+                let last = last
+                    .filter(|_| is_ordered)
+                    .ok_or_else(|| Cause::new("a page that is not the last does not say where the next one starts"))?;
+                Some(Next::Marker(last.to_owned()))
+            }
+        };
+        Ok((objects, common_prefixes, next))
     }
 }
 

@@ -13,12 +13,24 @@ const MAX_EMPTY: u32 = 1000;
 const MAX_REMEMBERED: usize = 1 << 16;
 /// The maximum number of listings under way. Those that were left unfinished the longest are forgotten first.
 const MAX_LISTINGS: usize = 64;
+/// What a continuation has before a token and before a marker.
+const TOKEN: &str = "t";
+const MARKER: &str = "m";
+
+/// Where the next page of a listing starts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Next {
+    /// By a token of the store.
+    Token(String),
+    /// After this key, for stores that know ListObjects V1 only.
+    Marker(String),
+}
 
 /// The pages of a listing that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     hasher: RandomState,
-    tokens: HashSet<u64>,
+    starts: HashSet<u64>,
     entries: HashSet<u64>,
     /// The greatest entry in byte order.
     greatest: Option<String>,
@@ -28,18 +40,18 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Takes the entries of a page and the token of the next one.
+    /// Takes the entries of a page and the start of the next one.
     ///
     /// # Errors
     ///
-    /// A token that was seen before, entries of which each was seen before, or too many empty pages in a row.
+    /// A start that was seen before, entries of which each was seen before, or too many empty pages in a row.
     pub(super) fn take<'a>(
         &mut self,
         entries: impl Iterator<Item = &'a str> + Clone,
-        token: Option<&str>,
+        next: Option<&Next>,
     ) -> Result<(), Cause> {
-        let is_last = token.is_none();
-        if token.is_some_and(|token| !self.tokens.insert(self.hasher.hash_one(token))) {
+        let is_last = next.is_none();
+        if next.is_some_and(|next| !self.starts.insert(self.hasher.hash_one(next))) {
             return Err(Cause::new("the listing does not end: the store sent a continuation token a second time"));
         }
         if entries.clone().next().is_none() {
@@ -92,17 +104,24 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the pages before a continuation that [`keep`](Self::keep) gave, and the token of the store.
-    pub(super) fn resume<'a>(&self, continuation: &'a str) -> (Pages, &'a str) {
-        let parts = continuation.split_once('-').and_then(|(id, token)| Some((id.parse::<u64>().ok()?, token)));
+    /// Returns the pages before a continuation that [`keep`](Self::keep) gave, and the start of the next one.
+    pub(super) fn resume(&self, continuation: &str) -> (Pages, Next) {
+        let parts = continuation.split_once('-').and_then(|(id, next)| {
+            let next = match next.split_at_checked(1)? {
+                (TOKEN, token) => Next::Token(token.to_owned()),
+                (MARKER, marker) => Next::Marker(marker.to_owned()),
+                _ => return None,
+            };
+            Some((id.parse::<u64>().ok()?, next))
+        });
         match parts {
-            Some((id, token)) => (self.under_way().listings.remove(&id).unwrap_or_default(), token),
-            None => (Pages::default(), continuation),
+            Some((id, next)) => (self.under_way().listings.remove(&id).unwrap_or_default(), next),
+            None => (Pages::default(), Next::Token(continuation.to_owned())),
         }
     }
 
     /// Keeps the pages until the next one is asked for, and returns the continuation to ask with.
-    pub(super) fn keep(&self, pages: Pages, token: &str) -> String {
+    pub(super) fn keep(&self, pages: Pages, next: &Next) -> String {
         let mut under_way = self.under_way();
         under_way.last_id += 1;
         let id = under_way.last_id;
@@ -110,7 +129,10 @@ impl Listings {
         if under_way.listings.len() > MAX_LISTINGS {
             under_way.listings.pop_first();
         }
-        format!("{id}-{token}")
+        match next {
+            Next::Token(token) => format!("{id}-{TOKEN}{token}"),
+            Next::Marker(marker) => format!("{id}-{MARKER}{marker}"),
+        }
     }
 }
 
@@ -119,7 +141,8 @@ mod tests {
     use super::*;
 
     fn take(pages: &mut Pages, entries: &[&str], token: Option<&str>) -> bool {
-        pages.take(entries.iter().copied(), token).is_ok()
+        let next = token.map(|token| Next::Token(token.to_owned()));
+        pages.take(entries.iter().copied(), next.as_ref()).is_ok()
     }
 
     #[test]
@@ -144,7 +167,8 @@ mod tests {
         let key = |n: usize| format!("{n:08}");
         for n in 0..MAX_REMEMBERED / 1000 + 2 {
             let keys: Vec<_> = (n * 1000..(n + 1) * 1000).map(key).collect();
-            assert!(pages.take(keys.iter().map(String::as_str), Some(&key(n))).is_ok());
+            let next = Next::Marker(key(n));
+            assert!(pages.take(keys.iter().map(String::as_str), Some(&next)).is_ok());
         }
         assert!(pages.entries.len() <= MAX_REMEMBERED);
         assert!(!take(&mut pages, &[&key(MAX_REMEMBERED + 500)], Some("x")));
@@ -168,12 +192,16 @@ mod tests {
         let listings = Listings::default();
         let mut first = Pages::default();
         assert!(take(&mut first, &["a"], Some("t-1")));
-        let continuation = listings.keep(first, "t-1");
-        let (mut pages, token) = listings.resume(&continuation);
-        assert_eq!(token, "t-1");
+        let marker = Next::Marker("é-1".to_owned());
+        let (_, resumed) = listings.resume(&listings.keep(Pages::default(), &marker));
+        assert_eq!(resumed, marker);
+        let token = Next::Token("t-1".to_owned());
+        let continuation = listings.keep(first, &token);
+        let (mut pages, resumed) = listings.resume(&continuation);
+        assert_eq!(resumed, token);
         assert!(!take(&mut pages, &["a"], Some("t-2")));
         for _ in 0..2 * MAX_LISTINGS {
-            listings.keep(Pages::default(), "t");
+            listings.keep(Pages::default(), &token);
         }
         assert_eq!(listings.under_way().listings.len(), MAX_LISTINGS);
     }

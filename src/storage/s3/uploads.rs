@@ -10,7 +10,7 @@ use super::attempts::send;
 use super::attributes::time;
 use super::error::Cause;
 use super::list::decode;
-use super::pages::Pages;
+use super::pages::{Next, Pages};
 
 impl S3Store {
     pub(super) async fn open_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
@@ -41,7 +41,8 @@ impl S3Store {
             let is_last = answer.is_truncated() != Some(true);
             let token = || format!("{:?} {:?}", answer.next_key_marker(), answer.next_upload_id_marker());
             let token = (!is_last).then(token);
-            pages.take(new.iter().map(String::as_str), token.as_deref()).map_err(unreadable)?;
+            let next = token.map(Next::Token);
+            pages.take(new.iter().map(String::as_str), next.as_ref()).map_err(unreadable)?;
             if is_last {
                 return Ok(open);
             }

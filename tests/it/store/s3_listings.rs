@@ -4,15 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::storage::{Attributes, BucketAdmin as _, CopyOptions, ObjectStore as _, PutBody, PutOptions};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutOptions, S3Config,
+    S3Credentials, S3Store,
+};
 use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
+
+use crate::support::scripted_http::scripted_by;
+use crate::support::{Run, Sandbox, edited, noise};
 
 /// A page that is asked for: how many of this listing were asked for before, and what the store would send.
 type Page = fn(usize, String) -> String;
 
-const WRONG: [(&str, Page); 13] = [
+const WRONG: [(&str, Page); 14] = [
     ("cut short between two entries", |_, xml| xml[..last_entry(&xml)].to_owned()),
     ("cut short inside a tag", |_, xml| xml[..last_entry(&xml) + 5].to_owned()),
     ("without the end tag of its root", |_, xml| xml.replace("</ListBucketResult>", "")),
@@ -22,7 +27,8 @@ const WRONG: [(&str, Page); 13] = [
     ("an error with status 200", |_, _| "<Error><Code>InternalError</Code></Error>".to_owned()),
     ("more than 16 MiB", |_, xml| format!("{xml}{}", " ".repeat(17 << 20))),
     ("fewer entries than its count", |_, xml| without_last_entry(&xml)),
-    ("not the last, and no token", |_, xml| xml.replace(LAST, NOT_LAST)),
+    ("not the last, and no token and no entry", |_, xml| without_entries(&xml).replace(LAST, NOT_LAST)),
+    ("not the last, in another order, and no token", |_, xml| reversed(&with_one_more(&xml)).replace(LAST, NOT_LAST)),
     ("the same token twice", |_, xml| followed(xml, 1)),
     ("a token seen before", |n, xml| followed(if n == 0 { xml } else { without_entries(&xml) }, n % 3)),
     ("new tokens, the same keys", |n, xml| if n < 3 { followed(xml, n) } else { xml }),
@@ -31,7 +37,11 @@ const WRONG: [(&str, Page); 13] = [
 /// Also wrong, and apart because it takes many requests.
 const ENDLESS: (&str, Page) = ("1001 empty pages", |n, xml| followed(without_entries(&xml), n));
 
-const LAWFUL: [(&str, Page); 6] = [
+const LAWFUL: [(&str, Page); 7] = [
+    (
+        "not the last, and no token",
+        |n, xml| if n == 0 && has_entries(&xml) { xml.replace(LAST, NOT_LAST) } else { xml },
+    ),
     ("no count", |_, xml| without(&xml, "KeyCount")),
     ("a smaller count", |_, xml| without(&xml, "KeyCount").replace(LAST, &format!("<KeyCount>0</KeyCount>{LAST}"))),
     ("empty pages first", |n, xml| if n < 5 { followed(without_entries(&xml), n) } else { xml }),
@@ -70,6 +80,16 @@ fn with_entries(xml: &str, change: impl FnOnce(&mut Vec<String>)) -> String {
 
 fn without_entries(xml: &str) -> String {
     without(&with_entries(xml, Vec::clear), "KeyCount")
+}
+
+fn has_entries(xml: &str) -> bool {
+    !entries(xml).1.is_empty()
+}
+
+/// Adds an entry before all others, so that any listing has two.
+fn with_one_more(xml: &str) -> String {
+    let entry = "<Contents><Key>!</Key><Size>0</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>";
+    without(&with_entries(xml, |entries| entries.insert(0, entry.to_owned())), "KeyCount")
 }
 
 fn without_last_entry(xml: &str) -> String {
@@ -264,4 +284,63 @@ fn lawful_pages_are_not_refused() {
         fixture.run(&["rm", "s3://versions/v-2.zip"]).succeeds();
         assert!(fixture.deleted().iter().any(|key| key.contains("reference")), "{name}");
     }
+}
+
+/// A store that knows ListObjects V1 only, with pages of two entries and without `NextMarker`.
+fn first_version_only(keys: &'static [&'static str]) -> String {
+    scripted_by(move |request| {
+        let value = |name: &str| request.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let marker = value("marker").unwrap_or_default().replace("%2F", "/");
+        let is_rolled_up = value("delimiter").is_some();
+        let shown = |key: &str| match key.split_once('/') {
+            Some((folder, _)) if is_rolled_up => format!("{folder}/"),
+            _ => key.to_owned(),
+        };
+        let mut shown: Vec<String> = keys.iter().map(|key| shown(key)).collect();
+        shown.dedup();
+        let left: Vec<String> = shown.into_iter().filter(|key| *key > marker).collect();
+        let entry = |key: &String| match key.ends_with('/') {
+            true => format!("<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>"),
+            false => format!(
+                "<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+            ),
+        };
+        let entries: String = left.iter().take(2).map(entry).collect();
+        let truncated = left.len() > 2;
+        let page = format!(
+            "<ListBucketResult><Marker>{marker}</Marker><IsTruncated>{truncated}</IsTruncated>{entries}</ListBucketResult>"
+        );
+        ("200 OK", String::new(), page)
+    })
+}
+
+#[tokio::test]
+async fn first_version_is_followed_by_marker() {
+    let endpoint = Some(first_version_only(&["a", "b", "c/1", "c/2", "d/1", "e"]));
+    let keys = S3Credentials { access_key_id: "id".into(), secret_access_key: "secret".into(), session_token: None };
+    let store = S3Store::connect(S3Config { endpoint, credentials: Some(keys), ..S3Config::default() }).await.unwrap();
+    let bucket = BucketName::new("bucket").unwrap();
+    let list = async |delimiter: Option<&str>, start_after: Option<&str>| {
+        let (mut listed, mut continuation) = (Vec::new(), None);
+        loop {
+            let request = ListRequest {
+                delimiter: delimiter.map(str::to_owned),
+                start_after: start_after.map(str::to_owned),
+                continuation,
+                ..ListRequest::default()
+            };
+            let page = store.list(&bucket, &request).await.unwrap();
+            listed.extend(page.objects.into_iter().map(|object| object.key.to_string()));
+            listed.extend(page.common_prefixes);
+            continuation = page.continuation;
+            if continuation.is_none() {
+                return listed;
+            }
+        }
+    };
+    assert_eq!(list(None, None).await, ["a", "b", "c/1", "c/2", "d/1", "e"]);
+    assert_eq!(list(Some("/"), None).await, ["a", "b", "c/", "d/", "e"]);
+    assert_eq!(list(None, Some("a")).await, ["b", "c/1", "c/2", "d/1", "e"]);
+    assert_eq!(list(None, Some("c/1")).await, ["c/2", "d/1", "e"]);
+    assert_eq!(list(Some("/"), Some("c/1")).await, ["d/", "e"]);
 }

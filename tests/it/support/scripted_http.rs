@@ -12,6 +12,8 @@ pub(crate) struct Request {
     pub(crate) method: String,
     /// Without the query.
     pub(crate) path: String,
+    /// Behind the question mark, as it was sent.
+    pub(crate) query: String,
     /// Its lines, in lower case.
     pub(crate) headers: String,
 }
@@ -57,8 +59,8 @@ fn serve(mut socket: TcpStream, answer: &impl Fn(&Request) -> (&'static str, Str
     }
     let mut words = first.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = path.split('?').next().unwrap_or_default();
-    let request = Request { method: method.to_owned(), path: path.to_owned(), headers };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let request = Request { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers };
     let len = request.header("content-length").map_or(0, |len| len.trim().parse().unwrap());
     io::copy(&mut reader.take(len), &mut io::sink())?;
     let (status, headers, body) = answer(&request);

@@ -246,6 +246,41 @@ impl S3 for Memory {
         Ok(S3Response::new(ListBucketsOutput { buckets, ..ListBucketsOutput::default() }))
     }
 
+    async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+        let marker = req.input.marker.clone();
+        let has_delimiter = req.input.delimiter.is_some();
+        let v2 = req.map_input(|input| ListObjectsV2Input {
+            bucket: input.bucket,
+            delimiter: input.delimiter,
+            encoding_type: input.encoding_type,
+            max_keys: input.max_keys,
+            prefix: input.prefix,
+            start_after: input.marker,
+            ..ListObjectsV2Input::default()
+        });
+        let page = self.list_objects_v2(v2).await?.output;
+        let contents = page.contents.unwrap_or_default();
+        let prefixes = page.common_prefixes.unwrap_or_default();
+        let is_truncated = page.is_truncated == Some(true);
+        // Only with a delimiter (S3 API reference, ListObjects, `NextMarker`).
+        let keys = contents.iter().map(|object| object.key.clone());
+        let last = keys.chain(prefixes.iter().map(|prefix| prefix.prefix.clone())).flatten().max();
+        let output = ListObjectsOutput {
+            name: page.name,
+            prefix: page.prefix,
+            delimiter: page.delimiter,
+            marker,
+            encoding_type: page.encoding_type,
+            max_keys: page.max_keys,
+            is_truncated: page.is_truncated,
+            next_marker: last.filter(|_| is_truncated && has_delimiter),
+            contents: Some(contents),
+            common_prefixes: Some(prefixes),
+            ..ListObjectsOutput::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
         let encoded = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
