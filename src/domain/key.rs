@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::access_point;
+
 /// Longest key S3 takes, in bytes of UTF-8 (Amazon S3 User Guide, "Object key naming guidelines").
 pub const MAX_KEY_BYTES: usize = 1024;
 
@@ -12,8 +14,11 @@ pub struct BucketName(String);
 /// A name no store would take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not 3 to 63 characters of the allowed set.
-    #[error("bucket name {0:?} is not 3 to 63 of a-z, 0-9, '.', '-' and '_' with a letter or digit first and last")]
+    /// Not 3 to 63 characters of the allowed set, nor that behind a tenant, nor an access point.
+    #[error(
+        "bucket name {0:?} is not 3 to 63 of a-z, 0-9, '.', '-' and '_' with a letter or digit first and last, nor `tenant:bucket`, nor \
+         the ARN of an access point in one region"
+    )]
     Bucket(String),
     /// Longer than [`MAX_KEY_BYTES`].
     #[error("the key has {0} bytes; S3 keys have at most {MAX_KEY_BYTES}")]
@@ -24,24 +29,41 @@ pub enum NameError {
 }
 
 impl BucketName {
-    /// Accepts 3 to 63 (old buckets: upper case and `_` too) characters of which the first and last are alphanumeric.
+    /// Accepts 3 to 63 (old buckets: upper case and `_` too) characters of which the first and last are alphanumeric; such a name
+    /// behind a tenant of Ceph and a colon; and the ARN of an access point.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
-        let edge = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
-        let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
-        let bytes = name.as_bytes();
-        let lawful = (3..=63).contains(&bytes.len())
-            && edge(bytes.first())
-            && edge(bytes.last())
-            && bytes.iter().all(|&c| inner(c))
-            && !name.contains("..");
+        let is_of_tenant = || name.split_once(':').is_some_and(|(tenant, name)| is_tenant(tenant) && is_plain(name));
+        let is_access_point = || access_point::split(&name).is_some_and(|(_, rest)| rest.is_empty());
+        let lawful = is_plain(&name) || is_of_tenant() || is_access_point();
         if lawful { Ok(Self(name)) } else { Err(NameError::Bucket(name)) }
+    }
+
+    /// Whether it is the ARN of an access point.
+    pub fn is_access_point(&self) -> bool {
+        access_point::split(&self.0).is_some()
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn is_plain(name: &str) -> bool {
+    let edge = |c: Option<&u8>| c.is_some_and(u8::is_ascii_alphanumeric);
+    let inner = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
+    let bytes = name.as_bytes();
+    (3..=63).contains(&bytes.len())
+        && edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|&c| inner(c))
+        && !name.contains("..")
+}
+
+/// Whether a text can be the name of a tenant (Ceph, "RGW multi-tenancy").
+fn is_tenant(name: &str) -> bool {
+    (1..=63).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 impl fmt::Display for BucketName {

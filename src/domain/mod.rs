@@ -1,5 +1,6 @@
 //! Plain data and pure rules: nothing here reads a clock, a disk or a network.
 
+mod access_point;
 mod byte_range;
 pub mod deltaspace;
 mod digest;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::access_point;
 use super::key::{BucketName, Key, NameError, ObjectName};
 
 /// A bucket and a possibly empty rest: a key or a prefix, the command decides. Nothing is decoded: `%20` and `+` mean themselves.
@@ -48,7 +49,10 @@ impl FromStr for S3Uri {
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         let rest = text.strip_prefix("s3://").ok_or_else(|| UriError::Scheme(text.to_owned()))?;
-        let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (bucket, path) = match access_point::split(rest) {
+            Some((point, path)) => (point, path.strip_prefix('/').unwrap_or_default()),
+            None => rest.split_once('/').unwrap_or((rest, "")),
+        };
         let named = |source| UriError::Name { uri: text.to_owned(), source };
         let bucket = BucketName::new(bucket).map_err(named)?;
         if path.len() > super::key::MAX_KEY_BYTES {
@@ -77,8 +81,30 @@ mod tests {
     }
 
     #[test]
+    fn access_point_takes_the_place_of_a_bucket() {
+        let arn = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
+        let uri: S3Uri = format!("s3://{arn}/a/b:c").parse().unwrap();
+        assert_eq!((uri.bucket.as_str(), &*uri.path), (arn, "a/b:c"));
+        assert_eq!(uri.to_string(), format!("s3://{arn}/a/b:c"));
+        let uri: S3Uri = format!("s3://{arn}").parse().unwrap();
+        assert_eq!((uri.bucket.as_str(), &*uri.path), (arn, ""));
+        let uri: S3Uri = "s3://tenant_1:bucket/key".parse().unwrap();
+        assert_eq!((uri.bucket.as_str(), &*uri.path), ("tenant_1:bucket", "key"));
+    }
+
+    #[test]
     fn what_is_no_uri_is_refused_with_the_text_in_the_message() {
-        for text in ["bucket/key", "s3:/bucket", "s3://", "s3:///key", "s3://a/key", "S3://bucket/key"] {
+        for text in [
+            "bucket/key",
+            "s3:/bucket",
+            "s3://",
+            "s3:///key",
+            "s3://a/key",
+            "S3://bucket/key",
+            "s3://:bucket/k",
+            "s3://a:b:bucket/k",
+            "s3://arn:aws:s3:::bucket/k",
+        ] {
             let error = text.parse::<S3Uri>().unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use super::config::is_aws;
+
 /// Domains of stores that know no other way than a host for each bucket: Alibaba Cloud OSS ("SecondLevelDomainForbidden"), Tencent Cloud COS
 /// and Volcano Engine TOS, each as its documentation of S3 compatibility says.
 const VIRTUAL_ONLY: [&str; 4] = [".aliyuncs.com", ".myqcloud.com", ".volces.com", ".ivolces.com"];
@@ -25,6 +27,7 @@ impl AddressingStyle {
         match self {
             Self::Path => true,
             Self::Virtual => false,
+            Self::Auto if endpoint.is_some_and(is_aws) => false,
             Self::Auto => host.is_some_and(|host| !VIRTUAL_ONLY.iter().any(|domain| host.ends_with(domain))),
         }
     }
@@ -60,7 +63,11 @@ mod tests {
             assert!(is_path(Some(endpoint)), "{endpoint}");
             assert!(!AddressingStyle::Virtual.is_path(Some(endpoint)));
         }
-        for endpoint in ["https://oss-cn-hangzhou.aliyuncs.com", "https://COS.ap-guangzhou.MyQCloud.com:443/"] {
+        for endpoint in [
+            "https://oss-cn-hangzhou.aliyuncs.com",
+            "https://COS.ap-guangzhou.MyQCloud.com:443/",
+            "https://s3.eu-west-1.amazonaws.com",
+        ] {
             assert!(!is_path(Some(endpoint)), "{endpoint}");
             assert!(AddressingStyle::Path.is_path(Some(endpoint)));
         }

@@ -131,7 +131,11 @@ pub(super) fn is_by_customer(head: &ObjectHead) -> bool {
 
 /// An object as the header `x-amz-copy-source` names it: URL-encoded but for the slashes (S3 API reference, CopyObject).
 pub(super) fn copy_source(object: &ObjectName) -> String {
-    format!("{}/{}", object.bucket, url_encoded(object.key.as_str(), "/"))
+    let key = url_encoded(object.key.as_str(), "/");
+    match object.bucket.is_access_point() {
+        true => format!("{}/object/{key}", object.bucket),
+        false => format!("{}/{key}", url_encoded(object.bucket.as_str(), "")),
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +152,11 @@ mod tests {
             ("\u{e9}\n", "bucket/%C3%A9%0A"),
         ] {
             let object = ObjectName::new(BucketName::new("bucket").unwrap(), Key::new(key).unwrap());
+            assert_eq!(copy_source(&object), encoded);
+        }
+        let arn = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
+        for (bucket, encoded) in [(arn, &*format!("{arn}/object/a/b")), ("tenant:bucket", "tenant%3Abucket/a/b")] {
+            let object = ObjectName::new(BucketName::new(bucket).unwrap(), Key::new("a/b").unwrap());
             assert_eq!(copy_source(&object), encoded);
         }
     }

@@ -9,6 +9,7 @@ mod memory;
 mod s3;
 mod s3_answers;
 mod s3_attributes;
+mod s3_buckets;
 mod s3_checksums;
 mod s3_conditions;
 mod s3_conformance;
