@@ -12,7 +12,7 @@ use super::error::ServiceError;
 use super::input::Input;
 use super::spool::Spool;
 use crate::cache::CachedReference;
-use crate::domain::{Sha256Digest, Sha256Hasher};
+use crate::domain::{Sha256Digest, Sha256Hasher, Sketch};
 
 /// What encoding a file came to.
 pub(crate) struct Encoded {
@@ -52,6 +52,54 @@ impl DeltaService {
         })
         .await
     }
+}
+
+/// What is known of a file that becomes a reference.
+pub(crate) struct OwnDelta {
+    pub(crate) digest: Sha256Digest,
+    pub(crate) sketch: Sketch,
+    /// The delta of the file against itself.
+    pub(crate) delta: Input,
+}
+
+impl DeltaService {
+    /// Reads a file once for its digest, its sketch and its delta against itself, and a second time to decode that.
+    pub(super) async fn encode_itself(&self, file: &Input) -> Result<OwnDelta, ServiceError> {
+        let permit = self.turns.encoder().await;
+        let (file, folder) = (file.clone(), self.settings.spool_folder.clone());
+        blocking::run(move |cancelled| {
+            let _permit = permit;
+            let own = encode_itself_blocking(&file, Spool::new(&folder), cancelled)?;
+            let itself: CachedReference = Arc::new(file.clone());
+            match decoded_digest(&own.delta, &itself, file.len(), cancelled)? {
+                Some(digest) if digest == own.digest => Ok(own),
+                _ => Err(ServiceError::RoundTrip(file.name().to_owned())),
+            }
+        })
+        .await
+    }
+}
+
+fn encode_itself_blocking(file: &Input, mut spool: Spool, cancelled: &Cancelled) -> Result<OwnDelta, ServiceError> {
+    let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
+    let name = format!("the delta of {}", file.name());
+    let spooled = || ServiceError::local(&name);
+    let mut encoder = Encoder::identical(&options(file.len())).map_err(failed)?;
+    let mut out = Vec::new();
+    let (digest, sketch) = file.sketch_and(cancelled, |mut piece| {
+        while !piece.is_empty() {
+            let taken = encoder.push(piece, &mut out).map_err(failed)?;
+            piece = piece.get(taken..).unwrap_or_default();
+            spool.write_all(&out).map_err(spooled())?;
+            out.clear();
+        }
+        Ok(())
+    })?;
+    encoder.finish(&mut out).map_err(failed)?;
+    spool.write_all(&out).map_err(spooled())?;
+    let len = spool.len();
+    let bytes = Arc::new(spool.finish().map_err(spooled())?);
+    Ok(OwnDelta { digest, sketch, delta: Input::of(&name, len, bytes) })
 }
 
 fn encode_blocking(
@@ -126,4 +174,75 @@ fn decode_options(target_len: u64) -> DecodeOptions {
     options.limits.target = Some(target_len);
     options.limits.source_cache = SOURCE;
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use deltaglider_vcdiff::Source;
+
+    use super::*;
+    use crate::cache::WorkingCopies;
+    use crate::domain::policy::Policy;
+    use crate::domain::{BucketName, Key, ObjectName};
+    use crate::service::{PutOptions, Settings, StoredAs};
+    use crate::storage::{BucketAdmin as _, MemoryStore};
+
+    /// Counts the bytes that are read of it.
+    struct Counting {
+        bytes: Vec<u8>,
+        read: AtomicU64,
+    }
+
+    impl Source for Counting {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.bytes.read_at(offset, buf)?;
+            self.read.fetch_add(n as u64, Ordering::Relaxed);
+            Ok(n)
+        }
+
+        fn len(&self) -> Option<u64> {
+            Some(self.bytes.len() as u64)
+        }
+    }
+
+    /// Content that cannot be compressed.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 7_u64;
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..len).map(next).collect()
+    }
+
+    #[tokio::test]
+    async fn put_reads_a_file_three_times_at_most() {
+        const LEN: usize = 9 << 20;
+        let (folder, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::new()));
+        let bucket = BucketName::new("bucket").unwrap();
+        store.create_bucket(&bucket).await.unwrap();
+        let settings = Settings { policy: Policy::default(), spool_folder: folder.path().to_owned() };
+        let cache = Arc::new(WorkingCopies::new(folder.path().to_owned()));
+        let service = DeltaService::new(store, cache, settings);
+        let put = async |name: &str, bytes: Vec<u8>| {
+            let counting = Arc::new(Counting { bytes, read: AtomicU64::new(0) });
+            let file = Input::of(name, LEN as u64, counting.clone());
+            let object = ObjectName::new(bucket.clone(), Key::new(name).unwrap());
+            let options = PutOptions { delta: name != "direct.zip", ..PutOptions::default() };
+            let report = service.put(&file, &object, &options).await.unwrap();
+            (report.stored_as, counting.read.load(Ordering::Relaxed) as f64 / LEN as f64)
+        };
+        let (first, passes) = put("a-1.zip", noise(LEN)).await;
+        // Digest, sketch and delta; the upload; the check of the delta.
+        assert!(first == StoredAs::Reference && passes < 3.1, "{first:?} in {passes} passes");
+        let mut second = noise(LEN);
+        second[5_000_000] ^= 1;
+        let (second, passes) = put("a-2.zip", second).await;
+        assert!(second == StoredAs::Delta && passes < 1.1, "{second:?} in {passes} passes");
+        let (direct, passes) = put("direct.zip", noise(LEN)).await;
+        assert!(matches!(direct, StoredAs::Direct(_)) && passes < 2.1, "{direct:?} in {passes} passes");
+    }
 }

@@ -204,21 +204,27 @@ impl Input {
     /// The SHA-256 of all bytes, and their sketch.
     pub(crate) async fn sketch(&self) -> Result<(Sha256Digest, Sketch), ServiceError> {
         let input = self.clone();
-        blocking::run(move |cancelled| {
-            let (mut hasher, mut sketcher) = (Sha256Hasher::default(), Sketcher::default());
-            let mut checksums = input.checksum_hasher();
-            input.read(cancelled, |piece| {
-                hasher.update(piece);
-                sketcher.update(piece);
-                if let Some(checksums) = &mut checksums {
-                    checksums.update(piece);
-                }
-                Ok::<_, ServiceError>(())
-            })?;
-            input.keep(checksums);
-            Ok((hasher.finish(), sketcher.finish()))
-        })
-        .await
+        blocking::run(move |cancelled| input.sketch_and(cancelled, |_| Ok(()))).await
+    }
+
+    /// Returns the SHA-256 of all bytes and their sketch, and hands the bytes to `take`, piece by piece.
+    pub(crate) fn sketch_and(
+        &self,
+        cancelled: &blocking::Cancelled,
+        mut take: impl FnMut(&[u8]) -> Result<(), ServiceError>,
+    ) -> Result<(Sha256Digest, Sketch), ServiceError> {
+        let (mut hasher, mut sketcher) = (Sha256Hasher::default(), Sketcher::default());
+        let mut checksums = self.checksum_hasher();
+        self.read(cancelled, |piece| {
+            hasher.update(piece);
+            sketcher.update(piece);
+            if let Some(checksums) = &mut checksums {
+                checksums.update(piece);
+            }
+            take(piece)
+        })?;
+        self.keep(checksums);
+        Ok((hasher.finish(), sketcher.finish()))
     }
 
     /// What the first bytes say the file is packed with.

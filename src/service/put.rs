@@ -1,11 +1,10 @@
 //! Storing a file: as a delta, as the reference and a delta of itself, or as it is.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::DeltaService;
-use super::delta::Encoded;
+use super::delta::{Encoded, OwnDelta};
 use super::error::ServiceError;
 use super::input::Input;
 use super::locate::{Found, Places};
@@ -13,7 +12,6 @@ use super::older::Removal;
 use super::plan::{self, DirectReason};
 use super::put_report::{PutReport, PutWarning, StoredAs};
 use super::reference::{Base, Bases, Usable};
-use crate::cache::CachedReference;
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
 use crate::domain::policy::Compression;
 use crate::domain::{Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
@@ -248,7 +246,7 @@ impl DeltaService {
                 return Ok(None);
             }
         }
-        let (digest, sketch) = file.sketch().await?;
+        let OwnDelta { digest, sketch, delta } = self.encode_itself(file).await?;
         if bases.is_condemned(&digest) {
             let reason = DirectReason::Condemned;
             return self.put_direct(file, object, put.places, put.kept, Some(digest), reason).await.map(Some);
@@ -259,11 +257,6 @@ impl DeltaService {
         let Some(base) = created else { return Ok(None) };
         self.turns.reference_made();
         drop(turn);
-        let itself: CachedReference = Arc::new(file.clone());
-        let encoded = self.encode(file, &itself, u64::MAX).await?;
-        let (digest, Some(delta)) = unchanged(file, encoded, digest)? else {
-            return Err(ServiceError::RoundTrip(file.name().to_owned()));
-        };
         let report = self.put_delta(put, (digest, delta), &base, file).await?;
         let stored = report.stored + file.len();
         Ok(Some(PutReport { stored_as: StoredAs::Reference, stored, ..report }))
@@ -439,16 +432,4 @@ struct Put<'a> {
     compression: Option<Compression>,
     /// Whether there is time to look once more whether somebody else has just made the reference that is missing.
     first_round: bool,
-}
-
-/// A file that became the reference must be the one that is encoded.
-fn unchanged(
-    file: &Input,
-    encoded: Encoded,
-    digest: Sha256Digest,
-) -> Result<(Sha256Digest, Option<Input>), ServiceError> {
-    if encoded.digest != digest {
-        return Err(ServiceError::Changed(file.name().to_owned()));
-    }
-    Ok((digest, encoded.delta))
 }
