@@ -331,6 +331,8 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         "BucketNotEmpty" => Kind::NotEmpty,
         "InvalidRange" => Kind::InvalidRange,
         "PreconditionFailed" => Kind::Precondition,
+        // Alibaba Cloud OSS, of a bucket in the path; sent with 403.
+        "SecondLevelDomainForbidden" => Kind::Invalid,
         // Also in an answer that began with 200.
         "AccessDenied" => Kind::Denied,
         // The second is what copies are refused with.

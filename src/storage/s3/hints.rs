@@ -69,6 +69,7 @@ pub(super) fn hint(status: Option<u16>, code: Option<&str>, bucket_region: Optio
             Some("the bucket is in another region: name it by --region".to_owned())
         }
         (404, "", _) => Some("whether the object exists was not said; is this the address of an S3 store?".to_owned()),
+        (_, "SecondLevelDomainForbidden", _) => Some("give --addressing-style virtual".to_owned()),
         (_, "RequestTimeTooSkewed", _) => Some("set the clock of this machine".to_owned()),
         (_, "SignatureDoesNotMatch", _) => Some("the secret access key is wrong".to_owned()),
         (_, "ExpiredToken", _) => Some("get new temporary credentials".to_owned()),

@@ -45,6 +45,17 @@ fn reason_of_credentials_is_the_same_everywhere() {
 }
 
 #[test]
+fn store_that_wants_buckets_in_hosts_names_the_option() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.zip", "content");
+    let url = scripted(|_, _| ("403 Forbidden", "", xml("SecondLevelDomainForbidden", "use virtual hosted style", "")));
+    for arguments in COMMANDS {
+        let told = run(&sandbox, &url, arguments).fails(1, &["--addressing-style virtual"]);
+        assert!(!told.err.contains("denied") && !told.err.contains("is not stored"), "{arguments:?}: {told:?}");
+    }
+}
+
+#[test]
 fn folder_ends_at_expired_token() {
     let sandbox = Sandbox::new();
     for n in 0..40 {
