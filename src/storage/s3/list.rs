@@ -34,6 +34,7 @@ impl S3Store {
             None => self.page(bucket, asked, None).await,
         };
         let page = page.map_err(|failed| failed.at(OPERATION, bucket))?;
+        self.seen_buckets.record(bucket);
         let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
         let (mut objects, mut common_prefixes, next) = page.read().map_err(unreadable)?;
         let keys = objects.iter().map(|object| object.key.as_str());

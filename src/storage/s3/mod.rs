@@ -28,6 +28,7 @@ mod put;
 mod put_failed;
 mod region;
 mod retry;
+mod seen_buckets;
 mod settings;
 mod stated;
 mod tls;
@@ -58,6 +59,7 @@ use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
 use pages::Listings;
+use seen_buckets::SeenBuckets;
 
 pub use addressing::{AddressingStyle, NoAddressingStyle};
 pub use config::{
@@ -84,6 +86,7 @@ pub struct S3Store {
     customer_key: Option<CustomerKey>,
     aborts: Aborts,
     listings: Listings,
+    seen_buckets: SeenBuckets,
     /// Whether a GET was refused by `AccessDenied` after a HEAD that was refused without a reason.
     denies_silently: Arc<AtomicBool>,
     /// A permit for each MiB of the parts of all uploads.
@@ -118,6 +121,7 @@ impl S3Store {
             copy_part_size: config.copy_part_size,
             aborts: Aborts::default(),
             listings: Listings::default(),
+            seen_buckets: SeenBuckets::default(),
             denies_silently: Arc::default(),
             held: Arc::new(Semaphore::new(multipart::HELD_MIB as usize)),
         })
@@ -158,7 +162,10 @@ impl S3Store {
     async fn bucket_exists(&self, bucket: &BucketName) -> Result<bool, Failed> {
         let request = self.clients.calls.head_bucket().bucket(bucket.as_str());
         match send!(self.clients.attempts, bucket, request).map_err(Failed::of_head) {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.seen_buckets.record(bucket);
+                Ok(true)
+            }
             Err(failed) if failed.is_404() => Ok(false),
             Err(failed) => Err(failed),
         }
@@ -212,7 +219,8 @@ impl ObjectStore for S3Store {
             Ok((answer, _)) => answer,
             // An answer to HEAD has no body and so no code: whether the bucket or the key is missing must be asked apart.
             Err(failed) if failed.is_404() && !failed.is_no_such_key() => {
-                let kind = match self.bucket_exists(&object.bucket).await {
+                let known = self.seen_buckets.is_fresh(&object.bucket);
+                let kind = match if known { Ok(true) } else { self.bucket_exists(&object.bucket).await } {
                     Ok(false) => StorageErrorKind::NoSuchBucket,
                     Ok(true) => StorageErrorKind::NotFound,
                     // Not allowed to ask of the bucket, which then exists; of the object the answer was 404.
@@ -314,6 +322,7 @@ impl BucketAdmin for S3Store {
 
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
         let request = self.clients.calls.delete_bucket().bucket(bucket.as_str());
+        self.seen_buckets.forget(bucket);
         send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("DeleteBucket", bucket))?;
         Ok(())
     }

@@ -373,6 +373,19 @@ async fn absent_is_only_said_when_the_store_said_so() {
 }
 
 #[tokio::test]
+async fn absent_objects_ask_once_for_their_bucket() {
+    let server = Server::memory().unwrap();
+    let store = store_with_bucket(server.config()).await;
+    let before = server.requests_of("HeadBucket");
+    for _ in 0..5 {
+        assert_eq!(store.head(&object("k")).await.unwrap_err().kind, StorageErrorKind::NotFound);
+    }
+    assert_eq!(server.requests_of("HeadBucket") - before, 1);
+    store.delete_bucket(&object("k").bucket).await.unwrap();
+    assert_eq!(store.head(&object("k")).await.unwrap_err().kind, StorageErrorKind::NoSuchBucket);
+}
+
+#[tokio::test]
 async fn absent_is_not_said_of_other_failures() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;

@@ -1,0 +1,56 @@
+//! Buckets that the store showed a moment ago, so that an absent object costs no question about its bucket.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::domain::BucketName;
+
+/// How long a bucket counts as present. Another process may delete it meanwhile; an object in it is absent then all the same.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// When each bucket was last shown. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SeenBuckets(Arc<Mutex<BTreeMap<BucketName, Instant>>>);
+
+impl SeenBuckets {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<BucketName, Instant>> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that the store has shown the bucket.
+    pub(super) fn record(&self, bucket: &BucketName) {
+        self.all().insert(bucket.clone(), Instant::now());
+    }
+
+    /// Forgets a bucket.
+    pub(super) fn forget(&self, bucket: &BucketName) {
+        self.all().remove(bucket);
+    }
+
+    /// Returns whether the bucket was shown a moment ago.
+    pub(super) fn is_fresh(&self, bucket: &BucketName) -> bool {
+        self.is_fresh_at(bucket, Instant::now())
+    }
+
+    fn is_fresh_at(&self, bucket: &BucketName, now: Instant) -> bool {
+        self.all().get(bucket).is_some_and(|shown| now.saturating_duration_since(*shown) < FRESH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_is_fresh_for_a_minute() {
+        let (seen, bucket, now) = (SeenBuckets::default(), BucketName::new("bucket").unwrap(), Instant::now());
+        assert!(!seen.is_fresh_at(&bucket, now));
+        seen.all().insert(bucket.clone(), now);
+        assert!(seen.is_fresh_at(&bucket, now + FRESH - Duration::from_millis(1)));
+        assert!(!seen.is_fresh_at(&bucket, now + FRESH));
+        seen.forget(&bucket);
+        assert!(!seen.is_fresh_at(&bucket, now));
+    }
+}
