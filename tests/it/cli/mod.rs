@@ -9,6 +9,7 @@ mod copies_inside;
 mod damage;
 mod damaged_store;
 mod drafts;
+mod escaped_names;
 mod folders;
 mod hostile;
 mod in_the_way;
