@@ -224,6 +224,7 @@ impl DeltaService {
                 let outcome = match outcome {
                     // Somebody else was faster.
                     Err(error) if error.is_absent() => continue,
+                    Err(ServiceError::IsReference(_)) if file.is_escaped() => continue,
                     Err(error) => Err(error),
                     Ok(None) => Ok(ListedRemoval::Replaced),
                     Ok(Some((removed, references))) => {

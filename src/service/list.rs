@@ -67,7 +67,7 @@ impl ListedFile {
     }
 
     /// Whether it is the delta of a file, as far as its key tells.
-    pub fn is_by_name_of_delta(&self) -> bool {
+    pub fn is_named_as_delta(&self) -> bool {
         self.key != self.stored.key && !self.is_escaped()
     }
 

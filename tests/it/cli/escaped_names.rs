@@ -195,6 +195,59 @@ fn lists_show_names_in_place() {
 }
 
 #[test]
+fn trees_in_folders_of_ours_come_back() {
+    let scene = Scene::new(None);
+    let all = scene.tree.len();
+    scene.run(&["sync", "in", "s3://buc/.deltaglider/backup"]).succeeds().says(&format!("{all} changed"));
+    scene.run(&["sync", "in", "s3://buc/.deltaglider/backup"]).succeeds().says(&format!("{all} unchanged"));
+    scene.run(&["sync", "s3://buc/.deltaglider/backup", "out"]).succeeds();
+    scene.has_tree("out");
+    std::fs::remove_file(scene.sandbox.path("in/sub/reference.bin")).unwrap();
+    let run = scene.run(&["sync", "--delete", "in", "s3://buc/.deltaglider/backup"]).succeeds();
+    run.says("delete: s3://buc/.deltaglider/backup/sub/reference.bin\n1 changed");
+    let run = scene.run(&["rm", "-r", "s3://buc/.deltaglider"]).succeeds();
+    assert_eq!(run.out.lines().count(), all - 1, "{run:?}");
+    assert_eq!(scene.sandbox.store().keys(), [""; 0]);
+}
+
+#[test]
+fn escaped_files_give_way_to_directories() {
+    let scene = Scene::new(None);
+    scene.run(&["cp", "in/reference.bin", "s3://buc/t/"]).succeeds();
+    scene.run(&["cp", "in/reference.bin", "s3://buc/t/reference.bin/a"]).succeeds();
+    let told = ["cannot download s3://buc/t/reference.bin: s3://buc/t/reference.bin/a needs a directory"];
+    scene.run(&["cp", "-r", "s3://buc/t", "out"]).fails(1, &told);
+    assert_eq!(names_below(&scene.sandbox.path("out")), ["reference.bin", "reference.bin/a"]);
+}
+
+#[test]
+fn patterns_match_names() {
+    let scene = Scene::new(None);
+    scene.run(&["cp", "-r", "in", "s3://buc", "--exclude", "*", "--include", "*/reference.bin"]).succeeds();
+    let names = ["other/reference.bin/reference.bin", "sub/.deltaglider/reference.bin", "sub/reference.bin"];
+    assert_eq!(scene.listed(""), names);
+    scene.run(&["sync", "s3://buc", "out", "--exclude", "*.deltaglider/*"]).succeeds().says("2 changed");
+}
+
+#[test]
+fn damaged_files_are_listed_by_name() {
+    let scene = Scene::new(None);
+    scene.run(&["cp", "in/reference.bin", "s3://buc/"]).succeeds();
+    let leaves = scene.sandbox.store_path().join("buckets/=buc/leaves/=");
+    let mut files = std::fs::read_dir(&leaves).unwrap().map(|entry| entry.unwrap().path());
+    let path = files.find(|path| path.to_string_lossy().contains("reference")).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    for uri in ["s3://buc", "s3://buc/ref"] {
+        scene.run(&["ls", uri]).fails(1, &["damaged: reference.bin"]).says("    damaged reference.bin\n");
+    }
+    scene.run(&["cp", "s3://buc/reference.bin", "-"]).fails(1, &["reference.bin"]);
+    scene.run(&["cp", "in/reference.bin", "s3://buc/"]).succeeds();
+    assert_eq!(scene.run(&["cp", "s3://buc/reference.bin", "-"]).succeeds().out, "this is reference.bin");
+}
+
+#[test]
 fn empty_folders_of_ours_are_not_shown() {
     for scene in Scene::all() {
         scene.run(&["cp", "in/sub/app-1.zip", "s3://buc/t/"]).succeeds();
