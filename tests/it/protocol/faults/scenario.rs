@@ -261,6 +261,7 @@ fn copies() -> Vec<Scenario> {
         scenario("copy, a delta over the file as it is", &over(direct("c.zip", 3)), Op::Copy("b.zip", "c.zip")),
         scenario("copy, a file as it is over a delta", &over(direct("c.zip", 3)), Op::Copy("c.zip", "b.zip")),
         scenario("copy, a delta to a name of no deltas", &two(), Op::Copy("b.zip", "b.txt")),
+        scenario("copy, a delta to an escaped key", &two(), Op::Copy("b.zip", ".deltaglider/b.zip")),
         scenario("copy, another tool's file", &[Op::Foreign("x.txt", version(1))], Op::Copy("x.txt", "y.txt")),
         scenario("copy, to a bucket without a reference", &two(), Op::Copy("b.zip", "other:b.zip")),
         scenario(
@@ -276,7 +277,11 @@ fn copies() -> Vec<Scenario> {
         scenario("move, a delta", &two(), Op::Move("b.zip", "c.zip")),
         scenario("move, the only delta to another bucket", &two()[..1], Op::Move("a.zip", "other:a.zip")),
         scenario("move, a file as it is", &[direct("b.zip", 2)], Op::Move("b.zip", "b.txt")),
-        scenario("move, a delta to an escaped key", &two(), Op::Move("b.zip", ".deltaglider/b.zip")),
+        scenario(
+            "move, a file as it is to an escaped key",
+            &[direct("b.zip", 2)],
+            Op::Move("b.zip", ".deltaglider/b.zip"),
+        ),
         scenario(
             "move, from one escaped key to another",
             &with_escaped(),
