@@ -177,10 +177,7 @@ fn lists_show_names_in_place() {
         assert_eq!(shown("sub/ref"), ["reference.bin", "reference.bin.delta", "reference.bins"]);
         assert_eq!(shown("other/"), ["reference.bin/"]);
         assert_eq!(shown("sub/.deltaglider/"), ["index/", "reference.bin", "x.zip.delta"]);
-        assert_eq!(
-            scene.listed("t/sub/ref"),
-            ["erence.bin", "erence.bin.delta", "erence.bins"].map(|end| format!("{end}"))
-        );
+        assert_eq!(scene.listed("t/sub/ref"), ["erence.bin", "erence.bin.delta", "erence.bins"]);
         assert_eq!(scene.listed("t/.deltaglider/f"), ["iles/reference%2Ebin", "iles/x%2F"]);
         assert_eq!(scene.listed("t/.del").len(), 4);
         scene.run(&["ls", "s3://buc/t/.deltaglider/references/"]).fails(1, &[]);
