@@ -84,7 +84,7 @@ impl Shown {
             self.found = true;
             if file.listed == Listed::Unreadable {
                 // Listed by both names that it may have.
-                if file.key == file.stored.key {
+                if !file.is_named_as_delta() {
                     self.unreadable = self.unreadable.saturating_add(1);
                     warn(&format!("damaged: {}: the store cannot read it; repair says why", file.key));
                     let name = file.key.as_str().get(shown_from..).unwrap_or(file.key.as_str());

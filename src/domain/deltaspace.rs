@@ -188,11 +188,6 @@ fn above(folder: &str) -> &str {
     inner.rfind('/').and_then(|at| folder.get(..=at)).unwrap_or_default()
 }
 
-/// Whether no file can be stored under this key, since DeltaGlider keeps it for itself.
-pub fn is_reserved(key: &Key) -> bool {
-    key.base_name() == REFERENCE_NAME || is_internal(key)
-}
-
 /// Whether the key lies in a folder that DeltaGlider keeps for itself.
 pub fn is_internal(key: &Key) -> bool {
     key.folder().split('/').any(|folder| folder == INTERNAL_FOLDER)
@@ -294,17 +289,6 @@ mod tests {
         }
         let lookalike = object("a/.deltaglider/references/b/reference.bin");
         assert_eq!(Deltaspace::home_of(&lookalike).folder, "a/.deltaglider/references/b/");
-    }
-
-    #[test]
-    fn names_of_our_own_are_reserved_and_names_like_them_are_not() {
-        let reserved = |key| is_reserved(&Key::new(key).unwrap());
-        for key in ["reference.bin", "a/reference.bin", ".deltaglider/x", "a/.deltaglider/references/x"] {
-            assert!(reserved(key), "{key}");
-        }
-        for key in ["a.reference.bin", "reference.bin/a", ".deltaglider", "a/.deltaglider.zip", "x.deltaglider/y"] {
-            assert!(!reserved(key), "{key}");
-        }
     }
 
     #[test]

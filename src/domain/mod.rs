@@ -5,6 +5,7 @@ mod byte_range;
 pub mod deltaspace;
 mod digest;
 pub mod endpoint;
+pub mod escaped;
 mod family;
 mod file_status;
 mod key;

@@ -6,7 +6,7 @@ use super::DeltaService;
 use super::compared::{Compared, StatedChecksums};
 use super::error::ServiceError;
 use super::input::Input;
-use super::locate::{Found, Places};
+use super::locate::{Found, Places, whole};
 use super::older::Removal;
 use super::plan::DirectReason;
 use super::put::{PutOptions, after, is_lost_race};
@@ -41,9 +41,7 @@ impl DeltaService {
         if from == to {
             return Err(ServiceError::Itself(to.clone()));
         }
-        if deltaspace::is_reserved(&to.key) {
-            return Err(ServiceError::Reserved(to.clone()));
-        }
+        whole(to)?;
         let begun = self.clock.running();
         loop {
             if let Some(report) = self.copy_once(from, to, delta, stated).await? {
@@ -187,6 +185,7 @@ impl DeltaService {
         reason: DirectReason,
     ) -> Result<Option<PutReport>, ServiceError> {
         tracing::debug!(from = %served.name, %to, "the store copies the object");
+        let to = &whole(to)?;
         let begun = self.clock.running();
         let options = CopyOptions { newer_than: places.newest(), ..CopyOptions::from(&served.head.etag) };
         let tag = match self.store.copy(&served.name, to, &options).await {

@@ -10,7 +10,7 @@ use super::list::ListedFile;
 use super::locate::{Found, Places};
 use super::reference::ReferenceWarning;
 use crate::domain::metadata::Kind;
-use crate::domain::{BucketName, ObjectName};
+use crate::domain::{BucketName, ObjectName, escaped};
 use crate::storage::{ETag, StorageErrorKind};
 
 /// What a delete removed.
@@ -208,12 +208,23 @@ impl DeltaService {
         // What is removed is looked at, whatever keys and indexes say.
         let mut listing = self.list(bucket, prefix, None).undecided();
         let (mut deletion, mut named) = (Deletion::default(), BTreeSet::new());
-        while let Some(page) = listing.next().await? {
-            for file in page.files.iter().filter(|file| file.is_shown()) {
+        // What another tool left at the name of a file with an escaped key: it is the file of the name when that one is gone.
+        let mut left = Vec::new();
+        loop {
+            let files = match listing.next().await? {
+                Some(page) => {
+                    left.extend(page.older.into_iter().filter(|file| escaped::is_needed(&file.key)));
+                    page.files
+                }
+                None if left.is_empty() => break,
+                None => std::mem::take(&mut left),
+            };
+            for file in files.iter().filter(|file| file.is_shown()) {
                 let (object, outcome) = self.delete_listed_file(bucket, file).await;
                 let outcome = match outcome {
                     // Somebody else was faster.
                     Err(error) if error.is_absent() => continue,
+                    Err(ServiceError::IsReference(_)) if file.is_escaped() => continue,
                     Err(error) => Err(error),
                     Ok(None) => Ok(ListedRemoval::Replaced),
                     Ok(Some((removed, references))) => {

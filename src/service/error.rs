@@ -9,7 +9,9 @@ use crate::cache::CacheError;
 use crate::domain::metadata::Field;
 use crate::domain::paths::PathError;
 use crate::domain::policy::Compression;
-use crate::domain::{Deltaspace, DeltaspaceError, NameError, ObjectName, Sha256Digest, UserMetadataError};
+use crate::domain::{
+    Deltaspace, DeltaspaceError, MAX_KEY_BYTES, NameError, ObjectName, Sha256Digest, UserMetadataError,
+};
 use crate::storage::{ChecksumKind, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 
 /// A failed operation; the cause, if there is one, is its source.
@@ -167,9 +169,17 @@ pub enum ServiceError {
     /// The file was written to while it was read.
     #[error("{0} changed while it was read; nothing was stored")]
     Changed(String),
-    /// The key is one that DeltaGlider keeps for itself.
-    #[error("{0} is a name DeltaGlider keeps for itself; choose another")]
-    Reserved(ObjectName),
+    /// The name is one of DeltaGlider's own objects, and too long to be escaped.
+    #[error(
+        "cannot store {object}: DeltaGlider has objects of this name, so the file needs an escaped key, which would have {len} bytes; \
+         S3 keys have at most {MAX_KEY_BYTES}; choose a shorter name"
+    )]
+    EscapedTooLong {
+        /// The file.
+        object: ObjectName,
+        /// The length of its key.
+        len: usize,
+    },
     /// Files are written again only where a condition keeps them from undoing what others write meanwhile.
     #[error(
         "deltas are written again only where conditions of writes hold among racing writers; if they do here, say so: \
@@ -357,10 +367,10 @@ impl ServiceError {
         matches!(self, Self::Storage(error) if error.is_absent())
     }
 
-    /// Whether no file can be had under the name that was asked for: nothing is stored for it, or what lost its metadata or a part of
-    /// them.
+    /// Whether no file can be had under the name that was asked for: nothing is stored for it but a reference, or what lost its metadata
+    /// or a part of them.
     pub fn is_no_file(&self) -> bool {
-        self.is_absent() || matches!(self, Self::LostMetadata(_) | Self::Metadata { .. })
+        self.is_absent() || matches!(self, Self::LostMetadata(_) | Self::Metadata { .. } | Self::IsReference(_))
     }
 }
 

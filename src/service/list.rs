@@ -1,7 +1,7 @@
 //! The files of a bucket: names and sizes of the originals, page by page.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -10,9 +10,12 @@ use super::DeltaService;
 use super::error::ServiceError;
 use super::index::{Index, Known};
 use super::locate::Found;
+use crate::domain::escaped::{self, Beside};
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
-use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sha256Hasher, deltaspace};
-use crate::storage::{DamagedObject, ListRequest, ListedObject, ObjectHead};
+use crate::domain::{
+    Addressed, BucketName, Deltaspace, Key, MAX_KEY_BYTES, ObjectName, Sha256Digest, Sha256Hasher, deltaspace,
+};
+use crate::storage::{DamagedObject, ListPage, ListRequest, ListedObject, ObjectHead};
 
 /// HEAD requests in flight for one page.
 const HEADS_AT_ONCE: usize = 64;
@@ -58,10 +61,20 @@ impl ListedFile {
         self.kind.is_some() || !needs_look(&self.stored.key)
     }
 
+    /// Whether it is stored under an escaped key.
+    pub(crate) fn is_escaped(&self) -> bool {
+        self.key != self.stored.key && deltaspace::is_internal(&self.stored.key)
+    }
+
+    /// Whether it is the delta of a file, as far as its key tells.
+    pub fn is_named_as_delta(&self) -> bool {
+        self.key != self.stored.key && !self.is_escaped()
+    }
+
     /// Whether a user knows of it: it is a file, or a delta none can be had from.
     pub fn is_shown(&self) -> bool {
         match self.listed {
-            Listed::Unreadable => !deltaspace::is_internal(&self.stored.key),
+            Listed::Unreadable => self.is_escaped() || !deltaspace::is_internal(&self.stored.key),
             _ => matches!(self.listed, Listed::Plain | Listed::Delta | Listed::Damaged(_)),
         }
     }
@@ -70,7 +83,7 @@ impl ListedFile {
 /// A page of a listing.
 #[derive(Debug, Clone, Default)]
 pub struct ListedPage {
-    /// Files and what is kept beside them, in the byte order of the stored keys.
+    /// Files and what is kept beside them, in the byte order of the stored keys; of files with escaped keys, of the names.
     pub files: Vec<ListedFile>,
     /// Objects of a name that another, newer object has too; not served.
     pub older: Vec<ListedFile>,
@@ -96,7 +109,13 @@ enum Looks {
 pub struct Listing {
     service: DeltaService,
     bucket: BucketName,
+    /// What the names begin with that are asked for.
+    prefix: String,
     request: Option<ListRequest>,
+    /// Where files with escaped keys are that the request passes over, until they were asked for.
+    beside: Option<Beside>,
+    /// Files with escaped keys whose names have their place further on.
+    early: BTreeMap<Key, ListedFile>,
     looks: Looks,
     index: Index,
     /// Of everything the store listed so far, if it is asked for.
@@ -106,17 +125,30 @@ pub struct Listing {
 }
 
 impl DeltaService {
-    /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those behind it are rolled up.
+    /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those behind it are rolled up. With one other than
+    /// `/`, a file with an escaped key is shown by some listings only.
     pub fn list(&self, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Listing {
         let index = Index::new(self.store.clone(), bucket, prefix, delimiter);
-        let (prefix, delimiter) = (prefix.to_owned(), delimiter.map(str::to_owned));
-        let request = ListRequest { prefix, delimiter, ..ListRequest::default() };
-        let looks = Looks::WhereNeeded;
+        // Below a folder of ours, all names have escaped keys.
+        let within = escaped::prefix_within(prefix);
+        let delimiter = delimiter.map(|text| if within.is_some() { escaped::encode(text) } else { text.to_owned() });
+        // A listing without a delimiter passes the folder of ours, if what it asks for is not already behind it.
+        let beside = Beside::of(prefix).filter(|it| delimiter.is_some() || !it.internal.starts_with(prefix));
+        let stored_prefix = within.unwrap_or_else(|| prefix.to_owned());
+        // No key is longer.
+        let request = (stored_prefix.len() <= MAX_KEY_BYTES).then(|| ListRequest {
+            prefix: stored_prefix,
+            delimiter,
+            ..ListRequest::default()
+        });
         Listing {
             service: self.clone(),
             bucket: bucket.clone(),
-            request: Some(request),
-            looks,
+            prefix: prefix.to_owned(),
+            request,
+            beside,
+            early: BTreeMap::new(),
+            looks: Looks::WhereNeeded,
             index,
             fingerprint: None,
             held: VecDeque::new(),
@@ -169,7 +201,8 @@ impl Listing {
     /// The next page; `None` after the last one. A page may have fewer files than the store's page has objects, even none.
     pub async fn next(&mut self) -> Result<Option<ListedPage>, ServiceError> {
         let Some(request) = self.request.take() else { return Ok(None) };
-        let page = self.service.store.list(&self.bucket, &request).await?;
+        let mut page = self.service.store.list(&self.bucket, &request).await?;
+        self.look_beside(&mut page).await?;
         let (cursor, more) = (page.objects.last().map(|object| object.key.clone()), page.continuation.is_some());
         if let Some(hasher) = &mut self.fingerprint {
             page.objects.iter().filter(|object| !deltaspace::is_memory(&object.key)).for_each(|it| mark(hasher, it));
@@ -192,13 +225,19 @@ impl Listing {
             if let Some((known, head)) = learnt {
                 self.index.take(&file.stored, &known, head.as_ref());
             }
+            if file.is_escaped() && !deltaspace::is_internal(&file.key) {
+                self.early.insert(file.key.clone(), file);
+                continue;
+            }
+            self.take_early(Some(&file.stored.key), &mut listed.older).await?;
             self.hold(file, &mut listed.older).await?;
         }
+        if !more {
+            self.take_early(None, &mut listed.older).await?;
+        }
         self.release(cursor.filter(|_| more).as_ref(), more, &mut listed.files);
-        listed.files.retain(|file| file.key.as_str().starts_with(&request.prefix));
+        listed.files.retain(|file| file.key.as_str().starts_with(&self.prefix));
         listed.folders = page.common_prefixes;
-        let own = |folder: &String| folder.split('/').any(|name| name == deltaspace::INTERNAL_FOLDER);
-        listed.folders.retain(|folder| !own(folder));
         if more {
             self.request = Some(ListRequest { continuation: page.continuation, ..request });
             self.index.flush().await;
@@ -206,6 +245,48 @@ impl Listing {
             self.index.finish().await;
         }
         Ok(Some(listed))
+    }
+
+    /// Takes files with escaped keys whose place is before `key`, or the rest of them.
+    async fn take_early(&mut self, key: Option<&Key>, older: &mut Vec<ListedFile>) -> Result<(), ServiceError> {
+        while let Some(first) = self.early.first_entry()
+            && key.is_none_or(|key| first.key() <= key)
+        {
+            let file = first.remove();
+            self.hold(file, older).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the names of folders in place of the keys on a page, and asks for files with escaped keys that the request passes over.
+    async fn look_beside(&mut self, page: &mut ListPage) -> Result<(), ServiceError> {
+        let is_near =
+            |it: &mut Beside| !it.internal.starts_with(&self.prefix) || page.common_prefixes.contains(&it.internal);
+        let mut shown = None;
+        if let Some(beside) = self.beside.take_if(is_near) {
+            let delimiter = Some("/".to_owned());
+            let mut request = ListRequest { prefix: beside.prefix, delimiter, ..ListRequest::default() };
+            loop {
+                let page = self.service.store.list(&self.bucket, &request).await?;
+                let files = page.objects.into_iter().filter_map(|stored| as_escaped(&stored));
+                let files = files.chain(page.damaged.iter().flat_map(unreadable).filter(ListedFile::is_escaped));
+                self.early.extend(files.map(|file| (file.key.clone(), file)));
+                shown = shown.or_else(|| page.common_prefixes.iter().find_map(|folder| escaped::names_from(folder)));
+                match page.continuation {
+                    Some(next) => request.continuation = Some(next),
+                    None => break,
+                }
+            }
+        }
+        let folders = std::mem::take(&mut page.common_prefixes).into_iter();
+        let is_own = |folder: &str| folder.split('/').any(|name| name == deltaspace::INTERNAL_FOLDER);
+        page.common_prefixes = folders
+            .filter_map(|folder| match escaped::names_from(&folder) {
+                Some(names) => Some(names).filter(|names| names.starts_with(&self.prefix)),
+                None => Some(folder).filter(|folder| !is_own(folder) || shown.as_ref() == Some(folder)),
+            })
+            .collect();
+        Ok(())
     }
 
     /// What was looked at and is on none of the pages so far.
@@ -223,6 +304,9 @@ impl Listing {
             let key = deltaspace::file_of(&stored.key)?;
             Some(ListedFile { key, size, listed: Listed::Delta, stored: stored.clone(), sha256, kind })
         };
+        if let Some(file) = as_escaped(&stored) {
+            return Ok(Some((file, None)));
+        }
         if deltaspace::is_internal(&stored.key) {
             let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
             let addressed = Deltaspace::home_of(&name).addressed_at(&stored.key);
@@ -286,7 +370,7 @@ impl Listing {
     /// Takes a file; of two objects of one name the newer stays.
     async fn hold(&mut self, mut file: ListedFile, older: &mut Vec<ListedFile>) -> Result<(), ServiceError> {
         let mut twin = self.twin_of(&file);
-        if twin.is_some() && !file.is_decided() && self.looks != Looks::Never {
+        if twin.is_some() && file.listed == Listed::Delta && !file.is_decided() && self.looks != Looks::Never {
             // Only a delta is another object of the same name.
             let Some((decided, _)) = self.decide(file.stored).await? else { return Ok(()) };
             file = decided;
@@ -306,15 +390,20 @@ impl Listing {
         Ok(())
     }
 
-    /// Where the plain file is held that has the name of this delta.
+    /// Where another file of this name is held: a plain one, of a delta; one with an escaped key, of what another tool left at the name itself.
     fn twin_of(&self, file: &ListedFile) -> Option<usize> {
-        match file.listed {
-            Listed::Delta => self.held.iter().position(|held| held.listed == Listed::Plain && held.key == file.key),
-            _ => None,
-        }
+        let is_twin = |held: &ListedFile| match file.listed {
+            Listed::Delta => held.listed == Listed::Plain,
+            Listed::Plain | Listed::Unreadable => held.is_escaped(),
+            _ => false,
+        };
+        self.held.iter().position(|held| held.key == file.key && is_twin(held))
     }
 
     async fn delta_is_newer(&self, plain: &ListedFile, delta: &ListedFile) -> Result<bool, ServiceError> {
+        if plain.is_escaped() {
+            return Ok(false);
+        }
         let (a, b) = (plain.stored.last_modified, delta.stored.last_modified);
         if a != b || self.looks == Looks::Never {
             return Ok(b >= a);
@@ -334,6 +423,7 @@ impl Listing {
         while let Some(file) = self.held.front() {
             let delta_may_come = file.listed == Listed::Plain
                 && more
+                && !deltaspace::is_internal(&file.key)
                 && cursor.is_none_or(|cursor| *cursor.as_str() < *format!("{}{DELTA_SUFFIX}", file.key));
             if delta_may_come {
                 break;
@@ -348,7 +438,8 @@ impl Listing {
 fn unreadable(damaged: &DamagedObject) -> impl Iterator<Item = ListedFile> {
     let last_modified = SystemTime::UNIX_EPOCH;
     let stored = ListedObject { key: damaged.key.clone(), size: 0, etag: damaged.etag.clone(), last_modified };
-    let names = deltaspace::file_of(&damaged.key).into_iter().chain([damaged.key.clone()]);
+    let own = escaped::file_at(&damaged.key).unwrap_or_else(|| damaged.key.clone());
+    let names = deltaspace::file_of(&damaged.key).into_iter().chain([own]);
     names.map(move |key| ListedFile {
         key,
         size: 0,
@@ -357,6 +448,12 @@ fn unreadable(damaged: &DamagedObject) -> impl Iterator<Item = ListedFile> {
         sha256: None,
         kind: None,
     })
+}
+
+/// The file of an object with an escaped key.
+fn as_escaped(stored: &ListedObject) -> Option<ListedFile> {
+    let (key, size, listed) = (escaped::file_at(&stored.key)?, stored.size, Listed::Plain);
+    Some(ListedFile { key, size, listed, stored: stored.clone(), sha256: None, kind: None })
 }
 
 /// Whether the key does not tell what an object is.

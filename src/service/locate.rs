@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 
 use super::error::ServiceError;
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind};
-use crate::domain::{ObjectName, Timestamp, deltaspace, user_metadata};
+use crate::domain::{NameError, ObjectName, Timestamp, deltaspace, escaped, user_metadata};
 use crate::storage::{
     Attributes, ETag, ListRequest, ObjectBody, ObjectHead, ObjectStore, PutCondition, PutOptions, StorageError,
     StorageErrorKind,
@@ -124,10 +124,24 @@ impl Found {
     }
 }
 
-/// What stands at the two keys a file of one name can be stored at.
+/// Returns the object that a file of this name is stored as, where it is stored whole.
+///
+/// # Errors
+///
+/// [`ServiceError::EscapedTooLong`] if the name needs an escaped key, and that would be too long.
+pub(crate) fn whole(object: &ObjectName) -> Result<ObjectName, ServiceError> {
+    match escaped::key_of(&object.key) {
+        Ok(Some(key)) => Ok(object.sibling(key)),
+        Ok(None) => Ok(object.clone()),
+        Err(NameError::KeyTooLong(len)) => Err(ServiceError::EscapedTooLong { object: object.clone(), len }),
+        Err(source) => Err(ServiceError::Name { object: object.to_string(), source }),
+    }
+}
+
+/// What stands at the two keys a file of one name can be stored at, or at the escaped key that a name of ours has instead.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    /// At the name itself.
+    /// At the name itself, or at its escaped key.
     pub(crate) plain: Option<Found>,
     /// At the name with `.delta`; not necessarily a delta of ours.
     pub(crate) delta: Option<Found>,
@@ -137,6 +151,9 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) async fn look(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        if let Some(escaped) = Self::escaped(object, |name| Found::look(store, name)).await? {
+            return Ok(escaped);
+        }
         let plain = Found::look(store, object.clone());
         // A name without room for the suffix has no delta.
         let delta = async {
@@ -149,9 +166,30 @@ impl Places {
         Ok(Self { plain: plain?, delta: delta?, seen: true })
     }
 
+    /// Looks at the escaped key of a name that needs one. `None` where the file is, if anywhere, at the name itself: another tool may
+    /// have left it there.
+    async fn escaped<L: Future<Output = Result<Option<Found>, StorageError>>>(
+        object: &ObjectName,
+        look: impl FnOnce(ObjectName) -> L,
+    ) -> Result<Option<Self>, ServiceError> {
+        let plain = match escaped::key_of(&object.key) {
+            Ok(None) => return Ok(None),
+            Ok(Some(key)) => look(object.sibling(key)).await?,
+            // Nothing can be stored there.
+            Err(_) => None,
+        };
+        // The escaped key of a file is no further name of it.
+        let is_no_name = escaped::file_at(&object.key).is_some();
+        Ok((plain.is_some() || is_no_name).then_some(Self { plain, delta: None, seen: true }))
+    }
+
     /// The same for who is about to write the file: a listing tells at once that there is nothing, which is so for most names. Where it
     /// does not tell, both are looked at.
     pub(crate) async fn look_to_write(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        let stored = whole(object)?;
+        if stored != *object {
+            return Ok(Self { plain: Found::look_to_replace(store, stored).await?, delta: None, seen: true });
+        }
         // Behind the key come all that begin with it; mostly there are none but the delta.
         let prefix = object.key.to_string();
         let request = ListRequest { prefix, max_keys: Some(BEHIND_KEY), ..ListRequest::default() };
@@ -177,6 +215,9 @@ impl Places {
 
     /// Looks at both places for who is about to replace or delete what is there, readable or not.
     pub(crate) async fn look_to_delete(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+        if let Some(escaped) = Self::escaped(object, |name| Found::look_to_replace(store, name)).await? {
+            return Ok(escaped);
+        }
         let plain = Found::look_to_replace(store, object.clone());
         let delta = async {
             match deltaspace::delta_of(object) {
@@ -214,6 +255,9 @@ impl Places {
     }
 
     async fn open(store: &dyn ObjectStore, object: &ObjectName) -> Result<(Self, Option<ObjectBody>), ServiceError> {
+        if let Some(escaped) = Self::escaped(object, |name| Found::look(store, name)).await? {
+            return Ok((escaped, None));
+        }
         let plain = Found::look(store, object.clone());
         let delta = async {
             let Ok(name) = deltaspace::delta_of(object) else { return Ok((None, None)) };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::locate::Places;
 use crate::domain::policy::{Compression, DeltaExtensions, MIN_REFERENCE_BYTES, MaxRatio};
-use crate::domain::{ObjectName, Total, deltaspace};
+use crate::domain::{ObjectName, Total, deltaspace, escaped};
 
 /// Why a file was stored as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub enum DirectReason {
     Asked,
     /// Its extension is not one of those kept as deltas.
     Extension,
+    /// DeltaGlider has objects of its name, so its key is escaped.
+    Escaped,
     /// Its key leaves no room for `.delta`.
     NameTooLong,
     /// Somebody's own file stands where the delta would.
@@ -37,6 +39,7 @@ impl fmt::Display for DirectReason {
         match self {
             Self::Asked => f.write_str("as asked"),
             Self::Extension => f.write_str("by its extension"),
+            Self::Escaped => f.write_str("under an escaped key, since DeltaGlider has objects of its name"),
             Self::NameTooLong => f.write_str("its name leaves no room for .delta"),
             Self::Occupied(object) => write!(f, "{object} stands where its delta would"),
             Self::Short => write!(f, "shorter than {MIN_REFERENCE_BYTES} bytes and without a reference"),
@@ -58,6 +61,9 @@ pub(crate) fn delta_allowed(
 ) -> Result<(), DirectReason> {
     if !asked {
         return Err(DirectReason::Asked);
+    }
+    if escaped::is_needed(&object.key) {
+        return Err(DirectReason::Escaped);
     }
     if !extensions.covers(object.key.base_name()) {
         return Err(DirectReason::Extension);

@@ -8,7 +8,7 @@ use rand::rngs::SysRng;
 use super::DeltaService;
 use super::compared::StatedChecksums;
 use super::error::ServiceError;
-use super::locate::Places;
+use super::locate::{Places, whole};
 use super::put::now;
 use crate::domain::metadata::{Kind, TemporaryMetadata};
 use crate::domain::{Key, MAX_KEY_BYTES, ObjectName, deltaspace};
@@ -47,7 +47,9 @@ impl DeltaService {
                 Ok(PresignedUrl { url, temporary: Some(temporary) })
             }
             _ => {
-                let url = self.store.presign(&served.name, &Presigned::Get(None), expires_in).await?;
+                // A browser would save the file under the last part of its key.
+                let disposition = (served.name != *object).then(|| disposition(object.key.base_name()));
+                let url = self.store.presign(&served.name, &Presigned::Get(disposition), expires_in).await?;
                 Ok(PresignedUrl { url, temporary: None })
             }
         }
@@ -56,12 +58,13 @@ impl DeltaService {
     /// A URL to write a file, which is stored as it is sent.
     pub async fn presign_put(&self, object: &ObjectName, expires_in: Duration) -> Result<PresignedUrl, ServiceError> {
         check_duration(object, expires_in)?;
-        if deltaspace::is_reserved(&object.key) {
-            return Err(ServiceError::Reserved(object.clone()));
+        let stored = whole(object)?;
+        // No other file has an escaped key.
+        if stored == *object {
+            let places = Places::look(self.store(), object).await?;
+            self.refuse_occupied(object, &places).await?;
         }
-        let places = Places::look(self.store(), object).await?;
-        self.refuse_occupied(object, &places).await?;
-        let url = self.store.presign(object, &Presigned::Put, expires_in).await?;
+        let url = self.store.presign(&stored, &Presigned::Put, expires_in).await?;
         Ok(PresignedUrl { url, temporary: None })
     }
 

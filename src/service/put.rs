@@ -7,14 +7,16 @@ use super::DeltaService;
 use super::delta::{Encoded, OwnDelta};
 use super::error::ServiceError;
 use super::input::Input;
-use super::locate::{Found, Places};
+use super::locate::{Found, Places, whole};
 use super::older::Removal;
 use super::plan::{self, DirectReason};
 use super::put_report::{PutReport, PutWarning, StoredAs};
 use super::reference::{Base, Bases, Usable};
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
 use crate::domain::policy::Compression;
-use crate::domain::{Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, user_metadata};
+use crate::domain::{
+    Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, Timestamp, deltaspace, escaped, user_metadata,
+};
 use crate::storage::{Attributes, ETag, Encryption, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 
 /// How long a put competes with concurrent writers of the same name, or of the references of its folder.
@@ -73,9 +75,7 @@ impl DeltaService {
         object: &ObjectName,
         options: &PutOptions,
     ) -> Result<PutReport, ServiceError> {
-        if deltaspace::is_reserved(&object.key) {
-            return Err(ServiceError::Reserved(object.clone()));
-        }
+        whole(object)?;
         let kept = self.kept(object, options)?;
         tracing::debug!(%object, size = file.len(), "put");
         let places = self.places_to_write(object, options).await?;
@@ -109,7 +109,7 @@ impl DeltaService {
     pub(super) fn kept(&self, object: &ObjectName, options: &PutOptions) -> Result<Kept, ServiceError> {
         let unkeepable = |source| ServiceError::UserMetadata { object: object.clone(), source };
         let own = user_metadata::escape(&options.attributes.metadata).map_err(unkeepable)?;
-        let may_be_delta = options.delta && self.settings.policy.extensions.covers(object.key.base_name());
+        let may_be_delta = self.may_be_delta(object, options);
         let mut kept = Kept(Attributes { metadata: own, ..options.attributes.clone() });
         let (size, mut own) = (kept.0.user_metadata_bytes(), longest_metadata(object, may_be_delta));
         if let Some(tag) = &options.source {
@@ -126,6 +126,12 @@ impl DeltaService {
         }
         kept.0.check("PutObject", object)?;
         Ok(kept)
+    }
+
+    /// Returns whether a file may be kept as a delta, by its name and what the user wants.
+    pub(super) fn may_be_delta(&self, object: &ObjectName, options: &PutOptions) -> bool {
+        let is_covered = self.settings.policy.extensions.covers(object.key.base_name());
+        options.delta && is_covered && !escaped::is_needed(&object.key)
     }
 
     /// A file must not replace the delta of another one, whose key it may have.
@@ -329,14 +335,14 @@ impl DeltaService {
             file_size: file.len(),
             created_at: None,
         };
-        let (mut places, mut race) = (places.clone(), Race::new(self, object));
+        let (mut places, mut race, stored) = (places.clone(), Race::new(self, object), whole(object)?);
         let warning = loop {
             metadata.created_at = Some(after(places.delta.as_ref()));
             let options = places.put_options(places.plain.as_ref());
             let begun = self.clock.running();
             let attributes = kept.with(metadata.write());
-            if race.won(self.store.put(object, file.body(digest), &attributes, &options).await)?
-                && let Removal::Over(warning) = self.remove_older_delta(&places, object, begun).await
+            if race.won(self.store.put(&stored, file.body(digest), &attributes, &options).await)?
+                && let Removal::Over(warning) = self.remove_older_delta(&places, &stored, begun).await
             {
                 break warning;
             }

@@ -8,14 +8,14 @@ use futures::StreamExt as _;
 
 use super::error::ServiceError;
 use super::input::{CHUNK, Input};
-use super::locate::Places;
+use super::locate::{Found, Places, whole};
 use super::older::Removal;
 use super::plan::DirectReason;
 use super::put::{Kept, PutOptions, after, is_lost_race};
 use super::put_report::{PutReport, StoredAs};
 use super::{DeltaService, blocking};
 use crate::domain::metadata::{DirectMetadata, Kind};
-use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher, deltaspace};
+use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher, escaped};
 use crate::storage::{ByteStream, CopyOptions, ETag, PutBody, StorageErrorKind};
 
 /// A stream of at most so many bytes is stored as a file is.
@@ -43,11 +43,9 @@ impl DeltaService {
         options: &PutOptions,
         expected: Option<u64>,
     ) -> Result<PutReport, ServiceError> {
-        if deltaspace::is_reserved(&object.key) {
-            return Err(ServiceError::Reserved(object.clone()));
-        }
+        whole(object)?;
         let kept = self.kept(object, options)?;
-        if options.delta && self.settings.policy.extensions.covers(object.key.base_name()) {
+        if self.may_be_delta(object, options) {
             let file = Input::spool(stream, name, &self.settings.spool_folder).await?;
             return self.put(&file, object, options).await;
         }
@@ -62,7 +60,11 @@ impl DeltaService {
             Some(rest) => {
                 let source = (io::Cursor::new(beginning).chain(rest), expected);
                 let places = self.places_to_write(object, options).await?;
-                let reason = if options.delta { DirectReason::Extension } else { DirectReason::Asked };
+                let reason = match options.delta {
+                    true if escaped::is_needed(&object.key) => DirectReason::Escaped,
+                    true => DirectReason::Extension,
+                    false => DirectReason::Asked,
+                };
                 self.put_in_parts(source, object, &places, &kept, reason).await
             }
         }
@@ -80,7 +82,8 @@ impl DeltaService {
         let summary = Summary::default();
         let body = PutBody::once(pieces(source, summary.clone()), expected.unwrap_or_default());
         let (attributes, begun) = (kept.with(Default::default()), self.clock.running());
-        let put = self.store.put(object, body, &attributes, &places.put_options(places.plain.as_ref())).await;
+        let stored = whole(object)?;
+        let put = self.store.put(&stored, body, &attributes, &places.put_options(places.plain.as_ref())).await;
         let tag = match put {
             Err(error) if is_lost_race(error.kind) => return Err(ServiceError::NameContended(object.clone())),
             put => put?,
@@ -93,15 +96,15 @@ impl DeltaService {
             file_size: size,
             created_at: Some(after(places.delta.as_ref())),
         };
-        let sha256 = self.describe(object, tag, kept, &metadata).await?.then_some(digest);
-        let warnings = match self.remove_older_delta(places, object, begun).await {
+        let sha256 = self.describe(&stored, tag, kept, &metadata).await?.then_some(digest);
+        let warnings = match self.remove_older_delta(places, &stored, begun).await {
             Removal::Over(warning) => warning.into_iter().collect(),
             Removal::Overtaken => return Err(ServiceError::NameContended(object.clone())),
         };
         Ok(PutReport { stored_as: StoredAs::Direct(reason), size, stored: size, sha256, warnings })
     }
 
-    /// Adds our metadata to what was stored with this tag, by a copy onto itself; false if the store refuses.
+    /// Adds our metadata to the object that was stored with this tag, by a copy onto itself; false if the store refuses.
     async fn describe(
         &self,
         object: &ObjectName,
@@ -122,7 +125,7 @@ impl DeltaService {
                 return Ok(false);
             }
         }
-        let found = super::locate::Found::look(self.store(), object.clone()).await?;
+        let found = Found::look(self.store(), object.clone()).await?;
         let ours = |kind: &Kind| matches!(kind, Kind::Direct(direct) if direct.file_sha256 == metadata.file_sha256);
         match found {
             Some(found) if ours(&found.kind) && found.head.size != metadata.file_size => {

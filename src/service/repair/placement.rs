@@ -11,7 +11,7 @@ use super::scan::{Need, Scan};
 use crate::domain::{Deltaspace, Key, ObjectName, deltaspace};
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
-use crate::service::locate::Places;
+use crate::service::locate::Found;
 
 /// What may be written so that files have their reference again.
 pub(super) struct Placement {
@@ -39,8 +39,15 @@ impl Repair<'_> {
         let is_classic =
             home.classic().is_ok_and(|classic| classic == reference) && !deltaspace::is_internal(&need.key);
         let may_be_written = is_classic && !residents.is_empty() && self.service.store.conditions_are_atomic();
-        let classic = may_be_written && Places::look(self.service.store(), &reference).await?.delta.is_none();
+        let classic = may_be_written && self.has_no_delta(&reference).await?;
         Ok(Placement { classic, residents, strays })
+    }
+
+    /// Whether nothing is where a delta of a file called as this reference would be.
+    async fn has_no_delta(&self, reference: &ObjectName) -> Result<bool, ServiceError> {
+        // A name without room for the suffix has no delta.
+        let Ok(delta) = deltaspace::delta_of(reference) else { return Ok(true) };
+        Ok(Found::look(self.service.store(), delta).await?.is_none())
     }
 
     /// Makes a file that names a reference elsewhere name one of its own deltaspace, or of a folder above; false if it still needs the one

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind};
-use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
+use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace, escaped};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile};
@@ -55,6 +55,10 @@ impl Scan {
             }
             for older in &page.older {
                 scan.take(service, bucket, older).await?;
+                // What another tool left beside a file with an escaped key is not ours to remove.
+                if escaped::is_needed(&older.key) {
+                    continue;
+                }
                 scan.older.push((older.key.clone(), older.stored.key.clone()));
             }
         }

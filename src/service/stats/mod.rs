@@ -97,7 +97,7 @@ impl Stats {
             Listed::Plain => &mut self.direct_objects,
             Listed::Delta => &mut self.delta_objects,
             // A delta of which nothing is known is listed by both names it may have.
-            Listed::Unreadable if file.key != file.stored.key => return,
+            Listed::Unreadable if file.is_named_as_delta() => return,
             Listed::Damaged(_) | Listed::Unreadable => &mut self.damaged_objects,
             Listed::Reference => {
                 self.reference_size = self.reference_size.saturating_add(file.stored.size);

@@ -9,6 +9,7 @@ mod copies_inside;
 mod damage;
 mod damaged_store;
 mod drafts;
+mod escaped_names;
 mod folders;
 mod foreign_files;
 mod hostile;

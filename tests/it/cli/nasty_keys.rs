@@ -8,6 +8,7 @@ fn keys() -> impl Iterator<Item = (&'static str, String)> {
     NASTY_KEYS.iter().flat_map(|kind| kind.keys().into_iter().map(|key| (kind.name, key)))
 }
 
+/// Whether our own objects have this key, so that a file of this name has an escaped one.
 fn is_ours(key: &str) -> bool {
     key == "reference.bin" || key.ends_with("/reference.bin")
 }
@@ -19,17 +20,17 @@ fn a_nasty_key_is_a_plain_name_or_means_into() {
     for (kind, key) in keys() {
         let uri = format!("s3://buc/{key}");
         let run = sandbox.run(["cp", "f", &uri]);
-        if is_ours(&key) {
-            run.fails(1, &["is a name DeltaGlider keeps for itself"]);
-            continue;
-        }
         let (uri, key) = if key.ends_with('/') { (format!("{uri}f"), format!("{key}f")) } else { (uri, key) };
         if key.len() > 1024 {
             run.fails(255, &["S3 keys have at most 1024"]);
             continue;
         }
         run.succeeds();
-        assert_eq!(sandbox.store().keys(), std::slice::from_ref(&key), "{kind}");
+        let stored = match key.strip_suffix("reference.bin") {
+            Some(folder) if is_ours(&key) => format!("{folder}.deltaglider/files/reference%2Ebin"),
+            _ => key.clone(),
+        };
+        assert_eq!(sandbox.store().keys(), [stored], "{kind}");
         assert_eq!(sandbox.run(["cp", &uri, "-"]).succeeds().out, "content", "{kind}");
         sandbox.run(["cp", &uri, "out"]).succeeds();
         assert_eq!(sandbox.read("out"), b"content", "{kind}");

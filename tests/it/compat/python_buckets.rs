@@ -186,6 +186,35 @@ fn a_whole_bucket_comes_out_but_for_what_is_broken() {
 }
 
 #[test]
+fn own_files_stay_beside_python_references() {
+    let (sandbox, entries) = bucket();
+    let references: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == "reference").collect();
+    let before: Vec<Vec<u8>> = references.iter().map(|entry| sandbox.store().read(&entry.key)).collect();
+    for entry in &references {
+        sandbox.put(&entry.key, entry.key.as_bytes()).succeeds();
+    }
+    let read = || {
+        for entry in entries.iter().filter(|entry| entry.kind == "delta" && entry.python_read.as_deref() == Some("ok"))
+        {
+            let key = entry.logical_key.as_deref().unwrap();
+            let got = sandbox.run(["cp", &format!("s3://buc/{key}"), "-"]).succeeds().stdout;
+            assert_eq!(Some(Sha256Digest::of(&got).to_string()), entry.expected_plaintext_sha256, "{key}");
+        }
+    };
+    read();
+    for (entry, bytes) in references.iter().zip(&before) {
+        let uri = format!("s3://buc/{}", entry.key);
+        assert_eq!(sandbox.run(["cp", &uri, "-"]).succeeds().out, entry.key);
+        assert!(sandbox.run(["ls", &uri]).succeeds().out.ends_with(" reference.bin\n"));
+        assert!(sandbox.store().read(&entry.key) == *bytes);
+        sandbox.run(["rm", &uri]).succeeds();
+        sandbox.run(["ls", &uri]).fails(1, &[]);
+        sandbox.run(["rm", &uri]).fails(1, &["is a reference that deltas need"]);
+    }
+    read();
+}
+
+#[test]
 fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
     let (sandbox, entries) = bucket();
     let listed = sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds().out;

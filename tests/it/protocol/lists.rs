@@ -6,7 +6,9 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::service::{Compare, DeltaService, Folder, Listed, MayBeDelta, Settings, Step, SyncOptions};
+use deltaglider::service::{
+    Compare, DeltaService, Folder, Input, Listed, Listing, MayBeDelta, PutOptions, Settings, Step, SyncOptions,
+};
 use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 
 struct Room {
@@ -102,6 +104,58 @@ async fn on_a_tie_the_later_writer_wins_and_else_the_delta() {
     room.put_delta("n").await;
     let (files, older) = room.listed("n").await;
     assert_eq!((files, older), (vec![("n".to_owned(), 7, Listed::Delta)], vec!["n".to_owned()]));
+}
+
+#[tokio::test]
+async fn escaped_names_are_in_place_on_any_page() {
+    let room = Room::new(ticking()).await;
+    let service = &room.service;
+    let mut expected: Vec<String> = (0..2_500).map(|number| format!("a/n-{number:04}")).collect();
+    for key in &expected {
+        room.put(key, &Attributes::default()).await;
+    }
+    let own = [
+        "a/reference.bin",
+        "a/.deltaglider/x",
+        "a/.deltaglider/z/x",
+        "a/n-1/reference.bin",
+        "a/z/reference.bin",
+        "reference.bin",
+    ];
+    for name in own {
+        let object = ObjectName::new(bucket(), Key::new(name).unwrap());
+        let file = Input::spool(name.as_bytes(), name, &std::env::temp_dir()).await.unwrap();
+        service.put(&file, &object, &PutOptions::default()).await.unwrap();
+        expected.push(name.to_owned());
+    }
+    // Files of their own that are called as deltas of these.
+    for key in ["a/reference.bin.delta", "reference.bin.delta"] {
+        room.put(key, &Attributes::default()).await;
+        expected.push(key.to_owned());
+    }
+    // What no name is stored as, and what another tool left at the name itself, are no further files.
+    for key in ["a/.deltaglider/files/n", "a/.deltaglider/files/reference.bin", "a/reference.bin", "a/.deltaglider/x"] {
+        room.put(key, &Attributes::default()).await;
+    }
+    expected.sort();
+    for prefix in ["", "a/", "a/r", "a/.", "a/.deltaglider/", "a/.deltaglider/z", "a/n-1", "r", "a/z/reference.bin"] {
+        let listings: [fn(Listing) -> Listing; 4] = [|it| it, Listing::afresh, Listing::undecided, Listing::learning];
+        for (n, looks) in listings.into_iter().enumerate() {
+            let mut listing = looks(service.list(&bucket(), prefix, None));
+            let mut names = Vec::new();
+            while let Some(page) = listing.next().await.unwrap() {
+                names.extend(page.files.into_iter().filter(|file| file.is_shown()).map(|file| file.key.to_string()));
+            }
+            // A key that ends as that of a delta may be listed as one.
+            if n == 2 {
+                let undecided = |name: &String| prefix == "r" || !name.ends_with(".delta");
+                names.retain(undecided);
+            }
+            let begins =
+                |name: &&String| name.starts_with(prefix) && (n != 2 || prefix == "r" || !name.ends_with(".delta"));
+            assert_eq!(names, expected.iter().filter(begins).cloned().collect::<Vec<_>>(), "{prefix:?}, {n}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use deltaglider::domain::ObjectName;
-use deltaglider::service::{GetOptions, StoredAs, chain};
+use deltaglider::service::{GetOptions, ServiceError, StoredAs, chain};
 use deltaglider::storage::{ListRequest, MemoryStore, ObjectStore as _};
 
 use super::Faulty;
@@ -85,11 +85,16 @@ fn apply(effects: &Effects, files: &mut Files) {
     }
 }
 
+/// Whether an error says that there is no file, be it that a reference has its name.
+fn is_absence(error: &ServiceError) -> bool {
+    error.is_absent() || matches!(error, ServiceError::IsReference(_))
+}
+
 /// What a name holds, by a reader to whom nothing goes wrong.
 pub(crate) async fn read(store: &Arc<MemoryStore>, name: &str) -> Result<Option<Vec<u8>>, String> {
     match service(store.clone()).get(&object(name), Vec::new(), &GetOptions::default()).await {
         Ok((content, _)) => Ok(Some(content)),
-        Err(error) if error.is_absent() => Ok(None),
+        Err(error) if is_absence(&error) => Ok(None),
         Err(error) => Err(format!("{name} cannot be read: {}", chain(&error))),
     }
 }
@@ -206,7 +211,7 @@ impl<'a> Sweep<'a> {
         holds(room, &files, "after the next put").await?;
         // The same again: it works, unless what was to be deleted is gone.
         match perform(&next, &self.scenario.op, room.now()).await {
-            Err(error) if !error.is_absent() => return Err(format!("done again: {}", chain(&error))),
+            Err(error) if !is_absence(&error) => return Err(format!("done again: {}", chain(&error))),
             again => {
                 // What a folder is made like may have changed, as what is in it.
                 let effects = if of_many.is_some() { self.scenario.op.effects(&files) } else { self.effects.clone() };

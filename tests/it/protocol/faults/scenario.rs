@@ -166,6 +166,11 @@ fn both_kinds() -> [Op; 4] {
     [Op::Foreign("b.zip", version(8)), delta("a.zip", 1), delta("b.zip", 2), direct("b.zip", 3)]
 }
 
+/// A file with the name of a reference.
+fn with_escaped() -> Vec<Op> {
+    [two().as_slice(), &[delta("x/reference.bin", 3)]].concat()
+}
+
 fn moved() -> Vec<Op> {
     [two().as_slice(), &[Op::MoveReference("", version(1))]].concat()
 }
@@ -189,6 +194,7 @@ fn puts() -> Vec<Scenario> {
         ),
         scenario("put, where the reference went", &[delta("a.zip", 1), Op::Delete("a.zip")], delta("b.zip", 2)),
         scenario("put, where the reference has moved", &moved(), delta("c.zip", 3)),
+        scenario("put, under an escaped key", &two(), delta("x/reference.bin", 3)),
     ]
 }
 
@@ -210,6 +216,7 @@ fn overwrites() -> Vec<Scenario> {
         scenario("overwrite, another tool's file as it is", &foreign, direct("b.zip", 3)),
         scenario("overwrite, a name of both kinds by a delta", &both_kinds(), delta("b.zip", 4)),
         scenario("overwrite, a name of both kinds as it is", &both_kinds()[..3], direct("b.zip", 4)),
+        scenario("overwrite, under an escaped key", &with_escaped(), delta("x/reference.bin", 4)),
     ]
 }
 
@@ -227,7 +234,9 @@ fn removals_and_reads() -> Vec<Scenario> {
             &[delta("a.zip", 1), Op::MoveReference("", version(1))],
             Op::Delete("a.zip"),
         ),
+        scenario("delete, under an escaped key", &with_escaped(), Op::Delete("x/reference.bin")),
         scenario("get, a delta", &two(), Op::Read("b.zip")),
+        scenario("get, under an escaped key", &with_escaped(), Op::Read("x/reference.bin")),
         scenario("get, the reference's own file", &two(), Op::Read("a.zip")),
         scenario("get, a file as it is", &as_it_is[1..], Op::Read("b.zip")),
         scenario("get, a delta of a moved reference", &moved(), Op::Read("b.zip")),
@@ -252,6 +261,7 @@ fn copies() -> Vec<Scenario> {
         scenario("copy, a delta over the file as it is", &over(direct("c.zip", 3)), Op::Copy("b.zip", "c.zip")),
         scenario("copy, a file as it is over a delta", &over(direct("c.zip", 3)), Op::Copy("c.zip", "b.zip")),
         scenario("copy, a delta to a name of no deltas", &two(), Op::Copy("b.zip", "b.txt")),
+        scenario("copy, a delta to an escaped key", &two(), Op::Copy("b.zip", ".deltaglider/b.zip")),
         scenario("copy, another tool's file", &[Op::Foreign("x.txt", version(1))], Op::Copy("x.txt", "y.txt")),
         scenario("copy, to a bucket without a reference", &two(), Op::Copy("b.zip", "other:b.zip")),
         scenario(
@@ -267,6 +277,16 @@ fn copies() -> Vec<Scenario> {
         scenario("move, a delta", &two(), Op::Move("b.zip", "c.zip")),
         scenario("move, the only delta to another bucket", &two()[..1], Op::Move("a.zip", "other:a.zip")),
         scenario("move, a file as it is", &[direct("b.zip", 2)], Op::Move("b.zip", "b.txt")),
+        scenario(
+            "move, a file as it is to an escaped key",
+            &[direct("b.zip", 2)],
+            Op::Move("b.zip", ".deltaglider/b.zip"),
+        ),
+        scenario(
+            "move, from one escaped key to another",
+            &with_escaped(),
+            Op::Move("x/reference.bin", "y/reference.bin"),
+        ),
         scenario("rebase, against a later reference", &rebasable, Op::Rebase("app-2.zip")),
     ]
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deltaglider::domain::Sha256Digest;
-use deltaglider::service::{GetOptions, KeptStats, ListedRemoval, Outcome, RepairReport, StatsMode, Trouble};
+use deltaglider::service::{
+    DeltaService, GetOptions, KeptStats, ListedRemoval, Outcome, RepairReport, StatsMode, Trouble,
+};
 use deltaglider::storage::{ListRequest, ObjectStore as _};
 
-use super::op::{NAMES, RESERVED};
+use super::op::{NAMES, PREFIXES, RESERVED};
 use super::world::{Files, World, bucket, object};
 
 impl World {
@@ -62,6 +64,10 @@ impl World {
         let expected: Vec<_> = files.iter().map(|(key, content)| (key.as_str(), content.len() as u64)).collect();
         assert_eq!(listed, expected, "listed, and not, in {}", bucket(second));
 
+        for prefix in PREFIXES {
+            self.check_prefix(&service, second, prefix, files).await;
+        }
+
         let mut listing = service.list(&bucket(second), "", Some("/"));
         let mut names = BTreeSet::new();
         while let Some(page) = listing.next().await.unwrap() {
@@ -78,6 +84,31 @@ impl World {
         let total: usize = files.values().map(Vec::len).sum();
         assert_eq!((stats.object_count, stats.total_size), (files.len() as u64, Some(total as u64)));
         assert_eq!(stats.damaged_objects, 0);
+    }
+
+    /// What begins with a text, and what of it is in no folder.
+    async fn check_prefix(&self, service: &DeltaService, second: bool, prefix: &str, files: &Files) {
+        let all: Vec<&String> = files.keys().filter(|key| key.starts_with(prefix)).collect();
+        for delimiter in [None, Some("/")] {
+            let mut listing = service.list(&bucket(second), prefix, delimiter);
+            let (mut listed, mut folders) = (Vec::new(), Vec::new());
+            while let Some(page) = listing.next().await.unwrap() {
+                folders.extend(page.folders);
+                listed.extend(page.files.into_iter().filter(|file| file.is_shown()).map(|file| file.key.to_string()));
+            }
+            listed.sort_unstable();
+            let in_folder = |key: &str| delimiter.is_some() && key[prefix.len()..].contains('/');
+            let expected: Vec<_> = all.iter().copied().filter(|key| !in_folder(key)).collect();
+            assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{prefix:?}, {delimiter:?}");
+            // A folder that has none but our own objects may be shown, but for our own folder.
+            for key in all.iter().filter(|key| in_folder(key)) {
+                assert!(folders.iter().any(|folder| key.starts_with(folder.as_str())), "{key}: {folders:?}");
+            }
+            let own = folders.iter().filter(|folder| format!("/{folder}").contains("/.deltaglider/"));
+            for folder in own {
+                assert!(all.iter().any(|key| key.starts_with(folder.as_str())), "{folder} has no files");
+            }
+        }
     }
 
     /// What may be found at any time: nothing that loses a file, nothing that could not be looked at.
@@ -125,6 +156,7 @@ impl World {
             assert!(deleted.unwrap().warnings.is_empty());
             self.files(second).clear();
         }
+        self.escaped.clear();
         self.check().await;
         for _ in 0..3 {
             self.pass(Duration::from_secs(8 * 24 * 60 * 60));

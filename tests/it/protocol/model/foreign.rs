@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
 use deltaglider::domain::policy::DeltaExtensions;
-use deltaglider::domain::{Key, ObjectName, Sha256Digest};
+use deltaglider::domain::{Key, ObjectName, Sha256Digest, escaped};
 use deltaglider::storage::{CopyOptions, ObjectStore as _};
 use deltaglider_vcdiff::EncodeOptions;
 
@@ -24,6 +24,9 @@ impl World {
         if !self.stored.contains_key(key) {
             return;
         }
+        if let Some(file) = escaped::file_at(&key.key) {
+            return self.removed(&key.sibling(file));
+        }
         let is_delta = self.store.head(key).await.unwrap().attributes.metadata.contains_key("dg-ref-key");
         let (name, twin) = match key.key.as_str().strip_suffix(".delta").filter(|_| is_delta) {
             Some(name) => (key.sibling(Key::new(name).unwrap()), name.to_owned()),
@@ -40,8 +43,15 @@ impl World {
     }
 
     pub(crate) async fn foreign_put(&mut self, key: &ObjectName, content: Vec<u8>) {
-        if op::RESERVED.contains(&key.key.as_str()) && self.is_there(key).await && self.content(key).is_none() {
+        let hidden = self.escaped.get(key);
+        let is_file = hidden.map_or(self.content(key).is_some(), Option::is_some);
+        if op::RESERVED.contains(&key.key.as_str()) && self.is_there(key).await && !is_file {
             // Nobody who does that keeps the files that need the reference.
+            return;
+        }
+        if hidden.is_some() {
+            self.put_raw(key, content.clone(), Default::default()).await;
+            self.escaped.insert(key.clone(), Some(content));
             return;
         }
         self.pass(APART);
@@ -53,7 +63,7 @@ impl World {
     pub(crate) async fn foreign_copy(&mut self, from: &ObjectName, to: &ObjectName) {
         let Some(content) = self.content(from) else { return };
         let stored = self.process(false).head(from).await.unwrap().stored;
-        let is_delta = stored != *from;
+        let is_delta = stored.key.as_str() == format!("{}.delta", from.key);
         let key = match is_delta {
             true => to.sibling(Key::new(format!("{}.delta", to.key)).unwrap()),
             false => to.clone(),

@@ -25,7 +25,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "rel/日本/app.zip",
 ];
 
-/// Names that are kept for ourselves.
+/// Names that our own objects have, so that files need escaped keys.
 pub(crate) const RESERVED: [&str; 4] =
     ["reference.bin", "rel/reference.bin", ".deltaglider/a.zip", "rel/1.0/.deltaglider/references/a.zip"];
 
@@ -34,7 +34,21 @@ pub(crate) const UNGUARDED: usize = 2;
 
 const FOLDERS: [&str; 7] = ["", "rel", "rel/1.0", "rel/1.1", "日本", "rel10", "none"];
 
-const PREFIXES: [&str; 9] = ["", "rel", "rel/", "rel/1", "a", "a.zip", "app-", "日本/", "none"];
+pub(crate) const PREFIXES: [&str; 13] = [
+    "",
+    "rel",
+    "rel/",
+    "rel/1",
+    "a",
+    "a.zip",
+    "app-",
+    "日本/",
+    "none",
+    ".del",
+    ".deltaglider/",
+    "rel/ref",
+    "rel/1.0/.deltaglider/r",
+];
 
 /// A name in one of the two buckets.
 pub(crate) type Place = (bool, usize);
@@ -154,7 +168,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         14 => (place(), content.clone(), prop::bool::weighted(0.8))
             .prop_map(|(at, content, delta)| Op::Put { at, content, delta }),
-        1 => (place(), content.clone()).prop_map(|(at, content)| Op::PutReserved { at, content }),
+        3 => (place(), content.clone()).prop_map(|(at, content)| Op::PutReserved { at, content }),
         4 => place().prop_map(|at| Op::Delete { at }),
         1 => (any::<bool>(), 0..64_usize).prop_map(|(bucket, prefix)| Op::DeleteAll { bucket, prefix }),
         4 => (place(), place(), prop::bool::weighted(0.8)).prop_map(|(from, to, delta)| Op::Copy { from, to, delta }),

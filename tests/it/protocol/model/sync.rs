@@ -177,7 +177,7 @@ impl World {
             }
             Step::RemoveObject(object, listed) => {
                 service.delete_listed(&object, &listed).await.unwrap().unwrap();
-                self.set(&object, None);
+                self.removed(&object);
                 (relative_key(to, &object), true)
             }
             Step::RemoveFile(path) => {

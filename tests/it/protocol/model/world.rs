@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) files: [Files; 2],
     /// What stored objects of files give or would give.
     pub(crate) stored: BTreeMap<ObjectName, Vec<u8>>,
+    /// Names whose files have escaped keys, with what another tool left at the name itself.
+    pub(crate) escaped: BTreeMap<ObjectName, Option<Vec<u8>>>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) local: Files,
     /// Deltas were copied by a tool that knows nothing of references: those may be missing, and their copies must do.
@@ -87,6 +89,7 @@ impl World {
             milliseconds,
             files: Default::default(),
             stored: BTreeMap::new(),
+            escaped: BTreeMap::new(),
             folder: tempfile::tempdir().unwrap(),
             local: Files::new(),
             copied_blindly: false,
