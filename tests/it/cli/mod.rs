@@ -30,4 +30,5 @@ mod streamed;
 mod sync;
 mod terminal;
 mod times;
+mod tls;
 mod xdelta3;
