@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::endpoint::ResolveEndpoint as _;
 use aws_sdk_s3::config::{
@@ -19,6 +18,7 @@ use super::answer::LimitAnswers;
 use super::attempts::Attempts;
 use super::connector::Connections;
 use super::place::{ByBucket, Places};
+use super::services::Services;
 use super::settings::{self, Profiles, S3SettingError};
 use super::{S3Config, credentials};
 
@@ -126,7 +126,7 @@ async fn sdk_config(
     http: Http,
 ) -> Result<SdkConfig, S3SettingError> {
     let region = Region::new(region.to_owned());
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let mut loader = aws_config::defaults(settings::behavior())
         .http_client(http.store)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .profile_files(profiles.files_with(""))
@@ -138,12 +138,8 @@ async fn sdk_config(
     } else if let Some(keys) = &config.credentials {
         loader = loader.credentials_provider(credentials::of_caller(keys));
     } else {
-        let conf = ProviderConfig::without_region()
-            .with_http_client(http.others)
-            .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
-            // Of roles.
-            .with_region(Some(region));
-        loader = loader.credentials_provider(credentials::chain(profiles, &conf)?);
+        let services = Services { http: http.others, region, files: profiles.files_with("") };
+        loader = loader.credentials_provider(credentials::chain(profiles, &services)?);
         loader = loader.identity_cache(IdentityCache::lazy().load_timeout(credentials::PATIENCE).build());
     }
     Ok(loader.load().await)

@@ -5,25 +5,26 @@ use std::time::Duration;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
-use super::credential_process;
+use super::services::Services;
 use super::settings::{Profiles, S3SettingError, keys_of_environment, variable};
+use super::{profile_sources, role_with_code};
 
-/// How long credentials are waited for.
-pub(super) const PATIENCE: Duration = credential_process::TIMEOUT.saturating_add(Duration::from_secs(5));
+/// How long credentials are waited for: a process has its own time, and so has a person who is asked for a code.
+pub(super) const PATIENCE: Duration = role_with_code::TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// Returns the chain of providers. A profile that an option names leaves out what the environment says.
-pub(super) fn chain(profiles: &Profiles, conf: &ProviderConfig) -> Result<SharedCredentialsProvider, S3SettingError> {
+pub(super) fn chain(profiles: &Profiles, services: &Services) -> Result<SharedCredentialsProvider, S3SettingError> {
     if !profiles.by_option
         && let Some(keys) = keys_of_environment()?
     {
         return Ok(SharedCredentialsProvider::new(keys));
     }
-    let of_profiles = credential_process::of_profiles(profiles, conf);
+    let of_profiles = profile_sources::of_profiles(profiles, services);
+    let conf = &services.config();
     let mut chain = CredentialsProviderChain::first_try("Profile", of_profiles);
     if !profiles.by_option && variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
         let provider = WebIdentityTokenCredentialsProvider::builder().configure(conf);

@@ -6,6 +6,7 @@ use std::env::VarError;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use aws_config::BehaviorVersion;
 use aws_config::profile::ProfileSet;
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
@@ -168,6 +169,11 @@ impl Profiles {
         let origin = format!("addressing_style of s3 of the profile {}", self.chosen);
         style.trim().parse().map_err(|error: NoAddressingStyle| S3SettingError::new(origin, error.to_string()))
     }
+}
+
+/// Returns the defaults of the SDK that are relied on.
+pub(super) fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
 }
 
 /// Returns the value of a variable without white space around it; `None` if nothing is left.

@@ -24,6 +24,7 @@ mod removes;
 mod repair;
 mod secrets;
 mod settings;
+mod sign_in;
 mod special_files;
 mod stats;
 mod streamed;

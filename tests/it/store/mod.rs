@@ -17,4 +17,4 @@ mod s3_patience;
 mod s3_reasons;
 mod s3_refusals;
 mod s3_settings;
-mod scripted_http;
+pub(crate) mod scripted_http;
