@@ -126,7 +126,7 @@ pub struct S3Config {
     /// Profile of `~/.aws/config` and `~/.aws/credentials`, which then gives the credentials, whatever the environment has; else
     /// `AWS_PROFILE`, else `default`.
     pub profile: Option<String>,
-    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with `credential_process`, web
+    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with `credential_process`, sign-in or role, web
     /// identity, ECS, IMDS).
     pub credentials: Option<S3Credentials>,
     /// Send anonymous requests: for buckets that are public.

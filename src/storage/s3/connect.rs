@@ -140,7 +140,7 @@ async fn sdk_config(
     } else {
         let services = Services { http: http.others, region, files: profiles.files_with("") };
         loader = loader.credentials_provider(credentials::chain(profiles, &services)?);
-        loader = loader.identity_cache(IdentityCache::lazy().load_timeout(credentials::PATIENCE).build());
+        loader = loader.identity_cache(IdentityCache::lazy().load_timeout(credentials::patience(profiles)).build());
     }
     Ok(loader.load().await)
 }

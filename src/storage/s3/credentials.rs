@@ -11,10 +11,14 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::services::Services;
 use super::settings::{Profiles, S3SettingError, keys_of_environment, variable};
-use super::{profile_sources, role_with_code};
+use super::{credential_process, profile_sources, role_with_code};
 
-/// How long credentials are waited for: a process has its own time, and so has a person who is asked for a code.
-pub(super) const PATIENCE: Duration = role_with_code::TIMEOUT.saturating_add(Duration::from_secs(5));
+/// Returns how long credentials are waited for: a process has its own time, and so has a person who is asked for a code.
+pub(super) fn patience(profiles: &Profiles) -> Duration {
+    let is_asked = profile_sources::ask_for_code(profiles);
+    let time = if is_asked { role_with_code::TIMEOUT } else { credential_process::TIMEOUT };
+    time.saturating_add(Duration::from_secs(5))
+}
 
 /// Returns the chain of providers. A profile that an option names leaves out what the environment says.
 pub(super) fn chain(profiles: &Profiles, services: &Services) -> Result<SharedCredentialsProvider, S3SettingError> {

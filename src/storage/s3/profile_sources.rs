@@ -16,6 +16,11 @@ pub(super) fn of_profiles(profiles: &Profiles, services: &Services) -> ProfileFi
     of_profile(profiles, services, &profiles.chosen, "", &[])
 }
 
+/// Whether the chosen profile leads to a role that needs a code.
+pub(super) fn ask_for_code(profiles: &Profiles) -> bool {
+    first_with_code(&profiles.all, &profiles.chosen, &[]).is_some()
+}
+
 /// Returns the provider of a profile, which `text` may define. The profiles in `passed` lead to it.
 fn of_profile(
     profiles: &Profiles,

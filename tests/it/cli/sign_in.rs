@@ -1,5 +1,6 @@
 //! Credentials that a person signs in for: IAM Identity Center, `aws login`, codes of a device. The services are doubles on this machine.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -283,7 +284,7 @@ fn mfa_config() -> String {
     )
 }
 
-/// A run at a terminal where `typed` is entered. What is printed there is in `out`.
+/// A run at a terminal where `typed` is entered once the question is there. What is printed there is in `out`.
 fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     let binary = stage.command();
     let mut command = Command::new("script");
@@ -295,8 +296,16 @@ fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     let line = format!("{} {arguments} < /dev/null", binary.get_program().to_str().unwrap());
     command.current_dir(stage.sandbox.work()).args(["-qec", &line, "/dev/null"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), typed.as_bytes()).unwrap();
-    Run::from(child.wait_with_output().unwrap())
+    let (mut shown, mut byte) = (Vec::new(), [0]);
+    let out = child.stdout.as_mut().unwrap();
+    while !shown.ends_with(b"/ann: ") && out.read(&mut byte).unwrap() > 0 {
+        shown.push(byte[0]);
+    }
+    // A run that never asks has ended.
+    let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
+    let mut output = child.wait_with_output().unwrap();
+    output.stdout.splice(..0, shown);
+    Run::from(output)
 }
 
 /// The fields of what STS was asked.
@@ -348,6 +357,15 @@ fn wrong_code_is_asked_for_once() {
     assert!(run.out.contains("MultiFactorAuthentication failed with invalid MFA one time pass code"), "{run:?}");
     let run = at_terminal(&stage, "--profile deploy ls", "\n");
     assert!(run.code == Some(1) && run.out.contains("no MFA code was entered"), "{run:?}");
+}
+
+#[test]
+fn interrupt_ends_the_question() {
+    let stage = Stage::new(sts);
+    stage.config(&mfa_config());
+    let run = at_terminal(&stage, "--profile deploy ls", "\u{3}");
+    assert_eq!(run.code, Some(130), "{run:?}");
+    assert_eq!(stage.asked(), [""; 0]);
 }
 
 #[test]
