@@ -40,7 +40,7 @@ fn of_profile(
             provider = provider.with_custom_provider(process_name(name), process);
         } else if let Some((source, sign_in)) = sign_in_of(profile, services) {
             sources += &source;
-            provider = provider.with_custom_provider(format!("deltaglider-sign-in/{name}"), sign_in);
+            provider = provider.with_custom_provider(source_name("sign-in", name), sign_in);
         }
     }
     let mut first = name;
@@ -60,7 +60,19 @@ fn of_profile(
 
 /// The name of a profile's process as a credential source, and of a profile that has nothing else.
 fn process_name(profile: &str) -> String {
-    format!("deltaglider-process/{profile}")
+    source_name("process", profile)
+}
+
+/// The name of a credential source of a profile. The SDK tells no cases apart in names of sources, and does in those of profiles.
+fn source_name(kind: &str, profile: &str) -> String {
+    let mut name = format!("deltaglider-{kind}/");
+    for letter in profile.chars() {
+        if letter.is_ascii_uppercase() || letter == '%' {
+            name.push('%');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
 }
 
 /// Returns the process of a profile, where the SDK would run it, and what makes it the profile's credential source.
@@ -106,7 +118,7 @@ fn sign_in_of(profile: &Profile, services: &Services) -> Option<(String, SignIn)
     };
     let inner = ProfileFileCredentialsProvider::builder().configure(&services.config());
     let inner = inner.profile_files(services.files.clone()).profile_name(name).build();
-    let text = format!("[{name}]\ncredential_source = deltaglider-sign-in/{name}\n");
+    let text = format!("[{name}]\ncredential_source = {}\n", source_name("sign-in", name));
     Some((text, SignIn::new(name, command, inner)))
 }
 

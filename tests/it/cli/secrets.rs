@@ -90,6 +90,22 @@ fn credential_process_keeps_profile_rules() {
 }
 
 #[test]
+fn profile_names_differ_by_case() {
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    let path = program(&sandbox, "process", &credentials(""));
+    for names in [["Own", "own"], ["own", "Own"], ["OWN", "oWN"]] {
+        let [right, other] = names;
+        let config = format!(
+            "[profile {right}]\ncredential_process = {}\n[profile {other}]\ncredential_process = exit 7\n",
+            path.display()
+        );
+        let run = |name: &str| Run::of(with_profile(&sandbox, &server, &config).args(["--profile", name, "ls"]));
+        run(right).succeeds();
+        run(other).fails(1, &["exit status: 7"]);
+    }
+}
+
+#[test]
 fn expired_credentials_are_asked_for_again() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     sandbox.write("a.zip", noise(10_000, 1));

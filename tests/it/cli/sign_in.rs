@@ -301,9 +301,12 @@ fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     while !shown.ends_with(b"/ann: ") && out.read(&mut byte).unwrap() > 0 {
         shown.push(byte[0]);
     }
+    // Open to the end: the terminal would get an end of file behind what was typed.
+    let mut keyboard = child.stdin.take().unwrap();
     // A run that never asks has ended.
-    let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
+    let _ = keyboard.write_all(typed.as_bytes());
     let mut output = child.wait_with_output().unwrap();
+    drop(keyboard);
     output.stdout.splice(..0, shown);
     Run::from(output)
 }
