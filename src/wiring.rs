@@ -31,6 +31,8 @@ pub struct Connection {
     pub no_sign_request: bool,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// Whether every certificate of the store is accepted; see [`S3Config`].
+    pub no_verify_ssl: bool,
     /// Which part of a URL holds the name of the bucket; see [`S3Config`].
     pub addressing_style: Option<AddressingStyle>,
     /// Whether all objects are given to the owner of the bucket; see [`S3Config`].
@@ -139,6 +141,16 @@ impl Connection {
         })
     }
 
+    /// Whether anyone on the way to the store could take its place: it is reached by TLS, and its certificate is not verified.
+    pub fn is_unverified(&self) -> Result<bool, EndpointError> {
+        Ok(self.no_verify_ssl
+            && match self.endpoint()? {
+                Endpoint::Embedded(_) => false,
+                Endpoint::Url(url) => url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")),
+                Endpoint::Aws => true,
+            })
+    }
+
     /// The store this leads to.
     pub async fn store(&self) -> Result<Arc<dyn Store>, WiringError> {
         let conditional_writes = conditional_writes()?;
@@ -174,6 +186,7 @@ impl Connection {
             profile: self.profile.clone(),
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
+            no_verify_ssl: self.no_verify_ssl,
             customer_key: self.customer_key.clone(),
             addressing_style: self.addressing_style,
             owner_control: self.owner_control,

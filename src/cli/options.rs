@@ -46,9 +46,12 @@ pub(super) struct GlobalOptions {
     /// Sends requests without credentials
     #[arg(long, global = true)]
     pub(super) no_sign_request: bool,
-    /// Trusts the certificates of this file (PEM) instead of the system's
+    /// Trusts the certificates of this file (PEM) instead of the system's: authorities, or the very certificate of the store
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca_bundle: Option<PathBuf>,
+    /// Accepts every certificate of the store, so that anyone on the way can read and change what is sent
+    #[arg(long, global = true)]
+    pub(super) no_verify_ssl: bool,
     /// Which part of a URL holds the name of the bucket: path, virtual (the host), or auto [default: addressing_style of the profile's s3, else
     /// auto: in the host on AWS and where a store is known to need it]
     #[arg(long, global = true, value_name = "STYLE")]

@@ -3,7 +3,7 @@
 use tokio::sync::OnceCell;
 
 use super::attributes::KeyArgument;
-use super::failure::Failure;
+use super::failure::{Failure, warn};
 use super::options::GlobalOptions;
 use crate::domain::policy::Policy;
 use crate::service::DeltaService;
@@ -30,7 +30,14 @@ impl Session {
 
     /// The service, with a policy for what is stored; the first one that is asked for stays.
     pub(super) async fn service(&self, policy: Policy) -> Result<&DeltaService, Failure> {
-        let connect = || async { Ok(self.connection()?.service(policy).await?) };
+        let connect = || async {
+            let connection = self.connection()?;
+            let service = connection.service(policy).await?;
+            if connection.is_unverified().is_ok_and(|unverified| unverified) {
+                warn("warning: --no-verify-ssl: the certificate of the store is not verified");
+            }
+            Ok(service)
+        };
         self.service.get_or_try_init(connect).await
     }
 
@@ -46,6 +53,7 @@ impl Session {
             profile: self.options.profile.clone(),
             no_sign_request: self.options.no_sign_request,
             ca_bundle: self.options.ca_bundle.clone(),
+            no_verify_ssl: self.options.no_verify_ssl,
             addressing_style: self.options.addressing_style,
             owner_control: self.owner_control,
             max_attempts: self.options.max_attempts,

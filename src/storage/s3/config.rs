@@ -126,14 +126,17 @@ pub struct S3Config {
     /// Profile of `~/.aws/config` and `~/.aws/credentials`, which then gives the credentials, whatever the environment has; else
     /// `AWS_PROFILE`, else `default`.
     pub profile: Option<String>,
-    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with `credential_process`, web
+    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with `credential_process`, sign-in or role, web
     /// identity, ECS, IMDS).
     pub credentials: Option<S3Credentials>,
     /// Send anonymous requests: for buckets that are public.
     pub no_sign_request: bool,
-    /// PEM file with the only certificate authorities to trust; else `AWS_CA_BUNDLE`, else the profile's `ca_bundle`, else
+    /// PEM file with the only certificates to trust: authorities, or the very certificate of the store; else `AWS_CA_BUNDLE`, else the profile's `ca_bundle`, else
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR`, else those of the system and the compiled-in ones of Mozilla.
     pub ca_bundle: Option<PathBuf>,
+    /// Accept every certificate of the store, so that anyone on the way to it may read and change what is sent. The services that give
+    /// credentials are verified all the same.
+    pub no_verify_ssl: bool,
     /// Objects of at least this many bytes are sent in parts.
     pub multipart_threshold: u64,
     /// Bytes of one part, at least 5 MiB on AWS; more where 10,000 parts would not do.
@@ -168,6 +171,7 @@ impl Default for S3Config {
             credentials: None,
             no_sign_request: false,
             ca_bundle: None,
+            no_verify_ssl: false,
             multipart_threshold: MULTIPART_THRESHOLD,
             part_size: PART_SIZE,
             copy_part_size: COPY_PART_SIZE,

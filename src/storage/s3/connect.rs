@@ -4,22 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::endpoint::ResolveEndpoint as _;
 use aws_sdk_s3::config::{
     RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext};
-use aws_smithy_http_client::{Builder, Connector};
+use rustls::ClientConfig;
 
 use super::answer::LimitAnswers;
 use super::attempts::Attempts;
+use super::connector::Connections;
 use super::place::{ByBucket, Places};
+use super::services::Services;
 use super::settings::{self, Profiles, S3SettingError};
 use super::{S3Config, credentials};
 
@@ -62,10 +61,10 @@ impl Clients {
 /// Makes the clients, without a request to the store.
 pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError> {
     let profiles = Profiles::read(config).await?;
-    let tls = tls_context(config, &profiles)?;
+    let http = Http::of(config, &profiles)?;
     let region = profiles.region(config)?;
     let most = profiles.attempts(config.max_attempts)?;
-    let sdk = sdk_config(config, &profiles, &region, http_client(tls)).await?;
+    let sdk = sdk_config(config, &profiles, &region, http).await?;
 
     let mut builder = aws_sdk_s3::config::Builder::from(&sdk).interceptor(LimitAnswers(config.min_rate));
     // Requests are sent again by `Attempts`.
@@ -115,20 +114,20 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     })
 }
 
-/// The connections that these settings lead to.
+/// The connections that these settings lead to, for what is not the store.
 pub(super) async fn http_of(config: &S3Config) -> Result<SharedHttpClient, S3SettingError> {
-    Ok(http_client(tls_context(config, &Profiles::read(config).await?)?))
+    Ok(Http::of(config, &Profiles::read(config).await?)?.others)
 }
 
 async fn sdk_config(
     config: &S3Config,
     profiles: &Profiles,
     region: &str,
-    http: SharedHttpClient,
+    http: Http,
 ) -> Result<SdkConfig, S3SettingError> {
     let region = Region::new(region.to_owned());
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http.clone())
+    let mut loader = aws_config::defaults(settings::behavior())
+        .http_client(http.store)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .profile_files(profiles.files_with(""))
         .profile_name(&profiles.chosen)
@@ -139,13 +138,9 @@ async fn sdk_config(
     } else if let Some(keys) = &config.credentials {
         loader = loader.credentials_provider(credentials::of_caller(keys));
     } else {
-        let conf = ProviderConfig::without_region()
-            .with_http_client(http)
-            .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
-            // Of roles.
-            .with_region(Some(region));
-        loader = loader.credentials_provider(credentials::chain(profiles, &conf)?);
-        loader = loader.identity_cache(IdentityCache::lazy().load_timeout(credentials::PATIENCE).build());
+        let services = Services { http: http.others, region, files: profiles.files_with("") };
+        loader = loader.credentials_provider(credentials::chain(profiles, &services)?);
+        loader = loader.identity_cache(IdentityCache::lazy().load_timeout(credentials::patience(profiles)).build());
     }
     Ok(loader.load().await)
 }
@@ -154,19 +149,29 @@ fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
-/// The certificates to trust: those of the option, of the environment or of the profile, or the system's.
-fn tls_context(config: &S3Config, profiles: &Profiles) -> Result<TlsContext, S3SettingError> {
-    let of_environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let bundle =
-        config.ca_bundle.clone().or_else(of_environment).or_else(|| profiles.get("ca_bundle").map(PathBuf::from));
-    super::tls::context(bundle.as_deref()).map_err(|why| S3SettingError::new("the certificates to trust", why))
+/// The connections to the store and to all others.
+struct Http {
+    store: SharedHttpClient,
+    /// Services that give credentials: a store without verification gets a signature, these would get the secret itself.
+    others: SharedHttpClient,
 }
 
-fn http_client(tls: TlsContext) -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder().proxy_config(settings::proxy());
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
-        connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
-    })
+impl Http {
+    fn of(config: &S3Config, profiles: &Profiles) -> Result<Self, S3SettingError> {
+        let named = |why| S3SettingError::new("the certificates to trust", why);
+        let others = http_client(super::tls::verified(bundle(config, profiles).as_deref()).map_err(named)?);
+        let store =
+            if config.no_verify_ssl { http_client(super::tls::unverified().map_err(named)?) } else { others.clone() };
+        Ok(Self { store, others })
+    }
+}
+
+/// The file with the certificates to trust: that of the option, of the environment or of the profile.
+fn bundle(config: &S3Config, profiles: &Profiles) -> Option<PathBuf> {
+    let of_environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    config.ca_bundle.clone().or_else(of_environment).or_else(|| profiles.get("ca_bundle").map(PathBuf::from))
+}
+
+fn http_client(tls: ClientConfig) -> SharedHttpClient {
+    SharedHttpClient::new(Connections::new(tls, settings::proxies()))
 }

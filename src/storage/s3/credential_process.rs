@@ -1,15 +1,13 @@
 //! Credentials from a `credential_process` of the profile files: run as `aws` runs it, but without our own secrets.
 //!
 //! The SDK's own provider hands the whole environment on, keys of the cache included, takes any amount of output, and waits without
-//! end. Which profile leads to which process is still the SDK's decision: each process is named to it as a credential source.
+//! end.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
-use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, Result, future};
@@ -17,7 +15,6 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use zeroize::Zeroizing;
 
-use super::settings::Profiles;
 use crate::domain::Timestamp;
 
 /// How long a process may take: long enough for a person with a second factor.
@@ -29,50 +26,16 @@ const MAX_SHOWN: usize = 500;
 /// How our own variables begin, of which some hold keys.
 const OWN_VARIABLES: &[u8] = b"DG_";
 
-/// Returns the providers of the profiles, with processes of our own.
-pub(super) fn of_profiles(profiles: &Profiles, conf: &ProviderConfig) -> ProfileFileCredentialsProvider {
-    let mut provider = ProfileFileCredentialsProvider::builder().configure(conf);
-    let mut sources = String::new();
-    let mut names: Vec<&str> = profiles.all.profiles().collect();
-    names.sort_unstable();
-    for name in names {
-        let Some((source, process)) = process_of(&profiles.all, name) else { continue };
-        sources += &source;
-        provider = provider.with_custom_provider(source_name(name), process);
-    }
-    provider.profile_files(profiles.files_with(&sources)).profile_name(&profiles.chosen).build()
-}
-
-/// The name of a profile's process as a credential source.
-fn source_name(profile: &str) -> String {
-    format!("deltaglider-process/{profile}")
-}
-
-/// Returns the process of a profile, where the SDK would run it, and what makes it the profile's credential source.
-fn process_of(profiles: &ProfileSet, name: &str) -> Option<(String, Process)> {
-    let profile = profiles.get_profile(name)?;
-    let process = Process { command: profile.get("credential_process")?.to_owned(), timeout: TIMEOUT };
-    // These come first in the SDK.
-    let before = ["web_identity_token_file", "sso_session", "sso_start_url", "sso_account_id", "login_session"];
-    if profile.get("credential_source").is_some() || before.iter().any(|key| profile.get(key).is_some()) {
-        return None;
-    }
-    let source = source_name(name);
-    let text = match (profile.get("role_arn"), profile.get("source_profile")) {
-        (None, _) => format!("[{name}]\ncredential_source = {source}\n"),
-        // The role's base is the profile itself, which cannot name both a profile and a source.
-        (Some(_), Some(base)) if base == name => {
-            format!("[{name}]\nsource_profile = {source}\n[{source}]\ncredential_source = {source}\n")
-        }
-        (Some(_), _) => return None,
-    };
-    Some((text, process))
-}
-
 /// A command for a shell that prints credentials.
-struct Process {
+pub(super) struct Process {
     command: String,
     timeout: Duration,
+}
+
+impl Process {
+    pub(super) fn new(command: &str) -> Self {
+        Self { command: command.to_owned(), timeout: TIMEOUT }
+    }
 }
 
 /// Its arguments may be secrets.

@@ -5,30 +5,43 @@ use std::time::Duration;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
-use super::credential_process;
+use super::services::Services;
 use super::settings::{Profiles, S3SettingError, keys_of_environment, variable};
+use super::{credential_process, profile_sources, role_with_code};
 
-/// How long credentials are waited for.
-pub(super) const PATIENCE: Duration = credential_process::TIMEOUT.saturating_add(Duration::from_secs(5));
+const PROFILE: &str = "Profile";
+const WEB_IDENTITY: &str = "WebIdentityToken";
+
+/// Returns how long credentials are waited for: a process has its own time, and so has a person who is asked for a code.
+pub(super) fn patience(profiles: &Profiles) -> Duration {
+    let is_asked = profile_sources::ask_for_code(profiles);
+    let time = if is_asked { role_with_code::TIMEOUT } else { credential_process::TIMEOUT };
+    time.saturating_add(Duration::from_secs(5))
+}
 
 /// Returns the chain of providers. A profile that an option names leaves out what the environment says.
-pub(super) fn chain(profiles: &Profiles, conf: &ProviderConfig) -> Result<SharedCredentialsProvider, S3SettingError> {
+pub(super) fn chain(profiles: &Profiles, services: &Services) -> Result<SharedCredentialsProvider, S3SettingError> {
     if !profiles.by_option
         && let Some(keys) = keys_of_environment()?
     {
         return Ok(SharedCredentialsProvider::new(keys));
     }
-    let of_profiles = credential_process::of_profiles(profiles, conf);
-    let mut chain = CredentialsProviderChain::first_try("Profile", of_profiles);
-    if !profiles.by_option && variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
-        let provider = WebIdentityTokenCredentialsProvider::builder().configure(conf);
-        chain = chain.or_else("WebIdentityToken", provider.build());
-    }
+    let of_profiles = profile_sources::of_profiles(profiles, services);
+    let conf = &services.config();
+    let mut chain = match !profiles.by_option && variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
+        false => CredentialsProviderChain::first_try(PROFILE, of_profiles),
+        true => {
+            let token = WebIdentityTokenCredentialsProvider::builder().configure(conf).build();
+            match profile_sources::is_role(profiles) {
+                true => CredentialsProviderChain::first_try(PROFILE, of_profiles).or_else(WEB_IDENTITY, token),
+                false => CredentialsProviderChain::first_try(WEB_IDENTITY, token).or_else(PROFILE, of_profiles),
+            }
+        }
+    };
     let of_container = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
     for name in of_container {
         if variable(name)?.is_some() {

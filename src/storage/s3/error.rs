@@ -12,7 +12,7 @@ use aws_sdk_s3::operation::{RequestId as _, RequestIdExt as _};
 use aws_sdk_s3::types::error::InvalidObjectState;
 
 use super::again::{Again, has_no_body, is_passing, seconds_or_date};
-use super::hints::{CONFLICT, elsewhere, first_line, hint, needs};
+use super::hints::{CONFLICT, elsewhere, first_line, hint, needs, refused_certificate};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// Headers of checksums, as stores name them in refusals.
@@ -242,6 +242,7 @@ where
                 is_unreached: false,
             };
         }
+        let certificate = refused_certificate(&error);
         let mut cause = match &error {
             // An answer that does not parse is what the SDK calls an error of the service, too. An error in an answer that began
             // with 200, as that to a copy may, has a code.
@@ -268,7 +269,10 @@ where
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 Cause::new("the store could not be reached in time").with(error.source())
             }
-            SdkError::DispatchFailure(_) => Cause::new("the store could not be reached").with(error.source()),
+            SdkError::DispatchFailure(_) => {
+                let hint = certificate.map(|hint| format!("; {hint}")).unwrap_or_default();
+                Cause::new(format!("the store could not be reached{hint}")).with(error.source())
+            }
             SdkError::ResponseError(_) => Cause::new("the store's answer could not be read").with(error.source()),
             _ => Cause::new("the request could not be made").with(error.source()),
         };
@@ -295,7 +299,7 @@ where
             SdkError::ServiceError(_) if status == Some(400) && code.is_none() && has_no_body(error.raw_response()) => {
                 Again::Failure
             }
-            SdkError::DispatchFailure(failure) if !failure.is_user() => Again::Failure,
+            SdkError::DispatchFailure(failure) if !failure.is_user() && certificate.is_none() => Again::Failure,
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Again::Failure,
             _ => Again::No,
         };
@@ -367,11 +371,14 @@ fn cause_of_credentials(error: &CredentialsError) -> Cause {
             "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile by --profile \
              or AWS_PROFILE, or use --no-sign-request for a public bucket",
         ),
-        _ => Cause::new("the AWS credentials could not be loaded").with(Some(error)),
+        _ => {
+            let hint = refused_certificate(error).map(|hint| format!("; {hint}")).unwrap_or_default();
+            Cause::new(format!("the AWS credentials could not be loaded{hint}")).with(Some(error))
+        }
     }
 }
 
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 

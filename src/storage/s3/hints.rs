@@ -1,6 +1,9 @@
 //! What a refusal means to a user: the words of answers that are no XML, the permission that is missing, what to do.
 
+use std::error::Error;
+
 use aws_sdk_s3::config::http::HttpResponse;
+use rustls::CertificateError;
 
 /// S3's code for a conditional write that met another write: nothing was decided, and the write may be tried again.
 pub(super) const CONFLICT: &str = "ConditionalRequestConflict";
@@ -75,6 +78,41 @@ pub(super) fn hint(status: Option<u16>, code: Option<&str>, bucket_region: Optio
         (_, "ExpiredToken", _) => Some("get new temporary credentials".to_owned()),
         (_, CONFLICT, _) => Some("another write was under way: try again".to_owned()),
         _ => None,
+    }
+}
+
+/// What to do where the certificate of a server was refused; `None` if none was.
+pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(why)) => return Some(hint_of_certificate(why)),
+            Some(_) => return None,
+            None => {}
+        }
+        next = match error.downcast_ref::<std::io::Error>() {
+            // Its source is not what it holds, but the source of that.
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn hint_of_certificate(why: &CertificateError) -> &'static str {
+    use CertificateError as Why;
+    match why {
+        Why::Expired | Why::ExpiredContext { .. } | Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            "the certificate of the server is not valid at this time: renew it, or set the clock of this machine"
+        }
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+            "the certificate of the server is for another host: give the endpoint by a name that is in it"
+        }
+        Why::BadSignature => "the server does not hold the key of its certificate",
+        _ => {
+            "the certificate of the server is not trusted: if it is the right one, give it, or that of the authority that signed it, \
+             by --ca-bundle FILE"
+        }
     }
 }
 

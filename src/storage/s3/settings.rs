@@ -6,10 +6,11 @@ use std::env::VarError;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use aws_config::BehaviorVersion;
 use aws_config::profile::ProfileSet;
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_smithy_http_client::proxy::ProxyConfig;
+use hyper_util::client::proxy::matcher::Matcher;
 
 use super::error::Cause;
 use super::{AddressingStyle, NoAddressingStyle, S3Config};
@@ -170,6 +171,11 @@ impl Profiles {
     }
 }
 
+/// Returns the defaults of the SDK that are relied on.
+pub(super) fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
 /// Returns the value of a variable without white space around it; `None` if nothing is left.
 pub(super) fn variable(name: &str) -> Result<Option<String>, S3SettingError> {
     match std::env::var(name) {
@@ -202,13 +208,11 @@ fn key_part(name: &str) -> Result<Option<String>, S3SettingError> {
     Ok(value)
 }
 
-/// Returns the proxy of the environment. `*` for `NO_PROXY` means that there is none, as for curl.
-pub(super) fn proxy() -> ProxyConfig {
+/// Returns the proxies of the environment. `*` for `NO_PROXY` means that there is none, as for curl.
+pub(super) fn proxies() -> Option<Matcher> {
     let exceptions = ["NO_PROXY", "no_proxy"].map(|name| std::env::var(name).unwrap_or_default());
-    if exceptions.iter().any(|list| list.split(',').any(|host| host.trim() == "*")) {
-        return ProxyConfig::disabled();
-    }
-    ProxyConfig::from_env()
+    let is_none = exceptions.iter().any(|list| list.split(',').any(|host| host.trim() == "*"));
+    if is_none { None } else { Some(Matcher::from_env()) }
 }
 
 /// Returns the text of a file without a byte order mark; `None` if there is no such file.

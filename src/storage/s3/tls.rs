@@ -1,17 +1,19 @@
-//! Which certificate authorities are trusted.
+//! TLS of all connections, and which certificates are trusted.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
-use aws_smithy_http_client::tls::{TlsContext, TrustStore};
-use rustls::RootCertStore;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 
-/// The authorities in `bundle` and no other; without one those of the system (or of `SSL_CERT_FILE` and `SSL_CERT_DIR` and no
-/// other), and the compiled-in ones of Mozilla, since an image made from nothing has none.
-pub(super) fn context(bundle: Option<&Path>) -> Result<TlsContext, String> {
+use super::verifier::{Trusted, Unverified};
+
+/// Returns the configuration that trusts the certificates in `bundle` and no other; without one those of the system (or of
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` and no other), and the compiled-in ones of Mozilla, since an image made from nothing has none.
+pub(super) fn verified(bundle: Option<&Path>) -> Result<ClientConfig, String> {
     let certificates = match bundle {
         Some(path) => bundled(path)?,
         None => {
@@ -26,14 +28,24 @@ pub(super) fn context(bundle: Option<&Path>) -> Result<TlsContext, String> {
             native.certs.into_iter().chain(compiled_in.iter().cloned()).collect()
         }
     };
-    let trusted: BTreeSet<&[u8]> =
-        certificates.iter().filter(|der| is_usable(der)).map(|certificate| certificate.as_ref()).collect();
-    if trusted.is_empty() {
-        return Err("there is no usable certificate authority".to_owned());
-    }
-    let mut store = TrustStore::empty();
-    store.add_pem_certificate(pem(trusted));
-    TlsContext::builder().with_trust_store(store).build().map_err(|error| error.to_string())
+    let provider = provider();
+    config(Arc::new(Trusted::new(&certificates, provider.clone())?), provider)
+}
+
+/// Returns the configuration that accepts every certificate.
+pub(super) fn unverified() -> Result<ClientConfig, String> {
+    let provider = provider();
+    config(Arc::new(Unverified(provider.clone())), provider)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn config(verifier: Arc<dyn ServerCertVerifier>, provider: Arc<CryptoProvider>) -> Result<ClientConfig, String> {
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = versions.map_err(|error| error.to_string())?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 fn bundled(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -43,54 +55,37 @@ fn bundled(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if certificates.iter().any(is_usable) { Ok(certificates) } else { Err(named(&"no usable certificate in it")) }
 }
 
-/// The SDK panics on a certificate its verifier cannot read, and stores of systems hold such.
 fn is_usable(certificate: &CertificateDer<'_>) -> bool {
     RootCertStore::empty().add(certificate.clone().into_owned()).is_ok()
-}
-
-/// The one form the SDK takes certificates in.
-fn pem<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut text = String::new();
-    for certificate in certificates {
-        let encoded = aws_smithy_types::base64::encode(certificate);
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----");
-    }
-    text.into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_smithy_http_client::tls::Provider;
-    use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+    fn pem(der: &[u8]) -> String {
+        let encoded = aws_smithy_types::base64::encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
+    }
 
     #[test]
-    fn every_compiled_in_authority_is_usable_and_survives_the_way_to_the_sdk() {
+    fn every_compiled_in_authority_is_usable() {
         let ders = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
         assert!(ders.len() > 50 && ders.iter().all(is_usable));
-        let pem = pem(ders.iter().map(|der| der.as_ref()));
-        let back: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().unwrap();
-        assert_eq!(back, ders);
     }
 
     #[test]
     fn a_bundle_that_is_missing_or_holds_no_certificate_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bundle.pem");
-        assert!(context(Some(&path)).unwrap_err().contains("bundle.pem"));
-        let unusable = [b"".to_vec(), b"no certificate".to_vec(), pem([b"not DER".as_slice()])];
-        for content in unusable {
-            std::fs::write(&path, &content).unwrap();
-            let error = context(Some(&path)).unwrap_err();
+        assert!(verified(Some(&path)).unwrap_err().contains("bundle.pem"));
+        for content in ["", "no certificate", &pem(b"not DER")] {
+            std::fs::write(&path, content).unwrap();
+            let error = verified(Some(&path)).unwrap_err();
             assert!(error.contains("bundle.pem"), "{error}");
         }
         let one = webpki_root_certs::TLS_SERVER_ROOT_CERTS.first().unwrap();
-        std::fs::write(&path, pem([one.as_ref(), b"not DER".as_slice()])).unwrap();
-        // Only here would the SDK panic.
-        let connector = aws_smithy_http_client::Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .tls_context(context(Some(&path)).unwrap());
-        drop(connector.build());
+        std::fs::write(&path, pem(one) + &pem(b"not DER")).unwrap();
+        verified(Some(&path)).unwrap();
     }
 }

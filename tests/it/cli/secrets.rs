@@ -90,17 +90,41 @@ fn credential_process_keeps_profile_rules() {
 }
 
 #[test]
+fn profile_names_differ_by_case() {
+    let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
+    let path = program(&sandbox, "process", &credentials(""));
+    for names in [["Own", "own"], ["own", "Own"], ["OWN", "oWN"]] {
+        let [right, other] = names;
+        let config = format!(
+            "[profile {right}]\ncredential_process = {}\n[profile {other}]\ncredential_process = exit 7\n",
+            path.display()
+        );
+        let run = |name: &str| Run::of(with_profile(&sandbox, &server, &config).args(["--profile", name, "ls"]));
+        run(right).succeeds();
+        run(other).fails(1, &["exit status: 7"]);
+    }
+}
+
+#[test]
 fn expired_credentials_are_asked_for_again() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
-    let path = program(&sandbox, "process", &credentials(", \"Expiration\": \"2020-01-01T00:00:00Z\""));
-    let config = format!("[default]\ncredential_process = {}\n", path.display());
-    Run::of(with_profile(&sandbox, &server, &config).args(["mb", "s3://buc"])).succeeds();
-    std::fs::remove_file(sandbox.path("process.env")).unwrap();
     sandbox.write("a.zip", noise(10_000, 1));
-    Run::of(with_profile(&sandbox, &server, &config).args(["cp", "a.zip", "s3://buc/"])).succeeds();
-    let text = String::from_utf8(sandbox.read("process.env")).unwrap();
-    let runs = text.lines().filter(|line| line.starts_with("AWS_CONFIG_FILE=")).count();
-    assert!(runs >= 2, "{runs}");
+    let run = |expiration: &str, arguments: &[&str]| {
+        let before: u64 = server.requests().values().sum();
+        let path = program(&sandbox, "process", &credentials(&format!(", \"Expiration\": \"{expiration}\"")));
+        let config = format!("[default]\ncredential_process = {}\n", path.display());
+        Run::of(with_profile(&sandbox, &server, &config).args(arguments)).succeeds();
+        let text = String::from_utf8(sandbox.read("process.env")).unwrap();
+        std::fs::remove_file(sandbox.path("process.env")).unwrap();
+        let runs = text.lines().filter(|line| line.starts_with("AWS_CONFIG_FILE=")).count() as u64;
+        (runs, server.requests().values().sum::<u64>() - before)
+    };
+    run("2099-01-01T00:00:00Z", &["mb", "s3://buc"]);
+    let (runs, requests) = run("2099-01-01T00:00:00Z", &["cp", "a.zip", "s3://buc/one/"]);
+    assert!(runs == 1 && requests > 2, "{runs} {requests}");
+    // For each request again, or for those that are made at the same time.
+    let (runs, requests) = run("2020-01-01T00:00:00Z", &["cp", "a.zip", "s3://buc/two/"]);
+    assert!((2..=requests).contains(&runs), "{runs} {requests}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 /// Status, further headers, body.
 pub(crate) type Answer = (&'static str, &'static str, String);
 
-/// A request, without its body.
+/// A request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -14,6 +14,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// Behind the question mark, as it was sent.
     pub(crate) query: String,
+    pub(crate) body: Vec<u8>,
     /// Its lines, in lower case.
     pub(crate) headers: String,
 }
@@ -60,9 +61,10 @@ fn serve(mut socket: TcpStream, answer: &impl Fn(&Request) -> (&'static str, Str
     let mut words = first.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let request = Request { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers };
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let mut request = Request { method: method.to_owned(), path, query, body: Vec::new(), headers };
     let len = request.header("content-length").map_or(0, |len| len.trim().parse().unwrap());
-    io::copy(&mut reader.take(len), &mut io::sink())?;
+    reader.take(len).read_to_end(&mut request.body)?;
     let (status, headers, body) = answer(&request);
     let len =
         if headers.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
