@@ -36,15 +36,15 @@ impl S3Store {
         let page = page.map_err(|failed| failed.at(OPERATION, bucket))?;
         self.seen_buckets.record(bucket);
         let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
-        let (mut objects, mut common_prefixes, next) = page.read().map_err(unreadable)?;
-        let keys = objects.iter().map(|object| object.key.as_str());
-        pages.take(keys.chain(common_prefixes.iter().map(String::as_str)), next.as_ref()).map_err(unreadable)?;
+        let (mut page, next) = page.read().map_err(unreadable)?;
+        let keys = page.objects.iter().map(|object| object.key.as_str());
+        pages.take(keys.chain(page.common_prefixes.iter().map(String::as_str)), next.as_ref()).map_err(unreadable)?;
         if let Some(start) = start {
-            objects.retain(|object| object.key.as_str() > start);
-            common_prefixes.retain(|prefix| prefix.as_str() > start && !start.starts_with(prefix.as_str()));
+            page.objects.retain(|object| object.key.as_str() > start);
+            page.common_prefixes.retain(|prefix| prefix.as_str() > start && !start.starts_with(prefix.as_str()));
         }
-        let continuation = next.map(|next| self.listings.keep(pages, &next));
-        Ok(ListPage { damaged: Vec::new(), objects, common_prefixes, continuation })
+        page.continuation = next.map(|next| self.listings.keep(pages, &next));
+        Ok(page)
     }
 
     /// Asks for a page by ListObjectsV2.
@@ -155,8 +155,8 @@ impl From<ListObjectsOutput> for Page {
 }
 
 impl Page {
-    /// Returns objects, common prefixes, and where the next page starts.
-    fn read(self) -> Result<(Vec<ListedObject>, Vec<String>, Option<Next>), Cause> {
+    /// Returns the page without its continuation, and where the next one starts.
+    fn read(self) -> Result<(ListPage, Option<Next>), Cause> {
         let sent = self.objects.len() + self.common_prefixes.len();
         if let Some(count) = self.count.filter(|count| *count > sent) {
             return Err(Cause::new(format!(
@@ -193,7 +193,7 @@ impl Page {
                 Some(Next::Marker(last.to_owned()))
             }
         };
-        Ok((objects, common_prefixes, next))
+        Ok((ListPage { objects, common_prefixes, ..ListPage::default() }, next))
     }
 }
 
