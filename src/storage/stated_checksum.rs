@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use aws_smithy_checksums::ChecksumAlgorithm;
-use aws_smithy_checksums::http::HttpChecksum;
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest as Crc};
 use md5::{Digest as _, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
 
 /// The algorithm of a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,33 +90,42 @@ impl fmt::Debug for ChecksumComparison {
 
 enum Hasher {
     Md5(Md5),
-    Other(Box<dyn HttpChecksum>),
+    Sha1(Sha1),
+    Sha256(Sha256),
+    /// With the length of its value in bytes.
+    Crc(Crc, usize),
 }
 
 impl Hasher {
     fn new(kind: ChecksumKind) -> Self {
-        let algorithm = match kind {
-            ChecksumKind::Md5 => return Self::Md5(Md5::new()),
-            ChecksumKind::Crc32 => ChecksumAlgorithm::Crc32,
-            ChecksumKind::Crc32c => ChecksumAlgorithm::Crc32c,
-            ChecksumKind::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
-            ChecksumKind::Sha1 => ChecksumAlgorithm::Sha1,
-            ChecksumKind::Sha256 => ChecksumAlgorithm::Sha256,
-        };
-        Self::Other(algorithm.into_impl())
+        match kind {
+            ChecksumKind::Md5 => Self::Md5(Md5::new()),
+            ChecksumKind::Sha1 => Self::Sha1(Sha1::new()),
+            ChecksumKind::Sha256 => Self::Sha256(Sha256::new()),
+            ChecksumKind::Crc32 => Self::Crc(Crc::new(CrcAlgorithm::Crc32IsoHdlc), 4),
+            ChecksumKind::Crc32c => Self::Crc(Crc::new(CrcAlgorithm::Crc32Iscsi), 4),
+            ChecksumKind::Crc64Nvme => Self::Crc(Crc::new(CrcAlgorithm::Crc64Nvme), 8),
+        }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Md5(hasher) => hasher.update(bytes),
-            Self::Other(hasher) => hasher.update(bytes),
+            Self::Sha1(hasher) => hasher.update(bytes),
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Crc(hasher, _) => hasher.update(bytes),
         }
     }
 
     fn finish(self) -> Bytes {
         match self {
             Self::Md5(hasher) => Bytes::copy_from_slice(&hasher.finalize()),
-            Self::Other(hasher) => hasher.finalize(),
+            Self::Sha1(hasher) => Bytes::copy_from_slice(&hasher.finalize()),
+            Self::Sha256(hasher) => Bytes::copy_from_slice(&hasher.finalize()),
+            Self::Crc(hasher, len) => {
+                let value = hasher.finalize().to_be_bytes();
+                Bytes::copy_from_slice(value.get(value.len() - len..).unwrap_or_default())
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ mod removes;
 mod repair;
 mod secrets;
 mod settings;
+#[cfg(feature = "sign-in")]
 mod sign_in;
 mod special_files;
 mod stats;
