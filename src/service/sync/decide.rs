@@ -73,8 +73,7 @@ impl Comparison {
                 _ => None,
             });
         }
-        let is_there = self.there.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&relative);
-        if self.options.remove && is_there {
+        if self.options.remove && self.is_there(&relative) {
             self.source.lock().unwrap_or_else(PoisonError::into_inner).undecided.insert(relative, stored);
         }
         Ok(None)

@@ -270,7 +270,10 @@ impl Comparison {
             Seen::Failed(what, error) => return Ok(Some(self.unseen(what, error))),
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
-        if !entry.is_decided() && self.options.filter.takes(&own_name) != self.options.filter.takes(&entry.relative) {
+        let is_filtered = |name: &str| !self.options.filter.takes(name);
+        // Whether the file of that name on the other side stays hangs on what this is.
+        let decides_removal = self.options.remove && self.is_there(&entry.relative);
+        if !entry.is_decided() && (decides_removal || is_filtered(&own_name) != is_filtered(&entry.relative)) {
             let stored = entry.to_string();
             match self.decided(entry).await {
                 Ok(Some(decided)) => entry = decided,
@@ -315,6 +318,11 @@ impl Comparison {
             // Folders of one disk are others' business.
             (At::File(path), Folder::Local(_)) => failed(ServiceError::NotInAStore(path.clone())),
         }))
+    }
+
+    /// Whether the other side has a file of this name that the source has not shown yet.
+    pub(super) fn is_there(&self, relative: &str) -> bool {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner).contains_key(relative)
     }
 
     /// Keeps what the other side has under this name and below it: what the source has there cannot be read.

@@ -1,6 +1,8 @@
 //! Any sequence of operations, of other tools too, leaves what a map of names and contents says: everything is compared after
 //! every step. `scripts/model` runs more sequences.
 
+use deltaglider::service::Compare;
+
 use crate::protocol::model::{Act, Op};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -44,6 +46,14 @@ fn any_sequence_leaves_what_the_model_says_where_conditions_are_loose() {
 fn leaves_what_the_model_says(atomic: bool, ops: impl IntoIterator<Item = Op>) {
     let acts: Vec<Act> = ops.into_iter().map(|op| Act { by: false, op }).collect();
     runtime().block_on(super::model::run(atomic, &acts));
+}
+
+#[test]
+fn file_named_as_delta_keeps_no_other_file() {
+    let local = Op::WriteLocal { name: 0, content: 0, days: 0 };
+    let put = Op::Put { at: (true, 2), content: 0, delta: false };
+    let sync = Op::SyncDown { from: (true, 0), compare: Compare::Never, remove: true };
+    leaves_what_the_model_says(true, [local, put, sync]);
 }
 
 #[test]
