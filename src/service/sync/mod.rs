@@ -271,8 +271,9 @@ impl Comparison {
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
         let is_filtered = |name: &str| !self.options.filter.takes(name);
-        // Whether the file of that name on the other side stays hangs on what this is.
-        let decides_removal = self.options.remove && self.is_there(&entry.relative);
+        // Whether the file of that name on the other side stays hangs on what this is. Where files are compared, an index has told.
+        let is_compared = self.options.compare != Compare::Never;
+        let decides_removal = self.options.remove && !is_compared && self.is_there(&entry.relative);
         if !entry.is_decided() && (decides_removal || is_filtered(&own_name) != is_filtered(&entry.relative)) {
             let stored = entry.to_string();
             match self.decided(entry).await {
