@@ -1,4 +1,4 @@
-//! ARNs of access points, which stand in place of the name of a bucket (S3 User Guide, "Access points").
+//! ARNs of access points, which S3 accepts as the name of a bucket (S3 User Guide, "Access points").
 
 /// Services whose ARNs name access points, and the words of their resources, each followed by a name.
 const SERVICES: [(&str, &[&str]); 3] =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::BucketName;
 
-/// How long a bucket counts as present. Another process may delete it meanwhile; an object in it is absent then all the same.
+/// The time for which a bucket counts as present. If another process deletes the bucket, its objects are absent too.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// When each bucket was last shown. Clones share it.

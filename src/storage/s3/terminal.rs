@@ -34,7 +34,7 @@ fn ask_at(terminal: &mut std::fs::File, question: &str, stopped: impl Fn() -> bo
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    /// How soon a question ends that nobody waits for.
+    /// The interval at which a pending question checks whether it was cancelled.
     const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     /// Bytes of a line; a terminal gives no more at once (termios(3), "canonical mode").
     const LINE: usize = 4096;

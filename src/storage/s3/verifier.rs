@@ -112,7 +112,7 @@ fn is_name_of(name: &str, host: &ServerName<'_>) -> bool {
     match (name.strip_prefix("*."), host) {
         (Some(domain), ServerName::DnsName(host)) => {
             let of_host = host.as_ref().split_once('.').map(|(_, domain)| domain);
-            // A whole top-level domain is nobody's.
+            // No server owns a top-level domain.
             domain.contains('.') && of_host.is_some_and(|of_host| of_host.eq_ignore_ascii_case(domain))
         }
         (Some(_), _) => false,
@@ -121,7 +121,7 @@ fn is_name_of(name: &str, host: &ServerName<'_>) -> bool {
     }
 }
 
-/// Accepts every certificate: the connection is encrypted, and nobody knows to whom.
+/// Accepts every certificate. The connection is encrypted, but its peer is not authenticated.
 #[derive(Debug)]
 pub(super) struct Unverified(pub(super) Arc<CryptoProvider>);
 

@@ -1,9 +1,8 @@
 //! Files of a user's own whose names are keys of DeltaGlider's objects: stored under escaped keys, and known by their names.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
+use crate::support::unsigned::request;
 use crate::support::{Run, Sandbox, edited, names_below, noise};
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -374,21 +373,6 @@ fn urls_lead_to_escaped_keys() {
         scene.run(&["cp", "s3://buc/.deltaglider/tmp/0_x", "-"]).succeeds().stdout,
         scene.tree[".deltaglider/tmp/0_x"]
     );
-}
-
-/// What somebody without keys gets: status, headers and body.
-fn request(method: &str, url: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
-    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let len = body.len();
-    let head =
-        format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n");
-    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! URLs for others, and the copies that are made for them until they expire.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-
+use crate::support::unsigned::request;
 use crate::support::{Run, Sandbox, edited, noise};
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -40,22 +38,6 @@ impl Room {
         let run = self.run(&[&["purge", "buc", "--json"], arguments].concat()).succeeds();
         serde_json::from_str(&run.out).unwrap()
     }
-}
-
-/// What somebody without keys gets: status, headers and body.
-fn request(method: &str, url: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
-    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    let head = format!(
-        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub(crate) mod scripted_http;
 pub(crate) mod small_files;
+pub(crate) mod unsigned;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    /// Whether nothing can be stored under the name: the delta of another file stands there.
+    /// Returns whether nothing can be stored under the name, since its key is that of another file's delta.
     async fn is_refused(&self, name: &ObjectName, error: &ServiceError) -> bool {
         match error {
             ServiceError::Occupied { .. } => {
