@@ -11,7 +11,7 @@ use super::special_files::{Special, is_descriptor};
 use super::transfer::{Transfer, policy};
 use crate::domain::S3Uri;
 use crate::domain::paths::file_name;
-use crate::service::{Compare, Folder, MayBeDelta, ServiceError, SyncOptions};
+use crate::service::{Compare, Folder, MayBeDelta, ServiceError, Step, SyncOptions};
 
 pub(super) async fn run(session: &Session, args: CpArgs, output: Output, moving: bool) -> Result<Exit, Failure> {
     let route = route(&args)?;
@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, args: CpArgs, output: Output, moving:
     args.attributes.attributes("")?;
     let service = session.service(policy(&args.store)).await?;
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
-    let copy = Copy { transfer: Transfer::of_copy(service, output, &args, moving), args };
+    let copy = Copy { transfer: Transfer::of_copy(service, output, &args, moving)?, args };
     match route {
         Route::Up(source, to) if copy.args.recursive => {
             is_folder_of_files(&source)?;
@@ -166,7 +166,7 @@ impl Copy {
         };
         match special {
             Some(special) => self.transfer.upload_stream(&special, &object).await,
-            None => self.transfer.upload(source, &object, MayBeDelta(true)).await,
+            None => self.transfer.one(Step::Upload(source.to_owned(), object, MayBeDelta(true))).await,
         }
     }
 
@@ -188,7 +188,7 @@ impl Copy {
         } else {
             destination.to_owned()
         };
-        self.transfer.download(&object, &path).await
+        self.transfer.one(Step::Download(object, path)).await
     }
 
     async fn across(&self, from: &S3Uri, to: &S3Uri) -> Result<Exit, Failure> {
@@ -199,7 +199,7 @@ impl Copy {
         } else {
             to.object()?
         };
-        self.transfer.copy(&from, &to, MayBeDelta(true)).await
+        self.transfer.one(Step::Copy(from, to, MayBeDelta(true))).await
     }
 }
 

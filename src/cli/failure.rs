@@ -67,11 +67,6 @@ impl Failure {
         Self { exit, error: Box::new(ServiceError::Output(error)) }
     }
 
-    /// Whether there is no such object.
-    pub(super) fn is_absent(&self) -> bool {
-        self.error.downcast_ref::<ServiceError>().is_some_and(ServiceError::is_absent)
-    }
-
     /// Whether the credentials cannot be used.
     fn is_of_credentials(&self) -> bool {
         let mut next: Option<&(dyn Error + 'static)> = Some(&*self.error);
@@ -86,11 +81,6 @@ impl Failure {
             next = error.source();
         }
         false
-    }
-
-    /// Whether no file has this name.
-    pub(super) fn is_no_file(&self) -> bool {
-        self.error.downcast_ref::<ServiceError>().is_some_and(ServiceError::is_no_file)
     }
 
     /// Says what happened to one of many on standard error; an error when the rest has no point either.

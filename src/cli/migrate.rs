@@ -34,9 +34,9 @@ pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) ->
         dryrun: args.store.dryrun,
     };
     let steps = service.sync(&from, &to, options).await?;
-    let mut transfer = Transfer::new(service, output, &args.store, &Default::default());
+    let mut transfer = Transfer::new(service, output, &args.store, &Default::default())?;
     // What is copied is given a SHA-256, which vouches for it from then on.
-    transfer.get.stated = args.store.stated.or(StatedChecksums::Require);
+    transfer.options.get.stated = args.store.stated.or(StatedChecksums::Require);
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, there) = (&done.tally, done.unchanged);
     let copied = tally.changed();

@@ -13,14 +13,12 @@ mod mb;
 mod migrate;
 mod options;
 mod output;
-mod parallel;
 mod presign;
 mod printable;
 mod purge;
 mod question;
 mod rb;
 mod repair;
-mod replace;
 mod rm;
 mod session;
 #[cfg(unix)]
@@ -29,6 +27,7 @@ mod special_files;
 mod stats;
 mod streams;
 mod sync;
+mod tally;
 mod transfer;
 mod verify;
 mod xdelta3;
@@ -39,7 +38,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use crate::service::drafts::Drafts;
+use crate::service::Drafts;
 use crate::wiring::StoreDecorator;
 use failure::{Exit, Failure};
 use options::{Cli, Command};

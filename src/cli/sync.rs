@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, args: SyncArgs, output: Output) -> Re
     };
     let service = session.service(policy(&args.store)).await?;
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
-    let transfer = Transfer::new(service, output, &args.store, &args.attributes);
+    let transfer = Transfer::new(service, output, &args.store, &args.attributes)?;
     let compare = match (args.checksum, args.size_only) {
         (true, _) => Compare::Content,
         (_, true) => Compare::Size,

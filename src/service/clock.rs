@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use crate::domain::Timestamp;
+
 /// A source of time.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Returns the time of day.
@@ -48,4 +50,9 @@ pub(crate) async fn until<T>(clock: &dyn Clock, deadline: Duration, call: impl F
         call.as_mut().poll(context).map(Some)
     })
     .await
+}
+
+/// Returns the time of day of this machine, as it is written in metadata.
+pub(crate) fn timestamp() -> Timestamp {
+    SystemTime::now().into()
 }

@@ -1,23 +1,18 @@
 //! Copying a file inside the store: a delta stays one where its reference serves the copy, or can be given to it.
 
-use std::time::Duration;
-
 use super::DeltaService;
-use super::compared::{Compared, StatedChecksums};
 use super::error::ServiceError;
-use super::input::Input;
-use super::locate::{Found, Places, whole};
-use super::older::Removal;
+use super::get::{Compared, StatedChecksums};
+use super::objects::{Found, Places, whole};
 use super::plan::DirectReason;
-use super::put::{PutOptions, after, is_lost_race};
-use super::put_report::{PutReport, PutWarning, StoredAs};
-use super::reference::Base;
+use super::put::{
+    MAX_CONTENTION, PutOptions, PutReport, PutWarning, StoredAs, after, is_lost_race, name_facts, refuse_occupied,
+    remove_older_delta, remove_older_plain,
+};
+use super::references::{Base, Keep};
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, FileStatus, ObjectName, deltaspace};
 use crate::storage::{Attributes, CopyOptions, MAX_USER_METADATA_BYTES, StorageErrorKind};
-
-/// How long a copy competes with concurrent writers of its source or its destination.
-const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
 
 impl DeltaService {
     /// Copies a file to another name, in the same bucket or another one of the store.
@@ -42,82 +37,96 @@ impl DeltaService {
             return Err(ServiceError::Itself(to.clone()));
         }
         whole(to)?;
-        let begun = self.clock.running();
+        let copy = Copy { service: self.clone(), from: from.clone(), to: to.clone(), delta, stated };
+        let begun = self.objects.clock().running();
         loop {
-            if let Some(report) = self.copy_once(from, to, delta, stated).await? {
+            if let Some(report) = copy.attempt().await? {
                 return Ok(report);
             }
-            if self.clock.running() >= begun + MAX_CONTENTION {
+            if self.objects.clock().running() >= begun + MAX_CONTENTION {
                 return Err(ServiceError::Changed(from.to_string()));
             }
         }
     }
+}
 
+/// A copy under way.
+struct Copy {
+    service: DeltaService,
+    from: ObjectName,
+    to: ObjectName,
+    /// Whether the copy may be a delta.
+    delta: bool,
+    stated: StatedChecksums,
+}
+
+impl Copy {
     /// One try; `None` when the source was replaced meanwhile.
-    async fn copy_once(
-        &self,
-        from: &ObjectName,
-        to: &ObjectName,
-        delta: bool,
-        stated: StatedChecksums,
-    ) -> Result<Option<PutReport>, ServiceError> {
-        let source = Places::look_for_file(self.store(), from).await?;
-        let served = source.variants(self.store(), from).await?.first().map(|&found| found.clone());
+    async fn attempt(&self) -> Result<Option<PutReport>, ServiceError> {
+        let Self { service, from, to, .. } = self;
+        let (store, objects) = (service.store(), &service.objects);
+        let source = Places::look_for_file(store, from).await?;
+        let served = source.variants(store, from).await?.first().map(|&found| found.clone());
         let Some(served) = served else { return Err(ServiceError::absent(from)) };
-        let places = Places::look_to_write(self.store(), to).await?;
-        self.refuse_occupied(to, &places).await?;
-        let allowed = self.delta_allowed(to, delta, &places);
+        let places = Places::look_to_write(store, to).await?;
+        refuse_occupied(objects, to, &places).await?;
+        let allowed = name_facts(objects, &service.settings.policy, to, self.delta, &places).delta_allowed();
         match (&served.kind, allowed) {
             (Kind::Damaged(field), _) => Err(ServiceError::Metadata { object: served.name.clone(), field: *field }),
-            (Kind::Delta(metadata), Ok(())) => match self.base_for_copy(&served, metadata, to).await? {
-                Some(base) => self.copy_delta(&served, &base, to, &places).await,
-                None => self.copy_content(&served, from, to, delta, stated).await,
+            (Kind::Delta(metadata), Ok(())) => match self.reference(&served, metadata).await? {
+                Some(base) => self.copy_delta(&served, &base, &places).await,
+                None => self.copy_content(&served).await,
             },
-            (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served, from, to, delta, stated).await,
+            (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served).await,
             // The store's copy says of itself that it was made when its source was. Where the delta of its name may stay, that could be
             // taken for the newer one within the same second.
             (_, Err(_))
-                if places.delta.as_ref().is_some_and(Found::is_delta) && !self.removal_is_exact()
+                if places.delta.as_ref().is_some_and(Found::is_delta) && !objects.removal_is_exact()
                     // A copy has no condition, and the delta of another file may come to this key.
                     || deltaspace::file_of(&to.key).is_some() =>
             {
-                self.copy_content(&served, from, to, delta, stated).await
+                self.copy_content(&served).await
             }
-            (_, Err(reason)) => self.copy_direct(&served, to, &places, reason).await,
+            (_, Err(reason)) => self.copy_direct(&served, &places, reason).await,
         }
     }
 
     /// The reference that a copy of the delta can name; `None` when the file had better be stored anew.
-    async fn base_for_copy(
-        &self,
-        served: &Found,
-        delta: &DeltaMetadata,
-        to: &ObjectName,
-    ) -> Result<Option<Base>, ServiceError> {
+    async fn reference(&self, served: &Found, delta: &DeltaMetadata) -> Result<Option<Base>, ServiceError> {
+        let (references, to) = (&self.service.references, &self.to);
         let digest = delta.ref_sha256;
         let named = served.name.sibling(delta.ref_key.clone());
         let home = Deltaspace::home_of(&named);
         if to.bucket == served.name.bucket && to.key.folder().starts_with(home.folder()) {
-            let bases = self.bases_of(home).await?;
+            let bases = references.bases_of(home).await?;
             return Ok(bases.bases.into_iter().find(|base| base.digest == digest));
         }
-        let bases = self.bases_for(to, self.settings.policy.deltaspace.as_deref()).await?;
+        let bases = references.bases_for(to, self.service.settings.policy.deltaspace.as_deref()).await?;
         if let Some(base) = bases.bases.iter().find(|base| base.digest == digest) {
             return Ok(Some(base.clone()));
         }
         if !bases.bases.is_empty() || bases.is_condemned(&digest) {
             return Ok(None);
         }
-        let bytes = self.fetch_reference(&named, digest).await?;
-        let bytes = Input::of(&named.to_string(), bytes.len().unwrap_or_default(), bytes);
-        let sketch = bytes.sketch().await?.1;
+        let mut content = references.fetch_for(&named, digest, Keep::InCache).await?;
         let encryption = served.head.attributes.encryption.as_ref();
-        let created =
-            self.create_reference(&bases, &bytes, (digest, &sketch), named.key.base_name(), encryption).await?;
-        if let Some(base) = &created
-            && !self.has_bytes(&base.name, &base.etag, &bytes, digest).await?
-        {
-            return Err(ServiceError::NoCopy { of: named, copy: base.name.clone() });
+        let created = loop {
+            let bytes = content.to_input();
+            let creation = async {
+                let sketch = bytes.sketch().await?.1;
+                let source_name = named.key.base_name();
+                references.create_reference(&bases, &bytes, (digest, &sketch), source_name, encryption).await
+            };
+            match creation.await {
+                Ok(created) => break created,
+                Err(error) => content = references.refetch(&content, error).await?,
+            }
+        };
+        if let Some(base) = &created {
+            let objects = &self.service.objects;
+            if !objects.has_bytes(&base.name, &base.etag, &content.to_input(), digest).await? {
+                return Err(ServiceError::NoCopy { of: named, copy: base.name.clone() });
+            }
         }
         Ok(created)
     }
@@ -126,12 +135,12 @@ impl DeltaService {
         &self,
         served: &Found,
         base: &Base,
-        to: &ObjectName,
         places: &Places,
     ) -> Result<Option<PutReport>, ServiceError> {
+        let (store, objects, to) = (self.service.store(), &self.service.objects, &self.to);
         let name = |source| ServiceError::Name { object: to.to_string(), source };
         let stored = deltaspace::delta_of(to).map_err(name)?;
-        let body = match self.store.get(&served.name, None).await {
+        let body = match store.get(&served.name, None).await {
             Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(None),
             body => body?,
         };
@@ -140,13 +149,13 @@ impl DeltaService {
         }
         let found = Found::new(served.name.clone(), body.head.clone());
         let Kind::Delta(delta) = found.kind else { return Ok(None) };
-        let bytes = self.in_hand(&served.name, body).await?;
+        let bytes = objects.read(&served.name, body).await?;
         if bytes.len() != delta.delta_size {
             let (object, expected, actual) = (served.name.clone(), delta.delta_size, bytes.len());
             return Err(ServiceError::Length { object, expected, actual });
         }
         let digest = bytes.digest().await?;
-        if !self.has_bytes(&served.name, &served.head.etag, &bytes, digest).await? {
+        if !objects.has_bytes(&served.name, &served.head.etag, &bytes, digest).await? {
             return Ok(None);
         }
         let metadata = DeltaMetadata {
@@ -155,23 +164,23 @@ impl DeltaService {
             ref_key: base.name.key.clone(),
             ..delta
         };
-        let tags = self.store.tags(&served.name).await?;
+        let tags = store.tags(&served.name).await?;
         let mut attributes = Attributes { tags, ..found.head.attributes };
         attributes.metadata.extend(metadata.write());
         if attributes.user_metadata_bytes() > MAX_USER_METADATA_BYTES {
             FileStatus::remove(&mut attributes.metadata);
         }
         tracing::debug!(from = %served.name, %stored, reference = %base.name, "copy the delta");
-        let (options, begun) = (places.put_options(places.delta.as_ref()), self.clock.running());
-        let tag = match self.store.put(&stored, bytes.body(digest), &attributes, &options).await {
+        let (options, begun) = (places.put_options(places.delta.as_ref()), objects.clock().running());
+        let tag = match store.put(&stored, bytes.body(digest), &attributes, &options).await {
             Err(error) if is_lost_race(error.kind) => return Ok(None),
             put => put?,
         };
-        if !self.has_bytes(&stored, &tag, &bytes, digest).await? {
+        if !objects.has_bytes(&stored, &tag, &bytes, digest).await? {
             return Err(ServiceError::NoCopy { of: served.name.clone(), copy: stored });
         }
-        self.announce_copied(base, attributes.encryption.as_ref()).await?;
-        let warnings = self.remove_older_plain(places, &stored, begun).await.into_iter().collect();
+        self.service.references.announce_copied(base, attributes.encryption.as_ref()).await?;
+        let warnings = remove_older_plain(objects, places, &stored, begun).await.into_iter().collect();
         let (size, stored, sha256) = (metadata.file_size, bytes.len(), metadata.file_sha256);
         Ok(Some(PutReport { stored_as: StoredAs::Delta, size, stored, sha256: Some(sha256), warnings }))
     }
@@ -180,20 +189,20 @@ impl DeltaService {
     async fn copy_direct(
         &self,
         served: &Found,
-        to: &ObjectName,
         places: &Places,
         reason: DirectReason,
     ) -> Result<Option<PutReport>, ServiceError> {
-        tracing::debug!(from = %served.name, %to, "the store copies the object");
-        let to = &whole(to)?;
-        let begun = self.clock.running();
+        let service = &self.service;
+        tracing::debug!(from = %served.name, to = %self.to, "the store copies the object");
+        let to = &whole(&self.to)?;
+        let begun = service.objects.clock().running();
         let options = CopyOptions { newer_than: places.newest(), ..CopyOptions::from(&served.head.etag) };
-        let tag = match self.store.copy(&served.name, to, &options).await {
+        let tag = match service.store().copy(&served.name, to, &options).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             copied => copied?,
         };
-        self.check_copy(served, to, &tag).await?;
-        let Removal::Over(warning) = self.remove_older_delta(places, to, begun).await else { return Ok(None) };
+        service.objects.check_copy(served, to, &tag).await?;
+        let Ok(warning) = remove_older_delta(&service.references, places, to, begun).await else { return Ok(None) };
         let warnings = warning.into_iter().collect();
         let sha256 = match &served.kind {
             Kind::Direct(direct) => Some(direct.file_sha256),
@@ -204,23 +213,19 @@ impl DeltaService {
     }
 
     /// Reads the file and puts it; `None` when it was replaced meanwhile and nobody could tell from its content.
-    async fn copy_content(
-        &self,
-        served: &Found,
-        from: &ObjectName,
-        to: &ObjectName,
-        delta: bool,
-        stated: StatedChecksums,
-    ) -> Result<Option<PutReport>, ServiceError> {
-        let attributes = Attributes { tags: self.store.tags(&served.name).await?, ..served.user_attributes() };
+    async fn copy_content(&self, served: &Found) -> Result<Option<PutReport>, ServiceError> {
+        let (service, from) = (&self.service, &self.from);
+        let tags = service.store().tags(&served.name).await?;
+        let attributes = Attributes { tags, ..served.user_attributes() };
         let source = (served.kind == Kind::Passthrough).then(|| served.head.etag.clone());
-        let (file, read) = self.restored(from, stated).await?;
+        let (file, read) = service.restored(from, self.stated).await?;
         // The metadata at hand is of what was looked at, not of what was written since.
         if served.head.etag != read.etag {
             return Ok(None);
         }
         let status = FileStatus::read(&served.head.attributes.metadata);
-        let mut report = self.put(&file, to, &PutOptions { delta, attributes, source, status }).await?;
+        let options = PutOptions { delta: self.delta, attributes, source, status };
+        let mut report = service.put(&file, &self.to, &options).await?;
         if let Compared::Contradicted(checksum) = read.compared {
             report
                 .warnings

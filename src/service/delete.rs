@@ -7,8 +7,8 @@ use super::DeltaService;
 use super::error::ServiceError;
 use super::head::Head;
 use super::list::ListedFile;
-use super::locate::{Found, Places};
-use super::reference::ReferenceWarning;
+use super::objects::{Found, Objects, Places};
+use super::references::{ReferenceWarning, References};
 use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName, escaped};
 use crate::storage::{ETag, StorageErrorKind};
@@ -66,34 +66,8 @@ struct Looked {
 impl DeltaService {
     /// The objects that [`delete`](Self::delete) would remove; an error when there is no file of this name.
     pub async fn deletion_of(&self, object: &ObjectName) -> Result<Vec<ObjectName>, ServiceError> {
-        let looked = self.look_before_delete(object).await?;
+        let looked = look_before_delete(&self.objects, object).await?;
         Ok(looked.objects.into_iter().map(|(name, _)| name).collect())
-    }
-
-    async fn look_before_delete(&self, object: &ObjectName) -> Result<Looked, ServiceError> {
-        let places = Places::look_to_delete(self.store(), object).await?;
-        // A delta that lost its metadata can be removed by its own key.
-        let variants = match places.variants(self.store(), object).await {
-            Ok(variants) => variants,
-            Err(ServiceError::LostMetadata(name)) if name == *object => {
-                let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
-                return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
-            }
-            // So can an object that cannot be read.
-            Err(_) if places.plain.as_ref().is_some_and(|found| found.is_unreadable) => {
-                let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
-                return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
-            }
-            Err(error) => return Err(error),
-        };
-        let references = variants.iter().filter_map(|found| match &found.kind {
-            Kind::Delta(delta) => Some(object.sibling(delta.ref_key.clone())),
-            _ => None,
-        });
-        let references = references.collect();
-        let objects = variants.iter().rev().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
-        let modified = variants.first().map(|found| found.head.last_modified);
-        Ok(Looked { objects, references, modified })
     }
 
     /// Removes a file, whatever has been stored under its name meanwhile, and, if no other delta needs it any more, its reference.
@@ -101,14 +75,14 @@ impl DeltaService {
     /// Older objects of the name go first: if this fails in the middle, no older content comes back to light. What becomes of the
     /// reference does not change that the file is gone.
     pub async fn delete(&self, object: &ObjectName) -> Result<Deletion, ServiceError> {
-        let Looked { objects, references, .. } = self.look_before_delete(object).await?;
+        let Looked { objects, references, .. } = look_before_delete(&self.objects, object).await?;
         let mut deletion = Deletion::default();
         for (name, _) in objects {
             tracing::debug!(object = %name, "delete");
-            self.store.delete(&name, None).await?;
+            self.store().delete(&name, None).await?;
             deletion.removed.push(name);
         }
-        self.release_all(references, &mut deletion).await;
+        release_all(&self.references, references, &mut deletion).await;
         Ok(deletion)
     }
 
@@ -120,12 +94,12 @@ impl DeltaService {
         if served.name != seen.stored || served.head.etag != seen.etag {
             return Ok(Moved::Replaced);
         }
-        if !older.is_empty() && !self.removal_is_exact() {
+        if !older.is_empty() && !self.objects.removal_is_exact() {
             // Its content may be stored again at any time, under the same tag.
             return Ok(Moved::HasOlder);
         }
         for found in older.iter().chain([served]) {
-            if !self.delete_seen(&found.name, &found.head.etag).await? {
+            if !delete_seen(&self.objects, &found.name, &found.head.etag).await? {
                 return Ok(Moved::Replaced);
             }
         }
@@ -133,25 +107,12 @@ impl DeltaService {
             if let Kind::Delta(delta) = &found.kind {
                 let reference = object.sibling(delta.ref_key.clone());
                 // The file was moved; `repair` finds what is left.
-                if let Err(error) = self.release(&reference).await {
+                if let Err(error) = self.references.release(&reference).await {
                     tracing::warn!(%reference, error = super::chain(&error), "the reference could not be removed");
                 }
             }
         }
         Ok(Moved::Removed)
-    }
-
-    /// Removes an object that was seen with this tag; false if it was replaced.
-    async fn delete_seen(&self, name: &ObjectName, tag: &ETag) -> Result<bool, ServiceError> {
-        tracing::debug!(object = %name, "delete");
-        match self.store.delete(name, Some(tag)).await {
-            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(true),
-            // Gone after a removal that was sent again, its answer lost; replaced if something is there.
-            Err(error) if error.kind == StorageErrorKind::Precondition => {
-                Ok(Found::look(self.store(), name.clone()).await?.is_none())
-            }
-            deleted => Ok(deleted.map(|()| true)?),
-        }
     }
 
     /// Removes a file of which a listing showed this write; `None` if it was replaced since, and stays.
@@ -160,39 +121,10 @@ impl DeltaService {
         object: &ObjectName,
         listed: &ListedWrite,
     ) -> Result<Option<Deletion>, ServiceError> {
-        let Some((removed, references)) = self.delete_objects(object, listed).await? else { return Ok(None) };
+        let Some((removed, references)) = delete_objects(&self.objects, object, listed).await? else { return Ok(None) };
         let mut deletion = Deletion { removed, ..Deletion::default() };
-        self.release_all(references, &mut deletion).await;
+        release_all(&self.references, references, &mut deletion).await;
         Ok(Some(deletion))
-    }
-
-    /// Removes the objects of a name, one of which a listing showed; `None` if it was replaced since.
-    async fn delete_objects(
-        &self,
-        object: &ObjectName,
-        listed: &ListedWrite,
-    ) -> Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError> {
-        let Looked { objects, references, modified } = self.look_before_delete(object).await?;
-        if modified.is_some_and(|modified| was_replaced(listed, modified, &objects)) {
-            return Ok(None);
-        }
-        let mut removed = Vec::new();
-        for (name, tag) in objects {
-            if !self.delete_seen(&name, &tag).await? {
-                return Ok(None);
-            }
-            removed.push(name);
-        }
-        Ok(Some((removed, references)))
-    }
-
-    async fn release_all(&self, references: BTreeSet<ObjectName>, deletion: &mut Deletion) {
-        for reference in references {
-            match self.release(&reference).await {
-                Ok(removed) => deletion.references.extend(removed),
-                Err(error) => deletion.warnings.push(ReferenceWarning { reference, source: Box::new(error) }),
-            }
-        }
     }
 
     /// Removes every file whose name starts with `prefix`, a plain string, and then the references that no other delta needs.
@@ -220,7 +152,7 @@ impl DeltaService {
                 None => std::mem::take(&mut left),
             };
             for file in files.iter().filter(|file| file.is_shown()) {
-                let (object, outcome) = self.delete_listed_file(bucket, file).await;
+                let (object, outcome) = delete_listed_file(&self.objects, bucket, file).await;
                 let outcome = match outcome {
                     // Somebody else was faster.
                     Err(error) if error.is_absent() => continue,
@@ -236,25 +168,93 @@ impl DeltaService {
                 report(&object, outcome)?;
             }
         }
-        self.release_all(named, &mut deletion).await;
+        release_all(&self.references, named, &mut deletion).await;
         Ok(deletion)
     }
+}
 
-    /// Removes what a listing showed, as the file that it is.
-    async fn delete_listed_file(
-        &self,
-        bucket: &BucketName,
-        file: &ListedFile,
-    ) -> (ObjectName, Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError>) {
-        let object = ObjectName::new(bucket.clone(), file.key.clone());
-        let listed = ListedWrite { tag: file.stored.etag.clone(), modified: file.stored.last_modified };
-        match self.delete_objects(&object, &listed).await {
-            Err(error) if !file.is_decided() && error.is_no_file() => {
-                let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
-                let outcome = self.delete_objects(&own, &listed).await;
-                (own, outcome)
-            }
-            outcome => (object, outcome),
+async fn look_before_delete(objects: &Objects, object: &ObjectName) -> Result<Looked, ServiceError> {
+    let places = Places::look_to_delete(objects.store().as_ref(), object).await?;
+    // A delta that lost its metadata can be removed by its own key.
+    let variants = match places.variants(objects.store().as_ref(), object).await {
+        Ok(variants) => variants,
+        Err(ServiceError::LostMetadata(name)) if name == *object => {
+            let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+            return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
+        }
+        // So can an object that cannot be read.
+        Err(_) if places.plain.as_ref().is_some_and(|found| found.is_unreadable) => {
+            let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+            return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
+        }
+        Err(error) => return Err(error),
+    };
+    let references = variants.iter().filter_map(|found| match &found.kind {
+        Kind::Delta(delta) => Some(object.sibling(delta.ref_key.clone())),
+        _ => None,
+    });
+    let references = references.collect();
+    let objects = variants.iter().rev().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+    let modified = variants.first().map(|found| found.head.last_modified);
+    Ok(Looked { objects, references, modified })
+}
+
+/// Removes an object that was seen with this tag; false if it was replaced.
+async fn delete_seen(objects: &Objects, name: &ObjectName, tag: &ETag) -> Result<bool, ServiceError> {
+    tracing::debug!(object = %name, "delete");
+    match objects.store().delete(name, Some(tag)).await {
+        Err(error) if error.kind == StorageErrorKind::NotFound => Ok(true),
+        // Gone after a removal that was sent again, its answer lost; replaced if something is there.
+        Err(error) if error.kind == StorageErrorKind::Precondition => {
+            Ok(Found::look(objects.store().as_ref(), name.clone()).await?.is_none())
+        }
+        deleted => Ok(deleted.map(|()| true)?),
+    }
+}
+
+/// Removes the objects of a name, one of which a listing showed; `None` if it was replaced since.
+async fn delete_objects(
+    objects: &Objects,
+    object: &ObjectName,
+    listed: &ListedWrite,
+) -> Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError> {
+    let looked = look_before_delete(objects, object).await?;
+    if looked.modified.is_some_and(|modified| was_replaced(listed, modified, &looked.objects)) {
+        return Ok(None);
+    }
+    let mut removed = Vec::new();
+    for (name, tag) in looked.objects {
+        if !delete_seen(objects, &name, &tag).await? {
+            return Ok(None);
+        }
+        removed.push(name);
+    }
+    Ok(Some((removed, looked.references)))
+}
+
+/// Removes what a listing showed, as the file that it is.
+async fn delete_listed_file(
+    objects: &Objects,
+    bucket: &BucketName,
+    file: &ListedFile,
+) -> (ObjectName, Result<Option<(Vec<ObjectName>, BTreeSet<ObjectName>)>, ServiceError>) {
+    let object = ObjectName::new(bucket.clone(), file.key.clone());
+    let listed = ListedWrite { tag: file.stored.etag.clone(), modified: file.stored.last_modified };
+    match delete_objects(objects, &object, &listed).await {
+        Err(error) if !file.is_decided() && error.is_no_file() => {
+            let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
+            let outcome = delete_objects(objects, &own, &listed).await;
+            (own, outcome)
+        }
+        outcome => (object, outcome),
+    }
+}
+
+async fn release_all(references: &References, named: BTreeSet<ObjectName>, deletion: &mut Deletion) {
+    for reference in named {
+        match references.release(&reference).await {
+            Ok(removed) => deletion.references.extend(removed),
+            Err(error) => deletion.warnings.push(ReferenceWarning { reference, source: Box::new(error) }),
         }
     }
 }

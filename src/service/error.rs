@@ -307,6 +307,9 @@ pub enum ServiceError {
         /// Where and why.
         source: DecodeError,
     },
+    /// A delta that was decoded a second time gave another beginning.
+    #[error("two reads of the delta {0} gave different bytes; try again")]
+    Inconsistent(ObjectName),
     /// The encoder failed.
     #[error("no delta of {what} could be made")]
     Encode {

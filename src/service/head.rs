@@ -2,7 +2,7 @@
 
 use super::DeltaService;
 use super::error::ServiceError;
-use super::locate::Places;
+use super::objects::Places;
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
 use crate::storage::{Attributes, ETag};

@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::DeltaService;
 use super::error::ServiceError;
 use super::index::{Index, Known};
-use super::locate::Found;
+use super::objects::Found;
 use crate::domain::escaped::{self, Beside};
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
 use crate::domain::{
@@ -128,7 +128,7 @@ impl DeltaService {
     /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those behind it are rolled up. With one other than
     /// `/`, a file with an escaped key is shown by some listings only.
     pub fn list(&self, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Listing {
-        let index = Index::new(self.store.clone(), bucket, prefix, delimiter);
+        let index = Index::new(self.objects.store().clone(), bucket, prefix, delimiter);
         // Below a folder of ours, all names have escaped keys.
         let within = escaped::prefix_within(prefix);
         let delimiter = delimiter.map(|text| if within.is_some() { escaped::encode(text) } else { text.to_owned() });
@@ -201,7 +201,7 @@ impl Listing {
     /// The next page; `None` after the last one. A page may have fewer files than the store's page has objects, even none.
     pub async fn next(&mut self) -> Result<Option<ListedPage>, ServiceError> {
         let Some(request) = self.request.take() else { return Ok(None) };
-        let mut page = self.service.store.list(&self.bucket, &request).await?;
+        let mut page = self.service.store().list(&self.bucket, &request).await?;
         self.look_beside(&mut page).await?;
         let (cursor, more) = (page.objects.last().map(|object| object.key.clone()), page.continuation.is_some());
         if let Some(hasher) = &mut self.fingerprint {
@@ -267,7 +267,7 @@ impl Listing {
             let delimiter = Some("/".to_owned());
             let mut request = ListRequest { prefix: beside.prefix, delimiter, ..ListRequest::default() };
             loop {
-                let page = self.service.store.list(&self.bucket, &request).await?;
+                let page = self.service.store().list(&self.bucket, &request).await?;
                 let files = page.objects.into_iter().filter_map(|stored| as_escaped(&stored));
                 let files = files.chain(page.damaged.iter().flat_map(unreadable).filter(ListedFile::is_escaped));
                 self.early.extend(files.map(|file| (file.key.clone(), file)));

@@ -1,10 +1,10 @@
-//! The pure decision of what a put does, from what is known before a byte is sent.
+//! The decisions of a put, as a pure function of what is known of the file, its name and the references.
 
 use std::fmt;
 
-use super::locate::Places;
-use crate::domain::policy::{Compression, DeltaExtensions, MIN_REFERENCE_BYTES, MaxRatio};
-use crate::domain::{ObjectName, Total, deltaspace, escaped};
+use super::references::{Relative, RelativeKind};
+use crate::domain::policy::{Compression, MIN_REFERENCE_BYTES, MaxRatio};
+use crate::domain::{ObjectName, Total};
 
 /// Why a file was stored as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,33 +52,186 @@ impl fmt::Display for DirectReason {
     }
 }
 
-/// Whether the file may become a delta at all, by its name and what stands at its two keys.
-pub(crate) fn delta_allowed(
-    object: &ObjectName,
-    asked: bool,
-    extensions: &DeltaExtensions,
-    places: &Places,
-) -> Result<(), DirectReason> {
-    if !asked {
-        return Err(DirectReason::Asked);
-    }
-    if escaped::is_needed(&object.key) {
-        return Err(DirectReason::Escaped);
-    }
-    if !extensions.covers(object.key.base_name()) {
-        return Err(DirectReason::Extension);
-    }
-    if deltaspace::delta_of(object).is_err() {
-        return Err(DirectReason::NameTooLong);
-    }
-    match &places.delta {
-        Some(found) if !found.is_delta() => Err(DirectReason::Occupied(found.name.clone())),
-        _ => Ok(()),
+/// What is known of a file's name before its content is looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NameFacts {
+    /// The user allows a delta.
+    pub(crate) asked: bool,
+    /// DeltaGlider has objects of this name.
+    pub(crate) is_escaped: bool,
+    /// Files with this extension are kept as deltas.
+    pub(crate) is_covered: bool,
+    /// The key leaves room for `.delta`.
+    pub(crate) has_room: bool,
+    /// A file of another tool has the key of the delta.
+    pub(crate) occupied_by: Option<ObjectName>,
+    /// A plain object of this name is too young to be removed.
+    pub(crate) is_young: bool,
+}
+
+impl NameFacts {
+    /// Decides whether the file may become a delta.
+    pub(crate) fn delta_allowed(&self) -> Result<(), DirectReason> {
+        match self {
+            Self { asked: false, .. } => Err(DirectReason::Asked),
+            Self { is_escaped: true, .. } => Err(DirectReason::Escaped),
+            Self { is_covered: false, .. } => Err(DirectReason::Extension),
+            Self { has_room: false, .. } => Err(DirectReason::NameTooLong),
+            Self { occupied_by: Some(object), .. } => Err(DirectReason::Occupied(object.clone())),
+            Self { is_young: true, .. } => Err(DirectReason::Young),
+            _ => Ok(()),
+        }
     }
 }
 
+/// What is known of the references of a deltaspace.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ReferenceFacts {
+    /// A delta can be made against one of them.
+    pub(crate) is_usable: bool,
+    /// One of them needs another customer's key.
+    pub(crate) needs_other_key: bool,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+/// The delta of a file against the best reference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum DeltaFacts {
+    /// It is longer than the ratio allows.
+    TooLong,
+    /// Its length in bytes.
+    Len(u64),
+}
+
+/// What is known of a put. What is `None` has not been looked at yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Facts {
+    pub(crate) name: NameFacts,
+    /// Bytes of the file.
+    pub(crate) len: u64,
+    pub(crate) max_ratio: MaxRatio,
+    /// What the file is packed with, if anything.
+    pub(crate) compression: Option<Option<Compression>>,
+    pub(crate) references: Option<ReferenceFacts>,
+    pub(crate) delta: Option<DeltaFacts>,
+    /// The earlier versions of the file.
+    pub(crate) relatives: Option<Vec<Relative>>,
+    /// The share of the file's content that the best reference has.
+    pub(crate) share: Option<f64>,
+    /// Whether `repair` is about to remove a reference of the same content.
+    pub(crate) is_condemned: Option<bool>,
+    /// The file has become a reference.
+    pub(crate) is_reference: bool,
+}
+
+/// The next step of a put: to find something out, or to store.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Step {
+    /// Find out what the file is packed with.
+    FindCompression,
+    /// Find the references, and the best that can be used.
+    FindReferences,
+    /// Encode the file against the best reference.
+    Encode,
+    /// Find the earlier versions of the file.
+    FindRelatives,
+    /// Compare the sketches of the file and of the best reference.
+    CompareSketches,
+    /// Encode the file against itself.
+    EncodeItself,
+    /// Store the file as a reference.
+    StoreReference,
+    /// Store the delta.
+    StoreDelta,
+    /// Store the file as it is.
+    StoreDirect(DirectReason),
+}
+
+impl Facts {
+    /// Returns what is known before anything but the name was looked at.
+    pub(crate) fn new(name: NameFacts, len: u64, max_ratio: MaxRatio) -> Self {
+        Self {
+            name,
+            len,
+            max_ratio,
+            compression: None,
+            references: None,
+            delta: None,
+            relatives: None,
+            share: None,
+            is_condemned: None,
+            is_reference: false,
+        }
+    }
+
+    /// Forgets what depends on the references, since others have changed them.
+    pub(crate) fn without_references(self) -> Self {
+        let compression = self.compression;
+        Self { compression, ..Self::new(self.name, self.len, self.max_ratio) }
+    }
+
+    /// Decides the next step.
+    pub(crate) fn next(&self) -> Step {
+        if let Err(reason) = self.name.delta_allowed() {
+            return Step::StoreDirect(reason);
+        }
+        if self.is_reference {
+            return Step::StoreDelta;
+        }
+        let Some(compression) = self.compression else { return Step::FindCompression };
+        let Some(references) = self.references else { return Step::FindReferences };
+        let allowed = reference_allowed(self.len, compression);
+        if !references.is_usable {
+            return match allowed {
+                Err(reason) => Step::StoreDirect(reason),
+                Ok(()) if references.needs_other_key => Step::StoreDirect(DirectReason::OtherKey),
+                Ok(()) => self.reference(),
+            };
+        }
+        let Some(delta) = self.delta else { return Step::Encode };
+        let may_be_reference = allowed.is_ok() && references.count < MAX_REFERENCES;
+        match delta {
+            DeltaFacts::TooLong if may_be_reference => self.start_over(),
+            DeltaFacts::TooLong => Step::StoreDirect(DirectReason::Ratio(self.max_ratio)),
+            DeltaFacts::Len(delta) if may_be_reference && may_be_outgrown(self.len, delta) => match &self.relatives {
+                None => Step::FindRelatives,
+                Some(relatives) if outgrown(self.len, delta, relatives) => self.reference(),
+                Some(_) => Step::StoreDelta,
+            },
+            DeltaFacts::Len(_) => Step::StoreDelta,
+        }
+    }
+
+    /// Makes the file a reference, unless that is about to be removed.
+    fn reference(&self) -> Step {
+        match self.is_condemned {
+            None => Step::EncodeItself,
+            Some(true) => Step::StoreDirect(DirectReason::Condemned),
+            Some(false) => Step::StoreReference,
+        }
+    }
+
+    /// Decides whether a file without a delta that is short enough had better become a further reference: others like it are to be
+    /// expected where there was one before it, or where it has something in common with what is there.
+    fn start_over(&self) -> Step {
+        let Some(relatives) = &self.relatives else { return Step::FindRelatives };
+        if !relatives.is_empty() {
+            return self.reference();
+        }
+        match self.share {
+            None => Step::CompareSketches,
+            Some(share) if share >= MIN_SHARE => self.reference(),
+            Some(_) => Step::StoreDirect(DirectReason::Ratio(self.max_ratio)),
+        }
+    }
+}
+
+/// A file with less of its content in a reference has nothing in common with it.
+const MIN_SHARE: f64 = 0.02;
+
 /// Whether a file may be a reference that every reader understands and that is worth having.
-pub(crate) fn reference_allowed(len: u64, compression: Option<Compression>) -> Result<(), DirectReason> {
+fn reference_allowed(len: u64, compression: Option<Compression>) -> Result<(), DirectReason> {
     match compression {
         Some(compression) => Err(DirectReason::Packed(compression)),
         None if len < MIN_REFERENCE_BYTES => Err(DirectReason::Short),
@@ -87,32 +240,13 @@ pub(crate) fn reference_allowed(len: u64, compression: Option<Compression>) -> R
 }
 
 /// More references than this are not made in one deltaspace: each is one more to choose from, for every later put.
-pub(crate) const MAX_REFERENCES: usize = 64;
+const MAX_REFERENCES: usize = 64;
 
 /// A delta below one in so many bytes of its file is no reason to look for a better reference.
 const SMALL_DELTA: u64 = 20;
 
-/// What is stored of an earlier version of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Relative {
-    pub(crate) kind: RelativeKind,
-    /// Bytes stored.
-    pub(crate) size: u64,
-}
-
-/// How an earlier version is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RelativeKind {
-    /// As it is.
-    Plain,
-    /// As a delta that is younger than the best reference there is.
-    Delta,
-    /// As a delta older than that.
-    OlderDelta,
-}
-
 /// Whether what a delta of this size costs is worth a look at [`outgrown`].
-pub(crate) fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
+fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
     file_len >= MIN_REFERENCE_BYTES && delta_len > file_len / SMALL_DELTA
 }
 
@@ -123,7 +257,7 @@ pub(crate) fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
 /// deltas that grow evenly the cheapest moment is when it has come to a whole one, and half is within six per cent of it; where
 /// much changed at once, sooner is cheaper.) What is usual is the smallest delta of the family, but until a second reference has
 /// shown that a new one does not help, no more than an eighth of the file.
-pub(crate) fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
+fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
     let deltas = relatives.iter().filter(|relative| relative.kind != RelativeKind::Plain);
     // The deltas of references against themselves.
     let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) = deltas.partition(|delta| delta.size <= file_len / 1000);
@@ -132,12 +266,6 @@ pub(crate) fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) ->
     let since = deltas.iter().filter(|delta| delta.kind == RelativeKind::Delta).map(|delta| delta.size);
     let excess = Total::of(since.chain([delta_len]).map(|size| size.saturating_sub(usual)));
     excess.bytes() >= file_len / 2
-}
-
-/// Whether a file of which no delta could be made that is short enough had better become a further reference: others like it
-/// are to be expected where there was one before it, or where it has something in common with what is there.
-pub(crate) fn starts_over(share: f64, relatives: &[Relative]) -> bool {
-    share >= 0.02 || !relatives.is_empty()
 }
 
 #[cfg(test)]
@@ -197,10 +325,139 @@ mod tests {
         assert!(total < 3_600_000, "{total}");
     }
 
+    /// Facts of a file of 1,000,000 bytes whose name allows a delta.
+    fn facts() -> Facts {
+        let name = NameFacts {
+            asked: true,
+            is_escaped: false,
+            is_covered: true,
+            has_room: true,
+            occupied_by: None,
+            is_young: false,
+        };
+        Facts::new(name, 1_000_000, MaxRatio::default())
+    }
+
     #[test]
-    fn a_file_without_kin_does_not_start_over() {
-        assert!(!starts_over(0.0, &[]));
-        assert!(starts_over(0.3, &[]));
-        assert!(starts_over(0.0, &[Relative { kind: RelativeKind::Plain, size: 9 }]));
+    fn name_decides_first() {
+        let other: crate::domain::S3Uri = "s3://bucket/a.zip.delta".parse().unwrap();
+        let other = other.object().unwrap();
+        let all = NameFacts {
+            asked: false,
+            is_escaped: true,
+            is_covered: false,
+            has_room: false,
+            occupied_by: Some(other.clone()),
+            is_young: true,
+        };
+        type Change = fn(&mut NameFacts);
+        let table: [(Change, DirectReason); 6] = [
+            (|_| {}, DirectReason::Asked),
+            (|name| name.asked = true, DirectReason::Escaped),
+            (|name| name.is_escaped = false, DirectReason::Extension),
+            (|name| name.is_covered = true, DirectReason::NameTooLong),
+            (|name| name.has_room = true, DirectReason::Occupied(other)),
+            (|name| name.occupied_by = None, DirectReason::Young),
+        ];
+        let mut facts = Facts { name: all, is_reference: true, ..facts() };
+        for (change, reason) in table {
+            change(&mut facts.name);
+            assert_eq!(facts.next(), Step::StoreDirect(reason));
+        }
+        facts.name.is_young = false;
+        assert_eq!(facts.next(), Step::StoreDelta);
+    }
+
+    #[test]
+    fn content_and_references_decide() {
+        const GZIP: Option<Option<Compression>> = Some(Some(Compression::Gzip));
+        const PLAIN: Option<Option<Compression>> = Some(None);
+        let references = |is_usable, needs_other_key, count| Some(ReferenceFacts { is_usable, needs_other_key, count });
+        let (none, one, full) = (references(false, false, 0), references(true, false, 1), references(true, false, 64));
+        let foreign = references(false, true, 1);
+        let (long, large, small) =
+            (Some(DeltaFacts::TooLong), Some(DeltaFacts::Len(400_000)), Some(DeltaFacts::Len(50_000)));
+        let alone = || Some(Vec::new());
+        let kin = |size| Some(vec![Relative { kind: RelativeKind::Delta, size }]);
+        let ratio = Step::StoreDirect(DirectReason::Ratio(MaxRatio::default()));
+        let base = facts();
+        let table = [
+            (Facts { ..base.clone() }, Step::FindCompression),
+            (Facts { compression: PLAIN, ..base.clone() }, Step::FindReferences),
+            // Without a reference.
+            (Facts { compression: PLAIN, references: none, ..base.clone() }, Step::EncodeItself),
+            (
+                Facts { compression: PLAIN, references: none, is_condemned: Some(false), ..base.clone() },
+                Step::StoreReference,
+            ),
+            (
+                Facts { compression: PLAIN, references: none, is_condemned: Some(true), ..base.clone() },
+                Step::StoreDirect(DirectReason::Condemned),
+            ),
+            (
+                Facts { compression: PLAIN, references: foreign, ..base.clone() },
+                Step::StoreDirect(DirectReason::OtherKey),
+            ),
+            (
+                Facts { compression: PLAIN, references: none, len: MIN_REFERENCE_BYTES - 1, ..base.clone() },
+                Step::StoreDirect(DirectReason::Short),
+            ),
+            (
+                Facts { compression: GZIP, references: foreign, ..base.clone() },
+                Step::StoreDirect(DirectReason::Packed(Compression::Gzip)),
+            ),
+            // With one.
+            (Facts { compression: GZIP, references: one, ..base.clone() }, Step::Encode),
+            (Facts { compression: PLAIN, references: one, delta: small, ..base.clone() }, Step::StoreDelta),
+            (Facts { compression: PLAIN, references: one, delta: large, ..base.clone() }, Step::FindRelatives),
+            (
+                Facts { compression: PLAIN, references: one, delta: large, relatives: alone(), ..base.clone() },
+                Step::StoreDelta,
+            ),
+            (
+                Facts { compression: PLAIN, references: one, delta: large, relatives: kin(400_000), ..base.clone() },
+                Step::EncodeItself,
+            ),
+            (Facts { compression: GZIP, references: one, delta: large, ..base.clone() }, Step::StoreDelta),
+            (Facts { compression: PLAIN, references: full, delta: large, ..base.clone() }, Step::StoreDelta),
+            // With one that it is too far from.
+            (Facts { compression: PLAIN, references: one, delta: long, ..base.clone() }, Step::FindRelatives),
+            (
+                Facts { compression: PLAIN, references: one, delta: long, relatives: kin(9), ..base.clone() },
+                Step::EncodeItself,
+            ),
+            (
+                Facts { compression: PLAIN, references: one, delta: long, relatives: alone(), ..base.clone() },
+                Step::CompareSketches,
+            ),
+            (
+                Facts {
+                    compression: PLAIN,
+                    references: one,
+                    delta: long,
+                    relatives: alone(),
+                    share: Some(0.3),
+                    ..base.clone()
+                },
+                Step::EncodeItself,
+            ),
+            (
+                Facts {
+                    compression: PLAIN,
+                    references: one,
+                    delta: long,
+                    relatives: alone(),
+                    share: Some(0.0),
+                    ..base.clone()
+                },
+                ratio.clone(),
+            ),
+            (Facts { compression: GZIP, references: one, delta: long, ..base.clone() }, ratio.clone()),
+            (Facts { compression: PLAIN, references: full, delta: long, ..base.clone() }, ratio),
+            (Facts { is_reference: true, ..base }, Step::StoreDelta),
+        ];
+        for (facts, step) in table {
+            assert_eq!(facts.next(), step, "{facts:?}");
+        }
     }
 }

@@ -6,10 +6,11 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use super::DeltaService;
-use super::compared::StatedChecksums;
+use super::clock::timestamp;
 use super::error::ServiceError;
-use super::locate::{Places, whole};
-use super::put::now;
+use super::get::StatedChecksums;
+use super::objects::{Places, whole};
+use super::put::refuse_occupied;
 use crate::domain::metadata::{Kind, TemporaryMetadata};
 use crate::domain::{Key, MAX_KEY_BYTES, ObjectName, deltaspace};
 use crate::storage::{Attributes, MAX_PRESIGNED, Presigned, PutCondition, StorageError, StorageErrorKind};
@@ -43,13 +44,13 @@ impl DeltaService {
                 let kept = served.user_attributes();
                 let temporary = self.rehydrate(object, &served.name, kept, expires_in).await?;
                 let disposition = Presigned::Get(Some(disposition(object.key.base_name())));
-                let url = self.store.presign(&temporary, &disposition, expires_in).await?;
+                let url = self.store().presign(&temporary, &disposition, expires_in).await?;
                 Ok(PresignedUrl { url, temporary: Some(temporary) })
             }
             _ => {
                 // A browser would save the file under the last part of its key.
                 let disposition = (served.name != *object).then(|| disposition(object.key.base_name()));
-                let url = self.store.presign(&served.name, &Presigned::Get(disposition), expires_in).await?;
+                let url = self.store().presign(&served.name, &Presigned::Get(disposition), expires_in).await?;
                 Ok(PresignedUrl { url, temporary: None })
             }
         }
@@ -62,9 +63,9 @@ impl DeltaService {
         // No other file has an escaped key.
         if stored == *object {
             let places = Places::look(self.store(), object).await?;
-            self.refuse_occupied(object, &places).await?;
+            refuse_occupied(&self.objects, object, &places).await?;
         }
-        let url = self.store.presign(&stored, &Presigned::Put, expires_in).await?;
+        let url = self.store().presign(&stored, &Presigned::Put, expires_in).await?;
         Ok(PresignedUrl { url, temporary: None })
     }
 
@@ -77,7 +78,7 @@ impl DeltaService {
         expires_in: Duration,
     ) -> Result<ObjectName, ServiceError> {
         let (file, _) = self.restored(object, StatedChecksums::default()).await?;
-        let created_at = now();
+        let created_at = timestamp();
         let metadata = TemporaryMetadata {
             original_key: stored.key.to_string(),
             original_name: object.key.base_name().to_owned(),
@@ -101,7 +102,7 @@ impl DeltaService {
             ..Attributes::default()
         };
         let body = file.body(file.digest().await?);
-        self.store.put(&temporary, body, &attributes, &PutCondition::IfAbsent.into()).await?;
+        self.store().put(&temporary, body, &attributes, &PutCondition::IfAbsent.into()).await?;
         Ok(temporary)
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 
 use super::DeltaService;
+use super::clock::timestamp;
 use super::error::ServiceError;
-use super::put::now;
 use crate::domain::metadata::TemporaryMetadata;
 use crate::domain::{BucketName, ObjectName, Timestamp, Total, deltaspace};
 use crate::storage::{ListRequest, ListedObject, StorageErrorKind};
@@ -37,7 +37,7 @@ pub struct Purge {
 impl DeltaService {
     /// Removes the copies that [`presign_get`](Self::presign_get), or the Python tool, made for URLs that have expired.
     pub async fn purge(&self, bucket: &BucketName, dry_run: bool) -> Result<Purge, ServiceError> {
-        self.purge_by(bucket, dry_run, now()).await
+        self.purge_by(bucket, dry_run, timestamp()).await
     }
 
     /// The same by another clock.
@@ -51,7 +51,7 @@ impl DeltaService {
         let mut purge = Purge::default();
         let mut request = ListRequest { prefix: deltaspace::TEMPORARIES.to_owned(), ..ListRequest::default() };
         loop {
-            let page = self.store.list(bucket, &request).await?;
+            let page = self.store().list(bucket, &request).await?;
             let looks = page.objects.into_iter().map(|object| self.purge_one(bucket, object, dry_run, now));
             let mut looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE);
             while let Some((object, size, outcome)) = looks.next().await {
@@ -85,7 +85,7 @@ impl DeltaService {
     ) -> (ObjectName, u64, Result<Age, ServiceError>) {
         let object = ObjectName::new(bucket.clone(), listed.key);
         let outcome = async {
-            let head = match self.store.head(&object).await {
+            let head = match self.store().head(&object).await {
                 Err(error) if error.is_absent() => return Ok(Age::Gone),
                 head => head?,
             };
@@ -95,7 +95,7 @@ impl DeltaService {
             }
             if !dry_run {
                 // The name is random: nobody makes another of it, and a store that ignores the condition removes the same.
-                match self.store.delete(&object, Some(&head.etag)).await {
+                match self.store().delete(&object, Some(&head.etag)).await {
                     Err(error) if error.kind == StorageErrorKind::Precondition => return Ok(Age::Gone),
                     removed => removed?,
                 }

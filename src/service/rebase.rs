@@ -1,15 +1,11 @@
 //! Making the delta of an old version again, against a reference that came later and is more like it.
 
-use std::sync::Arc;
-
 use super::DeltaService;
-use super::compared::StatedChecksums;
 use super::error::ServiceError;
-use super::get_options::{GetOptions, GetReport};
-use super::input::Input;
-use super::locate::Places;
-use super::reference::Usable;
-use super::spool::Spool;
+use super::get::StatedChecksums;
+use super::objects::Places;
+use super::references::Usable;
+use super::transcode::Encode;
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{FileStatus, ObjectName};
 use crate::storage::{Attributes, MAX_USER_METADATA_BYTES, StorageErrorKind};
@@ -35,27 +31,33 @@ impl DeltaService {
     /// [`ServiceError::NeedsConditions`] where the store's conditions are not known to hold: a file that is being
     /// replaced could come back.
     pub async fn rebase(&self, object: &ObjectName, dry_run: bool) -> Result<Option<Rebased>, ServiceError> {
-        if !self.store.conditions_are_atomic() {
+        if !self.store().conditions_are_atomic() {
             return Err(ServiceError::NeedsConditions);
         }
-        let begun = self.clock.running();
+        let begun = self.objects.clock().running();
         let places = Places::look_for_file(self.store(), object).await?;
         let variants = places.variants(self.store(), object).await?;
         let [found] = variants.as_slice() else { return Ok(None) };
         let Kind::Delta(old) = &found.kind else { return Ok(None) };
-        if !self.may_rewrite(found) {
+        if !self.objects.may_rewrite(found) {
             return Ok(None);
         }
-        let bases = self.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
+        let bases = self.references.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
         if bases.bases.iter().all(|base| base.digest == old.ref_sha256) {
             return Ok(None);
         }
         let (file, _) = self.restored(object, StatedChecksums::default()).await?;
-        let choice = self.rank(&bases, &file).await?;
+        let choice = self.references.rank(&bases, &file).await?;
         let Some(base) = choice.bases.first().filter(|base| base.digest != old.ref_sha256) else { return Ok(None) };
-        let Usable::Yes(reference) = self.usable(base).await? else { return Ok(None) };
+        let Usable::Yes(mut content) = self.references.usable(base).await? else { return Ok(None) };
         let limit = old.delta_size - old.delta_size / WORTH;
-        let encoded = self.encode(&file, &reference, limit).await?;
+        let encoded = loop {
+            let encode = Encode { file: file.clone(), reference: content.source(), limit };
+            match self.transcoder.encode(encode).await {
+                Ok(encoded) => break encoded,
+                Err(error) => content = self.references.refetch(&content, error).await?,
+            }
+        };
         let Some(delta) = encoded.delta.filter(|delta| delta.len() < old.delta_size) else { return Ok(None) };
         if encoded.digest != old.file_sha256 {
             return Err(ServiceError::Changed(object.to_string()));
@@ -70,7 +72,7 @@ impl DeltaService {
             delta_size: delta.len(),
             ..old.clone()
         };
-        let tags = self.store.tags(&found.name).await?;
+        let tags = self.store().tags(&found.name).await?;
         let mut attributes = Attributes { tags, ..found.head.attributes.clone() };
         attributes.metadata.extend(metadata.write());
         if attributes.user_metadata_bytes() > MAX_USER_METADATA_BYTES {
@@ -78,28 +80,14 @@ impl DeltaService {
         }
         let body = delta.body(delta.digest().await?);
         let options = places.put_options(Some(found));
-        let put = self.store.put(&found.name, body, &attributes, &options);
-        let Some(put) = self.rewrite(begun, put).await else { return Ok(None) };
+        let put = self.store().put(&found.name, body, &attributes, &options);
+        let Some(put) = self.objects.rewrite(begun, put).await else { return Ok(None) };
         match put {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             put => put?,
         };
-        let copy = Input::of(&base.name.to_string(), base.size, reference);
-        self.announce(base, &copy, found.head.attributes.encryption.as_ref()).await?;
-        self.release(&object.sibling(old.ref_key.clone())).await?;
+        self.references.announce_made(base, content, found.head.attributes.encryption.as_ref()).await?;
+        self.references.release(&object.sibling(old.ref_key.clone())).await?;
         Ok(Some(rebased))
-    }
-
-    /// Reads a file, verified.
-    pub(super) async fn restored(
-        &self,
-        object: &ObjectName,
-        stated: StatedChecksums,
-    ) -> Result<(Input, GetReport), ServiceError> {
-        let spool = Spool::new(&self.settings.spool_folder);
-        let (spool, report) = self.get(object, spool, &GetOptions { stated, ..GetOptions::default() }).await?;
-        let len = spool.len();
-        let bytes = Arc::new(spool.finish().map_err(ServiceError::local(object))?);
-        Ok((Input::of(&object.to_string(), len, bytes), report))
     }
 }

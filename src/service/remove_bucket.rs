@@ -12,7 +12,6 @@ use deltaglider_vcdiff::Source;
 use super::bucket_kept::BucketKept;
 use super::error::ServiceError;
 use super::input::Input;
-use super::spool::Spool;
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, deltaspace};
@@ -55,7 +54,7 @@ impl DeltaService {
     pub async fn remove_bucket(&self, bucket: &BucketName, force: bool) -> Result<(), ServiceError> {
         let own = self.own_objects(bucket).await?;
         let held: Vec<(Key, ETag)> = own.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
-        match self.store.delete_bucket_holding(bucket, &held).await {
+        match self.store().delete_bucket_holding(bucket, &held).await {
             Err(error) if error.kind == StorageErrorKind::Invalid => {}
             removed => return Ok(removed?),
         }
@@ -65,7 +64,7 @@ impl DeltaService {
         }
         let (bytes, held) = self.held(bucket, kept).await?;
         for object in &rebuildable {
-            self.store.delete(&ObjectName::new(bucket.clone(), object.key.clone()), None).await?;
+            self.store().delete(&ObjectName::new(bucket.clone(), object.key.clone()), None).await?;
         }
         let removed = self.remove_held(bucket, &held).await;
         if removed.is_err() && !held.is_empty() {
@@ -96,9 +95,9 @@ impl DeltaService {
 
     async fn remove_held(&self, bucket: &BucketName, held: &[Held]) -> Result<(), ServiceError> {
         for object in held {
-            self.store.delete(&object.name, None).await?;
+            self.store().delete(&object.name, None).await?;
         }
-        Ok(self.store.delete_bucket(bucket).await?)
+        Ok(self.store().delete_bucket(bucket).await?)
     }
 
     /// Reads objects, all into one spool.
@@ -107,10 +106,10 @@ impl DeltaService {
         bucket: &BucketName,
         objects: Vec<ListedObject>,
     ) -> Result<(Arc<dyn Source>, Vec<Held>), ServiceError> {
-        let (mut spool, mut held) = (Spool::new(&self.settings.spool_folder), Vec::new());
+        let (mut spool, mut held) = (self.objects.spool(), Vec::new());
         for object in objects {
             let name = ObjectName::new(bucket.clone(), object.key);
-            let body = match self.store.get(&name, None).await {
+            let body = match self.store().get(&name, None).await {
                 Err(error) if error.kind == StorageErrorKind::NotFound => continue,
                 body => body?,
             };
@@ -163,7 +162,7 @@ impl DeltaService {
             tracing::warn!(reference = %name, "a delta was stored at the same time: the reference is put back");
             let body = Input::of(&name.to_string(), len, Arc::new(Part { whole: bytes.clone(), at, len }));
             let body = body.body(body.digest().await?);
-            match self.store.put(&name, body, &attributes, &PutCondition::IfAbsent.into()).await {
+            match self.store().put(&name, body, &attributes, &PutCondition::IfAbsent.into()).await {
                 Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}
                 put => drop(put?),
             }

@@ -22,6 +22,11 @@ impl<W: Write> Sink<W> {
         self.len
     }
 
+    /// Returns the digest of the bytes that went to the writer.
+    pub(crate) fn digest(&self) -> Sha256Digest {
+        self.hasher.clone().finish()
+    }
+
     /// Returns the writer without flushing it.
     pub(crate) fn into_inner(self) -> W {
         self.to

@@ -1,9 +1,8 @@
 //! Reading a file back to see whether it is what was stored.
 
 use super::DeltaService;
-use super::compared::StatedChecksums;
 use super::error::ServiceError;
-use super::get_options::{GetOptions, GetReport};
+use super::get::{GetOptions, GetReport, StatedChecksums};
 use super::list::ListedFile;
 use crate::domain::{BucketName, ObjectName};
 

@@ -11,6 +11,13 @@ const ROOMS: [(&str, &[&str]); 6] = [
     ("wiring", &["service", "domain", "storage", "cache"]),
 ];
 
+/// What every room of `service` may name.
+const LEAVES: [&str; 7] = ["blocking", "clock", "error", "input", "sink", "spool", "identity"];
+
+/// A room of `src/service/` below the operations, and the other rooms of it that it may name besides.
+const SERVICE_ROOMS: [(&str, &[&str]); 4] =
+    [("objects", &[]), ("transcode", &[]), ("references", &["objects"]), ("plan", &["references"])];
+
 /// Names of `storage` and `cache` that only wiring may use: the adapters.
 const ADAPTERS: [&str; 8] =
     ["S3Store", "S3Config", "DirStore", "MemoryStore", "S3Credentials", "WorkingCopies", "MemoryCache", "FolderCache"];
@@ -35,6 +42,14 @@ fn named(code: &str) -> Vec<&str> {
     after.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
 }
 
+/// The first names of a path, or of each path in braces.
+fn listed(rest: &str) -> Vec<&str> {
+    let list = rest.strip_prefix('{').and_then(|list| list.split('}').next());
+    let items = list.map_or_else(|| vec![rest], |list| list.split(',').collect());
+    let first = |item: &'_ str| item.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::len);
+    items.into_iter().map(|item| &item.trim()[..first(item).unwrap_or_default()]).collect()
+}
+
 fn offences(files: &[(String, String)]) -> Vec<String> {
     let mut offences = Vec::new();
     for (path, code) in files {
@@ -45,6 +60,21 @@ fn offences(files: &[(String, String)]) -> Vec<String> {
             if other_room && !allowed.contains(&name) {
                 offences.push(format!("{path} names {name}"));
             }
+        }
+        if let Some(below) = path.strip_prefix("service/") {
+            let room = below.split(['/', '.']).next().unwrap_or_default();
+            if let Some((_, allowed)) = SERVICE_ROOMS.iter().find(|(name, _)| *name == room) {
+                // The parent of a room's first file is `service`.
+                let is_first = below.split_once('/').is_none_or(|(_, file)| file == "mod.rs");
+                let code = if is_first { code.replace("super::", "service::") } else { code.clone() };
+                let named = code.split("service::").skip(1).flat_map(|rest| listed(rest));
+                let above = named.filter(|name| *name != room && !LEAVES.contains(name) && !allowed.contains(name));
+                offences.extend(above.map(|name| format!("{path} names service::{name}")));
+            }
+        }
+        // A thread that waits for a future holds what other threads may wait for.
+        if matches!(room, "domain" | "storage" | "cache" | "service") && code.contains("block_on") {
+            offences.push(format!("{path} blocks on a future"));
         }
         if !matches!(room, "wiring" | "storage" | "cache") {
             let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -110,6 +140,13 @@ fn a_broken_rule_is_seen() {
     assert_eq!(offences(&file("domain/key.rs", "use crate::storage::ETag;")), ["domain/key.rs names storage"]);
     assert_eq!(offences(&file("service/put.rs", "let a = DirStore::open();")), ["service/put.rs names DirStore"]);
     assert_eq!(offences(&file("cli/cp.rs", "use aws_sdk_s3::Client;")), ["cli/cp.rs names the SDK"]);
+    let upwards = "use crate::service::put::Kept;\nuse crate::service::{blocking, get::Get};";
+    let names = ["service/objects/mod.rs names service::put", "service/objects/mod.rs names service::get"];
+    assert_eq!(offences(&file("service/objects/mod.rs", upwards)), names);
+    assert_eq!(offences(&file("service/plan.rs", "use super::put::Kept;")), ["service/plan.rs names service::put"]);
+    assert_eq!(offences(&file("service/get/mod.rs", upwards)), Vec::<String>::new());
+    let waits = offences(&file("service/a.rs", "runtime.block_on(fetch)"));
+    assert_eq!(waits, ["service/a.rs blocks on a future"]);
     assert_eq!(offences(&file("service/put.rs", "use crate::domain::Key;")), Vec::<String>::new());
     assert_eq!(offences(&file("cli/cp.rs", "use deltaglider_vcdiff::Source;")), ["cli/cp.rs names the codec"]);
     assert_eq!(offences(&file("cli/xdelta3/mod.rs", "use crate::service::X;")), ["cli/xdelta3/mod.rs names service"]);

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::DeltaService;
-use super::compared::StatedChecksums;
 use super::error::ServiceError;
-use super::locate::{Found, Places};
+use super::get::StatedChecksums;
+use super::objects::{Found, Places};
 use crate::domain::metadata::Field;
 use crate::domain::{BucketName, ObjectName, Sha256Digest};
 use crate::storage::{Debris, LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
@@ -218,23 +218,22 @@ impl Repair<'_> {
     async fn variants(&mut self, scan: &Scan) {
         for (file, older) in &scan.older {
             let (object, older) = (self.object(file), self.object(older));
-            let service = self.service;
             let served =
                 if older == object { crate::domain::deltaspace::delta_of(&object) } else { Ok(object.clone()) };
             let Ok(served) = served else { continue };
-            let mending = service.remove_older_variant(&object, &older);
-            self.settle(Trouble::TwoVariants { served, older: older.clone() }, mending).await;
+            let outcome = self.outcome(self.remove_older_variant(&object, &older)).await;
+            self.report.tell(Trouble::TwoVariants { served, older }, outcome);
         }
     }
 
     /// Moves what is no object aside: last, since until then it may need any reference.
     async fn debris(&mut self) {
-        let found = match self.service.store.debris(self.bucket).await {
+        let found = match self.service.store().debris(self.bucket).await {
             Ok(found) => found,
             Err(error) => return self.report.unseen.push(error.into()),
         };
         for debris in found {
-            let (store, bucket) = (&self.service.store, self.bucket);
+            let (store, bucket) = (self.service.store(), self.bucket);
             let moving = async {
                 let now = store.set_aside(bucket, &debris).await?;
                 tracing::warn!(from = %debris.path.display(), to = %now.display(), "moved aside");
@@ -245,7 +244,7 @@ impl Repair<'_> {
     }
 
     async fn uploads(&mut self) {
-        let open = match self.service.store.list_uploads(self.bucket).await {
+        let open = match self.service.store().list_uploads(self.bucket).await {
             Ok(open) => open,
             Err(error) => return self.report.unseen.push(error.into()),
         };
@@ -254,14 +253,14 @@ impl Repair<'_> {
             if !upload.initiated.is_some_and(|begun| self.options.is_old(begun)) {
                 continue;
             }
-            let store = &self.service.store;
+            let store = self.service.store();
             let mending = async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Mended)?) };
             self.settle(Trouble::UploadOpen(upload.clone()), mending).await;
         }
     }
 
     async fn lifecycle(&mut self, scan: &Scan) {
-        let rules = match self.service.store.lifecycle(self.bucket).await {
+        let rules = match self.service.store().lifecycle(self.bucket).await {
             Ok(rules) => rules,
             Err(error) => return self.report.unseen.push(error.into()),
         };
@@ -288,27 +287,27 @@ fn endangers(action: &LifecycleAction) -> bool {
     }
 }
 
-impl DeltaService {
+impl Repair<'_> {
     /// Removes the older object of a name, if the one that is served gives the file.
     async fn remove_older_variant(&self, object: &ObjectName, older: &ObjectName) -> Result<Outcome, ServiceError> {
-        self.verify(object, StatedChecksums::Require).await?;
-        let places = Places::look_for_file(self.store(), object).await?;
-        let variants = places.variants(self.store(), object).await?;
+        self.service.verify(object, StatedChecksums::Require).await?;
+        let places = Places::look_for_file(self.service.store(), object).await?;
+        let variants = places.variants(self.service.store(), object).await?;
         let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
         if found.name != *older {
             // It became the newer one meanwhile.
             return Ok(Outcome::Mended);
         }
-        if !self.removal_is_exact() {
+        if !self.service.objects.removal_is_exact() {
             // Its content may be stored again at any time, under the same tag.
             let way = "the next file stored under the name replaces it, or removes it once it is an hour old; `rm` removes both";
             return Ok(Outcome::Beyond(way));
         }
-        match self.remove_version(found).await {
+        match self.service.objects.remove_version(found).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {}
             removed => removed?,
         }
-        Ok(match Found::look(self.store(), older.clone()).await? {
+        Ok(match Found::look(self.service.store(), older.clone()).await? {
             None => Outcome::Mended,
             Some(_) => Outcome::Beyond("it was stored again at the same time: repair again"),
         })

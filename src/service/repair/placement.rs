@@ -11,7 +11,7 @@ use super::scan::{Need, Scan};
 use crate::domain::{Deltaspace, Key, ObjectName, deltaspace};
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
-use crate::service::locate::Found;
+use crate::service::objects::Found;
 
 /// What may be written so that files have their reference again.
 pub(super) struct Placement {
@@ -38,7 +38,7 @@ impl Repair<'_> {
             files.iter().cloned().partition(|file| file.key.folder().starts_with(home.folder()));
         let is_classic =
             home.classic().is_ok_and(|classic| classic == reference) && !deltaspace::is_internal(&need.key);
-        let may_be_written = is_classic && !residents.is_empty() && self.service.store.conditions_are_atomic();
+        let may_be_written = is_classic && !residents.is_empty() && self.service.store().conditions_are_atomic();
         let classic = may_be_written && self.has_no_delta(&reference).await?;
         Ok(Placement { classic, residents, strays })
     }
@@ -59,7 +59,7 @@ impl Repair<'_> {
         file: &ObjectName,
         recovered: &Recovered,
     ) -> Result<bool, ServiceError> {
-        if !self.service.store.conditions_are_atomic() {
+        if !self.service.store().conditions_are_atomic() {
             return Ok(false);
         }
         let is_above = |name: &ObjectName| file.key.folder().starts_with(Deltaspace::home_of(name).folder());
@@ -69,17 +69,17 @@ impl Repair<'_> {
         let nearest: BTreeMap<(usize, Key), ObjectName> =
             above.map(|name| ((Deltaspace::home_of(&name).folder().len(), name.key.clone()), name)).collect();
         for name in nearest.into_values().rev() {
-            if self.service.content_of(&name).await? == Some(need.digest) {
+            if self.service.objects.content_of(&name).await? == Some(need.digest) {
                 let home = Deltaspace::home_of(&name);
-                self.service.pardon(&home, &need.digest).await?;
-                return self.service.name_reference(file, need, &name).await;
+                self.service.references.pardon(&home, &need.digest).await?;
+                return self.name_reference(file, need, &name).await;
             }
         }
         if !is_above(&recovered.origin) {
             return Ok(false);
         }
         let own = Deltaspace::of(file);
-        let own = self.service.put_addressed(&own, need.digest, &recovered.bytes, need.key.base_name()).await?;
-        self.service.name_reference(file, need, &own).await
+        let own = self.put_addressed(&own, need.digest, &recovered.bytes, need.key.base_name()).await?;
+        self.name_reference(file, need, &own).await
     }
 }

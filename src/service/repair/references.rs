@@ -6,12 +6,10 @@ use super::scan::{Need, Scan};
 use super::{Files, Outcome, Repair, Trouble};
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
-use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
 use crate::service::list::Listed;
-use crate::service::locate::{Found, Places};
-use crate::service::spool::Spool;
+use crate::service::objects::{Found, Places};
 use crate::storage::{Attributes, PutCondition, StorageErrorKind};
 
 /// What stands where deltas expect their reference.
@@ -29,7 +27,7 @@ impl Repair<'_> {
             let content = match contents.get(&need.key) {
                 Some(content) => *content,
                 None => {
-                    let content = match self.service.content_of(&self.object(&need.key)).await {
+                    let content = match self.service.objects.content_of(&self.object(&need.key)).await {
                         Ok(content) => content,
                         // What cannot be read is not known to be missing.
                         Err(error) => {
@@ -77,7 +75,7 @@ impl Repair<'_> {
         let placement = self.placement(need, &files).await?;
         let relies_on_copy = match state {
             State::Missing => !placement.classic,
-            State::Differs(_) => placement.residents.is_empty() || !self.service.store.conditions_are_atomic(),
+            State::Differs(_) => placement.residents.is_empty() || !self.service.store().conditions_are_atomic(),
         };
         if relies_on_copy && self.has_copy(need).await? {
             // Nothing else may be written; our readers take the content-addressed copy.
@@ -96,7 +94,6 @@ impl Repair<'_> {
                 return Ok(());
             }
         };
-        let service = self.service;
         let own_claim = scan.references.get(key).and_then(|reference| reference.digest);
         let reference = self.object(key);
         let this = &*self;
@@ -107,18 +104,18 @@ impl Repair<'_> {
             }
             let bytes = &recovered.bytes;
             match state {
-                State::Missing if placement.classic => service.put_in_place(&reference, *digest, bytes).await?,
+                State::Missing if placement.classic => this.put_in_place(&reference, *digest, bytes).await?,
                 State::Differs(_) if placement.classic && own_claim == Some(*digest) => {
-                    service.replace_rotten(&reference, *digest, bytes).await?;
+                    this.replace_rotten(&reference, *digest, bytes).await?;
                 }
                 _ if !needs_copy => {}
                 _ => {
                     let home = Deltaspace::home_of(&reference);
-                    let addressed = service.put_addressed(&home, *digest, bytes, key.base_name()).await?;
+                    let addressed = this.put_addressed(&home, *digest, bytes, key.base_name()).await?;
                     // It is a reference of its own, or something else: what needs another gets that.
                     let renamed = matches!(state, State::Differs(_)) && addressed != reference;
                     for file in placement.residents.iter().filter(|_| renamed) {
-                        service.name_reference(file, need, &addressed).await?;
+                        this.name_reference(file, need, &addressed).await?;
                     }
                 }
             }
@@ -133,7 +130,7 @@ impl Repair<'_> {
     async fn has_copy(&self, need: &Need) -> Result<bool, ServiceError> {
         let home = Deltaspace::home_of(&self.object(&need.key));
         let Ok(copy) = home.addressed(&need.digest) else { return Ok(false) };
-        Ok(copy.key != need.key && self.service.content_of(&copy).await? == Some(need.digest))
+        Ok(copy.key != need.key && self.service.objects.content_of(&copy).await? == Some(need.digest))
     }
 
     /// The files that need these references.
@@ -153,15 +150,15 @@ impl Repair<'_> {
     }
 }
 
-impl DeltaService {
+impl Repair<'_> {
     /// Puts the bytes of a reference where deltas name it and nothing stands.
     async fn put_in_place(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
         let source_name = name.key.base_name();
         let addressed = self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
-        if *name != addressed && self.store.conditions_are_atomic() {
+        if *name != addressed && self.service.store().conditions_are_atomic() {
             // If another writer puts one there first, readers have the copy.
             let absent = PutCondition::IfAbsent;
-            self.put_reference(name, bytes, digest, source_name, None, &absent).await?;
+            self.service.references.put_reference(name, bytes, digest, source_name, None, &absent).await?;
         }
         Ok(())
     }
@@ -176,10 +173,10 @@ impl DeltaService {
     ) -> Result<ObjectName, ServiceError> {
         let unnameable = |source| ServiceError::Name { object: home.to_string(), source };
         let addressed = home.addressed(&digest).map_err(unnameable)?;
-        self.pardon(home, &digest).await?;
-        if self.content_of(&addressed).await? != Some(digest) {
+        self.service.references.pardon(home, &digest).await?;
+        if self.service.objects.content_of(&addressed).await? != Some(digest) {
             let always = PutCondition::None;
-            self.put_reference(&addressed, bytes, digest, source_name, None, &always).await?;
+            self.service.references.put_reference(&addressed, bytes, digest, source_name, None, &always).await?;
         }
         Ok(addressed)
     }
@@ -188,13 +185,16 @@ impl DeltaService {
     async fn replace_rotten(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
         let home = Deltaspace::home_of(name);
         let addressed = self.put_addressed(&home, digest, bytes, name.key.base_name()).await?;
-        let Some(found) = Found::look(self.store(), name.clone()).await? else { return Ok(()) };
-        if *name == addressed || !self.store.conditions_are_atomic() {
+        let Some(found) = Found::look(self.service.store(), name.clone()).await? else { return Ok(()) };
+        if *name == addressed || !self.service.store().conditions_are_atomic() {
             return Ok(());
         }
         let encryption = found.head.attributes.encryption;
         let condition = PutCondition::IfMatch(found.head.etag);
-        self.put_reference(name, bytes, digest, name.key.base_name(), encryption.as_ref(), &condition).await?;
+        self.service
+            .references
+            .put_reference(name, bytes, digest, name.key.base_name(), encryption.as_ref(), &condition)
+            .await?;
         Ok(())
     }
 
@@ -209,12 +209,14 @@ impl DeltaService {
         let stored = deltaspace::delta_of(file).map_err(named)?;
         // Written now, an older variant of the name would become the newer one; and without conditions, a file that is being replaced
         // could come back.
-        let begun = self.clock.running();
-        let variants = Places::look(self.store(), file).await?;
-        if variants.variants(self.store(), file).await?.len() != 1 || !self.store.conditions_are_atomic() {
+        let begun = self.service.objects.clock().running();
+        let variants = Places::look(self.service.store(), file).await?;
+        if variants.variants(self.service.store(), file).await?.len() != 1
+            || !self.service.store().conditions_are_atomic()
+        {
             return Ok(false);
         }
-        let body = match self.store.get(&stored, None).await {
+        let body = match self.service.store().get(&stored, None).await {
             Err(error) if error.is_absent() => return Ok(true),
             body => body?,
         };
@@ -223,43 +225,20 @@ impl DeltaService {
         if delta.ref_key != need.key || delta.ref_sha256 != need.digest {
             return Ok(true);
         }
-        if !self.may_rewrite(&found) {
+        if !self.service.objects.may_rewrite(&found) {
             return Ok(false);
         }
-        let bytes = self.in_hand(&stored, body).await?;
-        let mut attributes = Attributes { tags: self.store.tags(&stored).await?, ..found.head.attributes };
+        let bytes = self.service.objects.read(&stored, body).await?;
+        let mut attributes = Attributes { tags: self.service.store().tags(&stored).await?, ..found.head.attributes };
         DeltaMetadata::name_reference(&mut attributes.metadata, &reference.key);
         let (condition, body) = (PutCondition::IfMatch(found.head.etag), bytes.body(bytes.digest().await?));
         let options = condition.into();
-        let put = self.store.put(&stored, body, &attributes, &options);
-        let Some(put) = self.rewrite(begun, put).await else { return Ok(false) };
+        let put = self.service.store().put(&stored, body, &attributes, &options);
+        let Some(put) = self.service.objects.rewrite(begun, put).await else { return Ok(false) };
         match put {
             // What is there now may need the same.
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(false),
             put => Ok(put.map(|_| true)?),
         }
-    }
-
-    /// The bytes of an object that is being read, all of them: they are to be stored in its place.
-    pub(crate) async fn in_hand(
-        &self,
-        name: &ObjectName,
-        body: crate::storage::ObjectBody,
-    ) -> Result<Input, ServiceError> {
-        use std::io::Write as _;
-        let (object, expected) = (name.clone(), body.head.size);
-        let (what, mut spool) = (name.to_string(), Spool::new(&self.settings.spool_folder));
-        crate::service::blocking::feed(body.stream, move |incoming| {
-            while let Some(piece) = incoming.next().map_err(ServiceError::local(&what))? {
-                spool.write_all(&piece).map_err(ServiceError::local(&what))?;
-            }
-            let len = spool.len();
-            if len != expected {
-                return Err(ServiceError::Length { object, expected, actual: len });
-            }
-            let bytes = std::sync::Arc::new(spool.finish().map_err(ServiceError::local(&what))?);
-            Ok(Input::of(&what, len, bytes))
-        })
-        .await
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Di
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile};
-use crate::service::locate::Found;
+use crate::service::objects::Found;
 
 /// A reference that deltas need: where, and with what content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,12 +6,11 @@ use super::scan::{Need, Scan};
 use crate::domain::metadata::Kind;
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::error::ServiceError;
-use crate::service::get_options::GetOptions;
+use crate::service::get::GetOptions;
 use crate::service::input::Input;
 use crate::service::list::Listed;
-use crate::service::locate::Found;
-use crate::service::reference::Keep;
-use crate::service::spool::Spool;
+use crate::service::objects::Found;
+use crate::service::references::Keep;
 
 impl Repair<'_> {
     /// The content that is needed, verified; `None` when it is nowhere in the bucket.
@@ -20,12 +19,8 @@ impl Repair<'_> {
         let claiming = scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
         let candidates = std::iter::once(named).chain(claiming.map(|(key, _)| self.object(key)));
         for name in candidates {
-            match self.service.fetch_for(&name, need.digest, Keep::WhileHeld).await {
-                Ok(bytes) => {
-                    let len = bytes.len().unwrap_or_default();
-                    let bytes = Input::of(&name.to_string(), len, bytes);
-                    return Ok(Some(Recovered { bytes, origin: name }));
-                }
+            match self.service.references.fetch_for(&name, need.digest, Keep::WhileHeld).await {
+                Ok(content) => return Ok(Some(Recovered { bytes: content.to_input(), origin: name })),
                 Err(error) if error.is_absent() => {}
                 Err(ServiceError::ReferenceDamaged { .. }) => {}
                 Err(error) => return Err(error),
@@ -69,7 +64,7 @@ impl Repair<'_> {
     }
 
     async fn restored(&self, file: &ObjectName, digest: &Sha256Digest) -> Result<Input, ServiceError> {
-        let spool = Spool::new(&self.service.settings.spool_folder);
+        let spool = self.service.objects.spool();
         let options = GetOptions { from_store: true, ..GetOptions::default() };
         let (spool, _) = self.service.get(file, spool, &options).await?;
         let failed = || ServiceError::local(file);

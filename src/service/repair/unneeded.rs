@@ -16,10 +16,16 @@ impl Repair<'_> {
             let service = self.service;
             if !scan.references.contains_key(&reference.key) {
                 let trouble = Trouble::LeftBehind { object: mark };
-                self.settle(trouble, async { service.pardon(&home, digest).await.map(|()| Outcome::Mended) }).await;
+                self.settle(trouble, async {
+                    service.references.pardon(&home, digest).await.map(|()| Outcome::Mended)
+                })
+                .await;
             } else if !scan.is_unneeded(&reference, digest) {
                 let trouble = Trouble::ReferenceCondemned { mark };
-                self.settle(trouble, async { service.pardon(&home, digest).await.map(|()| Outcome::Mended) }).await;
+                self.settle(trouble, async {
+                    service.references.pardon(&home, digest).await.map(|()| Outcome::Mended)
+                })
+                .await;
             }
         }
         // A classic reference goes before its copy is marked: it is not removed beside a marked one.
@@ -49,13 +55,14 @@ impl Repair<'_> {
         let mark = home.condemned(digest).ok().and_then(|mark| scan.marks.get(&mark.key));
         match (is_addressed, mark) {
             (true, Some((_, marked))) if self.options.is_old(*marked) => {
-                let mending = async { service.remove_condemned(&home, digest).await.map(|()| Outcome::Mended) };
+                let mending =
+                    async { service.references.remove_condemned(&home, digest).await.map(|()| Outcome::Mended) };
                 self.settle(trouble, mending).await;
             }
             (true, Some(_)) => self.report.waiting.push(name.clone()),
             _ if !self.options.is_old(last_modified) => {}
             (true, None) => {
-                let mending = async { service.condemn(&home, digest).await.map(|()| Outcome::Mended) };
+                let mending = async { service.references.condemn(&home, digest).await.map(|()| Outcome::Mended) };
                 self.settle(trouble, mending).await;
                 if self.options.mend {
                     self.report.waiting.push(name.clone());
@@ -65,7 +72,7 @@ impl Repair<'_> {
             (false, Some(_)) => self.report.waiting.push(name.clone()),
             (false, None) => {
                 let mending = async {
-                    Ok(match service.release(name).await? {
+                    Ok(match service.references.release(name).await? {
                         Some(_) => Outcome::Mended,
                         None => Outcome::Beyond("somebody else is at work on it"),
                     })
@@ -86,7 +93,7 @@ impl Repair<'_> {
             if names.iter().flatten().any(|name| there(&name.key)) || !self.options.is_old(*made) {
                 continue;
             }
-            let store = &self.service.store;
+            let store = self.service.store();
             let mending = async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Mended)?) };
             self.settle(Trouble::LeftBehind { object: sketch.clone() }, mending).await;
         }

@@ -55,7 +55,7 @@ impl DeltaService {
     }
 
     async fn small_object(&self, object: &ObjectName) -> Result<Vec<u8>, ServiceError> {
-        let mut stream = self.store.get(object, Some(0..MAX_OBJECT)).await?.stream;
+        let mut stream = self.store().get(object, Some(0..MAX_OBJECT)).await?.stream;
         let mut bytes = Vec::new();
         while let Some(piece) = stream.next().await {
             bytes.extend_from_slice(&piece.map_err(ServiceError::local(object))?);
@@ -68,7 +68,7 @@ impl DeltaService {
         let written = Written { version: VERSION, fingerprint: fingerprint.to_string(), stats: stats.clone() };
         let (Some(object), Ok(bytes)) = (object(bucket, stats.mode), serde_json::to_vec(&written)) else { return };
         let attributes = Attributes { content_type: Some("application/json".to_owned()), ..Attributes::default() };
-        let put = self.store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
+        let put = self.store().put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
         if let Err(error) = put {
             tracing::info!(error = chain(&error), "the result is not kept");
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::DeltaService;
 use super::error::ServiceError;
 use super::list::{Listed, ListedFile, Listing};
-use super::locate::Found;
+use super::objects::Found;
 use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName, Sha256Digest, Total, deltaspace};
 use crate::storage::ETag;

@@ -8,7 +8,7 @@ use crate::domain::{FileStatus, Sha256Digest};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::input::Input;
-use crate::service::locate::Found;
+use crate::service::objects::Found;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

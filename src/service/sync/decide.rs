@@ -12,7 +12,7 @@ use super::{COMPARED_AT_ONCE, Compare, Comparison, MayBeDelta, Step};
 use crate::domain::ObjectName;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::service::error::ServiceError;
-use crate::service::locate::Found;
+use crate::service::objects::Found;
 
 impl Entry {
     pub(super) fn is_decided(&self) -> bool {

@@ -27,3 +27,4 @@ mod regressions;
 mod repair;
 mod repair_elsewhere;
 mod sync_requests;
+mod transfers;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use deltaglider::domain::{BucketName, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, ListedRemoval, MayBeDelta, PutOptions, ServiceError,
-    StatedChecksums, StatsMode, Step, SyncOptions,
+    Action, Compare, DeltaService, Folder, KeptStats, ListedRemoval, ServiceError, StatedChecksums, StatsMode,
+    SyncOptions, TransferOptions, Transferred,
 };
 use deltaglider::storage::{
     Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
@@ -234,40 +234,13 @@ async fn carry_out(
     remove: bool,
 ) -> Result<(), ServiceError> {
     let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
-    let (mut steps, mut failed) = (service.sync(from, to, options).await?, None);
-    while let Some(step) = steps.next().await? {
-        if step.removes() && failed.is_some() {
-            break;
-        }
-        let done = match step {
-            Step::Either(first, second) => match one_step(service, *first).await {
-                Err(error) if error.is_no_file() => one_step(service, *second).await,
-                done => done,
-            },
-            step => one_step(service, step).await,
-        };
-        failed = failed.or(done.err());
-    }
+    let (steps, mut failed) = (service.sync(from, to, options).await?, None);
+    let report = |_: Action, outcome: Result<Transferred, ServiceError>| {
+        failed = failed.take().or(outcome.err());
+        Ok::<_, ServiceError>(())
+    };
+    service.transfer(steps, &TransferOptions::default(), 1, report).await?;
     failed.map_or(Ok(()), Err)
-}
-
-async fn one_step(service: &DeltaService, step: Step) -> Result<(), ServiceError> {
-    match step {
-        Step::Upload(path, object, MayBeDelta(delta)) => match Input::open(&path).await {
-            Ok(file) => service.put(&file, &object, &PutOptions { delta, ..PutOptions::default() }).await.map(drop),
-            Err(error) => Err(error),
-        },
-        Step::Copy(from, to, MayBeDelta(delta)) => service.copy(&from, &to, delta).await.map(drop),
-        Step::Download(object, path) => service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop),
-        Step::RemoveObject(object, listed) => service.delete_listed(&object, &listed).await.map(drop),
-        Step::RemoveFile(path) => {
-            std::fs::remove_file(path).unwrap();
-            Ok(())
-        }
-        Step::Failed(_, error) => Err(error),
-        Step::Unchanged => Ok(()),
-        step => unreachable!("{step:?}"),
-    }
 }
 
 async fn remove_all(service: &DeltaService, bucket: &BucketName, prefix: &str) -> Result<(), ServiceError> {

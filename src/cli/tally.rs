@@ -1,0 +1,51 @@
+//! What came of many files.
+
+use super::failure::{Exit, warn};
+
+/// What came of many files.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) done: u64,
+    pub(super) warned: u64,
+    /// What was left as it is, with a warning.
+    pub(super) skipped: u64,
+    pub(super) failed: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, exit: Exit) {
+        match exit {
+            Exit::Done => self.done += 1,
+            Exit::Warned => self.warned += 1,
+            Exit::Skipped => self.skipped += 1,
+            _ => self.failed += 1,
+        }
+    }
+
+    pub(super) fn all(&self) -> u64 {
+        self.done + self.warned + self.skipped + self.failed
+    }
+
+    /// With more that was done.
+    pub(super) fn with_changed(mut self, more: u64) -> Self {
+        self.done += more;
+        self
+    }
+
+    /// What was changed.
+    pub(super) fn changed(&self) -> u64 {
+        self.done + self.warned
+    }
+
+    /// Says how many failed.
+    pub(super) fn end(&self) -> Exit {
+        if self.failed > 0 {
+            warn(&format!("{} of {} failed", self.failed, self.all()));
+            Exit::Failed
+        } else if self.warned > 0 || self.skipped > 0 {
+            Exit::Warned
+        } else {
+            Exit::Done
+        }
+    }
+}

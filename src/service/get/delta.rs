@@ -1,0 +1,125 @@
+//! A file from its delta, within the memory that is reserved for it.
+
+use std::io::Write;
+
+use super::Get;
+use crate::domain::metadata::DeltaMetadata;
+use crate::domain::policy::Compression;
+use crate::service::blocking;
+use crate::service::error::ServiceError;
+use crate::service::objects::Found;
+use crate::service::references::{Content, Keep};
+use crate::service::sink::Sink;
+use crate::service::transcode::{Decode, DecodeMemory, Decoded, Rest, check, written};
+use crate::storage::{ObjectBody, StorageErrorKind};
+
+/// What became of a read.
+pub(super) enum Restoring<W> {
+    /// The writer, the number of bytes, and the compression that the file had and what was written has not.
+    Done(W, u64, Option<Compression>),
+    /// The object was replaced before anything was written.
+    Replaced(W),
+}
+
+impl Get {
+    /// Decodes a stored delta to `to`.
+    ///
+    /// The memory is reserved at once, as an ordinary delta needs it. One that turns out to need more gives back what it has
+    /// and is decoded from its beginning, alone or with its LZMA dictionaries reserved; one whose cached reference turns out to be damaged
+    /// is decoded from its beginning against a fetched one. What was written already is not written again.
+    pub(super) async fn restore<W: Write + Send + 'static>(
+        &self,
+        found: &Found,
+        delta: &DeltaMetadata,
+        body: ObjectBody,
+        to: W,
+    ) -> Result<Restoring<W>, ServiceError> {
+        let references = &self.service.references;
+        let reference_name = self.object.sibling(delta.ref_key.clone());
+        let keep = if self.options.from_store { Keep::WhileHeld } else { Keep::InCache };
+        let mut content = match references.fetch_for(&reference_name, delta.ref_sha256, keep).await {
+            Err(ServiceError::Storage(source)) if source.is_absent() => {
+                let (delta, source) = (found.name.clone(), Box::new(source));
+                return Err(ServiceError::ReferenceMissing { delta, reference: reference_name, source });
+            }
+            content => content?,
+        };
+        if delta.ref_sha256 == delta.file_sha256 {
+            // Older tools made deltas of such files that do not give them back.
+            return self.give_reference(delta, content, to).await;
+        }
+        let mut job = Decode {
+            file: self.object.clone(),
+            stored: found.name.clone(),
+            reference_name,
+            metadata: delta.clone(),
+            reference: content.source(),
+            allow_recompressed: self.options.allow_recompressed && self.options.range.is_none(),
+            memory: DecodeMemory::ordinary(delta, found.head.size, content.source().len()),
+        };
+        let (transcoder, store) = (&self.service.transcoder, self.service.store());
+        let (mut body, mut sink) = (Some(body), Sink::new(to));
+        loop {
+            let reservation = match transcoder.try_reserve(&job) {
+                Some(reservation) => Some(reservation),
+                None => {
+                    // A connection that nobody reads from is soon closed.
+                    body = None;
+                    transcoder.reserve(&job).await
+                }
+            };
+            let stream = match body.take() {
+                Some(body) => body.stream,
+                None => match store.get(&found.name, None).await {
+                    Ok(body) if body.head.etag == found.head.etag => body.stream,
+                    Err(error) if error.kind != StorageErrorKind::NotFound => return Err(error.into()),
+                    _ if sink.len() > 0 => return Err(ServiceError::Changed(self.object.to_string())),
+                    _ => return Ok(Restoring::Replaced(sink.into_inner())),
+                },
+            };
+            match transcoder.decode(job.clone(), reservation, stream, sink).await? {
+                Decoded::Restored(restored) => {
+                    return Ok(Restoring::Done(restored.to, restored.len, restored.unpacked));
+                }
+                Decoded::NeedsMore(begun, more) => {
+                    tracing::debug!(delta = %found.name, ?more, "it needs more memory");
+                    (job.memory, sink) = (more, begun);
+                }
+                Decoded::Failed(begun, error) => {
+                    content = references.refetch(&content, error).await?;
+                    (job.reference, sink) = (content.source(), begun);
+                }
+            }
+        }
+    }
+
+    /// Writes a file that is the reference itself.
+    async fn give_reference<W: Write + Send + 'static>(
+        &self,
+        delta: &DeltaMetadata,
+        mut content: Content,
+        to: W,
+    ) -> Result<Restoring<W>, ServiceError> {
+        let mut sink = Sink::new(to);
+        loop {
+            let input = content.to_input();
+            let (begun, read) = blocking::run(move |cancelled| {
+                let mut rest = Rest::after(&mut sink);
+                let read = input.read(cancelled, |piece| rest.write_all(piece).map_err(written()));
+                (sink, read)
+            })
+            .await;
+            match read {
+                Ok(_) => {
+                    let (to, len, actual) = begun.finish().map_err(written())?;
+                    check(&self.object, (delta.file_size, delta.file_sha256), (len, actual))?;
+                    return Ok(Restoring::Done(to, len, None));
+                }
+                Err(error) => {
+                    content = self.service.references.refetch(&content, error).await?;
+                    sink = begun;
+                }
+            }
+        }
+    }
+}

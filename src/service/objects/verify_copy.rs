@@ -1,0 +1,66 @@
+//! Verifies that a copy holds its source's bytes, before a move deletes the source.
+
+use super::Objects;
+use super::lookup::Found;
+use crate::domain::metadata::Kind;
+use crate::domain::{ObjectName, Sha256Digest};
+use crate::service::error::ServiceError;
+use crate::service::input::Input;
+use crate::storage::{ETag, ObjectHead};
+
+impl Objects {
+    /// Whether the object with this tag has these bytes, by the store's own digest or a tag that is one; else the object is read.
+    pub(crate) async fn has_bytes(
+        &self,
+        name: &ObjectName,
+        tag: &ETag,
+        bytes: &Input,
+        digest: Sha256Digest,
+    ) -> Result<bool, ServiceError> {
+        if self.store.tags_name_writes()
+            && let Some(ObjectHead { etag, sha256: Some(sha256), .. }) = self.head_of(name).await?
+            && etag == *tag
+        {
+            return Ok(sha256 == digest);
+        }
+        let tag = tag.0.to_ascii_lowercase();
+        // A tag may be no digest of the bytes: that of parts, or of what was encrypted.
+        Ok(tag == digest.to_string() || tag == bytes.md5().await? || self.content_of(name).await? == Some(digest))
+    }
+
+    async fn head_of(&self, name: &ObjectName) -> Result<Option<ObjectHead>, ServiceError> {
+        Ok(Found::look(self.store.as_ref(), name.clone()).await?.map(|found| found.head))
+    }
+
+    /// Fails unless what the store copied is there and has the content of `of`: by the store's own digest, by the tag of its source where a
+    /// tag names a content, or read back. Never by its size.
+    pub(crate) async fn check_copy(&self, of: &Found, copy: &ObjectName, tag: &ETag) -> Result<(), ServiceError> {
+        if !self.store.tags_name_writes() && *tag == of.head.etag {
+            return Ok(());
+        }
+        let wrong = || ServiceError::NoCopy { of: of.name.clone(), copy: copy.clone() };
+        let copied = self.head_of(copy).await?.ok_or_else(wrong)?;
+        // Whoever replaces the copy meanwhile has made another tag.
+        if copied.etag != *tag {
+            return Ok(());
+        }
+        if copied.size != of.head.size {
+            return Err(wrong());
+        }
+        let actual = match copied.sha256 {
+            Some(sha256) => Some(sha256),
+            None => self.content_of(copy).await?,
+        };
+        let claimed = match (&of.kind, of.head.sha256) {
+            (_, Some(sha256)) => Some(sha256),
+            (Kind::Direct(direct), None) => Some(direct.file_sha256),
+            (Kind::Reference(reference), None) => Some(reference.file_sha256),
+            _ => None,
+        };
+        // The bytes of the source may not be those that its metadata claims.
+        if actual.is_some() && (actual == claimed || actual == self.content_of(&of.name).await?) {
+            return Ok(());
+        }
+        Err(wrong())
+    }
+}

@@ -1,0 +1,78 @@
+//! What a user keeps beside a file: attributes, and the file's own time and mode.
+
+use std::collections::BTreeMap;
+
+use super::PutOptions;
+use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
+use crate::domain::{Deltaspace, ObjectName, Sha256Digest, user_metadata};
+use crate::service::clock::timestamp;
+use crate::service::error::ServiceError;
+use crate::service::references::OCTET_STREAM;
+use crate::storage::{Attributes, MAX_USER_METADATA_BYTES};
+
+/// What a user wants kept beside a file, with the metadata as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept(Attributes);
+
+impl Kept {
+    /// # Errors
+    ///
+    /// An error if that is too much or cannot be sent, before anything is.
+    pub(crate) fn of(object: &ObjectName, options: &PutOptions, may_be_delta: bool) -> Result<Self, ServiceError> {
+        let unkeepable = |source| ServiceError::UserMetadata { object: object.clone(), source };
+        let own = user_metadata::escape(&options.attributes.metadata).map_err(unkeepable)?;
+        let mut kept = Self(Attributes { metadata: own, ..options.attributes.clone() });
+        let (size, mut own) = (kept.0.user_metadata_bytes(), longest_metadata(object, may_be_delta));
+        if let Some(tag) = &options.source {
+            own += SOURCE_ETAG.len() + tag.0.len();
+            kept.0.metadata.insert(SOURCE_ETAG.to_owned(), tag.0.clone());
+        }
+        if size + own > MAX_USER_METADATA_BYTES && size > 0 {
+            return Err(ServiceError::MetadataTooLarge { object: object.clone(), size, own });
+        }
+        let status = options.status.write();
+        let bytes = |metadata| Attributes { metadata, ..Attributes::default() }.user_metadata_bytes();
+        if size + own + bytes(status.clone()) <= MAX_USER_METADATA_BYTES {
+            kept.0.metadata.extend(status);
+        }
+        kept.0.check("PutObject", object)?;
+        Ok(kept)
+    }
+
+    /// Returns the attributes with metadata of ours, whose names no escaped one has.
+    pub(crate) fn with(&self, ours: BTreeMap<String, String>) -> Attributes {
+        let mut kept = self.0.clone();
+        kept.metadata.extend(ours);
+        kept.content_type.get_or_insert_with(|| OCTET_STREAM.to_owned());
+        kept
+    }
+
+    /// Returns the attributes as they were asked for.
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.0
+    }
+}
+
+/// Bytes of our own metadata at their most, with a file of this name.
+fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
+    let (file_sha256, created_at) = (Sha256Digest::of(b""), Some(timestamp()));
+    let (original_name, size) = (object.key.base_name().to_owned(), u64::MAX);
+    let reference = Deltaspace::of(object).addressed(&file_sha256);
+    let metadata = match reference {
+        Ok(reference) if may_be_delta => {
+            let (ref_key, ref_sha256) = (reference.key, file_sha256);
+            DeltaMetadata {
+                original_name,
+                file_sha256,
+                file_size: size,
+                created_at,
+                ref_key,
+                ref_sha256,
+                delta_size: size,
+            }
+            .write()
+        }
+        _ => DirectMetadata { original_name, file_sha256, file_size: size, created_at }.write(),
+    };
+    Attributes { metadata, ..Attributes::default() }.user_metadata_bytes()
+}

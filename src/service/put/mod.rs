@@ -1,0 +1,395 @@
+//! Storing a file: as a delta, as the reference and a delta of itself, or as it is.
+
+mod destination;
+mod kept;
+mod replaced;
+mod report;
+mod stream;
+
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::DeltaService;
+use super::error::ServiceError;
+use super::input::Input;
+use super::objects::{Objects, Places, whole};
+use super::plan::{DeltaFacts, DirectReason, Facts, NameFacts, ReferenceFacts, Step};
+use super::references::{Base, Bases, Content, Usable};
+use super::transcode::{Encode, OwnDelta};
+use crate::domain::metadata::{DeltaMetadata, DirectMetadata};
+use crate::domain::policy::Policy;
+use crate::domain::{Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, deltaspace, escaped};
+use crate::storage::{Attributes, ETag, StorageErrorKind};
+
+pub(crate) use destination::{Destination, MAX_CONTENTION, after, is_lost_race, refuse_occupied};
+pub(crate) use kept::Kept;
+pub(crate) use replaced::{remove_older_delta, remove_older_plain};
+pub use report::{PutReport, PutWarning, StoredAs};
+
+/// How one file is to be stored.
+#[derive(Debug, Clone)]
+pub struct PutOptions {
+    /// Whether it may be kept as a delta.
+    pub delta: bool,
+    /// What is kept beside it, and given back: metadata under the user's own names, headers, class, encryption, tags, ACL. A reference
+    /// that is made of the file takes the encryption alone. Without a type it is `application/octet-stream`.
+    pub attributes: Attributes,
+    /// The tag of the object it is a copy of, if that is all that tells its content.
+    pub source: Option<ETag>,
+    /// Time and mode of the file, which are kept where there is room for them.
+    pub status: FileStatus,
+}
+
+impl Default for PutOptions {
+    fn default() -> Self {
+        Self { delta: true, attributes: Attributes::default(), source: None, status: FileStatus::default() }
+    }
+}
+
+impl DeltaService {
+    /// Stores `file` under the name `object`.
+    ///
+    /// The put is over when the new content is in the store and an older variant of the name was removed. When it fails, either what
+    /// was served under the name before still is, or the new content.
+    pub async fn put(
+        &self,
+        file: &Input,
+        object: &ObjectName,
+        options: &PutOptions,
+    ) -> Result<PutReport, ServiceError> {
+        whole(object)?;
+        let policy = &self.settings.policy;
+        let kept = Kept::of(object, options, may_be_delta(policy, object, options))?;
+        tracing::debug!(%object, size = file.len(), "put");
+        let destination = Destination::look(&self.objects, object, options.delta).await?;
+        let name = name_facts(&self.objects, policy, object, options.delta, &destination.places);
+        let put = Put {
+            service: self.clone(),
+            file: file.clone(),
+            destination,
+            kept,
+            facts: Facts::new(name, file.len(), policy.max_ratio),
+            begun: self.objects.clock().running(),
+            round: None,
+            digest: None,
+            delta: None,
+            warnings: Vec::new(),
+        };
+        put.run().await
+    }
+}
+
+/// Returns whether a file may be kept as a delta, by its name and what the user wants.
+fn may_be_delta(policy: &Policy, object: &ObjectName, options: &PutOptions) -> bool {
+    let is_covered = policy.extensions.covers(object.key.base_name());
+    options.delta && is_covered && !escaped::is_needed(&object.key)
+}
+
+/// Returns what is known of a name at whose keys `places` was seen.
+pub(crate) fn name_facts(
+    objects: &Objects,
+    policy: &Policy,
+    object: &ObjectName,
+    asked: bool,
+    places: &Places,
+) -> NameFacts {
+    NameFacts {
+        asked,
+        is_escaped: escaped::is_needed(&object.key),
+        is_covered: policy.extensions.covers(object.key.base_name()),
+        has_room: deltaspace::delta_of(object).is_ok(),
+        occupied_by: places.delta.as_ref().filter(|found| !found.is_delta()).map(|found| found.name.clone()),
+        is_young: objects.is_too_young_to_remove(places),
+    }
+}
+
+/// A put under way.
+struct Put {
+    service: DeltaService,
+    file: Input,
+    destination: Destination,
+    kept: Kept,
+    facts: Facts,
+    /// When it began, by the clock that does not go back.
+    begun: Duration,
+    /// The references that were found last.
+    round: Option<Round>,
+    /// SHA-256 of the file, once it is known.
+    digest: Option<Sha256Digest>,
+    /// The delta to store.
+    delta: Option<Made>,
+    warnings: Vec<PutWarning>,
+}
+
+/// The references of a deltaspace, as they were found.
+struct Round {
+    bases: Bases,
+    /// How many references this process had made before it looked for them.
+    made: u64,
+    /// The best one that can be used, and its bytes.
+    best: Option<(Base, Content)>,
+    /// The sketch of the file, if there was a choice.
+    sketch: Option<Sketch>,
+    /// The delta of the file against itself.
+    own: Option<OwnDelta>,
+    /// Held while this put makes a reference.
+    lock: Option<OwnedMutexGuard<()>>,
+}
+
+/// A delta that gives the file back.
+struct Made {
+    delta: Input,
+    base: Base,
+    /// The bytes of the reference; `None` if they are those of the file.
+    content: Option<Content>,
+}
+
+impl Put {
+    async fn run(mut self) -> Result<PutReport, ServiceError> {
+        let mut is_first_round = true;
+        loop {
+            match self.facts.next() {
+                Step::FindCompression => self.facts.compression = Some(self.file.compression().await?),
+                Step::FindReferences => {
+                    if !is_first_round && self.service.objects.clock().running() >= self.begun + MAX_CONTENTION {
+                        return Err(ServiceError::Contended(Deltaspace::of(&self.destination.object)));
+                    }
+                    if !self.find_references().await? {
+                        is_first_round = false;
+                    }
+                }
+                Step::Encode => self.encode().await?,
+                Step::FindRelatives => self.find_relatives().await?,
+                Step::CompareSketches => self.compare_sketches().await?,
+                Step::EncodeItself => {
+                    if !self.encode_itself(is_first_round).await? {
+                        is_first_round = false;
+                        self.facts = self.facts.without_references();
+                    }
+                }
+                Step::StoreReference => {
+                    if !self.store_reference().await? {
+                        is_first_round = false;
+                        self.facts = self.facts.without_references();
+                    }
+                }
+                Step::StoreDelta => {
+                    if let Some(report) = self.store_delta().await? {
+                        return Ok(self.reported(report));
+                    }
+                }
+                Step::StoreDirect(reason) => {
+                    let report = self.store_direct(reason).await?;
+                    return Ok(self.reported(report));
+                }
+            }
+        }
+    }
+
+    fn reported(self, report: PutReport) -> PutReport {
+        PutReport { warnings: self.warnings.into_iter().chain(report.warnings).collect(), ..report }
+    }
+
+    /// Finds the references, and the best one that can be used; false if one was removed meanwhile.
+    async fn find_references(&mut self) -> Result<bool, ServiceError> {
+        let references = &self.service.references;
+        let object = &self.destination.object;
+        let made = references.creation().made();
+        let bases = references.bases_for(object, self.service.settings.policy.deltaspace.as_deref()).await;
+        let bases = bases.map_err(|error| match error {
+            ServiceError::Storage(error) if error.kind == StorageErrorKind::Denied => {
+                ServiceError::Unseen(object.clone(), error)
+            }
+            error => error,
+        })?;
+        let choice = references.rank(&bases, &self.file).await?;
+        let (mut best, mut needs_other_key) = (None, bases.other_key);
+        for base in choice.bases {
+            match references.usable(&base).await? {
+                Usable::Yes(content) => {
+                    best = Some((base, content));
+                    break;
+                }
+                Usable::Gone => return Ok(false),
+                Usable::Packed => {}
+                Usable::OtherKey => needs_other_key = true,
+                Usable::Damaged(error) => self.warnings.push(PutWarning::Reference(error)),
+            }
+        }
+        let (is_usable, count) = (best.is_some(), bases.bases.len());
+        self.facts.references = Some(ReferenceFacts { is_usable, needs_other_key, count });
+        self.round = Some(Round { bases, made, best, sketch: choice.sketch, own: None, lock: None });
+        Ok(true)
+    }
+
+    /// Encodes the file against the best reference.
+    async fn encode(&mut self) -> Result<(), ServiceError> {
+        let Some((base, mut content)) = self.round.as_ref().and_then(|round| round.best.clone()) else {
+            return Ok(());
+        };
+        let limit = self.facts.max_ratio.limit(self.file.len());
+        let encoded = loop {
+            let encode = Encode { file: self.file.clone(), reference: content.source(), limit };
+            match self.service.transcoder.encode(encode).await {
+                Ok(encoded) => break encoded,
+                Err(error) => content = self.service.references.refetch(&content, error).await?,
+            }
+        };
+        self.digest = Some(encoded.digest);
+        self.facts.delta = Some(match &encoded.delta {
+            Some(delta) => DeltaFacts::Len(delta.len()),
+            None => DeltaFacts::TooLong,
+        });
+        self.delta = encoded.delta.map(|delta| Made { delta, base, content: Some(content) });
+        Ok(())
+    }
+
+    /// Finds the earlier versions of the file.
+    async fn find_relatives(&mut self) -> Result<(), ServiceError> {
+        self.facts.relatives = Some(match self.best() {
+            Some((round, base)) => {
+                self.service.references.relatives(&round.bases, base, &self.destination.object).await?
+            }
+            None => Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Finds how much of the file is in the best reference.
+    async fn compare_sketches(&mut self) -> Result<(), ServiceError> {
+        self.facts.share = Some(match self.best() {
+            Some((round, base)) => {
+                let sketch = match &round.sketch {
+                    Some(sketch) => sketch.clone(),
+                    None => self.file.sketch().await?.1,
+                };
+                let of_base = self.service.references.sketch_of(&round.bases, base).await?;
+                of_base.map_or(0.0, |of_base| sketch.share_in(&of_base))
+            }
+            None => 0.0,
+        });
+        Ok(())
+    }
+
+    fn best(&self) -> Option<(&Round, &Base)> {
+        let round = self.round.as_ref()?;
+        round.best.as_ref().map(|(base, _)| (round, base))
+    }
+
+    /// Encodes the file against itself, when no other operation of this process makes a reference; false if one was made since the look
+    /// at the references.
+    async fn encode_itself(&mut self, may_look_again: bool) -> Result<bool, ServiceError> {
+        let references = &self.service.references;
+        let Some(round) = &mut self.round else { return Ok(false) };
+        round.lock = references.creation().lock(&round.bases.deltaspace).await;
+        let others = references.creation().made() != round.made;
+        if may_look_again && (others || !round.bases.bases.is_empty()) {
+            let now = references.bases_of(round.bases.deltaspace.clone()).await?;
+            if now.bases.iter().any(|base| round.bases.bases.iter().all(|known| known.digest != base.digest)) {
+                self.round = None;
+                return Ok(false);
+            }
+        }
+        let own = self.service.transcoder.encode_itself(&self.file).await?;
+        self.digest = Some(own.digest);
+        self.facts.is_condemned = Some(round.bases.is_condemned(&own.digest));
+        round.own = Some(own);
+        Ok(true)
+    }
+
+    /// Stores the file as a reference; false if another file became the first one.
+    async fn store_reference(&mut self) -> Result<bool, ServiceError> {
+        let references = &self.service.references;
+        let Some(Round { bases, own: Some(own), lock, .. }) = self.round.take() else { return Ok(false) };
+        let OwnDelta { digest, sketch, delta } = own;
+        let source_name = self.destination.object.key.base_name();
+        let encryption = self.kept.attributes().encryption.as_ref();
+        let created =
+            references.create_reference(&bases, &self.file, (digest, &sketch), source_name, encryption).await?;
+        let Some(base) = created else { return Ok(false) };
+        references.creation().count();
+        drop(lock);
+        self.facts.is_reference = true;
+        self.delta = Some(Made { delta, base, content: None });
+        Ok(true)
+    }
+
+    /// Stores the delta, sees to it that the reference it names exists, and only then removes what was stored under the name. `None` if
+    /// another writer of the name was faster.
+    async fn store_delta(&mut self) -> Result<Option<PutReport>, ServiceError> {
+        let (Some(Made { delta, base, content }), Some(digest)) = (&self.delta, self.digest) else {
+            return Err(ServiceError::RoundTrip(self.file.name().to_owned()));
+        };
+        let service = self.service.clone();
+        let object = self.destination.object.clone();
+        let name = |source| ServiceError::Name { object: object.to_string(), source };
+        let stored = deltaspace::delta_of(&object).map_err(name)?;
+        let places = self.destination.places.clone();
+        let metadata = DeltaMetadata {
+            original_name: object.key.base_name().to_owned(),
+            file_sha256: digest,
+            file_size: self.file.len(),
+            created_at: Some(after(places.plain.as_ref())),
+            ref_key: base.name.key.clone(),
+            ref_sha256: base.digest,
+            delta_size: delta.len(),
+        };
+        tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
+        let body = delta.body(delta.digest().await?);
+        let options = places.put_options(places.delta.as_ref());
+        let begun = service.objects.clock().running();
+        let put = service.store().put(&stored, body, &self.kept.with(metadata.write()), &options).await;
+        if !self.destination.is_won(put)? {
+            self.destination.look_again().await?;
+            let (places, policy) = (&self.destination.places, &service.settings.policy);
+            self.facts.name = name_facts(&service.objects, policy, &object, self.facts.name.asked, places);
+            return Ok(None);
+        }
+        let encryption = self.kept.attributes().encryption.as_ref();
+        match content {
+            Some(content) => service.references.announce_made(base, content.clone(), encryption).await?,
+            None => service.references.announce(base, &self.file, encryption).await?,
+        }
+        let warnings = remove_older_plain(&service.objects, &places, &stored, begun).await.into_iter().collect();
+        let (stored_as, stored) = match self.facts.is_reference {
+            true => (StoredAs::Reference, delta.len() + self.file.len()),
+            false => (StoredAs::Delta, delta.len()),
+        };
+        Ok(Some(PutReport { stored_as, size: self.file.len(), stored, sha256: Some(digest), warnings }))
+    }
+
+    async fn store_direct(&mut self, reason: DirectReason) -> Result<PutReport, ServiceError> {
+        let digest = match self.digest {
+            Some(digest) => digest,
+            None => self.file.digest().await?,
+        };
+        let service = &self.service;
+        let object = self.destination.object.clone();
+        tracing::debug!(%object, %reason, "put the file as it is");
+        let mut metadata = DirectMetadata {
+            original_name: object.key.base_name().to_owned(),
+            file_sha256: digest,
+            file_size: self.file.len(),
+            created_at: None,
+        };
+        let stored = whole(&object)?;
+        let warning = loop {
+            let places = self.destination.places.clone();
+            metadata.created_at = Some(after(places.delta.as_ref()));
+            let options = places.put_options(places.plain.as_ref());
+            let begun = service.objects.clock().running();
+            let attributes = self.kept.with(metadata.write());
+            let put = service.store().put(&stored, self.file.body(digest), &attributes, &options).await;
+            if self.destination.is_won(put)?
+                && let Ok(warning) = remove_older_delta(&service.references, &places, &stored, begun).await
+            {
+                break warning;
+            }
+            self.destination.look_again().await?;
+        };
+        let warnings = warning.into_iter().collect();
+        let (size, stored_as) = (self.file.len(), StoredAs::Direct(reason));
+        Ok(PutReport { stored_as, size, stored: size, sha256: Some(digest), warnings })
+    }
+}

@@ -1,0 +1,130 @@
+//! The bytes of a fetched reference, and another fetch for a reader that finds them damaged in the cache.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deltaglider_vcdiff::Source;
+
+use super::References;
+use super::fetch::Keep;
+use crate::cache::{CachedReference, Damage};
+use crate::domain::{ObjectName, Sha256Digest};
+use crate::service::error::ServiceError;
+use crate::service::input::Input;
+
+/// The verified bytes of a reference, to be read on threads that may block.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    name: ObjectName,
+    digest: Sha256Digest,
+    keep: Keep,
+    bytes: Arc<Watched>,
+}
+
+impl Content {
+    pub(super) fn new(name: &ObjectName, digest: &Sha256Digest, keep: Keep, bytes: CachedReference) -> Self {
+        let bytes = Arc::new(Watched { bytes, is_damaged: AtomicBool::new(false) });
+        Self { name: name.clone(), digest: *digest, keep, bytes }
+    }
+
+    /// Returns the bytes by position.
+    pub(crate) fn source(&self) -> CachedReference {
+        self.bytes.clone()
+    }
+
+    /// Returns the number of bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len().unwrap_or_default()
+    }
+
+    /// Returns the bytes as a file to store.
+    pub(crate) fn to_input(&self) -> Input {
+        Input::of(&self.name.to_string(), self.len(), self.bytes.clone())
+    }
+}
+
+/// A reference that remembers that a read has failed on damage.
+struct Watched {
+    bytes: CachedReference,
+    is_damaged: AtomicBool,
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("is_damaged", &self.is_damaged).finish_non_exhaustive()
+    }
+}
+
+impl Source for Watched {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read_at(offset, buf);
+        if let Err(error) = &read
+            && error.get_ref().is_some_and(|cause| cause.is::<Damage>())
+        {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.bytes.len()
+    }
+}
+
+impl References {
+    /// Fetches a reference again, past the cache, after `error` of a reader of `content`.
+    ///
+    /// # Errors
+    ///
+    /// `error` unless damage to a cached entry has caused it; else what keeps every key of the reference from being read.
+    pub(crate) async fn refetch(&self, content: &Content, error: ServiceError) -> Result<Content, ServiceError> {
+        if !matches!(content.keep, Keep::InCache) || !content.bytes.is_damaged.load(Ordering::Relaxed) {
+            return Err(error);
+        }
+        tracing::warn!(reference = %content.name, "the cached reference is damaged; it is fetched again");
+        self.fetch_for(&content.name, content.digest, Keep::WhileHeld).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cache::WorkingCopies;
+    use crate::domain::S3Uri;
+    use crate::service::clock::SystemClock;
+    use crate::service::objects::Objects;
+    use crate::storage::MemoryStore;
+
+    /// Fails on damage, or otherwise.
+    struct Failing(bool);
+
+    impl Source for Failing {
+        fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+            Err(if self.0 { Damage::Chunk(0).into() } else { io::Error::other("no damage") })
+        }
+
+        fn len(&self) -> Option<u64> {
+            Some(1)
+        }
+    }
+
+    #[tokio::test]
+    async fn only_damage_to_the_cache_is_worth_another_fetch() {
+        let store: Arc<MemoryStore> = Arc::default();
+        let objects = Objects::new(store, Arc::new(SystemClock), Path::new("/nowhere"));
+        let references = References::new(objects, Arc::new(WorkingCopies::new("/nowhere".into())));
+        let name: S3Uri = "s3://bucket/reference.bin".parse().unwrap();
+        let name = name.object().unwrap();
+        for (keep, damage, fetches) in
+            [(Keep::InCache, true, true), (Keep::InCache, false, false), (Keep::WhileHeld, true, false)]
+        {
+            let content = Content::new(&name, &Sha256Digest::of(b"x"), keep, Arc::new(Failing(damage)));
+            assert!(content.source().read_at(0, &mut [0]).is_err());
+            let error = references.refetch(&content, ServiceError::Changed("x".to_owned())).await.unwrap_err();
+            assert_eq!(matches!(error, ServiceError::Changed(_)), !fetches, "{keep:?} {damage}: {error}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Making a reference, and seeing to it that the one a delta names still stands.
+
+use super::{Base, Bases, Content, Keep, References, attributes_of};
+use crate::domain::metadata::{Kind, ReferenceMetadata};
+use crate::domain::{ObjectName, Sha256Digest, Sketch};
+use crate::service::clock::timestamp;
+use crate::service::error::ServiceError;
+use crate::service::input::Input;
+use crate::service::objects::Found;
+use crate::storage::{Encryption, PutCondition, StorageErrorKind};
+
+impl References {
+    /// Stores a file as a reference; `None` when somebody else made the first one meanwhile.
+    ///
+    /// The first of a deltaspace gets the classic key if the store lets only one of several racers have it. On any other store, and
+    /// beside other references, it is stored under its own SHA-256, where nobody can replace it by other content.
+    pub(crate) async fn create_reference(
+        &self,
+        bases: &Bases,
+        file: &Input,
+        (digest, sketch): (Sha256Digest, &Sketch),
+        source_name: &str,
+        encryption: Option<&Encryption>,
+    ) -> Result<Option<Base>, ServiceError> {
+        let deltaspace = &bases.deltaspace;
+        let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
+        let first = bases.bases.is_empty() && !bases.classic_taken && self.store().conditions_are_atomic();
+        let (name, condition) = match first {
+            true => (deltaspace.classic().map_err(named)?, PutCondition::IfAbsent),
+            false => (deltaspace.addressed(&digest).map_err(named)?, PutCondition::None),
+        };
+        tracing::debug!(reference = %name, %digest, "the file becomes a reference");
+        let Some(base) = self.put_reference(&name, file, digest, source_name, encryption, &condition).await? else {
+            return Ok(None);
+        };
+        // The first has no other beside it; should that change, its sketch is made then.
+        if !bases.bases.is_empty() {
+            self.keep_sketch(&base, sketch).await;
+        }
+        Ok(Some(base))
+    }
+
+    /// Stores the bytes of a reference; `None` when there is something already and there should not be.
+    pub(crate) async fn put_reference(
+        &self,
+        name: &ObjectName,
+        bytes: &Input,
+        digest: Sha256Digest,
+        source_name: &str,
+        encryption: Option<&Encryption>,
+        condition: &PutCondition,
+    ) -> Result<Option<Base>, ServiceError> {
+        let metadata = ReferenceMetadata {
+            source_name: source_name.to_owned(),
+            file_sha256: digest,
+            created_at: Some(timestamp()),
+        };
+        let attributes = attributes_of(metadata.write(), encryption);
+        let put = self.store().put(name, bytes.body(digest), &attributes, &condition.clone().into()).await;
+        match put {
+            Ok(etag) => {
+                let (name, size) = (name.clone(), bytes.len());
+                let (last_modified, encryption) = (std::time::SystemTime::now(), encryption.cloned());
+                Ok(Some(Base { name, digest, size, last_modified, etag, encryption }))
+            }
+            Err(error) if error.kind == StorageErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sees to it that a delta just stored can be read: the reference it names still stands, or is put back from `copy`, the
+    /// bytes that the delta was made against, with the encryption it had or, if that is not known, the one `asked` for the delta.
+    ///
+    /// Whoever removes a reference lists the deltas again afterwards. So either he sees the delta and puts the reference
+    /// back, or the delta came after his look, and this comes after his removal.
+    pub(crate) async fn announce(
+        &self,
+        base: &Base,
+        copy: &Input,
+        asked: Option<&Encryption>,
+    ) -> Result<(), ServiceError> {
+        let found = Found::look(self.store(), base.name.clone()).await?;
+        if found.as_ref().is_some_and(|found| base.is_still(found)) {
+            return Ok(());
+        }
+        let (source_name, encryption) = (base.name.key.base_name(), base.encryption.as_ref().or(asked));
+        if found.is_none() && !base.is_addressed() && self.store().conditions_are_atomic() {
+            tracing::warn!(reference = %base.name, "the reference was removed meanwhile; it is put back");
+            let absent = PutCondition::IfAbsent;
+            let put = self.put_reference(&base.name, copy, base.digest, source_name, encryption, &absent).await?;
+            if put.is_some() {
+                return Ok(());
+            }
+        }
+        // Something else stands there, or may. Readers take the content-addressed copy then.
+        let deltaspace = base.deltaspace();
+        let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
+        let addressed = deltaspace.addressed(&base.digest).map_err(named)?;
+        tracing::warn!(reference = %base.name, copy = %addressed, "the reference was replaced meanwhile; a copy is kept");
+        let always = PutCondition::None;
+        self.put_reference(&addressed, copy, base.digest, source_name, encryption, &always).await?;
+        self.pardon(&deltaspace, &base.digest).await
+    }
+
+    /// The same for a delta that was copied: the bytes of its reference are not at hand, and are fetched only if they must be.
+    pub(crate) async fn announce_copied(
+        &self,
+        base: &Base,
+        encryption: Option<&Encryption>,
+    ) -> Result<(), ServiceError> {
+        let found = Found::look(self.store(), base.name.clone()).await?;
+        if found.as_ref().is_some_and(|found| base.is_still(found)) {
+            return Ok(());
+        }
+        let content = self.fetch_for(&base.name, base.digest, Keep::WhileHeld).await?;
+        self.announce(base, &content.to_input(), encryption).await
+    }
+
+    /// The same for a delta that was made against these bytes.
+    pub(crate) async fn announce_made(
+        &self,
+        base: &Base,
+        mut content: Content,
+        encryption: Option<&Encryption>,
+    ) -> Result<(), ServiceError> {
+        loop {
+            match self.announce(base, &content.to_input(), encryption).await {
+                Err(error) => content = self.refetch(&content, error).await?,
+                announced => return announced,
+            }
+        }
+    }
+}
+
+impl Base {
+    /// Whether what stands at its key is still it.
+    fn is_still(&self, found: &Found) -> bool {
+        if self.is_addressed() {
+            // Racing writers of the same content leave different tags.
+            let digest = match &found.kind {
+                Kind::Reference(metadata) => Some(metadata.file_sha256),
+                _ => None,
+            };
+            return digest == Some(self.digest) && found.head.size == self.size;
+        }
+        found.head.etag == self.etag
+    }
+}

@@ -1,0 +1,66 @@
+//! Whether the references of a deltaspace have been outgrown: by what the earlier versions of a file cost.
+
+use super::{Base, Bases, References};
+use crate::domain::metadata::DELTA_SUFFIX;
+use crate::domain::{Family, ObjectName};
+use crate::service::error::ServiceError;
+use crate::storage::ListRequest;
+
+/// Pages of a listing that are searched for earlier versions.
+const PAGES: usize = 2;
+
+/// What is stored of an earlier version of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Relative {
+    pub(crate) kind: RelativeKind,
+    /// Bytes stored.
+    pub(crate) size: u64,
+}
+
+/// How an earlier version is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RelativeKind {
+    /// As it is.
+    Plain,
+    /// As a delta that is younger than the best reference there is.
+    Delta,
+    /// As a delta older than that.
+    OlderDelta,
+}
+
+impl References {
+    /// What is stored of the earlier versions of a file, told by their names.
+    pub(crate) async fn relatives(
+        &self,
+        bases: &Bases,
+        base: &Base,
+        object: &ObjectName,
+    ) -> Result<Vec<Relative>, ServiceError> {
+        let folder = bases.deltaspace.folder();
+        let below = |key: &str| key.strip_prefix(folder).map(Family::of);
+        let own = object.key.as_str();
+        let Some(family) = below(own) else { return Ok(Vec::new()) };
+        let rest = own.strip_prefix(folder).unwrap_or_default();
+        let prefix = format!("{folder}{}", Family::common_prefix(rest));
+        let mut request = ListRequest { prefix, ..ListRequest::default() };
+        let mut relatives = Vec::new();
+        for _ in 0..PAGES {
+            let page = self.store().list(&object.bucket, &request).await?;
+            for listed in page.objects {
+                let (key, kind) = match listed.key.as_str().strip_suffix(DELTA_SUFFIX) {
+                    Some(key) if listed.last_modified < base.last_modified => (key, RelativeKind::OlderDelta),
+                    Some(key) => (key, RelativeKind::Delta),
+                    None => (listed.key.as_str(), RelativeKind::Plain),
+                };
+                if key != own && below(key).as_ref() == Some(&family) {
+                    relatives.push(Relative { kind, size: listed.size });
+                }
+            }
+            match page.continuation {
+                Some(continuation) => request.continuation = Some(continuation),
+                None => break,
+            }
+        }
+        Ok(relatives)
+    }
+}

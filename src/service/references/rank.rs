@@ -1,0 +1,122 @@
+//! Which of several references a file is most like, by sketches of their content: none of them is read for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures::StreamExt as _;
+
+use super::{Base, Bases, References, Usable};
+use crate::domain::{MAX_SKETCH_BYTES, ObjectName, Sha256Digest, Sketch};
+use crate::service::blocking;
+use crate::service::error::ServiceError;
+use crate::service::input::Input;
+use crate::storage::{Attributes, PutBody, PutCondition, StorageErrorKind};
+
+/// Sketches on their way at once.
+const SKETCHES_AT_ONCE: usize = 16;
+
+/// Sketches this process has seen, by the SHA-256 of their reference: one never changes.
+#[derive(Debug, Default)]
+pub(crate) struct Sketches(Mutex<BTreeMap<Sha256Digest, Sketch>>);
+
+impl Sketches {
+    fn get(&self, digest: &Sha256Digest) -> Option<Sketch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn insert(&self, digest: Sha256Digest, sketch: &Sketch) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, sketch.clone());
+    }
+}
+
+/// The references of a deltaspace, the one most like the file first.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) bases: Vec<Base>,
+    /// What there is to compare, if there was a choice.
+    pub(crate) sketch: Option<Sketch>,
+}
+
+impl References {
+    /// Sorts references by what they have in common with a file. With only one there is nothing to compare.
+    pub(crate) async fn rank(&self, bases: &Bases, file: &Input) -> Result<Choice, ServiceError> {
+        if bases.bases.len() < 2 {
+            return Ok(Choice { bases: bases.bases.clone(), sketch: None });
+        }
+        let (_, sketch) = file.sketch().await?;
+        let mut ranked = Vec::new();
+        let sketches = bases.bases.iter().map(|base| async { (base.clone(), self.sketch_of(bases, base).await) });
+        let mut sketches = futures::stream::iter(sketches.collect::<Vec<_>>()).buffered(SKETCHES_AT_ONCE);
+        while let Some((base, known)) = sketches.next().await {
+            match known? {
+                Some(known) if known.is_base() => ranked.push((sketch.share_in(&known), base)),
+                Some(_) => {}
+                // Nothing is known of it: better than nothing in common, worse than anything.
+                None => ranked.push((0.0, base)),
+            }
+        }
+        // Of equals the newest, since versions drift.
+        ranked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(other.last_modified.cmp(&one.last_modified)));
+        for (share, base) in &ranked {
+            tracing::debug!(reference = %base.name, share, "share of the file's content in the reference");
+        }
+        Ok(Choice { bases: ranked.into_iter().map(|(_, base)| base).collect(), sketch: Some(sketch) })
+    }
+
+    /// The sketch of a reference: as it is kept or, where none is, made while the reference is read once. `None` when the reference
+    /// cannot be read.
+    pub(crate) async fn sketch_of(&self, bases: &Bases, base: &Base) -> Result<Option<Sketch>, ServiceError> {
+        if let Some(sketch) = self.sketches.get(&base.digest) {
+            return Ok(Some(sketch));
+        }
+        let name = base.deltaspace().sketch(&base.digest).ok();
+        if let Some(name) = name.filter(|_| bases.sketched.contains(&base.digest))
+            && let Some(sketch) = self.kept_sketch(&name).await?
+        {
+            self.sketches.insert(base.digest, &sketch);
+            return Ok(Some(sketch));
+        }
+        let sketch = match self.usable(base).await? {
+            Usable::Yes(mut content) => loop {
+                match content.to_input().sketch().await {
+                    Ok((_, sketch)) => break sketch,
+                    Err(error) => content = self.refetch(&content, error).await?,
+                }
+            },
+            Usable::Packed => Sketch::no_base(),
+            Usable::Gone | Usable::OtherKey | Usable::Damaged(_) => return Ok(None),
+        };
+        self.keep_sketch(base, &sketch).await;
+        Ok(Some(sketch))
+    }
+
+    async fn kept_sketch(&self, name: &ObjectName) -> Result<Option<Sketch>, ServiceError> {
+        let body = match self.store().get(name, None).await {
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::KeyNeeded => return Ok(None),
+            body => body?,
+        };
+        if body.head.size > MAX_SKETCH_BYTES {
+            return Ok(None);
+        }
+        let what = name.to_string();
+        let bytes = blocking::feed(body.stream, move |incoming| {
+            let mut bytes = Vec::new();
+            while let Some(piece) = incoming.next().map_err(ServiceError::local(&what))? {
+                bytes.extend_from_slice(&piece);
+            }
+            Ok::<_, ServiceError>(bytes)
+        });
+        Ok(Sketch::from_bytes(&bytes.await?))
+    }
+
+    /// Keeps the sketch of a reference beside it. A failure costs later writers the time to make it again.
+    pub(crate) async fn keep_sketch(&self, base: &Base, sketch: &Sketch) {
+        self.sketches.insert(base.digest, sketch);
+        let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
+        let body = PutBody::from_bytes(sketch.to_bytes());
+        let attributes = Attributes { encryption: base.encryption.clone(), ..Attributes::default() };
+        if let Err(error) = self.store().put(&name, body, &attributes, &PutCondition::None.into()).await {
+            tracing::debug!(sketch = %name, %error, "the sketch could not be kept");
+        }
+    }
+}

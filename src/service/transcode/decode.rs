@@ -1,0 +1,351 @@
+//! A file from its delta: decoded, unpacked and packed again where an older tool had xdelta3 do so.
+
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use deltaglider_vcdiff::decode::Part;
+use deltaglider_vcdiff::inspect::{Header, inspect};
+use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
+
+use super::byte_budget::Reservation;
+use super::decode_memory::DecodeMemory;
+use super::{Transcoder, recompress};
+use crate::cache::CachedReference;
+use crate::domain::metadata::DeltaMetadata;
+use crate::domain::policy::Compression;
+use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher};
+use crate::service::blocking::{self, Cancelled, Incoming};
+use crate::service::error::ServiceError;
+use crate::service::input::{CHUNK, Input};
+use crate::service::sink::Sink;
+use crate::service::spool::Spool;
+use crate::storage::ByteStream;
+
+/// Most bytes that are unpacked from a reference or a target: a few bytes of gzip can ask for any number, and all of them
+/// go to a file in the folder for temporaries.
+const MAX_UNPACKED: u64 = 64 << 30;
+
+/// A delta to decode: all that is needed besides its bytes.
+#[derive(Clone)]
+pub(crate) struct Decode {
+    pub(crate) file: ObjectName,
+    pub(crate) stored: ObjectName,
+    pub(crate) reference_name: ObjectName,
+    pub(crate) metadata: DeltaMetadata,
+    pub(crate) reference: CachedReference,
+    /// Whether the unpacked content will do where the packed file cannot be made again.
+    pub(crate) allow_recompressed: bool,
+    /// What the decoder may take.
+    pub(crate) memory: DecodeMemory,
+}
+
+/// How a decode ended.
+pub(crate) enum Decoded<W> {
+    Restored(Restored<W>),
+    /// The delta needs this much memory; what was written so far is the beginning of the file.
+    NeedsMore(Sink<W>, DecodeMemory),
+    /// The delta could not be decoded against this reference; what was written so far is the beginning of the file.
+    Failed(Sink<W>, ServiceError),
+}
+
+/// What came out.
+pub(crate) struct Restored<W> {
+    pub(crate) to: W,
+    pub(crate) len: u64,
+    /// The compression that the file had and what was written has not.
+    pub(crate) unpacked: Option<Compression>,
+}
+
+impl Transcoder {
+    /// Reserves the memory that a decode needs, if it is free.
+    pub(crate) fn try_reserve(&self, decode: &Decode) -> Option<Reservation> {
+        self.permits.memory().try_reserve(decode.memory.bytes())
+    }
+
+    /// Waits until the memory that a decode needs is free, and reserves it.
+    pub(crate) async fn reserve(&self, decode: &Decode) -> Option<Reservation> {
+        self.permits.memory().reserve(decode.memory.bytes()).await
+    }
+
+    /// Decodes a delta to `sink`, without the bytes that an earlier run of the same job wrote there.
+    pub(crate) async fn decode<W: Write + Send + 'static>(
+        &self,
+        job: Decode,
+        reservation: Option<Reservation>,
+        delta: ByteStream,
+        sink: Sink<W>,
+    ) -> Result<Decoded<W>, ServiceError> {
+        let run = Run { job, spool_folder: self.spool_folder.clone() };
+        blocking::feed(delta, move |incoming| {
+            // Given back by the thread that uses the memory, even when nobody waits for it any more.
+            let _reservation = reservation;
+            run.run(incoming, sink)
+        })
+        .await
+    }
+}
+
+/// How the decoding of a delta's bytes ended.
+enum End {
+    Whole,
+    NeedsMore(DecodeMemory),
+    Failed(ServiceError),
+}
+
+struct Run {
+    job: Decode,
+    spool_folder: Arc<Path>,
+}
+
+impl Run {
+    /// Decodes the delta that arrives, and writes the file to `sink`, without what an earlier run wrote there. What went to it is
+    /// the file only if this succeeds.
+    fn run<W: Write>(self, delta: &mut Incoming, mut sink: Sink<W>) -> Result<Decoded<W>, ServiceError> {
+        let (header, begun) = self.header(delta)?;
+        let [target, source] = packed_sides(&header);
+        tracing::debug!(delta = %self.job.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
+        let ordinary = matches!(self.job.memory, DecodeMemory::Ordinary { .. });
+        if ordinary && [target, source].contains(&Some(Compression::Xz)) {
+            return Ok(Decoded::NeedsMore(sink, DecodeMemory::Most));
+        }
+        let reference = match source.map(|compression| self.unpacked_reference(compression, delta.cancelled())) {
+            Some(Ok(unpacked)) => unpacked,
+            Some(Err(error)) => return Ok(Decoded::Failed(sink, error)),
+            None => self.job.reference.clone(),
+        };
+        let Some(compression) = target else {
+            let mut rest = Rest::after(&mut sink);
+            let end = self.decode(delta, begun, reference, Some(self.job.metadata.file_size), &mut rest)?;
+            if rest.differs {
+                return Err(ServiceError::Inconsistent(self.job.stored.clone()));
+            }
+            return match end {
+                End::Whole => {
+                    let (to, len, actual) = sink.finish().map_err(written())?;
+                    let expected = (self.job.metadata.file_size, self.job.metadata.file_sha256);
+                    check(&self.job.file, expected, (len, actual))?;
+                    Ok(Decoded::Restored(Restored { to, len, unpacked: None }))
+                }
+                End::NeedsMore(memory) => Ok(Decoded::NeedsMore(sink, memory)),
+                End::Failed(error) => Ok(Decoded::Failed(sink, error)),
+            };
+        };
+        if sink.len() > 0 {
+            return Err(ServiceError::Changed(self.job.file.to_string()));
+        }
+        let mut content = Spool::new(&self.spool_folder);
+        match self.decode(delta, begun, reference, None, &mut content)? {
+            End::Whole => {}
+            End::NeedsMore(memory) => return Ok(Decoded::NeedsMore(sink, memory)),
+            End::Failed(error) => return Ok(Decoded::Failed(sink, error)),
+        }
+        let len = content.len();
+        let content = content.finish().map_err(ServiceError::local(self.spool_folder.display()))?;
+        let content = Input::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
+        self.pack(&content, compression, delta.cancelled(), sink.into_inner()).map(Decoded::Restored)
+    }
+
+    /// Reads as much of the delta as has its header.
+    fn header(&self, delta: &mut Incoming) -> Result<(Header, Vec<u8>), ServiceError> {
+        let limits = DecodeLimits::default();
+        let mut begun = Vec::new();
+        loop {
+            let piece = self.next(delta)?;
+            begun.extend_from_slice(piece.as_deref().unwrap_or_default());
+            match inspect(begun.as_slice(), &limits) {
+                Ok(inspection) => return Ok((inspection.header().clone(), begun)),
+                Err(error) if piece.is_some() && *error.kind() == DecodeErrorKind::Truncated(Part::Header) => {}
+                Err(source) => return Err(self.undecodable(source)),
+            }
+        }
+    }
+
+    fn next(&self, delta: &mut Incoming) -> Result<Option<Bytes>, ServiceError> {
+        delta.next().map_err(ServiceError::local(&self.job.stored))
+    }
+
+    fn undecodable(&self, source: deltaglider_vcdiff::DecodeError) -> ServiceError {
+        ServiceError::Decode { object: self.job.stored.clone(), source }
+    }
+
+    /// Decodes the delta.
+    fn decode(
+        &self,
+        delta: &mut Incoming,
+        begun: Vec<u8>,
+        reference: CachedReference,
+        target_len: Option<u64>,
+        to: &mut impl Write,
+    ) -> Result<End, ServiceError> {
+        let mut options = DecodeOptions::from(self.job.memory.limits());
+        options.limits.target = Some(target_len.unwrap_or(MAX_UNPACKED));
+        let mut decoder = Decoder::new(Some(reference), &options);
+        let mut out = Vec::new();
+        let mut piece = Some(Bytes::from(begun));
+        while let Some(bytes) = piece {
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let taken = match decoder.push(rest, &mut out) {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        return Ok(match self.job.memory.after(&error, decoder.declared_dictionaries()) {
+                            Some(more) => End::NeedsMore(more),
+                            None => End::Failed(self.undecodable(error)),
+                        });
+                    }
+                };
+                rest = rest.get(taken..).unwrap_or_default();
+                to.write_all(&out).map_err(written())?;
+                out.clear();
+            }
+            piece = self.next(delta)?;
+        }
+        Ok(match decoder.finish() {
+            Ok(_) => End::Whole,
+            Err(error) => End::Failed(self.undecodable(error)),
+        })
+    }
+
+    fn unpacked_reference(
+        &self,
+        compression: Compression,
+        cancelled: &Cancelled,
+    ) -> Result<CachedReference, ServiceError> {
+        let failed = |source| ServiceError::Unpack { reference: self.job.reference_name.clone(), compression, source };
+        let packed = Positioned { source: self.job.reference.clone(), at: 0 };
+        let mut unpacked = recompress::unpack(compression, packed).map_err(failed)?;
+        let mut spool = Spool::new(&self.spool_folder);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            cancelled.check().map_err(failed)?;
+            let n = unpacked.read(&mut chunk).map_err(failed)?;
+            if n == 0 {
+                return Ok(Arc::new(spool.finish().map_err(failed)?));
+            }
+            if spool.len() + n as u64 > MAX_UNPACKED {
+                return Err(failed(io::Error::other(format!("it has more than {MAX_UNPACKED} bytes unpacked"))));
+            }
+            spool.write_all(chunk.get(..n).unwrap_or_default()).map_err(failed)?;
+        }
+    }
+
+    /// Packs the content in each way xdelta3 may have found it, and writes what has the right digest.
+    fn pack<W: Write>(
+        &self,
+        content: &Input,
+        compression: Compression,
+        cancelled: &Cancelled,
+        mut to: W,
+    ) -> Result<Restored<W>, ServiceError> {
+        let spooled = || ServiceError::local(self.spool_folder.display());
+        for &setting in recompress::candidates(compression) {
+            let sink = Sink::new(Spool::new(&self.spool_folder));
+            let mut packer = recompress::Packer::new(setting, sink).map_err(spooled())?;
+            content.read(cancelled, |piece| packer.write_all(piece).map_err(spooled()))?;
+            let (spool, len, digest) = packer.finish().and_then(Sink::finish).map_err(spooled())?;
+            if digest == self.job.metadata.file_sha256 {
+                let packed = Arc::new(spool.finish().map_err(spooled())?);
+                let packed = Input::of(&self.job.file.to_string(), len, packed);
+                packed.read(cancelled, |piece| to.write_all(piece).map_err(written()))?;
+                to.flush().map_err(written())?;
+                return Ok(Restored { to, len, unpacked: None });
+            }
+        }
+        if !self.job.allow_recompressed {
+            return Err(ServiceError::Recompression { object: self.job.file.clone(), compression });
+        }
+        content.read(cancelled, |piece| to.write_all(piece).map_err(written()))?;
+        to.flush().map_err(written())?;
+        Ok(Restored { to, len: content.len(), unpacked: Some(compression) })
+    }
+}
+
+/// Compares what came out with what the metadata says.
+pub(crate) fn check(
+    object: &ObjectName,
+    (expected_len, expected): (u64, Sha256Digest),
+    (len, actual): (u64, Sha256Digest),
+) -> Result<(), ServiceError> {
+    check_len(object, expected_len, len)?;
+    if actual != expected {
+        return Err(ServiceError::Mismatch { object: object.clone(), expected, actual });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_len(object: &ObjectName, expected: u64, actual: u64) -> Result<(), ServiceError> {
+    if actual != expected {
+        return Err(ServiceError::Length { object: object.clone(), expected, actual });
+    }
+    Ok(())
+}
+
+/// Of the place the caller gave.
+pub(crate) fn written() -> impl FnOnce(io::Error) -> ServiceError {
+    ServiceError::Output
+}
+
+/// What xdelta3 unpacked before it made the delta: target and source, by the letters in an application header of the form
+/// `target/LETTER/source/LETTER`.
+fn packed_sides(header: &Header) -> [Option<Compression>; 2] {
+    let text = header.application.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+    let fields: Vec<&str> = text.split('/').collect();
+    match *fields.as_slice() {
+        [_, target, _, source] => [Compression::of_letter(target), Compression::of_letter(source)],
+        [_, target] => [Compression::of_letter(target), None],
+        _ => [None, None],
+    }
+}
+
+/// Passes on what follows the bytes that an earlier run wrote, and compares the beginning with them.
+pub(crate) struct Rest<'a, W> {
+    /// Bytes still to be left out.
+    left: u64,
+    /// Of the bytes that were left out.
+    hasher: Sha256Hasher,
+    sink: &'a mut Sink<W>,
+    /// Whether the beginning is another one.
+    pub(crate) differs: bool,
+}
+
+impl<'a, W: Write> Rest<'a, W> {
+    pub(crate) fn after(sink: &'a mut Sink<W>) -> Self {
+        Self { left: sink.len(), hasher: Sha256Hasher::default(), sink, differs: false }
+    }
+}
+
+impl<W: Write> Write for Rest<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left_out = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let (known, new) = bytes.split_at_checked(left_out).unwrap_or((bytes, &[]));
+        if !known.is_empty() {
+            self.hasher.update(known);
+            self.left -= known.len() as u64;
+            self.differs |= self.left == 0 && self.hasher.clone().finish() != self.sink.digest();
+        }
+        if !self.differs {
+            self.sink.write_all(new)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+/// A source read from its start to its end.
+struct Positioned {
+    source: CachedReference,
+    at: u64,
+}
+
+impl io::Read for Positioned {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read_at(self.at, buf)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}

@@ -1,0 +1,250 @@
+//! A file to a delta, which is decoded before anything relies on it.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
+
+use super::Transcoder;
+use super::decode_memory::SOURCE;
+use crate::cache::CachedReference;
+use crate::domain::{Sha256Digest, Sha256Hasher, Sketch};
+use crate::service::blocking::{self, Cancelled};
+use crate::service::error::ServiceError;
+use crate::service::input::Input;
+use crate::service::spool::Spool;
+
+/// What encoding a file came to.
+pub(crate) struct Encoded {
+    /// SHA-256 of the file, of the bytes the encoder saw.
+    pub(crate) digest: Sha256Digest,
+    /// The delta; `None` when it would have been longer than allowed.
+    pub(crate) delta: Option<Input>,
+}
+
+/// As the Python tool calls xdelta3: level 9, LZMA; no application header, since the key is the truth about the name.
+fn options(target_len: u64) -> EncodeOptions {
+    let mut options = EncodeOptions::at_level(Level::BEST);
+    options.target_len = Some(target_len);
+    options
+}
+
+/// A delta to make.
+#[derive(Clone)]
+pub(crate) struct Encode {
+    /// The file.
+    pub(crate) file: Input,
+    /// The bytes of the reference.
+    pub(crate) reference: CachedReference,
+    /// The maximum length of the delta in bytes.
+    pub(crate) limit: u64,
+}
+
+impl Transcoder {
+    /// Encodes a file, stops as soon as the delta is longer than allowed, and decodes what it made.
+    pub(crate) async fn encode(&self, encode: Encode) -> Result<Encoded, ServiceError> {
+        let permit = self.permits.encoder().await;
+        let folder = self.spool_folder.clone();
+        blocking::run(move |cancelled| {
+            // Given back by the thread that uses the memory, even when nobody waits for it any more.
+            let _permit = permit;
+            let encoded = encode.run(Spool::new(&folder), cancelled)?;
+            let Encode { file, reference, .. } = &encode;
+            if let Some(delta) = &encoded.delta
+                && decoded_digest(delta, reference, file.len(), cancelled)? != Some(encoded.digest)
+            {
+                return Err(ServiceError::RoundTrip(file.name().to_owned()));
+            }
+            Ok(encoded)
+        })
+        .await
+    }
+
+    /// Reads a file once for its digest, its sketch and its delta against itself, and a second time to decode that.
+    pub(crate) async fn encode_itself(&self, file: &Input) -> Result<OwnDelta, ServiceError> {
+        let permit = self.permits.encoder().await;
+        let (file, folder) = (file.clone(), self.spool_folder.clone());
+        blocking::run(move |cancelled| {
+            let _permit = permit;
+            let own = encode_itself_blocking(&file, Spool::new(&folder), cancelled)?;
+            let itself: CachedReference = Arc::new(file.clone());
+            match decoded_digest(&own.delta, &itself, file.len(), cancelled)? {
+                Some(digest) if digest == own.digest => Ok(own),
+                _ => Err(ServiceError::RoundTrip(file.name().to_owned())),
+            }
+        })
+        .await
+    }
+}
+
+/// What is known of a file that becomes a reference.
+pub(crate) struct OwnDelta {
+    pub(crate) digest: Sha256Digest,
+    pub(crate) sketch: Sketch,
+    /// The delta of the file against itself.
+    pub(crate) delta: Input,
+}
+
+fn encode_itself_blocking(file: &Input, mut spool: Spool, cancelled: &Cancelled) -> Result<OwnDelta, ServiceError> {
+    let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
+    let name = format!("the delta of {}", file.name());
+    let spooled = || ServiceError::local(&name);
+    let mut encoder = Encoder::identical(&options(file.len())).map_err(failed)?;
+    let mut out = Vec::new();
+    let (digest, sketch) = file.sketch_and(cancelled, |mut piece| {
+        while !piece.is_empty() {
+            let taken = encoder.push(piece, &mut out).map_err(failed)?;
+            piece = piece.get(taken..).unwrap_or_default();
+            spool.write_all(&out).map_err(spooled())?;
+            out.clear();
+        }
+        Ok(())
+    })?;
+    encoder.finish(&mut out).map_err(failed)?;
+    spool.write_all(&out).map_err(spooled())?;
+    let len = spool.len();
+    let bytes = Arc::new(spool.finish().map_err(spooled())?);
+    Ok(OwnDelta { digest, sketch, delta: Input::of(&name, len, bytes) })
+}
+
+impl Encode {
+    fn run(&self, mut spool: Spool, cancelled: &Cancelled) -> Result<Encoded, ServiceError> {
+        let Self { file, reference, limit } = self;
+        let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
+        let spooled = || ServiceError::local(format!("the delta of {}", file.name()));
+        let mut encoder = Some(Encoder::new(Some(reference.clone()), &options(file.len())).map_err(failed)?);
+        let mut hasher = Sha256Hasher::default();
+        let mut out = Vec::new();
+        file.read(cancelled, |mut piece| {
+            hasher.update(piece);
+            while !piece.is_empty() {
+                // Past the limit the rest is read for its digest only.
+                let Some(running) = &mut encoder else { break };
+                let taken = running.push(piece, &mut out).map_err(failed)?;
+                piece = piece.get(taken..).unwrap_or_default();
+                if spool.len() + out.len() as u64 > *limit {
+                    encoder = None;
+                    break;
+                }
+                spool.write_all(&out).map_err(spooled())?;
+                out.clear();
+            }
+            Ok::<_, ServiceError>(())
+        })?;
+        let digest = hasher.finish();
+        let Some(encoder) = encoder else { return Ok(Encoded { digest, delta: None }) };
+        encoder.finish(&mut out).map_err(failed)?;
+        if spool.len() + out.len() as u64 > *limit {
+            return Ok(Encoded { digest, delta: None });
+        }
+        spool.write_all(&out).map_err(spooled())?;
+        let len = spool.len();
+        let bytes = Arc::new(spool.finish().map_err(spooled())?);
+        Ok(Encoded { digest, delta: Some(Input::of(&format!("the delta of {}", file.name()), len, bytes)) })
+    }
+}
+
+/// The digest of what the delta gives, or `None` when it cannot be decoded or gives another length.
+fn decoded_digest(
+    delta: &Input,
+    reference: &CachedReference,
+    target_len: u64,
+    cancelled: &Cancelled,
+) -> Result<Option<Sha256Digest>, ServiceError> {
+    let mut decoder = Decoder::new(Some(reference.clone()), &decode_options(target_len));
+    let mut hasher = Sha256Hasher::default();
+    let mut out = Vec::new();
+    let mut sound = true;
+    delta.read(cancelled, |mut piece| {
+        while sound && !piece.is_empty() {
+            match decoder.push(piece, &mut out) {
+                Ok(taken) => piece = piece.get(taken..).unwrap_or_default(),
+                Err(_) => sound = false,
+            }
+            hasher.update(&out);
+            out.clear();
+        }
+        Ok::<_, ServiceError>(())
+    })?;
+    let whole = sound && decoder.finish().is_ok_and(|summary| summary.target_len == target_len);
+    Ok(whole.then(|| hasher.finish()))
+}
+
+/// Options to decode a delta whose file has `target_len` bytes.
+fn decode_options(target_len: u64) -> DecodeOptions {
+    let mut options = DecodeOptions::default();
+    options.limits.target = Some(target_len);
+    options.limits.source_cache = SOURCE;
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use deltaglider_vcdiff::Source;
+
+    use super::*;
+    use crate::cache::WorkingCopies;
+    use crate::domain::policy::Policy;
+    use crate::domain::{BucketName, Key, ObjectName};
+    use crate::service::{DeltaService, PutOptions, Settings, StoredAs};
+    use crate::storage::{BucketAdmin as _, MemoryStore};
+
+    /// Counts the bytes that are read of it.
+    struct Counting {
+        bytes: Vec<u8>,
+        read: AtomicU64,
+    }
+
+    impl Source for Counting {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.bytes.read_at(offset, buf)?;
+            self.read.fetch_add(n as u64, Ordering::Relaxed);
+            Ok(n)
+        }
+
+        fn len(&self) -> Option<u64> {
+            Some(self.bytes.len() as u64)
+        }
+    }
+
+    /// Content that cannot be compressed.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 7_u64;
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..len).map(next).collect()
+    }
+
+    #[tokio::test]
+    async fn put_reads_a_file_three_times_at_most() {
+        const LEN: usize = 9 << 20;
+        let (folder, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::new()));
+        let bucket = BucketName::new("bucket").unwrap();
+        store.create_bucket(&bucket).await.unwrap();
+        let settings = Settings { policy: Policy::default(), spool_folder: folder.path().to_owned() };
+        let cache = Arc::new(WorkingCopies::new(folder.path().to_owned()));
+        let service = DeltaService::new(store, cache, settings);
+        let put = async |name: &str, bytes: Vec<u8>| {
+            let counting = Arc::new(Counting { bytes, read: AtomicU64::new(0) });
+            let file = Input::of(name, LEN as u64, counting.clone());
+            let object = ObjectName::new(bucket.clone(), Key::new(name).unwrap());
+            let options = PutOptions { delta: name != "direct.zip", ..PutOptions::default() };
+            let report = service.put(&file, &object, &options).await.unwrap();
+            (report.stored_as, counting.read.load(Ordering::Relaxed) as f64 / LEN as f64)
+        };
+        let (first, passes) = put("a-1.zip", noise(LEN)).await;
+        // Digest, sketch and delta; the upload; the check of the delta.
+        assert!(first == StoredAs::Reference && passes < 3.1, "{first:?} in {passes} passes");
+        let mut second = noise(LEN);
+        second[5_000_000] ^= 1;
+        let (second, passes) = put("a-2.zip", second).await;
+        assert!(second == StoredAs::Delta && passes < 1.1, "{second:?} in {passes} passes");
+        let (direct, passes) = put("direct.zip", noise(LEN)).await;
+        assert!(matches!(direct, StoredAs::Direct(_)) && passes < 2.1, "{direct:?} in {passes} passes");
+    }
+}

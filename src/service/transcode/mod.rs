@@ -1,0 +1,30 @@
+//! Codec work with its checks: a file to a delta that gives it back, and a delta to the file.
+
+mod byte_budget;
+mod decode;
+mod decode_memory;
+mod encode;
+mod permits;
+mod recompress;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use permits::Permits;
+
+pub(crate) use decode::{Decode, Decoded, Rest, check, check_len, written};
+pub(crate) use decode_memory::DecodeMemory;
+pub(crate) use encode::{Encode, OwnDelta};
+
+/// Encoders and decoders that share the memory and the cores of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Transcoder {
+    permits: Arc<Permits>,
+    spool_folder: Arc<Path>,
+}
+
+impl Transcoder {
+    pub(crate) fn new(spool_folder: &Path) -> Self {
+        Self { permits: Arc::default(), spool_folder: Arc::from(spool_folder) }
+    }
+}

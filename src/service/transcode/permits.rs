@@ -1,0 +1,92 @@
+//! In-process limits: one core and one byte budget for each encoder, the rest of the budget for decoders.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::byte_budget::{ByteBudget, Reservation};
+
+/// Encoders at once at most: each has its own indexes and windows, up to about 250 MiB.
+const MAX_ENCODERS: usize = 4;
+
+/// Bytes for all decoders and one encoder together. With what a command takes besides, buffers of 64 transfers included, this
+/// stays below the 400 MiB of the README. A decoder with [`DecodeMemory::Most`](super::decode_memory::DecodeMemory) takes 320 MiB
+/// at worst, so one that needs more than an ordinary one gets all of it and runs alone.
+const MEMORY: u64 = 256 << 20;
+
+/// Bytes of one encoder at level 9: the source at hand, its index and the windows (210 MiB measured).
+const ENCODER_MEMORY: u64 = 240 << 20;
+
+/// The cores and the memory that are free.
+#[derive(Debug)]
+pub(super) struct Permits {
+    encoders: Arc<Semaphore>,
+    /// Encoders that need not share the memory of the decoders: all but one.
+    further_encoders: Arc<Semaphore>,
+    memory: ByteBudget,
+}
+
+impl Default for Permits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let encoders = cores.min(MAX_ENCODERS);
+        Self {
+            encoders: Arc::new(Semaphore::new(encoders)),
+            further_encoders: Arc::new(Semaphore::new(encoders - 1)),
+            memory: ByteBudget::new(MEMORY),
+        }
+    }
+}
+
+/// The permission to run one encoder.
+#[derive(Debug)]
+pub(super) struct EncoderPermit {
+    _core: Option<OwnedSemaphorePermit>,
+    _memory: EncoderMemory,
+}
+
+#[derive(Debug)]
+enum EncoderMemory {
+    Own(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
+    Shared(#[expect(dead_code, reason = "held for its drop")] Option<Reservation>),
+}
+
+impl Permits {
+    /// Waits until there are a core and memory for one more encoder.
+    ///
+    /// The caller must not hold a decoder's reservation.
+    pub(super) async fn encoder(&self) -> EncoderPermit {
+        // The semaphores are never closed.
+        let core = Arc::clone(&self.encoders).acquire_owned().await.ok();
+        let memory = match Arc::clone(&self.further_encoders).try_acquire_owned() {
+            Ok(own) => EncoderMemory::Own(own),
+            Err(_) => EncoderMemory::Shared(self.memory.reserve(ENCODER_MEMORY).await),
+        };
+        EncoderPermit { _core: core, _memory: memory }
+    }
+
+    /// The memory of the decoders.
+    pub(super) fn memory(&self) -> &ByteBudget {
+        &self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    #[test]
+    fn last_encoder_shares_memory_with_decoders() {
+        let permits = Permits::default();
+        let decoder = permits.memory().try_reserve(64 << 20).unwrap();
+        let further = permits.further_encoders.available_permits();
+        let own: Vec<_> = (0..further).map(|_| permits.encoder().now_or_never().unwrap()).collect();
+        let mut last = Box::pin(permits.encoder());
+        assert!(last.as_mut().now_or_never().is_none());
+        drop(decoder);
+        assert!(last.now_or_never().is_some());
+        drop(own);
+        assert!(permits.encoder().now_or_never().is_some());
+    }
+}
