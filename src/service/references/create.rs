@@ -9,6 +9,25 @@ use crate::service::input::Input;
 use crate::service::objects::Found;
 use crate::storage::{Encryption, PutCondition, StorageErrorKind};
 
+/// A reference to store.
+#[derive(Debug, Clone)]
+pub(crate) struct NewReference {
+    pub(crate) name: ObjectName,
+    pub(crate) bytes: Input,
+    pub(crate) digest: Sha256Digest,
+    /// The name of the file it is made of.
+    pub(crate) source_name: String,
+    pub(crate) encryption: Option<Encryption>,
+}
+
+impl NewReference {
+    /// Returns the reference at `name`, called as its key.
+    pub(crate) fn at(name: &ObjectName, bytes: &Input, digest: Sha256Digest, encryption: Option<&Encryption>) -> Self {
+        let source_name = name.key.base_name().to_owned();
+        Self { name: name.clone(), bytes: bytes.clone(), digest, source_name, encryption: encryption.cloned() }
+    }
+}
+
 impl References {
     /// Stores a file as a reference; `None` when somebody else made the first one meanwhile.
     ///
@@ -30,9 +49,9 @@ impl References {
             false => (deltaspace.addressed(&digest).map_err(named)?, PutCondition::None),
         };
         tracing::debug!(reference = %name, %digest, "the file becomes a reference");
-        let Some(base) = self.put_reference(&name, file, digest, source_name, encryption, &condition).await? else {
-            return Ok(None);
-        };
+        let source_name = source_name.to_owned();
+        let new = NewReference { source_name, ..NewReference::at(&name, file, digest, encryption) };
+        let Some(base) = self.put_reference(new, condition).await? else { return Ok(None) };
         // The first has no other beside it; should that change, its sketch is made then.
         if !bases.bases.is_empty() {
             self.keep_sketch(&base, sketch).await;
@@ -40,27 +59,19 @@ impl References {
         Ok(Some(base))
     }
 
-    /// Stores the bytes of a reference; `None` when there is something already and there should not be.
+    /// Stores a reference; `None` when there is something already and there should not be.
     pub(crate) async fn put_reference(
         &self,
-        name: &ObjectName,
-        bytes: &Input,
-        digest: Sha256Digest,
-        source_name: &str,
-        encryption: Option<&Encryption>,
-        condition: &PutCondition,
+        new: NewReference,
+        condition: PutCondition,
     ) -> Result<Option<Base>, ServiceError> {
-        let metadata = ReferenceMetadata {
-            source_name: source_name.to_owned(),
-            file_sha256: digest,
-            created_at: Some(timestamp()),
-        };
-        let attributes = attributes_of(metadata.write(), encryption);
-        let put = self.store().put(name, bytes.body(digest), &attributes, &condition.clone().into()).await;
+        let NewReference { name, bytes, digest, source_name, encryption } = new;
+        let metadata = ReferenceMetadata { source_name, file_sha256: digest, created_at: Some(timestamp()) };
+        let attributes = attributes_of(metadata.write(), encryption.as_ref());
+        let put = self.store().put(&name, bytes.body(digest), &attributes, &condition.into()).await;
         match put {
             Ok(etag) => {
-                let (name, size) = (name.clone(), bytes.len());
-                let (last_modified, encryption) = (std::time::SystemTime::now(), encryption.cloned());
+                let (size, last_modified) = (bytes.len(), std::time::SystemTime::now());
                 Ok(Some(Base { name, digest, size, last_modified, etag, encryption }))
             }
             Err(error) if error.kind == StorageErrorKind::AlreadyExists => Ok(None),
@@ -83,12 +94,11 @@ impl References {
         if found.as_ref().is_some_and(|found| base.is_still(found)) {
             return Ok(());
         }
-        let (source_name, encryption) = (base.name.key.base_name(), base.encryption.as_ref().or(asked));
+        let encryption = base.encryption.as_ref().or(asked);
         if found.is_none() && !base.is_addressed() && self.store().conditions_are_atomic() {
             tracing::warn!(reference = %base.name, "the reference was removed meanwhile; it is put back");
-            let absent = PutCondition::IfAbsent;
-            let put = self.put_reference(&base.name, copy, base.digest, source_name, encryption, &absent).await?;
-            if put.is_some() {
+            let new = NewReference::at(&base.name, copy, base.digest, encryption);
+            if self.put_reference(new, PutCondition::IfAbsent).await?.is_some() {
                 return Ok(());
             }
         }
@@ -97,8 +107,9 @@ impl References {
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
         let addressed = deltaspace.addressed(&base.digest).map_err(named)?;
         tracing::warn!(reference = %base.name, copy = %addressed, "the reference was replaced meanwhile; a copy is kept");
-        let always = PutCondition::None;
-        self.put_reference(&addressed, copy, base.digest, source_name, encryption, &always).await?;
+        let source_name = base.name.key.base_name().to_owned();
+        let new = NewReference { source_name, ..NewReference::at(&addressed, copy, base.digest, encryption) };
+        self.put_reference(new, PutCondition::None).await?;
         self.pardon(&deltaspace, &base.digest).await
     }
 

@@ -22,6 +22,7 @@ use crate::domain::{Addressed, BucketName, Deltaspace, ObjectName, Sha256Digest}
 use crate::storage::{Attributes, ETag, Encryption, ListedObject, ObjectHead, StorageErrorKind, Store};
 
 pub(crate) use content::Content;
+pub(crate) use create::NewReference;
 pub(crate) use creation_lock::CreationLocks;
 pub(crate) use family::{Relative, RelativeKind};
 pub(crate) use fetch::{Keep, Usable};

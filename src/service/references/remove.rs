@@ -2,7 +2,7 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{Keep, References, attributes_of};
+use super::{Keep, NewReference, References, attributes_of};
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::domain::{Addressed, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
@@ -106,8 +106,7 @@ impl References {
         let (name, encryption) = (&found.name, found.head.attributes.encryption.as_ref());
         tracing::debug!(reference = %name, "a delta appeared meanwhile: the reference is put back");
         let bytes = self.fetch_for(name, digest, Keep::WhileHeld).await?.to_input();
-        let condition = PutCondition::IfAbsent;
-        self.put_reference(name, &bytes, digest, name.key.base_name(), encryption, &condition).await?;
+        self.put_reference(NewReference::at(name, &bytes, digest, encryption), PutCondition::IfAbsent).await?;
         Ok(())
     }
 

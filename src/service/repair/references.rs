@@ -10,6 +10,7 @@ use crate::service::error::ServiceError;
 use crate::service::input::Input;
 use crate::service::list::Listed;
 use crate::service::objects::{Found, Places};
+use crate::service::references::NewReference;
 use crate::storage::{Attributes, PutCondition, StorageErrorKind};
 
 /// What stands where deltas expect their reference.
@@ -157,8 +158,8 @@ impl Repair<'_> {
         let addressed = self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
         if *name != addressed && self.service.store().conditions_are_atomic() {
             // If another writer puts one there first, readers have the copy.
-            let absent = PutCondition::IfAbsent;
-            self.service.references.put_reference(name, bytes, digest, source_name, None, &absent).await?;
+            let new = NewReference::at(name, bytes, digest, None);
+            self.service.references.put_reference(new, PutCondition::IfAbsent).await?;
         }
         Ok(())
     }
@@ -175,8 +176,9 @@ impl Repair<'_> {
         let addressed = home.addressed(&digest).map_err(unnameable)?;
         self.service.references.pardon(home, &digest).await?;
         if self.service.objects.content_of(&addressed).await? != Some(digest) {
-            let always = PutCondition::None;
-            self.service.references.put_reference(&addressed, bytes, digest, source_name, None, &always).await?;
+            let source_name = source_name.to_owned();
+            let new = NewReference { source_name, ..NewReference::at(&addressed, bytes, digest, None) };
+            self.service.references.put_reference(new, PutCondition::None).await?;
         }
         Ok(addressed)
     }
@@ -191,10 +193,8 @@ impl Repair<'_> {
         }
         let encryption = found.head.attributes.encryption;
         let condition = PutCondition::IfMatch(found.head.etag);
-        self.service
-            .references
-            .put_reference(name, bytes, digest, name.key.base_name(), encryption.as_ref(), &condition)
-            .await?;
+        let new = NewReference::at(name, bytes, digest, encryption.as_ref());
+        self.service.references.put_reference(new, condition).await?;
         Ok(())
     }
 
