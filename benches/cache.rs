@@ -15,7 +15,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use deltaglider::cache::{CachedReference, FolderCache, Limits, MemoryCache, ReferenceCache, WorkingCopies};
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest, Sha256Hasher};
-use deltaglider::service::{DeltaService, Input, PutOptions, Settings, StoredAs};
+use deltaglider::service::{DeltaService, Payload, PutOptions, Settings, StoredAs};
 use deltaglider::storage::{BucketAdmin as _, S3Store};
 use s3_server::Server;
 
@@ -182,13 +182,13 @@ fn puts(criterion: &mut Criterion) {
         let settings = Settings { policy: Default::default(), spool_folder: path.to_owned() };
         DeltaService::new(store.clone(), cache, settings)
     };
-    let put = |service: &DeltaService, file: &Input, name: &str| {
+    let put = |service: &DeltaService, file: &Payload, name: &str| {
         let (name, options) = (object(name), PutOptions::default());
         runtime.block_on(service.put(file, &name, &options)).unwrap().stored_as
     };
     let [first, second] = [1, 2].map(|number| {
         let content = Cursor::new(version(number));
-        runtime.block_on(Input::spool(content, "file", path)).unwrap()
+        runtime.block_on(Payload::spool(content, "file", path)).unwrap()
     });
     let empty = || -> Arc<dyn ReferenceCache> { Arc::new(FolderCache::ephemeral(path, LIMITS).unwrap()) };
     runtime.block_on(store.create_bucket(&object("x").bucket)).unwrap();

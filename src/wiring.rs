@@ -14,7 +14,7 @@ use crate::storage::{
     StorageErrorKind, Store, UnknownConditionalWrites,
 };
 
-pub use crate::cache::{CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Upkeep, Verified};
+pub use crate::cache::{CacheAdmin, CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Verified};
 pub use crate::storage::Regions;
 
 /// Where the store is and how it is spoken to. What is left open is taken from the environment and the profile files, as in
@@ -112,8 +112,8 @@ pub fn cache_settings() -> Result<CacheSettings, SettingError> {
 }
 
 /// Looks after the caches that these settings lead to, and after what is left in the folder for temporaries.
-pub fn upkeep(settings: CacheSettings) -> Upkeep {
-    Upkeep::new(settings, std::env::temp_dir())
+pub fn upkeep(settings: CacheSettings) -> CacheAdmin {
+    CacheAdmin::new(settings, std::env::temp_dir())
 }
 
 /// The cache these settings lead to; what it does not keep is worked with in `spill`.

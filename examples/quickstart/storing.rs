@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest, Sha256Hasher};
-use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, StoredAs};
+use deltaglider::service::{DeltaService, GetOptions, Payload, PutOptions, StoredAs};
 use deltaglider::storage::{ListRequest, ListedObject};
 
 use super::{Failure, at};
@@ -83,7 +83,7 @@ pub(crate) async fn store_and_restore(
     let mut put = Vec::new();
     for archive in &archives {
         let started = Instant::now();
-        let file = Input::open(&archive.path).await?;
+        let file = Payload::open(&archive.path).await?;
         let report = service.put(&file, &object(archive)?, &PutOptions::default()).await?;
         put.push((report.stored_as, started.elapsed()));
     }

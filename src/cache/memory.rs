@@ -1,6 +1,6 @@
 //! Sealed entries in memory, which never take more than they may.
 
-mod room;
+mod budget;
 
 use std::fmt;
 use std::io;
@@ -12,15 +12,15 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use deltaglider_vcdiff::Source;
 
-use room::{Room, Taken};
+use budget::{ByteBudget, Reservation};
 
 use super::counts::{Counters, Counts};
 use super::folder::{Limits, now};
 use super::key::{CacheKey, DerivedKeys, EntryName};
+use super::no_cache::WorkingCopy;
 use super::origin::Origin;
-use super::sealed::{Facts, HEADER_LEN, Header, Refusal, SealedSource, Sealer, Stored};
-use super::working_copy::WorkingCopy;
-use super::{CacheError, CachedReference, Claim, ReferenceCache, ReferenceWriter};
+use super::sealed::{EntryMetadata, HEADER_LEN, Header, RejectReason, SealedSource, Sealer, Stored};
+use super::{CacheError, CachedReference, ExpectedContent, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
 /// A cache of this process in memory.
@@ -29,7 +29,7 @@ pub struct MemoryCache(Arc<Inner>, Origin);
 
 struct Inner {
     entries: DashMap<EntryName, Arc<Sealed>>,
-    room: Arc<Room>,
+    room: Arc<ByteBudget>,
     clock: AtomicU64,
     keys: DerivedKeys,
     limits: Limits,
@@ -53,7 +53,7 @@ impl MemoryCache {
         let key = CacheKey::random().map_err(in_memory)?;
         let inner = Inner {
             entries: DashMap::new(),
-            room: Arc::new(Room::new(limits.bytes)),
+            room: Arc::new(ByteBudget::new(limits.bytes)),
             clock: AtomicU64::new(0),
             keys: key.derive(),
             limits,
@@ -77,7 +77,7 @@ fn in_memory(source: io::Error) -> CacheError {
 struct Sealed {
     bytes: Vec<u8>,
     used: AtomicU64,
-    _taken: Taken,
+    _taken: Reservation,
 }
 
 impl Stored for Arc<Sealed> {
@@ -126,9 +126,9 @@ impl ReferenceCache for MemoryCache {
 
 impl Inner {
     /// Takes room, for which the entries unused longest go; none if too much is in use.
-    fn make_room(&self, bytes: u64) -> Option<Taken> {
+    fn make_room(&self, bytes: u64) -> Option<Reservation> {
         loop {
-            if let Some(taken) = Taken::of(&self.room, bytes) {
+            if let Some(taken) = Reservation::take(&self.room, bytes) {
                 return Some(taken);
             }
             let unused = self.entries.iter().filter(|entry| Arc::strong_count(entry.value()) == 1);
@@ -148,11 +148,11 @@ impl Inner {
         now: u64,
     ) -> Option<MemoryEntry> {
         sealed.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let header = sealed.bytes.first_chunk::<HEADER_LEN>().ok_or(Refusal::Format);
+        let header = sealed.bytes.first_chunk::<HEADER_LEN>().ok_or(RejectReason::Format);
         let len = sealed.bytes.len() as u64;
         match header.and_then(|header| Header::open_content(&self.keys, header, len, now, id)) {
             Ok(header) => Some(MemoryEntry { source: SealedSource::entry(sealed, header), cache: self.clone(), name }),
-            Err(Refusal::Expired) => {
+            Err(RejectReason::Expired) => {
                 self.counters.removed.add_one();
                 self.forget(&name, &sealed);
                 None
@@ -178,10 +178,10 @@ impl Inner {
 struct MemoryWriter {
     cache: Arc<Inner>,
     id: Sha256Digest,
-    claim: Claim,
+    claim: ExpectedContent,
     created: u64,
     sealer: Option<Sealer<Vec<u8>>>,
-    taken: Taken,
+    taken: Reservation,
 }
 
 impl fmt::Debug for MemoryWriter {
@@ -193,7 +193,7 @@ impl fmt::Debug for MemoryWriter {
 impl MemoryWriter {
     fn begin(
         cache: Arc<Inner>,
-        taken: Taken,
+        taken: Reservation,
         id: Sha256Digest,
         digest: &Sha256Digest,
         len: u64,
@@ -203,9 +203,9 @@ impl MemoryWriter {
         bytes.try_reserve_exact(room).map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
         let created = now();
         let expires = created.saturating_add(cache.limits.ttl.as_secs()).max(created.saturating_add(1));
-        let sealer = Sealer::entry(&cache.keys, Facts { digest: id, len, created, expires }, bytes);
+        let sealer = Sealer::entry(&cache.keys, EntryMetadata { digest: id, len, created, expires }, bytes);
         let sealer = Some(sealer.map_err(in_memory)?);
-        Ok(Self { cache, id, claim: Claim::new(digest, len), created, sealer, taken })
+        Ok(Self { cache, id, claim: ExpectedContent::new(digest, len), created, sealer, taken })
     }
 }
 

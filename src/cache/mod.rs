@@ -1,5 +1,6 @@
 //! The port to a cache of references: content-addressed by SHA-256, sealed, verified before use, read by position.
 
+mod admin;
 #[cfg(test)]
 mod conformance;
 mod counts;
@@ -7,11 +8,10 @@ mod folder;
 mod key;
 mod legacy;
 mod memory;
+mod no_cache;
 mod origin;
 mod sealed;
 mod settings;
-mod upkeep;
-mod working_copy;
 
 use std::fmt;
 use std::io;
@@ -21,20 +21,20 @@ use deltaglider_vcdiff::Source;
 
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
+pub use admin::{CacheAdmin, Survey};
 pub use counts::Counts;
-pub use folder::{Cleared, FolderCache, Holdings, Limits, OfProcesses, Unsafe, Unsound, Verified};
+pub use folder::{Cleared, FolderCache, Holdings, InsecureDir, InvalidEntry, Limits, OfProcesses, Verified};
 pub use key::{CacheKey, KeyError};
 pub use legacy::LegacyCache;
 pub use memory::MemoryCache;
-pub use sealed::Damage;
-pub(crate) use sealed::{Scratch, ScratchSource};
+pub use no_cache::WorkingCopies;
+pub(crate) use no_cache::WorkingCopy;
+pub use sealed::CorruptChunk;
+pub(crate) use sealed::{EncryptedTempFile, EncryptedTempSource};
 pub use settings::{CacheSettings, SettingError};
-pub use upkeep::{Survey, Upkeep};
-pub use working_copy::WorkingCopies;
-pub(crate) use working_copy::WorkingCopy;
 
 /// A reference whose SHA-256 was verified, readable by position for as long as it is held. A read that fails with a
-/// [`Damage`] inside says that the reference should be fetched again.
+/// [`CorruptChunk`] inside says that the reference should be fetched again.
 pub type CachedReference = Arc<dyn Source>;
 
 /// Why a reference could not be kept.
@@ -98,14 +98,14 @@ pub trait ReferenceCache: fmt::Debug + Send + Sync {
 
 /// What the bytes on their way into a cache have to be.
 #[derive(Debug)]
-struct Claim {
+struct ExpectedContent {
     digest: Sha256Digest,
     len: u64,
     hasher: Sha256Hasher,
     taken: u64,
 }
 
-impl Claim {
+impl ExpectedContent {
     fn new(digest: &Sha256Digest, len: u64) -> Self {
         Self { digest: *digest, len, hasher: Sha256Hasher::default(), taken: 0 }
     }

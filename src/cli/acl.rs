@@ -1,12 +1,12 @@
 //! `get-bucket-acl` and `put-bucket-acl`: passed on to the store as they are.
 
-use super::failure::{Exit, Failure};
-use super::options::{GetBucketAclArgs, PutBucketAclArgs};
+use super::args::{GetBucketAclArgs, PutBucketAclArgs};
+use super::context::Context;
+use super::error::{Exit, Failure};
 use super::output::Output;
-use super::session::Session;
 use crate::storage::{AccessControlPolicy, BucketAcl};
 
-pub(super) async fn get(session: &Session, args: GetBucketAclArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn get(session: &Context, args: GetBucketAclArgs, output: Output) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let service = session.service(Default::default()).await?;
     let policy = service.store().bucket_acl(&bucket).await?;
@@ -14,7 +14,7 @@ pub(super) async fn get(session: &Session, args: GetBucketAclArgs, output: Outpu
     Ok(Exit::Done)
 }
 
-pub(super) async fn put(session: &Session, args: PutBucketAclArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn put(session: &Context, args: PutBucketAclArgs, output: Output) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let policy = args.access_control_policy.as_deref().map(serde_json::from_str::<AccessControlPolicy>).transpose();
     let acl = BucketAcl {

@@ -1,6 +1,6 @@
 //! Buckets, as commands that work on a whole one take them.
 
-use super::failure::Failure;
+use super::error::Failure;
 use crate::domain::{BucketName, S3Uri};
 
 /// `bucket` or `s3://bucket`.

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::failure::{Exit, Failure, warn};
-use super::options::{CacheArgs, CacheCleanArgs, CacheCommand, CacheInfoArgs};
+use super::args::{CacheArgs, CacheCleanArgs, CacheCommand, CacheInfoArgs};
+use super::confirm::confirmed;
+use super::error::{Exit, Failure, warn};
 use super::output::{Output, date, human};
-use super::question::confirmed;
 use crate::domain::Total;
-use crate::wiring::{CacheSettings, Cleared, LegacyCache, Survey, Upkeep, Verified, upkeep};
+use crate::wiring::{CacheAdmin, CacheSettings, Cleared, LegacyCache, Survey, Verified, upkeep};
 
 pub(super) fn run(args: CacheArgs, settings: CacheSettings, output: Output) -> Result<Exit, Failure> {
     let upkeep = upkeep(settings);
@@ -33,7 +33,7 @@ fn size(bytes: u64) -> String {
     format!("{} ({bytes} bytes)", human(bytes))
 }
 
-fn info(upkeep: &Upkeep, args: &CacheInfoArgs, output: &Output) -> Result<Exit, Failure> {
+fn info(upkeep: &CacheAdmin, args: &CacheInfoArgs, output: &Output) -> Result<Exit, Failure> {
     let survey = upkeep.survey()?;
     if args.json {
         print(output, &as_json(&survey))?;
@@ -70,7 +70,7 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
     }
     for (count, name, what) in [
         (holdings.expired, "Expired", "entries whose time is over; the next start removes them"),
-        (holdings.unsound, "Unsound", "files that are no entries; `cache verify` removes them"),
+        (holdings.unsound, "InvalidEntry", "files that are no entries; `cache verify` removes them"),
     ] {
         if count > 0 {
             lines.push((name, format!("{count} {what}")));
@@ -129,7 +129,7 @@ fn legacy_as_json(legacy: &[LegacyCache]) -> Vec<Value> {
     legacy.iter().map(as_json).collect()
 }
 
-fn verify(upkeep: &Upkeep, args: &CacheInfoArgs, output: &Output) -> Result<Exit, Failure> {
+fn verify(upkeep: &CacheAdmin, args: &CacheInfoArgs, output: &Output) -> Result<Exit, Failure> {
     let verified = upkeep.verify()?;
     let shared = verified.is_some();
     let Verified { sound, expired, unsound, .. } = verified.unwrap_or_default();
@@ -154,7 +154,7 @@ fn verify(upkeep: &Upkeep, args: &CacheInfoArgs, output: &Output) -> Result<Exit
     Ok(if unsound.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-fn clean(upkeep: &Upkeep, args: &CacheCleanArgs, output: &Output) -> Result<Exit, Failure> {
+fn clean(upkeep: &CacheAdmin, args: &CacheCleanArgs, output: &Output) -> Result<Exit, Failure> {
     let Cleared { removed, bytes, in_use, .. } = upkeep.clean(args.all)?;
     if args.json {
         print(output, &json!({ "removed": removed, "bytes": bytes, "in_use": in_use }))?;
@@ -164,7 +164,7 @@ fn clean(upkeep: &Upkeep, args: &CacheCleanArgs, output: &Output) -> Result<Exit
     Ok(Exit::Done)
 }
 
-fn clean_legacy(upkeep: &Upkeep, args: &CacheCleanArgs, output: &Output) -> Result<Exit, Failure> {
+fn clean_legacy(upkeep: &CacheAdmin, args: &CacheCleanArgs, output: &Output) -> Result<Exit, Failure> {
     let legacy = upkeep.legacy();
     if !args.json {
         for LegacyCache { path, files, bytes, .. } in &legacy {

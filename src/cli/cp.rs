@@ -3,17 +3,17 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::failure::{Exit, Failure, warn};
-use super::options::CpArgs;
+use super::args::CpArgs;
+use super::context::Context;
+use super::error::{Exit, Failure, warn};
 use super::output::Output;
-use super::session::Session;
 use super::special_files::{Special, is_descriptor};
 use super::transfer::{Transfer, policy};
 use crate::domain::S3Uri;
 use crate::domain::paths::file_name;
 use crate::service::{Compare, Folder, MayBeDelta, ServiceError, Step, SyncOptions};
 
-pub(super) async fn run(session: &Session, args: CpArgs, output: Output, moving: bool) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: CpArgs, output: Output, moving: bool) -> Result<Exit, Failure> {
     let route = route(&args)?;
     if args.range.is_some() && (moving || !matches!(route, Route::Down(..))) {
         return Err(Failure::usage("--range is for copies out of a bucket"));

@@ -6,8 +6,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::failure::Failure;
-use super::options::GlobalOptions;
+use super::args::GlobalOptions;
+use super::error::Failure;
 use super::printable::one_line;
 
 /// Starts logging: `--debug`, else `DG_LOG_LEVEL`, else warnings. Of the libraries below, errors only: what they log beyond

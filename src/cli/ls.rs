@@ -1,14 +1,14 @@
 //! `ls`: lists buckets, or files with the sizes of the originals. Times are UTC.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-use super::failure::{Exit, Failure, warn};
-use super::options::{LsArgs, Sizes};
+use super::args::{LsArgs, Sizes};
+use super::context::Context;
+use super::error::{Exit, Failure, warn};
 use super::output::{Output, date, human};
-use super::session::Session;
 use crate::domain::{S3Uri, Total};
 use crate::service::{DeltaService, Listed, ListedPage};
 
-pub(super) async fn run(session: &Session, args: LsArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: LsArgs, output: Output) -> Result<Exit, Failure> {
     let uri = args.uri.as_deref().filter(|uri| *uri != "s3://").map(str::parse::<S3Uri>).transpose()?;
     let service = session.service(Default::default()).await?;
     match uri {

@@ -1,12 +1,12 @@
 //! `mb`: makes a bucket.
 
-use super::failure::{Exit, Failure};
-use super::options::BucketArgs;
+use super::args::BucketArgs;
+use super::context::Context;
+use super::error::{Exit, Failure};
 use super::output::Output;
-use super::session::Session;
 use crate::domain::S3Uri;
 
-pub(super) async fn run(session: &Session, args: BucketArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: BucketArgs, output: Output) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
         return Err(Failure::usage(format!("{uri} names an object; a bucket is made by s3://{}", uri.bucket)));

@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
+use super::args::MigrateArgs;
+use super::confirm::confirmed;
+use super::context::Context;
 use super::cp::in_bucket;
-use super::failure::{Exit, Failure, warn};
-use super::options::MigrateArgs;
+use super::error::{Exit, Failure, warn};
 use super::output::{Output, human};
-use super::question::confirmed;
-use super::session::Session;
 use super::transfer::{Transfer, policy};
 use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri, Total};
 use crate::service::{Compare, Folder, Listed, StatedChecksums, SyncOptions};
 
-pub(super) async fn run(session: &Session, args: MigrateArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: MigrateArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
     let source: S3Uri = args.source.parse()?;
     let Some(destination) = &args.destination else { return rebase(session, &args, &source, output).await };
@@ -59,7 +59,7 @@ fn target(source: &S3Uri, destination: &S3Uri, without_folder: bool) -> Folder {
 }
 
 /// Says what a copy from this machine costs in money, where that is known.
-async fn advise(session: &Session, output: &Output) -> Result<(), Failure> {
+async fn advise(session: &Context, output: &Output) -> Result<(), Failure> {
     let Some(regions) = session.regions().await? else { return Ok(()) };
     let (requests, told) =
         (&regions.requests, json!({ "action": "regions", "requests": regions.requests, "instance": regions.instance }));
@@ -75,7 +75,7 @@ async fn advise(session: &Session, output: &Output) -> Result<(), Failure> {
     output.event(text, told)
 }
 
-async fn rebase(session: &Session, args: &MigrateArgs, uri: &S3Uri, output: Output) -> Result<Exit, Failure> {
+async fn rebase(session: &Context, args: &MigrateArgs, uri: &S3Uri, output: Output) -> Result<Exit, Failure> {
     let service = session.service(policy(&args.store)).await?;
     let prefix = folder(&uri.path);
     let mut listing = service.list(&uri.bucket, &prefix, None).undecided();

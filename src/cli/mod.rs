@@ -1,26 +1,26 @@
 //! The command line: what was typed, what it means, what is done.
 
 mod acl;
-mod attributes;
+mod args;
 mod bucket;
 mod cache;
+mod confirm;
+mod context;
 mod cp;
-mod failure;
+mod error;
 mod filters;
 mod log;
 mod ls;
 mod mb;
 mod migrate;
-mod options;
+mod object_options;
 mod output;
 mod presign;
 mod printable;
 mod purge;
-mod question;
 mod rb;
 mod repair;
 mod rm;
-mod session;
 #[cfg(unix)]
 mod signals;
 mod special_files;
@@ -40,13 +40,13 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::service::Drafts;
 use crate::wiring::StoreDecorator;
-use failure::{Exit, Failure};
-use options::{Cli, Command};
+use args::{Cli, Command};
+use context::Context;
+use error::{Exit, Failure};
 use output::Output;
-use session::Session;
 
 /// How long work on other threads may go on after the command has ended by itself.
-const LAST_ORDERS: Duration = Duration::from_secs(10);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a command line and returns its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -82,7 +82,7 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
             return cache::run(args, cache, Output::new());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
-        let session = Session::new(cli.global, cache, cli.command.gives_owner_control(), decorator);
+        let session = Context::new(cli.global, cache, cli.command.gives_owner_control(), decorator);
         let (done, patience) = in_order(&runtime, &session, cli.command)?;
         drop(session);
         runtime.shutdown_timeout(patience);
@@ -120,7 +120,7 @@ fn keep_memory_private() {
     }
 }
 
-async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
+async fn run(session: &Context, command: Command) -> Result<Exit, Failure> {
     let output = Output::new();
     match command {
         // Done before there was a session.
@@ -148,13 +148,13 @@ async fn run(session: &Session, command: Command) -> Result<Exit, Failure> {
 #[cfg(unix)]
 fn in_order(
     runtime: &tokio::runtime::Runtime,
-    session: &Session,
+    session: &Context,
     command: Command,
 ) -> Result<(Result<Exit, Failure>, Duration), Failure> {
     let mut signals = signals::Signals::watch()?;
     Ok(runtime.block_on(async {
         let (done, patience) = tokio::select! {
-            done = run(session, command) => (done, LAST_ORDERS),
+            done = run(session, command) => (done, SHUTDOWN_TIMEOUT),
             exit = signals.first() => (Ok(exit), signals::ABORTS_TIMEOUT),
         };
         let mut settled = std::pin::pin!(session.settle());
@@ -171,7 +171,7 @@ fn in_order(
 #[cfg(not(unix))]
 fn in_order(
     runtime: &tokio::runtime::Runtime,
-    session: &Session,
+    session: &Context,
     command: Command,
 ) -> Result<(Result<Exit, Failure>, Duration), Failure> {
     Ok(runtime.block_on(async {
@@ -179,7 +179,7 @@ fn in_order(
             done = run(session, command) => done,
             _ = tokio::signal::ctrl_c() => Ok(Exit::Signal(2)),
         };
-        let _ = tokio::time::timeout(LAST_ORDERS, session.settle()).await;
-        (done, LAST_ORDERS)
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, session.settle()).await;
+        (done, SHUTDOWN_TIMEOUT)
     }))
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::failure::{Failure, warn};
+use super::error::{Failure, warn};
 use super::printable::{json_line, one_line};
 use crate::domain::Timestamp;
 

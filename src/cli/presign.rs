@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::failure::{Exit, Failure};
-use super::options::{Method, PresignArgs};
+use super::args::{Method, PresignArgs};
+use super::context::Context;
+use super::error::{Exit, Failure};
 use super::output::Output;
-use super::session::Session;
 use crate::domain::S3Uri;
 
-pub(super) async fn run(session: &Session, args: PresignArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: PresignArgs, output: Output) -> Result<Exit, Failure> {
     let object = args.uri.parse::<S3Uri>()?.object()?;
     let expires_in = Duration::from_secs(args.expires_in);
     let service = session.service(Default::default()).await?;

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::failure::{Exit, Failure, complain};
-use super::options::PurgeArgs;
+use super::args::PurgeArgs;
+use super::context::Context;
+use super::error::{Exit, Failure, complain};
 use super::output::{Output, human};
-use super::session::Session;
 use crate::domain::deltaspace::TEMPORARIES;
 use crate::service::chain;
 
-pub(super) async fn run(session: &Session, args: PurgeArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: PurgeArgs, output: Output) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let output = output.in_json(args.json);
     let service = session.service(Default::default()).await?;

@@ -1,13 +1,13 @@
 //! `rb`: removes a bucket.
 
-use super::failure::{Exit, Failure};
-use super::options::RbArgs;
+use super::args::RbArgs;
+use super::context::Context;
+use super::error::{Exit, Failure};
 use super::output::Output;
 use super::rm::report_removal;
-use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
 
-pub(super) async fn run(session: &Session, args: RbArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: RbArgs, output: Output) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
         return Err(Failure::usage(format!("{uri} names an object; a bucket is removed by s3://{}", uri.bucket)));

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::failure::{Exit, Failure, complain};
-use super::options::RepairArgs;
+use super::args::RepairArgs;
+use super::context::Context;
+use super::error::{Exit, Failure, complain};
 use super::output::Output;
-use super::session::Session;
 use crate::domain::{BucketName, ObjectName};
 use crate::service::{Finding, Outcome, RepairOptions, RepairReport, Trouble, chain};
 use crate::storage::LifecycleAction;
@@ -15,7 +15,7 @@ use crate::storage::LifecycleAction;
 /// Files named for one finding; the rest is counted.
 const FILES_NAMED: usize = 10;
 
-pub(super) async fn run(session: &Session, args: RepairArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: RepairArgs, output: Output) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let grace = Duration::from_secs(args.grace_days.saturating_mul(24 * 60 * 60));
     let options = RepairOptions { mend: args.mend, grace, now: SystemTime::now() };
@@ -61,7 +61,7 @@ fn name(trouble: &Trouble) -> &'static str {
         Trouble::ReferenceMissing { .. } => "missing reference",
         Trouble::ReferenceDiffers { .. } => "wrong reference",
         Trouble::ReferenceUnneeded { .. } => "unneeded reference",
-        Trouble::ReferenceCondemned { .. } => "condemned reference",
+        Trouble::ReferenceTombstoned { .. } => "condemned reference",
         Trouble::LeftBehind { .. } => "left behind",
         Trouble::TwoVariants { .. } => "two variants",
         Trouble::DeltaDamaged { .. } => "damaged delta",
@@ -87,7 +87,7 @@ fn details(trouble: &Trouble) -> String {
             format!("{reference} has SHA-256 {actual} and should have {digest}, {}", needed_by(files))
         }
         Trouble::ReferenceUnneeded { reference, size } => format!("{reference} ({size} bytes)"),
-        Trouble::ReferenceCondemned { mark } => format!("{mark} is on a reference that a delta needs"),
+        Trouble::ReferenceTombstoned { mark } => format!("{mark} is on a reference that a delta needs"),
         Trouble::LeftBehind { object } => object.to_string(),
         Trouble::TwoVariants { served, older } => format!("{older} is older than {served}, which is served"),
         Trouble::DeltaDamaged { delta, field: Some(field) } => format!("{delta} has no valid {field}"),
@@ -139,7 +139,7 @@ fn finding_as_json(finding: &Finding) -> Value {
             json!({ "object": reference.to_string(), "sha256": sha256, "actual_sha256": actual, "files": files })
         }
         Trouble::ReferenceUnneeded { reference, size } => json!({ "object": reference.to_string(), "size": size }),
-        Trouble::ReferenceCondemned { mark } => json!({ "object": mark.to_string() }),
+        Trouble::ReferenceTombstoned { mark } => json!({ "object": mark.to_string() }),
         Trouble::LeftBehind { object } => json!({ "object": object.to_string() }),
         Trouble::TwoVariants { served, older } => {
             json!({ "object": older.to_string(), "served": served.to_string() })

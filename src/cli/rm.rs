@@ -1,14 +1,14 @@
 //! `rm`: removes a file, or all in a folder.
 
-use super::failure::{Exit, Failure, complain, warn};
-use super::options::RmArgs;
+use super::args::RmArgs;
+use super::context::Context;
+use super::error::{Exit, Failure, complain, warn};
 use super::output::Output;
-use super::session::Session;
 use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{Deletion, DeltaService, ListedRemoval, ServiceError};
 
-pub(super) async fn run(session: &Session, args: RmArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: RmArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri = args.uri.parse::<S3Uri>()?;
     if args.recursive {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::failure::{Exit, Failure};
+use super::error::{Exit, Failure};
 
 /// When the process ends after a signal if all its threads wait: for a pipe, a lock, a terminal.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1_500);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use super::error::Failure;
 use crate::service::ServiceError;
 
 /// A stream that is read or written once, from its beginning to its end.

@@ -1,13 +1,13 @@
 //! `stats`: counts what a bucket holds and saves.
 
-use super::failure::{Exit, Failure, warn};
-use super::options::StatsArgs;
+use super::args::StatsArgs;
+use super::context::Context;
+use super::error::{Exit, Failure, warn};
 use super::output::{Output, human};
-use super::session::Session;
 use crate::domain::{BucketName, S3Uri, Total};
 use crate::service::{KeptStats, Stats, StatsMode};
 
-pub(super) async fn run(session: &Session, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
     let (bucket, prefix) = match args.bucket.parse::<S3Uri>() {
         Ok(uri) => (uri.bucket, uri.path),
         Err(error) if S3Uri::is_meant(&args.bucket) => return Err(error.into()),

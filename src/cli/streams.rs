@@ -6,8 +6,8 @@ use std::path::Path;
 
 use deltaglider_stdio::Stream;
 
-use super::failure::Failure;
-use super::options::Command;
+use super::args::Command;
+use super::error::Failure;
 use super::special_files::Special;
 
 /// Returns standard input, or an error if the process was started without one.

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
+use super::args::SyncArgs;
+use super::context::Context;
 use super::cp::{Route, in_bucket, is_folder_of_files};
-use super::failure::{Exit, Failure};
-use super::options::SyncArgs;
+use super::error::{Exit, Failure};
 use super::output::Output;
-use super::session::Session;
 use super::transfer::{Transfer, policy};
 use crate::service::{Compare, Folder, SyncOptions};
 
-pub(super) async fn run(session: &Session, args: SyncArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: SyncArgs, output: Output) -> Result<Exit, Failure> {
     let route = Route::of(&args.source, &args.destination)?;
     if !args.attributes.is_empty() {
         route.refuse_attributes()?;

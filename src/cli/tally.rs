@@ -1,6 +1,6 @@
 //! What came of many files.
 
-use super::failure::{Exit, warn};
+use super::error::{Exit, warn};
 
 /// What came of many files.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::attributes::AttributeArgs;
-use super::failure::{Exit, Failure, complain, warn};
-use super::options::{CpArgs, StoreArgs};
+use super::args::{CpArgs, StoreArgs};
+use super::error::{Exit, Failure, complain, warn};
+use super::object_options::AttributeArgs;
 use super::output::{Output, human, percent};
 use super::special_files::Special;
 use super::tally::Tally;

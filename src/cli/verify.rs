@@ -1,13 +1,13 @@
 //! `verify`: reads files back and compares their SHA-256.
 
-use super::failure::{Exit, Failure, complain, warn};
-use super::options::VerifyArgs;
+use super::args::VerifyArgs;
+use super::context::Context;
+use super::error::{Exit, Failure, complain, warn};
 use super::output::Output;
-use super::session::Session;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{Compared, DeltaService, GetReport, StatedChecksums};
 
-pub(super) async fn run(session: &Session, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Context, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri: S3Uri = args.uri.parse()?;
     if args.recursive {

@@ -18,7 +18,7 @@ pub enum ByteRange {
 /// A text that is no range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no range; one looks like bytes=0-99, bytes=100- or bytes=-100")]
-pub struct NoByteRange(String);
+pub struct ParseByteRangeError(String);
 
 impl ByteRange {
     /// The bytes meant in a file of this size, cut at its end; `None` when it has none of them.
@@ -33,10 +33,10 @@ impl ByteRange {
 }
 
 impl FromStr for ByteRange {
-    type Err = NoByteRange;
+    type Err = ParseByteRangeError;
 
-    fn from_str(text: &str) -> Result<Self, NoByteRange> {
-        let odd = || NoByteRange(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, ParseByteRangeError> {
+        let odd = || ParseByteRangeError(text.to_owned());
         let number = |digits: &str| match digits.bytes().all(|digit| digit.is_ascii_digit()) {
             true => digits.parse::<u64>().map_err(|_| odd()),
             false => Err(odd()),
@@ -91,7 +91,7 @@ mod tests {
     fn what_is_no_range_is_refused_by_its_text() {
         for odd in ["", "0-1", "bytes=", "bytes=-", "bytes=4-2", "bytes=+1-2", "bytes=1-2,4-5", "bytes=a-b", "bytes=1"]
         {
-            assert_eq!(odd.parse::<ByteRange>(), Err(NoByteRange(odd.to_owned())));
+            assert_eq!(odd.parse::<ByteRange>(), Err(ParseByteRangeError(odd.to_owned())));
         }
     }
 }

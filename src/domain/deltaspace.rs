@@ -17,7 +17,7 @@ const REFERENCES_FOLDER: &str = ".deltaglider/references/";
 const SKETCH_NAME: &str = "sketch";
 
 /// The last part of the key of the mark on a reference that nobody needs.
-const CONDEMNED_NAME: &str = "condemned";
+const TOMBSTONE_NAME: &str = "condemned";
 
 /// Below a folder, where listings keep what they learnt of all that is below it.
 const INDEX_FOLDER: &str = ".deltaglider/index/";
@@ -48,7 +48,7 @@ pub enum Addressed {
     /// The sketch of the reference of this SHA-256.
     Sketch(Sha256Digest),
     /// The mark that the reference of this SHA-256 is to be removed: no new delta may be made against it.
-    Condemned(Sha256Digest),
+    Tombstone(Sha256Digest),
 }
 
 /// Why a folder cannot be the deltaspace of a file.
@@ -144,8 +144,8 @@ impl Deltaspace {
     }
 
     /// Where the mark stands that the content-addressed reference of this SHA-256 is to be removed.
-    pub fn condemned(&self, digest: &Sha256Digest) -> Result<ObjectName, NameError> {
-        self.name(&format!("{REFERENCES_FOLDER}{digest}/{CONDEMNED_NAME}"))
+    pub fn tombstone(&self, digest: &Sha256Digest) -> Result<ObjectName, NameError> {
+        self.name(&format!("{REFERENCES_FOLDER}{digest}/{TOMBSTONE_NAME}"))
     }
 
     /// What the keys of all its content-addressed references, their sketches and marks start with.
@@ -161,7 +161,7 @@ impl Deltaspace {
         match name {
             REFERENCE_NAME => Some(Addressed::Reference(digest)),
             SKETCH_NAME => Some(Addressed::Sketch(digest)),
-            CONDEMNED_NAME => Some(Addressed::Condemned(digest)),
+            TOMBSTONE_NAME => Some(Addressed::Tombstone(digest)),
             _ => None,
         }
     }
@@ -282,8 +282,8 @@ mod tests {
             assert_eq!(space.addressed_at(&addressed.key), Some(Addressed::Reference(digest)));
             let sketch = space.sketch(&digest).unwrap();
             assert_eq!(space.addressed_at(&sketch.key), Some(Addressed::Sketch(digest)));
-            let condemned = space.condemned(&digest).unwrap();
-            assert_eq!(space.addressed_at(&condemned.key), Some(Addressed::Condemned(digest)));
+            let condemned = space.tombstone(&digest).unwrap();
+            assert_eq!(space.addressed_at(&condemned.key), Some(Addressed::Tombstone(digest)));
             assert_eq!(Deltaspace::home_of(&condemned), space);
             assert_eq!(space.addressed_at(&space.classic().unwrap().key), None);
         }

@@ -18,7 +18,7 @@ mod total;
 mod uri;
 pub mod user_metadata;
 
-pub use byte_range::{ByteRange, NoByteRange};
+pub use byte_range::{ByteRange, ParseByteRangeError};
 pub use deltaspace::{Addressed, Deltaspace, DeltaspaceError};
 pub use digest::{DigestError, Sha256Digest, Sha256Hasher};
 pub use endpoint::{Endpoint, EndpointError};

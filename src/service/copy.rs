@@ -3,13 +3,13 @@
 use super::DeltaService;
 use super::error::ServiceError;
 use super::get::{Compared, StatedChecksums};
-use super::objects::{Found, Places, whole};
+use super::objects::{StoredObject, Variants, whole};
 use super::plan::DirectReason;
 use super::put::{
     MAX_CONTENTION, PutOptions, PutReport, PutWarning, StoredAs, after, is_lost_race, name_facts, refuse_occupied,
     remove_older_delta, remove_older_plain,
 };
-use super::references::{Base, Keep};
+use super::references::{Keep, Reference};
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, FileStatus, ObjectName, deltaspace};
 use crate::storage::{Attributes, CopyOptions, MAX_USER_METADATA_BYTES, StorageErrorKind};
@@ -65,10 +65,10 @@ impl Copy {
     async fn attempt(&self) -> Result<Option<PutReport>, ServiceError> {
         let Self { service, from, to, .. } = self;
         let (store, objects) = (service.store(), &service.objects);
-        let source = Places::look_for_file(store, from).await?;
-        let served = source.variants(store, from).await?.first().map(|&found| found.clone());
+        let source = Variants::look_for_file(store, from).await?;
+        let served = source.newest_first(store, from).await?.first().map(|&found| found.clone());
         let Some(served) = served else { return Err(ServiceError::absent(from)) };
-        let places = Places::look_to_write(store, to).await?;
+        let places = Variants::look_to_write(store, to).await?;
         refuse_occupied(objects, to, &places).await?;
         let allowed = name_facts(objects, &service.settings.policy, to, self.delta, &places).delta_allowed();
         match (&served.kind, allowed) {
@@ -81,7 +81,7 @@ impl Copy {
             // The store's copy says of itself that it was made when its source was. Where the delta of its name may stay, that could be
             // taken for the newer one within the same second.
             (_, Err(_))
-                if places.delta.as_ref().is_some_and(Found::is_delta) && !objects.removal_is_exact()
+                if places.delta.as_ref().is_some_and(StoredObject::is_delta) && !objects.removal_is_exact()
                     // A copy has no condition, and the delta of another file may come to this key.
                     || deltaspace::file_of(&to.key).is_some() =>
             {
@@ -92,30 +92,30 @@ impl Copy {
     }
 
     /// The reference that a copy of the delta can name; `None` when the file had better be stored anew.
-    async fn reference(&self, served: &Found, delta: &DeltaMetadata) -> Result<Option<Base>, ServiceError> {
+    async fn reference(&self, served: &StoredObject, delta: &DeltaMetadata) -> Result<Option<Reference>, ServiceError> {
         let (references, to) = (&self.service.references, &self.to);
         let digest = delta.ref_sha256;
         let named = served.name.sibling(delta.ref_key.clone());
         let home = Deltaspace::home_of(&named);
         if to.bucket == served.name.bucket && to.key.folder().starts_with(home.folder()) {
-            let bases = references.bases_of(home).await?;
-            return Ok(bases.bases.into_iter().find(|base| base.digest == digest));
+            let set = references.bases_of(home).await?;
+            return Ok(set.members.into_iter().find(|base| base.digest == digest));
         }
-        let bases = references.bases_for(to, self.service.settings.policy.deltaspace.as_deref()).await?;
-        if let Some(base) = bases.bases.iter().find(|base| base.digest == digest) {
+        let set = references.bases_for(to, self.service.settings.policy.deltaspace.as_deref()).await?;
+        if let Some(base) = set.members.iter().find(|base| base.digest == digest) {
             return Ok(Some(base.clone()));
         }
-        if !bases.bases.is_empty() || bases.is_condemned(&digest) {
+        if !set.members.is_empty() || set.is_tombstoned(&digest) {
             return Ok(None);
         }
         let mut content = references.fetch_for(&named, digest, Keep::InCache).await?;
         let encryption = served.head.attributes.encryption.as_ref();
         let created = loop {
-            let bytes = content.to_input();
+            let bytes = content.to_payload();
             let creation = async {
                 let sketch = bytes.sketch().await?.1;
                 let source_name = named.key.base_name();
-                references.create_reference(&bases, &bytes, (digest, &sketch), source_name, encryption).await
+                references.create_reference(&set, &bytes, (digest, &sketch), source_name, encryption).await
             };
             match creation.await {
                 Ok(created) => break created,
@@ -124,7 +124,7 @@ impl Copy {
         };
         if let Some(base) = &created {
             let objects = &self.service.objects;
-            if !objects.has_bytes(&base.name, &base.etag, &content.to_input(), digest).await? {
+            if !objects.has_bytes(&base.name, &base.etag, &content.to_payload(), digest).await? {
                 return Err(ServiceError::NoCopy { of: named, copy: base.name.clone() });
             }
         }
@@ -133,9 +133,9 @@ impl Copy {
 
     async fn copy_delta(
         &self,
-        served: &Found,
-        base: &Base,
-        places: &Places,
+        served: &StoredObject,
+        base: &Reference,
+        places: &Variants,
     ) -> Result<Option<PutReport>, ServiceError> {
         let (store, objects, to) = (self.service.store(), &self.service.objects, &self.to);
         let name = |source| ServiceError::Name { object: to.to_string(), source };
@@ -147,7 +147,7 @@ impl Copy {
         if body.head.etag != served.head.etag {
             return Ok(None);
         }
-        let found = Found::new(served.name.clone(), body.head.clone());
+        let found = StoredObject::new(served.name.clone(), body.head.clone());
         let Kind::Delta(delta) = found.kind else { return Ok(None) };
         let bytes = objects.read(&served.name, body).await?;
         if bytes.len() != delta.delta_size {
@@ -179,7 +179,7 @@ impl Copy {
         if !objects.has_bytes(&stored, &tag, &bytes, digest).await? {
             return Err(ServiceError::NoCopy { of: served.name.clone(), copy: stored });
         }
-        self.service.references.announce_copied(base, attributes.encryption.as_ref()).await?;
+        self.service.references.ensure_exists_for_copy(base, attributes.encryption.as_ref()).await?;
         let warnings = remove_older_plain(objects, places, &stored, begun).await.into_iter().collect();
         let (size, stored, sha256) = (metadata.file_size, bytes.len(), metadata.file_sha256);
         Ok(Some(PutReport { stored_as: StoredAs::Delta, size, stored, sha256: Some(sha256), warnings }))
@@ -188,8 +188,8 @@ impl Copy {
     /// Copies what is no delta inside the store, headers and metadata included.
     async fn copy_direct(
         &self,
-        served: &Found,
-        places: &Places,
+        served: &StoredObject,
+        places: &Variants,
         reason: DirectReason,
     ) -> Result<Option<PutReport>, ServiceError> {
         let service = &self.service;
@@ -213,7 +213,7 @@ impl Copy {
     }
 
     /// Reads the file and puts it; `None` when it was replaced meanwhile and nobody could tell from its content.
-    async fn copy_content(&self, served: &Found) -> Result<Option<PutReport>, ServiceError> {
+    async fn copy_content(&self, served: &StoredObject) -> Result<Option<PutReport>, ServiceError> {
         let (service, from) = (&self.service, &self.from);
         let tags = service.store().tags(&served.name).await?;
         let attributes = Attributes { tags, ..served.user_attributes() };

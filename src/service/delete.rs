@@ -7,7 +7,7 @@ use super::DeltaService;
 use super::error::ServiceError;
 use super::head::Head;
 use super::list::ListedFile;
-use super::objects::{Found, Objects, Places};
+use super::objects::{Objects, StoredObject, Variants};
 use super::references::{ReferenceWarning, References};
 use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName, escaped};
@@ -82,14 +82,14 @@ impl DeltaService {
             self.store().delete(&name, None).await?;
             deletion.removed.push(name);
         }
-        release_all(&self.references, references, &mut deletion).await;
+        remove_unreferenced(&self.references, references, &mut deletion).await;
         Ok(deletion)
     }
 
     /// Removes a file that was moved, if it still is the one that `seen` is of.
     pub async fn delete_moved(&self, object: &ObjectName, seen: &Head) -> Result<Moved, ServiceError> {
-        let places = Places::look_for_file(self.store(), object).await?;
-        let variants = places.variants(self.store(), object).await?;
+        let places = Variants::look_for_file(self.store(), object).await?;
+        let variants = places.newest_first(self.store(), object).await?;
         let Some((served, older)) = variants.split_first() else { return Ok(Moved::Removed) };
         if served.name != seen.stored || served.head.etag != seen.etag {
             return Ok(Moved::Replaced);
@@ -107,7 +107,7 @@ impl DeltaService {
             if let Kind::Delta(delta) = &found.kind {
                 let reference = object.sibling(delta.ref_key.clone());
                 // The file was moved; `repair` finds what is left.
-                if let Err(error) = self.references.release(&reference).await {
+                if let Err(error) = self.references.remove_if_unreferenced(&reference).await {
                     tracing::warn!(%reference, error = super::chain(&error), "the reference could not be removed");
                 }
             }
@@ -123,7 +123,7 @@ impl DeltaService {
     ) -> Result<Option<Deletion>, ServiceError> {
         let Some((removed, references)) = delete_objects(&self.objects, object, listed).await? else { return Ok(None) };
         let mut deletion = Deletion { removed, ..Deletion::default() };
-        release_all(&self.references, references, &mut deletion).await;
+        remove_unreferenced(&self.references, references, &mut deletion).await;
         Ok(Some(deletion))
     }
 
@@ -168,15 +168,15 @@ impl DeltaService {
                 report(&object, outcome)?;
             }
         }
-        release_all(&self.references, named, &mut deletion).await;
+        remove_unreferenced(&self.references, named, &mut deletion).await;
         Ok(deletion)
     }
 }
 
 async fn look_before_delete(objects: &Objects, object: &ObjectName) -> Result<Looked, ServiceError> {
-    let places = Places::look_to_delete(objects.store().as_ref(), object).await?;
+    let places = Variants::look_to_delete(objects.store().as_ref(), object).await?;
     // A delta that lost its metadata can be removed by its own key.
-    let variants = match places.variants(objects.store().as_ref(), object).await {
+    let variants = match places.newest_first(objects.store().as_ref(), object).await {
         Ok(variants) => variants,
         Err(ServiceError::LostMetadata(name)) if name == *object => {
             let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
@@ -206,7 +206,7 @@ async fn delete_seen(objects: &Objects, name: &ObjectName, tag: &ETag) -> Result
         Err(error) if error.kind == StorageErrorKind::NotFound => Ok(true),
         // Gone after a removal that was sent again, its answer lost; replaced if something is there.
         Err(error) if error.kind == StorageErrorKind::Precondition => {
-            Ok(Found::look(objects.store().as_ref(), name.clone()).await?.is_none())
+            Ok(StoredObject::look(objects.store().as_ref(), name.clone()).await?.is_none())
         }
         deleted => Ok(deleted.map(|()| true)?),
     }
@@ -250,9 +250,9 @@ async fn delete_listed_file(
     }
 }
 
-async fn release_all(references: &References, named: BTreeSet<ObjectName>, deletion: &mut Deletion) {
+async fn remove_unreferenced(references: &References, named: BTreeSet<ObjectName>, deletion: &mut Deletion) {
     for reference in named {
-        match references.release(&reference).await {
+        match references.remove_if_unreferenced(&reference).await {
             Ok(removed) => deletion.references.extend(removed),
             Err(error) => deletion.warnings.push(ReferenceWarning { reference, source: Box::new(error) }),
         }

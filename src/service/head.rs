@@ -2,7 +2,7 @@
 
 use super::DeltaService;
 use super::error::ServiceError;
-use super::objects::Places;
+use super::objects::Variants;
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
 use crate::storage::{Attributes, ETag};
@@ -25,8 +25,8 @@ pub struct Head {
 impl DeltaService {
     /// What is known of a file; an error when there is none of this name, or none can be had from what is there.
     pub async fn head(&self, object: &ObjectName) -> Result<Head, ServiceError> {
-        let places = Places::look_for_file(self.store(), object).await?;
-        let variants = places.variants(self.store(), object).await?;
+        let places = Variants::look_for_file(self.store(), object).await?;
+        let variants = places.newest_first(self.store(), object).await?;
         let Some(served) = variants.first() else { return Err(ServiceError::absent(object)) };
         let size = match &served.kind {
             Kind::Delta(delta) => delta.file_size,

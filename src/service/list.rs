@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::DeltaService;
 use super::error::ServiceError;
 use super::index::{Index, Known};
-use super::objects::Found;
+use super::objects::StoredObject;
 use crate::domain::escaped::{self, Beside};
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
 use crate::domain::{
@@ -351,7 +351,7 @@ impl Listing {
             Some(ListedFile { key, size, listed: Listed::Delta, stored: stored.clone(), sha256, kind })
         };
         let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
-        let Some(found) = Found::look(self.service.store(), name).await? else { return Ok(None) };
+        let Some(found) = StoredObject::look(self.service.store(), name).await? else { return Ok(None) };
         let kind = Some(Box::new(found.kind.clone()));
         let (file, known) = match &found.kind {
             Kind::Delta(delta) => {
@@ -409,7 +409,7 @@ impl Listing {
             return Ok(b >= a);
         }
         let look = |file: &ListedFile| {
-            Found::look(self.service.store(), ObjectName::new(self.bucket.clone(), file.stored.key.clone()))
+            StoredObject::look(self.service.store(), ObjectName::new(self.bucket.clone(), file.stored.key.clone()))
         };
         let (plain, delta) = futures::try_join!(look(plain), look(delta))?;
         Ok(match (plain, delta) {

@@ -29,7 +29,7 @@ pub enum DirectReason {
     /// The delta would be longer than allowed.
     Ratio(MaxRatio),
     /// It would be a reference that is about to be removed.
-    Condemned,
+    Tombstoned,
     /// A plain object of its name is too young to be removed beside other writers on this store.
     Young,
 }
@@ -46,7 +46,7 @@ impl fmt::Display for DirectReason {
             Self::Packed(compression) => write!(f, "{compression} cannot be a reference, and there is none yet"),
             Self::OtherKey => f.write_str("its reference is encrypted with another customer's key, or without one"),
             Self::Ratio(ratio) => write!(f, "its delta would exceed {ratio} of it"),
-            Self::Condemned => f.write_str("`repair` is about to remove a reference of the same content"),
+            Self::Tombstoned => f.write_str("`repair` is about to remove a reference of the same content"),
             Self::Young => f.write_str("its name was stored as it is less than an hour ago"),
         }
     }
@@ -120,7 +120,7 @@ pub(crate) struct Facts {
     /// The share of the file's content that the best reference has.
     pub(crate) share: Option<f64>,
     /// Whether `repair` is about to remove a reference of the same content.
-    pub(crate) is_condemned: Option<bool>,
+    pub(crate) is_tombstoned: Option<bool>,
     /// The file has become a reference.
     pub(crate) is_reference: bool,
 }
@@ -160,7 +160,7 @@ impl Facts {
             delta: None,
             relatives: None,
             share: None,
-            is_condemned: None,
+            is_tombstoned: None,
             is_reference: false,
         }
     }
@@ -205,9 +205,9 @@ impl Facts {
 
     /// Makes the file a reference, unless that is about to be removed.
     fn reference(&self) -> Step {
-        match self.is_condemned {
+        match self.is_tombstoned {
             None => Step::EncodeItself,
-            Some(true) => Step::StoreDirect(DirectReason::Condemned),
+            Some(true) => Step::StoreDirect(DirectReason::Tombstoned),
             Some(false) => Step::StoreReference,
         }
     }
@@ -387,12 +387,12 @@ mod tests {
             // Without a reference.
             (Facts { compression: PLAIN, references: none, ..base.clone() }, Step::EncodeItself),
             (
-                Facts { compression: PLAIN, references: none, is_condemned: Some(false), ..base.clone() },
+                Facts { compression: PLAIN, references: none, is_tombstoned: Some(false), ..base.clone() },
                 Step::StoreReference,
             ),
             (
-                Facts { compression: PLAIN, references: none, is_condemned: Some(true), ..base.clone() },
-                Step::StoreDirect(DirectReason::Condemned),
+                Facts { compression: PLAIN, references: none, is_tombstoned: Some(true), ..base.clone() },
+                Step::StoreDirect(DirectReason::Tombstoned),
             ),
             (
                 Facts { compression: PLAIN, references: foreign, ..base.clone() },

@@ -9,7 +9,7 @@ use super::DeltaService;
 use super::clock::timestamp;
 use super::error::ServiceError;
 use super::get::StatedChecksums;
-use super::objects::{Places, whole};
+use super::objects::{Variants, whole};
 use super::put::refuse_occupied;
 use crate::domain::metadata::{Kind, TemporaryMetadata};
 use crate::domain::{Key, MAX_KEY_BYTES, ObjectName, deltaspace};
@@ -34,8 +34,8 @@ impl DeltaService {
         rehydrate: bool,
     ) -> Result<PresignedUrl, ServiceError> {
         check_duration(object, expires_in)?;
-        let places = Places::look_for_file(self.store(), object).await?;
-        let variants = places.variants(self.store(), object).await?;
+        let places = Variants::look_for_file(self.store(), object).await?;
+        let variants = places.newest_first(self.store(), object).await?;
         let Some(served) = variants.first() else { return Err(ServiceError::absent(object)) };
         match &served.kind {
             Kind::Damaged(field) => Err(ServiceError::Metadata { object: served.name.clone(), field: *field }),
@@ -62,7 +62,7 @@ impl DeltaService {
         let stored = whole(object)?;
         // No other file has an escaped key.
         if stored == *object {
-            let places = Places::look(self.store(), object).await?;
+            let places = Variants::look(self.store(), object).await?;
             refuse_occupied(&self.objects, object, &places).await?;
         }
         let url = self.store().presign(&stored, &Presigned::Put, expires_in).await?;

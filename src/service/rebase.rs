@@ -3,8 +3,8 @@
 use super::DeltaService;
 use super::error::ServiceError;
 use super::get::StatedChecksums;
-use super::objects::Places;
-use super::references::Usable;
+use super::objects::Variants;
+use super::references::Fetched;
 use super::transcode::Encode;
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{FileStatus, ObjectName};
@@ -35,21 +35,21 @@ impl DeltaService {
             return Err(ServiceError::NeedsConditions);
         }
         let begun = self.objects.clock().running();
-        let places = Places::look_for_file(self.store(), object).await?;
-        let variants = places.variants(self.store(), object).await?;
+        let places = Variants::look_for_file(self.store(), object).await?;
+        let variants = places.newest_first(self.store(), object).await?;
         let [found] = variants.as_slice() else { return Ok(None) };
         let Kind::Delta(old) = &found.kind else { return Ok(None) };
         if !self.objects.may_rewrite(found) {
             return Ok(None);
         }
-        let bases = self.references.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
-        if bases.bases.iter().all(|base| base.digest == old.ref_sha256) {
+        let set = self.references.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
+        if set.members.iter().all(|base| base.digest == old.ref_sha256) {
             return Ok(None);
         }
         let (file, _) = self.restored(object, StatedChecksums::default()).await?;
-        let choice = self.references.rank(&bases, &file).await?;
-        let Some(base) = choice.bases.first().filter(|base| base.digest != old.ref_sha256) else { return Ok(None) };
-        let Usable::Yes(mut content) = self.references.usable(base).await? else { return Ok(None) };
+        let choice = self.references.rank(&set, &file).await?;
+        let Some(base) = choice.ranked.first().filter(|base| base.digest != old.ref_sha256) else { return Ok(None) };
+        let Fetched::Ready(mut content) = self.references.usable(base).await? else { return Ok(None) };
         let limit = old.delta_size - old.delta_size / WORTH;
         let encoded = loop {
             let encode = Encode { file: file.clone(), reference: content.source(), limit };
@@ -86,8 +86,8 @@ impl DeltaService {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
             put => put?,
         };
-        self.references.announce_made(base, content, found.head.attributes.encryption.as_ref()).await?;
-        self.references.release(&object.sibling(old.ref_key.clone())).await?;
+        self.references.ensure_exists_for_delta(base, content, found.head.attributes.encryption.as_ref()).await?;
+        self.references.remove_if_unreferenced(&object.sibling(old.ref_key.clone())).await?;
         Ok(Some(rebased))
     }
 }

@@ -11,7 +11,7 @@ use deltaglider_vcdiff::Source;
 
 use super::bucket_kept::BucketKept;
 use super::error::ServiceError;
-use super::input::Input;
+use super::payload::Payload;
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, deltaspace};
@@ -160,7 +160,7 @@ impl DeltaService {
                 continue;
             }
             tracing::warn!(reference = %name, "a delta was stored at the same time: the reference is put back");
-            let body = Input::of(&name.to_string(), len, Arc::new(Part { whole: bytes.clone(), at, len }));
+            let body = Payload::of(&name.to_string(), len, Arc::new(Part { whole: bytes.clone(), at, len }));
             let body = body.body(body.digest().await?);
             match self.store().put(&name, body, &attributes, &PutCondition::IfAbsent.into()).await {
                 Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}

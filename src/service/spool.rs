@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deltaglider_vcdiff::Source;
 
-use crate::cache::{Scratch, ScratchSource};
+use crate::cache::{EncryptedTempFile, EncryptedTempSource};
 
 /// More bytes than this go to a file: most deltas are far shorter, and operations may run side by side.
 const MEMORY: usize = 16 << 20;
@@ -65,7 +65,7 @@ impl Drop for InMemory {
 pub(crate) struct Spool {
     folder: PathBuf,
     memory: InMemory,
-    scratch: Option<Scratch>,
+    scratch: Option<EncryptedTempFile>,
     len: u64,
 }
 
@@ -99,7 +99,7 @@ impl Write for Spool {
         if let Some(scratch) = &mut self.scratch {
             scratch.write_all(bytes)?;
         } else if !self.memory.append(bytes) {
-            let mut scratch = Scratch::new(&self.folder)?;
+            let mut scratch = EncryptedTempFile::new(&self.folder)?;
             scratch.write_all(&self.memory.bytes)?;
             scratch.write_all(bytes)?;
             self.memory.clear();
@@ -118,7 +118,7 @@ impl Write for Spool {
 #[derive(Debug)]
 pub(crate) enum Spooled {
     Memory(InMemory),
-    Sealed(ScratchSource),
+    Sealed(EncryptedTempSource),
 }
 
 impl Source for Spooled {

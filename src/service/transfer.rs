@@ -13,7 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use super::error::ServiceError;
 use super::get::{Compared, GetOptions, GetReport};
 use super::head::Head;
-use super::input::Input;
+use super::payload::Payload;
 use super::put::{PutOptions, PutReport, PutWarning};
 use super::set_aside::{InTheWay, Removed};
 use super::sync::{MayBeDelta, Passed, Phase, Step, Steps, is_behind_a_link};
@@ -332,7 +332,7 @@ impl Transfer {
 
     async fn carry_out(&self, step: Step) -> Result<Transferred, ServiceError> {
         match step {
-            Step::Upload(path, object, may_be_delta) => match Input::open(&path).await {
+            Step::Upload(path, object, may_be_delta) => match Payload::open(&path).await {
                 Err(error) if error.is_unreadable_file() => Ok(Transferred::Unread(error)),
                 file => self.upload(file?, path, object, may_be_delta).await,
             },
@@ -364,7 +364,7 @@ impl Transfer {
 
     async fn upload(
         &self,
-        file: Input,
+        file: Payload,
         path: PathBuf,
         object: ObjectName,
         MayBeDelta(may_be_delta): MayBeDelta,
@@ -379,7 +379,7 @@ impl Transfer {
 
     /// Deletes a file that was stored, if its path still leads to what was read. Between this look and the deletion a few
     /// microseconds remain in which a file that replaces it by rename is deleted in its place.
-    fn delete_uploaded(&self, file: &Input, path: &Path) -> Source {
+    fn delete_uploaded(&self, file: &Payload, path: &Path) -> Source {
         let mut known = BTreeSet::new();
         if self.options.moved_from.as_ref().is_some_and(|folder| is_behind_a_link(folder, path, &mut known)) {
             return Source::BehindALink;
@@ -450,7 +450,7 @@ impl Transfer {
 /// Reports a step of a dry run. A file that cannot be opened is left out there too.
 async fn plan(step: Step) -> Result<Transferred, ServiceError> {
     if let Step::Upload(path, ..) = &step {
-        match Input::open(path).await {
+        match Payload::open(path).await {
             Err(error) if error.is_unreadable_file() => return Ok(Transferred::Unread(error)),
             file => file.map(drop)?,
         }

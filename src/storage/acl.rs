@@ -53,13 +53,13 @@ impl CannedAcl {
 /// A text that names no canned ACL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no canned ACL; it is one of {names}", names = CannedAcl::ALL.map(CannedAcl::as_str).join(", "))]
-pub struct NoCannedAcl(String);
+pub struct ParseCannedAclError(String);
 
 impl FromStr for CannedAcl {
-    type Err = NoCannedAcl;
+    type Err = ParseCannedAclError;
 
-    fn from_str(text: &str) -> Result<Self, NoCannedAcl> {
-        Self::ALL.into_iter().find(|acl| acl.as_str() == text).ok_or_else(|| NoCannedAcl(text.to_owned()))
+    fn from_str(text: &str) -> Result<Self, ParseCannedAclError> {
+        Self::ALL.into_iter().find(|acl| acl.as_str() == text).ok_or_else(|| ParseCannedAclError(text.to_owned()))
     }
 }
 

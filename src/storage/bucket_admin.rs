@@ -71,7 +71,7 @@ pub struct ListedBucket {
     pub created: Option<SystemTime>,
 }
 
-/// The part of a store that is about buckets: the buckets themselves, uploads left open, rules, access, debris.
+/// The part of a store that is about buckets: the buckets themselves, uploads left open, s3_semantics, access, debris.
 ///
 /// Every method is cancel-safe, as those of [`ObjectStore`](super::ObjectStore) are.
 #[async_trait::async_trait]

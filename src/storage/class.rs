@@ -13,7 +13,7 @@ pub struct StorageClass(String);
 /// A text that cannot be the name of a storage class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no storage class; it is a name such as STANDARD, STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR")]
-pub struct NoStorageClass(String);
+pub struct ParseStorageClassError(String);
 
 impl StorageClass {
     /// The name.
@@ -28,13 +28,13 @@ impl StorageClass {
 }
 
 impl FromStr for StorageClass {
-    type Err = NoStorageClass;
+    type Err = ParseStorageClassError;
 
     /// 1 to 40 capital letters, digits and `_`: what any store calls its classes.
-    fn from_str(text: &str) -> Result<Self, NoStorageClass> {
+    fn from_str(text: &str) -> Result<Self, ParseStorageClassError> {
         let lawful = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
         let is_name = (1..=40).contains(&text.len()) && text.bytes().all(lawful);
-        if is_name { Ok(Self(text.to_owned())) } else { Err(NoStorageClass(text.to_owned())) }
+        if is_name { Ok(Self(text.to_owned())) } else { Err(ParseStorageClassError(text.to_owned())) }
     }
 }
 

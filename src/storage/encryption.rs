@@ -81,17 +81,17 @@ pub struct CustomerKey(Box<Zeroizing<[u8; 32]>>);
 /// Bytes that are no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a customer's key has 32 bytes, not {0}")]
-pub struct NoCustomerKey(usize);
+pub struct ParseCustomerKeyError(usize);
 
 impl CustomerKey {
     /// The length of a key, in bytes.
     pub const LEN: usize = 32;
 
     /// Takes 32 bytes.
-    pub fn new(bytes: &[u8]) -> Result<Self, NoCustomerKey> {
+    pub fn new(bytes: &[u8]) -> Result<Self, ParseCustomerKeyError> {
         let mut key = Box::<Zeroizing<[u8; 32]>>::default();
         if bytes.len() != key.len() {
-            return Err(NoCustomerKey(bytes.len()));
+            return Err(ParseCustomerKeyError(bytes.len()));
         }
         key.copy_from_slice(bytes);
         Ok(Self(key))

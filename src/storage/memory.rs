@@ -219,8 +219,8 @@ impl ObjectStore for MemoryStore {
     async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
         let stored = self.stored(object, "GetObject")?;
         let head = stored.head.clone();
-        let range =
-            super::rules::within(range, head.size).map_err(|kind| StorageError::new(kind, "GetObject", object))?;
+        let range = super::s3_semantics::within(range, head.size)
+            .map_err(|kind| StorageError::new(kind, "GetObject", object))?;
         let bytes = stored.bytes.slice(range.start as usize..range.end as usize);
         Ok(ObjectBody { head, stream: in_pieces(bytes) })
     }
@@ -268,7 +268,7 @@ impl ObjectStore for MemoryStore {
 
     async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         const OPERATION: &str = "CopyObject";
-        super::rules::check_copy(from, to, options)?;
+        super::s3_semantics::check_copy(from, to, options)?;
         if let Some(attributes) = &options.attributes {
             attributes.check(OPERATION, to)?;
         }

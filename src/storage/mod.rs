@@ -18,8 +18,8 @@ mod layer;
 mod listing;
 mod memory;
 mod presign;
-mod rules;
 mod s3;
+mod s3_semantics;
 mod stated_checksum;
 
 use std::collections::BTreeMap;
@@ -35,13 +35,13 @@ use futures::stream::BoxStream;
 
 use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
-pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, NoCannedAcl, Owner};
+pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, Owner, ParseCannedAclError};
 pub use attributes::{MAX_TAGS, MAX_USER_METADATA_BYTES};
 pub use bucket_admin::{BucketAdmin, Debris, LifecycleAction, LifecycleRule, ListedBucket, OpenUpload};
 pub use checksums::{ChecksumHasher, Checksums};
-pub use class::{NoStorageClass, StorageClass};
+pub use class::{ParseStorageClassError, StorageClass};
 pub use dir::DirStore;
-pub use encryption::{CustomerKey, Encryption, KmsKey, NoCustomerKey};
+pub use encryption::{CustomerKey, Encryption, KmsKey, ParseCustomerKeyError};
 pub use error::{StorageError, StorageErrorKind};
 pub use layer::{Call, Layer, Run};
 pub use memory::MemoryStore;

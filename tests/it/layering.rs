@@ -12,7 +12,7 @@ const ROOMS: [(&str, &[&str]); 6] = [
 ];
 
 /// What every room of `service` may name.
-const LEAVES: [&str; 7] = ["blocking", "clock", "error", "input", "sink", "spool", "identity"];
+const LEAVES: [&str; 7] = ["blocking", "clock", "error", "payload", "writers", "spool", "identity"];
 
 /// A room of `src/service/` below the operations, and the other rooms of it that it may name besides.
 const SERVICE_ROOMS: [(&str, &[&str]); 4] =

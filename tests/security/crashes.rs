@@ -58,7 +58,7 @@ fn the_cache_of_a_process_that_dies_at_any_write_goes_with_the_next_start() {
 }
 
 #[test]
-#[ignore = "needs to mount a small tmpfs, as root: run by scripts/security"]
+#[ignore = "needs to mount a small tmpfs, as root: run by scripts/attack-cache"]
 fn a_full_disk_costs_the_cache_and_no_operation() {
     need_root();
     let binary = Binary::new();

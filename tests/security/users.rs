@@ -37,7 +37,7 @@ fn as_nobody(script: &str) -> Run {
 }
 
 #[test]
-#[ignore = "needs root and a second user: run by scripts/security"]
+#[ignore = "needs root and a second user: run by scripts/attack-cache"]
 fn another_user_of_the_machine_can_open_no_entry() {
     need_root();
     let binary = Binary::new();
@@ -90,7 +90,7 @@ fn a_process_that_is_killed_dumps_no_core() {
 }
 
 #[test]
-#[ignore = "needs root and a second user: run by scripts/security"]
+#[ignore = "needs root and a second user: run by scripts/attack-cache"]
 fn another_process_of_the_same_user_cannot_look_into_ours() {
     need_root();
     let binary = Binary::new();

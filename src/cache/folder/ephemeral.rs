@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::layout::CacheDirs;
+use super::layout::Cleared;
+use super::maintenance::OfProcesses;
 use super::private::{FOLDER_MODE, PrivateFolder, open_folder, unheld};
-use super::rooms::Cleared;
-use super::rooms::Rooms;
-use super::upkeep::OfProcesses;
 use crate::cache::legacy::{bytes_below, is_own_folder};
 
 /// What the folders of all processes begin with. The Python tool's begin with `deltaglider-` and are plain text.
@@ -19,7 +19,7 @@ const PREFIX: &str = "dg-cache-";
 #[derive(Debug)]
 pub(super) struct EphemeralFolder {
     path: PathBuf,
-    pub(super) rooms: Rooms,
+    pub(super) dirs: CacheDirs,
     _lock: File,
 }
 
@@ -38,8 +38,8 @@ impl EphemeralFolder {
             let lock = folder.lock()?;
             // Before the lock was ours, somebody may have taken the folder for a dead one.
             if folder.is_in_place()? {
-                let rooms = Rooms::make(&folder)?;
-                return Ok(Self { path: made.keep(), rooms, _lock: lock });
+                let dirs = CacheDirs::make(&folder)?;
+                return Ok(Self { path: made.keep(), dirs, _lock: lock });
             }
         }
     }

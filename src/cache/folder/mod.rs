@@ -1,10 +1,10 @@
 //! Sealed entries in files: of this process alone, or shared by all that have the key.
 
 mod ephemeral;
+mod layout;
+mod maintenance;
 mod monitor;
 mod private;
-mod rooms;
-mod upkeep;
 mod writer;
 
 use std::ffi::OsStr;
@@ -18,24 +18,24 @@ use std::time::{Duration, SystemTime};
 use deltaglider_vcdiff::Source;
 
 use self::ephemeral::EphemeralFolder;
+use self::layout::{CacheDirs, Changes};
+use self::maintenance::{Depth, State};
 use self::monitor::InUse;
 use self::private::{FileId, PrivateFolder, unheld};
-use self::rooms::{Changes, Rooms};
-use self::upkeep::{Depth, State};
 use self::writer::FolderWriter;
 use super::counts::{Counters, Counts};
 use super::key::{CacheKey, DerivedKeys, EntryName};
+use super::no_cache::WorkingCopy;
 use super::origin::Origin;
-use super::sealed::{HEADER_LEN, Header, Refusal, SealedSource, Stored as _};
-use super::working_copy::WorkingCopy;
+use super::sealed::{HEADER_LEN, Header, RejectReason, SealedSource, Stored as _};
 use super::{CacheError, CachedReference, ReferenceCache, ReferenceWriter};
 use crate::domain::{Sha256Digest, Total};
 
 pub(super) use ephemeral::{census, sweep};
-pub use private::Unsafe;
-pub use rooms::Cleared;
-pub use upkeep::{Holdings, OfProcesses, Unsound, Verified};
-pub(super) use upkeep::{clear_others, others};
+pub use layout::Cleared;
+pub use maintenance::{Holdings, InvalidEntry, OfProcesses, Verified};
+pub(super) use maintenance::{clear_others, others};
+pub use private::InsecureDir;
 
 /// What a cache may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,25 +63,25 @@ struct Inner {
 }
 
 enum Place {
-    Persistent(Arc<Rooms>),
+    Persistent(Arc<CacheDirs>),
     /// In this folder, made at first use.
     Ephemeral(PathBuf, Mutex<Option<Arc<EphemeralFolder>>>),
 }
 
-/// The rooms of a cache, kept as long as they are used.
+/// The dirs of a cache, kept as long as they are used.
 #[derive(Clone)]
 enum Held {
-    Persistent(Arc<Rooms>),
+    Persistent(Arc<CacheDirs>),
     Ephemeral(Arc<EphemeralFolder>),
 }
 
 impl std::ops::Deref for Held {
-    type Target = Rooms;
+    type Target = CacheDirs;
 
-    fn deref(&self) -> &Rooms {
+    fn deref(&self) -> &CacheDirs {
         match self {
-            Self::Persistent(rooms) => rooms,
-            Self::Ephemeral(folder) => &folder.rooms,
+            Self::Persistent(dirs) => dirs,
+            Self::Ephemeral(folder) => &folder.dirs,
         }
     }
 }
@@ -113,8 +113,8 @@ impl FolderCache {
 
     fn unwatched(folder: &Path, key: &CacheKey, limits: Limits, spill: &Path) -> Result<Self, CacheError> {
         let own = PrivateFolder::make_below(folder, &key.derive().folder_name()).map_err(at(folder))?;
-        let rooms = Rooms::make(&own).map_err(at(folder))?;
-        let cache = Self::new(Place::Persistent(Arc::new(rooms)), key, limits, spill);
+        let dirs = CacheDirs::make(&own).map_err(at(folder))?;
+        let cache = Self::new(Place::Persistent(Arc::new(dirs)), key, limits, spill);
         cache.0.tidy().map_err(at(folder))?;
         Ok(cache)
     }
@@ -169,9 +169,9 @@ impl ReferenceCache for FolderCache {
 
 impl Inner {
     /// Where entries are; `None` while a cache of this process has none.
-    fn rooms(&self) -> Option<Held> {
+    fn dirs(&self) -> Option<Held> {
         match &self.place {
-            Place::Persistent(rooms) => Some(Held::Persistent(rooms.clone())),
+            Place::Persistent(dirs) => Some(Held::Persistent(dirs.clone())),
             Place::Ephemeral(_, made) => {
                 made.lock().unwrap_or_else(PoisonError::into_inner).clone().map(Held::Ephemeral)
             }
@@ -180,7 +180,7 @@ impl Inner {
 
     fn make_rooms(&self) -> io::Result<Held> {
         match &self.place {
-            Place::Persistent(rooms) => Ok(Held::Persistent(rooms.clone())),
+            Place::Persistent(dirs) => Ok(Held::Persistent(dirs.clone())),
             Place::Ephemeral(parent, made) => {
                 let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(folder) = &*made {
@@ -194,11 +194,11 @@ impl Inner {
 
     /// Opens the entry of an [`Origin::entry_id`] and authenticates its header.
     fn find(self: &Arc<Self>, entry: &Sha256Digest) -> Option<FolderEntry> {
-        let (rooms, name) = (self.rooms()?, self.keys.name(entry));
-        let file = match rooms.entries.open(&name.to_string()) {
+        let (dirs, name) = (self.dirs()?, self.keys.name(entry));
+        let file = match dirs.entries.open(&name.to_string()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                self.drop_damaged(&rooms, &name, None, &error);
+                self.drop_damaged(&dirs, &name, None, &error);
                 return None;
             }
             Ok(file) => file,
@@ -210,9 +210,9 @@ impl Inner {
         let id = FileId::of(&file).ok()?;
         let header = match self.open_header(&file, entry, now()) {
             Ok(header) => header,
-            Err(Invalid::Refused(Refusal::Expired)) => {
+            Err(Invalid::Refused(RejectReason::Expired)) => {
                 // While a process reads it, it stays.
-                let unlocked = file.unlock().and_then(|()| rooms.change());
+                let unlocked = file.unlock().and_then(|()| dirs.change());
                 let removed = unlocked.and_then(|changes| changes.remove_expired(name.to_string().as_ref(), id));
                 if matches!(removed, Ok(true)) {
                     self.counters.removed.add_one();
@@ -220,22 +220,22 @@ impl Inner {
                 return None;
             }
             Err(invalid) => {
-                self.drop_damaged(&rooms, &name, Some(id), &invalid);
+                self.drop_damaged(&dirs, &name, Some(id), &invalid);
                 return None;
             }
         };
         // It may have been deleted before it was locked.
         let is_there = || {
-            let found = rooms.entries.file_id(name.to_string().as_ref());
+            let found = dirs.entries.file_id(name.to_string().as_ref());
             found.map(|found| found == id)
         };
         if !matches!(self.in_use.begin(&name, id, header.facts().expires, is_there), Ok(true)) {
             return None;
         }
         // Without the note the entry may be evicted earlier, no more.
-        rooms.use_now(&name).ok();
+        dirs.use_now(&name).ok();
         let source = SealedSource::entry(file, header);
-        Some(FolderEntry { source, cache: self.clone(), rooms, name, file: id, is_registered: true })
+        Some(FolderEntry { source, cache: self.clone(), dirs, name, file: id, is_registered: true })
     }
 
     /// Authenticates the header of a file that should hold the entry of this [`Origin::entry_id`].
@@ -251,24 +251,24 @@ impl Inner {
     }
 
     /// Counts a damaged entry and deletes it as [`discard`](Self::discard) does.
-    fn drop_damaged(&self, rooms: &Rooms, name: &EntryName, file: Option<FileId>, why: &dyn fmt::Display) {
+    fn drop_damaged(&self, dirs: &CacheDirs, name: &EntryName, file: Option<FileId>, why: &dyn fmt::Display) {
         self.counters.damaged.add_one();
         tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
-        if let Err(error) = self.discard(rooms, OsStr::new(&name.to_string()), file) {
+        if let Err(error) = self.discard(dirs, OsStr::new(&name.to_string()), file) {
             tracing::warn!(entry = %name, %error, "the damaged entry could not be removed");
         }
     }
 
     /// Deletes an invalid file, even while it is read: `file`, or, for `None`, one that cannot be opened
     /// safely. A file that got the name since the examination stays.
-    fn discard(&self, rooms: &Rooms, name: &OsStr, file: Option<FileId>) -> io::Result<()> {
-        let changes = rooms.change()?;
-        if changes.leads_to(name, file) { self.discard_now(rooms, &changes, name) } else { Ok(()) }
+    fn discard(&self, dirs: &CacheDirs, name: &OsStr, file: Option<FileId>) -> io::Result<()> {
+        let changes = dirs.change()?;
+        if changes.leads_to(name, file) { self.discard_now(dirs, &changes, name) } else { Ok(()) }
     }
 
     /// Deletes what is at a name, even while it is read.
-    fn discard_now(&self, rooms: &Rooms, changes: &Changes<'_>, name: &OsStr) -> io::Result<()> {
-        if let Ok(file) = rooms.entries.file_id(name) {
+    fn discard_now(&self, dirs: &CacheDirs, changes: &Changes<'_>, name: &OsStr) -> io::Result<()> {
+        if let Ok(file) = dirs.entries.file_id(name) {
             self.in_use.expect_removal(&name.to_string_lossy(), file);
         }
         changes.remove(name)
@@ -294,14 +294,14 @@ impl Inner {
 
     /// Deletes what dead processes left, and expired entries.
     fn tidy(&self) -> io::Result<()> {
-        let Some(rooms) = self.rooms() else { return Ok(()) };
-        let changes = rooms.change()?;
+        let Some(dirs) = self.dirs() else { return Ok(()) };
+        let changes = dirs.change()?;
         changes.sweep()?;
         let listed = changes.list()?;
         drop(changes);
         for entry in listed {
-            if let Some(State::Expired(file)) = self.examine(&rooms, &entry.name, Depth::Header)
-                && rooms.change()?.remove_expired(&entry.name, file.id)?
+            if let Some(State::Expired(file)) = self.examine(&dirs, &entry.name, Depth::Header)
+                && dirs.change()?.remove_expired(&entry.name, file.id)?
             {
                 self.counters.removed.add_one();
             }
@@ -314,7 +314,7 @@ impl Inner {
 #[derive(Debug, thiserror::Error)]
 enum Invalid {
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RejectReason),
     #[error(transparent)]
     Unreadable(#[from] io::Error),
 }
@@ -328,7 +328,7 @@ pub(super) fn now() -> u64 {
 struct FolderEntry {
     source: SealedSource<File>,
     cache: Arc<Inner>,
-    rooms: Held,
+    dirs: Held,
     name: EntryName,
     file: FileId,
     /// Whether the file got a name among the entries and is registered as in use.
@@ -341,7 +341,7 @@ impl FolderEntry {
         match self.source.verify() {
             Ok(()) => Some(self),
             Err(damage) => {
-                self.cache.drop_damaged(&self.rooms, &self.name, Some(self.file), &damage);
+                self.cache.drop_damaged(&self.dirs, &self.name, Some(self.file), &damage);
                 None
             }
         }
@@ -360,7 +360,7 @@ impl Source for FolderEntry {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read_at(offset, buf);
         if let Err(error) = &read {
-            self.cache.drop_damaged(&self.rooms, &self.name, Some(self.file), error);
+            self.cache.drop_damaged(&self.dirs, &self.name, Some(self.file), error);
         }
         read
     }

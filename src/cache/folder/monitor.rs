@@ -5,7 +5,7 @@
 //! the kernel merges them, and drops them when its queue overflows. So no event is matched with an
 //! operation. An event only names what to look at; the state found there decides. A removal is
 //! reported if an entry that is read here has lost its name: no process of the cache takes it from
-//! an entry that is read, sound and not expired (see [`Changes`](super::rooms::Changes)).
+//! an entry that is read, sound and not expired (see [`Changes`](super::layout::Changes)).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -117,8 +117,8 @@ mod linux {
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
     use rustix::io::Errno;
 
-    use super::super::rooms::Rooms;
-    use super::super::upkeep::{Depth, State};
+    use super::super::layout::CacheDirs;
+    use super::super::maintenance::{Depth, State};
     use super::super::{Inner, Place, now};
 
     const WATCHED: WatchFlags = WatchFlags::MODIFY
@@ -149,8 +149,8 @@ mod linux {
 
     impl Monitor {
         /// Begins to watch the entries of a shared cache.
-        pub(in crate::cache::folder) fn start(rooms: Arc<Rooms>, cache: Weak<Inner>) -> io::Result<Self> {
-            let watch = Watch::new(rooms, cache)?;
+        pub(in crate::cache::folder) fn start(dirs: Arc<CacheDirs>, cache: Weak<Inner>) -> io::Result<Self> {
+            let watch = Watch::new(dirs, cache)?;
             let (alive, end) = UnixStream::pair()?;
             std::thread::Builder::new().name("cache-monitor".to_owned()).spawn(move || watch.run(&end))?;
             Ok(Self { _alive: alive })
@@ -160,7 +160,7 @@ mod linux {
     /// The event queue of a shared cache's entries and its reader.
     pub(in crate::cache::folder) struct Watch {
         events: OwnedFd,
-        rooms: Arc<Rooms>,
+        dirs: Arc<CacheDirs>,
         cache: Weak<Inner>,
         /// Events received and not yet handled.
         pending: VecDeque<(ReadFlags, Option<OsString>)>,
@@ -170,11 +170,11 @@ mod linux {
 
     impl Watch {
         /// Creates the queue; the kernel fills it from now on.
-        pub(in crate::cache::folder) fn new(rooms: Arc<Rooms>, cache: Weak<Inner>) -> io::Result<Self> {
+        pub(in crate::cache::folder) fn new(dirs: Arc<CacheDirs>, cache: Weak<Inner>) -> io::Result<Self> {
             let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
             // The folder that was verified, whatever its path leads to now.
-            inotify::add_watch(&events, rooms.entries.path_of_descriptor(), WATCHED)?;
-            Ok(Self { events, rooms, cache, pending: VecDeque::new(), last: None })
+            inotify::add_watch(&events, dirs.entries.path_of_descriptor(), WATCHED)?;
+            Ok(Self { events, dirs, cache, pending: VecDeque::new(), last: None })
         }
 
         /// Handles events until the monitor is dropped.
@@ -239,9 +239,9 @@ mod linux {
 
         /// Authenticates the header of a new entry; reading authenticates its chunks.
         fn see_arrival(&mut self, cache: &Inner, name: &OsStr) {
-            if let Some(State::Unsound(_, file)) = cache.examine(&self.rooms, name, Depth::Header) {
+            if let Some(State::InvalidEntry(_, file)) = cache.examine(&self.dirs, name, Depth::Header) {
                 self.report(cache, name, "it came by other ways than ours");
-                cache.discard(&self.rooms, name, file.as_ref().map(|file| file.id)).ok();
+                cache.discard(&self.dirs, name, file.as_ref().map(|file| file.id)).ok();
                 self.has_lost(cache, name);
             }
         }
@@ -254,14 +254,14 @@ mod linux {
 
         /// Returns whether an entry that is read here has lost its name since the last call.
         fn has_lost(&self, cache: &Inner, name: &OsStr) -> bool {
-            let found = || self.rooms.entries.file_id(name).ok();
+            let found = || self.dirs.entries.file_id(name).ok();
             cache.in_use.has_lost(&name.to_string_lossy(), found, now())
         }
 
         /// Deletes an entry that was changed, but not a sound one that has its name by now.
         fn discard_changed(&mut self, cache: &Inner, name: &OsStr) {
-            let rooms = self.rooms.clone();
-            let Ok(changes) = rooms.change() else { return };
+            let dirs = self.dirs.clone();
+            let Ok(changes) = dirs.change() else { return };
             // No process publishes under the lock, and what was published before is in the queue.
             self.receive();
             let arrives = |flags: &ReadFlags, other: Option<&OsStr>| {
@@ -270,12 +270,12 @@ mod linux {
             let may_be_new = self.pending.len() >= MAX_PENDING
                 || self.pending.iter().any(|(flags, other)| arrives(flags, other.as_deref()));
             if !may_be_new {
-                cache.discard_now(&rooms, &changes, name).ok();
+                cache.discard_now(&dirs, &changes, name).ok();
                 return;
             }
             drop(changes);
-            if let Some(State::Unsound(_, file)) = cache.examine(&rooms, name, Depth::Whole) {
-                cache.discard(&rooms, name, file.as_ref().map(|file| file.id)).ok();
+            if let Some(State::InvalidEntry(_, file)) = cache.examine(&dirs, name, Depth::Whole) {
+                cache.discard(&dirs, name, file.as_ref().map(|file| file.id)).ok();
             }
         }
 
@@ -283,7 +283,7 @@ mod linux {
             if flags.intersects(ReadFlags::QUEUE_OVERFLOW) {
                 // Any event may be among the lost ones.
                 self.last = None;
-                for name in self.rooms.entries.names().unwrap_or_default() {
+                for name in self.dirs.entries.names().unwrap_or_default() {
                     self.see_arrival(cache, &name);
                 }
                 for name in cache.in_use.names() {
@@ -291,7 +291,7 @@ mod linux {
                 }
             } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
                 self.report_folder(cache, "it was moved or removed");
-            } else if flags.intersects(ReadFlags::ATTRIB) && matches!(self.rooms.entries.put_right(), Ok(true)) {
+            } else if flags.intersects(ReadFlags::ATTRIB) && matches!(self.dirs.entries.put_right(), Ok(true)) {
                 self.report_folder(cache, "others were let in; put right");
             }
         }
@@ -308,7 +308,7 @@ mod linux {
 
         fn report_folder(&self, cache: &Inner, what: &'static str) {
             cache.counters.events.add_one();
-            let folder = self.rooms.entries.path().display();
+            let folder = self.dirs.entries.path().display();
             tracing::warn!(%folder, "security event in the reference cache: {what}");
         }
     }
@@ -316,8 +316,8 @@ mod linux {
     impl Inner {
         /// Watches a shared cache. Where that cannot be, for want of descriptors, entries are verified at their use all the same.
         pub(in crate::cache::folder) fn watch(self: &Arc<Self>) {
-            let Place::Persistent(rooms) = &self.place else { return };
-            match Monitor::start(rooms.clone(), Arc::downgrade(self)) {
+            let Place::Persistent(dirs) = &self.place else { return };
+            match Monitor::start(dirs.clone(), Arc::downgrade(self)) {
                 Ok(monitor) => drop(self.monitor.set(monitor)),
                 Err(error) => tracing::debug!(%error, "the shared cache is not watched"),
             }

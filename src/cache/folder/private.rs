@@ -20,7 +20,7 @@ const AS_FOLDER: OFlags = SAFELY.union(OFlags::DIRECTORY).union(OFlags::RDONLY);
 /// What is wrong with a file or folder we were about to trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unsafe {
+pub enum InsecureDir {
     /// It is a link, a pipe, a device, or a folder in the place of a file.
     #[error("it is of another type than it should be")]
     Type,
@@ -40,8 +40,8 @@ pub enum Unsafe {
     Links(u64),
 }
 
-impl From<Unsafe> for io::Error {
-    fn from(fault: Unsafe) -> Self {
+impl From<InsecureDir> for io::Error {
+    fn from(fault: InsecureDir) -> Self {
         Self::new(io::ErrorKind::PermissionDenied, fault)
     }
 }
@@ -93,7 +93,7 @@ impl PrivateFolder {
             owned(found.uid())?;
         }
         if found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 {
-            return Err(Unsafe::Mode(found.mode() & 0o7777).into());
+            return Err(InsecureDir::Mode(found.mode() & 0o7777).into());
         }
         Ok(Self { folder, path: parent.to_owned() })
     }
@@ -153,22 +153,22 @@ impl PrivateFolder {
         loop {
             let opened = rustix::fs::openat(&self.folder, name, SAFELY | OFlags::RDONLY, Mode::empty());
             let file = File::from(opened.map_err(|error| match error {
-                rustix::io::Errno::LOOP => Unsafe::Type.into(),
+                rustix::io::Errno::LOOP => InsecureDir::Type.into(),
                 error => io::Error::from(error),
             })?);
             let found = file.metadata()?;
             if !found.is_file() {
-                return Err(Unsafe::Type.into());
+                return Err(InsecureDir::Type.into());
             }
             owned(found.uid())?;
             if found.mode() & 0o7777 != FILE_MODE {
-                return Err(Unsafe::Mode(found.mode() & 0o7777).into());
+                return Err(InsecureDir::Mode(found.mode() & 0o7777).into());
             }
             match found.nlink() {
                 1 => return Ok(file),
                 // Between the two steps it was removed, or another one came in its place.
                 0 => {}
-                links => return Err(Unsafe::Links(links).into()),
+                links => return Err(InsecureDir::Links(links).into()),
             }
         }
     }
@@ -254,14 +254,14 @@ pub(super) fn open_folder(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, AS_FOLDER, Mode::empty()).map_err(not_a_folder)?))
 }
 
-fn owned(owner: u32) -> Result<(), Unsafe> {
+fn owned(owner: u32) -> Result<(), InsecureDir> {
     let expected = rustix::process::geteuid().as_raw();
-    if owner == expected { Ok(()) } else { Err(Unsafe::Owner { owner, expected }) }
+    if owner == expected { Ok(()) } else { Err(InsecureDir::Owner { owner, expected }) }
 }
 
 fn not_a_folder(error: rustix::io::Errno) -> io::Error {
     match error {
-        rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => Unsafe::Type.into(),
+        rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => InsecureDir::Type.into(),
         error => error.into(),
     }
 }

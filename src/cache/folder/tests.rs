@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;
-use crate::cache::Damage;
+use crate::cache::CorruptChunk;
 
 const LIMITS: Limits = Limits { bytes: 1 << 20, ttl: Duration::from_secs(3600) };
 const CONTENT: &[u8] = b"the content of a reference";
@@ -107,7 +107,7 @@ fn what_is_changed_while_it_is_read_is_told_as_damage_and_removed() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(stage.entry(CONTENT), bytes).unwrap();
     let error = held.read_at(0, &mut [0; 10]).unwrap_err();
-    assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Damage::Chunk(0)));
+    assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&CorruptChunk::Chunk(0)));
     assert!(!stage.entry(CONTENT).exists());
     assert_eq!(stage.cache.counts().damaged, 1);
 }
@@ -199,12 +199,12 @@ fn a_folder_that_others_can_exchange_is_refused() {
     let stage = Stage::new();
     let shared = stage.folder.path().join("shared");
     fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(refused(&stage).unwrap_err(), Unsafe::Mode(0o777));
+    assert_eq!(refused(&stage).unwrap_err(), InsecureDir::Mode(0o777));
     fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
     refused(&stage).unwrap();
     fs::rename(&shared, stage.folder.path().join("aside")).unwrap();
     symlink(stage.folder.path().join("aside"), &shared).unwrap();
-    assert_eq!(refused(&stage).unwrap_err(), Unsafe::Type);
+    assert_eq!(refused(&stage).unwrap_err(), InsecureDir::Type);
 }
 
 #[cfg(target_os = "linux")]
@@ -214,8 +214,8 @@ mod late_events {
 
     /// Queues the events of a cache; they are handled when the test asks for it.
     fn watch(cache: &FolderCache) -> Watch {
-        let Place::Persistent(rooms) = &cache.0.place else { unreachable!() };
-        Watch::new(rooms.clone(), Arc::downgrade(&cache.0)).unwrap()
+        let Place::Persistent(dirs) = &cache.0.place else { unreachable!() };
+        Watch::new(dirs.clone(), Arc::downgrade(&cache.0)).unwrap()
     }
 
     /// Another process of the same cache.
@@ -392,7 +392,7 @@ fn expired_entry_may_lose_its_name() {
     uses.end(&name, file);
 }
 
-fn fault(error: CacheError) -> Unsafe {
+fn fault(error: CacheError) -> InsecureDir {
     match error {
         CacheError::Io { source, .. } => *source.get_ref().unwrap().downcast_ref().unwrap(),
         error => panic!("{error}"),

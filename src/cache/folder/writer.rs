@@ -5,17 +5,17 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use super::maintenance::{Depth, State};
 use super::private::FileId;
-use super::upkeep::{Depth, State};
 use super::{FolderEntry, Held, Inner, at, now};
 use crate::cache::key::{EntryName, fill_random};
-use crate::cache::sealed::{Facts, Header, SealedSource, Sealer};
-use crate::cache::{CacheError, CachedReference, Claim, ReferenceWriter};
+use crate::cache::sealed::{EntryMetadata, Header, SealedSource, Sealer};
+use crate::cache::{CacheError, CachedReference, ExpectedContent, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
 #[derive(Debug)]
 pub(super) struct FolderWriter {
-    claim: Claim,
+    claim: ExpectedContent,
     id: Sha256Digest,
     sealer: Option<Sealer<File>>,
     draft: Draft,
@@ -29,26 +29,26 @@ impl FolderWriter {
         digest: &Sha256Digest,
         len: u64,
     ) -> Result<Self, CacheError> {
-        let rooms = cache.make_rooms().map_err(|error| failed(&cache, error))?;
+        let dirs = cache.make_rooms().map_err(|error| failed(&cache, error))?;
         let begun = || {
             let mut random = [0; 16];
             fill_random(&mut random)?;
             let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            let file = rooms.new.create(&name)?;
+            let file = dirs.new.create(&name)?;
             // Who finds it unlocked takes it for a dead writer's.
             file.try_lock_shared().map_err(io::Error::from)?;
             Ok((name, file))
         };
-        let place = rooms.new.path().to_owned();
+        let place = dirs.new.path().to_owned();
         let (name, file) = begun().map_err(at(&place))?;
         let created = now();
-        let draft = Draft { cache, rooms, name: Some(name), created };
+        let draft = Draft { cache, dirs, name: Some(name), created };
         let expires = created.saturating_add(draft.cache.limits.ttl.as_secs());
         // At least a second, so that it can be read by who made it.
         let expires = expires.max(created.saturating_add(1));
-        let facts = Facts { digest: id, len, created, expires };
+        let facts = EntryMetadata { digest: id, len, created, expires };
         let sealer = Some(Sealer::entry(&draft.cache.keys, facts, file).map_err(at(&place))?);
-        Ok(Self { claim: Claim::new(digest, len), id, sealer, draft })
+        Ok(Self { claim: ExpectedContent::new(digest, len), id, sealer, draft })
     }
 }
 
@@ -63,7 +63,7 @@ impl ReferenceWriter for FolderWriter {
             self.sealer = None;
         }
         match &mut self.sealer {
-            Some(sealer) => sealer.push(bytes).map_err(at(self.draft.rooms.new.path())),
+            Some(sealer) => sealer.push(bytes).map_err(at(self.draft.dirs.new.path())),
             None => Ok(()),
         }
     }
@@ -73,7 +73,7 @@ impl ReferenceWriter for FolderWriter {
         let Some(sealer) = self.sealer.take() else {
             return Err(CacheError::Length { expected: self.claim.len, actual: self.claim.taken });
         };
-        let place = self.draft.rooms.entries.path().to_owned();
+        let place = self.draft.dirs.entries.path().to_owned();
         let file = sealer.finish().map_err(at(&place))?;
         let name = self.draft.cache.keys.name(&self.id);
         let entry = self.draft.publish(&name, file, &self.id, self.claim.len).map_err(at(&place))?;
@@ -84,7 +84,7 @@ impl ReferenceWriter for FolderWriter {
 /// The file of a writer; it is removed unless it is published.
 struct Draft {
     cache: Arc<Inner>,
-    rooms: Held,
+    dirs: Held,
     name: Option<String>,
     /// When it was begun, which is when its time begins: a slow store must not make it expire before it is read.
     created: u64,
@@ -103,10 +103,10 @@ impl Draft {
         if let Some(entry) = self.cache.find(entry).and_then(FolderEntry::verify) {
             return Ok(Arc::new(entry));
         }
-        let (cache, rooms) = (&self.cache, &self.rooms);
+        let (cache, dirs) = (&self.cache, &self.dirs);
         let id = FileId::of(&file)?;
         let header = cache.open_header(&file, entry, self.created).map_err(|invalid| {
-            cache.drop_damaged(rooms, name, Some(id), &invalid);
+            cache.drop_damaged(dirs, name, Some(id), &invalid);
             io::Error::other("the entry was changed before it was published")
         })?;
         let needed = Header::stored_len(len).unwrap_or(u64::MAX);
@@ -114,8 +114,8 @@ impl Draft {
         let mut is_registered = false;
         {
             // Under the lock no other writer takes the room that is made.
-            let changes = rooms.change()?;
-            let found = cache.examine(rooms, place.as_ref(), Depth::Header);
+            let changes = dirs.change()?;
+            let found = cache.examine(dirs, place.as_ref(), Depth::Header);
             if !matches!(found, Some(State::Sound(_)))
                 && cache.make_room(&changes, place.as_ref(), needed)?
                 && let Some(draft) = &self.name
@@ -127,18 +127,18 @@ impl Draft {
         if is_registered {
             self.name = None;
             // Without the note the entry may be evicted earlier, no more.
-            rooms.use_now(name).ok();
+            dirs.use_now(name).ok();
         }
         let source = SealedSource::entry(file, header);
-        let (cache, rooms) = (cache.clone(), rooms.clone());
-        Ok(Arc::new(FolderEntry { source, cache, rooms, name: *name, file: id, is_registered }))
+        let (cache, dirs) = (cache.clone(), dirs.clone());
+        Ok(Arc::new(FolderEntry { source, cache, dirs, name: *name, file: id, is_registered }))
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(name) = &self.name
-            && let Err(error) = self.rooms.new.remove(OsStr::new(name))
+            && let Err(error) = self.dirs.new.remove(OsStr::new(name))
         {
             tracing::debug!(%error, "a draft of the cache could not be removed");
         }

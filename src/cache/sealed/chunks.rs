@@ -5,7 +5,7 @@ use std::io;
 
 use deltaglider_aead::{Cipher, NONCE_LEN, TAG_LEN};
 
-use super::Damage;
+use super::CorruptChunk;
 
 /// Random bytes in front of a nonce; with the index and the flag they are the 24 bytes of XChaCha20.
 pub(super) const PREFIX_LEN: usize = NONCE_LEN - 5;
@@ -74,8 +74,16 @@ impl ChunkCipher {
     }
 
     /// Opens a chunk where it stands.
-    pub(super) fn open(&self, index: u32, part: Part, chunk: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), Damage> {
-        self.cipher.open(&nonce(&self.prefix, index, part), &self.context, chunk, tag).map_err(|_| Damage::Chunk(index))
+    pub(super) fn open(
+        &self,
+        index: u32,
+        part: Part,
+        chunk: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), CorruptChunk> {
+        self.cipher
+            .open(&nonce(&self.prefix, index, part), &self.context, chunk, tag)
+            .map_err(|_| CorruptChunk::Chunk(index))
     }
 }
 

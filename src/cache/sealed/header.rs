@@ -22,7 +22,7 @@ pub(in crate::cache) const HEADER_LEN: usize = CLEAR_LEN + 32 + TAG_LEN;
 
 /// What is known of a content before it is sealed. Times are seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cache) struct Facts {
+pub(in crate::cache) struct EntryMetadata {
     /// The digest of the content or, in the part of a cache for one place, the entry's identity, which depends on both.
     pub(in crate::cache) digest: Sha256Digest,
     /// Bytes of content.
@@ -34,7 +34,7 @@ pub(in crate::cache) struct Facts {
 
 /// Why sealed bytes are not what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(in crate::cache) enum Refusal {
+pub(in crate::cache) enum RejectReason {
     #[error("it is not of this format")]
     Format,
     #[error("it has {actual} bytes where its header says {stated:?}")]
@@ -52,12 +52,12 @@ pub(in crate::cache) enum Refusal {
 pub(in crate::cache) struct Header {
     pub(super) layout: Layout,
     pub(super) cipher: ChunkCipher,
-    facts: Facts,
+    facts: EntryMetadata,
 }
 
 impl Header {
     /// A new header under a fresh entry key, and its bytes.
-    pub(super) fn new(keys: &DerivedKeys, facts: Facts) -> io::Result<(Self, [u8; HEADER_LEN])> {
+    pub(super) fn new(keys: &DerivedKeys, facts: EntryMetadata) -> io::Result<(Self, [u8; HEADER_LEN])> {
         let (mut salt, mut prefix) = ([0; KEY_LEN], [0; PREFIX_LEN]);
         fill_random(&mut salt)?;
         fill_random(&mut prefix)?;
@@ -90,9 +90,9 @@ impl Header {
         bytes: &[u8; HEADER_LEN],
         stored_len: u64,
         now: u64,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RejectReason> {
         let mut rest = &bytes[..];
-        let layout_error = || Refusal::Format;
+        let layout_error = || RejectReason::Format;
         let magic = take::<8>(&mut rest).ok_or_else(layout_error)?;
         let chunk_len = u32::from_le_bytes(take(&mut rest).ok_or_else(layout_error)?) as usize;
         let mut number = || take(&mut rest).map(u64::from_le_bytes).ok_or_else(layout_error);
@@ -102,23 +102,23 @@ impl Header {
         let mut digest = Zeroizing::new(take::<32>(&mut rest).ok_or_else(layout_error)?);
         let tag = take::<TAG_LEN>(&mut rest).ok_or_else(layout_error)?;
         if magic != MAGIC || chunk_len != CHUNK_LEN {
-            return Err(Refusal::Format);
+            return Err(RejectReason::Format);
         }
         let layout = Layout { len, chunk_len };
         let stated = layout.sealed_len().and_then(|len| len.checked_add(HEADER_LEN as u64));
         if stated != Some(stored_len) {
-            return Err(Refusal::Length { stated, actual: stored_len });
+            return Err(RejectReason::Length { stated, actual: stored_len });
         }
         let cipher = keys.entry_cipher(&salt);
         let clear = bytes.get(..CLEAR_LEN).unwrap_or_default();
         let nonce = chunks::nonce(&prefix, 0, Part::Digest);
-        cipher.open(&nonce, clear, &mut *digest, &tag).map_err(|_| Refusal::Header)?;
+        cipher.open(&nonce, clear, &mut *digest, &tag).map_err(|_| RejectReason::Header)?;
         if now >= expires {
-            return Err(Refusal::Expired);
+            return Err(RejectReason::Expired);
         }
         let digest = Sha256Digest::from(*digest);
         let cipher = ChunkCipher::new(cipher, prefix, context(clear, &digest));
-        Ok(Self { layout, cipher, facts: Facts { digest, len, created, expires } })
+        Ok(Self { layout, cipher, facts: EntryMetadata { digest, len, created, expires } })
     }
 
     /// Reads the header of what should hold the content of this digest.
@@ -128,12 +128,12 @@ impl Header {
         stored_len: u64,
         now: u64,
         digest: &Sha256Digest,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RejectReason> {
         let header = Self::open(keys, bytes, stored_len, now)?;
-        if header.facts.digest == *digest { Ok(header) } else { Err(Refusal::OtherContent) }
+        if header.facts.digest == *digest { Ok(header) } else { Err(RejectReason::OtherContent) }
     }
 
-    pub(in crate::cache) fn facts(&self) -> &Facts {
+    pub(in crate::cache) fn facts(&self) -> &EntryMetadata {
         &self.facts
     }
 

@@ -10,16 +10,16 @@
 
 mod chunks;
 mod header;
-mod scratch;
 mod sealer;
 mod source;
+mod temp_file;
 
 use std::io;
 
-pub(super) use header::{Facts, HEADER_LEN, Header, Refusal};
-pub(crate) use scratch::{Scratch, ScratchSource};
+pub(super) use header::{EntryMetadata, HEADER_LEN, Header, RejectReason};
 pub(super) use sealer::Sealer;
 pub(super) use source::{SealedSource, Stored};
+pub(crate) use temp_file::{EncryptedTempFile, EncryptedTempSource};
 
 /// Bytes of a chunk: what the decoder asks for at a time, so that a block of it is one chunk. Larger ones seal no faster
 /// (80 MB, 2 cores: 64 KiB 73.5 ms, 1 MiB 73.2 ms, 16 KiB 80.5 ms) and make short reads dearer.
@@ -28,7 +28,7 @@ pub(super) const CHUNK_LEN: usize = 64 << 10;
 /// Sealed bytes that are not what was sealed, or that could not be read. Neither says where they lie nor what they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Damage {
+pub enum CorruptChunk {
     /// A chunk does not authenticate.
     #[error("sealed chunk {0} does not authenticate")]
     Chunk(u32),
@@ -45,8 +45,8 @@ pub enum Damage {
     },
 }
 
-impl From<Damage> for io::Error {
-    fn from(damage: Damage) -> Self {
+impl From<CorruptChunk> for io::Error {
+    fn from(damage: CorruptChunk) -> Self {
         Self::new(io::ErrorKind::InvalidData, damage)
     }
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::CHUNK_LEN;
 use super::chunks::{ChunkCipher, Layout, Part};
-use super::header::{Facts, Header};
+use super::header::{EntryMetadata, Header};
 use crate::cache::key::DerivedKeys;
 
 /// Cuts what it is given into chunks and writes them sealed.
@@ -29,7 +29,7 @@ impl<W> fmt::Debug for Sealer<W> {
 
 impl<W: Write> Sealer<W> {
     /// Writes the header of a content of known length and digest; the digest is for the caller to hold it to.
-    pub(in crate::cache) fn entry(keys: &DerivedKeys, facts: Facts, mut to: W) -> io::Result<Self> {
+    pub(in crate::cache) fn entry(keys: &DerivedKeys, facts: EntryMetadata, mut to: W) -> io::Result<Self> {
         let (header, bytes) = Header::new(keys, facts)?;
         to.write_all(&bytes)?;
         Ok(Self::new(header.cipher, to))

@@ -9,7 +9,7 @@ use deltaglider_aead::TAG_LEN;
 use deltaglider_vcdiff::Source;
 use zeroize::Zeroizing;
 
-use super::Damage;
+use super::CorruptChunk;
 use super::chunks::{ChunkCipher, Layout, Part};
 use super::header::{HEADER_LEN, Header};
 
@@ -69,14 +69,14 @@ impl<S: Stored> SealedSource<S> {
     }
 
     /// Fills `chunk`, which is as long as the chunk of this index.
-    fn open(&self, index: u32, chunk: &mut [u8]) -> Result<(), Damage> {
+    fn open(&self, index: u32, chunk: &mut [u8]) -> Result<(), CorruptChunk> {
         let at = self.start + self.layout.start(index);
         let mut tag = [0; TAG_LEN];
         let read = self.stored.read_exact_at(chunk, at);
         read.and_then(|()| self.stored.read_exact_at(&mut tag, at + chunk.len() as u64)).map_err(
             |error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => Damage::CutOff(index),
-                kind => Damage::Unreadable { chunk: index, kind },
+                io::ErrorKind::UnexpectedEof => CorruptChunk::CutOff(index),
+                kind => CorruptChunk::Unreadable { chunk: index, kind },
             },
         )?;
         let part = if Some(index) == self.layout.last() { Part::Last } else { Part::Inner };
@@ -84,7 +84,7 @@ impl<S: Stored> SealedSource<S> {
     }
 
     /// Copies part of a chunk, which begins `skip` bytes into it.
-    fn copy(&self, index: u32, skip: usize, to: &mut [u8]) -> Result<(), Damage> {
+    fn copy(&self, index: u32, skip: usize, to: &mut [u8]) -> Result<(), CorruptChunk> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let (index, chunk) = match recent.iter().position(|(held, _)| *held == index) {
             Some(place) => recent.remove(place),
@@ -109,7 +109,7 @@ impl<S: Stored> SealedSource<S> {
     }
 
     /// Opens every chunk once.
-    pub(in crate::cache) fn verify(&self) -> Result<(), Damage> {
+    pub(in crate::cache) fn verify(&self) -> Result<(), CorruptChunk> {
         let mut chunk = Opened::new(vec![0; self.layout.chunk_len]);
         for index in 0..=self.layout.last().unwrap_or_default() {
             let len = self.layout.chunk_len(index);
@@ -126,7 +126,7 @@ impl<S: Stored> Source for SealedSource<S> {
         let mut at = offset;
         while !rest.is_empty() {
             let size = self.layout.chunk_len as u64;
-            let index = u32::try_from(at / size).map_err(|_| io::Error::from(Damage::CutOff(u32::MAX)))?;
+            let index = u32::try_from(at / size).map_err(|_| io::Error::from(CorruptChunk::CutOff(u32::MAX)))?;
             let (skip, len) = ((at % size) as usize, self.layout.chunk_len(index));
             let (piece, later) = rest.split_at_mut(rest.len().min(len - skip));
             if piece.len() == len {

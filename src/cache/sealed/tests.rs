@@ -19,8 +19,8 @@ fn content(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
-fn facts(content: &[u8]) -> Facts {
-    Facts { digest: Sha256Digest::of(content), len: content.len() as u64, created: NOW, expires: NOW + 10 }
+fn facts(content: &[u8]) -> EntryMetadata {
+    EntryMetadata { digest: Sha256Digest::of(content), len: content.len() as u64, created: NOW, expires: NOW + 10 }
 }
 
 fn sealed(keys: &DerivedKeys, content: &[u8]) -> Vec<u8> {
@@ -29,8 +29,8 @@ fn sealed(keys: &DerivedKeys, content: &[u8]) -> Vec<u8> {
     sealer.finish().unwrap()
 }
 
-fn opened(keys: &DerivedKeys, stored: &[u8], digest: &Sha256Digest) -> Result<SealedSource<Vec<u8>>, Refusal> {
-    let header = stored.first_chunk().ok_or(Refusal::Format)?;
+fn opened(keys: &DerivedKeys, stored: &[u8], digest: &Sha256Digest) -> Result<SealedSource<Vec<u8>>, RejectReason> {
+    let header = stored.first_chunk().ok_or(RejectReason::Format)?;
     let header = Header::open_content(keys, header, stored.len() as u64, NOW, digest)?;
     Ok(SealedSource::entry(stored.to_vec(), header))
 }
@@ -105,7 +105,7 @@ fn what_is_cut_or_has_more_behind_it_is_refused() {
         assert_eq!(read(&keys, &stored[..len], &digest), None, "{len}");
     }
     assert_eq!(read(&keys, &[&stored[..], &[0]].concat(), &digest), None);
-    assert!(matches!(opened(&keys, &stored[..stored.len() - 1], &digest), Err(Refusal::Length { .. })));
+    assert!(matches!(opened(&keys, &stored[..stored.len() - 1], &digest), Err(RejectReason::Length { .. })));
 }
 
 #[test]
@@ -120,9 +120,9 @@ fn chunks_open_only_where_they_were_sealed() {
         let source = opened(&keys, &moved, &digest).unwrap();
         let mut buf = vec![0xee; CHUNK_LEN];
         let error = source.read_at((to * CHUNK_LEN) as u64, &mut buf).unwrap_err();
-        assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&Damage::Chunk(to as u32)));
+        assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&CorruptChunk::Chunk(to as u32)));
         assert!(buf.iter().all(|byte| *byte == 0), "what does not authenticate is not handed out");
-        assert_eq!(source.verify(), Err(Damage::Chunk(to as u32)));
+        assert_eq!(source.verify(), Err(CorruptChunk::Chunk(to as u32)));
         assert_eq!(source.read_at((from * CHUNK_LEN) as u64, &mut buf).unwrap(), CHUNK_LEN);
     }
     // The same content sealed twice: neither header fits the other's chunks.
@@ -148,12 +148,12 @@ fn another_content_another_key_and_another_time_are_refused() {
     let (keys, content) = (keys(), content(300));
     let (stored, digest) = (sealed(&keys, &content), Sha256Digest::of(&content));
     let other = Sha256Digest::of(b"other");
-    assert_eq!(opened(&keys, &stored, &other).unwrap_err(), Refusal::OtherContent);
-    assert_eq!(opened(&self::keys(), &stored, &digest).unwrap_err(), Refusal::Header);
+    assert_eq!(opened(&keys, &stored, &other).unwrap_err(), RejectReason::OtherContent);
+    assert_eq!(opened(&self::keys(), &stored, &digest).unwrap_err(), RejectReason::Header);
     let header = stored.first_chunk().unwrap();
     let at = |now| Header::open(&keys, header, stored.len() as u64, now).map(|header| *header.facts());
     assert_eq!(at(NOW + 9).unwrap(), facts(&content));
-    assert_eq!(at(NOW + 10).unwrap_err(), Refusal::Expired);
+    assert_eq!(at(NOW + 10).unwrap_err(), RejectReason::Expired);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn sealed_bytes_hold_neither_the_content_nor_its_digest() {
 fn a_scratch_gives_back_what_it_took_and_its_file_has_no_name() {
     let folder = tempfile::tempdir().unwrap();
     let content = content(2 * CHUNK_LEN + 5);
-    let mut scratch = Scratch::new(folder.path()).unwrap();
+    let mut scratch = EncryptedTempFile::new(folder.path()).unwrap();
     content.chunks(777).for_each(|piece| scratch.write_all(piece).unwrap());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let source = scratch.finish().unwrap();
@@ -178,6 +178,6 @@ fn a_scratch_gives_back_what_it_took_and_its_file_has_no_name() {
     assert_eq!(source.read_at(0, &mut back).unwrap(), content.len());
     assert!(back[..content.len()] == content);
     assert_eq!(source.len(), Some(content.len() as u64));
-    let missing = Scratch::new(&folder.path().join("missing")).unwrap_err();
+    let missing = EncryptedTempFile::new(&folder.path().join("missing")).unwrap_err();
     assert!(missing.to_string().contains("missing"));
 }

@@ -8,15 +8,15 @@ use deltaglider_vcdiff::decode::{DecodeSummary, Part};
 use deltaglider_vcdiff::inspect::{FileName, Header, inspect};
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
 
+use super::app_header::STANDARD;
 use super::external::{self, Program, VARIABLE};
 use super::failure::Failure;
 use super::flags::Invocation;
 use super::input::{Input, PIECE};
-use super::names::STANDARD;
 use super::output::Output;
 use super::progress::{Progress, size};
 use super::source::NamedSource;
-use super::voice::Voice;
+use super::verbosity::Voice;
 
 /// Applies a delta.
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {

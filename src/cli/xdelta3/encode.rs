@@ -2,10 +2,10 @@
 
 use deltaglider_vcdiff::Encoder;
 
+use super::app_header::application_header;
 use super::failure::Failure;
 use super::flags::Invocation;
 use super::input::{Input, PIECE};
-use super::names::application_header;
 use super::output::Output;
 use super::progress::Progress;
 use super::source::NamedSource;

@@ -10,7 +10,7 @@ use deltaglider_vcdiff::rewrite::RecodeError;
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, EncodeError, Limit};
 
 use super::external::CommandsFailed;
-use super::voice::Voice;
+use super::verbosity::Voice;
 use super::{help, limits};
 
 /// 128 and SIGPIPE's number: what a shell sees of a program that this signal ends.

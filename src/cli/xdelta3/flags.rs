@@ -10,7 +10,7 @@ use deltaglider_vcdiff::{DecodeLimits, EncodeOptions, Level, Secondary};
 
 use super::failure::Failure;
 use super::limits;
-use super::voice::Voice;
+use super::verbosity::Voice;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

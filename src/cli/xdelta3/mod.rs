@@ -2,8 +2,9 @@
 //!
 //! Where it does otherwise, it is on purpose: see "In place of xdelta3" in the README.
 
+mod app_header;
+mod atomic_file;
 mod decode;
-mod draft;
 mod encode;
 mod external;
 mod failure;
@@ -11,13 +12,12 @@ mod flags;
 mod help;
 mod input;
 mod limits;
-mod names;
 mod output;
 mod print;
 mod progress;
 mod rewrite;
 mod source;
-mod voice;
+mod verbosity;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use failure::Failure;
 use flags::{Command, Invocation};
-use voice::Voice;
+use verbosity::Voice;
 
 /// The name this face answers to: of the binary, or of its first argument.
 const NAME: &str = "xdelta3";

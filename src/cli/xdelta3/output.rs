@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use super::draft::Draft;
+use super::atomic_file::Draft;
 use super::external::{Packing, Program};
 use super::failure::Failure;
 use super::flags::Invocation;
-use super::voice::Voice;
+use super::verbosity::Voice;
 use crate::cli::streams::check_path;
 
 /// Links that are followed at most, as by Linux.

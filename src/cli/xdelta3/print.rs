@@ -8,11 +8,11 @@ use deltaglider_vcdiff::inspect::{
 };
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, Secondary};
 
+use super::app_header::STANDARD;
 use super::external::Program;
 use super::failure::Failure;
 use super::flags::{Command, Invocation};
 use super::input::{Input, PIECE};
-use super::names::STANDARD;
 use super::output::Output;
 use super::progress::Progress;
 

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::voice::Voice;
+use super::verbosity::Voice;
 
 /// Bytes in and out so far.
 #[derive(Debug)]

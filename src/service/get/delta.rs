@@ -7,10 +7,10 @@ use crate::domain::metadata::DeltaMetadata;
 use crate::domain::policy::Compression;
 use crate::service::blocking;
 use crate::service::error::ServiceError;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
 use crate::service::references::{Content, Keep};
-use crate::service::sink::Sink;
 use crate::service::transcode::{Decode, DecodeMemory, Decoded, Rest, check, written};
+use crate::service::writers::HashingWriter;
 use crate::storage::{ObjectBody, StorageErrorKind};
 
 /// What became of a read.
@@ -29,7 +29,7 @@ impl Get {
     /// is decoded from its beginning against a fetched one. What was written already is not written again.
     pub(super) async fn restore<W: Write + Send + 'static>(
         &self,
-        found: &Found,
+        found: &StoredObject,
         delta: &DeltaMetadata,
         body: ObjectBody,
         to: W,
@@ -58,7 +58,7 @@ impl Get {
             memory: DecodeMemory::ordinary(delta, found.head.size, content.source().len()),
         };
         let (transcoder, store) = (&self.service.transcoder, self.service.store());
-        let (mut body, mut sink) = (Some(body), Sink::new(to));
+        let (mut body, mut sink) = (Some(body), HashingWriter::new(to));
         loop {
             let reservation = match transcoder.try_reserve(&job) {
                 Some(reservation) => Some(reservation),
@@ -100,9 +100,9 @@ impl Get {
         mut content: Content,
         to: W,
     ) -> Result<Restoring<W>, ServiceError> {
-        let mut sink = Sink::new(to);
+        let mut sink = HashingWriter::new(to);
         loop {
-            let input = content.to_input();
+            let input = content.to_payload();
             let (begun, read) = blocking::run(move |cancelled| {
                 let mut rest = Rest::after(&mut sink);
                 let read = input.read(cancelled, |piece| rest.write_all(piece).map_err(written()));

@@ -15,10 +15,10 @@ use compared::Comparing;
 use delta::Restoring;
 
 use super::error::ServiceError;
-use super::input::Input;
-use super::objects::{Found, Places};
-use super::sink::{Cut, Sink};
+use super::objects::{StoredObject, Variants};
+use super::payload::Payload;
 use super::transcode::{check, check_len, written};
+use super::writers::{HashingWriter, RangeWriter};
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
@@ -32,7 +32,7 @@ pub(crate) use drafts::Drafts;
 pub use options::{GetOptions, GetReport};
 
 /// An object can be replaced between our look and our read: more rounds than this are no race any more.
-const ROUNDS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
 /// The object to serve, and those of the same name that are older.
 struct Chosen {
@@ -68,12 +68,12 @@ impl DeltaService {
         &self,
         object: &ObjectName,
         stated: StatedChecksums,
-    ) -> Result<(Input, GetReport), ServiceError> {
+    ) -> Result<(Payload, GetReport), ServiceError> {
         let spool = self.objects.spool();
         let (spool, report) = self.get(object, spool, &GetOptions { stated, ..GetOptions::default() }).await?;
         let len = spool.len();
         let bytes = Arc::new(spool.finish().map_err(ServiceError::local(object))?);
-        Ok((Input::of(&object.to_string(), len, bytes), report))
+        Ok((Payload::of(&object.to_string(), len, bytes), report))
     }
 }
 
@@ -97,24 +97,24 @@ impl Get {
                 Some(body) => body,
                 None => match self.service.store().get(&stored, range.clone()).await {
                     // It was removed, or replaced by another kind, since we looked.
-                    Err(error) if error.kind == StorageErrorKind::NotFound && rounds < ROUNDS => continue,
+                    Err(error) if error.kind == StorageErrorKind::NotFound && rounds < MAX_ATTEMPTS => continue,
                     body => body?,
                 },
             };
             if part.is_some_and(|(_, etag)| etag != body.head.etag) {
-                if rounds < ROUNDS {
+                if rounds < MAX_ATTEMPTS {
                     continue;
                 }
                 return Err(StorageError::new(StorageErrorKind::Precondition, "GetObject", stored).into());
             }
             let (etag, last_modified) = (body.head.etag.clone(), body.head.last_modified);
-            let found = Found::new(stored, body.head.clone());
+            let found = StoredObject::new(stored, body.head.clone());
             let transferred = match range {
                 Some(range) => give_part(&found, range, body, to).await?,
                 None => self.transfer(&found, body, to).await?,
             };
             let (written, size, compared, unpacked) = match transferred {
-                Transferred::Replaced(unused) if rounds < ROUNDS => {
+                Transferred::Replaced(unused) if rounds < MAX_ATTEMPTS => {
                     to = unused;
                     continue;
                 }
@@ -141,8 +141,8 @@ impl Get {
             };
             return Ok(Chosen { stored: object.clone(), part, older: Vec::new(), body: None });
         }
-        let (places, body) = Places::open_for_file(store, object).await?;
-        let variants = places.variants(store, object).await?;
+        let (places, body) = Variants::open_for_file(store, object).await?;
+        let variants = places.newest_first(store, object).await?;
         let Some((served, older)) = variants.split_first() else { return Err(ServiceError::absent(object)) };
         let part = match self.options.range {
             Some(range) if !served.is_delta() => Some(part_of(object, range, &served.head)?),
@@ -155,7 +155,7 @@ impl Get {
 
     async fn transfer<W: Write + Send + 'static>(
         &self,
-        found: &Found,
+        found: &StoredObject,
         body: ObjectBody,
         to: W,
     ) -> Result<Transferred<W>, ServiceError> {
@@ -173,7 +173,7 @@ impl Get {
                     });
                 };
                 let range = range.within(delta.file_size).ok_or_else(|| outside(&self.object))?;
-                return Ok(match self.restore(found, delta, body, Cut::new(to, range)).await? {
+                return Ok(match self.restore(found, delta, body, RangeWriter::new(to, range)).await? {
                     Restoring::Done(cut, _, _) => {
                         let (to, size) = cut.finish();
                         Transferred::Done((to, size, Compared::Sha256(delta.file_sha256), None))
@@ -250,7 +250,7 @@ impl Get {
 
 /// Writes a part of a file that is stored as it is.
 async fn give_part<W: Write + Send + 'static>(
-    found: &Found,
+    found: &StoredObject,
     range: Range<u64>,
     body: ObjectBody,
     to: W,
@@ -268,7 +268,7 @@ async fn copy_out<W: Write + Send + 'static>(
 ) -> Result<(W, (u64, Sha256Digest)), ServiceError> {
     let stored = stored.clone();
     blocking::feed(stream, move |incoming| {
-        let mut sink = Sink::new(to);
+        let mut sink = HashingWriter::new(to);
         while let Some(piece) = incoming.next().map_err(ServiceError::local(&stored))? {
             sink.write_all(&piece).map_err(written())?;
         }

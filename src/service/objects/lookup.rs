@@ -24,7 +24,7 @@ const BEHIND_KEY: u16 = 16;
 
 /// A stored object.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct StoredObject {
     pub(crate) name: ObjectName,
     pub(crate) head: ObjectHead,
     pub(crate) kind: Kind,
@@ -32,7 +32,7 @@ pub(crate) struct Found {
     pub(crate) is_unreadable: bool,
 }
 
-impl Found {
+impl StoredObject {
     pub(crate) fn new(name: ObjectName, head: ObjectHead) -> Self {
         let kind = Kind::of(&name.key, &head.attributes.metadata);
         Self { name, head, kind, is_unreadable: false }
@@ -140,25 +140,25 @@ pub(crate) fn whole(object: &ObjectName) -> Result<ObjectName, ServiceError> {
 
 /// What stands at the two keys a file of one name can be stored at, or at the escaped key that a name of ours has instead.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
+pub(crate) struct Variants {
     /// At the name itself, or at its escaped key.
-    pub(crate) plain: Option<Found>,
+    pub(crate) plain: Option<StoredObject>,
     /// At the name with `.delta`; not necessarily a delta of ours.
-    pub(crate) delta: Option<Found>,
+    pub(crate) delta: Option<StoredObject>,
     /// Whether the store was asked: else nothing is known.
     pub(crate) seen: bool,
 }
 
-impl Places {
+impl Variants {
     pub(crate) async fn look(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
-        if let Some(escaped) = Self::escaped(object, |name| Found::look(store, name)).await? {
+        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look(store, name)).await? {
             return Ok(escaped);
         }
-        let plain = Found::look(store, object.clone());
+        let plain = StoredObject::look(store, object.clone());
         // A name without room for the suffix has no delta.
         let delta = async {
             match deltaspace::delta_of(object) {
-                Ok(name) => Found::look(store, name).await,
+                Ok(name) => StoredObject::look(store, name).await,
                 Err(_) => Ok(None),
             }
         };
@@ -168,7 +168,7 @@ impl Places {
 
     /// Looks at the escaped key of a name that needs one. `None` where the file is, if anywhere, at the name itself: another tool may
     /// have left it there.
-    async fn escaped<L: Future<Output = Result<Option<Found>, StorageError>>>(
+    async fn escaped<L: Future<Output = Result<Option<StoredObject>, StorageError>>>(
         object: &ObjectName,
         look: impl FnOnce(ObjectName) -> L,
     ) -> Result<Option<Self>, ServiceError> {
@@ -188,7 +188,7 @@ impl Places {
     pub(crate) async fn look_to_write(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
         let stored = whole(object)?;
         if stored != *object {
-            return Ok(Self { plain: Found::look_to_replace(store, stored).await?, delta: None, seen: true });
+            return Ok(Self { plain: StoredObject::look_to_replace(store, stored).await?, delta: None, seen: true });
         }
         // Behind the key come all that begin with it; mostly there are none but the delta.
         let prefix = object.key.to_string();
@@ -198,10 +198,10 @@ impl Places {
                 let delta = deltaspace::delta_of(object).ok();
                 let look = async |name: Option<ObjectName>| match name {
                     Some(name) if page.objects.iter().any(|listed| listed.key == name.key) => {
-                        Found::look_to_replace(store, name).await
+                        StoredObject::look_to_replace(store, name).await
                     }
                     Some(name) if page.damaged.iter().any(|damaged| damaged.key == name.key) => {
-                        Found::look_to_replace(store, name).await
+                        StoredObject::look_to_replace(store, name).await
                     }
                     _ => Ok(None),
                 };
@@ -215,13 +215,13 @@ impl Places {
 
     /// Looks at both places for who is about to replace or delete what is there, readable or not.
     pub(crate) async fn look_to_delete(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
-        if let Some(escaped) = Self::escaped(object, |name| Found::look_to_replace(store, name)).await? {
+        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look_to_replace(store, name)).await? {
             return Ok(escaped);
         }
-        let plain = Found::look_to_replace(store, object.clone());
+        let plain = StoredObject::look_to_replace(store, object.clone());
         let delta = async {
             match deltaspace::delta_of(object) {
-                Ok(name) => Found::look_to_replace(store, name).await,
+                Ok(name) => StoredObject::look_to_replace(store, name).await,
                 Err(_) => Ok(None),
             }
         };
@@ -255,17 +255,17 @@ impl Places {
     }
 
     async fn open(store: &dyn ObjectStore, object: &ObjectName) -> Result<(Self, Option<ObjectBody>), ServiceError> {
-        if let Some(escaped) = Self::escaped(object, |name| Found::look(store, name)).await? {
+        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look(store, name)).await? {
             return Ok((escaped, None));
         }
-        let plain = Found::look(store, object.clone());
+        let plain = StoredObject::look(store, object.clone());
         let delta = async {
             let Ok(name) = deltaspace::delta_of(object) else { return Ok((None, None)) };
             match store.get(&name, None).await {
-                Ok(body) => Ok((Some(Found::new(name, body.head.clone())), Some(body))),
+                Ok(body) => Ok((Some(StoredObject::new(name, body.head.clone())), Some(body))),
                 Err(error) if error.kind == StorageErrorKind::NotFound => Ok((None, None)),
                 // What cannot be read, being archived for example, matters only if it is what is served.
-                Err(_) => Found::look(store, name).await.map(|found| (found, None)),
+                Err(_) => StoredObject::look(store, name).await.map(|found| (found, None)),
             }
         };
         let (plain, delta) = futures::join!(plain, delta);
@@ -288,7 +288,7 @@ impl Places {
     }
 
     /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.
-    pub(crate) fn file(&self) -> Option<&Found> {
+    pub(crate) fn file(&self) -> Option<&StoredObject> {
         self.plain.as_ref().filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))
     }
 
@@ -298,7 +298,7 @@ impl Places {
     }
 
     /// How to store an object at a key where `found` was seen, so that nothing stored since the look is replaced.
-    pub(crate) fn put_options(&self, found: Option<&Found>) -> PutOptions {
+    pub(crate) fn put_options(&self, found: Option<&StoredObject>) -> PutOptions {
         let condition = match found {
             _ if !self.seen => PutCondition::None,
             Some(found) => PutCondition::IfMatch(found.head.etag.clone()),
@@ -313,17 +313,17 @@ impl Places {
     }
 
     /// The delta of this name.
-    fn own_delta(&self) -> Option<&Found> {
+    fn own_delta(&self) -> Option<&StoredObject> {
         self.delta.as_ref().filter(|found| found.is_delta())
     }
 
     /// The objects that are the file of this name, the one to serve first.
-    pub(crate) async fn variants(
+    pub(crate) async fn newest_first(
         &self,
         store: &dyn ObjectStore,
         object: &ObjectName,
-    ) -> Result<Vec<&Found>, ServiceError> {
-        let mut variants: Vec<&Found> = self.file().into_iter().chain(self.own_delta()).collect();
+    ) -> Result<Vec<&StoredObject>, ServiceError> {
+        let mut variants: Vec<&StoredObject> = self.file().into_iter().chain(self.own_delta()).collect();
         variants.sort_by(|a, b| b.newer_of_name(a));
         if let Some(&found) = variants.first() {
             if found.is_delta_without_metadata(store).await? {

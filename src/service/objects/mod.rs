@@ -11,12 +11,12 @@ use std::sync::Arc;
 use super::blocking;
 use super::clock::Clock;
 use super::error::ServiceError;
-use super::input::Input;
+use super::payload::Payload;
 use super::spool::Spool;
 use crate::domain::{BucketName, ObjectName, Sha256Digest, Sha256Hasher};
 use crate::storage::{ListRequest, ListedObject, ObjectBody, Store};
 
-pub(crate) use lookup::{Found, Places, whole};
+pub(crate) use lookup::{StoredObject, Variants, whole};
 pub(crate) use older::Overtaken;
 
 /// The objects of a store, by the clock of this machine.
@@ -87,7 +87,7 @@ impl Objects {
     }
 
     /// Reads all bytes of an object that is to be written again, and checks their number.
-    pub(crate) async fn read(&self, name: &ObjectName, body: ObjectBody) -> Result<Input, ServiceError> {
+    pub(crate) async fn read(&self, name: &ObjectName, body: ObjectBody) -> Result<Payload, ServiceError> {
         let (object, expected) = (name.clone(), body.head.size);
         let (what, mut spool) = (name.to_string(), self.spool());
         blocking::feed(body.stream, move |incoming| {
@@ -99,7 +99,7 @@ impl Objects {
                 return Err(ServiceError::Length { object, expected, actual: len });
             }
             let bytes = Arc::new(spool.finish().map_err(ServiceError::local(&what))?);
-            Ok(Input::of(&what, len, bytes))
+            Ok(Payload::of(&what, len, bytes))
         })
         .await
     }

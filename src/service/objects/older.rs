@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::Objects;
-use super::lookup::{Found, Places};
+use super::lookup::{StoredObject, Variants};
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
 use crate::service::clock::until;
@@ -32,8 +32,8 @@ impl Objects {
 
     /// Returns whether the plain object of a name is too young to be removed. No delta is stored beside it then: the plain object is
     /// overwritten instead, which is always in order, and readers that take the plain key first see no stale file.
-    pub(crate) fn is_too_young_to_remove(&self, places: &Places) -> bool {
-        let is_young = |found: &Found| {
+    pub(crate) fn is_too_young_to_remove(&self, places: &Variants) -> bool {
+        let is_young = |found: &StoredObject| {
             let age = self.clock.now().duration_since(found.head.last_modified);
             age.unwrap_or_default() < MIN_AGE_TO_DELETE
         };
@@ -42,7 +42,7 @@ impl Objects {
 
     /// Returns whether a delta may be written again, the same file against another reference. It gets a later time, so a plain object that
     /// replaces it at the same time must be sure to remove it: it must not be too young for that.
-    pub(crate) fn may_rewrite(&self, found: &Found) -> bool {
+    pub(crate) fn may_rewrite(&self, found: &StoredObject) -> bool {
         let age = self.clock.now().duration_since(found.head.last_modified).unwrap_or_default();
         self.removal_is_exact() || age >= 2 * MIN_AGE_TO_DELETE
     }
@@ -60,7 +60,7 @@ impl Objects {
     /// Returns why the older object stays if the store fails.
     pub(crate) async fn remove_older(
         &self,
-        older: &Found,
+        older: &StoredObject,
         stored: &ObjectName,
         begun: Duration,
     ) -> Result<Option<StorageError>, Overtaken> {
@@ -78,12 +78,12 @@ impl Objects {
 
     /// Removes an object where tags name writes. A delta of the same file that was made against another reference since the look goes
     /// too: it has a later time than the new object has.
-    pub(crate) async fn remove_version(&self, older: &Found) -> Result<(), StorageError> {
+    pub(crate) async fn remove_version(&self, older: &StoredObject) -> Result<(), StorageError> {
         let mut tag = older.head.etag.clone();
         loop {
             match self.store.delete(&older.name, Some(&tag)).await {
                 Err(error) if error.kind == StorageErrorKind::Precondition => {
-                    match Found::look(self.store.as_ref(), older.name.clone()).await? {
+                    match StoredObject::look(self.store.as_ref(), older.name.clone()).await? {
                         Some(found) if found.is_rebased(older) => tag = found.head.etag,
                         Some(_) => return Err(error),
                         // The removal was sent again and met its own effect.
@@ -98,14 +98,14 @@ impl Objects {
     /// Removes an object that is old enough where tags name contents; leaves any other.
     async fn remove_old(
         &self,
-        older: &Found,
+        older: &StoredObject,
         stored: &ObjectName,
         begun: Duration,
     ) -> Result<Result<(), Overtaken>, StorageError> {
         let removal = async {
             loop {
                 let (old, new) = futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
-                let (old, new) = (Found::new(older.name.clone(), old), Found::new(stored.clone(), new));
+                let (old, new) = (StoredObject::new(older.name.clone(), old), StoredObject::new(stored.clone(), new));
                 let is_still = old.head.etag == older.head.etag && old.head.last_modified == older.head.last_modified;
                 if !is_still && old.is_rebased(older) && old.newer_of_name(&new).is_gt() {
                     return Ok(Err(Overtaken));
@@ -125,7 +125,7 @@ impl Objects {
     }
 }
 
-impl Found {
+impl StoredObject {
     /// Returns whether this is the same write of the same file as `other`, as a delta against another reference.
     fn is_rebased(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {

@@ -1,11 +1,11 @@
 //! Verifies that a copy holds its source's bytes, before a move deletes the source.
 
 use super::Objects;
-use super::lookup::Found;
+use super::lookup::StoredObject;
 use crate::domain::metadata::Kind;
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
+use crate::service::payload::Payload;
 use crate::storage::{ETag, ObjectHead};
 
 impl Objects {
@@ -14,7 +14,7 @@ impl Objects {
         &self,
         name: &ObjectName,
         tag: &ETag,
-        bytes: &Input,
+        bytes: &Payload,
         digest: Sha256Digest,
     ) -> Result<bool, ServiceError> {
         if self.store.tags_name_writes()
@@ -29,12 +29,17 @@ impl Objects {
     }
 
     async fn head_of(&self, name: &ObjectName) -> Result<Option<ObjectHead>, ServiceError> {
-        Ok(Found::look(self.store.as_ref(), name.clone()).await?.map(|found| found.head))
+        Ok(StoredObject::look(self.store.as_ref(), name.clone()).await?.map(|found| found.head))
     }
 
     /// Fails unless what the store copied is there and has the content of `of`: by the store's own digest, by the tag of its source where a
     /// tag names a content, or read back. Never by its size.
-    pub(crate) async fn check_copy(&self, of: &Found, copy: &ObjectName, tag: &ETag) -> Result<(), ServiceError> {
+    pub(crate) async fn check_copy(
+        &self,
+        of: &StoredObject,
+        copy: &ObjectName,
+        tag: &ETag,
+    ) -> Result<(), ServiceError> {
         if !self.store.tags_name_writes() && *tag == of.head.etag {
             return Ok(());
         }

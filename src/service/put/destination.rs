@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::{ObjectName, Timestamp, deltaspace};
 use crate::service::clock::timestamp;
 use crate::service::error::ServiceError;
-use crate::service::objects::{Found, Objects, Places};
+use crate::service::objects::{Objects, StoredObject, Variants};
 use crate::storage::{ETag, StorageError, StorageErrorKind};
 
 /// How long a put competes with concurrent writers of the same name, or of the references of its folder.
@@ -17,7 +17,7 @@ pub(crate) struct Destination {
     objects: Objects,
     pub(crate) object: ObjectName,
     /// What was stored under the name when it was last looked at.
-    pub(crate) places: Places,
+    pub(crate) places: Variants,
     /// When the first race with another writer was lost.
     contended_since: Option<Duration>,
 }
@@ -30,13 +30,13 @@ impl Destination {
     /// [`ServiceError::Unseen`] if that is denied and `needs_look`, or a file could replace the delta of another one;
     /// [`ServiceError::Occupied`] if it would.
     pub(crate) async fn look(objects: &Objects, object: &ObjectName, needs_look: bool) -> Result<Self, ServiceError> {
-        let places = match Places::look_to_write(objects.store().as_ref(), object).await {
+        let places = match Variants::look_to_write(objects.store().as_ref(), object).await {
             // A newer object is served whatever else has its name. But a key may be that of the delta of another file.
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
                 if needs_look || deltaspace::file_of(&object.key).is_some() {
                     return Err(ServiceError::Unseen(object.clone(), error));
                 }
-                Places::unseen()
+                Variants::unseen()
             }
             places => places?,
         };
@@ -46,7 +46,7 @@ impl Destination {
 
     /// Looks again at a name that another writer was faster to write to.
     pub(crate) async fn look_again(&mut self) -> Result<(), ServiceError> {
-        self.places = Places::look_to_write(self.objects.store().as_ref(), &self.object).await?;
+        self.places = Variants::look_to_write(self.objects.store().as_ref(), &self.object).await?;
         refuse_occupied(&self.objects, &self.object, &self.places).await
     }
 
@@ -70,7 +70,7 @@ impl Destination {
 pub(crate) async fn refuse_occupied(
     objects: &Objects,
     object: &ObjectName,
-    places: &Places,
+    places: &Variants,
 ) -> Result<(), ServiceError> {
     let (Some(found), Some(file)) = (&places.plain, deltaspace::file_of(&object.key)) else { return Ok(()) };
     if found.is_delta() || found.is_delta_without_metadata(objects.store().as_ref()).await? {
@@ -86,7 +86,7 @@ pub(crate) fn is_lost_race(kind: StorageErrorKind) -> bool {
 
 /// Now, but never before what is stored under the name was made by the clock of its writer: where the store dates both the same, the later
 /// one is served.
-pub(crate) fn after(older: Option<&Found>) -> Timestamp {
-    let next = older.and_then(Found::created_at).map(|at| at.saturating_add(Duration::from_micros(1)));
+pub(crate) fn after(older: Option<&StoredObject>) -> Timestamp {
+    let next = older.and_then(StoredObject::created_at).map(|at| at.saturating_add(Duration::from_micros(1)));
     next.map_or_else(timestamp, |next| next.max(timestamp()))
 }

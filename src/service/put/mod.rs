@@ -12,10 +12,10 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::DeltaService;
 use super::error::ServiceError;
-use super::input::Input;
-use super::objects::{Objects, Places, whole};
+use super::objects::{Objects, Variants, whole};
+use super::payload::Payload;
 use super::plan::{DeltaFacts, DirectReason, Facts, NameFacts, ReferenceFacts, Step};
-use super::references::{Base, Bases, Content, Usable};
+use super::references::{Content, Fetched, Reference, ReferenceSet};
 use super::transcode::{Encode, OwnDelta};
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata};
 use crate::domain::policy::Policy;
@@ -54,7 +54,7 @@ impl DeltaService {
     /// was served under the name before still is, or the new content.
     pub async fn put(
         &self,
-        file: &Input,
+        file: &Payload,
         object: &ObjectName,
         options: &PutOptions,
     ) -> Result<PutReport, ServiceError> {
@@ -92,7 +92,7 @@ pub(crate) fn name_facts(
     policy: &Policy,
     object: &ObjectName,
     asked: bool,
-    places: &Places,
+    places: &Variants,
 ) -> NameFacts {
     NameFacts {
         asked,
@@ -107,7 +107,7 @@ pub(crate) fn name_facts(
 /// A put under way.
 struct Put {
     service: DeltaService,
-    file: Input,
+    file: Payload,
     destination: Destination,
     kept: Kept,
     facts: Facts,
@@ -124,11 +124,11 @@ struct Put {
 
 /// The references of a deltaspace, as they were found.
 struct Round {
-    bases: Bases,
+    set: ReferenceSet,
     /// How many references this process had made before it looked for them.
     made: u64,
     /// The best one that can be used, and its bytes.
-    best: Option<(Base, Content)>,
+    best: Option<(Reference, Content)>,
     /// The sketch of the file, if there was a choice.
     sketch: Option<Sketch>,
     /// The delta of the file against itself.
@@ -139,8 +139,8 @@ struct Round {
 
 /// A delta that gives the file back.
 struct Made {
-    delta: Input,
-    base: Base,
+    delta: Payload,
+    base: Reference,
     /// The bytes of the reference; `None` if they are those of the file.
     content: Option<Content>,
 }
@@ -196,30 +196,30 @@ impl Put {
         let references = &self.service.references;
         let object = &self.destination.object;
         let made = references.creation().made();
-        let bases = references.bases_for(object, self.service.settings.policy.deltaspace.as_deref()).await;
-        let bases = bases.map_err(|error| match error {
+        let set = references.bases_for(object, self.service.settings.policy.deltaspace.as_deref()).await;
+        let set = set.map_err(|error| match error {
             ServiceError::Storage(error) if error.kind == StorageErrorKind::Denied => {
                 ServiceError::Unseen(object.clone(), error)
             }
             error => error,
         })?;
-        let choice = references.rank(&bases, &self.file).await?;
-        let (mut best, mut needs_other_key) = (None, bases.other_key);
-        for base in choice.bases {
+        let choice = references.rank(&set, &self.file).await?;
+        let (mut best, mut needs_other_key) = (None, set.other_key);
+        for base in choice.ranked {
             match references.usable(&base).await? {
-                Usable::Yes(content) => {
+                Fetched::Ready(content) => {
                     best = Some((base, content));
                     break;
                 }
-                Usable::Gone => return Ok(false),
-                Usable::Packed => {}
-                Usable::OtherKey => needs_other_key = true,
-                Usable::Damaged(error) => self.warnings.push(PutWarning::Reference(error)),
+                Fetched::Gone => return Ok(false),
+                Fetched::Packed => {}
+                Fetched::OtherKey => needs_other_key = true,
+                Fetched::Damaged(error) => self.warnings.push(PutWarning::Reference(error)),
             }
         }
-        let (is_usable, count) = (best.is_some(), bases.bases.len());
+        let (is_usable, count) = (best.is_some(), set.members.len());
         self.facts.references = Some(ReferenceFacts { is_usable, needs_other_key, count });
-        self.round = Some(Round { bases, made, best, sketch: choice.sketch, own: None, lock: None });
+        self.round = Some(Round { set, made, best, sketch: choice.sketch, own: None, lock: None });
         Ok(true)
     }
 
@@ -249,7 +249,7 @@ impl Put {
     async fn find_relatives(&mut self) -> Result<(), ServiceError> {
         self.facts.relatives = Some(match self.best() {
             Some((round, base)) => {
-                self.service.references.relatives(&round.bases, base, &self.destination.object).await?
+                self.service.references.relatives(&round.set, base, &self.destination.object).await?
             }
             None => Vec::new(),
         });
@@ -264,7 +264,7 @@ impl Put {
                     Some(sketch) => sketch.clone(),
                     None => self.file.sketch().await?.1,
                 };
-                let of_base = self.service.references.sketch_of(&round.bases, base).await?;
+                let of_base = self.service.references.sketch_of(&round.set, base).await?;
                 of_base.map_or(0.0, |of_base| sketch.share_in(&of_base))
             }
             None => 0.0,
@@ -272,7 +272,7 @@ impl Put {
         Ok(())
     }
 
-    fn best(&self) -> Option<(&Round, &Base)> {
+    fn best(&self) -> Option<(&Round, &Reference)> {
         let round = self.round.as_ref()?;
         round.best.as_ref().map(|(base, _)| (round, base))
     }
@@ -282,18 +282,18 @@ impl Put {
     async fn encode_itself(&mut self, may_look_again: bool) -> Result<bool, ServiceError> {
         let references = &self.service.references;
         let Some(round) = &mut self.round else { return Ok(false) };
-        round.lock = references.creation().lock(&round.bases.deltaspace).await;
+        round.lock = references.creation().lock(&round.set.deltaspace).await;
         let others = references.creation().made() != round.made;
-        if may_look_again && (others || !round.bases.bases.is_empty()) {
-            let now = references.bases_of(round.bases.deltaspace.clone()).await?;
-            if now.bases.iter().any(|base| round.bases.bases.iter().all(|known| known.digest != base.digest)) {
+        if may_look_again && (others || !round.set.members.is_empty()) {
+            let now = references.bases_of(round.set.deltaspace.clone()).await?;
+            if now.members.iter().any(|base| round.set.members.iter().all(|known| known.digest != base.digest)) {
                 self.round = None;
                 return Ok(false);
             }
         }
         let own = self.service.transcoder.encode_itself(&self.file).await?;
         self.digest = Some(own.digest);
-        self.facts.is_condemned = Some(round.bases.is_condemned(&own.digest));
+        self.facts.is_tombstoned = Some(round.set.is_tombstoned(&own.digest));
         round.own = Some(own);
         Ok(true)
     }
@@ -301,12 +301,11 @@ impl Put {
     /// Stores the file as a reference; false if another file became the first one.
     async fn store_reference(&mut self) -> Result<bool, ServiceError> {
         let references = &self.service.references;
-        let Some(Round { bases, own: Some(own), lock, .. }) = self.round.take() else { return Ok(false) };
+        let Some(Round { set, own: Some(own), lock, .. }) = self.round.take() else { return Ok(false) };
         let OwnDelta { digest, sketch, delta } = own;
         let source_name = self.destination.object.key.base_name();
         let encryption = self.kept.attributes().encryption.as_ref();
-        let created =
-            references.create_reference(&bases, &self.file, (digest, &sketch), source_name, encryption).await?;
+        let created = references.create_reference(&set, &self.file, (digest, &sketch), source_name, encryption).await?;
         let Some(base) = created else { return Ok(false) };
         references.creation().count();
         drop(lock);
@@ -348,8 +347,8 @@ impl Put {
         }
         let encryption = self.kept.attributes().encryption.as_ref();
         match content {
-            Some(content) => service.references.announce_made(base, content.clone(), encryption).await?,
-            None => service.references.announce(base, &self.file, encryption).await?,
+            Some(content) => service.references.ensure_exists_for_delta(base, content.clone(), encryption).await?,
+            None => service.references.ensure_exists(base, &self.file, encryption).await?,
         }
         let warnings = remove_older_plain(&service.objects, &places, &stored, begun).await.into_iter().collect();
         let (stored_as, stored) = match self.facts.is_reference {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::report::PutWarning;
 use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
-use crate::service::objects::{Objects, Overtaken, Places};
+use crate::service::objects::{Objects, Overtaken, Variants};
 use crate::service::references::{ReferenceWarning, References};
 
 /// Removes the delta that the plain object at `object` replaces, and its reference if no other delta needs it. `begun` is when the
 /// plain object was sent.
 pub(crate) async fn remove_older_delta(
     references: &References,
-    places: &Places,
+    places: &Variants,
     object: &ObjectName,
     begun: Duration,
 ) -> Result<Option<PutWarning>, Overtaken> {
@@ -22,7 +22,7 @@ pub(crate) async fn remove_older_delta(
     }
     if let Kind::Delta(older) = &older.kind {
         let reference = object.sibling(older.ref_key.clone());
-        if let Err(error) = references.release(&reference).await {
+        if let Err(error) = references.remove_if_unreferenced(&reference).await {
             return Ok(Some(PutWarning::ReferenceLeft(ReferenceWarning { reference, source: Box::new(error) })));
         }
     }
@@ -32,7 +32,7 @@ pub(crate) async fn remove_older_delta(
 /// Removes the plain object that the delta at `stored` replaces.
 pub(crate) async fn remove_older_plain(
     objects: &Objects,
-    places: &Places,
+    places: &Variants,
     stored: &ObjectName,
     begun: Duration,
 ) -> Option<PutWarning> {

@@ -12,8 +12,8 @@ use super::{
 use crate::domain::metadata::{DirectMetadata, Kind};
 use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher, escaped};
 use crate::service::error::ServiceError;
-use crate::service::input::{CHUNK, Input};
-use crate::service::objects::{Found, whole};
+use crate::service::objects::{StoredObject, whole};
+use crate::service::payload::{CHUNK, Payload};
 use crate::service::plan::DirectReason;
 use crate::service::{DeltaService, blocking};
 use crate::storage::{ByteStream, CopyOptions, ETag, PutBody, StorageErrorKind};
@@ -47,7 +47,7 @@ impl DeltaService {
         let may_be_delta = may_be_delta(&self.settings.policy, object, options);
         let kept = Kept::of(object, options, may_be_delta)?;
         if may_be_delta {
-            let file = Input::spool(stream, name, &self.settings.spool_folder).await?;
+            let file = Payload::spool(stream, name, &self.settings.spool_folder).await?;
             return self.put(&file, object, options).await;
         }
         let what = name.to_owned();
@@ -55,7 +55,7 @@ impl DeltaService {
             blocking::run(move |cancelled| beginning(stream, cancelled)).await.map_err(ServiceError::local(&what))?;
         match rest {
             None => {
-                let file = Input::of(name, beginning.len() as u64, Arc::new(beginning));
+                let file = Payload::of(name, beginning.len() as u64, Arc::new(beginning));
                 self.put(&file, object, options).await
             }
             Some(rest) => {
@@ -124,7 +124,7 @@ impl PutInParts {
                 return Ok(false);
             }
         }
-        let found = Found::look(self.service.store(), object.clone()).await?;
+        let found = StoredObject::look(self.service.store(), object.clone()).await?;
         let ours = |kind: &Kind| matches!(kind, Kind::Direct(direct) if direct.file_sha256 == metadata.file_sha256);
         match found {
             Some(found) if ours(&found.kind) && found.head.size != metadata.file_size => {

@@ -8,10 +8,10 @@ use deltaglider_vcdiff::Source;
 
 use super::References;
 use super::fetch::Keep;
-use crate::cache::{CachedReference, Damage};
+use crate::cache::{CachedReference, CorruptChunk};
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
+use crate::service::payload::Payload;
 
 /// The verified bytes of a reference, to be read on threads that may block.
 #[derive(Debug, Clone)]
@@ -39,8 +39,8 @@ impl Content {
     }
 
     /// Returns the bytes as a file to store.
-    pub(crate) fn to_input(&self) -> Input {
-        Input::of(&self.name.to_string(), self.len(), self.bytes.clone())
+    pub(crate) fn to_payload(&self) -> Payload {
+        Payload::of(&self.name.to_string(), self.len(), self.bytes.clone())
     }
 }
 
@@ -60,7 +60,7 @@ impl Source for Watched {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read_at(offset, buf);
         if let Err(error) = &read
-            && error.get_ref().is_some_and(|cause| cause.is::<Damage>())
+            && error.get_ref().is_some_and(|cause| cause.is::<CorruptChunk>())
         {
             self.is_damaged.store(true, Ordering::Relaxed);
         }
@@ -103,7 +103,7 @@ mod tests {
 
     impl Source for Failing {
         fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
-            Err(if self.0 { Damage::Chunk(0).into() } else { io::Error::other("no damage") })
+            Err(if self.0 { CorruptChunk::Chunk(0).into() } else { io::Error::other("no damage") })
         }
 
         fn len(&self) -> Option<u64> {

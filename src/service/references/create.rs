@@ -1,19 +1,19 @@
 //! Making a reference, and seeing to it that the one a delta names still stands.
 
-use super::{Base, Bases, Content, Keep, References, attributes_of};
+use super::{Content, Keep, Reference, ReferenceSet, References, attributes_of};
 use crate::domain::metadata::{Kind, ReferenceMetadata};
 use crate::domain::{ObjectName, Sha256Digest, Sketch};
 use crate::service::clock::timestamp;
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
+use crate::service::payload::Payload;
 use crate::storage::{Encryption, PutCondition, StorageErrorKind};
 
 /// A reference to store.
 #[derive(Debug, Clone)]
 pub(crate) struct NewReference {
     pub(crate) name: ObjectName,
-    pub(crate) bytes: Input,
+    pub(crate) bytes: Payload,
     pub(crate) digest: Sha256Digest,
     /// The name of the file it is made of.
     pub(crate) source_name: String,
@@ -22,7 +22,12 @@ pub(crate) struct NewReference {
 
 impl NewReference {
     /// Returns the reference at `name`, called as its key.
-    pub(crate) fn at(name: &ObjectName, bytes: &Input, digest: Sha256Digest, encryption: Option<&Encryption>) -> Self {
+    pub(crate) fn at(
+        name: &ObjectName,
+        bytes: &Payload,
+        digest: Sha256Digest,
+        encryption: Option<&Encryption>,
+    ) -> Self {
         let source_name = name.key.base_name().to_owned();
         Self { name: name.clone(), bytes: bytes.clone(), digest, source_name, encryption: encryption.cloned() }
     }
@@ -35,15 +40,15 @@ impl References {
     /// beside other references, it is stored under its own SHA-256, where nobody can replace it by other content.
     pub(crate) async fn create_reference(
         &self,
-        bases: &Bases,
-        file: &Input,
+        set: &ReferenceSet,
+        file: &Payload,
         (digest, sketch): (Sha256Digest, &Sketch),
         source_name: &str,
         encryption: Option<&Encryption>,
-    ) -> Result<Option<Base>, ServiceError> {
-        let deltaspace = &bases.deltaspace;
+    ) -> Result<Option<Reference>, ServiceError> {
+        let deltaspace = &set.deltaspace;
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
-        let first = bases.bases.is_empty() && !bases.classic_taken && self.store().conditions_are_atomic();
+        let first = set.members.is_empty() && !set.classic_taken && self.store().conditions_are_atomic();
         let (name, condition) = match first {
             true => (deltaspace.classic().map_err(named)?, PutCondition::IfAbsent),
             false => (deltaspace.addressed(&digest).map_err(named)?, PutCondition::None),
@@ -53,7 +58,7 @@ impl References {
         let new = NewReference { source_name, ..NewReference::at(&name, file, digest, encryption) };
         let Some(base) = self.put_reference(new, condition).await? else { return Ok(None) };
         // The first has no other beside it; should that change, its sketch is made then.
-        if !bases.bases.is_empty() {
+        if !set.members.is_empty() {
             self.keep_sketch(&base, sketch).await;
         }
         Ok(Some(base))
@@ -64,7 +69,7 @@ impl References {
         &self,
         new: NewReference,
         condition: PutCondition,
-    ) -> Result<Option<Base>, ServiceError> {
+    ) -> Result<Option<Reference>, ServiceError> {
         let NewReference { name, bytes, digest, source_name, encryption } = new;
         let metadata = ReferenceMetadata { source_name, file_sha256: digest, created_at: Some(timestamp()) };
         let attributes = attributes_of(metadata.write(), encryption.as_ref());
@@ -72,7 +77,7 @@ impl References {
         match put {
             Ok(etag) => {
                 let (size, last_modified) = (bytes.len(), std::time::SystemTime::now());
-                Ok(Some(Base { name, digest, size, last_modified, etag, encryption }))
+                Ok(Some(Reference { name, digest, size, last_modified, etag, encryption }))
             }
             Err(error) if error.kind == StorageErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(error.into()),
@@ -84,13 +89,13 @@ impl References {
     ///
     /// Whoever removes a reference lists the deltas again afterwards. So either he sees the delta and puts the reference
     /// back, or the delta came after his look, and this comes after his removal.
-    pub(crate) async fn announce(
+    pub(crate) async fn ensure_exists(
         &self,
-        base: &Base,
-        copy: &Input,
+        base: &Reference,
+        copy: &Payload,
         asked: Option<&Encryption>,
     ) -> Result<(), ServiceError> {
-        let found = Found::look(self.store(), base.name.clone()).await?;
+        let found = StoredObject::look(self.store(), base.name.clone()).await?;
         if found.as_ref().is_some_and(|found| base.is_still(found)) {
             return Ok(());
         }
@@ -110,32 +115,32 @@ impl References {
         let source_name = base.name.key.base_name().to_owned();
         let new = NewReference { source_name, ..NewReference::at(&addressed, copy, base.digest, encryption) };
         self.put_reference(new, PutCondition::None).await?;
-        self.pardon(&deltaspace, &base.digest).await
+        self.remove_tombstone(&deltaspace, &base.digest).await
     }
 
     /// The same for a delta that was copied: the bytes of its reference are not at hand, and are fetched only if they must be.
-    pub(crate) async fn announce_copied(
+    pub(crate) async fn ensure_exists_for_copy(
         &self,
-        base: &Base,
+        base: &Reference,
         encryption: Option<&Encryption>,
     ) -> Result<(), ServiceError> {
-        let found = Found::look(self.store(), base.name.clone()).await?;
+        let found = StoredObject::look(self.store(), base.name.clone()).await?;
         if found.as_ref().is_some_and(|found| base.is_still(found)) {
             return Ok(());
         }
         let content = self.fetch_for(&base.name, base.digest, Keep::WhileHeld).await?;
-        self.announce(base, &content.to_input(), encryption).await
+        self.ensure_exists(base, &content.to_payload(), encryption).await
     }
 
     /// The same for a delta that was made against these bytes.
-    pub(crate) async fn announce_made(
+    pub(crate) async fn ensure_exists_for_delta(
         &self,
-        base: &Base,
+        base: &Reference,
         mut content: Content,
         encryption: Option<&Encryption>,
     ) -> Result<(), ServiceError> {
         loop {
-            match self.announce(base, &content.to_input(), encryption).await {
+            match self.ensure_exists(base, &content.to_payload(), encryption).await {
                 Err(error) => content = self.refetch(&content, error).await?,
                 announced => return announced,
             }
@@ -143,9 +148,9 @@ impl References {
     }
 }
 
-impl Base {
+impl Reference {
     /// Whether what stands at its key is still it.
-    fn is_still(&self, found: &Found) -> bool {
+    fn is_still(&self, found: &StoredObject) -> bool {
         if self.is_addressed() {
             // Racing writers of the same content leave different tags.
             let digest = match &found.kind {

@@ -1,6 +1,6 @@
 //! Whether the references of a deltaspace have been outgrown: by what the earlier versions of a file cost.
 
-use super::{Base, Bases, References};
+use super::{Reference, ReferenceSet, References};
 use crate::domain::metadata::DELTA_SUFFIX;
 use crate::domain::{Family, ObjectName};
 use crate::service::error::ServiceError;
@@ -32,11 +32,11 @@ impl References {
     /// What is stored of the earlier versions of a file, told by their names.
     pub(crate) async fn relatives(
         &self,
-        bases: &Bases,
-        base: &Base,
+        set: &ReferenceSet,
+        base: &Reference,
         object: &ObjectName,
     ) -> Result<Vec<Relative>, ServiceError> {
-        let folder = bases.deltaspace.folder();
+        let folder = set.deltaspace.folder();
         let below = |key: &str| key.strip_prefix(folder).map(Family::of);
         let own = object.key.as_str();
         let Some(family) = below(own) else { return Ok(Vec::new()) };

@@ -1,6 +1,6 @@
 //! The bytes of a reference, verified, from whichever of its keys has them.
 
-use super::{Base, Content, References};
+use super::{Content, Reference, References};
 use crate::cache::{CacheError, CachedReference, ReferenceWriter, WorkingCopy};
 use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{Deltaspace, ObjectName, Sha256Digest};
@@ -9,9 +9,9 @@ use crate::service::error::{ServiceError, chain};
 use crate::storage::{ETag, Encryption, StorageErrorKind};
 
 /// Whether a delta can be made against a reference.
-pub(crate) enum Usable {
+pub(crate) enum Fetched {
     /// Yes; its bytes.
-    Yes(Content),
+    Ready(Content),
     /// It was removed or replaced since it was found.
     Gone,
     /// No: other tools unpack it.
@@ -33,32 +33,32 @@ pub(crate) enum Keep {
 
 impl References {
     /// The bytes of a reference that was found, if a delta can be made against them.
-    pub(crate) async fn usable(&self, base: &Base) -> Result<Usable, ServiceError> {
+    pub(crate) async fn usable(&self, base: &Reference) -> Result<Fetched, ServiceError> {
         if let Some(key) = self.store().customer_key() {
             let looked = self.store().head(&base.name).await.map(|head| head.attributes.encryption);
             match looked {
                 Ok(encryption) if encryption.as_ref().and_then(Encryption::customer_key_md5) == Some(&key) => {}
-                Err(error) if error.is_absent() => return Ok(Usable::Gone),
+                Err(error) if error.is_absent() => return Ok(Fetched::Gone),
                 Err(error) if error.kind != StorageErrorKind::KeyNeeded => return Err(error.into()),
-                _ => return Ok(Usable::OtherKey),
+                _ => return Ok(Fetched::OtherKey),
             }
         }
         // What is at a content-addressed key is right by its SHA-256 alone, and some stores list other tags than they answer.
         let etag = (!base.is_addressed()).then_some(&base.etag);
         let mut content = match self.fetch(&base.name, &base.digest, etag).await {
             Ok(Some(content)) => content,
-            Ok(None) => return Ok(Usable::Gone),
-            Err(error) if error.is_absent() => return Ok(Usable::Gone),
+            Ok(None) => return Ok(Fetched::Gone),
+            Err(error) if error.is_absent() => return Ok(Fetched::Gone),
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::KeyNeeded => {
-                return Ok(Usable::OtherKey);
+                return Ok(Fetched::OtherKey);
             }
-            Err(error @ ServiceError::ReferenceDamaged { .. }) => return Ok(Usable::Damaged(error)),
+            Err(error @ ServiceError::ReferenceDamaged { .. }) => return Ok(Fetched::Damaged(error)),
             Err(error) => return Err(error),
         };
         loop {
             match packed(content.source()).await.map_err(ServiceError::local(&base.name)) {
-                Ok(Some(_)) => return Ok(Usable::Packed),
-                Ok(None) => return Ok(Usable::Yes(content)),
+                Ok(Some(_)) => return Ok(Fetched::Packed),
+                Ok(None) => return Ok(Fetched::Ready(content)),
                 Err(error) => content = self.refetch(&content, error).await?,
             }
         }

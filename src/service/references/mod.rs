@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::ServiceError;
-use super::objects::{Found, Objects};
+use super::objects::{Objects, StoredObject};
 use crate::cache::ReferenceCache;
 use crate::domain::metadata::Kind;
 use crate::domain::{Addressed, BucketName, Deltaspace, ObjectName, Sha256Digest};
@@ -25,7 +25,7 @@ pub(crate) use content::Content;
 pub(crate) use create::NewReference;
 pub(crate) use creation_lock::CreationLocks;
 pub(crate) use family::{Relative, RelativeKind};
-pub(crate) use fetch::{Keep, Usable};
+pub(crate) use fetch::{Fetched, Keep};
 pub use remove::ReferenceWarning;
 
 /// The references of a store, through the cache.
@@ -39,7 +39,7 @@ pub(crate) struct References {
 
 /// A reference that deltas can be made against.
 #[derive(Debug, Clone)]
-pub(crate) struct Base {
+pub(crate) struct Reference {
     pub(crate) name: ObjectName,
     pub(crate) digest: Sha256Digest,
     pub(crate) size: u64,
@@ -52,14 +52,14 @@ pub(crate) struct Base {
 
 /// The references of a deltaspace.
 #[derive(Debug, Clone)]
-pub(crate) struct Bases {
+pub(crate) struct ReferenceSet {
     pub(crate) deltaspace: Deltaspace,
     /// Something stands where the classic reference would: the reference, or what is none.
     pub(crate) classic_taken: bool,
     /// What stands there needs a customer's key that is not at hand.
     pub(crate) other_key: bool,
     /// One of each content.
-    pub(crate) bases: Vec<Base>,
+    pub(crate) members: Vec<Reference>,
     /// References whose sketch is in the store.
     sketched: BTreeSet<Sha256Digest>,
     /// Contents whose content-addressed reference is to be removed: no delta may be made against it any more.
@@ -92,7 +92,11 @@ impl References {
 
     /// The references that a delta of `object` may be made against: of its folder or, if that has none, of the one that its
     /// versions share. A new reference belongs into the deltaspace that is returned.
-    pub(crate) async fn bases_for(&self, object: &ObjectName, chosen: Option<&str>) -> Result<Bases, ServiceError> {
+    pub(crate) async fn bases_for(
+        &self,
+        object: &ObjectName,
+        chosen: Option<&str>,
+    ) -> Result<ReferenceSet, ServiceError> {
         let unusable = |source| ServiceError::Deltaspace { object: object.clone(), source };
         if let Some(folder) = chosen {
             return self.bases_of(Deltaspace::chosen(object, folder).map_err(unusable)?).await;
@@ -100,16 +104,16 @@ impl References {
         let own = Deltaspace::of(object);
         let Some(shared) = own.shared() else { return self.bases_of(own).await };
         let (own, shared) = futures::try_join!(self.bases_of(own), self.bases_of(shared))?;
-        Ok(if own.bases.is_empty() { shared } else { own })
+        Ok(if own.members.is_empty() { shared } else { own })
     }
 
     /// Every reference of one folder.
-    pub(crate) async fn bases_of(&self, deltaspace: Deltaspace) -> Result<Bases, ServiceError> {
+    pub(crate) async fn bases_of(&self, deltaspace: Deltaspace) -> Result<ReferenceSet, ServiceError> {
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
         let classic = deltaspace.classic().map_err(named)?;
         let prefix = deltaspace.references_prefix();
         let classic = async {
-            match Found::look(self.store(), classic).await {
+            match StoredObject::look(self.store(), classic).await {
                 Err(error) if matches!(error.kind, StorageErrorKind::KeyNeeded | StorageErrorKind::Damaged) => {
                     Ok((None, true))
                 }
@@ -119,7 +123,7 @@ impl References {
         let ((classic, other_key), listed) =
             futures::try_join!(classic, self.objects.list_all(deltaspace.bucket(), &prefix))?;
         let classic_taken = classic.is_some() || other_key;
-        let mut bases: Vec<Base> = classic.and_then(Base::classic).into_iter().collect();
+        let mut members: Vec<Reference> = classic.and_then(Reference::classic).into_iter().collect();
         let (mut sketched, mut condemned) = (BTreeSet::new(), BTreeSet::new());
         let mut addressed = Vec::new();
         for object in listed {
@@ -127,18 +131,18 @@ impl References {
                 Some(Addressed::Sketch(digest)) => {
                     sketched.insert(digest);
                 }
-                Some(Addressed::Condemned(digest)) => {
+                Some(Addressed::Tombstone(digest)) => {
                     condemned.insert(digest);
                 }
                 Some(Addressed::Reference(digest)) => {
-                    addressed.push(Base::addressed(deltaspace.bucket(), digest, object));
+                    addressed.push(Reference::addressed(deltaspace.bucket(), digest, object));
                 }
                 None => {}
             }
         }
-        addressed.retain(|base| !condemned.contains(&base.digest) && bases.iter().all(|b| b.digest != base.digest));
-        bases.extend(addressed);
-        Ok(Bases { deltaspace, classic_taken, other_key, bases, sketched, condemned })
+        addressed.retain(|base| !condemned.contains(&base.digest) && members.iter().all(|b| b.digest != base.digest));
+        members.extend(addressed);
+        Ok(ReferenceSet { deltaspace, classic_taken, other_key, members, sketched, condemned })
     }
 }
 
@@ -152,15 +156,15 @@ fn attributes_of(metadata: BTreeMap<String, String>, encryption: Option<&Encrypt
     Attributes { metadata, content_type, encryption: encryption.cloned(), ..Attributes::default() }
 }
 
-impl Bases {
+impl ReferenceSet {
     /// Whether the content-addressed reference of this content is about to be removed, and none can be stored in its place.
-    pub(crate) fn is_condemned(&self, digest: &Sha256Digest) -> bool {
+    pub(crate) fn is_tombstoned(&self, digest: &Sha256Digest) -> bool {
         self.condemned.contains(digest)
     }
 }
 
-impl Base {
-    fn classic(found: Found) -> Option<Self> {
+impl Reference {
+    fn classic(found: StoredObject) -> Option<Self> {
         let Kind::Reference(metadata) = found.kind else { return None };
         let ObjectHead { size, etag, last_modified, attributes, .. } = found.head;
         let (name, encryption) = (found.name, attributes.encryption);

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
 
-use super::{Base, Bases, References, Usable};
+use super::{Fetched, Reference, ReferenceSet, References};
 use crate::domain::{MAX_SKETCH_BYTES, ObjectName, Sha256Digest, Sketch};
 use crate::service::blocking;
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
+use crate::service::payload::Payload;
 use crate::storage::{Attributes, PutBody, PutCondition, StorageErrorKind};
 
 /// Sketches on their way at once.
@@ -32,20 +32,20 @@ impl Sketches {
 /// The references of a deltaspace, the one most like the file first.
 #[derive(Debug)]
 pub(crate) struct Choice {
-    pub(crate) bases: Vec<Base>,
+    pub(crate) ranked: Vec<Reference>,
     /// What there is to compare, if there was a choice.
     pub(crate) sketch: Option<Sketch>,
 }
 
 impl References {
     /// Sorts references by what they have in common with a file. With only one there is nothing to compare.
-    pub(crate) async fn rank(&self, bases: &Bases, file: &Input) -> Result<Choice, ServiceError> {
-        if bases.bases.len() < 2 {
-            return Ok(Choice { bases: bases.bases.clone(), sketch: None });
+    pub(crate) async fn rank(&self, set: &ReferenceSet, file: &Payload) -> Result<Choice, ServiceError> {
+        if set.members.len() < 2 {
+            return Ok(Choice { ranked: set.members.clone(), sketch: None });
         }
         let (_, sketch) = file.sketch().await?;
         let mut ranked = Vec::new();
-        let sketches = bases.bases.iter().map(|base| async { (base.clone(), self.sketch_of(bases, base).await) });
+        let sketches = set.members.iter().map(|base| async { (base.clone(), self.sketch_of(set, base).await) });
         let mut sketches = futures::stream::iter(sketches.collect::<Vec<_>>()).buffered(SKETCHES_AT_ONCE);
         while let Some((base, known)) = sketches.next().await {
             match known? {
@@ -60,31 +60,31 @@ impl References {
         for (share, base) in &ranked {
             tracing::debug!(reference = %base.name, share, "share of the file's content in the reference");
         }
-        Ok(Choice { bases: ranked.into_iter().map(|(_, base)| base).collect(), sketch: Some(sketch) })
+        Ok(Choice { ranked: ranked.into_iter().map(|(_, base)| base).collect(), sketch: Some(sketch) })
     }
 
     /// The sketch of a reference: as it is kept or, where none is, made while the reference is read once. `None` when the reference
     /// cannot be read.
-    pub(crate) async fn sketch_of(&self, bases: &Bases, base: &Base) -> Result<Option<Sketch>, ServiceError> {
+    pub(crate) async fn sketch_of(&self, set: &ReferenceSet, base: &Reference) -> Result<Option<Sketch>, ServiceError> {
         if let Some(sketch) = self.sketches.get(&base.digest) {
             return Ok(Some(sketch));
         }
         let name = base.deltaspace().sketch(&base.digest).ok();
-        if let Some(name) = name.filter(|_| bases.sketched.contains(&base.digest))
+        if let Some(name) = name.filter(|_| set.sketched.contains(&base.digest))
             && let Some(sketch) = self.kept_sketch(&name).await?
         {
             self.sketches.insert(base.digest, &sketch);
             return Ok(Some(sketch));
         }
         let sketch = match self.usable(base).await? {
-            Usable::Yes(mut content) => loop {
-                match content.to_input().sketch().await {
+            Fetched::Ready(mut content) => loop {
+                match content.to_payload().sketch().await {
                     Ok((_, sketch)) => break sketch,
                     Err(error) => content = self.refetch(&content, error).await?,
                 }
             },
-            Usable::Packed => Sketch::no_base(),
-            Usable::Gone | Usable::OtherKey | Usable::Damaged(_) => return Ok(None),
+            Fetched::Packed => Sketch::no_base(),
+            Fetched::Gone | Fetched::OtherKey | Fetched::Damaged(_) => return Ok(None),
         };
         self.keep_sketch(base, &sketch).await;
         Ok(Some(sketch))
@@ -110,7 +110,7 @@ impl References {
     }
 
     /// Keeps the sketch of a reference beside it. A failure costs later writers the time to make it again.
-    pub(crate) async fn keep_sketch(&self, base: &Base, sketch: &Sketch) {
+    pub(crate) async fn keep_sketch(&self, base: &Reference, sketch: &Sketch) {
         self.sketches.insert(base.digest, sketch);
         let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
         let body = PutBody::from_bytes(sketch.to_bytes());

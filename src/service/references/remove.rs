@@ -6,7 +6,7 @@ use super::{Keep, NewReference, References, attributes_of};
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::domain::{Addressed, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
 use crate::storage::{CopyOptions, ListRequest, PutCondition, StorageErrorKind};
 
 /// Pages of a listing that are searched for deltas that need a reference. Where there are more, it stays until `repair`.
@@ -31,12 +31,12 @@ impl References {
     /// Before the removal its content is copied to its content-addressed key, where it stays until `repair` finds after days that
     /// nobody needs it: whoever stores a delta against it just now still has it. After the removal the folder is listed once
     /// more, and if a delta has appeared the reference is put back.
-    pub(crate) async fn release(&self, name: &ObjectName) -> Result<Option<ObjectName>, ServiceError> {
+    pub(crate) async fn remove_if_unreferenced(&self, name: &ObjectName) -> Result<Option<ObjectName>, ServiceError> {
         let home = Deltaspace::home_of(name);
         if home.classic().ok().as_ref() != Some(name) || self.may_be_needed(&home, name).await? {
             return Ok(None);
         }
-        let Some(found) = Found::look(self.store(), name.clone()).await? else { return Ok(None) };
+        let Some(found) = StoredObject::look(self.store(), name.clone()).await? else { return Ok(None) };
         let Kind::Reference(metadata) = &found.kind else { return Ok(None) };
         let digest = metadata.file_sha256;
         let named = |source| ServiceError::Name { object: home.to_string(), source };
@@ -46,7 +46,7 @@ impl References {
         let there: Vec<_> =
             self.objects.list_all(home.bucket(), &prefix).await?.into_iter().map(|object| object.key).collect();
         // A copy that is about to be removed is none to rely on.
-        let condemned = there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Condemned(digest)));
+        let condemned = there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Tombstone(digest)));
         if condemned || !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
             return Ok(None);
         }
@@ -54,7 +54,7 @@ impl References {
         match self.store().delete(name, Some(&found.head.etag)).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
                 // The removal was sent again and met its own effect, or somebody else was faster, who may not get to the look after it.
-                if Found::look(self.store(), name.clone()).await?.is_some() {
+                if StoredObject::look(self.store(), name.clone()).await?.is_some() {
                     return Ok(None);
                 }
             }
@@ -72,7 +72,7 @@ impl References {
     /// What is there already and has the right bytes stays: what stands at the classic key may have rotted.
     async fn keep_copy(
         &self,
-        found: &Found,
+        found: &StoredObject,
         digest: Sha256Digest,
         copy: &ObjectName,
         is_there: bool,
@@ -87,8 +87,8 @@ impl References {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(false),
             copied => copied?,
         };
-        let copied = Found::look(self.store(), copy.clone()).await?;
-        let claims = |copied: &Found| {
+        let copied = StoredObject::look(self.store(), copy.clone()).await?;
+        let claims = |copied: &StoredObject| {
             copied.head.size == found.head.size && matches!(&copied.kind, Kind::Reference(m) if m.file_sha256 == digest)
         };
         if !copied.as_ref().is_some_and(claims) {
@@ -98,14 +98,14 @@ impl References {
         Ok(true)
     }
 
-    async fn put_back(&self, found: &Found, digest: Sha256Digest) -> Result<(), ServiceError> {
+    async fn put_back(&self, found: &StoredObject, digest: Sha256Digest) -> Result<(), ServiceError> {
         // Where racers may both win, a reference of somebody else could be overwritten; the copy does for readers.
         if !self.store().conditions_are_atomic() {
             return Ok(());
         }
         let (name, encryption) = (&found.name, found.head.attributes.encryption.as_ref());
         tracing::debug!(reference = %name, "a delta appeared meanwhile: the reference is put back");
-        let bytes = self.fetch_for(name, digest, Keep::WhileHeld).await?.to_input();
+        let bytes = self.fetch_for(name, digest, Keep::WhileHeld).await?.to_payload();
         self.put_reference(NewReference::at(name, &bytes, digest, encryption), PutCondition::IfAbsent).await?;
         Ok(())
     }
@@ -138,7 +138,7 @@ impl References {
     }
 
     async fn may_need(&self, delta: ObjectName, reference: &ObjectName) -> Result<bool, ServiceError> {
-        let Some(found) = Found::look(self.store(), delta).await? else { return Ok(false) };
+        let Some(found) = StoredObject::look(self.store(), delta).await? else { return Ok(false) };
         Ok(match &found.kind {
             Kind::Delta(delta) => delta.ref_key == reference.key,
             Kind::Damaged(_) => true,

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use super::DeltaService;
 use super::error::ServiceError;
 use super::get::StatedChecksums;
-use super::objects::{Found, Places};
+use super::objects::{StoredObject, Variants};
 use crate::domain::metadata::Field;
 use crate::domain::{BucketName, ObjectName, Sha256Digest};
 use crate::storage::{Debris, LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
@@ -73,7 +73,7 @@ pub enum Trouble {
         size: u64,
     },
     /// A reference is marked as one to be removed, and a delta needs it.
-    ReferenceCondemned {
+    ReferenceTombstoned {
         /// The mark.
         mark: ObjectName,
     },
@@ -291,8 +291,8 @@ impl Repair<'_> {
     /// Removes the older object of a name, if the one that is served gives the file.
     async fn remove_older_variant(&self, object: &ObjectName, older: &ObjectName) -> Result<Outcome, ServiceError> {
         self.service.verify(object, StatedChecksums::Require).await?;
-        let places = Places::look_for_file(self.service.store(), object).await?;
-        let variants = places.variants(self.service.store(), object).await?;
+        let places = Variants::look_for_file(self.service.store(), object).await?;
+        let variants = places.newest_first(self.service.store(), object).await?;
         let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
         if found.name != *older {
             // It became the newer one meanwhile.
@@ -307,7 +307,7 @@ impl Repair<'_> {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {}
             removed => removed?,
         }
-        Ok(match Found::look(self.service.store(), older.clone()).await? {
+        Ok(match StoredObject::look(self.service.store(), older.clone()).await? {
             None => Outcome::Mended,
             Some(_) => Outcome::Beyond("it was stored again at the same time: repair again"),
         })

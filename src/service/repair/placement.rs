@@ -10,8 +10,8 @@ use super::Repair;
 use super::scan::{Need, Scan};
 use crate::domain::{Deltaspace, Key, ObjectName, deltaspace};
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
+use crate::service::payload::Payload;
 
 /// What may be written so that files have their reference again.
 pub(super) struct Placement {
@@ -25,7 +25,7 @@ pub(super) struct Placement {
 
 /// The content of a reference, verified.
 pub(super) struct Recovered {
-    pub(super) bytes: Input,
+    pub(super) bytes: Payload,
     /// The object it was read from.
     pub(super) origin: ObjectName,
 }
@@ -47,7 +47,7 @@ impl Repair<'_> {
     async fn has_no_delta(&self, reference: &ObjectName) -> Result<bool, ServiceError> {
         // A name without room for the suffix has no delta.
         let Ok(delta) = deltaspace::delta_of(reference) else { return Ok(true) };
-        Ok(Found::look(self.service.store(), delta).await?.is_none())
+        Ok(StoredObject::look(self.service.store(), delta).await?.is_none())
     }
 
     /// Makes a file that names a reference elsewhere name one of its own deltaspace, or of a folder above; false if it still needs the one
@@ -71,7 +71,7 @@ impl Repair<'_> {
         for name in nearest.into_values().rev() {
             if self.service.objects.content_of(&name).await? == Some(need.digest) {
                 let home = Deltaspace::home_of(&name);
-                self.service.references.pardon(&home, &need.digest).await?;
+                self.service.references.remove_tombstone(&home, &need.digest).await?;
                 return self.name_reference(file, need, &name).await;
             }
         }

@@ -7,9 +7,9 @@ use super::{Files, Outcome, Repair, Trouble};
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
 use crate::service::list::Listed;
-use crate::service::objects::{Found, Places};
+use crate::service::objects::{StoredObject, Variants};
+use crate::service::payload::Payload;
 use crate::service::references::NewReference;
 use crate::storage::{Attributes, PutCondition, StorageErrorKind};
 
@@ -153,7 +153,7 @@ impl Repair<'_> {
 
 impl Repair<'_> {
     /// Puts the bytes of a reference where deltas name it and nothing stands.
-    async fn put_in_place(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
+    async fn put_in_place(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Payload) -> Result<(), ServiceError> {
         let source_name = name.key.base_name();
         let addressed = self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
         if *name != addressed && self.service.store().conditions_are_atomic() {
@@ -169,12 +169,12 @@ impl Repair<'_> {
         &self,
         home: &Deltaspace,
         digest: Sha256Digest,
-        bytes: &Input,
+        bytes: &Payload,
         source_name: &str,
     ) -> Result<ObjectName, ServiceError> {
         let unnameable = |source| ServiceError::Name { object: home.to_string(), source };
         let addressed = home.addressed(&digest).map_err(unnameable)?;
-        self.service.references.pardon(home, &digest).await?;
+        self.service.references.remove_tombstone(home, &digest).await?;
         if self.service.objects.content_of(&addressed).await? != Some(digest) {
             let source_name = source_name.to_owned();
             let new = NewReference { source_name, ..NewReference::at(&addressed, bytes, digest, None) };
@@ -184,10 +184,15 @@ impl Repair<'_> {
     }
 
     /// Replaces a reference whose bytes are not those it says it has.
-    async fn replace_rotten(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Input) -> Result<(), ServiceError> {
+    async fn replace_rotten(
+        &self,
+        name: &ObjectName,
+        digest: Sha256Digest,
+        bytes: &Payload,
+    ) -> Result<(), ServiceError> {
         let home = Deltaspace::home_of(name);
         let addressed = self.put_addressed(&home, digest, bytes, name.key.base_name()).await?;
-        let Some(found) = Found::look(self.service.store(), name.clone()).await? else { return Ok(()) };
+        let Some(found) = StoredObject::look(self.service.store(), name.clone()).await? else { return Ok(()) };
         if *name == addressed || !self.service.store().conditions_are_atomic() {
             return Ok(());
         }
@@ -210,8 +215,8 @@ impl Repair<'_> {
         // Written now, an older variant of the name would become the newer one; and without conditions, a file that is being replaced
         // could come back.
         let begun = self.service.objects.clock().running();
-        let variants = Places::look(self.service.store(), file).await?;
-        if variants.variants(self.service.store(), file).await?.len() != 1
+        let variants = Variants::look(self.service.store(), file).await?;
+        if variants.newest_first(self.service.store(), file).await?.len() != 1
             || !self.service.store().conditions_are_atomic()
         {
             return Ok(false);
@@ -220,7 +225,7 @@ impl Repair<'_> {
             Err(error) if error.is_absent() => return Ok(true),
             body => body?,
         };
-        let found = Found::new(stored.clone(), body.head.clone());
+        let found = StoredObject::new(stored.clone(), body.head.clone());
         let Kind::Delta(delta) = &found.kind else { return Ok(true) };
         if delta.ref_key != need.key || delta.ref_sha256 != need.digest {
             return Ok(true);

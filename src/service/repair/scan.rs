@@ -8,7 +8,7 @@ use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Di
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile};
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
 
 /// A reference that deltas need: where, and with what content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +87,7 @@ impl Scan {
             (Listed::Plain, Some(kind)) if key.as_str().ends_with(DELTA_SUFFIX) => {
                 let name = ObjectName::new(bucket.clone(), key.clone());
                 if *kind == Kind::Passthrough
-                    && let Some(found) = Found::look(service.store(), name).await?
+                    && let Some(found) = StoredObject::look(service.store(), name).await?
                     && found.is_delta_without_metadata(service.store()).await?
                 {
                     self.damaged.push((key.clone(), None));
@@ -108,7 +108,7 @@ impl Scan {
                 self.sketches.insert(stored.key.clone(), (digest, stored.last_modified));
                 return;
             }
-            Some(Addressed::Condemned(digest)) => {
+            Some(Addressed::Tombstone(digest)) => {
                 self.marks.insert(stored.key.clone(), (digest, stored.last_modified));
                 return;
             }

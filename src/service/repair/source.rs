@@ -7,9 +7,9 @@ use crate::domain::metadata::Kind;
 use crate::domain::{ObjectName, Sha256Digest};
 use crate::service::error::ServiceError;
 use crate::service::get::GetOptions;
-use crate::service::input::Input;
 use crate::service::list::Listed;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
+use crate::service::payload::Payload;
 use crate::service::references::Keep;
 
 impl Repair<'_> {
@@ -20,7 +20,7 @@ impl Repair<'_> {
         let candidates = std::iter::once(named).chain(claiming.map(|(key, _)| self.object(key)));
         for name in candidates {
             match self.service.references.fetch_for(&name, need.digest, Keep::WhileHeld).await {
-                Ok(content) => return Ok(Some(Recovered { bytes: content.to_input(), origin: name })),
+                Ok(content) => return Ok(Some(Recovered { bytes: content.to_payload(), origin: name })),
                 Err(error) if error.is_absent() => {}
                 Err(ServiceError::ReferenceDamaged { .. }) => {}
                 Err(error) => return Err(error),
@@ -59,17 +59,17 @@ impl Repair<'_> {
     }
 
     async fn is_direct(&self, name: &ObjectName, digest: &Sha256Digest) -> Result<bool, ServiceError> {
-        let found = Found::look(self.service.store(), name.clone()).await?;
+        let found = StoredObject::look(self.service.store(), name.clone()).await?;
         Ok(found.is_some_and(|found| matches!(&found.kind, Kind::Direct(direct) if direct.file_sha256 == *digest)))
     }
 
-    async fn restored(&self, file: &ObjectName, digest: &Sha256Digest) -> Result<Input, ServiceError> {
+    async fn restored(&self, file: &ObjectName, digest: &Sha256Digest) -> Result<Payload, ServiceError> {
         let spool = self.service.objects.spool();
         let options = GetOptions { from_store: true, ..GetOptions::default() };
         let (spool, _) = self.service.get(file, spool, &options).await?;
         let failed = || ServiceError::local(file);
         let len = spool.len();
-        let bytes = Input::of(&file.to_string(), len, std::sync::Arc::new(spool.finish().map_err(failed())?));
+        let bytes = Payload::of(&file.to_string(), len, std::sync::Arc::new(spool.finish().map_err(failed())?));
         let actual = bytes.digest().await?;
         if actual != *digest {
             return Err(ServiceError::Changed(file.to_string()));

@@ -17,13 +17,13 @@ impl Repair<'_> {
             if !scan.references.contains_key(&reference.key) {
                 let trouble = Trouble::LeftBehind { object: mark };
                 self.settle(trouble, async {
-                    service.references.pardon(&home, digest).await.map(|()| Outcome::Mended)
+                    service.references.remove_tombstone(&home, digest).await.map(|()| Outcome::Mended)
                 })
                 .await;
             } else if !scan.is_unneeded(&reference, digest) {
-                let trouble = Trouble::ReferenceCondemned { mark };
+                let trouble = Trouble::ReferenceTombstoned { mark };
                 self.settle(trouble, async {
-                    service.references.pardon(&home, digest).await.map(|()| Outcome::Mended)
+                    service.references.remove_tombstone(&home, digest).await.map(|()| Outcome::Mended)
                 })
                 .await;
             }
@@ -52,17 +52,17 @@ impl Repair<'_> {
         let service = self.service;
         let trouble = Trouble::ReferenceUnneeded { reference: name.clone(), size };
         let is_addressed = home.addressed(digest).is_ok_and(|addressed| addressed == *name);
-        let mark = home.condemned(digest).ok().and_then(|mark| scan.marks.get(&mark.key));
+        let mark = home.tombstone(digest).ok().and_then(|mark| scan.marks.get(&mark.key));
         match (is_addressed, mark) {
             (true, Some((_, marked))) if self.options.is_old(*marked) => {
                 let mending =
-                    async { service.references.remove_condemned(&home, digest).await.map(|()| Outcome::Mended) };
+                    async { service.references.remove_tombstoned(&home, digest).await.map(|()| Outcome::Mended) };
                 self.settle(trouble, mending).await;
             }
             (true, Some(_)) => self.report.waiting.push(name.clone()),
             _ if !self.options.is_old(last_modified) => {}
             (true, None) => {
-                let mending = async { service.references.condemn(&home, digest).await.map(|()| Outcome::Mended) };
+                let mending = async { service.references.add_tombstone(&home, digest).await.map(|()| Outcome::Mended) };
                 self.settle(trouble, mending).await;
                 if self.options.mend {
                     self.report.waiting.push(name.clone());
@@ -72,7 +72,7 @@ impl Repair<'_> {
             (false, Some(_)) => self.report.waiting.push(name.clone()),
             (false, None) => {
                 let mending = async {
-                    Ok(match service.references.release(name).await? {
+                    Ok(match service.references.remove_if_unreferenced(name).await? {
                         Some(_) => Outcome::Mended,
                         None => Outcome::Beyond("somebody else is at work on it"),
                     })

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::DeltaService;
 use super::error::ServiceError;
 use super::list::{Listed, ListedFile, Listing};
-use super::objects::Found;
+use super::objects::StoredObject;
 use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName, Sha256Digest, Total, deltaspace};
 use crate::storage::ETag;
@@ -169,7 +169,7 @@ impl DeltaService {
     /// Looks at the sample. All deltas are in it if there are no more than it has room for.
     async fn estimate(&self, count: Count, stats: &mut Stats) -> Result<(), ServiceError> {
         let looks = count.sample.into_values().map(|(name, etag)| async move {
-            let found = Found::look(self.store(), name).await?;
+            let found = StoredObject::look(self.store(), name).await?;
             // One that was replaced since the listing is as good a sample; one that is gone, or no delta of ours, is none.
             let size = found.and_then(|found| match &found.kind {
                 Kind::Delta(delta) => Some(delta.file_size as f64),

@@ -7,8 +7,8 @@ use crate::domain::metadata::{Kind, SOURCE_ETAG};
 use crate::domain::{FileStatus, Sha256Digest};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
+use crate::service::payload::Payload;
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ async fn are_same_by_time(service: &DeltaService, from: &Entry, to: &Entry) -> R
                 },
             };
             match sha256 {
-                Some(sha256) => Ok(Input::open(path).await?.digest().await? == sha256),
+                Some(sha256) => Ok(Payload::open(path).await?.digest().await? == sha256),
                 None => Ok(target >= source),
             }
         }
@@ -70,7 +70,7 @@ async fn are_same_by_time(service: &DeltaService, from: &Entry, to: &Entry) -> R
                 return Ok(false);
             }
             match known.sha256 {
-                Some(sha256) if is_whole(to.modified) => Ok(Input::open(path).await?.digest().await? == sha256),
+                Some(sha256) if is_whole(to.modified) => Ok(Payload::open(path).await?.digest().await? == sha256),
                 _ => Ok(true),
             }
         }
@@ -113,7 +113,7 @@ async fn have_same_content(service: &DeltaService, from: &Entry, to: &Entry) -> 
             Ok(a.etag.is_some() && (a.etag == b.etag || a.etag == b.source_etag))
         }
         (At::File(path), At::Object(object)) | (At::Object(object), At::File(path)) => {
-            let file = Input::open(path).await?;
+            let file = Payload::open(path).await?;
             if let Some(sha256) = object.digest {
                 return Ok(file.digest().await? == sha256);
             }
@@ -134,7 +134,7 @@ async fn have_same_content(service: &DeltaService, from: &Entry, to: &Entry) -> 
 
 /// `None` when it was removed meanwhile.
 async fn looked_at(service: &DeltaService, object: &Object) -> Result<Option<Known>, ServiceError> {
-    let Some(found) = Found::look(service.store(), object.stored.clone()).await? else { return Ok(None) };
+    let Some(found) = StoredObject::look(service.store(), object.stored.clone()).await? else { return Ok(None) };
     let sha256 = match &found.kind {
         Kind::Delta(delta) => Some(delta.file_sha256),
         Kind::Direct(direct) => Some(direct.file_sha256),

@@ -12,7 +12,7 @@ use super::{COMPARED_AT_ONCE, Compare, Comparison, MayBeDelta, Step};
 use crate::domain::ObjectName;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::service::error::ServiceError;
-use crate::service::objects::Found;
+use crate::service::objects::StoredObject;
 
 impl Entry {
     pub(super) fn is_decided(&self) -> bool {
@@ -30,7 +30,7 @@ enum Decided {
     /// It is a delta or a reference.
     Ours,
     /// It is a file of the name it is stored under.
-    File(Box<Found>),
+    File(Box<StoredObject>),
 }
 
 /// Files of the destination that the source does not show.
@@ -46,7 +46,7 @@ pub(super) struct Extra {
 
 impl Comparison {
     async fn decide(&self, stored: &ObjectName) -> Result<Decided, ServiceError> {
-        Ok(match Found::look(self.service.store(), stored.clone()).await? {
+        Ok(match StoredObject::look(self.service.store(), stored.clone()).await? {
             None => Decided::Absent,
             Some(found) => match found.kind {
                 Kind::Delta(_) | Kind::Reference(_) | Kind::Damaged(_) => Decided::Ours,
@@ -134,7 +134,7 @@ impl Comparison {
 }
 
 /// A file that is called as a delta or a reference is.
-fn own_file(relative: String, found: &Found) -> Entry {
+fn own_file(relative: String, found: &StoredObject) -> Entry {
     let digest = match &found.kind {
         Kind::Direct(direct) => Some(direct.file_sha256),
         _ => None,

@@ -18,9 +18,9 @@ use crate::domain::policy::Compression;
 use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher};
 use crate::service::blocking::{self, Cancelled, Incoming};
 use crate::service::error::ServiceError;
-use crate::service::input::{CHUNK, Input};
-use crate::service::sink::Sink;
+use crate::service::payload::{CHUNK, Payload};
 use crate::service::spool::Spool;
+use crate::service::writers::HashingWriter;
 use crate::storage::ByteStream;
 
 /// Most bytes that are unpacked from a reference or a target: a few bytes of gzip can ask for any number, and all of them
@@ -45,9 +45,9 @@ pub(crate) struct Decode {
 pub(crate) enum Decoded<W> {
     Restored(Restored<W>),
     /// The delta needs this much memory; what was written so far is the beginning of the file.
-    NeedsMore(Sink<W>, DecodeMemory),
+    NeedsMore(HashingWriter<W>, DecodeMemory),
     /// The delta could not be decoded against this reference; what was written so far is the beginning of the file.
-    Failed(Sink<W>, ServiceError),
+    Failed(HashingWriter<W>, ServiceError),
 }
 
 /// What came out.
@@ -75,7 +75,7 @@ impl Transcoder {
         job: Decode,
         reservation: Option<Reservation>,
         delta: ByteStream,
-        sink: Sink<W>,
+        sink: HashingWriter<W>,
     ) -> Result<Decoded<W>, ServiceError> {
         let run = Run { job, spool_folder: self.spool_folder.clone() };
         blocking::feed(delta, move |incoming| {
@@ -102,7 +102,7 @@ struct Run {
 impl Run {
     /// Decodes the delta that arrives, and writes the file to `sink`, without what an earlier run wrote there. What went to it is
     /// the file only if this succeeds.
-    fn run<W: Write>(self, delta: &mut Incoming, mut sink: Sink<W>) -> Result<Decoded<W>, ServiceError> {
+    fn run<W: Write>(self, delta: &mut Incoming, mut sink: HashingWriter<W>) -> Result<Decoded<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
         tracing::debug!(delta = %self.job.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
@@ -143,7 +143,7 @@ impl Run {
         }
         let len = content.len();
         let content = content.finish().map_err(ServiceError::local(self.spool_folder.display()))?;
-        let content = Input::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
+        let content = Payload::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
         self.pack(&content, compression, delta.cancelled(), sink.into_inner()).map(Decoded::Restored)
     }
 
@@ -234,20 +234,20 @@ impl Run {
     /// Packs the content in each way xdelta3 may have found it, and writes what has the right digest.
     fn pack<W: Write>(
         &self,
-        content: &Input,
+        content: &Payload,
         compression: Compression,
         cancelled: &Cancelled,
         mut to: W,
     ) -> Result<Restored<W>, ServiceError> {
         let spooled = || ServiceError::local(self.spool_folder.display());
         for &setting in recompress::candidates(compression) {
-            let sink = Sink::new(Spool::new(&self.spool_folder));
+            let sink = HashingWriter::new(Spool::new(&self.spool_folder));
             let mut packer = recompress::Packer::new(setting, sink).map_err(spooled())?;
             content.read(cancelled, |piece| packer.write_all(piece).map_err(spooled()))?;
-            let (spool, len, digest) = packer.finish().and_then(Sink::finish).map_err(spooled())?;
+            let (spool, len, digest) = packer.finish().and_then(HashingWriter::finish).map_err(spooled())?;
             if digest == self.job.metadata.file_sha256 {
                 let packed = Arc::new(spool.finish().map_err(spooled())?);
-                let packed = Input::of(&self.job.file.to_string(), len, packed);
+                let packed = Payload::of(&self.job.file.to_string(), len, packed);
                 packed.read(cancelled, |piece| to.write_all(piece).map_err(written()))?;
                 to.flush().map_err(written())?;
                 return Ok(Restored { to, len, unpacked: None });
@@ -305,13 +305,13 @@ pub(crate) struct Rest<'a, W> {
     left: u64,
     /// Of the bytes that were left out.
     hasher: Sha256Hasher,
-    sink: &'a mut Sink<W>,
+    sink: &'a mut HashingWriter<W>,
     /// Whether the beginning is another one.
     pub(crate) differs: bool,
 }
 
 impl<'a, W: Write> Rest<'a, W> {
-    pub(crate) fn after(sink: &'a mut Sink<W>) -> Self {
+    pub(crate) fn after(sink: &'a mut HashingWriter<W>) -> Self {
         Self { left: sink.len(), hasher: Sha256Hasher::default(), sink, differs: false }
     }
 }

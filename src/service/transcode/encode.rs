@@ -11,7 +11,7 @@ use crate::cache::CachedReference;
 use crate::domain::{Sha256Digest, Sha256Hasher, Sketch};
 use crate::service::blocking::{self, Cancelled};
 use crate::service::error::ServiceError;
-use crate::service::input::Input;
+use crate::service::payload::Payload;
 use crate::service::spool::Spool;
 
 /// What encoding a file came to.
@@ -19,7 +19,7 @@ pub(crate) struct Encoded {
     /// SHA-256 of the file, of the bytes the encoder saw.
     pub(crate) digest: Sha256Digest,
     /// The delta; `None` when it would have been longer than allowed.
-    pub(crate) delta: Option<Input>,
+    pub(crate) delta: Option<Payload>,
 }
 
 /// As the Python tool calls xdelta3: level 9, LZMA; no application header, since the key is the truth about the name.
@@ -33,7 +33,7 @@ fn options(target_len: u64) -> EncodeOptions {
 #[derive(Clone)]
 pub(crate) struct Encode {
     /// The file.
-    pub(crate) file: Input,
+    pub(crate) file: Payload,
     /// The bytes of the reference.
     pub(crate) reference: CachedReference,
     /// The maximum length of the delta in bytes.
@@ -61,7 +61,7 @@ impl Transcoder {
     }
 
     /// Reads a file once for its digest, its sketch and its delta against itself, and a second time to decode that.
-    pub(crate) async fn encode_itself(&self, file: &Input) -> Result<OwnDelta, ServiceError> {
+    pub(crate) async fn encode_itself(&self, file: &Payload) -> Result<OwnDelta, ServiceError> {
         let permit = self.permits.encoder().await;
         let (file, folder) = (file.clone(), self.spool_folder.clone());
         blocking::run(move |cancelled| {
@@ -82,10 +82,10 @@ pub(crate) struct OwnDelta {
     pub(crate) digest: Sha256Digest,
     pub(crate) sketch: Sketch,
     /// The delta of the file against itself.
-    pub(crate) delta: Input,
+    pub(crate) delta: Payload,
 }
 
-fn encode_itself_blocking(file: &Input, mut spool: Spool, cancelled: &Cancelled) -> Result<OwnDelta, ServiceError> {
+fn encode_itself_blocking(file: &Payload, mut spool: Spool, cancelled: &Cancelled) -> Result<OwnDelta, ServiceError> {
     let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
     let name = format!("the delta of {}", file.name());
     let spooled = || ServiceError::local(&name);
@@ -104,7 +104,7 @@ fn encode_itself_blocking(file: &Input, mut spool: Spool, cancelled: &Cancelled)
     spool.write_all(&out).map_err(spooled())?;
     let len = spool.len();
     let bytes = Arc::new(spool.finish().map_err(spooled())?);
-    Ok(OwnDelta { digest, sketch, delta: Input::of(&name, len, bytes) })
+    Ok(OwnDelta { digest, sketch, delta: Payload::of(&name, len, bytes) })
 }
 
 impl Encode {
@@ -140,13 +140,13 @@ impl Encode {
         spool.write_all(&out).map_err(spooled())?;
         let len = spool.len();
         let bytes = Arc::new(spool.finish().map_err(spooled())?);
-        Ok(Encoded { digest, delta: Some(Input::of(&format!("the delta of {}", file.name()), len, bytes)) })
+        Ok(Encoded { digest, delta: Some(Payload::of(&format!("the delta of {}", file.name()), len, bytes)) })
     }
 }
 
 /// The digest of what the delta gives, or `None` when it cannot be decoded or gives another length.
 fn decoded_digest(
-    delta: &Input,
+    delta: &Payload,
     reference: &CachedReference,
     target_len: u64,
     cancelled: &Cancelled,
@@ -231,7 +231,7 @@ mod tests {
         let service = DeltaService::new(store, cache, settings);
         let put = async |name: &str, bytes: Vec<u8>| {
             let counting = Arc::new(Counting { bytes, read: AtomicU64::new(0) });
-            let file = Input::of(name, LEN as u64, counting.clone());
+            let file = Payload::of(name, LEN as u64, counting.clone());
             let object = ObjectName::new(bucket.clone(), Key::new(name).unwrap());
             let options = PutOptions { delta: name != "direct.zip", ..PutOptions::default() };
             let report = service.put(&file, &object, &options).await.unwrap();

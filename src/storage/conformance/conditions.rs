@@ -14,7 +14,7 @@ use super::{Failure, Outcome, holds, same};
 /// Enough for eight of eight to win on a store that checks first and writes then.
 const RACERS: usize = 16;
 /// Races are won by chance: one round shows little.
-const ROUNDS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 pub(super) async fn if_absent_creates_once(stage: &Stage<'_>) -> Outcome {
     let etag = stage.put_if("k", "first", &PutCondition::IfAbsent).await??;
@@ -137,7 +137,7 @@ async fn race(stage: &Stage<'_>, key: &str, condition: &PutCondition, loss: Stor
 }
 
 pub(super) async fn racing_creators_have_one_winner(stage: &Stage<'_>) -> Outcome {
-    for round in 0..ROUNDS {
+    for round in 0..MAX_ATTEMPTS {
         let key = format!("folder {round}/reference.bin");
         race(stage, &key, &PutCondition::IfAbsent, StorageErrorKind::AlreadyExists).await?;
     }
@@ -146,7 +146,7 @@ pub(super) async fn racing_creators_have_one_winner(stage: &Stage<'_>) -> Outcom
 
 pub(super) async fn racing_replacers_have_one_winner(stage: &Stage<'_>) -> Outcome {
     let mut etag = stage.put("k", "start").await?;
-    for round in 0..ROUNDS {
+    for round in 0..MAX_ATTEMPTS {
         etag = race(stage, "k", &PutCondition::IfMatch(etag), StorageErrorKind::Precondition).await?;
         etag = stage.put_if("k", format!("round {round}"), &PutCondition::IfMatch(etag)).await??;
     }

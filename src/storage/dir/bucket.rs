@@ -14,8 +14,8 @@ use crate::storage::{
     StorageErrorKind,
 };
 
-use super::durable::{lock, lock_shared, make_folder, sync_folder, write_file};
-use super::fault::Fault;
+use super::fsync::{lock, lock_shared, make_folder, sync_folder, write_file};
+use super::io_error::Fault;
 use super::leaf::{Leaf, LeafKeys, Leaves};
 use super::name::{folder_name, of_folder_name};
 use super::record::{Record, Sealed, Stored};

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::domain::Key;
 use crate::storage::listing::SortedKeys;
 
-use super::durable::{sync_folder, write_file};
-use super::fault::Fault;
+use super::fsync::{sync_folder, write_file};
+use super::io_error::Fault;
 use super::name::{CUT, PIECE, WHOLE, of_folder_name, path_of, unescape};
 use super::record::Stored;
 

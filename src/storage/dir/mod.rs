@@ -3,8 +3,8 @@
 //! `docs/EMBEDDED_STORE.md` describes the format and why it is as it is.
 
 mod bucket;
-mod durable;
-mod fault;
+mod fsync;
+mod io_error;
 mod leaf;
 mod name;
 mod record;
@@ -27,10 +27,10 @@ use crate::domain::{BucketName, Key, ObjectName};
 use super::{
     Attributes, BucketAdmin, ByteStream, CopyOptions, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket,
     ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
-    rules,
+    s3_semantics,
 };
 use bucket::Bucket;
-use fault::Fault;
+use io_error::Fault;
 use record::{Draft, Reader};
 use root::{Clock, Root};
 
@@ -135,7 +135,7 @@ impl DirStore {
         options: &CopyOptions,
     ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "CopyObject";
-        rules::check_copy(from, to, options)?;
+        s3_semantics::check_copy(from, to, options)?;
         let (ObjectName { bucket, key }, if_match) = (from.clone(), options.if_match.clone());
         let open = move |root: &Root| {
             let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
@@ -199,7 +199,7 @@ impl ObjectStore for DirStore {
         let open = move |root: &Root| {
             let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
             record.check_len()?;
-            let range = rules::within(range, record.head.size)?;
+            let range = s3_semantics::within(range, record.head.size)?;
             let head = record.head.clone();
             Ok(ObjectBody { head, stream: stream(record.reader(range)) })
         };

@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use crate::domain::{Sha256Digest, Sha256Hasher};
 use crate::storage::{Attributes, ETag, Encryption, ObjectHead, StorageErrorKind};
 
-use super::fault::Fault;
+use super::io_error::Fault;
 use super::name::hex_digits;
 use super::temporaries::Temporaries;
 

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use crate::storage::StorageErrorKind;
 
-use super::durable::{FOLDER_MODE, lock, make_folder, sync_folder, write_file};
-use super::fault::Fault;
+use super::fsync::{FOLDER_MODE, lock, make_folder, sync_folder, write_file};
+use super::io_error::Fault;
 use super::temporaries::{Temporaries, private_folder};
 
 /// Says that the folder is a store, and of which format.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::durable::{make_folder, sync_folder};
-use super::fault::Fault;
+use super::fsync::{make_folder, sync_folder};
+use super::io_error::Fault;
 use super::leaf::{Leaf, Leaves, forget_moved, note_moved};
 use super::name::folder_name;
 use super::record::Stored;

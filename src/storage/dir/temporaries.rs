@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
 
-use super::durable::{FOLDER_MODE, lock, make_folder};
-use super::fault::Fault;
+use super::fsync::{FOLDER_MODE, lock, make_folder};
+use super::io_error::Fault;
 
 /// A folder of this process. It is alive as long as the lock on it is held, which ends with the process however that ends:
 /// neither a process number, which is used again, nor an age says as much.

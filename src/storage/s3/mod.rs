@@ -58,7 +58,7 @@ use crate::domain::{BucketName, ObjectName};
 use super::{
     AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CannedAcl, CopyOptions, CustomerKey, ETag, Encryption,
     LifecycleRule, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign,
-    Presigned, PutBody, PutOptions, StorageError, StorageErrorKind, rules,
+    Presigned, PutBody, PutOptions, StorageError, StorageErrorKind, s3_semantics,
 };
 use attempts::send;
 use attributes::{head_of, size, with_key};
@@ -275,7 +275,7 @@ impl ObjectStore for S3Store {
     async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
         check_key("CopyObject", from)?;
         check_key("CopyObject", to)?;
-        rules::check_copy(from, to, options)?;
+        s3_semantics::check_copy(from, to, options)?;
         if let Some(attributes) = &options.attributes {
             self.check_attributes(attributes, "CopyObject", to)?;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::support::{edited, noise};
 use deltaglider::cache::{Counts, FolderCache, Limits, ReferenceCache};
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
-use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings, StoredAs};
+use deltaglider::service::{DeltaService, GetOptions, Payload, PutOptions, Settings, StoredAs};
 use deltaglider::storage::{BucketAdmin as _, CopyOptions, MemoryStore, ObjectStore as _};
 
 /// More than one piece of any reader.
@@ -63,7 +63,7 @@ impl Stage {
     }
 
     async fn put(&self, key: &str, content: &[u8]) -> StoredAs {
-        let file = Input::spool(Cursor::new(content.to_vec()), "file", self.folder.path()).await.unwrap();
+        let file = Payload::spool(Cursor::new(content.to_vec()), "file", self.folder.path()).await.unwrap();
         let report = self.service.put(&file, &object(key), &PutOptions::default()).await.unwrap();
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
         report.stored_as

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider::cache::{FolderCache, Limits, MemoryCache, ReferenceCache};
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{DeltaService, GetOptions, Input, PutOptions, Settings, StoredAs};
+use deltaglider::service::{DeltaService, GetOptions, Payload, PutOptions, Settings, StoredAs};
 use deltaglider::storage::S3Store;
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -61,7 +61,7 @@ async fn in_one_process_a_reference_is_fetched_once() {
         let first = noise(300_000, 1);
         let version = |n: u64| if n == 1 { first.clone() } else { edited(&first, n) };
         let put = async |n: u64, as_what: StoredAs| {
-            let file = Input::spool(Cursor::new(version(n)), "file", folder.path()).await.unwrap();
+            let file = Payload::spool(Cursor::new(version(n)), "file", folder.path()).await.unwrap();
             let report = service.put(&file, &object(&format!("a/{n}.zip")), &PutOptions::default()).await.unwrap();
             assert_eq!(report.stored_as, as_what);
         };

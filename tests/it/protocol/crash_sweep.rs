@@ -187,7 +187,7 @@ fn command_dies_at_chosen_call() {
 }
 
 #[test]
-#[ignore = "takes minutes: run by scripts/sweep"]
+#[ignore = "takes minutes: run by scripts/sweep-faults"]
 fn a_process_that_dies_at_any_storage_call_loses_nothing() {
     let sandbox = Sandbox::new();
     for n in 1..=9 {

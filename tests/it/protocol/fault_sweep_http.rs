@@ -4,7 +4,7 @@
 //! Here it is the adapter and its SDK that send requests again; the sweep over the model store itself has no such layer.
 //!
 //! A fault that is waited out takes the third of a second: such faults happen to every third request, and to
-//! each with `DGTEST_ALL_POINTS` (`scripts/sweep`).
+//! each with `DGTEST_ALL_POINTS` (`scripts/sweep-faults`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -145,7 +145,7 @@ fn repairs_beside_writers_lose_nothing() {
 }
 
 #[test]
-#[ignore = "takes minutes: run by scripts/explore"]
+#[ignore = "takes minutes: run by scripts/check-interleavings"]
 fn a_repair_beside_two_writers_under_every_order_loses_nothing() {
     for (name, scenario) in repairs() {
         for kind in [Kind::Atomic, Kind::Loose] {
@@ -174,7 +174,7 @@ fn without_copies_a_writer_that_dies_leaves_what_it_was_to_replace() {
 }
 
 #[test]
-#[ignore = "takes minutes: run by scripts/explore"]
+#[ignore = "takes minutes: run by scripts/check-interleavings"]
 fn four_under_every_order_lose_nothing() {
     for (name, scenario) in scenarios() {
         for kind in [Kind::Atomic, Kind::Loose] {

@@ -76,7 +76,7 @@ fn restored_content_survives_another_put() {
 
 /// The longer the more: more time, and a third operation.
 #[test]
-#[ignore = "takes minutes: run by scripts/explore"]
+#[ignore = "takes minutes: run by scripts/check-interleavings"]
 fn restored_content_survives_two_operations() {
     for (name, scenario) in restored() {
         explore_kinds(name, &Scenario { steps: STEPS + 1, ..scenario.clone() }, &KINDS);

@@ -7,7 +7,7 @@ use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, Input, Listed, Listing, MayBeDelta, PutOptions, Settings, Step, SyncOptions,
+    Compare, DeltaService, Folder, Listed, Listing, MayBeDelta, Payload, PutOptions, Settings, Step, SyncOptions,
 };
 use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 
@@ -124,7 +124,7 @@ async fn escaped_names_are_in_place_on_any_page() {
     ];
     for name in own {
         let object = ObjectName::new(bucket(), Key::new(name).unwrap());
-        let file = Input::spool(name.as_bytes(), name, &std::env::temp_dir()).await.unwrap();
+        let file = Payload::spool(name.as_bytes(), name, &std::env::temp_dir()).await.unwrap();
         service.put(&file, &object, &PutOptions::default()).await.unwrap();
         expected.push(name.to_owned());
     }

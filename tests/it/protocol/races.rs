@@ -84,7 +84,7 @@ fn racing_first_puts_lose_nothing_where_conditions_are_ignored() {
 }
 
 #[test]
-#[ignore = "needs a server named by DGTEST_RACE_URL: run by scripts/race"]
+#[ignore = "needs a server named by DGTEST_RACE_URL: run by scripts/check-races"]
 fn racing_first_puts_lose_nothing_on_the_server_named() {
     let sandbox = Sandbox::new();
     race(&sandbox, &std::env::var("DGTEST_RACE_URL").unwrap());

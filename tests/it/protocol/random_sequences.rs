@@ -1,5 +1,5 @@
 //! Any sequence of operations, of other tools too, leaves what a map of names and contents says: everything is compared after
-//! every step. `scripts/model` runs more sequences.
+//! every step. `scripts/check-model` runs more sequences.
 
 use deltaglider::service::Compare;
 

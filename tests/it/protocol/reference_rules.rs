@@ -11,7 +11,9 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::metadata::ReferenceMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
-use deltaglider::service::{DeltaService, DirectReason, GetOptions, Input, PutOptions, PutReport, Settings, StoredAs};
+use deltaglider::service::{
+    DeltaService, DirectReason, GetOptions, Payload, PutOptions, PutReport, Settings, StoredAs,
+};
 use deltaglider::storage::{
     Attributes, BucketAdmin as _, CopyOptions, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition, Store,
 };
@@ -116,7 +118,7 @@ fn service(store: Arc<dyn Store>, policy: Policy) -> DeltaService {
 }
 
 async fn put(service: &DeltaService, key: &str, content: &[u8], delta: bool) -> PutReport {
-    let file = Input::spool(std::io::Cursor::new(content.to_vec()), "file", &std::env::temp_dir()).await.unwrap();
+    let file = Payload::spool(std::io::Cursor::new(content.to_vec()), "file", &std::env::temp_dir()).await.unwrap();
     service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap()
 }
 

@@ -10,7 +10,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    DeltaService, DirectReason, GetOptions, Input, Outcome, PutOptions, RepairOptions, RepairReport, Settings,
+    DeltaService, DirectReason, GetOptions, Outcome, Payload, PutOptions, RepairOptions, RepairReport, Settings,
     StoredAs, Trouble,
 };
 use deltaglider::storage::{
@@ -43,7 +43,7 @@ pub(super) fn addressed(folder: &str, content: &[u8]) -> ObjectName {
 }
 
 fn mark(folder: &str, content: &[u8]) -> ObjectName {
-    Deltaspace::of(&object(&format!("{folder}x"))).condemned(&Sha256Digest::of(content)).unwrap()
+    Deltaspace::of(&object(&format!("{folder}x"))).tombstone(&Sha256Digest::of(content)).unwrap()
 }
 
 impl Room {
@@ -67,7 +67,7 @@ impl Room {
 
     pub(super) async fn put_as(&mut self, key: &str, content: &[u8], delta: bool) -> StoredAs {
         self.files.insert(key.to_owned(), content.to_vec());
-        let file = Input::spool(std::io::Cursor::new(content.to_vec()), key, &std::env::temp_dir()).await.unwrap();
+        let file = Payload::spool(std::io::Cursor::new(content.to_vec()), key, &std::env::temp_dir()).await.unwrap();
         self.service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap().stored_as
     }
 
@@ -354,7 +354,7 @@ async fn a_marked_reference_that_a_delta_needs_is_pardoned() {
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.put_raw(&mark("a/", &first), Vec::new(), &Attributes::default()).await;
     room.pass(30);
-    assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceCondemned { .. }]));
+    assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceTombstoned { .. }]));
     assert!(!room.exists(&mark("a/", &first)).await && room.exists(&addressed("a/", &first)).await);
     room.gives_all_but(&[]).await;
 }
@@ -479,6 +479,6 @@ async fn a_file_of_a_marked_content_is_stored_as_it_is() {
     room.put_raw(&mark("a/", &other), Vec::new(), &Attributes::default()).await;
     // It shares nothing with what is there and has an earlier version, so it would become a further reference.
     room.put_as("a/other-1.zip", &edited(&other, 1), false).await;
-    assert_eq!(room.put("a/other-2.zip", &other).await, StoredAs::Direct(DirectReason::Condemned));
+    assert_eq!(room.put("a/other-2.zip", &other).await, StoredAs::Direct(DirectReason::Tombstoned));
     room.gives_all_but(&[]).await;
 }

@@ -151,7 +151,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
         // Its content is that of a file, and of another one that is gone something is left.
         sandbox.write("content", &base);
         command(&["cp", "content", "s3://buc/"]).succeeds();
-        let mark = Deltaspace::of(&object("a-1.zip")).condemned(&Sha256Digest::of(b"gone")).unwrap();
+        let mark = Deltaspace::of(&object("a-1.zip")).tombstone(&Sha256Digest::of(b"gone")).unwrap();
         let (none, always) = (Attributes::default(), PutCondition::None.into());
         runtime.block_on(store.put(&mark, PutBody::from_bytes(""), &none, &always)).unwrap();
         runtime.block_on(client(&server).create_multipart_upload().bucket("buc").key("never-ended").send()).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{DeltaService, Input, PutOptions, Settings};
+use deltaglider::service::{DeltaService, Payload, PutOptions, Settings};
 use deltaglider::storage::Store;
 
 use super::{edited, noise};
@@ -27,7 +27,7 @@ pub(crate) fn content(number: u64) -> Vec<u8> {
 
 /// Stores a version.
 pub(crate) async fn put(service: &DeltaService, key: &str, number: u64, options: &PutOptions) {
-    let file = Input::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
+    let file = Payload::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
     service.put(&file, &object(key), options).await.unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::ObjectName;
 use deltaglider::service::{
-    DeltaService, GetOptions, Input, Moved, Outcome, PutOptions, RepairOptions, ServiceError, Settings,
+    DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError, Settings,
 };
 use deltaglider::storage::{Attributes, PutBody, PutCondition, Store};
 
@@ -83,7 +83,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
     match op {
         Op::Put(name, content) | Op::PutDirect(name, content) => {
             let options = PutOptions { delta: matches!(op, Op::Put(..)), ..PutOptions::default() };
-            let file = Input::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
+            let file = Payload::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
             service.put(&file, &object(name), &options).await.map(|_| Did::All)
         }
         Op::Delete(name) => match service.delete(&object(name)).await {

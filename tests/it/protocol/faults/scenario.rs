@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    DeltaService, GetOptions, Input, Moved, Outcome, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
+    DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
 };
 use deltaglider::storage::{Attributes, BucketAdmin as _, CopyOptions, MemoryStore, PutBody, PutCondition, Store};
 use futures::TryStreamExt as _;
@@ -81,7 +81,9 @@ impl Op {
             Self::Copy(from, to) => vec![((*to).to_owned(), file(from))],
             Self::Move(from, to) => vec![((*to).to_owned(), file(from)), ((*from).to_owned(), None)],
             Self::Many(many) => many.effects(files),
-            Self::Read(_) | Self::Rebase(_) | Self::Mend | Self::MoveReference(..) | Self::Damage(_) => Vec::new(),
+            Self::Read(_) | Self::Rebase(_) | Self::Mend | Self::MoveReference(..) | Self::Damage(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -298,7 +300,7 @@ fn repairs() -> Vec<Scenario> {
     };
     let copied = || Damage::Copy("reference.bin", addressed());
     let removed = || Damage::Remove("reference.bin");
-    let mark = home().condemned(&Sha256Digest::of(&version(1))).unwrap().key.to_string();
+    let mark = home().tombstone(&Sha256Digest::of(&version(1))).unwrap().key.to_string();
     let no_delta = [Damage::Remove("a.zip.delta"), Damage::Remove("b.zip.delta")];
     // Its content is that of the lost reference.
     let elsewhere = [damaged(&[removed()]), vec![Op::PutDirect("old/a.zip", version(1))]].concat();
@@ -315,7 +317,11 @@ fn repairs() -> Vec<Scenario> {
         scenario("repair, a reference that stands at its other key", &damaged(&[copied(), removed()]), Op::Mend),
         scenario("repair, a reference whose content is in a file", &elsewhere, Op::Mend),
         scenario("repair, a reference that was replaced", &damaged(&replaced), Op::Mend),
-        scenario("repair, a reference that has rotted", &damaged(&[copied(), Damage::Rot("reference.bin")]), Op::Mend),
+        scenario(
+            "repair, a reference that has rotted",
+            &damaged(&[copied(), Damage::Rot("reference.bin")]),
+            Op::Mend,
+        ),
         scenario("repair, a name of both kinds", &both, Op::Mend),
         scenario("repair, a reference that nobody needs", &damaged(&no_delta), Op::Mend),
         scenario("repair, a reference and its copy that nobody needs", &damaged(&without(&[copied()])), Op::Mend),
@@ -371,7 +377,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) ->
     match op {
         Op::Put(name, content) | Op::PutDirect(name, content) => {
             let options = PutOptions { delta: matches!(op, Op::Put(..)), ..PutOptions::default() };
-            let file = Input::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
+            let file = Payload::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
             let stored_as = Some(service.put(&file, &object(name), &options).await?.stored_as);
             return Ok(Done { stored_as, ..Done::default() });
         }

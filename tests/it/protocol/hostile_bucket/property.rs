@@ -10,8 +10,8 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sketch, deltaspace};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, Input, KeptStats, ListedRemoval, MayBeDelta, PutOptions, RepairOptions,
-    ServiceError, Settings, StatedChecksums, StatsMode, Step, SyncOptions,
+    Compare, DeltaService, Folder, GetOptions, KeptStats, ListedRemoval, MayBeDelta, Payload, PutOptions,
+    RepairOptions, ServiceError, Settings, StatedChecksums, StatsMode, Step, SyncOptions,
 };
 use deltaglider::storage::{
     Attributes, BucketAdmin as _, ListRequest, ListedObject, MemoryStore, ObjectStore as _, PutBody, PutCondition,
@@ -116,7 +116,8 @@ impl Bucket {
     }
 
     async fn put(&self, key: &str, content: &[u8]) -> Result<(), ServiceError> {
-        let file = Input::spool(std::io::Cursor::new(content.to_vec()), key, &self.folder.path().join("spool")).await?;
+        let file =
+            Payload::spool(std::io::Cursor::new(content.to_vec()), key, &self.folder.path().join("spool")).await?;
         self.service.put(&file, &object(key), &PutOptions::default()).await.map(drop)
     }
 
@@ -177,7 +178,7 @@ impl Bucket {
                 };
                 self.plant(&home.sketch(&digest).unwrap(), sketch, BTreeMap::new()).await;
                 if choices.byte() % 4 == 1 {
-                    self.plant(&home.condemned(&digest).unwrap(), Vec::new(), BTreeMap::new()).await;
+                    self.plant(&home.tombstone(&digest).unwrap(), Vec::new(), BTreeMap::new()).await;
                 }
             }
         }
@@ -311,7 +312,7 @@ impl Bucket {
     async fn step(&self, step: Step) -> Result<(), ServiceError> {
         match step {
             Step::Upload(path, object, MayBeDelta(delta)) => {
-                let file = Input::open(&path).await?;
+                let file = Payload::open(&path).await?;
                 self.service.put(&file, &object, &PutOptions { delta, ..PutOptions::default() }).await.map(drop)
             }
             Step::Copy(from, to, MayBeDelta(delta)) => self.service.copy(&from, &to, delta).await.map(drop),

@@ -117,7 +117,7 @@ impl World {
         for finding in &report.findings {
             let permitted = match finding.trouble {
                 Trouble::ReferenceMissing { .. } | Trouble::ReferenceDiffers { .. } => self.copied_blindly,
-                Trouble::ReferenceUnneeded { .. } | Trouble::ReferenceCondemned { .. } => true,
+                Trouble::ReferenceUnneeded { .. } | Trouble::ReferenceTombstoned { .. } => true,
                 Trouble::LeftBehind { .. } | Trouble::TwoVariants { .. } => true,
                 _ => false,
             };

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deltaglider::domain::ObjectName;
 use deltaglider::service::{
-    Compare, Folder, GetOptions, Input, MayBeDelta, PutOptions, ServiceError, Step, SyncOptions,
+    Compare, Folder, GetOptions, MayBeDelta, Payload, PutOptions, ServiceError, Step, SyncOptions,
 };
 
 use super::op::{self, Place};
@@ -157,7 +157,7 @@ impl World {
             Step::Upload(path, object, MayBeDelta(delta)) => {
                 let relative = relative_path(from, &path);
                 let put = service
-                    .put(&Input::open(&path).await.unwrap(), &object, &PutOptions { delta, ..PutOptions::default() })
+                    .put(&Payload::open(&path).await.unwrap(), &object, &PutOptions { delta, ..PutOptions::default() })
                     .await;
                 self.stored(&object, source[&relative].0.clone(), put).await;
                 (relative, false)

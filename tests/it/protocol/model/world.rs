@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
-use deltaglider::service::{Clock, DeltaService, Input, RepairOptions, Settings};
+use deltaglider::service::{Clock, DeltaService, Payload, RepairOptions, Settings};
 use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
 use futures::TryStreamExt as _;
 
@@ -142,6 +142,6 @@ impl World {
     }
 }
 
-pub(crate) async fn input(content: &[u8]) -> Input {
-    Input::spool(std::io::Cursor::new(content.to_vec()), "content", &std::env::temp_dir()).await.unwrap()
+pub(crate) async fn input(content: &[u8]) -> Payload {
+    Payload::spool(std::io::Cursor::new(content.to_vec()), "content", &std::env::temp_dir()).await.unwrap()
 }

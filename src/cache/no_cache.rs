@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::counts::{Counters, Counts};
-use super::sealed::Scratch;
-use super::{CacheError, CachedReference, Claim, ReferenceCache, ReferenceWriter};
+use super::sealed::EncryptedTempFile;
+use super::{CacheError, CachedReference, ExpectedContent, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
 /// Keeps each reference in a sealed file without a name in a folder for temporaries, for as long as it is held.
@@ -46,15 +46,15 @@ impl ReferenceCache for WorkingCopies {
 #[derive(Debug)]
 pub(crate) struct WorkingCopy {
     folder: PathBuf,
-    scratch: Scratch,
-    claim: Claim,
+    scratch: EncryptedTempFile,
+    claim: ExpectedContent,
 }
 
 impl WorkingCopy {
     /// Its file is made in `folder`.
     pub(crate) fn begin(folder: &Path, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
-        let scratch = Scratch::new(folder).map_err(failed(folder))?;
-        Ok(Self { folder: folder.to_owned(), scratch, claim: Claim::new(digest, len) })
+        let scratch = EncryptedTempFile::new(folder).map_err(failed(folder))?;
+        Ok(Self { folder: folder.to_owned(), scratch, claim: ExpectedContent::new(digest, len) })
     }
 }
 

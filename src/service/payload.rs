@@ -23,7 +23,7 @@ pub(crate) const CHUNK: usize = 1 << 20;
 
 /// A file, or what standard input gave, of known length.
 #[derive(Clone)]
-pub struct Input {
+pub struct Payload {
     name: String,
     len: u64,
     bytes: Arc<dyn Source>,
@@ -38,13 +38,13 @@ pub struct Input {
 /// The maximum length of what is sent in one piece, which is checked by one checksum.
 const CHECKED_WHOLE: u64 = crate::storage::MULTIPART_THRESHOLD;
 
-impl fmt::Debug for Input {
+impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Input").field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Payload").field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
     }
 }
 
-impl Input {
+impl Payload {
     /// Opens a regular file.
     pub async fn open(path: &Path) -> Result<Self, ServiceError> {
         let path = path.to_owned();
@@ -271,7 +271,7 @@ impl Input {
     }
 }
 
-impl Source for Input {
+impl Source for Payload {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.bytes.read_at(offset, buf)
     }

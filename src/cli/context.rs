@@ -2,15 +2,15 @@
 
 use tokio::sync::OnceCell;
 
-use super::attributes::KeyArgument;
-use super::failure::{Failure, warn};
-use super::options::GlobalOptions;
+use super::args::GlobalOptions;
+use super::error::{Failure, warn};
+use super::object_options::KeyArgument;
 use crate::domain::policy::Policy;
 use crate::service::DeltaService;
 use crate::wiring::{CacheSettings, Connection, Regions, StoreDecorator};
 
 /// The options of every command, and the service they lead to.
-pub(super) struct Session {
+pub(super) struct Context {
     options: GlobalOptions,
     cache: CacheSettings,
     owner_control: bool,
@@ -18,7 +18,7 @@ pub(super) struct Session {
     service: OnceCell<DeltaService>,
 }
 
-impl Session {
+impl Context {
     pub(super) fn new(
         options: GlobalOptions,
         cache: CacheSettings,

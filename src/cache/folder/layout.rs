@@ -1,4 +1,4 @@
-//! The three rooms of a cache folder: what is being written, what can be read, and when it was used last.
+//! The three dirs of a cache folder: what is being written, what can be read, and when it was used last.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ const NEW: &str = "new";
 const USED: &str = "used";
 
 #[derive(Debug)]
-pub(super) struct Rooms {
+pub(super) struct CacheDirs {
     pub(super) entries: PrivateFolder,
     pub(super) new: PrivateFolder,
     used: PrivateFolder,
@@ -60,19 +60,19 @@ impl Cleared {
     }
 }
 
-impl Rooms {
+impl CacheDirs {
     pub(super) fn make(folder: &PrivateFolder) -> io::Result<Self> {
         Ok(Self { entries: folder.make_in(ENTRIES)?, new: folder.make_in(NEW)?, used: folder.make_in(USED)? })
     }
 
-    /// The rooms of a folder that has them all.
+    /// The dirs of a folder that has them all.
     pub(super) fn open(folder: &PrivateFolder) -> io::Result<Self> {
         Ok(Self { entries: folder.open_in(ENTRIES)?, new: folder.open_in(NEW)?, used: folder.open_in(USED)? })
     }
 
     /// Waits for the lock under which names among the entries are given and taken.
     pub(super) fn change(&self) -> io::Result<Changes<'_>> {
-        Ok(Changes { rooms: self, _lock: self.entries.lock()? })
+        Ok(Changes { dirs: self, _lock: self.entries.lock()? })
     }
 
     /// Returns every entry, the least recently used first.
@@ -123,31 +123,31 @@ impl Rooms {
 /// - An invalid file is deleted even while it is read, unless its name leads to another file by then.
 #[derive(Debug)]
 pub(super) struct Changes<'a> {
-    rooms: &'a Rooms,
+    dirs: &'a CacheDirs,
     _lock: File,
 }
 
 impl Changes<'_> {
     /// Renames a complete draft to its name among the entries.
     pub(super) fn publish(&self, draft: &str, name: &EntryName) -> io::Result<()> {
-        self.rooms.new.rename(draft, &self.rooms.entries, &name.to_string())
+        self.dirs.new.rename(draft, &self.dirs.entries, &name.to_string())
     }
 
     /// Returns every entry, the least recently used first. Deletes what is no regular file.
     pub(super) fn list(&self) -> io::Result<Vec<Listed>> {
-        self.rooms.list_and(|stray| self.rooms.entries.remove(stray))
+        self.dirs.list_and(|stray| self.dirs.entries.remove(stray))
     }
 
     /// Deletes an entry and the note of its use, even while it is read.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
-        self.rooms.entries.remove(name)?;
-        self.rooms.used.remove(name)
+        self.dirs.entries.remove(name)?;
+        self.dirs.used.remove(name)
     }
 
     /// Deletes an entry unless a process reads it; returns whether it is gone.
     pub(super) fn remove_unused(&self, name: &OsStr) -> io::Result<bool> {
         // Locked until it is gone, so that no reader begins with it.
-        let file = name.to_str().and_then(|name| self.rooms.entries.open(name).ok());
+        let file = name.to_str().and_then(|name| self.dirs.entries.open(name).ok());
         if let Some(file) = &file
             && unheld(file.try_lock())?.is_none()
         {
@@ -164,7 +164,7 @@ impl Changes<'_> {
 
     /// Returns whether a name leads to `file`, or, for `None`, to one that cannot be opened safely.
     pub(super) fn leads_to(&self, name: &OsStr, file: Option<FileId>) -> bool {
-        let entries = &self.rooms.entries;
+        let entries = &self.dirs.entries;
         match (file, name.to_str()) {
             (Some(file), _) => entries.file_id(name).is_ok_and(|found| found == file),
             (None, Some(name)) => entries.open(name).is_err_and(|error| error.kind() != io::ErrorKind::NotFound),
@@ -175,8 +175,8 @@ impl Changes<'_> {
     /// Deletes every entry that no process reads, and what dead writers left.
     pub(super) fn clear(&self) -> io::Result<Cleared> {
         let mut cleared = Cleared::default();
-        for name in self.rooms.entries.names()? {
-            let size = self.rooms.entries.stat(&name).map_or(0, |(_, size, _)| size);
+        for name in self.dirs.entries.names()? {
+            let size = self.dirs.entries.stat(&name).map_or(0, |(_, size, _)| size);
             match self.remove_unused(&name)? {
                 true => cleared.add(size),
                 false => cleared.in_use += 1,
@@ -188,7 +188,7 @@ impl Changes<'_> {
 
     /// Deletes drafts whose writers are dead, and notes about entries that are gone.
     pub(super) fn sweep(&self) -> io::Result<()> {
-        let Rooms { entries, new, used } = self.rooms;
+        let CacheDirs { entries, new, used } = self.dirs;
         for name in new.names()? {
             let draft: io::Result<File> = new.open(&name.to_string_lossy());
             let alive = match draft {

@@ -6,13 +6,13 @@ use std::ops::Range;
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
 /// A writer that knows what it was given.
-pub(crate) struct Sink<W> {
+pub(crate) struct HashingWriter<W> {
     to: W,
     hasher: Sha256Hasher,
     len: u64,
 }
 
-impl<W: Write> Sink<W> {
+impl<W: Write> HashingWriter<W> {
     pub(crate) fn new(to: W) -> Self {
         Self { to, hasher: Sha256Hasher::default(), len: 0 }
     }
@@ -39,7 +39,7 @@ impl<W: Write> Sink<W> {
     }
 }
 
-impl<W: Write> Write for Sink<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.to.write(bytes)?;
         let written = bytes.get(..n).unwrap_or_default();
@@ -54,14 +54,14 @@ impl<W: Write> Write for Sink<W> {
 }
 
 /// A writer that takes everything and passes on a part of it.
-pub(crate) struct Cut<W> {
+pub(crate) struct RangeWriter<W> {
     to: W,
     part: Range<u64>,
     at: u64,
     passed: u64,
 }
 
-impl<W> Cut<W> {
+impl<W> RangeWriter<W> {
     pub(crate) fn new(to: W, part: Range<u64>) -> Self {
         Self { to, part, at: 0, passed: 0 }
     }
@@ -77,7 +77,7 @@ impl<W> Cut<W> {
     }
 }
 
-impl<W: Write> Write for Cut<W> {
+impl<W: Write> Write for RangeWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let end = self.at + bytes.len() as u64;
         let within = |at: u64| usize::try_from(at.clamp(self.at, end) - self.at).unwrap_or(usize::MAX);

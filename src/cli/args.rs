@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::attributes::{AttributeArgs, KeyArgument};
 use super::filters::Filters;
+use super::object_options::{AttributeArgs, KeyArgument};
 use crate::domain::ByteRange;
 use crate::domain::policy::MaxRatio;
 use crate::service::{RepairOptions, StatedChecksums};

@@ -15,12 +15,12 @@ use crate::cache::key::fill_random;
 
 /// Takes bytes and keeps them sealed. Whoever finds the file, by the descriptor or on the disk after a crash, finds noise.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub(crate) struct EncryptedTempFile {
     folder: PathBuf,
     sealer: Sealer<File>,
 }
 
-impl Scratch {
+impl EncryptedTempFile {
     /// Makes the file in `folder` (mode 0600, without a name).
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
@@ -32,13 +32,13 @@ impl Scratch {
     }
 
     /// Everything taken, readable by position.
-    pub(crate) fn finish(self) -> io::Result<ScratchSource> {
+    pub(crate) fn finish(self) -> io::Result<EncryptedTempSource> {
         let (file, layout, cipher) = self.sealer.finish_with_cipher().map_err(in_folder(&self.folder))?;
-        Ok(ScratchSource(SealedSource::new(file, 0, layout, cipher)))
+        Ok(EncryptedTempSource(SealedSource::new(file, 0, layout, cipher)))
     }
 }
 
-impl Write for Scratch {
+impl Write for EncryptedTempFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.sealer.push(bytes).map_err(in_folder(&self.folder))?;
         Ok(bytes.len())
@@ -53,11 +53,11 @@ fn in_folder(folder: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
 }
 
-/// What a [`Scratch`] took.
+/// What a [`EncryptedTempFile`] took.
 #[derive(Debug)]
-pub(crate) struct ScratchSource(SealedSource<File>);
+pub(crate) struct EncryptedTempSource(SealedSource<File>);
 
-impl Source for ScratchSource {
+impl Source for EncryptedTempSource {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(offset, buf)
     }

@@ -10,7 +10,7 @@ use std::str::{Chars, FromStr};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use super::error::Failure;
 use crate::domain::Timestamp;
 use crate::service::ServiceError;
 use crate::storage::{Attributes, CannedAcl, CustomerKey, Encryption, KmsKey, StorageClass};
@@ -117,7 +117,7 @@ pub(super) struct Map(BTreeMap<String, String>);
 
 /// A text that is neither form of a map.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoMap {
+pub(super) enum ParseMapError {
     #[error("after {0:?} a = is missing: the form is NAME=VALUE,NAME2=VALUE2")]
     NoValue(String),
     #[error("the quotes around the value of {0:?} are not closed, or something else than a comma follows")]
@@ -129,11 +129,11 @@ pub(super) enum NoMap {
 }
 
 impl FromStr for Map {
-    type Err = NoMap;
+    type Err = ParseMapError;
 
-    fn from_str(text: &str) -> Result<Self, NoMap> {
+    fn from_str(text: &str) -> Result<Self, ParseMapError> {
         if text.trim_start().starts_with('{') {
-            return serde_json::from_str(text).map(Self).map_err(|error| NoMap::Json(error.to_string()));
+            return serde_json::from_str(text).map(Self).map_err(|error| ParseMapError::Json(error.to_string()));
         }
         let mut map = BTreeMap::new();
         let mut rest = text.chars().peekable();
@@ -143,12 +143,12 @@ impl FromStr for Map {
                 match rest.next() {
                     Some('=') => break,
                     Some(c) => name.push(c),
-                    None => return Err(NoMap::NoValue(name)),
+                    None => return Err(ParseMapError::NoValue(name)),
                 }
             }
-            let value = value(&mut rest).ok_or_else(|| NoMap::Quotes(name.clone()))?;
+            let value = value(&mut rest).ok_or_else(|| ParseMapError::Quotes(name.clone()))?;
             if map.insert(name.clone(), value).is_some() {
-                return Err(NoMap::Twice(name));
+                return Err(ParseMapError::Twice(name));
             }
         }
         Ok(Self(map))

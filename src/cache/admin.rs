@@ -11,7 +11,7 @@ const TMP: &str = "/tmp";
 
 /// Looks after caches.
 #[derive(Debug, Clone)]
-pub struct Upkeep {
+pub struct CacheAdmin {
     settings: CacheSettings,
     temporaries: PathBuf,
 }
@@ -38,7 +38,7 @@ pub struct Survey {
     pub legacy: Vec<LegacyCache>,
 }
 
-impl Upkeep {
+impl CacheAdmin {
     /// Of what `settings` lead to, and of what is left in the folder for temporaries.
     pub fn new(settings: CacheSettings, temporaries: PathBuf) -> Self {
         Self { settings, temporaries }

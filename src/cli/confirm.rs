@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use super::failure::Failure;
+use super::error::Failure;
 use super::printable::one_line;
 
 /// Whether somebody says yes; where there is no terminal, nobody can.

@@ -1,30 +1,30 @@
-//! The room of a cache in memory, by its own source, under every order in which the steps of several threads can follow each other.
+//! The byte budget of the cache in memory, under every order of the steps of several threads.
 #![cfg(test)]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
-use room::{Room, Taken};
+use budget::{ByteBudget, Reservation};
 
-#[path = "../../src/cache/memory/room.rs"]
-mod room;
+#[path = "../../src/cache/memory/budget.rs"]
+mod budget;
 
 /// Threads that take so many of ten bytes each, and give them back.
 fn threads(bytes: &'static [u64]) -> impl Fn() + Sync + Send + 'static {
     move || {
-        let room = Arc::new(Room::new(10));
+        let budget = Arc::new(ByteBudget::new(10));
         let take = |&bytes: &u64| {
-            let room = room.clone();
+            let budget = budget.clone();
             thread::spawn(move || {
-                if let Some(taken) = Taken::of(&room, bytes) {
-                    assert!((taken.bytes()..=10).contains(&room.taken()), "{} of 10", room.taken());
+                if let Some(taken) = Reservation::take(&budget, bytes) {
+                    assert!((taken.bytes()..=10).contains(&budget.taken()), "{} of 10", budget.taken());
                 }
             })
         };
         let threads: Vec<_> = bytes.iter().map(take).collect();
         threads.into_iter().for_each(|thread| drop(thread.join()));
-        assert_eq!(room.taken(), 0);
-        assert!(Taken::of(&room, 10).is_some() && Taken::of(&room, 11).is_none());
+        assert_eq!(budget.taken(), 0);
+        assert!(Reservation::take(&budget, 10).is_some() && Reservation::take(&budget, 11).is_none());
     }
 }
 
