@@ -1,8 +1,8 @@
-//! Four ways to keep references: plain files with a SHA-256 (what a cache that did not seal would do), the sealed cache in files, that in
-//! memory, and none; and what a cache saves a put.
+//! Four ways to keep references: plain files with a SHA-256 (what a cache that did not seal would
+//! do), the sealed cache in files, that in memory, and none; and what a cache saves a put.
 //!
-//! `cargo bench --bench cache`. A folder in memory (`/dev/shm`, else `TMPDIR`) keeps the disk out of it. What sealing costs in the same
-//! rounds, as a ratio, tells `cargo bench --bench sealing`.
+//! `cargo bench --bench cache`. A folder in memory (`/dev/shm`, else `TMPDIR`) keeps the disk out
+//! of it. What sealing costs in the same rounds, as a ratio, tells `cargo bench --bench sealing`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::File;
@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use deltaglider::cache::{CachedReference, FolderCache, Limits, MemoryCache, ReferenceCache, WorkingCopies};
+use deltaglider::cache::{
+    CachedReference, FolderCache, Limits, MemoryCache, ReferenceCache, WorkingCopies,
+};
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest, Sha256Hasher};
 use deltaglider::service::{DeltaService, Payload, PutOptions, Settings, StoredAs};
 use deltaglider::storage::{BucketAdmin as _, S3Store};
@@ -29,7 +31,8 @@ const PIECE: usize = 1 << 16;
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state.rotate_left(17).to_le_bytes()
     };
     (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
@@ -65,7 +68,8 @@ impl References {
 }
 
 fn plain_write(folder: &Path, digest: &Sha256Digest, content: &[u8]) {
-    let (mut file, mut hasher) = (File::create(folder.join(digest.to_string())).unwrap(), Sha256Hasher::default());
+    let (mut file, mut hasher) =
+        (File::create(folder.join(digest.to_string())).unwrap(), Sha256Hasher::default());
     for piece in content.chunks(PIECE) {
         hasher.update(piece);
         file.write_all(piece).unwrap();
@@ -74,7 +78,8 @@ fn plain_write(folder: &Path, digest: &Sha256Digest, content: &[u8]) {
 }
 
 fn plain_read(folder: &Path, digest: &Sha256Digest) {
-    let (mut file, mut hasher) = (File::open(folder.join(digest.to_string())).unwrap(), Sha256Hasher::default());
+    let (mut file, mut hasher) =
+        (File::open(folder.join(digest.to_string())).unwrap(), Sha256Hasher::default());
     let mut piece = vec![0; PIECE];
     loop {
         match file.read(&mut piece).unwrap() {
@@ -120,7 +125,8 @@ fn writes_and_reads(criterion: &mut Criterion) {
     for (count, len) in ROUNDS {
         let mut references = References::new(count, len);
         let folder = || tempfile::tempdir_in(parent()).unwrap();
-        let mut group = criterion.benchmark_group(format!("{count} references of {} MB", len / 1_000_000));
+        let mut group =
+            criterion.benchmark_group(format!("{count} references of {} MB", len / 1_000_000));
         group.sample_size(10).throughput(Throughput::Bytes((count * len) as u64));
         group.bench_function("write, plain files", |bencher| {
             let write = |folder: tempfile::TempDir| {
@@ -190,7 +196,8 @@ fn puts(criterion: &mut Criterion) {
         let content = Cursor::new(version(number));
         runtime.block_on(Payload::spool(content, "file", path)).unwrap()
     });
-    let empty = || -> Arc<dyn ReferenceCache> { Arc::new(FolderCache::ephemeral(path, LIMITS).unwrap()) };
+    let empty =
+        || -> Arc<dyn ReferenceCache> { Arc::new(FolderCache::ephemeral(path, LIMITS).unwrap()) };
     runtime.block_on(store.create_bucket(&object("x").bucket)).unwrap();
     let warm = service(empty());
     assert_eq!(put(&warm, &first, "app-1.zip"), StoredAs::Reference);
@@ -205,7 +212,9 @@ fn puts(criterion: &mut Criterion) {
         };
         bencher.iter_batched(|| service(empty()), put, BatchSize::PerIteration);
     });
-    group.bench_function("its reference in the cache", |bencher| bencher.iter(|| put(&warm, &second, "app-2.zip")));
+    group.bench_function("its reference in the cache", |bencher| {
+        bencher.iter(|| put(&warm, &second, "app-2.zip"))
+    });
 }
 
 criterion_group!(benches, writes_and_reads, puts);

@@ -1,8 +1,8 @@
-//! What sealing costs: an 80 MB reference written into the cache and read back, beside plain files with a SHA-256, which is what a cache
-//! that did not seal would do.
+//! What sealing costs: an 80 MB reference written into the cache and read back, beside plain files
+//! with a SHA-256, which is what a cache that did not seal would do.
 //!
-//! `cargo bench --bench sealing`: 9 rounds, in each of which every way is taken once, and the medians. A folder in memory (`/dev/shm`, else
-//! `TMPDIR`) keeps the disk out of it.
+//! `cargo bench --bench sealing`: 9 rounds, in each of which every way is taken once, and the
+//! medians. A folder in memory (`/dev/shm`, else `TMPDIR`) keeps the disk out of it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,8 @@ const PIECE: usize = 1 << 16;
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state.rotate_left(17).to_le_bytes()
     };
     (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
@@ -50,7 +51,11 @@ fn plain_read(path: &Path) {
     black_box(hasher.finish());
 }
 
-fn sealed_write(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) -> CachedReference {
+fn sealed_write(
+    cache: &dyn ReferenceCache,
+    digest: &Sha256Digest,
+    content: &[u8],
+) -> CachedReference {
     let mut writer = cache.begin(digest, content.len() as u64).unwrap();
     for piece in content.chunks(PIECE) {
         writer.write(piece).unwrap();
@@ -75,7 +80,8 @@ fn sealed_read(reference: &CachedReference, threads: usize) {
 
 fn main() {
     let shared_memory = Path::new("/dev/shm");
-    let parent = if shared_memory.is_dir() { shared_memory.to_owned() } else { std::env::temp_dir() };
+    let parent =
+        if shared_memory.is_dir() { shared_memory.to_owned() } else { std::env::temp_dir() };
     let folder = tempfile::tempdir_in(parent).unwrap();
     let limits = Limits { bytes: 1 << 30, ttl: Duration::from_secs(3600) };
     let content = noise(LEN);
@@ -113,6 +119,9 @@ fn main() {
     for what in times.keys() {
         let beside = if what.contains("write") { "plain write" } else { "plain read" };
         let ratio = median(what).as_secs_f64() / median(beside).as_secs_f64();
-        println!("{what:<24} {:>8.2} ms  {ratio:>5.2} of {beside}", median(what).as_secs_f64() * 1000.0);
+        println!(
+            "{what:<24} {:>8.2} ms  {ratio:>5.2} of {beside}",
+            median(what).as_secs_f64() * 1000.0
+        );
     }
 }

@@ -10,15 +10,17 @@ use crate::domain::endpoint::{Endpoint, EndpointError, Sources};
 use crate::domain::policy::Policy;
 use crate::service::{DeltaService, Settings};
 use crate::storage::{
-    AddressingStyle, ConditionalWrites, CustomerKey, DirStore, S3Config, S3SettingError, S3Store, StorageError,
-    StorageErrorKind, Store, UnknownConditionalWrites,
+    AddressingStyle, ConditionalWrites, CustomerKey, DirStore, S3Config, S3SettingError, S3Store,
+    StorageError, StorageErrorKind, Store, UnknownConditionalWrites,
 };
 
-pub use crate::cache::{CacheAdmin, CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Verified};
+pub use crate::cache::{
+    CacheAdmin, CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Verified,
+};
 pub use crate::storage::Regions;
 
-/// Where the store is and how it is spoken to. What is left open is taken from the environment and the profile files, as in
-/// every AWS SDK.
+/// Where the store is and how it is spoken to. What is left open is taken from the environment and
+/// the profile files, as in every AWS SDK.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     /// `--endpoint-url`; see [`Endpoint`] for what is asked when it is absent.
@@ -41,8 +43,8 @@ pub struct Connection {
     pub max_attempts: Option<NonZeroU32>,
     /// Which cache of references there is.
     pub cache: CacheSettings,
-    /// The customer's key that objects are written with, and read by where they were. What it encrypts is kept in no cache that others
-    /// use.
+    /// The customer's key that objects are written with, and read by where they were. What it
+    /// encrypts is kept in no cache that others use.
     pub customer_key: Option<CustomerKey>,
     /// Wraps the store before it is used.
     pub decorator: StoreDecorator,
@@ -57,7 +59,9 @@ type Decorate = dyn Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync;
 
 impl StoreDecorator {
     /// Wraps every store in what `decorate` returns for it.
-    pub fn new(decorate: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        decorate: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static,
+    ) -> Self {
         Self(Some(Arc::new(decorate)))
     }
 
@@ -75,8 +79,8 @@ impl fmt::Debug for StoreDecorator {
     }
 }
 
-/// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or `auto`, which is also what its
-/// absence means. See [`ConditionalWrites`].
+/// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or
+/// `auto`, which is also what its absence means. See [`ConditionalWrites`].
 const CONDITIONAL_WRITES: &str = "DG_CONDITIONAL_WRITES";
 /// The variable that keeps `migrate` from asking where this machine is.
 const NO_EC2_DETECTION: &str = "DG_DISABLE_EC2_DETECTION";
@@ -111,7 +115,8 @@ pub fn cache_settings() -> Result<CacheSettings, SettingError> {
     CacheSettings::read(&|name| std::env::var_os(name))
 }
 
-/// Looks after the caches that these settings lead to, and after what is left in the folder for temporaries.
+/// Looks after the caches that these settings lead to, and after what is left in the folder for
+/// temporaries.
 pub fn upkeep(settings: CacheSettings) -> CacheAdmin {
     CacheAdmin::new(settings, std::env::temp_dir())
 }
@@ -141,12 +146,15 @@ impl Connection {
         })
     }
 
-    /// Whether anyone on the way to the store could take its place: it is reached by TLS, and its certificate is not verified.
+    /// Whether anyone on the way to the store could take its place: it is reached by TLS, and its
+    /// certificate is not verified.
     pub fn is_unverified(&self) -> Result<bool, EndpointError> {
         Ok(self.no_verify_ssl
             && match self.endpoint()? {
                 Endpoint::Embedded(_) => false,
-                Endpoint::Url(url) => url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")),
+                Endpoint::Url(url) => {
+                    url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+                }
                 Endpoint::Aws => true,
             })
     }
@@ -156,10 +164,15 @@ impl Connection {
         let conditional_writes = conditional_writes()?;
         let url = match self.endpoint()? {
             Endpoint::Embedded(path) if self.customer_key.is_some() => {
-                let refused = StorageError::new(StorageErrorKind::Invalid, "OpenStore", path.display());
-                return Err(refused.because("the embedded store encrypts nothing: it takes no customer's key").into());
+                let refused =
+                    StorageError::new(StorageErrorKind::Invalid, "OpenStore", path.display());
+                return Err(refused
+                    .because("the embedded store encrypts nothing: it takes no customer's key")
+                    .into());
             }
-            Endpoint::Embedded(path) => return Ok(self.decorator.wrap(Arc::new(DirStore::open(&path)?))),
+            Endpoint::Embedded(path) => {
+                return Ok(self.decorator.wrap(Arc::new(DirStore::open(&path)?)));
+            }
             Endpoint::Url(url) => Some(url),
             Endpoint::Aws => None,
         };
@@ -167,7 +180,8 @@ impl Connection {
         Ok(self.decorator.wrap(Arc::new(S3Store::connect(config).await?)))
     }
 
-    /// The name of the store in a cache that many stores share. Two spellings of one store cost a fetch.
+    /// The name of the store in a cache that many stores share. Two spellings of one store cost a
+    /// fetch.
     fn origin(&self) -> Result<String, EndpointError> {
         Ok(match self.endpoint()? {
             Endpoint::Embedded(path) => {
@@ -195,8 +209,8 @@ impl Connection {
         }
     }
 
-    /// The regions of both ends, where the store is AWS; `None` anywhere else, and where `DG_DISABLE_EC2_DETECTION` is set and not
-    /// `false`.
+    /// The regions of both ends, where the store is AWS; `None` anywhere else, and where
+    /// `DG_DISABLE_EC2_DETECTION` is set and not `false`.
     pub async fn regions(&self) -> Result<Option<Regions>, WiringError> {
         let disabled = std::env::var_os(NO_EC2_DETECTION).is_some_and(|value| {
             let value = value.to_string_lossy().to_ascii_lowercase();
@@ -208,7 +222,8 @@ impl Connection {
         }
     }
 
-    /// Deltas in the store this leads to. Temporaries go to the system's folder for them (`TMPDIR`).
+    /// Deltas in the store this leads to. Temporaries go to the system's folder for them
+    /// (`TMPDIR`).
     pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
         let spool_folder = std::env::temp_dir();
         let cache = match &self.cache {

@@ -1,7 +1,8 @@
 //! XChaCha20-Poly1305, in place and with the tag apart.
 //!
-//! A crate of its own, because the cipher's code is generic: where it is used it is compiled, and without optimisation it is
-//! two hundred times slower (5 MB/s), which no test of the whole program could afford.
+//! A crate of its own, because the cipher's code is generic: where it is used it is compiled, and
+//! without optimisation it is two hundred times slower (5 MB/s), which no test of the whole program
+//! could afford.
 
 use std::fmt;
 
@@ -52,7 +53,12 @@ impl Cipher {
     }
 
     /// Seals bytes where they stand, bound to `context`, and returns their tag.
-    pub fn seal(&self, nonce: &[u8; NONCE_LEN], context: &[u8], bytes: &mut [u8]) -> Result<[u8; TAG_LEN], AeadError> {
+    pub fn seal(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        context: &[u8],
+        bytes: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], AeadError> {
         let tag = self.0.encrypt_inout_detached(nonce.into(), context, bytes.into());
         tag.map(Into::into).map_err(|_| AeadError::TooLong)
     }
@@ -65,7 +71,8 @@ impl Cipher {
         bytes: &mut [u8],
         tag: &[u8; TAG_LEN],
     ) -> Result<(), AeadError> {
-        let opened = self.0.decrypt_inout_detached(nonce.into(), context, (&mut *bytes).into(), tag.into());
+        let opened =
+            self.0.decrypt_inout_detached(nonce.into(), context, (&mut *bytes).into(), tag.into());
         opened.map_err(|_| {
             bytes.zeroize();
             AeadError::Unauthentic
@@ -85,7 +92,10 @@ mod tests {
         let context = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
         let key: [u8; KEY_LEN] = std::array::from_fn(|at| 0x80 + at as u8);
         let nonce: [u8; NONCE_LEN] = std::array::from_fn(|at| 0x40 + at as u8);
-        let tag = [0xc0, 0x87, 0x59, 0x24, 0xc1, 0xc7, 0x98, 0x79, 0x47, 0xde, 0xaf, 0xd8, 0x78, 0x0a, 0xcf, 0x49];
+        let tag = [
+            0xc0, 0x87, 0x59, 0x24, 0xc1, 0xc7, 0x98, 0x79, 0x47, 0xde, 0xaf, 0xd8, 0x78, 0x0a,
+            0xcf, 0x49,
+        ];
         let cipher = Cipher::new(&key);
         let mut bytes = text.to_vec();
         assert_eq!(cipher.seal(&nonce, &context, &mut bytes).unwrap(), tag);
@@ -99,7 +109,10 @@ mod tests {
         let cipher = Cipher::new(&[1; KEY_LEN]);
         let mut bytes = *b"secret";
         let tag = cipher.seal(&[2; NONCE_LEN], b"here", &mut bytes).unwrap();
-        assert_eq!(cipher.open(&[2; NONCE_LEN], b"there", &mut bytes, &tag), Err(AeadError::Unauthentic));
+        assert_eq!(
+            cipher.open(&[2; NONCE_LEN], b"there", &mut bytes, &tag),
+            Err(AeadError::Unauthentic)
+        );
         assert_eq!(bytes, [0; 6]);
         assert!(!format!("{cipher:?}").contains('1'));
     }

@@ -1,7 +1,9 @@
-//! Encoding and decoding from file to file, beside the `xdelta3` on PATH on the same files in the same run.
+//! Encoding and decoding from file to file, beside the `xdelta3` on PATH on the same files in the
+//! same run.
 //!
-//! `cargo bench -p deltaglider-vcdiff [-- FILTER]`. At the end the best times of both and their ratio are printed; xdelta3's
-//! include the start of a process, some two milliseconds. Without xdelta3 only ours are measured.
+//! `cargo bench -p deltaglider-vcdiff [-- FILTER]`. At the end the best times of both and their
+//! ratio are printed; xdelta3's include the start of a process, some two milliseconds. Without
+//! xdelta3 only ours are measured.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::cell::RefCell;
@@ -13,7 +15,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
-use deltaglider_vcdiff::{DecodeOptions, EncodeOptions, FileSource, Level, Secondary, decode_stream, encode_stream};
+use deltaglider_vcdiff::{
+    DecodeOptions, EncodeOptions, FileSource, Level, Secondary, decode_stream, encode_stream,
+};
 
 #[path = "../tests/support/random.rs"]
 #[allow(dead_code, unreachable_pub)] // shared with the tests, which use all of it
@@ -31,7 +35,9 @@ fn noise(random: &mut Random, len: usize) -> Vec<u8> {
 /// Code-like text of many short files one after the other.
 fn text(random: &mut Random, len: usize) -> Vec<u8> {
     let words: Vec<String> = (0..4000)
-        .map(|_| (0..random.within(2, 10)).map(|_| char::from(b'a' + random.below(26) as u8)).collect())
+        .map(|_| {
+            (0..random.within(2, 10)).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
+        })
         .collect();
     let mut text = String::with_capacity(len + 100);
     while text.len() < len {
@@ -98,7 +104,13 @@ impl Files {
     fn decode(&self) {
         let delta = File::open(self.path("ours")).unwrap();
         let mut target = BufWriter::new(File::create(self.path("decoded")).unwrap());
-        decode_stream(Some(source(&self.path("old"))), delta, &mut target, &DecodeOptions::default()).unwrap();
+        decode_stream(
+            Some(source(&self.path("old"))),
+            delta,
+            &mut target,
+            &DecodeOptions::default(),
+        )
+        .unwrap();
         target.flush().unwrap();
     }
 
@@ -139,7 +151,8 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let with_xdelta3 = Command::new("xdelta3").arg("-V").stderr(Stdio::null()).status().is_ok();
     let best = Best::default();
-    let files = Files { folder: std::env::temp_dir().join(format!("vcdiff-bench-{}", std::process::id())) };
+    let files =
+        Files { folder: std::env::temp_dir().join(format!("vcdiff-bench-{}", std::process::id())) };
     fs::create_dir_all(&files.folder).unwrap();
     for (corpus, old, new) in corpora() {
         fs::write(files.path("old"), &old).unwrap();
@@ -147,11 +160,26 @@ fn main() {
         for level in LEVELS {
             for (name, secondary) in SECONDARIES {
                 let level_argument = format!("-{level}");
-                let encode = ["-e", "-f", "-D", "-A=", &level_argument, "-S", name, "-s", "old", "new", "theirs"];
+                let encode = [
+                    "-e",
+                    "-f",
+                    "-D",
+                    "-A=",
+                    &level_argument,
+                    "-S",
+                    name,
+                    "-s",
+                    "old",
+                    "new",
+                    "theirs",
+                ];
                 files.encode(level, secondary);
                 if with_xdelta3 {
                     files.xdelta3(&encode);
-                    assert!(fs::read(files.path("ours")).unwrap() == fs::read(files.path("theirs")).unwrap());
+                    assert!(
+                        fs::read(files.path("ours")).unwrap()
+                            == fs::read(files.path("theirs")).unwrap()
+                    );
                 }
                 files.decode();
                 assert!(fs::read(files.path("decoded")).unwrap() == new);
@@ -168,13 +196,21 @@ fn main() {
         }
     }
     fs::remove_dir_all(&files.folder).unwrap();
-    println!("{:<34} {:>10} {:>10} {:>12}", "best of all samples", "ours, ms", "xdelta3", "xdelta3/ours");
+    println!(
+        "{:<34} {:>10} {:>10} {:>12}",
+        "best of all samples", "ours, ms", "xdelta3", "xdelta3/ours"
+    );
     let best = best.borrow();
     for ((name, _), ours) in best.iter().filter(|((_, ours), _)| *ours) {
         let ms = |time: &Duration| time.as_secs_f64() * 1e3;
         match best.get(&(name.clone(), false)) {
             Some(theirs) => {
-                println!("{name:<34} {:>10.1} {:>10.1} {:>12.2}", ms(ours), ms(theirs), ms(theirs) / ms(ours));
+                println!(
+                    "{name:<34} {:>10.1} {:>10.1} {:>12.2}",
+                    ms(ours),
+                    ms(theirs),
+                    ms(theirs) / ms(ours)
+                );
             }
             None => println!("{name:<34} {:>10.1}", ms(ours)),
         }

@@ -3,15 +3,21 @@
 
 use std::error::Error;
 
-use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, EncodeOptions, Limit, decode, encode};
+use deltaglider_vcdiff::{
+    DecodeErrorKind, DecodeLimits, DecodeOptions, EncodeOptions, Limit, decode, encode,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let bomb = encode(None, &vec![0; 1 << 20], &EncodeOptions::default())?;
-    let options = DecodeOptions::from(DecodeLimits::default().with_window(1 << 16).with_target(1 << 18));
+    let options =
+        DecodeOptions::from(DecodeLimits::default().with_window(1 << 16).with_target(1 << 18));
     let Err(refusal) = decode(None, &bomb, &options) else {
         return Err("a megabyte where a quarter is allowed".into());
     };
-    assert!(matches!(*refusal.kind(), DecodeErrorKind::Limit { limit: Limit::Window, allowed: 65_536, .. }));
+    assert!(matches!(
+        *refusal.kind(),
+        DecodeErrorKind::Limit { limit: Limit::Window, allowed: 65_536, .. }
+    ));
     println!("{} bytes of delta refused: {refusal}", bomb.len());
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! Brings a file to its new version so that a crash leaves the old one or the new one: `patch_in_place FILE DELTA LENGTH`.
+//! Brings a file to its new version so that a crash leaves the old one or the new one:
+//! `patch_in_place FILE DELTA LENGTH`.
 //!
-//! The new version is written beside the old one, compared with the length it must have, synced, and only then takes its name.
+//! The new version is written beside the old one, compared with the length it must have, synced,
+//! and only then takes its name.
 #![allow(missing_docs)]
 
 use std::error::Error;
@@ -26,11 +28,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     patched
 }
 
-fn patch(file: &Path, delta: &Path, len: u64, out: File, beside: &Path) -> Result<(), Box<dyn Error>> {
+fn patch(
+    file: &Path,
+    delta: &Path,
+    len: u64,
+    out: File,
+    beside: &Path,
+) -> Result<(), Box<dyn Error>> {
     let source = FileSource::new(File::open(file)?)?;
     let mut out = BufWriter::new(out);
-    let summary = decode_stream(Some(source), File::open(delta)?, &mut out, &DecodeOptions::default())?;
-    // A delta cut at the end of a window is a shorter delta, so its length has to be known from elsewhere.
+    let summary =
+        decode_stream(Some(source), File::open(delta)?, &mut out, &DecodeOptions::default())?;
+    // A delta cut at the end of a window is a shorter delta, so its length has to be known from
+    // elsewhere.
     if summary.target_len != len {
         return Err(format!("the delta makes {} bytes and not {len}", summary.target_len).into());
     }
@@ -41,7 +51,8 @@ fn patch(file: &Path, delta: &Path, len: u64, out: File, beside: &Path) -> Resul
     // The new name lasts when its folder is synced as well.
     #[cfg(unix)]
     if let Some(folder) = file.parent() {
-        File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()?;
+        File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?
+            .sync_all()?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 use deltaglider_vcdiff::{DecodeOptions, DecodeReader, EncodeOptions, EncodeWriter};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let old: Vec<u8> = (0..1_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let old: Vec<u8> =
+        (0..1_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
 
     // The target comes in pieces, from wherever it comes.
     let mut encoder = EncodeWriter::new(Some(old.clone()), Vec::new(), &EncodeOptions::default())?;
@@ -17,7 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let delta = encoder.finish()?;
 
     // And goes in pieces, each verified before it is seen.
-    let mut decoder = DecodeReader::new(Some(old.clone()), delta.as_slice(), &DecodeOptions::default());
+    let mut decoder =
+        DecodeReader::new(Some(old.clone()), delta.as_slice(), &DecodeOptions::default());
     let mut piece = vec![0; 100_000];
     for expected in old.chunks(100_000).rev() {
         decoder.read_exact(&mut piece)?;

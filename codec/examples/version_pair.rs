@@ -1,6 +1,6 @@
-//! Writes two versions of a generated file, the same ones for the same length, to compare and measure with:
-//! `version_pair noise|sql BYTES OLD NEW`. `noise` has one small edit in each MiB; `sql` is a dump with rows inserted, removed and
-//! changed.
+//! Writes two versions of a generated file, the same ones for the same length, to compare and
+//! measure with: `version_pair noise|sql BYTES OLD NEW`. `noise` has one small edit in each MiB;
+//! `sql` is a dump with rows inserted, removed and changed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::error::Error;
@@ -13,9 +13,13 @@ mod random;
 use random::Random;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let [kind, len, old, new] =
-        std::env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "noise|sql BYTES OLD NEW")?;
-    let (mut old, mut new) = (BufWriter::new(File::create(old)?), BufWriter::new(File::create(new)?));
+    let [kind, len, old, new] = std::env::args()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(|_| "noise|sql BYTES OLD NEW")?;
+    let (mut old, mut new) =
+        (BufWriter::new(File::create(old)?), BufWriter::new(File::create(new)?));
     match kind.as_str() {
         "noise" => noise(len.parse()?, &mut old, &mut new)?,
         "sql" => sql(len.parse()?, &mut old, &mut new)?,
@@ -28,7 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn noise(len: u64, old: &mut impl Write, new: &mut impl Write) -> std::io::Result<()> {
     const BLOCK: u64 = 1 << 20;
     let random = &mut Random::new(1);
-    let bytes = |random: &mut Random, len: usize| -> Vec<u8> { (0..len).map(|_| random.next() as u8).collect() };
+    let bytes = |random: &mut Random, len: usize| -> Vec<u8> {
+        (0..len).map(|_| random.next() as u8).collect()
+    };
     let mut left = len;
     while left > 0 {
         let mut block = bytes(random, left.min(BLOCK) as usize);

@@ -26,12 +26,14 @@ impl DecodeError {
         &self.kind
     }
 
-    /// The window it happened in, counted from 0; `None` in the file header and where the file ends without a window.
+    /// The window it happened in, counted from 0; `None` in the file header and where the file ends
+    /// without a window.
     pub fn window(&self) -> Option<u64> {
         self.window
     }
 
-    /// The byte of the delta where the field or instruction begins; of a compressed section, where the section begins.
+    /// The byte of the delta where the field or instruction begins; of a compressed section, where
+    /// the section begins.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -40,7 +42,9 @@ impl DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.window {
-            Some(window) => write!(f, "{} (window {window}, byte {} of the delta)", self.kind, self.offset),
+            Some(window) => {
+                write!(f, "{} (window {window}, byte {} of the delta)", self.kind, self.offset)
+            }
             None => write!(f, "{} (byte {} of the delta)", self.kind, self.offset),
         }
     }
@@ -87,7 +91,8 @@ pub enum DecodeErrorKind {
     NoCompressor(Section),
     /// An integer does not fit the bits its field has.
     IntegerOverflow(Field),
-    /// Offset and length of the copy window, or its length and that of the target window, add up to more than 64 bits.
+    /// Offset and length of the copy window, or its length and that of the target window, add up to
+    /// more than 64 bits.
     CopyWindow {
         /// Where it begins in the source.
         offset: u64,
@@ -214,7 +219,8 @@ pub enum WholeFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Feature {
-    /// An LZMA section in a container with an integrity check, a filter other than LZMA2, or stated sizes.
+    /// An LZMA section in a container with an integrity check, a filter other than LZMA2, or stated
+    /// sizes.
     XzOption,
 }
 
@@ -382,7 +388,11 @@ impl Fault {
 
     /// A source that failed to read.
     pub(crate) fn source(error: io::Error) -> Self {
-        Self { kind: DecodeErrorKind::SourceRead(error.kind()), at: 0, cause: Some(Arc::new(error)) }
+        Self {
+            kind: DecodeErrorKind::SourceRead(error.kind()),
+            at: 0,
+            cause: Some(Arc::new(error)),
+        }
     }
 }
 
@@ -407,6 +417,10 @@ impl From<HuffmanFault> for Fault {
 impl Limit {
     /// Refuses what is above the limit.
     pub(crate) fn check(self, asked: u64, allowed: u64) -> Result<(), Fault> {
-        if asked > allowed { Err(DecodeErrorKind::Limit { limit: self, asked, allowed }.into()) } else { Ok(()) }
+        if asked > allowed {
+            Err(DecodeErrorKind::Limit { limit: self, asked, allowed }.into())
+        } else {
+            Ok(())
+        }
     }
 }

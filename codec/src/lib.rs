@@ -14,11 +14,12 @@ mod source;
 mod stream;
 
 pub use decode::{
-    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, DecodeReader, DecodeWriter, Decoder, Limit, decode,
-    decode_stream,
+    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, DecodeReader, DecodeWriter, Decoder,
+    Limit, decode, decode_stream,
 };
 pub use encode::{
-    EncodeError, EncodeOptions, EncodeReader, EncodeWriter, Encoder, Level, Secondary, encode, encode_stream,
+    EncodeError, EncodeOptions, EncodeReader, EncodeWriter, Encoder, Level, Secondary, encode,
+    encode_stream,
 };
 pub use source::{FileSource, SeekSource, Source};
 pub use stream::StreamError;

@@ -1,6 +1,7 @@
 //! `with_…` methods of option structs.
 
-/// Defines a setter for each field. `=> Some` marks a field that is an [`Option`] and becomes `Some`.
+/// Defines a setter for each field. `=> Some` marks a field that is an [`Option`] and becomes
+/// `Some`.
 macro_rules! setters {
     ($options:ty { $($with:ident($field:ident: $value:ty) $(=> $some:ident)?),* $(,)? }) => {
         impl $options {

@@ -31,14 +31,17 @@ use crate::stream::read_some;
 /// # assert_eq!(Mapped(b"abc").bytes(), Some(&b"abc"[..]));
 /// ```
 pub trait Source: Send + Sync {
-    /// Fills `buf` from `offset` (in bytes) on and returns how many bytes it got; fewer than asked only at the end.
+    /// Fills `buf` from `offset` (in bytes) on and returns how many bytes it got; fewer than asked
+    /// only at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// The length in bytes if it is known beforehand. xdelta3 writes other bytes for a source of unknown length (a pipe).
+    /// The length in bytes if it is known beforehand. xdelta3 writes other bytes for a source of
+    /// unknown length (a pipe).
     fn len(&self) -> Option<u64>;
 
-    /// Lends the whole source, if it is in memory or mapped there: the bytes that [`read_at`](Self::read_at) gives, the same
-    /// ones at every call. The encoder and the decoder then copy and cache none of them.
+    /// Lends the whole source, if it is in memory or mapped there: the bytes that
+    /// [`read_at`](Self::read_at) gives, the same ones at every call. The encoder and the decoder
+    /// then copy and cache none of them.
     fn bytes(&self) -> Option<&[u8]> {
         None
     }
@@ -125,7 +128,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
 }
 
-/// An open file, read by position where the platform can. Its length is known if it is a regular file; a device may be read too.
+/// An open file, read by position where the platform can. Its length is known if it is a regular
+/// file; a device may be read too.
 impl Source for File {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
@@ -155,7 +159,8 @@ fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buf, offset)
 }
 
-/// Reads from a position where the platform has no call for that; one thread at a time, since the cursor is moved.
+/// Reads from a position where the platform has no call for that; one thread at a time, since the
+/// cursor is moved.
 #[cfg(not(any(unix, windows)))]
 fn read_once(mut file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     static CURSOR: Mutex<()> = Mutex::new(());
@@ -164,7 +169,8 @@ fn read_once(mut file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> 
     file.read(buf)
 }
 
-/// A regular file, whose length is taken once. On Unix and Windows its cursor is neither used nor moved by reads.
+/// A regular file, whose length is taken once. On Unix and Windows its cursor is neither used nor
+/// moved by reads.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,

@@ -1,4 +1,5 @@
-//! What a hostile delta can make the decoder hold. A process of its own: it looks at the memory of the whole process.
+//! What a hostile delta can make the decoder hold. A process of its own: it looks at the memory of
+//! the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in tests
 
@@ -6,7 +7,9 @@
 #[allow(dead_code)] // shared with the tests of what is decoded, which use all of it
 mod delta_by_hand;
 
-use delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
+use delta_by_hand::{
+    HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks,
+};
 use deltaglider_vcdiff::{DecodeOptions, Decoder};
 
 /// A line of the kernel's account of this process, in bytes.
@@ -34,8 +37,10 @@ fn lengths_cost_nothing_and_bombs_no_more_than_the_limits_say() {
     let grown = memory("VmPeak:") - before;
     assert!(grown < 1 << 20, "lengths made it take {grown} bytes");
 
-    // 63 MB of data from eleven kilobytes; then 63 MB of instructions that do nothing, with their 31 MB of data.
-    let zeros = |chunks: usize| [lzma_start((chunks * ZEROS_CHUNK) as u64), zeros_chunks(chunks)].concat();
+    // 63 MB of data from eleven kilobytes; then 63 MB of instructions that do nothing, with their
+    // 31 MB of data.
+    let zeros =
+        |chunks: usize| [lzma_start((chunks * ZEROS_CHUNK) as u64), zeros_chunks(chunks)].concat();
     let len = 30 * ZEROS_CHUNK as u64;
     let mut add = vec![1];
     integer(len, &mut add);
@@ -52,7 +57,8 @@ fn lengths_cost_nothing_and_bombs_no_more_than_the_limits_say() {
     out.clear();
     bombed.push(&bombs[taken..], &mut out).unwrap();
     assert_eq!(bombed.finish().unwrap().windows, 2);
-    // The window and the sections of one window at a time, with the dictionaries; the expected bytes above are as large.
+    // The window and the sections of one window at a time, with the dictionaries; the expected
+    // bytes above are as large.
     let grown = memory("VmHWM:") - before;
     assert!((100 << 20..200 << 20).contains(&grown), "bombs made it take {grown} bytes");
 }

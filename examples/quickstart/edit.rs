@@ -1,4 +1,5 @@
-//! What happens to one file from a release to the next: a text is worked on, a binary is built again.
+//! What happens to one file from a release to the next: a text is worked on, a binary is built
+//! again.
 
 use std::ops::Range;
 
@@ -6,7 +7,8 @@ use super::random::Random;
 
 /// Changes lines, writes new blocks in the style of the file and takes lines out, one to six times.
 pub(crate) fn work_on_text(content: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut lines: Vec<Vec<u8>> = content.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+    let mut lines: Vec<Vec<u8>> =
+        content.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     for _ in 0..random.between(1, 6) {
         let at = random.below(lines.len());
         match random.below(5) {
@@ -17,7 +19,8 @@ pub(crate) fn work_on_text(content: &[u8], random: &mut Random) -> Vec<u8> {
             2 | 3 => {
                 let from = random.below(lines.len());
                 let block = from..(from + random.between(4, 24)).min(lines.len());
-                let written: Vec<_> = block.filter_map(|line| reworded(&lines, line, random)).collect();
+                let written: Vec<_> =
+                    block.filter_map(|line| reworded(&lines, line, random)).collect();
                 lines.splice(at..at, written);
             }
             _ => {
@@ -34,7 +37,10 @@ fn reworded(lines: &[Vec<u8>], at: usize, random: &mut Random) -> Option<Vec<u8>
     let mut line = lines.get(at)?.clone();
     let Some(word) = random.choose(&words(&line)).cloned() else { return Some(line) };
     let elsewhere = random.choose(lines)?;
-    let mut other = random.choose(&words(elsewhere)).map_or(&b"value"[..], |word| &elsewhere[word.clone()]).to_vec();
+    let mut other = random
+        .choose(&words(elsewhere))
+        .map_or(&b"value"[..], |word| &elsewhere[word.clone()])
+        .to_vec();
     other.extend(random.below(100).to_string().bytes());
     line.splice(word, other);
     Some(line)
@@ -53,12 +59,13 @@ fn words(line: &[u8]) -> Vec<Range<usize>> {
     words
 }
 
-/// As a compiler does it when a function was added: new code somewhere, and in what follows addresses every few KiB that
-/// are now others.
+/// As a compiler does it when a function was added: new code somewhere, and in what follows
+/// addresses every few KiB that are now others.
 pub(crate) fn rebuild_binary(content: &[u8], random: &mut Random) -> Vec<u8> {
     let at = random.below(content.len()) & !15;
     let from = random.below(content.len());
-    let like = content.get(from..(from + random.between(64, 2048)).min(content.len())).unwrap_or_default();
+    let like =
+        content.get(from..(from + random.between(64, 2048)).min(content.len())).unwrap_or_default();
     let mut code = like.to_vec();
     for instruction in code.chunks_mut(8) {
         let [first, second] = random.bytes();

@@ -1,4 +1,5 @@
-//! Which files of this machine an archive is made of: public ones, found in well-known places, in an order that does not change.
+//! Which files of this machine an archive is made of: public ones, found in well-known places, in
+//! an order that does not change.
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-/// Longest file taken, in bytes: one file at a time is held in memory, and an archive of a few giants shows little.
+/// Longest file taken, in bytes: one file at a time is held in memory, and an archive of a few
+/// giants shows little.
 pub(crate) const MAX_FILE: u64 = 8 << 20;
 
 /// Files looked at in one place: some have hundreds of thousands.
@@ -37,30 +39,37 @@ pub(crate) struct Found {
     pub(crate) executable: bool,
 }
 
-/// Where files that everybody may read are on a machine that builds Rust. Of home only what Cargo and rustup downloaded.
+/// Where files that everybody may read are on a machine that builds Rust. Of home only what Cargo
+/// and rustup downloaded.
 pub(crate) fn well_known_places() -> Vec<Place> {
     let home = |variable: &str, folder: &str| {
         let set = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
         set.or_else(|| Some(std::env::home_dir()?.join(folder)))
     };
-    let cargo = home("CARGO_HOME", ".cargo").map(|home| ("vendor", home.join("registry").join("src")));
+    let cargo =
+        home("CARGO_HOME", ".cargo").map(|home| ("vendor", home.join("registry").join("src")));
     let rustup = home("RUSTUP_HOME", ".rustup").map(|home| ("toolchain", home.join("toolchains")));
-    let system =
-        [("include", "/usr/include"), ("lib/gcc", "/usr/lib/gcc"), ("lib", "/usr/lib"), ("share", "/usr/share")];
+    let system = [
+        ("include", "/usr/include"),
+        ("lib/gcc", "/usr/lib/gcc"),
+        ("lib", "/usr/lib"),
+        ("share", "/usr/share"),
+    ];
     let system = system.map(|(label, path)| (label, PathBuf::from(path)));
     let all = cargo.into_iter().chain(rustup).chain(system);
     all.map(|(label, path)| Place { label, path }).collect()
 }
 
-/// Files of about `wanted` bytes in total, or as many as there are: half text and half binary, and from every place
-/// some, as far as there are such.
+/// Files of about `wanted` bytes in total, or as many as there are: half text and half binary, and
+/// from every place some, as far as there are such.
 pub(crate) fn gather(places: &[Place], wanted: u64) -> Vec<Found> {
     let found: Vec<Vec<Found>> = places.iter().map(look).collect();
     let mut chosen = Vec::new();
     let mut names = HashSet::new();
     let (mut total, mut of_class) = (0, [0; 2]);
     // First a share of each place, then what is missing of each class, then what is missing at all.
-    for (per_place, per_class) in [(wanted / 8, wanted / 2), (wanted, wanted / 2), (wanted, wanted)] {
+    for (per_place, per_class) in [(wanted / 8, wanted / 2), (wanted, wanted / 2), (wanted, wanted)]
+    {
         for files in &found {
             let mut of_place = [0; 2];
             for file in files {
@@ -88,10 +97,14 @@ fn look(place: &Place) -> Vec<Found> {
 }
 
 fn look_at(place: &Place, path: &Path) -> Option<Found> {
-    if path.extension().is_some_and(|extension| PACKED.iter().any(|packed| extension.eq_ignore_ascii_case(packed))) {
+    if path
+        .extension()
+        .is_some_and(|extension| PACKED.iter().any(|packed| extension.eq_ignore_ascii_case(packed)))
+    {
         return None;
     }
-    let inner = path.strip_prefix(&place.path).ok()?.components().map(|part| part.as_os_str().to_str());
+    let inner =
+        path.strip_prefix(&place.path).ok()?.components().map(|part| part.as_os_str().to_str());
     let inner = inner.collect::<Option<Vec<_>>>()?.join("/");
     let metadata = path.symlink_metadata().ok()?;
     if !metadata.is_file() || !is_public(&metadata) || !(1..=MAX_FILE).contains(&metadata.len()) {
@@ -117,7 +130,8 @@ fn is_text(beginning: &[u8]) -> bool {
     utf8 && !beginning.contains(&0)
 }
 
-/// Whether everybody may read it: root, who can read everything, must not take what is kept from others.
+/// Whether everybody may read it: root, who can read everything, must not take what is kept from
+/// others.
 #[cfg(unix)]
 fn is_public(metadata: &Metadata) -> bool {
     std::os::unix::fs::MetadataExt::mode(metadata) & 0o004 != 0

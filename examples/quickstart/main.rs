@@ -1,7 +1,9 @@
-//! Eight consecutive releases of an archive, stored at the cost of one and restored exactly: `cargo run --release --example quickstart`.
+//! Eight consecutive releases of an archive, stored at the cost of one and restored exactly: `cargo
+//! run --release --example quickstart`.
 //!
-//! Needs no network and no account: the store is a temporary folder, which is removed at the end. The archives are made of
-//! files found on this machine; with a folder as argument, the archives in it are stored instead.
+//! Needs no network and no account: the store is a temporary folder, which is removed at the end.
+//! The archives are made of files found on this machine; with a folder as argument, the archives in
+//! it are stored instead.
 
 mod edit;
 mod gather;
@@ -31,7 +33,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Consecutive releases that are made: of five, the reference alone would be a fifth.
 const RELEASES: usize = 8;
 
-/// Bytes of files to find, about a fifth of them for later releases; and with how few there is nothing to show.
+/// Bytes of files to find, about a fifth of them for later releases; and with how few there is
+/// nothing to show.
 const WANTED: u64 = 80 << 20;
 const NEEDED: u64 = 8 << 20;
 
@@ -41,7 +44,9 @@ const LAST_ORDERS: Duration = Duration::from_secs(20);
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let folder = arguments.next().map(PathBuf::from);
-    if arguments.next().is_some() || folder.as_ref().is_some_and(|folder| folder.to_string_lossy().starts_with('-')) {
+    if arguments.next().is_some()
+        || folder.as_ref().is_some_and(|folder| folder.to_string_lossy().starts_with('-'))
+    {
         eprintln!("usage: quickstart [FOLDER OF ARCHIVES]");
         return ExitCode::from(2);
     }
@@ -60,7 +65,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs it all in a temporary folder, which is gone afterwards, also when something fails or Ctrl-C is pressed.
+/// Runs it all in a temporary folder, which is gone afterwards, also when something fails or Ctrl-C
+/// is pressed.
 fn run(archives: Option<&Path>) -> Result<(), Failure> {
     let started = Instant::now();
     let scratch = tempfile::Builder::new().prefix("deltaglider-quickstart-").tempdir()?;
@@ -100,7 +106,8 @@ async fn show(folder: Option<&Path>, scratch: &Path) -> Result<usize, Failure> {
 /// Makes the releases of files of this machine.
 async fn make(scratch: &Path) -> Result<Vec<Archive>, Failure> {
     let places = gather::well_known_places();
-    let names = places.iter().map(|place| place.path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let names =
+        places.iter().map(|place| place.path.display().to_string()).collect::<Vec<_>>().join(", ");
     let folder = scratch.to_owned();
     let found = blocking(move || Ok(gather::gather(&places, WANTED))).await?;
     let bytes = found.iter().map(|file| file.len).sum();
@@ -113,7 +120,10 @@ async fn make(scratch: &Path) -> Result<Vec<Archive>, Failure> {
         )
         .into());
     }
-    println!("Making {RELEASES} releases of an archive from {} of files found in {names}:\n", human(bytes));
+    println!(
+        "Making {RELEASES} releases of an archive from {} of files found in {names}:\n",
+        human(bytes)
+    );
     let mut releases = Releases::new(&folder, found);
     let mut archives = Vec::new();
     for _ in 0..RELEASES {
@@ -142,7 +152,11 @@ fn archives_in(folder: &Path) -> Result<Vec<Archive>, Failure> {
     }
     if found.is_empty() {
         let extensions = DEFAULT_DELTA_EXTENSIONS.join(" ");
-        return Err(format!("there is no archive in {} (files that end in {extensions})", folder.display()).into());
+        return Err(format!(
+            "there is no archive in {} (files that end in {extensions})",
+            folder.display()
+        )
+        .into());
     }
     found.sort();
     println!("{} archives in {}", found.len(), folder.display());
@@ -150,7 +164,9 @@ fn archives_in(folder: &Path) -> Result<Vec<Archive>, Failure> {
 }
 
 /// Runs `work` on a thread that may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await?
 }
 

@@ -1,4 +1,5 @@
-//! The order of versions in file names: `app-1.9.tar` before `app-1.10-rc1.tar` before `app-1.10.tar` before `app-1.10.1.tar`.
+//! The order of versions in file names: `app-1.9.tar` before `app-1.10-rc1.tar` before
+//! `app-1.10.tar` before `app-1.10.1.tar`.
 
 /// Words that name what comes before a release.
 const PRERELEASES: &[&str] = &["dev", "alpha", "a", "beta", "b", "pre", "preview", "rc"];
@@ -32,5 +33,9 @@ fn part(run: &str) -> Part {
         return Part::Number(digits.len(), digits.to_owned());
     }
     let word = run.trim_matches(['-', '.', '_', '~', '+']);
-    if PRERELEASES.contains(&word) { Part::Prerelease(word.to_owned()) } else { Part::Text(run.to_owned()) }
+    if PRERELEASES.contains(&word) {
+        Part::Prerelease(word.to_owned())
+    } else {
+        Part::Text(run.to_owned())
+    }
 }

@@ -1,4 +1,5 @@
-//! Consecutive releases of an archive: the first of files of this machine, each later one made from the one before.
+//! Consecutive releases of an archive: the first of files of this machine, each later one made from
+//! the one before.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +26,8 @@ const REBUILT: usize = 25;
 /// Of the bytes found, those that are kept for later releases.
 const RESERVE_PERCENT: u64 = 18;
 
-/// When the first release was made, in seconds since 1970 (2025-01-15), and how long a release takes (30 days).
+/// When the first release was made, in seconds since 1970 (2025-01-15), and how long a release
+/// takes (30 days).
 const FIRST: u64 = 1_736_899_200;
 const CYCLE: u64 = 30 * 86_400;
 
@@ -106,7 +108,15 @@ impl Releases {
             reserve.push(file);
         }
         let first = found;
-        Self { folder: folder.to_owned(), random, made: 0, newest: None, first, reserve, changelog: String::new() }
+        Self {
+            folder: folder.to_owned(),
+            random,
+            made: 0,
+            newest: None,
+            first,
+            reserve,
+            changelog: String::new(),
+        }
     }
 
     /// Makes the next release.
@@ -167,7 +177,8 @@ impl Releases {
                 plan.insert(to, origin);
             }
         }
-        let (texts, binaries): (Vec<&String>, Vec<&String>) = names.into_iter().partition(|name| files[*name].text);
+        let (texts, binaries): (Vec<&String>, Vec<&String>) =
+            names.into_iter().partition(|name| files[*name].text);
         for (percent, names) in [(EDITED, texts), (REBUILT, binaries)] {
             for name in names.iter().take(share(percent, names.len())) {
                 plan.insert((*name).clone(), Origin::Changed(files[*name].clone()));
@@ -196,8 +207,8 @@ impl Releases {
         Some(format!("{folder}/{stem}{suffix}{extension}"))
     }
 
-    /// Writes the archive in the order of names, one file in memory at a time; all files have the time of the release, as
-    /// `git archive` gives it to them.
+    /// Writes the archive in the order of names, one file in memory at a time; all files have the
+    /// time of the release, as `git archive` gives it to them.
     fn write(
         &mut self,
         path: &Path,
@@ -212,15 +223,23 @@ impl Releases {
         let mut archive = tar::Builder::new(BufWriter::new(File::create(path).map_err(at(path))?));
         let mut files = BTreeMap::new();
         for (name, origin) in plan {
-            let Some((content, text, executable)) = self.content(origin, &mut before, changes)? else { continue };
+            let Some((content, text, executable)) = self.content(origin, &mut before, changes)?
+            else {
+                continue;
+            };
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
             header.set_mode(if executable { 0o755 } else { 0o644 });
             header.set_mtime(FIRST + self.made * CYCLE);
-            archive.append_data(&mut header, format!("{root}/{name}"), content.as_slice()).map_err(at(path))?;
+            archive
+                .append_data(&mut header, format!("{root}/{name}"), content.as_slice())
+                .map_err(at(path))?;
             let len = content.len() as u64;
             let end = archive.get_mut().stream_position().map_err(at(path))?;
-            files.insert(name, Entry { offset: end - len.next_multiple_of(512), len, text, executable });
+            files.insert(
+                name,
+                Entry { offset: end - len.next_multiple_of(512), len, text, executable },
+            );
         }
         archive.into_inner().and_then(|file| Ok(file.into_inner()?)).map_err(at(path))?;
         changes.files = files.len();
@@ -230,7 +249,8 @@ impl Releases {
         Ok(files)
     }
 
-    /// The bytes of a file, whether it is text, and whether it can be run; `None` when it cannot be read any more.
+    /// The bytes of a file, whether it is text, and whether it can be run; `None` when it cannot be
+    /// read any more.
     fn content(
         &mut self,
         origin: Origin,
@@ -252,7 +272,9 @@ impl Releases {
             Origin::New(file) => {
                 let mut content = Vec::new();
                 let opened = File::open(&file.path);
-                let readable = opened.and_then(|opened| opened.take(MAX_FILE).read_to_end(&mut content)).is_ok();
+                let readable = opened
+                    .and_then(|opened| opened.take(MAX_FILE).read_to_end(&mut content))
+                    .is_ok();
                 changes.added += usize::from(readable);
                 readable.then_some((content, file.text, file.executable))
             }

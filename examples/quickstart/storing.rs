@@ -26,7 +26,10 @@ pub(crate) struct Archive {
 
 impl Archive {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or("the name of an archive is not UTF-8")?;
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or("the name of an archive is not UTF-8")?;
         let (size, sha256) = digest(path)?;
         Ok(Self { name: name.to_owned(), path: path.to_owned(), size, sha256 })
     }
@@ -69,7 +72,8 @@ pub(crate) struct Outcome {
     pub(crate) stored: u64,
 }
 
-/// Stores the archives in their order, restores each into `folder`, and fails unless each is what it was.
+/// Stores the archives in their order, restores each into `folder`, and fails unless each is what
+/// it was.
 pub(crate) async fn store_and_restore(
     service: &DeltaService,
     archives: Vec<Archive>,
@@ -93,10 +97,14 @@ pub(crate) async fn store_and_restore(
     for (archive, (stored_as, put)) in archives.into_iter().zip(put) {
         let name = object(&archive)?;
         let keys = [name.key.to_string(), format!("{}.delta", name.key)];
-        let own = objects.iter().position(|object| keys.iter().any(|key| key == object.key.as_str()));
-        let own = own.map(|at| objects.swap_remove(at)).ok_or_else(|| format!("{name} is not in the store"))?;
+        let own =
+            objects.iter().position(|object| keys.iter().any(|key| key == object.key.as_str()));
+        let own = own
+            .map(|at| objects.swap_remove(at))
+            .ok_or_else(|| format!("{name} is not in the store"))?;
         let started = Instant::now();
-        let (restored, _) = service.get_to_file(&name, &folder.join(&archive.name), &GetOptions::default()).await?;
+        let (restored, _) =
+            service.get_to_file(&name, &folder.join(&archive.name), &GetOptions::default()).await?;
         let get = started.elapsed();
         if digest(&restored)? != (archive.size, archive.sha256) {
             return Err(format!("{name} did not come back as it was").into());
@@ -108,7 +116,10 @@ pub(crate) async fn store_and_restore(
 }
 
 /// Everything in the bucket, as the store itself lists it.
-async fn objects(service: &DeltaService, bucket: &BucketName) -> Result<Vec<ListedObject>, Failure> {
+async fn objects(
+    service: &DeltaService,
+    bucket: &BucketName,
+) -> Result<Vec<ListedObject>, Failure> {
     let mut objects = Vec::new();
     let mut request = ListRequest::default();
     loop {

@@ -8,8 +8,10 @@ use super::storing::Outcome;
 pub(crate) fn table(outcome: &Outcome) -> String {
     let names = outcome.kept.iter().map(|kept| kept.archive.name.chars().count());
     let width = names.max().unwrap_or_default().max(9);
-    let mut lines =
-        vec![format!("{:width$}  {:>11} {:>11} {:>8} {:>8} {:>8}", "", "original", "stored", "share", "put", "get")];
+    let mut lines = vec![format!(
+        "{:width$}  {:>11} {:>11} {:>8} {:>8} {:>8}",
+        "", "original", "stored", "share", "put", "get"
+    )];
     for kept in &outcome.kept {
         let (put, get) = (kept.put.as_secs_f64(), kept.get.as_secs_f64());
         let size = kept.archive.size;
@@ -30,18 +32,28 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         lines.push(format!("{:width$}  {:>11} {:>11}", "reference", "", human(outcome.reference)));
     }
     let later = outcome.kept.iter().skip(1);
-    let (original, stored) = later.fold((0, 0), |(a, b), kept| (a + kept.archive.size, b + kept.stored));
+    let (original, stored) =
+        later.fold((0, 0), |(a, b), kept| (a + kept.archive.size, b + kept.stored));
     let all = outcome.kept.iter().map(|kept| kept.archive.size).sum();
     lines.push(String::new());
     if original > 0 {
         let share = percent(stored, original);
-        lines.push(format!("All but the first:  {share:>8}  {} stored for {}", human(stored), human(original)));
+        lines.push(format!(
+            "All but the first:  {share:>8}  {} stored for {}",
+            human(stored),
+            human(original)
+        ));
     }
     let share = percent(outcome.stored, all);
-    let mut total = format!("All, all objects:   {share:>8}  {} stored for {}", human(outcome.stored), human(all));
+    let mut total = format!(
+        "All, all objects:   {share:>8}  {} stored for {}",
+        human(outcome.stored),
+        human(all)
+    );
     if outcome.reference > 0 {
         let share = percent(outcome.reference, all);
-        total += &format!(", of which the reference is {share}: it is kept once, however many follow");
+        total +=
+            &format!(", of which the reference is {share}: it is kept once, however many follow");
     }
     lines.push(total);
     lines.join("\n")

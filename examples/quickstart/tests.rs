@@ -1,4 +1,5 @@
-//! The example on a small machine of its own making: what the releases are, seen from outside, and that they come back.
+//! The example on a small machine of its own making: what the releases are, seen from outside, and
+//! that they come back.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,10 +24,11 @@ fn machine(folder: &Path) -> Vec<Place> {
     for n in 0..600 {
         let folder = folder.join(["one", "two"][n % 2]).join(format!("part{}", n / 2 % 7));
         fs::create_dir_all(&folder).unwrap();
-        let lines =
-            (0..random.between(40, 160)).map(|line| format!("fn call_{n}_{line}(x: u32) -> u{} {{}}\n", line % 9));
+        let lines = (0..random.between(40, 160))
+            .map(|line| format!("fn call_{n}_{line}(x: u32) -> u{} {{}}\n", line % 9));
         fs::write(folder.join(format!("text{n}.rs")), lines.collect::<String>()).unwrap();
-        let words = (0..random.between(200, 2000)).flat_map(|word| [0x48, word as u8, random.bytes::<1>()[0], 0]);
+        let words = (0..random.between(200, 2000))
+            .flat_map(|word| [0x48, word as u8, random.bytes::<1>()[0], 0]);
         fs::write(folder.join(format!("binary{n}.so")), words.collect::<Vec<u8>>()).unwrap();
     }
     let one = folder.join("one");
@@ -76,8 +78,9 @@ fn consecutive_releases_differ_by_edits_moves_additions_and_removals_as_told() {
     let releases = made(scratch.path(), 5);
     for pair in releases.windows(2) {
         let (before, after) = (files(&pair[0]), files(&pair[1]));
-        let changed =
-            |path: &str| before.get(path).is_some_and(|digest| after.get(path).is_some_and(|now| now != digest));
+        let changed = |path: &str| {
+            before.get(path).is_some_and(|digest| after.get(path).is_some_and(|now| now != digest))
+        };
         let (gone, mut new): (Vec<_>, Vec<_>) = (
             before.iter().filter(|(path, _)| !after.contains_key(*path)).collect(),
             after.iter().filter(|(path, _)| !before.contains_key(*path)).collect(),
@@ -89,11 +92,17 @@ fn consecutive_releases_differ_by_edits_moves_additions_and_removals_as_told() {
                 None => removed += 1,
             }
         }
-        let of = |extension: &str| before.keys().filter(|path| path.ends_with(extension) && changed(path)).count();
+        let of = |extension: &str| {
+            before.keys().filter(|path| path.ends_with(extension) && changed(path)).count()
+        };
         let (edited, rebuilt) = (of(".rs"), of(".so"));
-        let seen = Changes { files: after.len(), edited, rebuilt, moved, added: new.len(), removed };
+        let seen =
+            Changes { files: after.len(), edited, rebuilt, moved, added: new.len(), removed };
         assert_eq!(seen, pair[1].changes);
-        assert!([edited, rebuilt, moved, new.len(), removed].iter().all(|&count| count > 0), "{seen:?}");
+        assert!(
+            [edited, rebuilt, moved, new.len(), removed].iter().all(|&count| count > 0),
+            "{seen:?}"
+        );
         assert!(changed("VERSION") && changed("CHANGELOG.md"));
     }
 }
@@ -103,9 +112,13 @@ fn files_are_gathered_from_all_places_but_nothing_private_linked_packed_or_huge(
     let scratch = tempfile::tempdir().unwrap();
     let places = machine(scratch.path());
     let all = gather::gather(&places, MAX_FILE * 8);
-    let others = all.iter().filter(|file| !file.name.ends_with(".rs") && !file.name.ends_with(".so"));
+    let others =
+        all.iter().filter(|file| !file.name.ends_with(".rs") && !file.name.ends_with(".so"));
     assert_eq!(others.map(|file| &file.name).collect::<Vec<_>>(), [""; 0]);
-    assert!(all.iter().all(|file| file.text == file.name.ends_with(".rs") && !file.name.contains("aaa")));
+    assert!(
+        all.iter()
+            .all(|file| file.text == file.name.ends_with(".rs") && !file.name.contains("aaa"))
+    );
     assert_eq!(all.len(), 1200);
     let some = gather::gather(&places, WANTED);
     let of = |place: &str, text| {
@@ -123,7 +136,9 @@ fn the_same_files_make_the_same_releases() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let digests = |folder: &Path| {
         let releases = made(folder, 3).into_iter();
-        releases.map(|release| Sha256Digest::of(&fs::read(release.path).unwrap())).collect::<Vec<_>>()
+        releases
+            .map(|release| Sha256Digest::of(&fs::read(release.path).unwrap()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(digests(one.path()), digests(two.path()));
 }
@@ -131,9 +146,15 @@ fn the_same_files_make_the_same_releases() {
 #[tokio::test]
 async fn five_releases_are_one_reference_and_deltas_and_all_come_back_exact() {
     let scratch = tempfile::tempdir().unwrap();
-    let archives = made(scratch.path(), 5).iter().map(|release| Archive::read(&release.path).unwrap()).collect();
+    let archives = made(scratch.path(), 5)
+        .iter()
+        .map(|release| Archive::read(&release.path).unwrap())
+        .collect();
     let endpoint_url = Some(format!("file:{}", scratch.path().join("store").display()));
-    let service = Connection { endpoint_url, ..Connection::default() }.service(Default::default()).await.unwrap();
+    let service = Connection { endpoint_url, ..Connection::default() }
+        .service(Default::default())
+        .await
+        .unwrap();
     let restored = scratch.path().join("restored");
     let outcome = storing::store_and_restore(&service, archives, &restored).await.unwrap();
     assert_eq!(fs::read_dir(restored).unwrap().count(), 0);
@@ -142,9 +163,17 @@ async fn five_releases_are_one_reference_and_deltas_and_all_come_back_exact() {
     assert_eq!(later.len(), 4);
     for kept in later {
         assert_eq!(kept.stored_as, StoredAs::Delta);
-        assert!(kept.stored * 100 <= kept.archive.size * 15, "{}: {}", kept.archive.name, kept.stored);
+        assert!(
+            kept.stored * 100 <= kept.archive.size * 15,
+            "{}: {}",
+            kept.archive.name,
+            kept.stored
+        );
     }
-    assert_eq!(outcome.stored, outcome.reference + outcome.kept.iter().map(|kept| kept.stored).sum::<u64>());
+    assert_eq!(
+        outcome.stored,
+        outcome.reference + outcome.kept.iter().map(|kept| kept.stored).sum::<u64>()
+    );
 }
 
 #[tokio::test]
@@ -155,24 +184,42 @@ async fn an_archive_that_is_not_what_was_hashed_before_is_reported() {
     let archive = Archive::read(&path).unwrap();
     fs::write(&path, "b".repeat(1000)).unwrap();
     let endpoint_url = Some(format!("file:{}", scratch.path().join("store").display()));
-    let service = Connection { endpoint_url, ..Connection::default() }.service(Default::default()).await.unwrap();
-    let failure = storing::store_and_restore(&service, vec![archive], scratch.path()).await.unwrap_err();
+    let service = Connection { endpoint_url, ..Connection::default() }
+        .service(Default::default())
+        .await
+        .unwrap();
+    let failure =
+        storing::store_and_restore(&service, vec![archive], scratch.path()).await.unwrap_err();
     assert_eq!(failure.to_string(), "s3://releases/archives/a-1.tar did not come back as it was");
 }
 
 #[test]
 fn archives_of_a_folder_are_taken_in_the_order_of_their_versions_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
-    let ordered =
-        ["app-1.9.tar", "app-1.10-rc1.tar", "app-1.10-rc2.tar", "app-1.10.tar", "app-1.10.1.tar", "app-2.tar"];
+    let ordered = [
+        "app-1.9.tar",
+        "app-1.10-rc1.tar",
+        "app-1.10-rc2.tar",
+        "app-1.10.tar",
+        "app-1.10.1.tar",
+        "app-2.tar",
+    ];
     for name in ordered.iter().rev().chain(&["notes.txt"]) {
         fs::write(folder.path().join(name), name).unwrap();
     }
     fs::create_dir(folder.path().join("app-0.tar")).unwrap();
-    let names = archives_in(folder.path()).unwrap().into_iter().map(|archive| archive.name).collect::<Vec<_>>();
+    let names = archives_in(folder.path())
+        .unwrap()
+        .into_iter()
+        .map(|archive| archive.name)
+        .collect::<Vec<_>>();
     assert_eq!(names, ordered);
-    assert!(order::by_version("x-09.tar", &[".tar"]).0 == order::by_version("x-9.tar", &[".tar"]).0);
+    assert!(
+        order::by_version("x-09.tar", &[".tar"]).0 == order::by_version("x-9.tar", &[".tar"]).0
+    );
     fs::remove_dir(folder.path().join("app-0.tar")).unwrap();
     ordered.iter().for_each(|name| fs::remove_file(folder.path().join(name)).unwrap());
-    assert!(archives_in(folder.path()).unwrap_err().to_string().starts_with("there is no archive in "));
+    assert!(
+        archives_in(folder.path()).unwrap_err().to_string().starts_with("there is no archive in ")
+    );
 }

@@ -1,4 +1,5 @@
-//! Looking after the caches that settings lead to, and after those that others left: what there is, whether it is sound, its removal.
+//! Looking after the caches that settings lead to, and after those that others left: what there is,
+//! whether it is sound, its removal.
 
 use std::path::{Path, PathBuf};
 
@@ -53,8 +54,10 @@ impl CacheAdmin {
             CacheSettings::Persistent { limits, .. } => ("filesystem", true, Some(*limits)),
         };
         let folder = self.folder().map(Path::to_owned);
-        let holdings = self.shared()?.map(|cache| cache.holdings()).transpose()?.unwrap_or_default();
-        let others = folder.as_deref().map(|folder| folder::others(folder, self.key())).unwrap_or_default();
+        let holdings =
+            self.shared()?.map(|cache| cache.holdings()).transpose()?.unwrap_or_default();
+        let others =
+            folder.as_deref().map(|folder| folder::others(folder, self.key())).unwrap_or_default();
         let of_processes = self.places().into_iter().map(|place| folder::census(&place));
         let of_processes = of_processes.fold(OfProcesses::default(), |all, some| OfProcesses {
             alive: all.alive + some.alive,
@@ -65,8 +68,8 @@ impl CacheAdmin {
         Ok(Survey { backend, shared, folder, limits, holdings, others, of_processes, legacy })
     }
 
-    /// Authenticates every entry of the shared cache to its last byte, and removes what does not; nothing where no cache is shared.
-    /// What single processes keep, only they can open.
+    /// Authenticates every entry of the shared cache to its last byte, and removes what does not;
+    /// nothing where no cache is shared. What single processes keep, only they can open.
     pub fn verify(&self) -> Result<Option<Verified>, CacheError> {
         if !matches!(self.settings, CacheSettings::Persistent { .. }) {
             return Ok(None);
@@ -74,9 +77,11 @@ impl CacheAdmin {
         Ok(Some(self.shared()?.map(|cache| cache.verify()).transpose()?.unwrap_or_default()))
     }
 
-    /// Removes every entry of the shared cache that nobody reads, with `all` those of other keys too, and the caches of dead processes.
+    /// Removes every entry of the shared cache that nobody reads, with `all` those of other keys
+    /// too, and the caches of dead processes.
     pub fn clean(&self, all: bool) -> Result<Cleared, CacheError> {
-        let mut cleared = self.shared()?.map(|cache| cache.clear()).transpose()?.unwrap_or_default();
+        let mut cleared =
+            self.shared()?.map(|cache| cache.clear()).transpose()?.unwrap_or_default();
         if let Some(folder) = self.folder().filter(|_| all) {
             cleared = cleared.and(folder::clear_others(folder, self.key())?);
         }
@@ -91,9 +96,11 @@ impl CacheAdmin {
     /// Says in the log where the Python tool left references in plain text.
     pub fn tell_of_legacy(&self) {
         for folder in self.plain_text_folders() {
-            // One that is just used may be of a tool that runs, and in an empty one there is nothing to read.
+            // One that is just used may be of a tool that runs, and in an empty one there is
+            // nothing to read.
             let told = |cache: &&LegacyCache| cache.files > 0 && cache.is_left();
-            let count = LegacyCache::find(std::slice::from_ref(&folder)).iter().filter(told).count();
+            let count =
+                LegacyCache::find(std::slice::from_ref(&folder)).iter().filter(told).count();
             if count > 0 {
                 tracing::warn!(folder = %folder.display(), count, "the Python tool left references in plain text; `deltaglider cache clean --legacy` removes them");
             }
@@ -109,7 +116,9 @@ impl CacheAdmin {
     fn folder(&self) -> Option<&Path> {
         match &self.settings {
             CacheSettings::Persistent { folder, .. } => Some(folder),
-            CacheSettings::Ephemeral { folder, .. } => Some(folder.as_deref().unwrap_or(&self.temporaries)),
+            CacheSettings::Ephemeral { folder, .. } => {
+                Some(folder.as_deref().unwrap_or(&self.temporaries))
+            }
             CacheSettings::Off | CacheSettings::Memory(_) => None,
         }
     }
@@ -124,7 +133,8 @@ impl CacheAdmin {
     /// Where processes make their folders.
     fn places(&self) -> Vec<PathBuf> {
         let mut places = vec![self.temporaries.clone()];
-        places.extend(self.folder().filter(|folder| *folder != self.temporaries).map(Path::to_owned));
+        places
+            .extend(self.folder().filter(|folder| *folder != self.temporaries).map(Path::to_owned));
         places
     }
 

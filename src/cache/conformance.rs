@@ -47,9 +47,16 @@ fn what_was_kept_is_read_by_position_while_it_is_held_and_found_again() {
             let n = reference.read_at(len as u64 / 2, &mut part).unwrap();
             assert_eq!(part[..n], content[len / 2..][..n]);
             drop(reference);
-            assert_eq!(cache.get(&digest).map(|found| read(&found) == content), keeps.then_some(true), "{cache:?}");
+            assert_eq!(
+                cache.get(&digest).map(|found| read(&found) == content),
+                keeps.then_some(true),
+                "{cache:?}"
+            );
         }
-        assert_eq!((cache.counts().hits, cache.counts().misses), if keeps { (4, 4) } else { (0, 8) });
+        assert_eq!(
+            (cache.counts().hits, cache.counts().misses),
+            if keeps { (4, 4) } else { (0, 8) }
+        );
         assert_eq!(cache.counts().damaged, 0);
     });
 }
@@ -85,7 +92,11 @@ fn what_does_not_fit_is_readable_all_the_same() {
         let large = content(2 << 20, 2);
         assert!(read(&keep(cache, &large)) == large);
         assert!(cache.get(&Sha256Digest::of(&large)).is_none());
-        assert_eq!(cache.get(&Sha256Digest::of(&small)).is_some(), keeps, "it made no room for what does not fit");
+        assert_eq!(
+            cache.get(&Sha256Digest::of(&small)).is_some(),
+            keeps,
+            "it made no room for what does not fit"
+        );
     });
 }
 
@@ -123,7 +134,9 @@ fn threads_keep_and_read_side_by_side() {
                 scope.spawn(move || {
                     for round in 0..12 {
                         let content = content(150_000, (thread + round) % 9);
-                        let found = cache.get(&Sha256Digest::of(&content)).unwrap_or_else(|| keep(cache, &content));
+                        let found = cache
+                            .get(&Sha256Digest::of(&content))
+                            .unwrap_or_else(|| keep(cache, &content));
                         assert!(read(&found) == content);
                     }
                 });
@@ -143,14 +156,19 @@ fn an_entry_is_used_no_longer_than_its_time() {
         Arc::new(FolderCache::ephemeral(path, limits).unwrap()),
         Arc::new(FolderCache::persistent(&path.join("shared"), &key, limits, path).unwrap()),
     ];
-    let held: Vec<CachedReference> = caches.iter().map(|cache| keep(&**cache, b"reference")).collect();
+    let held: Vec<CachedReference> =
+        caches.iter().map(|cache| keep(&**cache, b"reference")).collect();
     std::thread::sleep(Duration::from_millis(1100));
     for (cache, held) in caches.iter().zip(held) {
         assert!(cache.get(&Sha256Digest::of(b"reference")).is_none());
         assert_eq!(read(&held), b"reference", "who holds it reads on");
         drop(held);
         assert!(cache.get(&Sha256Digest::of(b"reference")).is_none());
-        assert_eq!((cache.counts().removed, cache.counts().damaged), (1, 0), "gone when nobody holds it");
+        assert_eq!(
+            (cache.counts().removed, cache.counts().damaged),
+            (1, 0),
+            "gone when nobody holds it"
+        );
     }
 }
 

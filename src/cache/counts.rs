@@ -12,7 +12,8 @@ pub struct Counts {
     pub misses: u64,
     /// Entries that were removed because they were not what they should be.
     pub damaged: u64,
-    /// What was done to the entries of a shared cache by others than its users, as far as it is watched (on Linux).
+    /// What was done to the entries of a shared cache by others than its users, as far as it is
+    /// watched (on Linux).
     pub events: u64,
     /// Entries that made room for others, or whose time was over.
     pub removed: u64,

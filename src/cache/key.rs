@@ -1,4 +1,5 @@
-//! The key of a cache: where it comes from and what is derived from it. It cannot be printed and is wiped when dropped.
+//! The key of a cache: where it comes from and what is derived from it. It cannot be printed and is
+//! wiped when dropped.
 
 use std::fmt::{self, Write as _};
 
@@ -21,11 +22,14 @@ const FOLDER: &[u8] = b"deltaglider cache 1: folder";
 const SEALING: &[u8] = b"deltaglider cache 1: sealing";
 const ENTRY: &[u8] = b"deltaglider cache 1: entry";
 
-/// As Fernet keys are written and as `openssl rand -base64 32` writes them, with or without padding.
-const TEXT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+/// As Fernet keys are written and as `openssl rand -base64 32` writes them, with or without
+/// padding.
+const TEXT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// In one place of the heap: what moves with its owner is the address. A move of the bytes would leave a copy of them on the stack, and
-/// a value that is then made there takes it to the heap in its unused parts.
+/// In one place of the heap: what moves with its owner is the address. A move of the bytes would
+/// leave a copy of them on the stack, and a value that is then made there takes it to the heap in
+/// its unused parts.
 type Secret = Box<Zeroizing<[u8; KEY_LEN]>>;
 
 /// Why a text is no key. The text itself is never told.
@@ -58,10 +62,12 @@ impl CacheKey {
         Ok(Self(bytes))
     }
 
-    /// Reads 32 bytes in base64, standard or URL-safe, padded or not; white space around them does no harm.
+    /// Reads 32 bytes in base64, standard or URL-safe, padded or not; white space around them does
+    /// no harm.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
-        let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
+        let alphabet =
+            if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
         let bytes = GeneralPurpose::new(alphabet, TEXT).decode(text).map(Zeroizing::new);
         let bytes = bytes.map_err(|_| KeyError::NotBase64)?;
         let mut key = Secret::default();
@@ -129,10 +135,15 @@ pub(super) fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
     SysRng.try_fill_bytes(bytes).map_err(std::io::Error::other)
 }
 
-#[allow(clippy::expect_used, reason = "HKDF-SHA256 refuses more than 255 * 32 bytes only; these are 32")]
+#[allow(
+    clippy::expect_used,
+    reason = "HKDF-SHA256 refuses more than 255 * 32 bytes only; these are 32"
+)]
 fn expand(salt: Option<&[u8]>, secret: &Secret, label: &[u8]) -> Secret {
     let mut key = Secret::default();
-    Hkdf::<Sha256>::new(salt, &***secret).expand(label, &mut **key).expect("32 bytes are few enough");
+    Hkdf::<Sha256>::new(salt, &***secret)
+        .expand(label, &mut **key)
+        .expect("32 bytes are few enough");
     key
 }
 
@@ -159,8 +170,13 @@ mod tests {
 
     #[test]
     fn a_key_is_read_from_both_alphabets_padded_or_not() {
-        for text in [STANDARD, URL_SAFE, STANDARD.trim_end_matches('='), &format!(" {URL_SAFE}\n")] {
-            assert_eq!(*CacheKey::parse(text).unwrap().0, *CacheKey::parse(STANDARD).unwrap().0, "{text}");
+        for text in [STANDARD, URL_SAFE, STANDARD.trim_end_matches('='), &format!(" {URL_SAFE}\n")]
+        {
+            assert_eq!(
+                *CacheKey::parse(text).unwrap().0,
+                *CacheKey::parse(STANDARD).unwrap().0,
+                "{text}"
+            );
         }
         assert_eq!(CacheKey::parse(STANDARD).unwrap().0[..3], [0xfb, 0xef, 0xbe]);
     }
@@ -190,7 +206,11 @@ mod tests {
     #[test]
     fn every_use_has_its_own_key_and_every_content_its_name() {
         let keys = CacheKey(Box::new(Zeroizing::new([7; KEY_LEN]))).derive();
-        assert!(*keys.names != *keys.sealing && *keys.names != *keys.folder && *keys.folder != *keys.sealing);
+        assert!(
+            *keys.names != *keys.sealing
+                && *keys.names != *keys.folder
+                && *keys.folder != *keys.sealing
+        );
         let (a, b) = (Sha256Digest::of(b"a"), Sha256Digest::of(b"b"));
         let other = CacheKey(Box::new(Zeroizing::new([8; KEY_LEN]))).derive();
         assert_eq!(keys.name(&a), keys.name(&a));
@@ -205,18 +225,26 @@ mod tests {
         assert!(*CacheKey::random().unwrap().0 != *CacheKey::random().unwrap().0);
     }
 
-    /// Places on the stack of this thread, in use or not, where the complement of these bytes lies. (They themselves would be found.)
+    /// Places on the stack of this thread, in use or not, where the complement of these bytes lies.
+    /// (They themselves would be found.)
     #[cfg(target_os = "linux")]
     fn on_the_stack(complement: [u8; 8]) -> usize {
         use std::os::unix::fs::FileExt as _;
         let here = (&raw const complement).addr();
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let bounds = maps.lines().filter_map(|line| line.split(' ').next()?.split_once('-'));
-        let mut bounds = bounds.map(|(from, to)| [from, to].map(|at| usize::from_str_radix(at, 16).unwrap()));
+        let mut bounds =
+            bounds.map(|(from, to)| [from, to].map(|at| usize::from_str_radix(at, 16).unwrap()));
         let [from, to] = bounds.find(|[from, to]| (from..to).contains(&&here)).unwrap();
         let mut stack = vec![0; to - from];
-        std::fs::File::open("/proc/self/mem").unwrap().read_exact_at(&mut stack, from as u64).unwrap();
-        stack.windows(8).filter(|bytes| bytes.iter().zip(complement).all(|(byte, other)| *byte == !other)).count()
+        std::fs::File::open("/proc/self/mem")
+            .unwrap()
+            .read_exact_at(&mut stack, from as u64)
+            .unwrap();
+        stack
+            .windows(8)
+            .filter(|bytes| bytes.iter().zip(complement).all(|(byte, other)| *byte == !other))
+            .count()
     }
 
     #[test]

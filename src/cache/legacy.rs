@@ -1,4 +1,5 @@
-//! What the Python tool of the same name leaves in folders for temporaries: references in plain text.
+//! What the Python tool of the same name leaves in folders for temporaries: references in plain
+//! text.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use crate::domain::Total;
 
 /// Its cache before it had one for each process.
 const SHARED: &str = ".deltaglider";
-/// Of each process: this and eight letters, digits or underscores; and the one for a cache in memory.
+/// Of each process: this and eight letters, digits or underscores; and the one for a cache in
+/// memory.
 const PREFIX: &str = "deltaglider-";
 const RANDOM: usize = 8;
 const IN_MEMORY: &str = "mem-cache";
@@ -29,11 +31,14 @@ pub struct LegacyCache {
 }
 
 impl LegacyCache {
-    /// The caches of this user in these folders. A folder is one if it has the name of one and nothing is in it that the Python tool does
-    /// not put there. Links are not followed.
+    /// The caches of this user in these folders. A folder is one if it has the name of one and
+    /// nothing is in it that the Python tool does not put there. Links are not followed.
     pub fn find(folders: &[PathBuf]) -> Vec<Self> {
-        let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-        let named = entries.filter(|entry| is_name(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
+        let entries =
+            folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let named = entries
+            .filter(|entry| is_name(&entry.file_name().to_string_lossy()))
+            .map(|entry| entry.path());
         let mut found: Vec<Self> = named.filter_map(|path| Self::look(&path)).collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found
@@ -75,16 +80,22 @@ impl LegacyCache {
 
 fn is_name(name: &str) -> bool {
     let is_random = |rest: &str| {
-        rest.len() == RANDOM && rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
+        rest.len() == RANDOM
+            && rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
     };
-    name == SHARED || name.strip_prefix(PREFIX).is_some_and(|rest| rest == IN_MEMORY || is_random(rest))
+    name == SHARED
+        || name.strip_prefix(PREFIX).is_some_and(|rest| rest == IN_MEMORY || is_random(rest))
 }
 
 /// References by bucket and prefix or by SHA-256, their decrypted copies, and drafts of both.
 fn is_file_name(name: &str) -> bool {
-    let stem = name.strip_prefix(".tmp.").or_else(|| name.strip_suffix(".decrypted")).unwrap_or(name);
-    let is_digest = stem.len() == 64 && stem.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
-    is_digest || matches!(name, "reference.bin" | "reference.decrypted") || name.ends_with(".encrypted.tmp")
+    let stem =
+        name.strip_prefix(".tmp.").or_else(|| name.strip_suffix(".decrypted")).unwrap_or(name);
+    let is_digest =
+        stem.len() == 64 && stem.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+    is_digest
+        || matches!(name, "reference.bin" | "reference.decrypted")
+        || name.ends_with(".encrypted.tmp")
 }
 
 /// Whether there is a folder of this user, not a link to one.
@@ -95,6 +106,7 @@ pub(super) fn is_own_folder(path: &Path) -> bool {
 
 /// Bytes of all files in a folder, as far as they can be seen.
 pub(super) fn bytes_below(path: &Path) -> u64 {
-    let files = WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    let files =
+        WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());
     Total::of(files.filter_map(|entry| entry.metadata().ok()).map(|file| file.len())).bytes()
 }

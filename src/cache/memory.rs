@@ -19,7 +19,9 @@ use super::folder::{Limits, now};
 use super::key::{CacheKey, DerivedKeys, EntryName};
 use super::no_cache::WorkingCopy;
 use super::origin::Origin;
-use super::sealed::{EntryMetadata, HEADER_LEN, Header, RejectReason, SealedSource, Sealer, Stored};
+use super::sealed::{
+    EntryMetadata, HEADER_LEN, Header, RejectReason, SealedSource, Sealer, Stored,
+};
 use super::{CacheError, CachedReference, ExpectedContent, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
@@ -48,7 +50,8 @@ impl fmt::Debug for MemoryCache {
 }
 
 impl MemoryCache {
-    /// An empty cache under a key nobody else has. References that are not kept are worked with in `spill`.
+    /// An empty cache under a key nobody else has. References that are not kept are worked with in
+    /// `spill`.
     pub fn new(limits: Limits, spill: &Path) -> Result<Self, CacheError> {
         let key = CacheKey::random().map_err(in_memory)?;
         let inner = Inner {
@@ -104,7 +107,11 @@ impl ReferenceCache for MemoryCache {
         }
     }
 
-    fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
+    fn begin(
+        &self,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         let needed = Header::stored_len(len).filter(|needed| *needed <= self.0.limits.bytes);
         match needed.and_then(|needed| self.0.make_room(needed)) {
             Some(taken) => {
@@ -132,9 +139,13 @@ impl Inner {
                 return Some(taken);
             }
             let unused = self.entries.iter().filter(|entry| Arc::strong_count(entry.value()) == 1);
-            let oldest = unused.min_by_key(|entry| entry.used.load(Ordering::Relaxed)).map(|entry| *entry.key())?;
-            // Readers take theirs under the same lock, so that nobody reads what is counted as free.
-            if self.entries.remove_if(&oldest, |_, sealed| Arc::strong_count(sealed) == 1).is_some() {
+            let oldest = unused
+                .min_by_key(|entry| entry.used.load(Ordering::Relaxed))
+                .map(|entry| *entry.key())?;
+            // Readers take theirs under the same lock, so that nobody reads what is counted as
+            // free.
+            if self.entries.remove_if(&oldest, |_, sealed| Arc::strong_count(sealed) == 1).is_some()
+            {
                 self.counters.removed.add_one();
             }
         }
@@ -151,7 +162,11 @@ impl Inner {
         let header = sealed.bytes.first_chunk::<HEADER_LEN>().ok_or(RejectReason::Format);
         let len = sealed.bytes.len() as u64;
         match header.and_then(|header| Header::open_content(&self.keys, header, len, now, id)) {
-            Ok(header) => Some(MemoryEntry { source: SealedSource::entry(sealed, header), cache: self.clone(), name }),
+            Ok(header) => Some(MemoryEntry {
+                source: SealedSource::entry(sealed, header),
+                cache: self.clone(),
+                name,
+            }),
             Err(RejectReason::Expired) => {
                 self.counters.removed.add_one();
                 self.forget(&name, &sealed);
@@ -200,10 +215,14 @@ impl MemoryWriter {
     ) -> Result<Self, CacheError> {
         let mut bytes = Vec::new();
         let room = usize::try_from(taken.bytes()).unwrap_or(usize::MAX);
-        bytes.try_reserve_exact(room).map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
+        bytes
+            .try_reserve_exact(room)
+            .map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
         let created = now();
-        let expires = created.saturating_add(cache.limits.ttl.as_secs()).max(created.saturating_add(1));
-        let sealer = Sealer::entry(&cache.keys, EntryMetadata { digest: id, len, created, expires }, bytes);
+        let expires =
+            created.saturating_add(cache.limits.ttl.as_secs()).max(created.saturating_add(1));
+        let sealer =
+            Sealer::entry(&cache.keys, EntryMetadata { digest: id, len, created, expires }, bytes);
         let sealer = Some(sealer.map_err(in_memory)?);
         Ok(Self { cache, id, claim: ExpectedContent::new(digest, len), created, sealer, taken })
     }
@@ -235,7 +254,8 @@ impl ReferenceWriter for MemoryWriter {
             Place::Vacant(free) => free.insert(sealed).clone(),
         };
         let entry = cache.entry(name, sealed, &id, created);
-        let changed = || in_memory(io::Error::other("the entry was changed while it was published"));
+        let changed =
+            || in_memory(io::Error::other("the entry was changed while it was published"));
         Ok(Arc::new(entry.ok_or_else(changed)?))
     }
 }

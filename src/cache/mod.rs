@@ -1,4 +1,5 @@
-//! The port to a cache of references: content-addressed by SHA-256, sealed, verified before use, read by position.
+//! The port to a cache of references: content-addressed by SHA-256, sealed, verified before use,
+//! read by position.
 
 mod admin;
 #[cfg(test)]
@@ -23,7 +24,9 @@ use crate::domain::{Sha256Digest, Sha256Hasher};
 
 pub use admin::{CacheAdmin, Survey};
 pub use counts::Counts;
-pub use folder::{Cleared, FolderCache, Holdings, InsecureDir, InvalidEntry, Limits, OfProcesses, Verified};
+pub use folder::{
+    Cleared, FolderCache, Holdings, InsecureDir, InvalidEntry, Limits, OfProcesses, Verified,
+};
 pub use key::{CacheKey, KeyError};
 pub use legacy::LegacyCache;
 pub use memory::MemoryCache;
@@ -33,8 +36,8 @@ pub use sealed::CorruptChunk;
 pub(crate) use sealed::{EncryptedTempFile, EncryptedTempSource};
 pub use settings::{CacheSettings, SettingError};
 
-/// A reference whose SHA-256 was verified, readable by position for as long as it is held. A read that fails with a
-/// [`CorruptChunk`] inside says that the reference should be fetched again.
+/// A reference whose SHA-256 was verified, readable by position for as long as it is held. A read
+/// that fails with a [`CorruptChunk`] inside says that the reference should be fetched again.
 pub type CachedReference = Arc<dyn Source>;
 
 /// Why a reference could not be kept.
@@ -67,7 +70,8 @@ pub enum CacheError {
     },
 }
 
-/// Takes the bytes of one reference; nothing can be read from it before they are complete and verified.
+/// Takes the bytes of one reference; nothing can be read from it before they are complete and
+/// verified.
 ///
 /// Calls may block; they are made from threads that may.
 pub trait ReferenceWriter: fmt::Debug + Send {
@@ -80,16 +84,24 @@ pub trait ReferenceWriter: fmt::Debug + Send {
 
 /// Keeps references by content.
 pub trait ReferenceCache: fmt::Debug + Send + Sync {
-    /// The reference of this digest, if it is at hand. What is at hand but not sound is removed, counted, and not given.
+    /// The reference of this digest, if it is at hand. What is at hand but not sound is removed,
+    /// counted, and not given.
     fn get(&self, digest: &Sha256Digest) -> Option<CachedReference>;
 
-    /// Starts keeping the reference of this digest, of `len` bytes. One that is too large to be kept is readable all the same.
-    fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError>;
+    /// Starts keeping the reference of this digest, of `len` bytes. One that is too large to be
+    /// kept is readable all the same.
+    fn begin(
+        &self,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Box<dyn ReferenceWriter>, CacheError>;
 
-    /// The part of this cache for what comes from the place `name` within the place of this part: an endpoint, a bucket of it.
+    /// The part of this cache for what comes from the place `name` within the place of this part:
+    /// an endpoint, a bucket of it.
     ///
-    /// Parts share room, limits and counts, and see no entries of each other, not even of the same content: who may write one
-    /// bucket must not read another one's references by naming their digests.
+    /// Parts share room, limits and counts, and see no entries of each other, not even of the same
+    /// content: who may write one bucket must not read another one's references by naming their
+    /// digests.
     fn within(&self, name: &str) -> Arc<dyn ReferenceCache>;
 
     /// What has happened so far.

@@ -9,7 +9,8 @@ use super::sealed::EncryptedTempFile;
 use super::{CacheError, CachedReference, ExpectedContent, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
-/// Keeps each reference in a sealed file without a name in a folder for temporaries, for as long as it is held.
+/// Keeps each reference in a sealed file without a name in a folder for temporaries, for as long as
+/// it is held.
 #[derive(Debug, Clone)]
 pub struct WorkingCopies {
     folder: PathBuf,
@@ -29,7 +30,11 @@ impl ReferenceCache for WorkingCopies {
         None
     }
 
-    fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
+    fn begin(
+        &self,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         Ok(Box::new(WorkingCopy::begin(&self.folder, digest, len)?))
     }
 
@@ -52,7 +57,11 @@ pub(crate) struct WorkingCopy {
 
 impl WorkingCopy {
     /// Its file is made in `folder`.
-    pub(crate) fn begin(folder: &Path, digest: &Sha256Digest, len: u64) -> Result<Self, CacheError> {
+    pub(crate) fn begin(
+        folder: &Path,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Self, CacheError> {
         let scratch = EncryptedTempFile::new(folder).map_err(failed(folder))?;
         Ok(Self { folder: folder.to_owned(), scratch, claim: ExpectedContent::new(digest, len) })
     }

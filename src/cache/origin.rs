@@ -1,4 +1,5 @@
-//! Where entries come from: a cache that many use answers only for the place an entry was filled from.
+//! Where entries come from: a cache that many use answers only for the place an entry was filled
+//! from.
 
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
@@ -16,8 +17,9 @@ impl Origin {
         Self(Some(hasher.finish()))
     }
 
-    /// The identity of an entry with this content from this place. The entry's name is derived from it, and its sealed header
-    /// holds it, so that an entry under another name is not taken for this one.
+    /// The identity of an entry with this content from this place. The entry's name is derived from
+    /// it, and its sealed header holds it, so that an entry under another name is not taken for
+    /// this one.
     pub(super) fn entry_id(&self, digest: &Sha256Digest) -> Sha256Digest {
         let Some(place) = &self.0 else { return *digest };
         let mut hasher = Sha256Hasher::default();
@@ -36,7 +38,8 @@ mod tests {
     fn every_place_has_its_own_entries() {
         let digest = Sha256Digest::of(b"content");
         let (a, b) = (Origin::default().within("a"), Origin::default().within("b"));
-        let ids = [Origin::default(), a, b, a.within("b"), b.within("a"), Origin::default().within("ab")];
+        let ids =
+            [Origin::default(), a, b, a.within("b"), b.within("a"), Origin::default().within("ab")];
         let ids: Vec<_> = ids.iter().map(|origin| origin.entry_id(&digest)).collect();
         for (n, id) in ids.iter().enumerate() {
             assert!(!ids[..n].contains(id), "{n}");

@@ -26,7 +26,8 @@ pub enum CacheSettings {
     Memory(Limits),
     /// In files of this process, under a key of its own.
     Ephemeral {
-        /// Where its folder is made (`DG_CACHE_DIR`); the system's folder for temporaries if that is not set.
+        /// Where its folder is made (`DG_CACHE_DIR`); the system's folder for temporaries if that
+        /// is not set.
         folder: Option<PathBuf>,
         /// What it may take.
         limits: Limits,
@@ -57,17 +58,20 @@ pub struct SettingError {
 }
 
 impl CacheSettings {
-    /// Reads `DG_NO_CACHE`, `DG_CACHE_BACKEND`, `DG_CACHE_MEMORY_SIZE_MB` (100), `DG_CACHE_DIR`, `DG_CACHE_SIZE_MB` (4096),
-    /// `DG_CACHE_TTL` (24h), `DG_CACHE_ENCRYPTION_KEY` and `DG_EPHEMERAL_CACHE`. Each is looked at even if another makes it idle.
+    /// Reads `DG_NO_CACHE`, `DG_CACHE_BACKEND`, `DG_CACHE_MEMORY_SIZE_MB` (100), `DG_CACHE_DIR`,
+    /// `DG_CACHE_SIZE_MB` (4096), `DG_CACHE_TTL` (24h), `DG_CACHE_ENCRYPTION_KEY` and
+    /// `DG_EPHEMERAL_CACHE`. Each is looked at even if another makes it idle.
     pub fn read(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, SettingError> {
         let variables = Variables(variable);
         let off = variables.switch("DG_NO_CACHE")?;
         let ephemeral = variables.switch("DG_EPHEMERAL_CACHE")?;
         let ttl = variables.ttl("DG_CACHE_TTL")?;
-        let in_memory = Limits { bytes: variables.size("DG_CACHE_MEMORY_SIZE_MB", MEMORY_BYTES)?, ttl };
+        let in_memory =
+            Limits { bytes: variables.size("DG_CACHE_MEMORY_SIZE_MB", MEMORY_BYTES)?, ttl };
         let limits = Limits { bytes: variables.size("DG_CACHE_SIZE_MB", FOLDER_BYTES)?, ttl };
         let key = variables.key("DG_CACHE_ENCRYPTION_KEY")?;
-        let folder = (variables.0)("DG_CACHE_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let folder =
+            (variables.0)("DG_CACHE_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let memory = variables.backend("DG_CACHE_BACKEND")?;
         Ok(match (folder, key) {
             _ if off => Self::Off,
@@ -95,7 +99,9 @@ impl Variables<'_> {
         match text.as_str() {
             "1" | "true" | "yes" | "on" => Ok(true),
             "" | "0" | "false" | "no" | "off" => Ok(false),
-            other => Err(SettingError { name, why: format!("{other:?} is neither true nor false") }),
+            other => {
+                Err(SettingError { name, why: format!("{other:?} is neither true nor false") })
+            }
         }
     }
 
@@ -103,7 +109,10 @@ impl Variables<'_> {
         match self.text(name)?.unwrap_or_default().to_ascii_lowercase().as_str() {
             "" | "filesystem" => Ok(false),
             "memory" => Ok(true),
-            other => Err(SettingError { name, why: format!("{other:?} is neither filesystem nor memory") }),
+            other => Err(SettingError {
+                name,
+                why: format!("{other:?} is neither filesystem nor memory"),
+            }),
         }
     }
 
@@ -124,7 +133,8 @@ impl Variables<'_> {
             _ => None,
         };
         let seconds = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
-        let why = || format!("{text:?} is no time such as 90s, 30m, 24h or 7d (without a unit, seconds)");
+        let why =
+            || format!("{text:?} is no time such as 90s, 30m, 24h or 7d (without a unit, seconds)");
         seconds.map(Duration::from_secs).ok_or_else(|| SettingError { name, why: why() })
     }
 
@@ -132,11 +142,14 @@ impl Variables<'_> {
         // Neither the text nor a copy of it stays in memory that was given back.
         let text = (self.0)(name).map(|text| Zeroizing::new(text.into_encoded_bytes()));
         let Some(text) = text else { return Ok(None) };
-        let text = std::str::from_utf8(&text).map_err(|_| SettingError { name, why: "it is not UTF-8".to_owned() })?;
+        let text = std::str::from_utf8(&text)
+            .map_err(|_| SettingError { name, why: "it is not UTF-8".to_owned() })?;
         if text.trim().is_empty() {
             return Ok(None);
         }
-        CacheKey::parse(text).map(Some).map_err(|error| SettingError { name, why: error.to_string() })
+        CacheKey::parse(text)
+            .map(Some)
+            .map_err(|error| SettingError { name, why: error.to_string() })
     }
 }
 
@@ -147,7 +160,9 @@ mod tests {
     const KEY: &str = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=";
 
     fn read(set: &[(&str, &str)]) -> Result<CacheSettings, SettingError> {
-        CacheSettings::read(&|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+        CacheSettings::read(&|name| {
+            set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
     }
 
     fn limits(mib: u64, seconds: u64) -> Limits {
@@ -156,7 +171,8 @@ mod tests {
 
     #[test]
     fn the_cache_is_of_this_process_unless_there_are_a_key_and_a_folder() {
-        let all = [("DG_CACHE_DIR", "/c"), ("DG_CACHE_ENCRYPTION_KEY", KEY), ("DG_CACHE_SIZE_MB", "7")];
+        let all =
+            [("DG_CACHE_DIR", "/c"), ("DG_CACHE_ENCRYPTION_KEY", KEY), ("DG_CACHE_SIZE_MB", "7")];
         for (set, expected) in [
             (&[][..], None),
             (&all[..1], Some("/c")),
@@ -165,7 +181,10 @@ mod tests {
         ] {
             match read(set).unwrap() {
                 CacheSettings::Ephemeral { folder, limits: taken } => {
-                    assert_eq!((folder, taken), (expected.map(PathBuf::from), limits(4096, 86_400)));
+                    assert_eq!(
+                        (folder, taken),
+                        (expected.map(PathBuf::from), limits(4096, 86_400))
+                    );
                 }
                 other => panic!("{other:?}"),
             }
@@ -176,11 +195,16 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        match read(&[all[0], all[1], ("DG_CACHE_BACKEND", "memory"), ("DG_CACHE_TTL", "7d")]).unwrap() {
+        match read(&[all[0], all[1], ("DG_CACHE_BACKEND", "memory"), ("DG_CACHE_TTL", "7d")])
+            .unwrap()
+        {
             CacheSettings::Memory(taken) => assert_eq!(taken, limits(100, 604_800)),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(read(&[all[0], all[1], ("DG_NO_CACHE", "true")]).unwrap(), CacheSettings::Off));
+        assert!(matches!(
+            read(&[all[0], all[1], ("DG_NO_CACHE", "true")]).unwrap(),
+            CacheSettings::Off
+        ));
     }
 
     #[test]
@@ -197,7 +221,10 @@ mod tests {
             ("DG_CACHE_ENCRYPTION_KEY", "hunter2!"),
         ] {
             // Also where it would not be used.
-            let told = read(&[(name, value), ("DG_NO_CACHE", if name == "DG_NO_CACHE" { value } else { "1" })]);
+            let told = read(&[
+                (name, value),
+                ("DG_NO_CACHE", if name == "DG_NO_CACHE" { value } else { "1" }),
+            ]);
             let told = told.unwrap_err().to_string();
             assert!(told.starts_with(name) && !told.contains("hunter2"), "{told}");
         }

@@ -6,7 +6,11 @@ use super::error::{Exit, Failure};
 use super::output::Output;
 use crate::storage::{AccessControlPolicy, BucketAcl};
 
-pub(super) async fn get(session: &Context, args: GetBucketAclArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn get(
+    session: &Context,
+    args: GetBucketAclArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let service = session.service(Default::default()).await?;
     let policy = service.store().bucket_acl(&bucket).await?;
@@ -14,9 +18,17 @@ pub(super) async fn get(session: &Context, args: GetBucketAclArgs, output: Outpu
     Ok(Exit::Done)
 }
 
-pub(super) async fn put(session: &Context, args: PutBucketAclArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn put(
+    session: &Context,
+    args: PutBucketAclArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
-    let policy = args.access_control_policy.as_deref().map(serde_json::from_str::<AccessControlPolicy>).transpose();
+    let policy = args
+        .access_control_policy
+        .as_deref()
+        .map(serde_json::from_str::<AccessControlPolicy>)
+        .transpose();
     let acl = BucketAcl {
         canned: args.acl,
         grant_full_control: args.grant_full_control,
@@ -24,10 +36,13 @@ pub(super) async fn put(session: &Context, args: PutBucketAclArgs, output: Outpu
         grant_read_acp: args.grant_read_acp,
         grant_write: args.grant_write,
         grant_write_acp: args.grant_write_acp,
-        policy: policy.map_err(|error| Failure::usage(format!("--access-control-policy: {error}")))?,
+        policy: policy
+            .map_err(|error| Failure::usage(format!("--access-control-policy: {error}")))?,
     };
     if acl == BucketAcl::default() {
-        return Err(Failure::usage("nothing is granted: --acl, --grant-… or --access-control-policy says what"));
+        return Err(Failure::usage(
+            "nothing is granted: --acl, --grant-… or --access-control-policy says what",
+        ));
     }
     if args.dryrun {
         return output.line(format!("(dryrun) put_bucket_acl: {bucket}")).map(|()| Exit::Done);

@@ -33,8 +33,8 @@ const EXIT_CODES: &str = "`deltaglider xdelta3 …`, or this binary under the na
 pub(super) struct GlobalOptions {
     /// Where the store is: https://…, http://…, or file:PATH for the embedded store in a folder
     ///
-    /// Without it, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile are asked, in this order; if none names one, the store is
-    /// AWS.
+    /// Without it, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile are asked, in this order;
+    /// if none names one, the store is AWS.
     #[arg(long, global = true, value_name = "URL")]
     pub(super) endpoint_url: Option<String>,
     /// The region of the bucket
@@ -46,25 +46,29 @@ pub(super) struct GlobalOptions {
     /// Sends requests without credentials
     #[arg(long, global = true)]
     pub(super) no_sign_request: bool,
-    /// Trusts the certificates of this file (PEM) instead of the system's: authorities, or the very certificate of the store
+    /// Trusts the certificates of this file (PEM) instead of the system's: authorities, or the very
+    /// certificate of the store
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca_bundle: Option<PathBuf>,
-    /// Accepts every certificate of the store, so that anyone on the way can read and change what is sent
+    /// Accepts every certificate of the store, so that anyone on the way can read and change what
+    /// is sent
     #[arg(long, global = true)]
     pub(super) no_verify_ssl: bool,
-    /// Which part of a URL holds the name of the bucket: path, virtual (the host), or auto [default: addressing_style of the profile's s3, else
-    /// auto: in the host on AWS and where a store is known to need it]
+    /// Which part of a URL holds the name of the bucket: path, virtual (the host), or auto
+    /// [default: addressing_style of the profile's s3, else auto: in the host on AWS and where a
+    /// store is known to need it]
     #[arg(long, global = true, value_name = "STYLE")]
     pub(super) addressing_style: Option<AddressingStyle>,
-    /// Sends a request that goes on failing at most so often [default: AWS_MAX_ATTEMPTS, else 3, and for five minutes to a store that asks
-    /// for fewer requests]
+    /// Sends a request that goes on failing at most so often [default: AWS_MAX_ATTEMPTS, else 3,
+    /// and for five minutes to a store that asks for fewer requests]
     #[arg(long, global = true, value_name = "N")]
     pub(super) max_attempts: Option<NonZeroU32>,
     /// Encrypts what is stored with the key of --sse-c-key, and reads what is encrypted with it
     #[arg(long, global = true, value_name = "AES256", num_args = 0..=1, default_missing_value = "AES256", requires = "sse_c_key")]
     #[arg(value_parser = ["AES256"])]
     pub(super) sse_c: Option<String>,
-    /// A key of 32 bytes: fileb://PATH or, for all other users of this machine to see, the bytes themselves
+    /// A key of 32 bytes: fileb://PATH or, for all other users of this machine to see, the bytes
+    /// themselves
     #[arg(long, global = true, value_name = "KEY", requires = "sse_c")]
     pub(super) sse_c_key: Option<KeyArgument>,
     /// Logs every step on standard error
@@ -91,14 +95,15 @@ impl Command {
 pub(super) enum Command {
     /// Looks after the cache of references
     Cache(CacheArgs),
-    /// Copies files into a bucket, as deltas where it saves, out of it, exact and verified, and between buckets
+    /// Copies files into a bucket, as deltas where it saves, out of it, exact and verified, and
+    /// between buckets
     Cp(Box<CpArgs>),
     /// Lists buckets, or the files of one with the sizes of the originals
     Ls(LsArgs),
     /// Makes a bucket
     Mb(BucketArgs),
-    /// Copies a bucket into another as cp -r does, passes over files whose content is there already, and so can be run again; or makes old
-    /// deltas again
+    /// Copies a bucket into another as cp -r does, passes over files whose content is there
+    /// already, and so can be run again; or makes old deltas again
     Migrate(Box<MigrateArgs>),
     /// Removes a bucket without files
     Rb(RbArgs),
@@ -114,17 +119,19 @@ pub(super) enum Command {
     PutBucketAcl(PutBucketAclArgs),
     /// Finds what is wrong in a bucket, and mends it on request
     ///
-    /// Looks at every delta and reads every reference that one needs. Found are references that are missing, differ from what deltas
-    /// expect or that nobody needs, names with two objects, damaged deltas, uploads that never ended, and lifecycle rules that would
-    /// remove or archive a reference. Nothing is removed that a delta may need, or that is the last copy of a file: a
-    /// reference that nobody has needed for the grace period is marked, and goes when it has been marked for another.
+    /// Looks at every delta and reads every reference that one needs. Found are references that are
+    /// missing, differ from what deltas expect or that nobody needs, names with two objects,
+    /// damaged deltas, uploads that never ended, and lifecycle rules that would remove or archive a
+    /// reference. Nothing is removed that a delta may need, or that is the last copy of a file: a
+    /// reference that nobody has needed for the grace period is marked, and goes when it has been
+    /// marked for another.
     Repair(RepairArgs),
     /// Removes a file, or all in a folder
     Rm(RmArgs),
     /// Makes one folder like another, and copies only what differs
     ///
-    /// Files are the same if they have the same size and what is stored is not older than the file, or what is on the disk has the time
-    /// of what is stored, as a download gives it.
+    /// Files are the same if they have the same size and what is stored is not older than the file,
+    /// or what is on the disk has the time of what is stored, as a download gives it.
     Sync(Box<SyncArgs>),
     /// Counts what a bucket holds and saves
     Stats(StatsArgs),
@@ -164,8 +171,8 @@ pub(super) struct CacheCleanArgs {
     /// Removes entries of other keys than that of DG_CACHE_ENCRYPTION_KEY too
     #[arg(long, conflicts_with = "legacy")]
     pub(super) all: bool,
-    /// Removes, in place of our own, the caches in plain text that the Python tool left in TMPDIR and /tmp, after a question; let no
-    /// Python tool run meanwhile
+    /// Removes, in place of our own, the caches in plain text that the Python tool left in TMPDIR
+    /// and /tmp, after a question; let no Python tool run meanwhile
     #[arg(long)]
     pub(super) legacy: bool,
     /// Asks no question
@@ -181,7 +188,8 @@ pub(super) struct CacheCleanArgs {
 pub(super) struct CpArgs {
     /// A file or folder, - for standard input, or s3://bucket/key
     pub(super) source: OsString,
-    /// s3://bucket/key, a file or folder, or - for standard output; with a / at the end, the name stays
+    /// s3://bucket/key, a file or folder, or - for standard output; with a / at the end, the name
+    /// stays
     pub(super) destination: OsString,
     /// Copies everything in a folder
     #[arg(short, long)]
@@ -201,7 +209,8 @@ pub(super) struct CpArgs {
     /// Gives these bytes of a file only: bytes=FIRST-LAST, bytes=FIRST- or bytes=-COUNT
     #[arg(long, conflicts_with_all = ["recursive", "allow_recompressed"])]
     pub(super) range: Option<ByteRange>,
-    /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed again exactly, as NAME.unpacked
+    /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed
+    /// again exactly, as NAME.unpacked
     #[arg(long)]
     pub(super) allow_recompressed: bool,
 }
@@ -236,11 +245,13 @@ pub(super) struct StoreArgs {
     /// Stores files as they are
     #[arg(long)]
     pub(super) no_delta: bool,
-    /// The share of a file's size that its delta may have, above 0 and at most 1; a file with a larger one is stored whole
+    /// The share of a file's size that its delta may have, above 0 and at most 1; a file with a
+    /// larger one is stored whole
     #[arg(long, value_name = "RATIO", env = "DG_MAX_RATIO", default_value_t = MaxRatio::default())]
     pub(super) max_ratio: MaxRatio,
-    /// The folder whose references are used and added to, one that the file is stored below [default: its own folder or, if that has no
-    /// reference and a digit in its name, the one it is in]
+    /// The folder whose references are used and added to, one that the file is stored below
+    /// [default: its own folder or, if that has no reference and a digit in its name, the one it is
+    /// in]
     #[arg(long, value_name = "PREFIX", env = "DG_DELTASPACE")]
     pub(super) deltaspace: Option<String>,
     /// The extensions of files that are kept as deltas, such as .zip,.tar,.whl
@@ -298,7 +309,8 @@ pub(super) struct LsArgs {
     /// Prints number and size of all files at the end
     #[arg(long)]
     pub(super) summarize: bool,
-    /// Which sizes are printed: those of the originals, or those of what is stored, by one listing and no look at any object
+    /// Which sizes are printed: those of the originals, or those of what is stored, by one listing
+    /// and no look at any object
     #[arg(long, value_name = "WHICH", default_value = "original")]
     pub(super) sizes: Sizes,
 }
@@ -346,7 +358,8 @@ pub(super) struct RmArgs {
 /// Of `migrate`.
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
-    /// The bucket or folder to copy, s3://bucket/folder; with --rebase, the one whose deltas are looked at
+    /// The bucket or folder to copy, s3://bucket/folder; with --rebase, the one whose deltas are
+    /// looked at
     pub(super) source: String,
     /// Where to
     #[arg(required_unless_present = "rebase", conflicts_with = "rebase")]
@@ -354,7 +367,8 @@ pub(super) struct MigrateArgs {
     /// Copies what is in the folder; without it the folder goes along, under its own name
     #[arg(long, conflicts_with = "rebase")]
     pub(super) no_preserve_prefix: bool,
-    /// Makes the deltas of old versions again, against references that came later, if that saves a tenth of them
+    /// Makes the deltas of old versions again, against references that came later, if that saves a
+    /// tenth of them
     #[arg(long)]
     pub(super) rebase: bool,
     /// Does not ask whether to go on
@@ -462,7 +476,8 @@ pub(super) struct RepairArgs {
     /// Mends what can be mended
     #[arg(long, conflicts_with = "dryrun")]
     pub(super) mend: bool,
-    /// Days that something must have been needed by nobody before it goes; 0 is safe only while nothing else writes to the bucket
+    /// Days that something must have been needed by nobody before it goes; 0 is safe only while
+    /// nothing else writes to the bucket
     #[arg(long, value_name = "DAYS", default_value_t = RepairOptions::GRACE.as_secs() / (24 * 60 * 60))]
     pub(super) grace_days: u64,
     /// Only says what is wrong, as it does without --mend

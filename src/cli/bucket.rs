@@ -7,7 +7,10 @@ use crate::domain::{BucketName, S3Uri};
 pub(super) fn whole(typed: &str) -> Result<BucketName, Failure> {
     match typed.parse::<S3Uri>() {
         Ok(uri) if uri.path.is_empty() => Ok(uri.bucket),
-        Ok(uri) => Err(Failure::usage(format!("{uri}: this is done to a bucket as a whole; name s3://{}", uri.bucket))),
+        Ok(uri) => Err(Failure::usage(format!(
+            "{uri}: this is done to a bucket as a whole; name s3://{}",
+            uri.bucket
+        ))),
         Err(error) if S3Uri::is_meant(typed) => Err(error.into()),
         Err(_) => BucketName::new(typed).map_err(Failure::usage),
     }

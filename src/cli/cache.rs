@@ -11,7 +11,11 @@ use super::output::{Output, date, human};
 use crate::domain::Total;
 use crate::wiring::{CacheAdmin, CacheSettings, Cleared, LegacyCache, Survey, Verified, upkeep};
 
-pub(super) fn run(args: CacheArgs, settings: CacheSettings, output: Output) -> Result<Exit, Failure> {
+pub(super) fn run(
+    args: CacheArgs,
+    settings: CacheSettings,
+    output: Output,
+) -> Result<Exit, Failure> {
     let upkeep = upkeep(settings);
     match args.command {
         CacheCommand::Info(args) => info(&upkeep, &args, &output),
@@ -62,7 +66,8 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
         lines.push(("Entries live", format!("{} s", limits.ttl.as_secs())));
     }
     if survey.shared {
-        lines.push(("Entries", format!("{}, {} of them in use", holdings.entries, holdings.in_use)));
+        lines
+            .push(("Entries", format!("{}, {} of them in use", holdings.entries, holdings.in_use)));
         lines.push(("Bytes", size(holdings.bytes)));
     }
     if let (Some(oldest), Some(newest)) = (holdings.oldest, holdings.newest) {
@@ -70,7 +75,11 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
     }
     for (count, name, what) in [
         (holdings.expired, "Expired", "entries whose time is over; the next start removes them"),
-        (holdings.unsound, "InvalidEntry", "files that are no entries; `cache verify` removes them"),
+        (
+            holdings.unsound,
+            "InvalidEntry",
+            "files that are no entries; `cache verify` removes them",
+        ),
     ] {
         if count > 0 {
             lines.push((name, format!("{count} {what}")));
@@ -84,7 +93,8 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
         ));
     }
     if of_processes.alive + of_processes.dead > 0 {
-        let (alive, dead, bytes) = (of_processes.alive, of_processes.dead, size(of_processes.bytes));
+        let (alive, dead, bytes) =
+            (of_processes.alive, of_processes.dead, size(of_processes.bytes));
         lines.push(("Of processes", format!("{alive} that live, {dead} that are gone, {bytes}")));
     }
     for LegacyCache { path, files, bytes, .. } in &survey.legacy {
@@ -103,7 +113,8 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
 fn as_json(survey: &Survey) -> Value {
     let Survey { holdings, of_processes, .. } = survey;
     let seconds = |at: Option<std::time::SystemTime>| {
-        at.and_then(|at| at.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()).map(|since| since.as_secs())
+        at.and_then(|at| at.duration_since(std::time::SystemTime::UNIX_EPOCH).ok())
+            .map(|since| since.as_secs())
     };
     json!({
         "backend": survey.backend,
@@ -138,7 +149,10 @@ fn verify(upkeep: &CacheAdmin, args: &CacheInfoArgs, output: &Output) -> Result<
             .iter()
             .map(|entry| json!({ "entry": entry.name, "why": entry.why, "removed": entry.left.is_none(), "left": entry.left }))
             .collect();
-        print(output, &json!({ "shared": shared, "sound": sound, "expired": expired, "unsound": found }))?;
+        print(
+            output,
+            &json!({ "shared": shared, "sound": sound, "expired": expired, "unsound": found }),
+        )?;
     } else if shared {
         for entry in &unsound {
             let done = match &entry.left {
@@ -164,7 +178,11 @@ fn clean(upkeep: &CacheAdmin, args: &CacheCleanArgs, output: &Output) -> Result<
     Ok(Exit::Done)
 }
 
-fn clean_legacy(upkeep: &CacheAdmin, args: &CacheCleanArgs, output: &Output) -> Result<Exit, Failure> {
+fn clean_legacy(
+    upkeep: &CacheAdmin,
+    args: &CacheCleanArgs,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let legacy = upkeep.legacy();
     if !args.json {
         for LegacyCache { path, files, bytes, .. } in &legacy {
@@ -189,7 +207,10 @@ fn clean_legacy(upkeep: &CacheAdmin, args: &CacheCleanArgs, output: &Output) -> 
             .iter()
             .map(|(cache, error)| json!({ "path": cache.path.to_string_lossy(), "why": error.to_string() }));
         let left: Vec<Value> = left.collect();
-        print(output, &json!({ "removed": legacy_as_json(&removed), "bytes": bytes, "left": left }))?;
+        print(
+            output,
+            &json!({ "removed": legacy_as_json(&removed), "bytes": bytes, "left": left }),
+        )?;
     } else {
         output.line(format!("{} removed, {}", removed.len(), size(bytes)))?;
     }

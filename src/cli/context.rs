@@ -1,4 +1,5 @@
-//! What one run of the binary speaks to: made when a command needs it, and given time to take back what was interrupted.
+//! What one run of the binary speaks to: made when a command needs it, and given time to take back
+//! what was interrupted.
 
 use tokio::sync::OnceCell;
 

@@ -13,13 +13,20 @@ use crate::domain::S3Uri;
 use crate::domain::paths::file_name;
 use crate::service::{Compare, Folder, MayBeDelta, ServiceError, Step, SyncOptions};
 
-pub(super) async fn run(session: &Context, args: CpArgs, output: Output, moving: bool) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: CpArgs,
+    output: Output,
+    moving: bool,
+) -> Result<Exit, Failure> {
     let route = route(&args)?;
     if args.range.is_some() && (moving || !matches!(route, Route::Down(..))) {
         return Err(Failure::usage("--range is for copies out of a bucket"));
     }
     if moving && (args.raw || is_special(&route)) {
-        return Err(Failure::usage("only whole files can be moved: -, pipes, devices and --raw are for cp"));
+        return Err(Failure::usage(
+            "only whole files can be moved: -, pipes, devices and --raw are for cp",
+        ));
     }
     // What makes no sense is said before anything is opened.
     args.attributes.attributes("")?;
@@ -62,13 +69,16 @@ pub(super) enum Route {
 impl Route {
     /// Of a source and a destination as they were typed; one of them must be in the store.
     pub(super) fn of(source: &OsStr, destination: &OsStr) -> Result<Self, Failure> {
-        let uri =
-            |text: &OsStr| text.to_str().filter(|text| S3Uri::is_meant(text)).map(str::parse::<S3Uri>).transpose();
+        let uri = |text: &OsStr| {
+            text.to_str().filter(|text| S3Uri::is_meant(text)).map(str::parse::<S3Uri>).transpose()
+        };
         match (uri(source)?, uri(destination)?) {
             (None, Some(to)) => Ok(Self::Up(source.into(), to)),
             (Some(from), None) => Ok(Self::Down(from, destination.into())),
             (Some(from), Some(to)) => Ok(Self::Across(from, to)),
-            (None, None) => Err(Failure::usage("one of the two must be an S3 URI, such as s3://bucket/key")),
+            (None, None) => {
+                Err(Failure::usage("one of the two must be an S3 URI, such as s3://bucket/key"))
+            }
         }
     }
 
@@ -79,9 +89,9 @@ impl Route {
             Self::Down(from, _) => Err(Failure::usage(format!(
                 "{from} is copied out of a bucket: there is nothing to keep attributes beside"
             ))),
-            Self::Across(..) => {
-                Err(Failure::usage("a copy inside the store has the headers, metadata and class of its source"))
-            }
+            Self::Across(..) => Err(Failure::usage(
+                "a copy inside the store has the headers, metadata and class of its source",
+            )),
         }
     }
 }
@@ -89,7 +99,9 @@ impl Route {
 fn route(args: &CpArgs) -> Result<Route, Failure> {
     let route = Route::of(&args.source, &args.destination)?;
     if !matches!(route, Route::Down(..)) && (args.raw || args.allow_recompressed) {
-        return Err(Failure::usage("--raw and --allow-recompressed are for copies out of a bucket"));
+        return Err(Failure::usage(
+            "--raw and --allow-recompressed are for copies out of a bucket",
+        ));
     }
     if !args.attributes.is_empty() {
         route.refuse_attributes()?;
@@ -103,8 +115,14 @@ fn route(args: &CpArgs) -> Result<Route, Failure> {
         Route::Up(..) if args.recursive && args.source == "-" => {
             Err(Failure::usage("standard input is no folder: --recursive makes no sense"))
         }
-        Route::Down(from, destination) if args.recursive && Special::destination(destination).is_some() => {
-            let name = if args.destination == "-" { "standard output".into() } else { destination.to_string_lossy() };
+        Route::Down(from, destination)
+            if args.recursive && Special::destination(destination).is_some() =>
+        {
+            let name = if args.destination == "-" {
+                "standard output".into()
+            } else {
+                destination.to_string_lossy()
+            };
             Err(Failure::usage(format!("{from}: a folder cannot be copied to {name}")))
         }
         _ => Ok(route),
@@ -131,7 +149,12 @@ struct Copy {
 }
 
 impl Copy {
-    async fn folder(&self, from: &Folder, to: &Folder, asked: Option<&S3Uri>) -> Result<Exit, Failure> {
+    async fn folder(
+        &self,
+        from: &Folder,
+        to: &Folder,
+        asked: Option<&S3Uri>,
+    ) -> Result<Exit, Failure> {
         let options = SyncOptions {
             compare: Compare::Never,
             remove: false,
@@ -151,22 +174,32 @@ impl Copy {
         let special = Special::source(source);
         let nameless = special == Some(Special::Standard) || is_descriptor(source);
         if special.is_none() && source.is_dir() {
-            return Err(Failure::usage(format!("{} is a folder; --recursive copies it", source.display())));
+            return Err(Failure::usage(format!(
+                "{} is a folder; --recursive copies it",
+                source.display()
+            )));
         }
         let object = if !to.path.is_empty() && !to.path.ends_with('/') {
             to.object()?
         } else if nameless {
-            let name =
-                if special == Some(Special::Standard) { "standard input".into() } else { source.to_string_lossy() };
+            let name = if special == Some(Special::Standard) {
+                "standard input".into()
+            } else {
+                source.to_string_lossy()
+            };
             return Err(Failure::usage(format!("{name} has no name; {to} needs one at its end")));
         } else {
             let name = source.file_name().and_then(OsStr::to_str);
-            let name = name.ok_or_else(|| Failure::usage(format!("{} has no name in UTF-8", source.display())))?;
+            let name = name.ok_or_else(|| {
+                Failure::usage(format!("{} has no name in UTF-8", source.display()))
+            })?;
             S3Uri { bucket: to.bucket.clone(), path: format!("{}{name}", to.path) }.object()?
         };
         match special {
             Some(special) => self.transfer.upload_stream(&special, &object).await,
-            None => self.transfer.one(Step::Upload(source.to_owned(), object, MayBeDelta(true))).await,
+            None => {
+                self.transfer.one(Step::Upload(source.to_owned(), object, MayBeDelta(true))).await
+            }
         }
     }
 
@@ -182,8 +215,8 @@ impl Copy {
             return self.transfer.print(&object, &special).await;
         }
         let path = if is_folder(destination) {
-            let name =
-                file_name(object.key.base_name()).map_err(|error| Failure::usage(format!("{object}: {error}")))?;
+            let name = file_name(object.key.base_name())
+                .map_err(|error| Failure::usage(format!("{object}: {error}")))?;
             destination.join(name)
         } else {
             destination.to_owned()
@@ -195,7 +228,11 @@ impl Copy {
         let from = from.object()?;
         self.transfer.check_source(&from).await?;
         let to = if to.path.is_empty() || to.path.ends_with('/') {
-            S3Uri { bucket: to.bucket.clone(), path: format!("{}{}", to.path, from.key.base_name()) }.object()?
+            S3Uri {
+                bucket: to.bucket.clone(),
+                path: format!("{}{}", to.path, from.key.base_name()),
+            }
+            .object()?
         } else {
             to.object()?
         };

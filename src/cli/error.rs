@@ -38,7 +38,9 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::Warned | Exit::Skipped => Self::from(2),
             Exit::Usage => Self::from(255),
-            Exit::Signal(number) => Self::from(u8::try_from(number).unwrap_or_default().saturating_add(128)),
+            Exit::Signal(number) => {
+                Self::from(u8::try_from(number).unwrap_or_default().saturating_add(128))
+            }
         }
     }
 }
@@ -63,7 +65,11 @@ impl Failure {
 
     /// Standard output failed: a reader that went away is told nothing.
     pub(super) fn output(error: io::Error) -> Self {
-        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Signal(PIPE) } else { Exit::Failed };
+        let exit = if error.kind() == io::ErrorKind::BrokenPipe {
+            Exit::Signal(PIPE)
+        } else {
+            Exit::Failed
+        };
         Self { exit, error: Box::new(ServiceError::Output(error)) }
     }
 
@@ -83,7 +89,8 @@ impl Failure {
         false
     }
 
-    /// Says what happened to one of many on standard error; an error when the rest has no point either.
+    /// Says what happened to one of many on standard error; an error when the rest has no point
+    /// either.
     pub(super) fn tell_of(self, what: &str) -> Result<Exit, Self> {
         // Nothing else succeeds with these credentials.
         if self.exit == Exit::Signal(PIPE) || self.is_of_credentials() {
@@ -134,9 +141,9 @@ impl From<UriError> for Failure {
 impl From<WiringError> for Failure {
     fn from(error: WiringError) -> Self {
         match error {
-            error @ (WiringError::Endpoint(_) | WiringError::Variable { .. } | WiringError::Setting(_)) => {
-                Self::usage(error)
-            }
+            error @ (WiringError::Endpoint(_)
+            | WiringError::Variable { .. }
+            | WiringError::Setting(_)) => Self::usage(error),
             WiringError::Storage(error) => error.into(),
             WiringError::Cache(error) => ServiceError::from(error).into(),
         }
@@ -145,7 +152,9 @@ impl From<WiringError> for Failure {
 
 fn class(error: &ServiceError) -> Exit {
     match error {
-        ServiceError::Local { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Usage,
+        ServiceError::Local { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Exit::Usage
+        }
         ServiceError::Nested { .. } => Exit::Usage,
         _ => Exit::Failed,
     }
@@ -181,11 +190,13 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
                 StorageErrorKind::Denied | StorageErrorKind::Credentials => Some(
                     "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and their permissions",
                 ),
-                StorageErrorKind::Archived => {
-                    Some("restore it (`aws s3api restore-object`), wait until that is done, and try again")
-                }
+                StorageErrorKind::Archived => Some(
+                    "restore it (`aws s3api restore-object`), wait until that is done, and try again",
+                ),
                 StorageErrorKind::KeyNeeded => Some("give its key by --sse-c and --sse-c-key"),
-                StorageErrorKind::Locked => Some("it can go when its retention has ended or its legal hold was lifted"),
+                StorageErrorKind::Locked => {
+                    Some("it can go when its retention has ended or its legal hold was lifted")
+                }
                 StorageErrorKind::Throttled => Some("try again later"),
                 _ => None,
             };

@@ -1,4 +1,5 @@
-//! `--exclude` and `--include`, as `aws s3` has them: the last pattern that matches decides, and without one a file takes part.
+//! `--exclude` and `--include`, as `aws s3` has them: the last pattern that matches decides, and
+//! without one a file takes part.
 
 use std::sync::Arc;
 
@@ -23,13 +24,17 @@ struct Rule {
 #[derive(Debug, Clone)]
 struct Glob {
     whole: Pattern,
-    /// The beginnings of the pattern, up to each of its parts; the second value is whether more text may follow a match.
+    /// The beginnings of the pattern, up to each of its parts; the second value is whether more
+    /// text may follow a match.
     beginnings: Vec<(Pattern, bool)>,
 }
 
 /// `*` and `?` stand for a `/` too.
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: false, require_literal_leading_dot: false };
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: false,
+    require_literal_leading_dot: false,
+};
 
 const EXCLUDE: &str = "exclude";
 const INCLUDE: &str = "include";
@@ -82,7 +87,9 @@ impl Glob {
 
     /// Whether a name that begins with `directory`, which ends with `/`, may match.
     fn may_match_below(&self, directory: &str) -> bool {
-        self.beginnings.iter().any(|(beginning, goes_on)| *goes_on && beginning.matches_with(directory, OPTIONS))
+        self.beginnings
+            .iter()
+            .any(|(beginning, goes_on)| *goes_on && beginning.matches_with(directory, OPTIONS))
     }
 
     /// Whether every name that begins with `directory`, which ends with `/`, matches.
@@ -141,7 +148,9 @@ impl clap::FromArgMatches for Filters {
         let of = |name, takes| {
             let at = matches.indices_of(name).into_iter().flatten();
             let patterns = matches.get_many::<Glob>(name).into_iter().flatten();
-            at.zip(patterns).map(move |(at, pattern)| (at, takes, pattern.clone())).collect::<Vec<_>>()
+            at.zip(patterns)
+                .map(move |(at, pattern)| (at, takes, pattern.clone()))
+                .collect::<Vec<_>>()
         };
         let mut typed = of(EXCLUDE, false);
         typed.extend(of(INCLUDE, true));
@@ -177,7 +186,10 @@ mod tests {
         assert_eq!(taken(&[], &names), names);
         assert_eq!(taken(&["--exclude", "*", "--include", "*.zip"], &names), ["a.zip", "x/b.zip"]);
         assert_eq!(taken(&["--include", "*.zip", "--exclude", "*"], &names), Vec::<&str>::new());
-        assert_eq!(taken(&["--exclude", "x/*", "--include", "*b.zip", "--exclude", "a*"], &names), ["x/b.zip"]);
+        assert_eq!(
+            taken(&["--exclude", "x/*", "--include", "*b.zip", "--exclude", "a*"], &names),
+            ["x/b.zip"]
+        );
         assert_eq!(taken(&["--exclude", "**/[!b].*"], &names), ["a.zip", "x/b.zip"]);
         assert_eq!(taken(&["--exclude", "?.zip"], &names), ["x/b.zip", "x/c.txt"]);
     }
@@ -202,7 +214,10 @@ mod tests {
         assert_eq!(entered(&["--exclude", "*", "--include", "a"], &names), [""; 0]);
         assert_eq!(entered(&["--exclude", "*", "--include", "a/"], &names), [""; 0]);
         assert_eq!(entered(&["--exclude", "*", "--include", "[!l]b/x"], &names), ["ab"]);
-        assert_eq!(entered(&["--include", "a/b/*", "--exclude", "a/*"], &names), ["ab", "lost+found"]);
+        assert_eq!(
+            entered(&["--include", "a/b/*", "--exclude", "a/*"], &names),
+            ["ab", "lost+found"]
+        );
         assert_eq!(entered(&["--exclude", "*", "--include", "[a/]b/*"], &names), ["ab"]);
     }
 
@@ -211,20 +226,26 @@ mod tests {
     fn closed_directories_hold_no_match() {
         let letters = ["a", "b", "/"];
         let names: Vec<String> = (0..5).fold(vec![String::new()], |names, _| {
-            let longer = names.iter().flat_map(|name| letters.map(|letter| format!("{name}{letter}")));
+            let longer =
+                names.iter().flat_map(|name| letters.map(|letter| format!("{name}{letter}")));
             let mut all: Vec<String> = longer.collect();
             all.extend(names);
             all.sort();
             all.dedup();
             all
         });
-        let texts = ["*", "a*", "a/*", "*/b", "?/b", "[ab]/*", "[!a]*", "a/b", "a?b*", "*a/", "[a*]/?"];
+        let texts =
+            ["*", "a*", "a/*", "*/b", "?/b", "[ab]/*", "[!a]*", "a/b", "a?b*", "*a/", "[a*]/?"];
         for exclude in texts {
             for include in texts {
-                let typed = Typed::try_parse_from(["test", "--exclude", exclude, "--include", include]).unwrap();
+                let typed =
+                    Typed::try_parse_from(["test", "--exclude", exclude, "--include", include])
+                        .unwrap();
                 for directory in ["a", "b", "a/a", "a/b", "b/a"] {
                     let below = format!("{directory}/");
-                    let mut below = names.iter().filter(|name| name.len() > below.len() && name.starts_with(&below));
+                    let mut below = names
+                        .iter()
+                        .filter(|name| name.len() > below.len() && name.starts_with(&below));
                     let any = below.any(|name| typed.filters.take(name));
                     let enters = typed.filters.may_take_below(directory);
                     assert!(enters || !any, "{directory} by {exclude} and {include}");

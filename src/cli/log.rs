@@ -10,11 +10,15 @@ use super::args::GlobalOptions;
 use super::error::Failure;
 use super::printable::one_line;
 
-/// Starts logging: `--debug`, else `DG_LOG_LEVEL`, else warnings. Of the libraries below, errors only: what they log beyond
-/// that may hold headers with credentials, and says nothing to a user that our own errors do not.
+/// Starts logging: `--debug`, else `DG_LOG_LEVEL`, else warnings. Of the libraries below, errors
+/// only: what they log beyond that may hold headers with credentials, and says nothing to a user
+/// that our own errors do not.
 pub(super) fn start(options: &GlobalOptions) -> Result<(), Failure> {
-    let level = if options.debug { LevelFilter::DEBUG } else { level(options.log_level.as_deref())? };
-    let targets = Targets::new().with_default(level.min(LevelFilter::ERROR)).with_target("deltaglider", level);
+    let level =
+        if options.debug { LevelFilter::DEBUG } else { level(options.log_level.as_deref())? };
+    let targets = Targets::new()
+        .with_default(level.min(LevelFilter::ERROR))
+        .with_target("deltaglider", level);
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Lines).with_ansi(false);
     // A second start in one process keeps the first.
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();

@@ -9,7 +9,8 @@ use crate::domain::{S3Uri, Total};
 use crate::service::{DeltaService, Listed, ListedPage};
 
 pub(super) async fn run(session: &Context, args: LsArgs, output: Output) -> Result<Exit, Failure> {
-    let uri = args.uri.as_deref().filter(|uri| *uri != "s3://").map(str::parse::<S3Uri>).transpose()?;
+    let uri =
+        args.uri.as_deref().filter(|uri| *uri != "s3://").map(str::parse::<S3Uri>).transpose()?;
     let service = session.service(Default::default()).await?;
     match uri {
         None => buckets(service, &output).await,
@@ -25,10 +26,17 @@ async fn buckets(service: &DeltaService, output: &Output) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
-async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Output) -> Result<Exit, Failure> {
+async fn files(
+    service: &DeltaService,
+    uri: &S3Uri,
+    args: &LsArgs,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let delimiter = (!args.recursive).then_some("/");
-    // Only the part behind the last folder is shown, as `aws s3 ls` does; all of it with --recursive.
-    let shown_from = if args.recursive { 0 } else { uri.path.rfind('/').map_or(0, |at| at.saturating_add(1)) };
+    // Only the part behind the last folder is shown, as `aws s3 ls` does; all of it with
+    // --recursive.
+    let shown_from =
+        if args.recursive { 0 } else { uri.path.rfind('/').map_or(0, |at| at.saturating_add(1)) };
     let listing = service.list(&uri.bucket, &uri.path, delimiter);
     let mut listing = match args.sizes {
         Sizes::Original => listing.learning(),
@@ -36,7 +44,8 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
     };
     let mut shown = Shown::default();
     while let Some(page) = listing.next().await? {
-        shown.hides_undecided |= page.files.iter().any(|file| !file.is_shown() && !file.is_decided());
+        shown.hides_undecided |=
+            page.files.iter().any(|file| !file.is_shown() && !file.is_decided());
         shown.page(&page, shown_from, args, output)?;
     }
     if !shown.found && shown.hides_undecided {
@@ -48,8 +57,14 @@ async fn files(service: &DeltaService, uri: &S3Uri, args: &LsArgs, output: &Outp
     }
     let Shown { count, total, found, damaged, unreadable, .. } = shown;
     if args.summarize {
-        let size = if args.human_readable { total.qualified(human(total.bytes())) } else { total.to_string() };
-        for line in [String::new(), format!("Total Objects: {count}"), format!("   Total Size: {size}")] {
+        let size = if args.human_readable {
+            total.qualified(human(total.bytes()))
+        } else {
+            total.to_string()
+        };
+        for line in
+            [String::new(), format!("Total Objects: {count}"), format!("   Total Size: {size}")]
+        {
             output.line(line)?;
         }
     }
@@ -75,7 +90,13 @@ struct Shown {
 }
 
 impl Shown {
-    fn page(&mut self, page: &ListedPage, shown_from: usize, args: &LsArgs, output: &Output) -> Result<(), Failure> {
+    fn page(
+        &mut self,
+        page: &ListedPage,
+        shown_from: usize,
+        args: &LsArgs,
+        output: &Output,
+    ) -> Result<(), Failure> {
         for folder in &page.folders {
             self.found = true;
             output.line(format!("{:>30} {}", "PRE", folder.get(shown_from..).unwrap_or(folder)))?;
@@ -86,7 +107,10 @@ impl Shown {
                 // Listed by both names that it may have.
                 if !file.is_named_as_delta() {
                     self.unreadable = self.unreadable.saturating_add(1);
-                    warn(&format!("damaged: {}: the store cannot read it; repair says why", file.key));
+                    warn(&format!(
+                        "damaged: {}: the store cannot read it; repair says why",
+                        file.key
+                    ));
                     let name = file.key.as_str().get(shown_from..).unwrap_or(file.key.as_str());
                     output.line(format!("{} {:>10} {name}", " ".repeat(19), "damaged"))?;
                 }
@@ -96,7 +120,10 @@ impl Shown {
             self.total.add(file.size);
             if let Listed::Damaged(field) = file.listed {
                 self.damaged = self.damaged.saturating_add(1);
-                warn(&format!("warning: {}: metadata {field} is absent or malformed", file.key.as_str()));
+                warn(&format!(
+                    "warning: {}: metadata {field} is absent or malformed",
+                    file.key.as_str()
+                ));
             }
             let size = if args.human_readable { human(file.size) } else { file.size.to_string() };
             let name = file.key.as_str();

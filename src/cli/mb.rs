@@ -6,10 +6,17 @@ use super::error::{Exit, Failure};
 use super::output::Output;
 use crate::domain::S3Uri;
 
-pub(super) async fn run(session: &Context, args: BucketArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: BucketArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
-        return Err(Failure::usage(format!("{uri} names an object; a bucket is made by s3://{}", uri.bucket)));
+        return Err(Failure::usage(format!(
+            "{uri} names an object; a bucket is made by s3://{}",
+            uri.bucket
+        )));
     }
     let service = session.service(Default::default()).await?;
     service.store().create_bucket(&uri.bucket).await?;

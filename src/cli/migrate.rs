@@ -1,4 +1,5 @@
-//! `migrate`: copies a bucket into another, and goes on where an earlier run ended; `--rebase` makes old deltas again.
+//! `migrate`: copies a bucket into another, and goes on where an earlier run ended; `--rebase`
+//! makes old deltas again.
 
 use serde_json::json;
 
@@ -13,11 +14,18 @@ use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri, Total};
 use crate::service::{Compare, Folder, Listed, StatedChecksums, SyncOptions};
 
-pub(super) async fn run(session: &Context, args: MigrateArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: MigrateArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
     let source: S3Uri = args.source.parse()?;
-    let Some(destination) = &args.destination else { return rebase(session, &args, &source, output).await };
-    let (from, to) = (in_bucket(&source), target(&source, &destination.parse()?, args.no_preserve_prefix));
+    let Some(destination) = &args.destination else {
+        return rebase(session, &args, &source, output).await;
+    };
+    let (from, to) =
+        (in_bucket(&source), target(&source, &destination.parse()?, args.no_preserve_prefix));
     let service = session.service(policy(&args.store)).await?;
     advise(session, &output).await?;
     output.event(
@@ -61,13 +69,17 @@ fn target(source: &S3Uri, destination: &S3Uri, without_folder: bool) -> Folder {
 /// Says what a copy from this machine costs in money, where that is known.
 async fn advise(session: &Context, output: &Output) -> Result<(), Failure> {
     let Some(regions) = session.regions().await? else { return Ok(()) };
-    let (requests, told) =
-        (&regions.requests, json!({ "action": "regions", "requests": regions.requests, "instance": regions.instance }));
+    let (requests, told) = (
+        &regions.requests,
+        json!({ "action": "regions", "requests": regions.requests, "instance": regions.instance }),
+    );
     let text = match &regions.instance {
         None => format!(
             "requests go to {requests}; this is no EC2 instance, so that AWS charges for every byte that is read"
         ),
-        Some(instance) if instance == requests => format!("requests go to {requests}, where this instance is"),
+        Some(instance) if instance == requests => {
+            format!("requests go to {requests}, where this instance is")
+        }
         Some(instance) => format!(
             "requests go to {requests} and this instance is in {instance}: AWS charges for what goes from one region to another"
         ),
@@ -75,7 +87,12 @@ async fn advise(session: &Context, output: &Output) -> Result<(), Failure> {
     output.event(text, told)
 }
 
-async fn rebase(session: &Context, args: &MigrateArgs, uri: &S3Uri, output: Output) -> Result<Exit, Failure> {
+async fn rebase(
+    session: &Context,
+    args: &MigrateArgs,
+    uri: &S3Uri,
+    output: Output,
+) -> Result<Exit, Failure> {
     let service = session.service(policy(&args.store)).await?;
     let prefix = folder(&uri.path);
     let mut listing = service.list(&uri.bucket, &prefix, None).undecided();

@@ -81,7 +81,10 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
             // Nothing has to be taken back, so that a signal may end it where it is.
             return cache::run(args, cache, Output::new());
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::system)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::system)?;
         let session = Context::new(cli.global, cache, cli.command.gives_owner_control(), decorator);
         let (done, patience) = in_order(&runtime, &session, cli.command)?;
         drop(session);
@@ -102,7 +105,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 /// Makes variables of the environment that are empty count as unset.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |argument: &clap::Arg| {
-        argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+        argument
+            .get_env()
+            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
     };
     let unset = |argument: clap::Arg| {
         if is_empty(&argument) { argument.env(clap::builder::Resettable::Reset) } else { argument }
@@ -143,8 +148,8 @@ async fn run(session: &Context, command: Command) -> Result<Exit, Failure> {
     }
 }
 
-/// Runs a command until it ends or a signal comes, which drops the work: what it had begun is taken back as it goes. Returns how
-/// long work on other threads may go on.
+/// Runs a command until it ends or a signal comes, which drops the work: what it had begun is taken
+/// back as it goes. Returns how long work on other threads may go on.
 #[cfg(unix)]
 fn in_order(
     runtime: &tokio::runtime::Runtime,

@@ -1,4 +1,5 @@
-//! What a user asks to be kept beside a file: metadata, headers, class, encryption, tags and ACL, as `aws s3 cp` takes them.
+//! What a user asks to be kept beside a file: metadata, headers, class, encryption, tags and ACL,
+//! as `aws s3 cp` takes them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,7 +20,8 @@ use crate::storage::{Attributes, CannedAcl, CustomerKey, Encryption, KmsKey, Sto
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What is kept beside a file")]
 pub(super) struct AttributeArgs {
-    /// The user's metadata: NAME=VALUE,NAME2=VALUE2, with values in quotes where they hold a comma, or a JSON object
+    /// The user's metadata: NAME=VALUE,NAME2=VALUE2, with values in quotes where they hold a comma,
+    /// or a JSON object
     #[arg(long, value_name = "MAP")]
     metadata: Option<Map>,
     /// The type [default: guessed by the name]
@@ -46,13 +48,15 @@ pub(super) struct AttributeArgs {
     /// The class of storage of the file or its delta; a reference always has that of the bucket
     #[arg(long, value_name = "CLASS")]
     storage_class: Option<StorageClass>,
-    /// Server-side encryption: AES256, which is also what no value means, aws:kms or aws:kms:dsse; a reference made of the file has it too
+    /// Server-side encryption: AES256, which is also what no value means, aws:kms or aws:kms:dsse;
+    /// a reference made of the file has it too
     #[arg(long, value_name = "ALGORITHM", num_args = 0..=1, default_missing_value = "AES256")]
     sse: Option<String>,
     /// The key for aws:kms
     #[arg(long, value_name = "ID", requires = "sse")]
     sse_kms_key_id: Option<String>,
-    /// Who else may read the file or its delta; a reference is always private, but that bucket-owner-full-control is given to all that is written
+    /// Who else may read the file or its delta; a reference is always private, but that
+    /// bucket-owner-full-control is given to all that is written
     #[arg(long, value_name = "CANNED-ACL")]
     acl: Option<CannedAcl>,
     /// Tags of the file or its delta, in the forms of --metadata; a reference has none
@@ -68,9 +72,23 @@ impl AttributeArgs {
 
     /// Whether anything is asked for.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { metadata, content_type, cache_control, content_disposition, content_encoding, .. } = self;
+        let Self {
+            metadata,
+            content_type,
+            cache_control,
+            content_disposition,
+            content_encoding,
+            ..
+        } = self;
         let Self { content_language, expires, storage_class, sse, acl, tags, .. } = self;
-        let headers = [content_type, cache_control, content_disposition, content_encoding, content_language, sse];
+        let headers = [
+            content_type,
+            cache_control,
+            content_disposition,
+            content_encoding,
+            content_language,
+            sse,
+        ];
         headers.into_iter().all(Option::is_none)
             && [metadata, tags].into_iter().all(Option::is_none)
             && expires.is_none()
@@ -102,7 +120,9 @@ impl AttributeArgs {
         let Some(algorithm) = &self.sse else { return Ok(None) };
         let key = KmsKey { id: self.sse_kms_key_id.clone(), bucket_key: false };
         let known = Encryption::named(algorithm, key).ok_or_else(|| {
-            Failure::usage(format!("--sse {algorithm:?} is none of AES256, aws:kms and aws:kms:dsse"))
+            Failure::usage(format!(
+                "--sse {algorithm:?} is none of AES256, aws:kms and aws:kms:dsse"
+            ))
         })?;
         if self.sse_kms_key_id.is_some() && known.kms_key().is_none() {
             return Err(Failure::usage("--sse-kms-key-id goes with --sse aws:kms"));
@@ -120,7 +140,9 @@ pub(super) struct Map(BTreeMap<String, String>);
 pub(super) enum ParseMapError {
     #[error("after {0:?} a = is missing: the form is NAME=VALUE,NAME2=VALUE2")]
     NoValue(String),
-    #[error("the quotes around the value of {0:?} are not closed, or something else than a comma follows")]
+    #[error(
+        "the quotes around the value of {0:?} are not closed, or something else than a comma follows"
+    )]
     Quotes(String),
     #[error("{0:?} is given twice")]
     Twice(String),
@@ -133,7 +155,9 @@ impl FromStr for Map {
 
     fn from_str(text: &str) -> Result<Self, ParseMapError> {
         if text.trim_start().starts_with('{') {
-            return serde_json::from_str(text).map(Self).map_err(|error| ParseMapError::Json(error.to_string()));
+            return serde_json::from_str(text)
+                .map(Self)
+                .map_err(|error| ParseMapError::Json(error.to_string()));
         }
         let mut map = BTreeMap::new();
         let mut rest = text.chars().peekable();
@@ -222,9 +246,14 @@ impl KeyArgument {
                 // One byte more than a key has shows that the file is none, however long it is.
                 let mut bytes = Zeroizing::new(Vec::with_capacity(CustomerKey::LEN + 1));
                 let file = std::fs::File::open(path);
-                let read = file.and_then(|file| file.take(CustomerKey::LEN as u64 + 1).read_to_end(&mut bytes));
+                let read = file.and_then(|file| {
+                    file.take(CustomerKey::LEN as u64 + 1).read_to_end(&mut bytes)
+                });
                 if read.map_err(ServiceError::local(path))? > CustomerKey::LEN {
-                    let text = format!("--sse-c-key: a customer's key has {} bytes; {path} has more", CustomerKey::LEN);
+                    let text = format!(
+                        "--sse-c-key: a customer's key has {} bytes; {path} has more",
+                        CustomerKey::LEN
+                    );
                     return Err(Failure::usage(text));
                 }
                 CustomerKey::new(&bytes).map_err(refused)
@@ -268,7 +297,11 @@ mod tests {
             "2026-10-21T07:28:00",
             "1792567680",
         ] {
-            assert_eq!(text.parse(), Ok(HttpDate("Wed, 21 Oct 2026 07:28:00 GMT".to_owned())), "{text}");
+            assert_eq!(
+                text.parse(),
+                Ok(HttpDate("Wed, 21 Oct 2026 07:28:00 GMT".to_owned())),
+                "{text}"
+            );
         }
         assert_eq!("2026-10-21".parse(), Ok(HttpDate("Wed, 21 Oct 2026 00:00:00 GMT".to_owned())));
         for odd in ["", "tomorrow", "Thu, 21 Oct 2026 07:28:00 GMT", "2026-13-01"] {

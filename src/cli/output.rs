@@ -88,7 +88,11 @@ pub(super) fn date(at: SystemTime) -> String {
 
 /// A share in percent, with one decimal.
 pub(super) fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "0.0 %".to_owned() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
+    if whole == 0 {
+        "0.0 %".to_owned()
+    } else {
+        format!("{:.1} %", part as f64 * 100.0 / whole as f64)
+    }
 }
 
 #[cfg(test)]

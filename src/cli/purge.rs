@@ -9,7 +9,11 @@ use super::output::{Output, human};
 use crate::domain::deltaspace::TEMPORARIES;
 use crate::service::chain;
 
-pub(super) async fn run(session: &Context, args: PurgeArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: PurgeArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let output = output.in_json(args.json);
     let service = session.service(Default::default()).await?;
@@ -17,7 +21,8 @@ pub(super) async fn run(session: &Context, args: PurgeArgs, output: Output) -> R
     let removed = if args.dryrun { 0 } else { purge.removed.len() };
     if args.json {
         // The names are those of the Python tool.
-        let errors = purge.failed.iter().map(|(object, error)| format!("{object}: {}", chain(error)));
+        let errors =
+            purge.failed.iter().map(|(object, error)| format!("{object}: {}", chain(error)));
         output.event(
             String::new(),
             json!({

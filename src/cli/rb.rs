@@ -10,12 +10,16 @@ use crate::domain::{ObjectName, S3Uri};
 pub(super) async fn run(session: &Context, args: RbArgs, output: Output) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
-        return Err(Failure::usage(format!("{uri} names an object; a bucket is removed by s3://{}", uri.bucket)));
+        return Err(Failure::usage(format!(
+            "{uri} names an object; a bucket is removed by s3://{}",
+            uri.bucket
+        )));
     }
     let service = session.service(Default::default()).await?;
     if args.force {
         let mut worst = Exit::Done;
-        let report = |object: &ObjectName, outcome| report_removal(object, outcome, &output, &mut worst);
+        let report =
+            |object: &ObjectName, outcome| report_removal(object, outcome, &output, &mut worst);
         service.delete_all::<Failure>(&uri.bucket, "", report).await?;
         if worst == Exit::Failed {
             return Ok(worst);

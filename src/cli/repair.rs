@@ -15,7 +15,11 @@ use crate::storage::LifecycleAction;
 /// Files named for one finding; the rest is counted.
 const FILES_NAMED: usize = 10;
 
-pub(super) async fn run(session: &Context, args: RepairArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: RepairArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let grace = Duration::from_secs(args.grace_days.saturating_mul(24 * 60 * 60));
     let options = RepairOptions { mend: args.mend, grace, now: SystemTime::now() };
@@ -47,12 +51,17 @@ fn tell(report: &RepairReport, output: &Output) -> Result<(), Failure> {
         output.line(format!("{}: {}: {outcome}", name(trouble), details(trouble)))?;
     }
     for reference in &report.waiting {
-        output.line(format!("waiting: {reference} goes at a later --mend, when its grace period is over"))?;
+        output.line(format!(
+            "waiting: {reference} goes at a later --mend, when its grace period is over"
+        ))?;
     }
     let RepairReport { findings, deltas, references, .. } = report;
-    let mended = findings.iter().filter(|finding| matches!(finding.outcome, Outcome::Mended)).count();
+    let mended =
+        findings.iter().filter(|finding| matches!(finding.outcome, Outcome::Mended)).count();
     let (found, left) = (findings.len(), findings.len() - mended);
-    output.line(format!("{deltas} deltas and {references} references: {found} found, {mended} mended, {left} left"))
+    output.line(format!(
+        "{deltas} deltas and {references} references: {found} found, {mended} mended, {left} left"
+    ))
 }
 
 /// What a trouble is called, in texts and in JSON.
@@ -72,7 +81,8 @@ fn name(trouble: &Trouble) -> &'static str {
 }
 
 fn needed_by(files: &[ObjectName]) -> String {
-    let named: Vec<String> = files.iter().take(FILES_NAMED).map(|file| file.key.to_string()).collect();
+    let named: Vec<String> =
+        files.iter().take(FILES_NAMED).map(|file| file.key.to_string()).collect();
     let more = files.len().saturating_sub(FILES_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("needed by {}{more}", named.join(", "))
@@ -84,13 +94,22 @@ fn details(trouble: &Trouble) -> String {
             format!("{reference} (SHA-256 {digest}), {}", needed_by(files))
         }
         Trouble::ReferenceDiffers { reference, digest, actual, files } => {
-            format!("{reference} has SHA-256 {actual} and should have {digest}, {}", needed_by(files))
+            format!(
+                "{reference} has SHA-256 {actual} and should have {digest}, {}",
+                needed_by(files)
+            )
         }
         Trouble::ReferenceUnneeded { reference, size } => format!("{reference} ({size} bytes)"),
-        Trouble::ReferenceTombstoned { mark } => format!("{mark} is on a reference that a delta needs"),
+        Trouble::ReferenceTombstoned { mark } => {
+            format!("{mark} is on a reference that a delta needs")
+        }
         Trouble::LeftBehind { object } => object.to_string(),
-        Trouble::TwoVariants { served, older } => format!("{older} is older than {served}, which is served"),
-        Trouble::DeltaDamaged { delta, field: Some(field) } => format!("{delta} has no valid {field}"),
+        Trouble::TwoVariants { served, older } => {
+            format!("{older} is older than {served}, which is served")
+        }
+        Trouble::DeltaDamaged { delta, field: Some(field) } => {
+            format!("{delta} has no valid {field}")
+        }
         Trouble::DeltaDamaged { delta, field: None } => format!("{delta} has no metadata"),
         Trouble::Debris(debris) => match &debris.key {
             Some(key) => format!("{key}: {}", debris.why),
@@ -138,7 +157,9 @@ fn finding_as_json(finding: &Finding) -> Value {
             let (sha256, actual) = (digest.to_string(), actual.to_string());
             json!({ "object": reference.to_string(), "sha256": sha256, "actual_sha256": actual, "files": files })
         }
-        Trouble::ReferenceUnneeded { reference, size } => json!({ "object": reference.to_string(), "size": size }),
+        Trouble::ReferenceUnneeded { reference, size } => {
+            json!({ "object": reference.to_string(), "size": size })
+        }
         Trouble::ReferenceTombstoned { mark } => json!({ "object": mark.to_string() }),
         Trouble::LeftBehind { object } => json!({ "object": object.to_string() }),
         Trouble::TwoVariants { served, older } => {
@@ -151,7 +172,9 @@ fn finding_as_json(finding: &Finding) -> Value {
             let key = debris.key.as_ref().map(ToString::to_string);
             json!({ "object": key, "path": debris.path.display().to_string(), "why": debris.why })
         }
-        Trouble::UploadOpen(upload) => json!({ "object": upload.object.to_string(), "upload": upload.id }),
+        Trouble::UploadOpen(upload) => {
+            json!({ "object": upload.object.to_string(), "upload": upload.id })
+        }
         Trouble::LifecycleRule { rule, reference } => {
             let action = match &rule.action {
                 LifecycleAction::Expire => "expire",

@@ -28,7 +28,12 @@ pub(super) async fn run(session: &Context, args: RmArgs, output: Output) -> Resu
     Ok(warnings(&deletion))
 }
 
-async fn all(service: &DeltaService, uri: &S3Uri, dryrun: bool, output: &Output) -> Result<Exit, Failure> {
+async fn all(
+    service: &DeltaService,
+    uri: &S3Uri,
+    dryrun: bool,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let prefix = folder(&uri.path);
     if dryrun {
         let mut listing = service.list(&uri.bucket, &prefix, None);

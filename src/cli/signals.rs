@@ -1,6 +1,8 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one ends the command in order and in time, a second one at once.
+//! SIGINT, SIGTERM and SIGHUP: the first one ends the command in order and in time, a second one at
+//! once.
 //!
-//! A thread of its own watches for them: the command's may be waiting for a pipe, a lock or a terminal.
+//! A thread of its own watches for them: the command's may be waiting for a pipe, a lock or a
+//! terminal.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +17,11 @@ use super::error::{Exit, Failure};
 
 /// When the process ends after a signal if all its threads wait: for a pipe, a lock, a terminal.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The same where uploads are being aborted, or threads are at work: on a busy machine, removing what
-/// was begun takes a while.
+/// The same where uploads are being aborted, or threads are at work: on a busy machine, removing
+/// what was begun takes a while.
 pub(super) const ABORTS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time between two looks at the threads, and how many looks must find none at work: one that reads or
-/// writes sleeps now and then.
+/// Time between two looks at the threads, and how many looks must find none at work: one that reads
+/// or writes sleeps now and then.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 4;
 
@@ -32,7 +34,10 @@ pub(super) struct Signals {
 impl Signals {
     /// Starts the watch.
     pub(super) fn watch() -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::system)?;
         let entered = runtime.enter();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let received = |kind: SignalKind| match is_ignored(&status, kind) {
@@ -63,7 +68,10 @@ impl Signals {
                 std::process::exit(128 + second.await.as_raw_value())
             })
         };
-        std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Failure::system)?;
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(watch)
+            .map_err(Failure::system)?;
         Ok(Self { first, aborting })
     }
 
@@ -86,14 +94,15 @@ async fn out_of_time(received: Instant, aborting: &AtomicBool) {
     tokio::time::sleep_until(received + SHUTDOWN_TIMEOUT).await;
     let mut idle = 0;
     while received.elapsed() < ABORTS_TIMEOUT && idle < LOOKS {
-        let is_at_work = aborting.load(Ordering::Relaxed) || are_threads_at_work(Path::new("/proc"));
+        let is_at_work =
+            aborting.load(Ordering::Relaxed) || are_threads_at_work(Path::new("/proc"));
         idle = if is_at_work { 0 } else { idle + 1 };
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 
-/// Returns whether another thread of this process computes or waits for a disk, by proc(5); `false` where
-/// the system does not say.
+/// Returns whether another thread of this process computes or waits for a disk, by proc(5); `false`
+/// where the system does not say.
 fn are_threads_at_work(proc: &Path) -> bool {
     let own = std::fs::read_link(proc.join("thread-self")).unwrap_or_default();
     let Ok(threads) = std::fs::read_dir(proc.join("self/task")) else { return false };
@@ -104,10 +113,12 @@ fn are_threads_at_work(proc: &Path) -> bool {
     })
 }
 
-/// Returns whether the process was started with this signal ignored, as `nohup` does, by the text of
-/// `/proc/self/status` (proc(5)); `false` where the system does not say. It stays ignored then.
+/// Returns whether the process was started with this signal ignored, as `nohup` does, by the text
+/// of `/proc/self/status` (proc(5)); `false` where the system does not say. It stays ignored then.
 fn is_ignored(status: &str, kind: SignalKind) -> bool {
-    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let mask = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     let bit = kind.as_raw_value().checked_sub(1).and_then(|bit| u32::try_from(bit).ok());
     mask.zip(bit).is_some_and(|(mask, bit)| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }
@@ -157,14 +168,19 @@ mod tests {
     fn ignored_signals_are_seen() {
         let status = "Name:\tx\nSigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\n";
         assert!(is_ignored(status, SignalKind::hangup()));
-        assert!(!is_ignored(status, SignalKind::interrupt()) && !is_ignored("", SignalKind::hangup()));
+        assert!(
+            !is_ignored(status, SignalKind::interrupt()) && !is_ignored("", SignalKind::hangup())
+        );
     }
 
     #[test]
     fn other_threads_at_work_are_seen() {
-        for (states, expected) in
-            [(&["R"][..], false), (&["R", "S"], false), (&["R", "S", "R"], true), (&["S", "D"], true)]
-        {
+        for (states, expected) in [
+            (&["R"][..], false),
+            (&["R", "S"], false),
+            (&["R", "S", "R"], true),
+            (&["S", "D"], true),
+        ] {
             assert_eq!(are_threads_at_work(proc(states).path()), expected, "{states:?}");
         }
         assert!(!are_threads_at_work(Path::new("/nonexistent")));

@@ -1,4 +1,5 @@
-//! Sources and destinations that are no regular files: standard streams, pipes and devices, by `-` or by path.
+//! Sources and destinations that are no regular files: standard streams, pipes and devices, by `-`
+//! or by path.
 
 use std::fs::File;
 use std::io;
@@ -27,8 +28,8 @@ impl Special {
         }
     }
 
-    /// Returns the stream that a destination names, if it names one. A file behind a descriptor is one: it has no directory to write a
-    /// draft to.
+    /// Returns the stream that a destination names, if it names one. A file behind a descriptor is
+    /// one: it has no directory to write a draft to.
     pub(super) fn destination(path: &Path) -> Option<Self> {
         match path.as_os_str().as_encoded_bytes() {
             b"-" | b"/dev/stdout" | b"/dev/fd/1" | b"/proc/self/fd/1" => Some(Self::Standard),
@@ -51,7 +52,9 @@ impl Special {
 pub(super) fn is_descriptor(path: &Path) -> bool {
     let directory = path.parent().unwrap_or(path);
     ["/dev/fd", "/proc/self/fd"].iter().any(|descriptors| directory == Path::new(descriptors))
-        || ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|stream| path == Path::new(stream))
+        || ["/dev/stdin", "/dev/stdout", "/dev/stderr"]
+            .iter()
+            .any(|stream| path == Path::new(stream))
 }
 
 #[cfg(unix)]
@@ -68,7 +71,8 @@ fn is_stream(path: &Path) -> bool {
 #[cfg(unix)]
 fn is_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
-    !is_descriptor(path) && std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device())
+    !is_descriptor(path)
+        && std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device())
 }
 
 #[cfg(not(unix))]

@@ -7,7 +7,11 @@ use super::output::{Output, human};
 use crate::domain::{BucketName, S3Uri, Total};
 use crate::service::{KeptStats, Stats, StatsMode};
 
-pub(super) async fn run(session: &Context, args: StatsArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: StatsArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let (bucket, prefix) = match args.bucket.parse::<S3Uri>() {
         Ok(uri) => (uri.bucket, uri.path),
         Err(error) if S3Uri::is_meant(&args.bucket) => return Err(error.into()),
@@ -33,7 +37,10 @@ pub(super) async fn run(session: &Context, args: StatsArgs, output: Output) -> R
         }
     }
     if stats.damaged_objects > 0 {
-        warn(&format!("damaged objects: {}; `repair {}` names them", stats.damaged_objects, stats.bucket));
+        warn(&format!(
+            "damaged objects: {}; `repair {}` names them",
+            stats.damaged_objects, stats.bucket
+        ));
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)
@@ -41,7 +48,8 @@ pub(super) async fn run(session: &Context, args: StatsArgs, output: Output) -> R
 
 fn told(stats: &Stats) -> Vec<String> {
     let size = |bytes: u64| format!("{} ({bytes} bytes)", human(bytes));
-    let signed = |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "" }, size(bytes.unsigned_abs()));
+    let signed =
+        |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "" }, size(bytes.unsigned_abs()));
     let unknown = || "unknown: --sampled or --detailed tells".to_owned();
     let original = match (stats.total_size, stats.mode) {
         (Some(bytes), StatsMode::Sampled) => {
@@ -56,7 +64,11 @@ fn told(stats: &Stats) -> Vec<String> {
         format!("Files:              {}", stats.object_count),
         format!("  as deltas:        {}", stats.delta_objects),
         format!("  as they are:      {}", stats.direct_objects),
-        format!("References:         {} ({})", stats.reference_objects, human(stats.reference_size)),
+        format!(
+            "References:         {} ({})",
+            stats.reference_objects,
+            human(stats.reference_size)
+        ),
         format!("Original size:      {original}"),
         format!("Stored size:        {}", size(stats.compressed_size)),
         format!("Space saved:        {}", stats.space_saved.map_or_else(unknown, signed)),

@@ -13,7 +13,8 @@ use super::special_files::Special;
 /// Returns standard input, or an error if the process was started without one.
 pub(super) fn input() -> Result<io::Stdin, Failure> {
     Stream::Input.check().map_err(|why| {
-        let text = format!("cannot read standard input: {why}; pass < /dev/null to store an empty file");
+        let text =
+            format!("cannot read standard input: {why}; pass < /dev/null to store an empty file");
         Failure::system(io::Error::other(text))
     })?;
     Ok(io::stdin())
@@ -22,7 +23,8 @@ pub(super) fn input() -> Result<io::Stdin, Failure> {
 /// Returns an error if the process was started without standard output.
 pub(super) fn check_output() -> Result<(), Failure> {
     Stream::Output.check().map_err(|why| {
-        let text = format!("cannot write to standard output: {why}; pass > /dev/null to discard it");
+        let text =
+            format!("cannot write to standard output: {why}; pass > /dev/null to discard it");
         Failure::system(io::Error::other(text))
     })
 }

@@ -10,7 +10,11 @@ use super::output::Output;
 use super::transfer::{Transfer, policy};
 use crate::service::{Compare, Folder, SyncOptions};
 
-pub(super) async fn run(session: &Context, args: SyncArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: SyncArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let route = Route::of(&args.source, &args.destination)?;
     if !args.attributes.is_empty() {
         route.refuse_attributes()?;
@@ -37,8 +41,12 @@ pub(super) async fn run(session: &Context, args: SyncArgs, output: Output) -> Re
         (_, true) => Compare::Size,
         _ => Compare::SizeAndTime,
     };
-    let options =
-        SyncOptions { compare, remove: args.delete, filter: args.filters.to_filter(), dryrun: args.store.dryrun };
+    let options = SyncOptions {
+        compare,
+        remove: args.delete,
+        filter: args.filters.to_filter(),
+        dryrun: args.store.dryrun,
+    };
     let steps = service.sync(&from, &to, options).await?;
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, unchanged) = (&done.tally, done.unchanged);

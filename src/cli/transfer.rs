@@ -15,8 +15,8 @@ use super::tally::Tally;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
-    Action, Compared, Completion, DeltaService, GetReport, Passed, PutOptions, PutReport, Removed, ServiceError,
-    Source, Step, Steps, StoredAs, TransferOptions, Transferred,
+    Action, Compared, Completion, DeltaService, GetReport, Passed, PutOptions, PutReport, Removed,
+    ServiceError, Source, Step, Steps, StoredAs, TransferOptions, Transferred,
 };
 
 /// What `-` is called in messages.
@@ -36,7 +36,8 @@ pub(super) struct Transfer {
 
 /// What options say about what is kept as a delta.
 pub(super) fn policy(args: &StoreArgs) -> Policy {
-    let extensions = args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
+    let extensions =
+        args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
     Policy { extensions, max_ratio: args.max_ratio, deltaspace: args.deltaspace.clone() }
 }
 
@@ -52,7 +53,9 @@ impl Transfer {
         let by_name = attributes.clone();
         let mut options = TransferOptions {
             delta: !store.no_delta,
-            attributes: std::sync::Arc::new(move |name| by_name.attributes(name).unwrap_or_default()),
+            attributes: std::sync::Arc::new(move |name| {
+                by_name.attributes(name).unwrap_or_default()
+            }),
             dryrun: store.dryrun,
             ..TransferOptions::default()
         };
@@ -77,13 +80,15 @@ impl Transfer {
         let mut new = Self::new(service, output, &args.store, &args.attributes)?;
         new.expected_size = args.expected_size;
         let get = &mut new.options.get;
-        (get.raw, get.allow_recompressed, get.range) = (args.raw, args.allow_recompressed, args.range);
+        (get.raw, get.allow_recompressed, get.range) =
+            (args.raw, args.allow_recompressed, args.range);
         new.options.moving = moving;
         new.options.moved_from = (moving && args.recursive).then(|| PathBuf::from(&args.source));
         Ok(new)
     }
 
-    /// Carries out what makes one folder like another, several files at once, and prints what is done.
+    /// Carries out what makes one folder like another, several files at once, and prints what is
+    /// done.
     pub(super) async fn all(&self, steps: Steps, at_once: u16) -> Result<Done, Failure> {
         let (mut done, mut drafts) = (Done::default(), 0u64);
         let report = |action: Action, outcome: Result<Transferred, ServiceError>| {
@@ -99,14 +104,17 @@ impl Transfer {
             }
             Ok::<_, Failure>(())
         };
-        let completion = self.service.transfer(steps, &self.options, usize::from(at_once), report).await;
+        let completion =
+            self.service.transfer(steps, &self.options, usize::from(at_once), report).await;
         if matches!(completion, Ok(Completion::NothingDeleted)) {
             warn("nothing was removed, since not all could be copied");
         }
         match drafts {
             0 => {}
             1 => self.output.note("left out 1 draft of a download (.deltaglider-*.part)"),
-            _ => self.output.note(&format!("left out {drafts} drafts of downloads (.deltaglider-*.part)")),
+            _ => self
+                .output
+                .note(&format!("left out {drafts} drafts of downloads (.deltaglider-*.part)")),
         }
         done.tally = done.tally.with_changed(self.made_way.take());
         completion.map(|_| done)
@@ -178,7 +186,9 @@ impl Transfer {
             Step::Download(object, path) => {
                 self.would(self.verb("download"), &object.to_string(), &path.display().to_string())
             }
-            Step::Copy(from, to, _) => self.would(self.verb("copy"), &from.to_string(), &to.to_string()),
+            Step::Copy(from, to, _) => {
+                self.would(self.verb("copy"), &from.to_string(), &to.to_string())
+            }
             Step::Replace(step, way) => {
                 self.planned(*step)?;
                 self.tell_made_way(Removed { files: way.take_files(), left: None })
@@ -208,7 +218,9 @@ impl Transfer {
         match source {
             Source::BehindALink => warn(&format!("warning: {name} stays: {}", Passed::BehindALink)),
             Source::Replaced => {
-                warn(&format!("warning: {name} was replaced or written to while it was moved; it stays"));
+                warn(&format!(
+                    "warning: {name} was replaced or written to while it was moved; it stays"
+                ));
             }
             Source::Failed(error) => return Err(error.into()),
             _ => return Ok(Exit::Done),
@@ -229,7 +241,11 @@ impl Transfer {
     }
 
     /// Uploads what a stream gives.
-    pub(super) async fn upload_stream(&self, stream: &Special, object: &ObjectName) -> Result<Exit, Failure> {
+    pub(super) async fn upload_stream(
+        &self,
+        stream: &Special,
+        object: &ObjectName,
+    ) -> Result<Exit, Failure> {
         let name = match stream {
             Special::Standard => STANDARD_INPUT.to_owned(),
             Special::Path(path) => path.display().to_string(),
@@ -246,11 +262,13 @@ impl Transfer {
         };
         let attributes = self.attributes.attributes(object.key.base_name())?;
         let options = PutOptions { delta: self.options.delta, attributes, ..PutOptions::default() };
-        let report = self.service.put_stream(source, &name, object, &options, self.expected_size).await?;
+        let report =
+            self.service.put_stream(source, &name, object, &options, self.expected_size).await?;
         self.tell_stored(self.verb("upload"), &name, object, &report)
     }
 
-    /// Says what was written, and warns if the store states another checksum of it; then what is moved stays.
+    /// Says what was written, and warns if the store states another checksum of it; then what is
+    /// moved stays.
     pub(super) fn tell_written(
         &self,
         verb: &str,
@@ -264,10 +282,14 @@ impl Transfer {
         };
         let what = match (report.unpacked, report.compared) {
             (Some(compression), _) => {
-                format!("{size}, the content unpacked from {compression}: not the file, and not verified by SHA-256")
+                format!(
+                    "{size}, the content unpacked from {compression}: not the file, and not verified by SHA-256"
+                )
             }
             (None, Compared::Sha256(_)) => format!("{size}, SHA-256 verified"),
-            (None, Compared::Stated(checksum)) => format!("{size}, {checksum} of the store verified"),
+            (None, Compared::Stated(checksum)) => {
+                format!("{size}, {checksum} of the store verified")
+            }
             (None, Compared::Contradicted(_) | Compared::Nothing) => size,
         };
         let text = format!("{verb}: {name} to {} ({what})", path.display());
@@ -291,7 +313,11 @@ impl Transfer {
     }
 
     /// Writes a file to a stream, which is opened before anything is fetched.
-    pub(super) async fn print(&self, object: &ObjectName, stream: &Special) -> Result<Exit, Failure> {
+    pub(super) async fn print(
+        &self,
+        object: &ObjectName,
+        stream: &Special,
+    ) -> Result<Exit, Failure> {
         let name = match stream {
             Special::Standard => "-".to_owned(),
             Special::Path(path) => path.display().to_string(),
@@ -305,7 +331,10 @@ impl Transfer {
                 Ok(self.warn_of_contradiction(&object.to_string(), &report))
             }
             Special::Path(path) => {
-                let (_, report) = self.service.get(object, Special::write(path).await?, &self.options.get).await?;
+                let (_, report) = self
+                    .service
+                    .get(object, Special::write(path).await?, &self.options.get)
+                    .await?;
                 self.tell_written("download", &object.to_string(), path, &report)
             }
         }
@@ -331,20 +360,31 @@ impl Transfer {
     }
 
     /// How a file was stored and what that saves.
-    fn tell_stored(&self, verb: &str, from: &str, to: &ObjectName, report: &PutReport) -> Result<Exit, Failure> {
+    fn tell_stored(
+        &self,
+        verb: &str,
+        from: &str,
+        to: &ObjectName,
+        report: &PutReport,
+    ) -> Result<Exit, Failure> {
         let (size, stored, name) = (human(report.size), human(report.stored), to.to_string());
         let (saving, stored_as, reason) = match &report.stored_as {
             StoredAs::Reference => (format!("reference: {size}"), "reference", None),
-            StoredAs::Delta => {
-                (format!("delta: {stored} of {size}, {}", percent(report.stored, report.size)), "delta", None)
+            StoredAs::Delta => (
+                format!("delta: {stored} of {size}, {}", percent(report.stored, report.size)),
+                "delta",
+                None,
+            ),
+            StoredAs::Direct(reason) => {
+                (format!("direct: {size}, {reason}"), "direct", Some(reason.to_string()))
             }
-            StoredAs::Direct(reason) => (format!("direct: {size}, {reason}"), "direct", Some(reason.to_string())),
         };
         let told = json!({
             "action": verb, "source": from, "target": name, "stored_as": stored_as, "reason": reason, "size": report.size,
             "stored": report.stored, "sha256": report.sha256.map(|digest| digest.to_string()),
         });
-        let unknown = if report.sha256.is_none() && verb == "upload" { ", without its SHA-256" } else { "" };
+        let unknown =
+            if report.sha256.is_none() && verb == "upload" { ", without its SHA-256" } else { "" };
         self.output.event(format!("{verb}: {from} to {name} ({saving}{unknown})"), told)?;
         for warning in &report.warnings {
             complain(&format!("warning: {name}"), warning);
@@ -361,12 +401,16 @@ fn worse(first: Exit, second: Exit) -> Exit {
 /// Warns if an object that was moved stays.
 fn moved_object(name: &str, source: Source) -> Result<Exit, Failure> {
     match source {
-        Source::Replaced => warn(&format!("warning: {name} was replaced while it was moved; the new one stays")),
+        Source::Replaced => {
+            warn(&format!("warning: {name} was replaced while it was moved; the new one stays"))
+        }
         Source::HasOlder => warn(&format!(
             "warning: {name} was copied, not removed: its name has an older object too, which cannot be removed \
              safely beside other writers on this store; `rm` removes both"
         )),
-        Source::Unpacked => warn(&format!("warning: {name} stays: what was written is not the file")),
+        Source::Unpacked => {
+            warn(&format!("warning: {name} stays: what was written is not the file"))
+        }
         Source::Failed(error) => return Err(error.into()),
         // Of what is not verified was warned already.
         _ => return Ok(Exit::Done),
@@ -385,11 +429,15 @@ fn failed(action: &Action, error: Option<&ServiceError>) -> String {
         Action::DeleteFile(path) => format!("delete failed: {}", path.display()),
         Action::Decide(name) => match error {
             // These name what they are about.
-            Some(ServiceError::NoPath { .. } | ServiceError::AlsoDirectory { .. }) => "download failed".to_owned(),
+            Some(ServiceError::NoPath { .. } | ServiceError::AlsoDirectory { .. }) => {
+                "download failed".to_owned()
+            }
             Some(ServiceError::MustStay { .. } | ServiceError::NotADirectory { .. }) => {
                 format!("download failed: {name}")
             }
-            Some(ServiceError::NotUtf8(_) | ServiceError::Local { .. }) => "upload failed".to_owned(),
+            Some(ServiceError::NotUtf8(_) | ServiceError::Local { .. }) => {
+                "upload failed".to_owned()
+            }
             _ => format!("failed: {name}"),
         },
     }

@@ -7,7 +7,11 @@ use super::output::Output;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{Compared, DeltaService, GetReport, StatedChecksums};
 
-pub(super) async fn run(session: &Context, args: VerifyArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Context,
+    args: VerifyArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri: S3Uri = args.uri.parse()?;
     if args.recursive {
@@ -34,7 +38,11 @@ async fn folder(
             let (object, report) = service.verify_listed(&uri.bucket, file, stated).await;
             match report {
                 Ok(report) => {
-                    let count = if report.compared == Compared::Nothing { &mut unknown } else { &mut verified };
+                    let count = if report.compared == Compared::Nothing {
+                        &mut unknown
+                    } else {
+                        &mut verified
+                    };
                     *count += 1;
                     if tell(&object, &report, output)? == Exit::Warned && exit == Exit::Done {
                         exit = Exit::Warned;
@@ -48,7 +56,11 @@ async fn folder(
             }
         }
     }
-    let unknown_too = if unknown > 0 { format!(", {unknown} with nothing to compare with") } else { String::new() };
+    let unknown_too = if unknown > 0 {
+        format!(", {unknown} with nothing to compare with")
+    } else {
+        String::new()
+    };
     output.line(format!("{verified} verified{unknown_too}, {failed} failed"))?;
     if verified + unknown + failed == 0 && !uri.path.is_empty() {
         warn(&format!("nothing is stored under {uri}"));
@@ -61,13 +73,18 @@ fn tell(object: &ObjectName, report: &GetReport, output: &Output) -> Result<Exit
     let size = report.size;
     output.line(match report.compared {
         Compared::Sha256(digest) => format!("verified: {object} ({size} bytes, SHA-256 {digest})"),
-        Compared::Stated(checksum) => format!("verified: {object} ({size} bytes, {checksum} of the store)"),
+        Compared::Stated(checksum) => {
+            format!("verified: {object} ({size} bytes, {checksum} of the store)")
+        }
         Compared::Contradicted(_) | Compared::Nothing => {
             format!("read: {object} ({size} bytes, nothing to compare with)")
         }
     })?;
     for older in &report.older {
-        warn(&format!("warning: {older} is an older file of the same name; {} is served", report.stored));
+        warn(&format!(
+            "warning: {older} is an older file of the same name; {} is served",
+            report.stored
+        ));
     }
     Ok(if report.older.is_empty() { Exit::Done } else { Exit::Warned })
 }

@@ -1,11 +1,16 @@
-//! ARNs of access points, which S3 accepts as the name of a bucket (S3 User Guide, "Access points").
+//! ARNs of access points, which S3 accepts as the name of a bucket (S3 User Guide, "Access
+//! points").
 
-/// Services whose ARNs name access points, and the words of their resources, each followed by a name.
-const SERVICES: [(&str, &[&str]); 3] =
-    [("s3", &["accesspoint"]), ("s3-object-lambda", &["accesspoint"]), ("s3-outposts", &["outpost", "accesspoint"])];
+/// Services whose ARNs name access points, and the words of their resources, each followed by a
+/// name.
+const SERVICES: [(&str, &[&str]); 3] = [
+    ("s3", &["accesspoint"]),
+    ("s3-object-lambda", &["accesspoint"]),
+    ("s3-outposts", &["outpost", "accesspoint"]),
+];
 
-/// Returns the ARN of an access point at the start of a text, and what follows it: nothing, or a slash and more. Those without a
-/// region, of several regions, are none.
+/// Returns the ARN of an access point at the start of a text, and what follows it: nothing, or a
+/// slash and more. Those without a region, of several regions, are none.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let mut fields = text.splitn(6, ':');
     let mut field = || fields.next();

@@ -41,7 +41,8 @@ impl FromStr for ByteRange {
             true => digits.parse::<u64>().map_err(|_| odd()),
             false => Err(odd()),
         };
-        let (first, last) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(odd)?;
+        let (first, last) =
+            text.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(odd)?;
         match (first, last) {
             ("", last) => Ok(Self::Last(number(last)?)),
             (first, "") => Ok(Self::From(number(first)?)),
@@ -89,8 +90,17 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_refused_by_its_text() {
-        for odd in ["", "0-1", "bytes=", "bytes=-", "bytes=4-2", "bytes=+1-2", "bytes=1-2,4-5", "bytes=a-b", "bytes=1"]
-        {
+        for odd in [
+            "",
+            "0-1",
+            "bytes=",
+            "bytes=-",
+            "bytes=4-2",
+            "bytes=+1-2",
+            "bytes=1-2,4-5",
+            "bytes=a-b",
+            "bytes=1",
+        ] {
             assert_eq!(odd.parse::<ByteRange>(), Err(ParseByteRangeError(odd.to_owned())));
         }
     }

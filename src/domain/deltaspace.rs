@@ -10,7 +10,8 @@ pub const INTERNAL_FOLDER: &str = ".deltaglider";
 /// Where the copies of files are that are made for URLs, in every bucket.
 pub const TEMPORARIES: &str = ".deltaglider/tmp/";
 
-/// Below a folder, where its content-addressed references are, each in a folder called by its SHA-256.
+/// Below a folder, where its content-addressed references are, each in a folder called by its
+/// SHA-256.
 const REFERENCES_FOLDER: &str = ".deltaglider/references/";
 
 /// The last part of the key of a [`Sketch`](super::Sketch).
@@ -30,9 +31,11 @@ pub const INDEX_CONTENTS: &str = "contents.json";
 
 /// A folder of a bucket as the home of references.
 ///
-/// A reference has one of two keys: the classic one, `reference.bin` in the folder, which the Python tool makes and finds;
-/// and the content-addressed one, `.deltaglider/references/<sha256>/reference.bin` below it, under which nothing but the
-/// right content can stand. The Python tool reads deltas of both, since it honours the folder in `dg-ref-key`.
+/// A reference has one of two keys: the classic one, `reference.bin` in the folder, which the
+/// Python tool makes and finds; and the content-addressed one,
+/// `.deltaglider/references/<sha256>/reference.bin` below it, under which nothing but the right
+/// content can stand. The Python tool reads deltas of both, since it honours the folder in
+/// `dg-ref-key`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Deltaspace {
     bucket: BucketName,
@@ -47,7 +50,8 @@ pub enum Addressed {
     Reference(Sha256Digest),
     /// The sketch of the reference of this SHA-256.
     Sketch(Sha256Digest),
-    /// The mark that the reference of this SHA-256 is to be removed: no new delta may be made against it.
+    /// The mark that the reference of this SHA-256 is to be removed: no new delta may be made
+    /// against it.
     Tombstone(Sha256Digest),
 }
 
@@ -73,9 +77,9 @@ pub enum DeltaspaceError {
 const MAX_FOLDER_BYTES: usize = 1024 - REFERENCES_FOLDER.len() - 64 - 1 - REFERENCE_NAME.len();
 
 impl Deltaspace {
-    /// The deltaspace of a file: its folder, or the nearest folder above it whose references can be named in the metadata of
-    /// a delta. Header values are printable ASCII, so the files of `日本/` share the reference of
-    /// the folder that `日本/` is in, which the Python tool reads as well.
+    /// The deltaspace of a file: its folder, or the nearest folder above it whose references can be
+    /// named in the metadata of a delta. Header values are printable ASCII, so the files of `日本/`
+    /// share the reference of the folder that `日本/` is in, which the Python tool reads as well.
     pub fn of(object: &ObjectName) -> Self {
         let mut folder = object.key.folder();
         while !is_nameable(folder) {
@@ -84,8 +88,9 @@ impl Deltaspace {
         Self { bucket: object.bucket.clone(), folder: folder.to_owned() }
     }
 
-    /// The folder that versions of this one share: the one it is in, if its own name has a digit in it
-    /// (`releases/1.2.3/app.zip` and `releases/1.2.4/app.zip` share the references of `releases/`).
+    /// The folder that versions of this one share: the one it is in, if its own name has a digit in
+    /// it (`releases/1.2.3/app.zip` and `releases/1.2.4/app.zip` share the references of
+    /// `releases/`).
     pub fn shared(&self) -> Option<Self> {
         let parent = above(&self.folder);
         let own = self.folder.strip_prefix(parent)?;
@@ -111,10 +116,11 @@ impl Deltaspace {
     /// The home of the reference at `name`, by either of its keys.
     pub fn home_of(name: &ObjectName) -> Self {
         let own = name.key.folder();
-        let addressed = own.strip_suffix('/').and_then(|own| own.rsplit_once('/')).and_then(|(above, last)| {
-            last.parse::<Sha256Digest>().ok()?;
-            format!("{above}/").strip_suffix(REFERENCES_FOLDER).map(str::to_owned)
-        });
+        let addressed =
+            own.strip_suffix('/').and_then(|own| own.rsplit_once('/')).and_then(|(above, last)| {
+                last.parse::<Sha256Digest>().ok()?;
+                format!("{above}/").strip_suffix(REFERENCES_FOLDER).map(str::to_owned)
+            });
         Self { bucket: name.bucket.clone(), folder: addressed.unwrap_or_else(|| own.to_owned()) }
     }
 
@@ -153,7 +159,8 @@ impl Deltaspace {
         format!("{}{REFERENCES_FOLDER}", self.folder)
     }
 
-    /// What the object at `key` is, if it is a content-addressed reference of this folder, or a sketch or mark of one.
+    /// What the object at `key` is, if it is a content-addressed reference of this folder, or a
+    /// sketch or mark of one.
     pub fn addressed_at(&self, key: &Key) -> Option<Addressed> {
         let rest = key.as_str().strip_prefix(&self.references_prefix())?;
         let (digest, name) = rest.split_once('/')?;
@@ -179,7 +186,9 @@ impl std::fmt::Display for Deltaspace {
 
 /// Whether the references of a folder can be named in the metadata of a delta.
 fn is_nameable(folder: &str) -> bool {
-    folder.len() <= MAX_FOLDER_BYTES && folder.bytes().all(|c| (b' '..=b'~').contains(&c)) && !folder.starts_with(' ')
+    folder.len() <= MAX_FOLDER_BYTES
+        && folder.bytes().all(|c| (b' '..=b'~').contains(&c))
+        && !folder.starts_with(' ')
 }
 
 /// The folder that `folder` is in: up to and including the last `/` but one.
@@ -193,8 +202,13 @@ pub fn is_internal(key: &Key) -> bool {
     key.folder().split('/').any(|folder| folder == INTERNAL_FOLDER)
 }
 
-/// Where the object of this name stands in the index of a folder, which is empty or has a `/` at its end.
-pub fn index_object(bucket: &BucketName, folder: &str, name: &str) -> Result<ObjectName, NameError> {
+/// Where the object of this name stands in the index of a folder, which is empty or has a `/` at
+/// its end.
+pub fn index_object(
+    bucket: &BucketName,
+    folder: &str,
+    name: &str,
+) -> Result<ObjectName, NameError> {
     Ok(ObjectName::new(bucket.clone(), Key::new(format!("{folder}{INDEX_FOLDER}{name}"))?))
 }
 
@@ -203,11 +217,12 @@ pub fn stats_object(bucket: &BucketName, name: &str) -> Result<ObjectName, NameE
     Ok(ObjectName::new(bucket.clone(), Key::new(format!("{STATS_FOLDER}{name}"))?))
 }
 
-/// Whether what stands there was only written to be faster next time: an index, or a result of counting.
+/// Whether what stands there was only written to be faster next time: an index, or a result of
+/// counting.
 pub fn is_memory(key: &Key) -> bool {
     let folder = key.folder();
-    let of_index =
-        folder == INDEX_FOLDER || folder.strip_suffix(INDEX_FOLDER).is_some_and(|above| above.ends_with('/'));
+    let of_index = folder == INDEX_FOLDER
+        || folder.strip_suffix(INDEX_FOLDER).is_some_and(|above| above.ends_with('/'));
     of_index || folder == STATS_FOLDER
 }
 
@@ -231,7 +246,8 @@ mod tests {
 
     #[test]
     fn the_reference_stands_beside_the_file() {
-        let reference = |key| Deltaspace::of(&object(key)).classic().unwrap().key.as_str().to_owned();
+        let reference =
+            |key| Deltaspace::of(&object(key)).classic().unwrap().key.as_str().to_owned();
         assert_eq!(reference("a.zip"), "reference.bin");
         assert_eq!(reference("a/b/c.zip"), "a/b/reference.bin");
         assert_eq!(reference("a//c.zip"), "a//reference.bin");
@@ -240,7 +256,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_no_header_can_name_shares_the_reference_above_it() {
-        let reference = |key: &str| Deltaspace::of(&object(key)).classic().unwrap().key.as_str().to_owned();
+        let reference =
+            |key: &str| Deltaspace::of(&object(key)).classic().unwrap().key.as_str().to_owned();
         assert_eq!(reference("a/日本/c.zip"), "a/reference.bin");
         assert_eq!(reference("日本/v1/c.zip"), "reference.bin");
         assert_eq!(reference("a/b\n/c.zip"), "a/reference.bin");
@@ -260,7 +277,9 @@ mod tests {
 
     #[test]
     fn a_chosen_deltaspace_is_a_folder_above_the_file() {
-        let chosen = |folder: &str| Deltaspace::chosen(&object("a/b/c.zip"), folder).map(|space| space.folder);
+        let chosen = |folder: &str| {
+            Deltaspace::chosen(&object("a/b/c.zip"), folder).map(|space| space.folder)
+        };
         assert_eq!(chosen("a/b"), Ok("a/b/".to_owned()));
         assert_eq!(chosen("a/"), Ok("a/".to_owned()));
         assert_eq!(chosen(""), Ok(String::new()));
@@ -298,7 +317,12 @@ mod tests {
             assert!(is_memory(&index_object(&bucket, folder, INDEX_CONTENTS).unwrap().key));
         }
         assert!(is_memory(&stats_object(&bucket, "detailed.json").unwrap().key));
-        for key in ["a.deltaglider/index/x", ".deltaglider/references/x", ".deltaglider/tmp/x", ".deltaglider/index"] {
+        for key in [
+            "a.deltaglider/index/x",
+            ".deltaglider/references/x",
+            ".deltaglider/tmp/x",
+            ".deltaglider/index",
+        ] {
             assert!(!is_memory(&Key::new(key).unwrap()), "{key}");
         }
     }
@@ -307,7 +331,10 @@ mod tests {
     fn a_name_without_room_for_the_suffix_has_no_delta() {
         assert!(delta_of(&object(&"k".repeat(1018))).is_ok());
         assert_eq!(delta_of(&object(&"k".repeat(1019))), Err(NameError::KeyTooLong(1025)));
-        assert_eq!(file_of(&Key::new("a.delta.delta").unwrap()), Some(Key::new("a.delta").unwrap()));
+        assert_eq!(
+            file_of(&Key::new("a.delta.delta").unwrap()),
+            Some(Key::new("a.delta").unwrap())
+        );
         assert_eq!(file_of(&Key::new(".delta").unwrap()), None);
     }
 }

@@ -1,8 +1,10 @@
-//! The keys of files whose names are keys of DeltaGlider's own objects: `reference.bin`, and everything in a folder `.deltaglider`.
+//! The keys of files whose names are keys of DeltaGlider's own objects: `reference.bin`, and
+//! everything in a folder `.deltaglider`.
 //!
-//! Such a file is stored below `.deltaglider/files/` of the folder in which its name stops being an ordinary one. What follows that folder
-//! is percent-encoded byte by byte: those from `%` to `.`, in upper case, and no others. Each byte keeps its place among the
-//! others, so the keys are in the order of the names; `/` stays, so folders are folders; and no key ends as that of a delta or a
+//! Such a file is stored below `.deltaglider/files/` of the folder in which its name stops being an
+//! ordinary one. What follows that folder is percent-encoded byte by byte: those from `%` to `.`,
+//! in upper case, and no others. Each byte keeps its place among the others, so the keys are in the
+//! order of the names; `/` stays, so folders are folders; and no key ends as that of a delta or a
 //! reference does.
 
 use super::deltaspace::INTERNAL_FOLDER;
@@ -12,7 +14,8 @@ use super::metadata::REFERENCE_NAME;
 /// Below a folder, where the files are that need an escaped key.
 const FILES_FOLDER: &str = ".deltaglider/files/";
 
-/// The bytes that are encoded: `%`, which begins a code, `.`, and all between them, so that order is kept.
+/// The bytes that are encoded: `%`, which begins a code, `.`, and all between them, so that order
+/// is kept.
 const ENCODED: std::ops::RangeInclusive<char> = '%'..='.';
 
 /// Returns whether a file of this name is stored under an escaped key.
@@ -34,18 +37,21 @@ pub fn file_at(key: &Key) -> Option<Key> {
     Key::new(unescaped(key.as_str())?).ok()
 }
 
-/// Returns what the escaped keys of all names begin with that begin with `names`, where such a name always needs one.
+/// Returns what the escaped keys of all names begin with that begin with `names`, where such a name
+/// always needs one.
 pub fn prefix_within(names: &str) -> Option<String> {
     let (folder, rest) = split(names)?;
     is_internal(rest).then(|| escaped(folder, rest))
 }
 
-/// Returns what the names of files begin with whose escaped keys begin with `prefix`: what [`prefix_within`] was made of.
+/// Returns what the names of files begin with whose escaped keys begin with `prefix`: what
+/// [`prefix_within`] was made of.
 pub fn names_from(prefix: &str) -> Option<String> {
     unescaped(prefix).filter(|names| split(names).is_some_and(|(_, rest)| is_internal(rest)))
 }
 
-/// Names in a folder that begin with a given text, which may be that of names that need an escaped key.
+/// Names in a folder that begin with a given text, which may be that of names that need an escaped
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beside {
     /// What their escaped keys begin with.
@@ -55,7 +61,8 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Returns where files are stored whose names begin with `names`, if any need an escaped key and some do not.
+    /// Returns where files are stored whose names begin with `names`, if any need an escaped key
+    /// and some do not.
     pub fn of(names: &str) -> Option<Self> {
         if split(names).is_some_and(|(_, rest)| is_internal(rest)) {
             return None;
@@ -63,7 +70,10 @@ impl Beside {
         let (folder, begun) = names.split_at(names.rfind('/').map_or(0, |at| at.saturating_add(1)));
         let internal = format!("{INTERNAL_FOLDER}/");
         let may_be = REFERENCE_NAME.starts_with(begun) || internal.starts_with(begun);
-        may_be.then(|| Self { prefix: escaped(folder, begun), internal: format!("{folder}{internal}") })
+        may_be.then(|| Self {
+            prefix: escaped(folder, begun),
+            internal: format!("{folder}{internal}"),
+        })
     }
 }
 
@@ -113,7 +123,8 @@ fn unescaped(key: &str) -> Option<String> {
     split(&name).is_some_and(|(of_name, _)| of_name == folder).then_some(name)
 }
 
-/// Splits a name into the folder where it is still an ordinary one, and the rest, which begins with the part that is not.
+/// Splits a name into the folder where it is still an ordinary one, and the rest, which begins with
+/// the part that is not.
 fn split(name: &str) -> Option<(&str, &str)> {
     let mut at: usize = 0;
     loop {
@@ -157,7 +168,10 @@ mod tests {
             ("a/.deltaglider/index/a-1", "a/.deltaglider/files/%2Edeltaglider/index/a%2D1"),
             (".deltaglider/x.delta", ".deltaglider/files/%2Edeltaglider/x%2Edelta"),
             (".deltaglider/files/x%2F", ".deltaglider/files/%2Edeltaglider/files/x%252F"),
-            (".deltaglider/files/reference%2Ebin", ".deltaglider/files/%2Edeltaglider/files/reference%252Ebin"),
+            (
+                ".deltaglider/files/reference%2Ebin",
+                ".deltaglider/files/%2Edeltaglider/files/reference%252Ebin",
+            ),
             (
                 "a/.deltaglider/b/.deltaglider/reference.bin",
                 "a/.deltaglider/files/%2Edeltaglider/b/%2Edeltaglider/reference%2Ebin",

@@ -36,7 +36,8 @@ impl FileStatus {
     /// Returns what the system says of a file.
     pub fn of(metadata: &std::fs::Metadata) -> Self {
         #[cfg(unix)]
-        let mode = Some(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & PERMISSIONS);
+        let mode =
+            Some(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & PERMISSIONS);
         #[cfg(not(unix))]
         let mode = None;
         Self { modified: metadata.modified().ok(), mode }
@@ -52,7 +53,8 @@ impl FileStatus {
     pub fn write(&self) -> UserMetadata {
         let mut metadata = UserMetadata::new();
         metadata.extend(self.modified.and_then(text_of).map(|text| (MTIME.to_owned(), text)));
-        metadata.extend(self.mode.map(|mode| (MODE.to_owned(), format!("{:04o}", mode & PERMISSIONS))));
+        metadata
+            .extend(self.mode.map(|mode| (MODE.to_owned(), format!("{:04o}", mode & PERMISSIONS))));
         metadata
     }
 
@@ -91,7 +93,8 @@ fn time(text: &str) -> Option<SystemTime> {
     }
     let (seconds, nanos) = (seconds.parse::<i64>().ok()?, nanos.parse().ok()?);
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let at = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let at =
+        if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
     at?.checked_add(Duration::from_nanos(nanos))
 }
 
@@ -102,28 +105,44 @@ mod tests {
     #[test]
     fn times_and_modes_come_back() {
         let before = |seconds, nanos| UNIX_EPOCH - Duration::new(seconds, nanos);
-        for at in
-            [UNIX_EPOCH, UNIX_EPOCH + Duration::new(1 << 35, 1), before(0, 1), before(5, 0), before(1, 999_999_999)]
-        {
+        for at in [
+            UNIX_EPOCH,
+            UNIX_EPOCH + Duration::new(1 << 35, 1),
+            before(0, 1),
+            before(5, 0),
+            before(1, 999_999_999),
+        ] {
             let status = FileStatus { modified: Some(at), mode: Some(0o600) };
             assert_eq!(FileStatus::read(&status.write()), status);
         }
-        assert_eq!(FileStatus { modified: Some(before(0, 1)), mode: None }.write()["dg-file-mtime"], "-1.999999999");
+        assert_eq!(
+            FileStatus { modified: Some(before(0, 1)), mode: None }.write()["dg-file-mtime"],
+            "-1.999999999"
+        );
         let set_id = FileStatus { modified: None, mode: Some(0o104_755) };
         assert_eq!(set_id.write()["dg-file-mode"], "0755");
     }
 
     #[test]
     fn values_without_sense_are_none() {
-        for (mtime, mode) in
-            [("", ""), ("1", "644"), ("1.5", "0888"), ("x.000000000", "+644"), ("1.-00000001", "06440")]
-        {
-            let metadata =
-                UserMetadata::from([(MTIME.to_owned(), mtime.to_owned()), (MODE.to_owned(), mode.to_owned())]);
+        for (mtime, mode) in [
+            ("", ""),
+            ("1", "644"),
+            ("1.5", "0888"),
+            ("x.000000000", "+644"),
+            ("1.-00000001", "06440"),
+        ] {
+            let metadata = UserMetadata::from([
+                (MTIME.to_owned(), mtime.to_owned()),
+                (MODE.to_owned(), mode.to_owned()),
+            ]);
             assert_eq!(FileStatus::read(&metadata), FileStatus::default(), "{mtime} {mode}");
         }
-        for far in ["9223372036854775807.999999999", "-9223372036854775808.000000000", "99999999999999999999.000000000"]
-        {
+        for far in [
+            "9223372036854775807.999999999",
+            "-9223372036854775808.000000000",
+            "99999999999999999999.000000000",
+        ] {
             // Whatever the system's clock can hold, and no panic.
             let _ = FileStatus::read(&UserMetadata::from([(MTIME.to_owned(), far.to_owned())]));
         }

@@ -29,12 +29,16 @@ pub enum NameError {
 }
 
 impl BucketName {
-    /// Accepts 3 to 63 (old buckets: upper case and `_` too) characters of which the first and last are alphanumeric; such a name
-    /// behind a tenant of Ceph and a colon; and the ARN of an access point.
+    /// Accepts 3 to 63 (old buckets: upper case and `_` too) characters of which the first and last
+    /// are alphanumeric; such a name behind a tenant of Ceph and a colon; and the ARN of an access
+    /// point.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
-        let is_of_tenant = || name.split_once(':').is_some_and(|(tenant, name)| is_tenant(tenant) && is_plain(name));
-        let is_access_point = || access_point::split(&name).is_some_and(|(_, rest)| rest.is_empty());
+        let is_of_tenant = || {
+            name.split_once(':').is_some_and(|(tenant, name)| is_tenant(tenant) && is_plain(name))
+        };
+        let is_access_point =
+            || access_point::split(&name).is_some_and(|(_, rest)| rest.is_empty());
         let lawful = is_plain(&name) || is_of_tenant() || is_access_point();
         if lawful { Ok(Self(name)) } else { Err(NameError::Bucket(name)) }
     }
@@ -63,7 +67,8 @@ fn is_plain(name: &str) -> bool {
 
 /// Whether a text can be the name of a tenant (Ceph, "RGW multi-tenancy").
 fn is_tenant(name: &str) -> bool {
-    (1..=63).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 impl fmt::Display for BucketName {
@@ -72,7 +77,8 @@ impl fmt::Display for BucketName {
     }
 }
 
-/// The key of an object: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8, otherwise arbitrary: `//`, `..` and a trailing `/` mean themselves.
+/// The key of an object: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8, otherwise arbitrary: `//`, `..` and
+/// a trailing `/` mean themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
@@ -94,7 +100,9 @@ impl Key {
 
     /// Up to and including the last `/`; empty at the root of the bucket.
     pub fn folder(&self) -> &str {
-        self.0.rsplit_once('/').map_or("", |(folder, _)| self.0.get(..=folder.len()).unwrap_or_default())
+        self.0
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| self.0.get(..=folder.len()).unwrap_or_default())
     }
 
     /// After the last `/`.

@@ -1,6 +1,7 @@
 //! What an object's user metadata says it is: delta, direct, reference or none of ours.
 //!
-//! Written as DeltaGlider 6.2.0 writes it (`dg-…` names); read under every alias a version of it has written or read.
+//! Written as DeltaGlider 6.2.0 writes it (`dg-…` names); read under every alias a version of it
+//! has written or read.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::BTreeMap;
@@ -17,11 +18,12 @@ pub type UserMetadata = BTreeMap<String, String>;
 pub const REFERENCE_NAME: &str = "reference.bin";
 /// What the key of a delta ends with.
 pub const DELTA_SUFFIX: &str = ".delta";
-/// The name under which a file keeps the tag of the object it is a copy of, which had no SHA-256: so a copy under way is told from one
-/// that is done. No other tool reads it.
+/// The name under which a file keeps the tag of the object it is a copy of, which had no SHA-256:
+/// so a copy under way is told from one that is done. No other tool reads it.
 pub const SOURCE_ETAG: &str = "dg-source-etag";
 
-/// Longest `dg-original-name` in bytes; a longer one is cut, since it only informs and user metadata has 2 KiB in all.
+/// Longest `dg-original-name` in bytes; a longer one is cut, since it only informs and user
+/// metadata has 2 KiB in all.
 const MAX_NAME_BYTES: usize = 200;
 
 /// A field of the scheme, by its name without prefix, words joined by `-`.
@@ -101,9 +103,9 @@ impl Field {
 
     /// The first non-empty value among the aliases.
     fn read(self, metadata: &UserMetadata) -> Option<&str> {
-        self.aliases()
-            .iter()
-            .find_map(|alias| metadata.get(alias).map(String::as_str).filter(|value| !value.is_empty()))
+        self.aliases().iter().find_map(|alias| {
+            metadata.get(alias).map(String::as_str).filter(|value| !value.is_empty())
+        })
     }
 
     fn write(self, value: impl fmt::Display, metadata: &mut UserMetadata) {
@@ -171,12 +173,14 @@ pub enum Kind {
     Reference(ReferenceMetadata),
     /// Stored by somebody else, as it is.
     Passthrough,
-    /// It says that it is a delta or a reference, and one of the fields it needs is absent or malformed.
+    /// It says that it is a delta or a reference, and one of the fields it needs is absent or
+    /// malformed.
     Damaged(Field),
 }
 
 impl Kind {
-    /// What the object at `key` is. A delta's key ends with `.delta`; a reference is called `reference.bin`.
+    /// What the object at `key` is. A delta's key ends with `.delta`; a reference is called
+    /// `reference.bin`.
     pub fn of(key: &Key, metadata: &UserMetadata) -> Self {
         let digest = Field::FileSha256.read(metadata);
         if key.as_str().ends_with(DELTA_SUFFIX) && Field::RefKey.read(metadata).is_some() {
@@ -186,14 +190,20 @@ impl Kind {
             // Somebody's own `compression` beside a digest of another form is no metadata of ours.
             return DirectMetadata::read(metadata).map_or(Self::Passthrough, Self::Direct);
         }
-        if key.base_name() == REFERENCE_NAME && (digest.is_some() || Field::Note.read(metadata) == Some("reference")) {
+        if key.base_name() == REFERENCE_NAME
+            && (digest.is_some() || Field::Note.read(metadata) == Some("reference"))
+        {
             return ReferenceMetadata::read(metadata).map_or_else(Self::Damaged, Self::Reference);
         }
         Self::Passthrough
     }
 }
 
-fn needed<T>(field: Field, metadata: &UserMetadata, parse: impl Fn(&str) -> Option<T>) -> Result<T, Field> {
+fn needed<T>(
+    field: Field,
+    metadata: &UserMetadata,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, Field> {
     field.read(metadata).and_then(parse).ok_or(field)
 }
 
@@ -220,7 +230,8 @@ impl DeltaMetadata {
         Field::RefKey.write(key, metadata);
     }
 
-    /// As DeltaGlider 6.2.0 writes it; `dg-delta-cmd` says how the delta was made and holds no names.
+    /// As DeltaGlider 6.2.0 writes it; `dg-delta-cmd` says how the delta was made and holds no
+    /// names.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = UserMetadata::new();
         Field::Tool.write(tool(), &mut metadata);
@@ -233,7 +244,8 @@ impl DeltaMetadata {
         Field::RefKey.write(&self.ref_key, &mut metadata);
         Field::RefSha256.write(self.ref_sha256, &mut metadata);
         Field::DeltaSize.write(self.delta_size, &mut metadata);
-        Field::DeltaCmd.write("in process, as xdelta3 -e -9 -D -A -s REFERENCE FILE DELTA", &mut metadata);
+        Field::DeltaCmd
+            .write("in process, as xdelta3 -e -9 -D -A -s REFERENCE FILE DELTA", &mut metadata);
         metadata
     }
 }
@@ -386,7 +398,11 @@ mod tests {
     #[test]
     fn every_alias_scheme_is_read() {
         let renamed = |rename: &dyn Fn(&str) -> String| {
-            delta().write().into_iter().map(|(name, value)| (rename(&name), value)).collect::<UserMetadata>()
+            delta()
+                .write()
+                .into_iter()
+                .map(|(name, value)| (rename(&name), value))
+                .collect::<UserMetadata>()
         };
         let bare = |name: &str| name.trim_start_matches("dg-").to_owned();
         for metadata in [
@@ -466,7 +482,10 @@ mod tests {
             file_sha256: Sha256Digest::of(b"x"),
             created_at: Timestamp::parse("2026-11-23T13:49:56Z"),
         };
-        assert_eq!(Kind::of(&key("r/reference.bin"), &reference.write()), Kind::Reference(reference));
+        assert_eq!(
+            Kind::of(&key("r/reference.bin"), &reference.write()),
+            Kind::Reference(reference)
+        );
     }
 
     #[test]

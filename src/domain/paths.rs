@@ -1,4 +1,5 @@
-//! What a name becomes on the other side: keys from paths, and paths from keys, which stay in their folder.
+//! What a name becomes on the other side: keys from paths, and paths from keys, which stay in their
+//! folder.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,14 @@ pub fn folder(path: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// A part that means no file of its own.
-    #[error("a part of the key, {0:?}, cannot be the name of a file; copy it alone, to a name you choose")]
+    #[error(
+        "a part of the key, {0:?}, cannot be the name of a file; copy it alone, to a name you choose"
+    )]
     Part(String),
     /// A name that files have while they are written.
-    #[error("{0:?} is the name of a draft, which is removed when it is old; copy it alone, to a name you choose")]
+    #[error(
+        "{0:?} is the name of a draft, which is removed when it is old; copy it alone, to a name you choose"
+    )]
     Draft(String),
 }
 
@@ -24,7 +29,8 @@ const DRAFT_PREFIX: &str = ".deltaglider-";
 /// How the names of drafts end.
 const DRAFT_SUFFIX: &str = ".part";
 
-/// Returns the name of a draft: a local file that is being written, and is renamed when it is complete.
+/// Returns the name of a draft: a local file that is being written, and is renamed when it is
+/// complete.
 pub fn draft_name(random: u128) -> String {
     format!("{DRAFT_PREFIX}{random:032x}{DRAFT_SUFFIX}")
 }
@@ -63,7 +69,8 @@ pub fn relative_path(key: &str) -> Result<PathBuf, PathError> {
 pub fn file_name(part: &str) -> Result<&str, PathError> {
     let elsewhere = matches!(part, "" | "." | "..") || part.contains(['/', '\0']);
     // There a part may also name a drive, a device or a stream.
-    let elsewhere = elsewhere || cfg!(windows) && (part.contains(['\\', ':']) || part.ends_with(['.', ' ']));
+    let elsewhere =
+        elsewhere || cfg!(windows) && (part.contains(['\\', ':']) || part.ends_with(['.', ' ']));
     if is_draft_name(OsStr::new(part)) || is_set_aside_name(OsStr::new(part)) {
         return Err(PathError::Draft(part.to_owned()));
     }

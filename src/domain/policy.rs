@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 /// Extensions of the Python tool (6.2.0), whose buckets we share.
 pub const DEFAULT_DELTA_EXTENSIONS: &[&str] = &[
-    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".dmg", ".iso", ".pkg", ".deb", ".rpm", ".apk",
-    ".jar", ".war", ".ear",
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".dmg", ".iso", ".pkg", ".deb",
+    ".rpm", ".apk", ".jar", ".war", ".ear",
 ];
 
-/// A shorter file never becomes a reference, in bytes: a delta with its metadata is about as long itself, and the
-/// deltaspace would keep that reference for every later file.
+/// A shorter file never becomes a reference, in bytes: a delta with its metadata is about as long
+/// itself, and the deltaspace would keep that reference for every later file.
 pub const MIN_REFERENCE_BYTES: u64 = 256;
 
 /// Bytes of a file's beginning that [`Compression::of`] looks at.
@@ -23,8 +23,8 @@ pub struct Policy {
     pub extensions: DeltaExtensions,
     /// The share of a file's size that its delta may have.
     pub max_ratio: MaxRatio,
-    /// The folder whose references are used and added to; by default the file's own or, where that has none and its name a digit
-    /// in it, the one it is in.
+    /// The folder whose references are used and added to; by default the file's own or, where that
+    /// has none and its name a digit in it, the one it is in.
     pub deltaspace: Option<String>,
 }
 
@@ -70,7 +70,8 @@ impl FromStr for MaxRatio {
     }
 }
 
-/// The extensions whose files are kept as deltas; matched at the end of the name, without regard to case.
+/// The extensions whose files are kept as deltas; matched at the end of the name, without regard to
+/// case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaExtensions(Vec<String>);
 
@@ -81,10 +82,15 @@ impl Default for DeltaExtensions {
 }
 
 impl DeltaExtensions {
-    /// Takes a list such as `.zip,.tar,whl`; the point in front may be left out, and an empty list stores all files direct.
+    /// Takes a list such as `.zip,.tar,whl`; the point in front may be left out, and an empty list
+    /// stores all files direct.
     pub fn parse(list: &str) -> Self {
         let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
-        Self(words.map(|word| format!(".{}", word.trim_start_matches('.').to_ascii_lowercase())).collect())
+        Self(
+            words
+                .map(|word| format!(".{}", word.trim_start_matches('.').to_ascii_lowercase()))
+                .collect(),
+        )
     }
 
     /// Whether a file of this name is kept as a delta.
@@ -96,8 +102,8 @@ impl DeltaExtensions {
 
 /// A compression that xdelta3 undoes by itself when it meets it in a source or target.
 ///
-/// Such a file never becomes a reference: the Python tool's xdelta3 would unpack it, so that no delta against the file as
-/// it is could be read there.
+/// Such a file never becomes a reference: the Python tool's xdelta3 would unpack it, so that no
+/// delta against the file as it is could be read there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Letter `G` in an application header.

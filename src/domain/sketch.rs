@@ -1,15 +1,19 @@
-//! What two files have in common, told from 4 KiB about each: a sample of their content, wherever in the file it is.
+//! What two files have in common, told from 4 KiB about each: a sample of their content, wherever
+//! in the file it is.
 
-/// Prints a sketch keeps: with 512, a share is known to about a twentieth of itself, and a sketch has 4 KiB.
+/// Prints a sketch keeps: with 512, a share is known to about a twentieth of itself, and a sketch
+/// has 4 KiB.
 const PRINTS: usize = 512;
-/// How a stored sketch begins; the last byte is the version, which stands for the table and the choice of prints too.
+/// How a stored sketch begins; the last byte is the version, which stands for the table and the
+/// choice of prints too.
 const MAGIC: &[u8; 9] = b"dgsketch\x01";
 
 /// The fingerprints of a sample of a file's content.
 ///
-/// Each print stands for 64 successive bytes. Of all prints of a file the 512 smallest are kept: two files with the same content
-/// at whatever places have the same prints, and the share of one sketch that is found in the other estimates the share of content
-/// (Broder, "On the resemblance and containment of documents", 1997).
+/// Each print stands for 64 successive bytes. Of all prints of a file the 512 smallest are kept:
+/// two files with the same content at whatever places have the same prints, and the share of one
+/// sketch that is found in the other estimates the share of content (Broder, "On the resemblance
+/// and containment of documents", 1997).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
     /// Ascending.
@@ -58,8 +62,10 @@ impl Sketch {
         if prints.len() > PRINTS * 8 || prints.len() % 8 != 0 || base > 1 {
             return None;
         }
-        let prints: Vec<u64> =
-            prints.chunks_exact(8).filter_map(|print| Some(u64::from_le_bytes(print.try_into().ok()?))).collect();
+        let prints: Vec<u64> = prints
+            .chunks_exact(8)
+            .filter_map(|print| Some(u64::from_le_bytes(print.try_into().ok()?)))
+            .collect();
         prints.is_sorted_by(|a, b| a < b).then_some(Self { prints, base: base == 1 })
     }
 }
@@ -150,7 +156,9 @@ mod tests {
     }
 
     fn noise(len: usize, seed: u64) -> Vec<u8> {
-        (0..len as u64 / 8).flat_map(|n| mixed(seed.wrapping_mul(1 << 40).wrapping_add(n + 1)).to_le_bytes()).collect()
+        (0..len as u64 / 8)
+            .flat_map(|n| mixed(seed.wrapping_mul(1 << 40).wrapping_add(n + 1)).to_le_bytes())
+            .collect()
     }
 
     #[test]
@@ -188,6 +196,9 @@ mod tests {
         }
         assert_eq!(Sketch::from_bytes(b""), None);
         // The table is part of the format: other prints are those of another version.
-        assert_eq!(sketch(&noise(1 << 20, 5)).prints[..2], [1_028_467_572_031_041, 1_905_263_081_164_467]);
+        assert_eq!(
+            sketch(&noise(1 << 20, 5)).prints[..2],
+            [1_028_467_572_031_041, 1_905_263_081_164_467]
+        );
     }
 }

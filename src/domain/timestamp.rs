@@ -1,4 +1,5 @@
-//! Points in time that metadata, users and stores name: the one door to calendar arithmetic, which panics at its edges.
+//! Points in time that metadata, users and stores name: the one door to calendar arithmetic, which
+//! panics at its edges.
 //!
 //! `OffsetDateTime` is a disallowed type elsewhere (clippy.toml).
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
@@ -33,8 +34,9 @@ impl Timestamp {
     /// The first one.
     pub const MIN: Self = Self(PrimitiveDateTime::MIN.assume_utc());
 
-    /// Parses what any version of DeltaGlider writes: ISO 8601 with or without fractions of a second, with none, one or two
-    /// `Z`, or with an offset. `None` where this is no time, or none that UTC has.
+    /// Parses what any version of DeltaGlider writes: ISO 8601 with or without fractions of a
+    /// second, with none, one or two `Z`, or with an offset. `None` where this is no time, or none
+    /// that UTC has.
     pub fn parse(text: &str) -> Option<Self> {
         let naive = text.trim_end_matches('Z');
         let zoned = format!("{naive}Z");
@@ -45,10 +47,16 @@ impl Timestamp {
     /// Parses what a user types: RFC 3339, seconds since 1970, ISO 8601 without a zone, or a day.
     pub fn parse_typed(text: &str) -> Option<Self> {
         let seconds = || OffsetDateTime::from_unix_timestamp(text.parse().ok()?).ok();
-        let naive = || PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).ok().map(PrimitiveDateTime::assume_utc);
-        let day = || Date::parse(text, &Iso8601::DEFAULT).ok().map(|day| day.midnight().assume_utc());
+        let naive = || {
+            PrimitiveDateTime::parse(text, &Iso8601::DEFAULT)
+                .ok()
+                .map(PrimitiveDateTime::assume_utc)
+        };
+        let day =
+            || Date::parse(text, &Iso8601::DEFAULT).ok().map(|day| day.midnight().assume_utc());
         // Before `naive`, which takes a text with an offset too and ignores it.
-        let zoned = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(text, &Iso8601::DEFAULT));
+        let zoned = OffsetDateTime::parse(text, &Rfc3339)
+            .or_else(|_| OffsetDateTime::parse(text, &Iso8601::DEFAULT));
         zoned.ok().or_else(seconds).or_else(naive).or_else(day).and_then(Self::of)
     }
 
@@ -70,7 +78,9 @@ impl Timestamp {
 
     /// ISO 8601 in UTC with microseconds and without a zone, as Python's `isoformat`.
     pub fn to_iso(self) -> String {
-        self.text(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]"))
+        self.text(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]"
+        ))
     }
 
     /// `YYYY-MM-DD HH:MM:SS` in UTC.
@@ -96,8 +106,9 @@ impl Timestamp {
     }
 }
 
-const HTTP: &[BorrowedFormatItem<'_>] =
-    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+const HTTP: &[BorrowedFormatItem<'_>] = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
 
 /// Takes the nearest where the calendar has no such year.
 impl From<SystemTime> for Timestamp {
@@ -120,7 +131,11 @@ mod tests {
 
     #[test]
     fn times_that_utc_lacks_are_none() {
-        for text in ["9999-12-31T23:59:59-14:00", "-9999-01-01T00:00:00+23:59", "9999-365T23:59:59.999999-23:59"] {
+        for text in [
+            "9999-12-31T23:59:59-14:00",
+            "-9999-01-01T00:00:00+23:59",
+            "9999-365T23:59:59.999999-23:59",
+        ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
             assert_eq!(Timestamp::parse_typed(text), None, "{text}");
         }
@@ -128,8 +143,17 @@ mod tests {
 
     #[test]
     fn typed_offset_counts_in_every_form() {
-        for text in ["2026-11-29T10:00:00+02:00", "2026-333T10:00:00+02:00", "2026-11-29T08:00:00", "1795939200"] {
-            assert_eq!(Timestamp::parse_typed(text).unwrap().to_date(), "2026-11-29 08:00:00", "{text}");
+        for text in [
+            "2026-11-29T10:00:00+02:00",
+            "2026-333T10:00:00+02:00",
+            "2026-11-29T08:00:00",
+            "1795939200",
+        ] {
+            assert_eq!(
+                Timestamp::parse_typed(text).unwrap().to_date(),
+                "2026-11-29 08:00:00",
+                "{text}"
+            );
         }
     }
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::access_point;
 use super::key::{BucketName, Key, NameError, ObjectName};
 
-/// A bucket and a possibly empty rest: a key or a prefix, the command decides. Nothing is decoded: `%20` and `+` mean themselves.
+/// A bucket and a possibly empty rest: a key or a prefix, the command decides. Nothing is decoded:
+/// `%20` and `+` mean themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct S3Uri {
     /// The bucket.

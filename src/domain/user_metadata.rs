@@ -1,6 +1,8 @@
-//! A user's own metadata beside ours: escaped where its name is one of ours or a header cannot carry it, and given back as it was.
+//! A user's own metadata beside ours: escaped where its name is one of ours or a header cannot
+//! carry it, and given back as it was.
 //!
-//! Escaped metadata is stored under `dg-user-NAME`, name and value percent-encoded. docs/architecture.md says why it is not RFC 2047.
+//! Escaped metadata is stored under `dg-user-NAME`, name and value percent-encoded.
+//! docs/architecture.md says why it is not RFC 2047.
 
 use std::fmt::Write as _;
 
@@ -8,7 +10,8 @@ use super::metadata::{Field, UserMetadata};
 
 /// What the stored name of an escaped one begins with.
 const ESCAPED: &str = "dg-user-";
-/// The encoding of nothing, which some servers take for no header at all. No text has it, since `%` itself is encoded.
+/// The encoding of nothing, which some servers take for no header at all. No text has it, since `%`
+/// itself is encoded.
 const EMPTY: &str = "%";
 
 /// Metadata that cannot be kept, whatever is escaped.
@@ -18,7 +21,9 @@ pub enum UserMetadataError {
     #[error("a name of user metadata is empty")]
     NoName,
     /// Stores keep names in lower case.
-    #[error("the name {0:?} of user metadata is given twice, and names are the same in lower and upper case")]
+    #[error(
+        "the name {0:?} of user metadata is given twice, and names are the same in lower and upper case"
+    )]
     Twice(String),
 }
 
@@ -30,7 +35,8 @@ pub fn escape(own: &UserMetadata) -> Result<UserMetadata, UserMetadataError> {
         if name.is_empty() {
             return Err(UserMetadataError::NoName);
         }
-        let (stored_name, stored_value) = if is_ours(&name) || !is_token(&name) || !is_plain(value) {
+        let (stored_name, stored_value) = if is_ours(&name) || !is_token(&name) || !is_plain(value)
+        {
             (format!("{ESCAPED}{}", encode_name(&name)), encode_value(value))
         } else {
             (name.clone(), value.clone())
@@ -58,16 +64,20 @@ pub fn unescape(stored: &UserMetadata) -> UserMetadata {
 
 /// Whether a version of DeltaGlider reads or may write a field of this name.
 fn is_ours(name: &str) -> bool {
-    name.starts_with("dg-") || name.starts_with("dg_") || Field::ALL.iter().any(|field| field.has_alias(name))
+    name.starts_with("dg-")
+        || name.starts_with("dg_")
+        || Field::ALL.iter().any(|field| field.has_alias(name))
 }
 
 /// A token of RFC 9110, section 5.6.2, in lower case.
 fn is_token(name: &str) -> bool {
-    let lawful = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
+    let lawful =
+        |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
     name.bytes().all(lawful)
 }
 
-/// Whether every server gives this value of a header back as it is. What looks like an encoded word of RFC 2047 is decoded by some.
+/// Whether every server gives this value of a header back as it is. What looks like an encoded word
+/// of RFC 2047 is decoded by some.
 fn is_plain(value: &str) -> bool {
     let printable = value.bytes().all(|c| (b' '..=b'~').contains(&c));
     printable && !value.is_empty() && value.trim_ascii() == value && !value.contains("=?")
@@ -169,25 +179,39 @@ mod tests {
             let own = metadata(&[(name, value)]);
             let stored = escape(&own).unwrap();
             let (stored_name, stored_value) = stored.first_key_value().unwrap();
-            assert!(stored_name.starts_with("dg-user-") && is_token(stored_name), "{stored_name:?}");
+            assert!(
+                stored_name.starts_with("dg-user-") && is_token(stored_name),
+                "{stored_name:?}"
+            );
             assert!(is_plain(stored_value), "{stored_value:?}");
             assert_eq!(unescape(&stored), own);
         }
-        assert_eq!(escape(&metadata(&[("é", "é")])).unwrap(), metadata(&[("dg-user-%c3%a9", "%C3%A9")]));
+        assert_eq!(
+            escape(&metadata(&[("é", "é")])).unwrap(),
+            metadata(&[("dg-user-%c3%a9", "%C3%A9")])
+        );
     }
 
     #[test]
     fn names_come_back_in_lower_case_and_are_given_once() {
         assert_eq!(escape(&metadata(&[("Team", "A")])).unwrap(), metadata(&[("team", "A")]));
         for twice in [[("Team", "a"), ("team", "b")], [("Note", "a"), ("note", "b")]] {
-            assert_eq!(escape(&metadata(&twice)), Err(UserMetadataError::Twice(twice[1].0.to_owned())));
+            assert_eq!(
+                escape(&metadata(&twice)),
+                Err(UserMetadataError::Twice(twice[1].0.to_owned()))
+            );
         }
         assert_eq!(escape(&metadata(&[("", "a")])), Err(UserMetadataError::NoName));
     }
 
     #[test]
     fn our_own_fields_are_no_users() {
-        let stored = metadata(&[("dg-tool", "deltaglider/1"), ("file_size", "3"), ("dg-later", "x"), ("team", "a")]);
+        let stored = metadata(&[
+            ("dg-tool", "deltaglider/1"),
+            ("file_size", "3"),
+            ("dg-later", "x"),
+            ("team", "a"),
+        ]);
         assert_eq!(unescape(&stored), metadata(&[("team", "a")]));
         // Nothing of ours, and nothing that is hidden.
         let odd = metadata(&[("dg-user-a", "%zz"), ("dg-user-%", "b"), ("dg-user-c", "%ff")]);

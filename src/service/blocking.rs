@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::storage::ByteStream;
 
-/// Pieces on their way from the store to the thread that takes them: a few, so that memory stays bounded.
+/// Pieces on their way from the store to the thread that takes them: a few, so that memory stays
+/// bounded.
 const PIECES_IN_FLIGHT: usize = 2;
 
 /// Tells work on another thread that nobody waits for it any more.
@@ -37,7 +38,9 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs `work` on a thread that may block; dropping the future cancels it.
-pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce(&Cancelled) -> T + Send + 'static) -> T {
+pub(crate) async fn run<T: Send + 'static>(
+    work: impl FnOnce(&Cancelled) -> T + Send + 'static,
+) -> T {
     let guard = CancelOnDrop(Cancelled(Arc::new(AtomicBool::new(false))));
     let cancelled = guard.0.clone();
     match tokio::task::spawn_blocking(move || work(&cancelled)).await {
@@ -60,7 +63,8 @@ impl Incoming {
         &self.cancelled
     }
 
-    /// The next piece; `None` at the end of the stream, an error if it failed or nobody waits any more.
+    /// The next piece; `None` at the end of the stream, an error if it failed or nobody waits any
+    /// more.
     pub(crate) fn next(&mut self) -> io::Result<Option<Bytes>> {
         if self.ended {
             return Ok(None);

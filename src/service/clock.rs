@@ -13,7 +13,8 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Returns the time of day.
     fn now(&self) -> SystemTime;
 
-    /// Returns the time since some fixed instant. It never goes back and includes the time for which the machine was suspended.
+    /// Returns the time since some fixed instant. It never goes back and includes the time for
+    /// which the machine was suspended.
     fn running(&self) -> Duration;
 }
 
@@ -33,15 +34,23 @@ impl Clock for SystemClock {
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let id = rustix::time::ClockId::Monotonic;
         let time = rustix::time::clock_gettime(id);
-        Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+        Duration::new(
+            time.tv_sec.try_into().unwrap_or_default(),
+            time.tv_nsec.try_into().unwrap_or_default(),
+        )
     }
 }
 
-/// Drives `call` until it ends or `deadline` is reached by `clock`; returns `None` in the second case.
+/// Drives `call` until it ends or `deadline` is reached by `clock`; returns `None` in the second
+/// case.
 ///
-/// The clock is read before every step of the call, so a request is neither signed nor sent again after the deadline, even if the process
-/// was suspended in between.
-pub(crate) async fn until<T>(clock: &dyn Clock, deadline: Duration, call: impl Future<Output = T>) -> Option<T> {
+/// The clock is read before every step of the call, so a request is neither signed nor sent again
+/// after the deadline, even if the process was suspended in between.
+pub(crate) async fn until<T>(
+    clock: &dyn Clock,
+    deadline: Duration,
+    call: impl Future<Output = T>,
+) -> Option<T> {
     let mut call = pin!(call);
     poll_fn(|context| {
         if clock.running() >= deadline {

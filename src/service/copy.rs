@@ -1,4 +1,5 @@
-//! Copying a file inside the store: a delta stays one where its reference serves the copy, or can be given to it.
+//! Copying a file inside the store: a delta stays one where its reference serves the copy, or can
+//! be given to it.
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -6,8 +7,8 @@ use super::get::{Compared, StatedChecksums};
 use super::objects::{StoredObject, Variants, whole};
 use super::plan::DirectReason;
 use super::put::{
-    MAX_CONTENTION, PutOptions, PutReport, PutWarning, StoredAs, after, is_lost_race, name_facts, refuse_occupied,
-    remove_older_delta, remove_older_plain,
+    MAX_CONTENTION, PutOptions, PutReport, PutWarning, StoredAs, after, is_lost_race, name_facts,
+    refuse_occupied, remove_older_delta, remove_older_plain,
 };
 use super::references::{Keep, Reference};
 use crate::domain::metadata::{DeltaMetadata, Kind};
@@ -17,11 +18,18 @@ use crate::storage::{Attributes, CopyOptions, MAX_USER_METADATA_BYTES, StorageEr
 impl DeltaService {
     /// Copies a file to another name, in the same bucket or another one of the store.
     ///
-    /// Headers, metadata, class, encryption and tags are those of the source; without `delta`, the copy is stored as it is.
+    /// Headers, metadata, class, encryption and tags are those of the source; without `delta`, the
+    /// copy is stored as it is.
     ///
-    /// A delta is copied as one if its reference is in a folder above the copy, or is one of the references there, or there are none:
-    /// then the reference is copied too. Anything else that may be kept as a delta is read and put; what may not is copied by the store.
-    pub async fn copy(&self, from: &ObjectName, to: &ObjectName, delta: bool) -> Result<PutReport, ServiceError> {
+    /// A delta is copied as one if its reference is in a folder above the copy, or is one of the
+    /// references there, or there are none: then the reference is copied too. Anything else that
+    /// may be kept as a delta is read and put; what may not is copied by the store.
+    pub async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        delta: bool,
+    ) -> Result<PutReport, ServiceError> {
         self.copy_comparing(from, to, delta, StatedChecksums::default()).await
     }
 
@@ -37,7 +45,8 @@ impl DeltaService {
             return Err(ServiceError::Itself(to.clone()));
         }
         whole(to)?;
-        let copy = Copy { service: self.clone(), from: from.clone(), to: to.clone(), delta, stated };
+        let copy =
+            Copy { service: self.clone(), from: from.clone(), to: to.clone(), delta, stated };
         let begun = self.objects.clock().running();
         loop {
             if let Some(report) = copy.attempt().await? {
@@ -70,16 +79,19 @@ impl Copy {
         let Some(served) = served else { return Err(ServiceError::absent(from)) };
         let places = Variants::look_to_write(store, to).await?;
         refuse_occupied(objects, to, &places).await?;
-        let allowed = name_facts(objects, &service.settings.policy, to, self.delta, &places).delta_allowed();
+        let allowed =
+            name_facts(objects, &service.settings.policy, to, self.delta, &places).delta_allowed();
         match (&served.kind, allowed) {
-            (Kind::Damaged(field), _) => Err(ServiceError::Metadata { object: served.name.clone(), field: *field }),
+            (Kind::Damaged(field), _) => {
+                Err(ServiceError::Metadata { object: served.name.clone(), field: *field })
+            }
             (Kind::Delta(metadata), Ok(())) => match self.reference(&served, metadata).await? {
                 Some(base) => self.copy_delta(&served, &base, &places).await,
                 None => self.copy_content(&served).await,
             },
             (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served).await,
-            // The store's copy says of itself that it was made when its source was. Where the delta of its name may stay, that could be
-            // taken for the newer one within the same second.
+            // The store's copy says of itself that it was made when its source was. Where the delta
+            // of its name may stay, that could be taken for the newer one within the same second.
             (_, Err(_))
                 if places.delta.as_ref().is_some_and(StoredObject::is_delta) && !objects.removal_is_exact()
                     // A copy has no condition, and the delta of another file may come to this key.
@@ -91,8 +103,13 @@ impl Copy {
         }
     }
 
-    /// The reference that a copy of the delta can name; `None` when the file had better be stored anew.
-    async fn reference(&self, served: &StoredObject, delta: &DeltaMetadata) -> Result<Option<Reference>, ServiceError> {
+    /// The reference that a copy of the delta can name; `None` when the file had better be stored
+    /// anew.
+    async fn reference(
+        &self,
+        served: &StoredObject,
+        delta: &DeltaMetadata,
+    ) -> Result<Option<Reference>, ServiceError> {
         let (references, to) = (&self.service.references, &self.to);
         let digest = delta.ref_sha256;
         let named = served.name.sibling(delta.ref_key.clone());
@@ -101,7 +118,8 @@ impl Copy {
             let set = references.bases_of(home).await?;
             return Ok(set.members.into_iter().find(|base| base.digest == digest));
         }
-        let set = references.bases_for(to, self.service.settings.policy.deltaspace.as_deref()).await?;
+        let set =
+            references.bases_for(to, self.service.settings.policy.deltaspace.as_deref()).await?;
         if let Some(base) = set.members.iter().find(|base| base.digest == digest) {
             return Ok(Some(base.clone()));
         }
@@ -115,7 +133,9 @@ impl Copy {
             let creation = async {
                 let sketch = bytes.sketch().await?.1;
                 let source_name = named.key.base_name();
-                references.create_reference(&set, &bytes, (digest, &sketch), source_name, encryption).await
+                references
+                    .create_reference(&set, &bytes, (digest, &sketch), source_name, encryption)
+                    .await
             };
             match creation.await {
                 Ok(created) => break created,
@@ -171,7 +191,8 @@ impl Copy {
             FileStatus::remove(&mut attributes.metadata);
         }
         tracing::debug!(from = %served.name, %stored, reference = %base.name, "copy the delta");
-        let (options, begun) = (places.put_options(places.delta.as_ref()), objects.clock().running());
+        let (options, begun) =
+            (places.put_options(places.delta.as_ref()), objects.clock().running());
         let tag = match store.put(&stored, bytes.body(digest), &attributes, &options).await {
             Err(error) if is_lost_race(error.kind) => return Ok(None),
             put => put?,
@@ -179,10 +200,20 @@ impl Copy {
         if !objects.has_bytes(&stored, &tag, &bytes, digest).await? {
             return Err(ServiceError::NoCopy { of: served.name.clone(), copy: stored });
         }
-        self.service.references.ensure_exists_for_copy(base, attributes.encryption.as_ref()).await?;
-        let warnings = remove_older_plain(objects, places, &stored, begun).await.into_iter().collect();
+        self.service
+            .references
+            .ensure_exists_for_copy(base, attributes.encryption.as_ref())
+            .await?;
+        let warnings =
+            remove_older_plain(objects, places, &stored, begun).await.into_iter().collect();
         let (size, stored, sha256) = (metadata.file_size, bytes.len(), metadata.file_sha256);
-        Ok(Some(PutReport { stored_as: StoredAs::Delta, size, stored, sha256: Some(sha256), warnings }))
+        Ok(Some(PutReport {
+            stored_as: StoredAs::Delta,
+            size,
+            stored,
+            sha256: Some(sha256),
+            warnings,
+        }))
     }
 
     /// Copies what is no delta inside the store, headers and metadata included.
@@ -196,13 +227,18 @@ impl Copy {
         tracing::debug!(from = %served.name, to = %self.to, "the store copies the object");
         let to = &whole(&self.to)?;
         let begun = service.objects.clock().running();
-        let options = CopyOptions { newer_than: places.newest(), ..CopyOptions::from(&served.head.etag) };
+        let options =
+            CopyOptions { newer_than: places.newest(), ..CopyOptions::from(&served.head.etag) };
         let tag = match service.store().copy(&served.name, to, &options).await {
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
+                return Ok(None);
+            }
             copied => copied?,
         };
         service.objects.check_copy(served, to, &tag).await?;
-        let Ok(warning) = remove_older_delta(&service.references, places, to, begun).await else { return Ok(None) };
+        let Ok(warning) = remove_older_delta(&service.references, places, to, begun).await else {
+            return Ok(None);
+        };
         let warnings = warning.into_iter().collect();
         let sha256 = match &served.kind {
             Kind::Direct(direct) => Some(direct.file_sha256),
@@ -212,7 +248,8 @@ impl Copy {
         Ok(Some(PutReport { stored_as, size, stored: size, sha256, warnings }))
     }
 
-    /// Reads the file and puts it; `None` when it was replaced meanwhile and nobody could tell from its content.
+    /// Reads the file and puts it; `None` when it was replaced meanwhile and nobody could tell from
+    /// its content.
     async fn copy_content(&self, served: &StoredObject) -> Result<Option<PutReport>, ServiceError> {
         let (service, from) = (&self.service, &self.from);
         let tags = service.store().tags(&served.name).await?;
@@ -227,9 +264,10 @@ impl Copy {
         let options = PutOptions { delta: self.delta, attributes, source, status };
         let mut report = service.put(&file, &self.to, &options).await?;
         if let Compared::Contradicted(checksum) = read.compared {
-            report
-                .warnings
-                .push(PutWarning::Contradicted(ServiceError::Contradicted { object: from.clone(), checksum }));
+            report.warnings.push(PutWarning::Contradicted(ServiceError::Contradicted {
+                object: from.clone(),
+                checksum,
+            }));
         }
         Ok(Some(report))
     }

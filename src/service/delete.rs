@@ -64,16 +64,18 @@ struct Looked {
 }
 
 impl DeltaService {
-    /// The objects that [`delete`](Self::delete) would remove; an error when there is no file of this name.
+    /// The objects that [`delete`](Self::delete) would remove; an error when there is no file of
+    /// this name.
     pub async fn deletion_of(&self, object: &ObjectName) -> Result<Vec<ObjectName>, ServiceError> {
         let looked = look_before_delete(&self.objects, object).await?;
         Ok(looked.objects.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Removes a file, whatever has been stored under its name meanwhile, and, if no other delta needs it any more, its reference.
+    /// Removes a file, whatever has been stored under its name meanwhile, and, if no other delta
+    /// needs it any more, its reference.
     ///
-    /// Older objects of the name go first: if this fails in the middle, no older content comes back to light. What becomes of the
-    /// reference does not change that the file is gone.
+    /// Older objects of the name go first: if this fails in the middle, no older content comes back
+    /// to light. What becomes of the reference does not change that the file is gone.
     pub async fn delete(&self, object: &ObjectName) -> Result<Deletion, ServiceError> {
         let Looked { objects, references, .. } = look_before_delete(&self.objects, object).await?;
         let mut deletion = Deletion::default();
@@ -87,7 +89,11 @@ impl DeltaService {
     }
 
     /// Removes a file that was moved, if it still is the one that `seen` is of.
-    pub async fn delete_moved(&self, object: &ObjectName, seen: &Head) -> Result<Moved, ServiceError> {
+    pub async fn delete_moved(
+        &self,
+        object: &ObjectName,
+        seen: &Head,
+    ) -> Result<Moved, ServiceError> {
         let places = Variants::look_for_file(self.store(), object).await?;
         let variants = places.newest_first(self.store(), object).await?;
         let Some((served, older)) = variants.split_first() else { return Ok(Moved::Removed) };
@@ -115,22 +121,27 @@ impl DeltaService {
         Ok(Moved::Removed)
     }
 
-    /// Removes a file of which a listing showed this write; `None` if it was replaced since, and stays.
+    /// Removes a file of which a listing showed this write; `None` if it was replaced since, and
+    /// stays.
     pub async fn delete_listed(
         &self,
         object: &ObjectName,
         listed: &ListedWrite,
     ) -> Result<Option<Deletion>, ServiceError> {
-        let Some((removed, references)) = delete_objects(&self.objects, object, listed).await? else { return Ok(None) };
+        let Some((removed, references)) = delete_objects(&self.objects, object, listed).await?
+        else {
+            return Ok(None);
+        };
         let mut deletion = Deletion { removed, ..Deletion::default() };
         remove_unreferenced(&self.references, references, &mut deletion).await;
         Ok(Some(deletion))
     }
 
-    /// Removes every file whose name starts with `prefix`, a plain string, and then the references that no other delta needs.
+    /// Removes every file whose name starts with `prefix`, a plain string, and then the references
+    /// that no other delta needs.
     ///
-    /// Calls `report` with each file and what became of it; an error that it returns stops the removal. A file that cannot be removed, or
-    /// that was replaced since it was listed, does not.
+    /// Calls `report` with each file and what became of it; an error that it returns stops the
+    /// removal. A file that cannot be removed, or that was replaced since it was listed, does not.
     pub async fn delete_all<E: From<ServiceError>>(
         &self,
         bucket: &BucketName,
@@ -140,12 +151,15 @@ impl DeltaService {
         // What is removed is looked at, whatever keys and indexes say.
         let mut listing = self.list(bucket, prefix, None).undecided();
         let (mut deletion, mut named) = (Deletion::default(), BTreeSet::new());
-        // What another tool left at the name of a file with an escaped key: it is the file of the name when that one is gone.
+        // What another tool left at the name of a file with an escaped key: it is the file of the
+        // name when that one is gone.
         let mut left = Vec::new();
         loop {
             let files = match listing.next().await? {
                 Some(page) => {
-                    left.extend(page.older.into_iter().filter(|file| escaped::is_needed(&file.key)));
+                    left.extend(
+                        page.older.into_iter().filter(|file| escaped::is_needed(&file.key)),
+                    );
                     page.files
                 }
                 None if left.is_empty() => break,
@@ -173,18 +187,29 @@ impl DeltaService {
     }
 }
 
-async fn look_before_delete(objects: &Objects, object: &ObjectName) -> Result<Looked, ServiceError> {
+async fn look_before_delete(
+    objects: &Objects,
+    object: &ObjectName,
+) -> Result<Looked, ServiceError> {
     let places = Variants::look_to_delete(objects.store().as_ref(), object).await?;
     // A delta that lost its metadata can be removed by its own key.
     let variants = match places.newest_first(objects.store().as_ref(), object).await {
         Ok(variants) => variants,
         Err(ServiceError::LostMetadata(name)) if name == *object => {
-            let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+            let objects = places
+                .plain
+                .iter()
+                .map(|found| (found.name.clone(), found.head.etag.clone()))
+                .collect();
             return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
         }
         // So can an object that cannot be read.
         Err(_) if places.plain.as_ref().is_some_and(|found| found.is_unreadable) => {
-            let objects = places.plain.iter().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+            let objects = places
+                .plain
+                .iter()
+                .map(|found| (found.name.clone(), found.head.etag.clone()))
+                .collect();
             return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
         }
         Err(error) => return Err(error),
@@ -194,17 +219,23 @@ async fn look_before_delete(objects: &Objects, object: &ObjectName) -> Result<Lo
         _ => None,
     });
     let references = references.collect();
-    let objects = variants.iter().rev().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
+    let objects =
+        variants.iter().rev().map(|found| (found.name.clone(), found.head.etag.clone())).collect();
     let modified = variants.first().map(|found| found.head.last_modified);
     Ok(Looked { objects, references, modified })
 }
 
 /// Removes an object that was seen with this tag; false if it was replaced.
-async fn delete_seen(objects: &Objects, name: &ObjectName, tag: &ETag) -> Result<bool, ServiceError> {
+async fn delete_seen(
+    objects: &Objects,
+    name: &ObjectName,
+    tag: &ETag,
+) -> Result<bool, ServiceError> {
     tracing::debug!(object = %name, "delete");
     match objects.store().delete(name, Some(tag)).await {
         Err(error) if error.kind == StorageErrorKind::NotFound => Ok(true),
-        // Gone after a removal that was sent again, its answer lost; replaced if something is there.
+        // Gone after a removal that was sent again, its answer lost; replaced if something is
+        // there.
         Err(error) if error.kind == StorageErrorKind::Precondition => {
             Ok(StoredObject::look(objects.store().as_ref(), name.clone()).await?.is_none())
         }
@@ -250,24 +281,38 @@ async fn delete_listed_file(
     }
 }
 
-async fn remove_unreferenced(references: &References, named: BTreeSet<ObjectName>, deletion: &mut Deletion) {
+async fn remove_unreferenced(
+    references: &References,
+    named: BTreeSet<ObjectName>,
+    deletion: &mut Deletion,
+) {
     for reference in named {
         match references.remove_if_unreferenced(&reference).await {
             Ok(removed) => deletion.references.extend(removed),
-            Err(error) => deletion.warnings.push(ReferenceWarning { reference, source: Box::new(error) }),
+            Err(error) => {
+                deletion.warnings.push(ReferenceWarning { reference, source: Box::new(error) })
+            }
         }
     }
 }
 
 /// Whether what is served now, with this time, is another write than the one that was listed.
-fn was_replaced(listed: &ListedWrite, modified: SystemTime, objects: &[(ObjectName, ETag)]) -> bool {
+fn was_replaced(
+    listed: &ListedWrite,
+    modified: SystemTime,
+    objects: &[(ObjectName, ETag)],
+) -> bool {
     let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (listed_at, is_at) = (since(listed.modified), since(modified));
     // Some stores list finer times than they answer: those answer whole seconds.
-    let other_time =
-        if is_at.subsec_nanos() == 0 { is_at.as_secs() != listed_at.as_secs() } else { is_at != listed_at };
+    let other_time = if is_at.subsec_nanos() == 0 {
+        is_at.as_secs() != listed_at.as_secs()
+    } else {
+        is_at != listed_at
+    };
     // Some stores list no tags, or answer weak ones.
     let plain = |tag: &ETag| tag.0.trim_start_matches("W/").trim_matches('"').to_owned();
-    let other_tag = !listed.tag.0.is_empty() && !objects.iter().any(|(_, tag)| plain(tag) == plain(&listed.tag));
+    let other_tag = !listed.tag.0.is_empty()
+        && !objects.iter().any(|(_, tag)| plain(tag) == plain(&listed.tag));
     other_time || other_tag
 }

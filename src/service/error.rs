@@ -10,7 +10,8 @@ use crate::domain::metadata::Field;
 use crate::domain::paths::PathError;
 use crate::domain::policy::Compression;
 use crate::domain::{
-    Deltaspace, DeltaspaceError, MAX_KEY_BYTES, NameError, ObjectName, Sha256Digest, UserMetadataError,
+    Deltaspace, DeltaspaceError, MAX_KEY_BYTES, NameError, ObjectName, Sha256Digest,
+    UserMetadataError,
 };
 use crate::storage::{ChecksumKind, MAX_USER_METADATA_BYTES, StorageError, StorageErrorKind};
 
@@ -86,7 +87,9 @@ pub enum ServiceError {
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
     /// A file should be written where a directory is.
-    #[error("cannot write {0}: it is a directory; `sync --delete` replaces it if it would delete every file in it")]
+    #[error(
+        "cannot write {0}: it is a directory; `sync --delete` replaces it if it would delete every file in it"
+    )]
     IsDirectory(PathBuf),
     /// A file should be written below something that is no directory.
     #[error("cannot write {}: {} is not a directory; `sync --delete` replaces it if it would delete it", target.display(), obstacle.display())]
@@ -115,7 +118,9 @@ pub enum ServiceError {
         source: io::Error,
     },
     /// A bucket has a file and a directory of one name, which a local directory cannot have.
-    #[error("cannot download {object}: {other} needs a directory of this name; copy it alone, to another name")]
+    #[error(
+        "cannot download {object}: {other} needs a directory of this name; copy it alone, to another name"
+    )]
     AlsoDirectory {
         /// The file.
         object: ObjectName,
@@ -143,7 +148,9 @@ pub enum ServiceError {
     #[error("{0} is not in a store")]
     NotInAStore(PathBuf),
     /// One folder holds the other.
-    #[error("one of {from} and {to} is in the other: files would be copied, or removed, that were copied just before")]
+    #[error(
+        "one of {from} and {to} is in the other: files would be copied, or removed, that were copied just before"
+    )]
     Nested {
         /// The folder to copy.
         from: String,
@@ -180,7 +187,8 @@ pub enum ServiceError {
         /// The length of its key.
         len: usize,
     },
-    /// Files are written again only where a condition keeps them from undoing what others write meanwhile.
+    /// Files are written again only where a condition keeps them from undoing what others write
+    /// meanwhile.
     #[error(
         "deltas are written again only where conditions of writes hold among racing writers; if they do here, say so: \
          DG_CONDITIONAL_WRITES=yes"
@@ -198,7 +206,9 @@ pub enum ServiceError {
         file: ObjectName,
     },
     /// What was asked for by name is how another file is stored.
-    #[error("{object} is the delta of {file}; ask for that name, or for the stored bytes with --raw")]
+    #[error(
+        "{object} is the delta of {file}; ask for that name, or for the stored bytes with --raw"
+    )]
     IsDelta {
         /// The key asked for.
         object: ObjectName,
@@ -209,7 +219,9 @@ pub enum ServiceError {
     #[error("{0} is a reference that deltas need, not a file; its stored bytes come with --raw")]
     IsReference(ObjectName),
     /// A delta whose metadata is gone.
-    #[error("{0} is a delta that lost its metadata: the file cannot be told from it; its stored bytes come with --raw")]
+    #[error(
+        "{0} is a delta that lost its metadata: the file cannot be told from it; its stored bytes come with --raw"
+    )]
     LostMetadata(ObjectName),
     /// An object of ours whose metadata lacks something.
     #[error("{object}: metadata {field} is absent or malformed")]
@@ -229,7 +241,8 @@ pub enum ServiceError {
         /// What the bytes have.
         actual: Sha256Digest,
     },
-    /// The bytes of an object are not those that the store, which states right checksums, states one of.
+    /// The bytes of an object are not those that the store, which states right checksums, states
+    /// one of.
     #[error(
         "{object} is damaged: the store states the {checksum} of other bytes than it sent; --no-verify-etag reads it all the same"
     )]
@@ -281,7 +294,9 @@ pub enum ServiceError {
         source: Box<StorageError>,
     },
     /// A reference holds other bytes than it should.
-    #[error("reference {reference} is damaged or was replaced: expected SHA-256 {expected}, got {actual}")]
+    #[error(
+        "reference {reference} is damaged or was replaced: expected SHA-256 {expected}, got {actual}"
+    )]
     ReferenceDamaged {
         /// The reference.
         reference: ObjectName,
@@ -290,8 +305,11 @@ pub enum ServiceError {
         /// What the bytes have.
         actual: Sha256Digest,
     },
-    /// The reference was made and removed again, time after time, while a file was to be stored against it.
-    #[error("the references of {0} come and go: other writers are at work on them; try again later")]
+    /// The reference was made and removed again, time after time, while a file was to be stored
+    /// against it.
+    #[error(
+        "the references of {0} come and go: other writers are at work on them; try again later"
+    )]
     Contended(Deltaspace),
     /// A bucket was not removed.
     #[error(transparent)]
@@ -319,12 +337,15 @@ pub enum ServiceError {
         source: EncodeError,
     },
     /// A delta just made did not give the file back.
-    #[error("the delta made of {0} did not give the file back; nothing was stored (this is a bug: please report it)")]
+    #[error(
+        "the delta made of {0} did not give the file back; nothing was stored (this is a bug: please report it)"
+    )]
     RoundTrip(String),
     /// The reference cache failed.
     #[error("the reference could not be kept for this operation")]
     Cache(#[from] CacheError),
-    /// An older tool unpacked the file before it made the delta, and packing it again does not give the same bytes.
+    /// An older tool unpacked the file before it made the delta, and packing it again does not give
+    /// the same bytes.
     #[error(
         "{object} was stored by an older tool that unpacked {compression} first; {}. \
          --allow-recompressed writes the unpacked content under a name that says so",
@@ -370,10 +391,11 @@ impl ServiceError {
         matches!(self, Self::Storage(error) if error.is_absent())
     }
 
-    /// Whether no file can be had under the name that was asked for: nothing is stored for it but a reference, or what lost its metadata
-    /// or a part of them.
+    /// Whether no file can be had under the name that was asked for: nothing is stored for it but a
+    /// reference, or what lost its metadata or a part of them.
     pub fn is_no_file(&self) -> bool {
-        self.is_absent() || matches!(self, Self::LostMetadata(_) | Self::Metadata { .. } | Self::IsReference(_))
+        self.is_absent()
+            || matches!(self, Self::LostMetadata(_) | Self::Metadata { .. } | Self::IsReference(_))
     }
 }
 

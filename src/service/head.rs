@@ -23,7 +23,8 @@ pub struct Head {
 }
 
 impl DeltaService {
-    /// What is known of a file; an error when there is none of this name, or none can be had from what is there.
+    /// What is known of a file; an error when there is none of this name, or none can be had from
+    /// what is there.
     pub async fn head(&self, object: &ObjectName) -> Result<Head, ServiceError> {
         let places = Variants::look_for_file(self.store(), object).await?;
         let variants = places.newest_first(self.store(), object).await?;

@@ -4,7 +4,8 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// What changes when a file is replaced or written to and stays when it is renamed: device, inode, size, and the time of the last write.
+/// What changes when a file is replaced or written to and stays when it is renamed: device, inode,
+/// size, and the time of the last write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileState {
     pub(super) size: u64,
@@ -27,7 +28,8 @@ impl FileState {
     }
 }
 
-/// The same with the time of the last change in seconds and nanoseconds, which a renaming changes too.
+/// The same with the time of the last change in seconds and nanoseconds, which a renaming changes
+/// too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     file: FileState,
@@ -71,6 +73,7 @@ impl Identity {
         if !now.is_symlink() {
             return Ok(self.link.is_none() && State::of(&now) == self.file);
         }
-        Ok(self.link.as_ref() == Some(&State::of(&now)) && State::of(&std::fs::metadata(path)?) == self.file)
+        Ok(self.link.as_ref() == Some(&State::of(&now))
+            && State::of(&std::fs::metadata(path)?) == self.file)
     }
 }

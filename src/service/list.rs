@@ -13,7 +13,8 @@ use super::objects::StoredObject;
 use crate::domain::escaped::{self, Beside};
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind, REFERENCE_NAME};
 use crate::domain::{
-    Addressed, BucketName, Deltaspace, Key, MAX_KEY_BYTES, ObjectName, Sha256Digest, Sha256Hasher, deltaspace,
+    Addressed, BucketName, Deltaspace, Key, MAX_KEY_BYTES, ObjectName, Sha256Digest, Sha256Hasher,
+    deltaspace,
 };
 use crate::storage::{DamagedObject, ListPage, ListRequest, ListedObject, ObjectHead};
 
@@ -56,7 +57,8 @@ pub struct ListedFile {
 }
 
 impl ListedFile {
-    /// Whether its kind is certain: by its key, or by a HEAD. An index may lie, and so may a key that ends with `.delta`.
+    /// Whether its kind is certain: by its key, or by a HEAD. An index may lie, and so may a key
+    /// that ends with `.delta`.
     pub(crate) fn is_decided(&self) -> bool {
         self.kind.is_some() || !needs_look(&self.stored.key)
     }
@@ -83,7 +85,8 @@ impl ListedFile {
 /// A page of a listing.
 #[derive(Debug, Clone, Default)]
 pub struct ListedPage {
-    /// Files and what is kept beside them, in the byte order of the stored keys; of files with escaped keys, of the names.
+    /// Files and what is kept beside them, in the byte order of the stored keys; of files with
+    /// escaped keys, of the names.
     pub files: Vec<ListedFile>,
     /// Objects of a name that another, newer object has too; not served.
     pub older: Vec<ListedFile>,
@@ -98,7 +101,8 @@ enum Looks {
     Always,
     /// By the index, and by a HEAD of every delta that has changed since.
     WhereNeeded,
-    /// By a HEAD of what is called as a reference is; whether a key that ends with `.delta` is that of a delta is left to a read.
+    /// By a HEAD of what is called as a reference is; whether a key that ends with `.delta` is that
+    /// of a delta is left to a read.
     OfReferences,
     /// Not at all.
     Never,
@@ -125,15 +129,19 @@ pub struct Listing {
 }
 
 impl DeltaService {
-    /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those behind it are rolled up. With one other than
-    /// `/`, a file with an escaped key is shown by some listings only.
+    /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those
+    /// behind it are rolled up. With one other than `/`, a file with an escaped key is shown by
+    /// some listings only.
     pub fn list(&self, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Listing {
         let index = Index::new(self.objects.store().clone(), bucket, prefix, delimiter);
         // Below a folder of ours, all names have escaped keys.
         let within = escaped::prefix_within(prefix);
-        let delimiter = delimiter.map(|text| if within.is_some() { escaped::encode(text) } else { text.to_owned() });
-        // A listing without a delimiter passes the folder of ours, if what it asks for is not already behind it.
-        let beside = Beside::of(prefix).filter(|it| delimiter.is_some() || !it.internal.starts_with(prefix));
+        let delimiter = delimiter
+            .map(|text| if within.is_some() { escaped::encode(text) } else { text.to_owned() });
+        // A listing without a delimiter passes the folder of ours, if what it asks for is not
+        // already behind it.
+        let beside =
+            Beside::of(prefix).filter(|it| delimiter.is_some() || !it.internal.starts_with(prefix));
         let stored_prefix = within.unwrap_or_else(|| prefix.to_owned());
         // No key is longer.
         let request = (stored_prefix.len() <= MAX_KEY_BYTES).then(|| ListRequest {
@@ -173,15 +181,16 @@ impl Listing {
         Self { looks: Looks::Always, ..self }
     }
 
-    /// Believes no index, and leaves open which of two files a key that ends with `.delta` stands for: it is listed as the delta of a file,
-    /// with the stored size, and may be a file of its own. For commands that read or look at each file anyway.
+    /// Believes no index, and leaves open which of two files a key that ends with `.delta` stands
+    /// for: it is listed as the delta of a file, with the stored size, and may be a file of its
+    /// own. For commands that read or look at each file anyway.
     #[must_use]
     pub fn undecided(self) -> Self {
         Self { looks: Looks::OfReferences, ..self }
     }
 
-    /// Goes by keys and stored sizes alone, and sends no HEAD: what is called `NAME.delta` is taken for the delta of `NAME`, and
-    /// `reference.bin` for a reference.
+    /// Goes by keys and stored sizes alone, and sends no HEAD: what is called `NAME.delta` is taken
+    /// for the delta of `NAME`, and `reference.bin` for a reference.
     #[must_use]
     pub fn by_stored_sizes(self) -> Self {
         Self { looks: Looks::Never, ..self }
@@ -193,26 +202,34 @@ impl Listing {
         self
     }
 
-    /// What tells this state of the bucket from every other, after the last page; what was only written to be faster has no part in it.
+    /// What tells this state of the bucket from every other, after the last page; what was only
+    /// written to be faster has no part in it.
     pub(super) fn fingerprint(&mut self) -> Option<Sha256Digest> {
         self.fingerprint.take().map(Sha256Hasher::finish)
     }
 
-    /// The next page; `None` after the last one. A page may have fewer files than the store's page has objects, even none.
+    /// The next page; `None` after the last one. A page may have fewer files than the store's page
+    /// has objects, even none.
     pub async fn next(&mut self) -> Result<Option<ListedPage>, ServiceError> {
         let Some(request) = self.request.take() else { return Ok(None) };
         let mut page = self.service.store().list(&self.bucket, &request).await?;
         self.look_beside(&mut page).await?;
-        let (cursor, more) = (page.objects.last().map(|object| object.key.clone()), page.continuation.is_some());
+        let (cursor, more) =
+            (page.objects.last().map(|object| object.key.clone()), page.continuation.is_some());
         if let Some(hasher) = &mut self.fingerprint {
-            page.objects.iter().filter(|object| !deltaspace::is_memory(&object.key)).for_each(|it| mark(hasher, it));
+            page.objects
+                .iter()
+                .filter(|object| !deltaspace::is_memory(&object.key))
+                .for_each(|it| mark(hasher, it));
         }
         if self.looks == Looks::WhereNeeded {
-            let unknown: Vec<&ListedObject> = page.objects.iter().filter(|object| needs_look(&object.key)).collect();
+            let unknown: Vec<&ListedObject> =
+                page.objects.iter().filter(|object| needs_look(&object.key)).collect();
             self.index.prepare(&unknown, more).await;
         }
         let looks: Vec<_> = page.objects.into_iter().map(|object| self.look(object)).collect();
-        let looked: Vec<Option<Looked>> = futures::stream::iter(looks).buffered(HEADS_AT_ONCE).try_collect().await?;
+        let looked: Vec<Option<Looked>> =
+            futures::stream::iter(looks).buffered(HEADS_AT_ONCE).try_collect().await?;
         let mut listed = ListedPage::default();
         let mut looked: Vec<Looked> = looked.into_iter().flatten().collect();
         for damaged in page.damaged {
@@ -248,7 +265,11 @@ impl Listing {
     }
 
     /// Takes files with escaped keys whose place is before `key`, or the rest of them.
-    async fn take_early(&mut self, key: Option<&Key>, older: &mut Vec<ListedFile>) -> Result<(), ServiceError> {
+    async fn take_early(
+        &mut self,
+        key: Option<&Key>,
+        older: &mut Vec<ListedFile>,
+    ) -> Result<(), ServiceError> {
         while let Some(first) = self.early.first_entry()
             && key.is_none_or(|key| first.key() <= key)
         {
@@ -258,20 +279,26 @@ impl Listing {
         Ok(())
     }
 
-    /// Puts the names of folders in place of the keys on a page, and asks for files with escaped keys that the request passes over.
+    /// Puts the names of folders in place of the keys on a page, and asks for files with escaped
+    /// keys that the request passes over.
     async fn look_beside(&mut self, page: &mut ListPage) -> Result<(), ServiceError> {
-        let is_near =
-            |it: &mut Beside| !it.internal.starts_with(&self.prefix) || page.common_prefixes.contains(&it.internal);
+        let is_near = |it: &mut Beside| {
+            !it.internal.starts_with(&self.prefix) || page.common_prefixes.contains(&it.internal)
+        };
         let mut shown = None;
         if let Some(beside) = self.beside.take_if(is_near) {
             let delimiter = Some("/".to_owned());
-            let mut request = ListRequest { prefix: beside.prefix, delimiter, ..ListRequest::default() };
+            let mut request =
+                ListRequest { prefix: beside.prefix, delimiter, ..ListRequest::default() };
             loop {
                 let page = self.service.store().list(&self.bucket, &request).await?;
                 let files = page.objects.into_iter().filter_map(|stored| as_escaped(&stored));
-                let files = files.chain(page.damaged.iter().flat_map(unreadable).filter(ListedFile::is_escaped));
+                let files = files
+                    .chain(page.damaged.iter().flat_map(unreadable).filter(ListedFile::is_escaped));
                 self.early.extend(files.map(|file| (file.key.clone(), file)));
-                shown = shown.or_else(|| page.common_prefixes.iter().find_map(|folder| escaped::names_from(folder)));
+                shown = shown.or_else(|| {
+                    page.common_prefixes.iter().find_map(|folder| escaped::names_from(folder))
+                });
                 match page.continuation {
                     Some(next) => request.continuation = Some(next),
                     None => break,
@@ -279,11 +306,14 @@ impl Listing {
             }
         }
         let folders = std::mem::take(&mut page.common_prefixes).into_iter();
-        let is_own = |folder: &str| folder.split('/').any(|name| name == deltaspace::INTERNAL_FOLDER);
+        let is_own =
+            |folder: &str| folder.split('/').any(|name| name == deltaspace::INTERNAL_FOLDER);
         page.common_prefixes = folders
             .filter_map(|folder| match escaped::names_from(&folder) {
                 Some(names) => Some(names).filter(|names| names.starts_with(&self.prefix)),
-                None => Some(folder).filter(|folder| !is_own(folder) || shown.as_ref() == Some(folder)),
+                None => {
+                    Some(folder).filter(|folder| !is_own(folder) || shown.as_ref() == Some(folder))
+                }
             })
             .collect();
         Ok(())
@@ -302,7 +332,14 @@ impl Listing {
         };
         let as_delta = |size, sha256, kind| {
             let key = deltaspace::file_of(&stored.key)?;
-            Some(ListedFile { key, size, listed: Listed::Delta, stored: stored.clone(), sha256, kind })
+            Some(ListedFile {
+                key,
+                size,
+                listed: Listed::Delta,
+                stored: stored.clone(),
+                sha256,
+                kind,
+            })
         };
         if let Some(file) = as_escaped(&stored) {
             return Ok(Some((file, None)));
@@ -320,7 +357,9 @@ impl Listing {
         if self.looks == Looks::Never {
             let file = match as_delta(stored.size, None, None) {
                 Some(delta) => delta,
-                None if stored.key.base_name() == REFERENCE_NAME => as_stored(Listed::Reference, None),
+                None if stored.key.base_name() == REFERENCE_NAME => {
+                    as_stored(Listed::Reference, None)
+                }
                 None => as_stored(Listed::Plain, None),
             };
             return Ok(Some((file, None)));
@@ -348,10 +387,19 @@ impl Listing {
         };
         let as_delta = |size, sha256, kind| {
             let key = deltaspace::file_of(&stored.key)?;
-            Some(ListedFile { key, size, listed: Listed::Delta, stored: stored.clone(), sha256, kind })
+            Some(ListedFile {
+                key,
+                size,
+                listed: Listed::Delta,
+                stored: stored.clone(),
+                sha256,
+                kind,
+            })
         };
         let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
-        let Some(found) = StoredObject::look(self.service.store(), name).await? else { return Ok(None) };
+        let Some(found) = StoredObject::look(self.service.store(), name).await? else {
+            return Ok(None);
+        };
         let kind = Some(Box::new(found.kind.clone()));
         let (file, known) = match &found.kind {
             Kind::Delta(delta) => {
@@ -359,18 +407,30 @@ impl Listing {
                 (as_delta(size, Some(sha256), kind), Some(Known::Delta { size, sha256 }))
             }
             // Who lists it shall hear of it every time.
-            Kind::Damaged(field) if found.is_delta() => (Some(as_stored(Listed::Damaged(*field), kind)), None),
+            Kind::Damaged(field) if found.is_delta() => {
+                (Some(as_stored(Listed::Damaged(*field), kind)), None)
+            }
             Kind::Damaged(_) => (Some(as_stored(Listed::Reference, kind)), None),
-            Kind::Reference(_) => (Some(as_stored(Listed::Reference, kind)), Some(Known::Reference)),
+            Kind::Reference(_) => {
+                (Some(as_stored(Listed::Reference, kind)), Some(Known::Reference))
+            }
             Kind::Direct(_) | Kind::Passthrough => (Some(as_stored(Listed::Plain, kind)), None),
         };
         Ok(file.map(|file| (file, known.map(|known| (known, Some(found.head))))))
     }
 
     /// Takes a file; of two objects of one name the newer stays.
-    async fn hold(&mut self, mut file: ListedFile, older: &mut Vec<ListedFile>) -> Result<(), ServiceError> {
+    async fn hold(
+        &mut self,
+        mut file: ListedFile,
+        older: &mut Vec<ListedFile>,
+    ) -> Result<(), ServiceError> {
         let mut twin = self.twin_of(&file);
-        if twin.is_some() && file.listed == Listed::Delta && !file.is_decided() && self.looks != Looks::Never {
+        if twin.is_some()
+            && file.listed == Listed::Delta
+            && !file.is_decided()
+            && self.looks != Looks::Never
+        {
             // Only a delta is another object of the same name.
             let Some((decided, _)) = self.decide(file.stored).await? else { return Ok(()) };
             file = decided;
@@ -390,7 +450,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Where another file of this name is held: a plain one, of a delta; one with an escaped key, of what another tool left at the name itself.
+    /// Where another file of this name is held: a plain one, of a delta; one with an escaped key,
+    /// of what another tool left at the name itself.
     fn twin_of(&self, file: &ListedFile) -> Option<usize> {
         let is_twin = |held: &ListedFile| match file.listed {
             Listed::Delta => held.listed == Listed::Plain,
@@ -400,7 +461,11 @@ impl Listing {
         self.held.iter().position(|held| held.key == file.key && is_twin(held))
     }
 
-    async fn delta_is_newer(&self, plain: &ListedFile, delta: &ListedFile) -> Result<bool, ServiceError> {
+    async fn delta_is_newer(
+        &self,
+        plain: &ListedFile,
+        delta: &ListedFile,
+    ) -> Result<bool, ServiceError> {
         if plain.is_escaped() {
             return Ok(false);
         }
@@ -409,7 +474,10 @@ impl Listing {
             return Ok(b >= a);
         }
         let look = |file: &ListedFile| {
-            StoredObject::look(self.service.store(), ObjectName::new(self.bucket.clone(), file.stored.key.clone()))
+            StoredObject::look(
+                self.service.store(),
+                ObjectName::new(self.bucket.clone(), file.stored.key.clone()),
+            )
         };
         let (plain, delta) = futures::try_join!(look(plain), look(delta))?;
         Ok(match (plain, delta) {
@@ -418,13 +486,15 @@ impl Listing {
         })
     }
 
-    /// Moves out what is settled: everything before the first plain file whose delta may stand behind `cursor`.
+    /// Moves out what is settled: everything before the first plain file whose delta may stand
+    /// behind `cursor`.
     fn release(&mut self, cursor: Option<&Key>, more: bool, files: &mut Vec<ListedFile>) {
         while let Some(file) = self.held.front() {
             let delta_may_come = file.listed == Listed::Plain
                 && more
                 && !deltaspace::is_internal(&file.key)
-                && cursor.is_none_or(|cursor| *cursor.as_str() < *format!("{}{DELTA_SUFFIX}", file.key));
+                && cursor
+                    .is_none_or(|cursor| *cursor.as_str() < *format!("{}{DELTA_SUFFIX}", file.key));
             if delta_may_come {
                 break;
             }
@@ -433,11 +503,16 @@ impl Listing {
     }
 }
 
-/// Returns what a damaged object may be: a file of its key and, if it may be a delta, that file too.
-/// Either is possibly there, and must not be taken for absent.
+/// Returns what a damaged object may be: a file of its key and, if it may be a delta, that file
+/// too. Either is possibly there, and must not be taken for absent.
 fn unreadable(damaged: &DamagedObject) -> impl Iterator<Item = ListedFile> {
     let last_modified = SystemTime::UNIX_EPOCH;
-    let stored = ListedObject { key: damaged.key.clone(), size: 0, etag: damaged.etag.clone(), last_modified };
+    let stored = ListedObject {
+        key: damaged.key.clone(),
+        size: 0,
+        etag: damaged.etag.clone(),
+        last_modified,
+    };
     let own = escaped::file_at(&damaged.key).unwrap_or_else(|| damaged.key.clone());
     let names = deltaspace::file_of(&damaged.key).into_iter().chain([own]);
     names.map(move |key| ListedFile {
@@ -467,7 +542,8 @@ fn file_beside(key: &Key) -> Option<Key> {
     deltaspace::file_of(key).filter(|file| !file.as_str().ends_with('/'))
 }
 
-/// Whether an index may say so of an object: it tells sizes, and a kind only where the key allows for no other file of ours.
+/// Whether an index may say so of an object: it tells sizes, and a kind only where the key allows
+/// for no other file of ours.
 fn may_be(stored: &ListedObject, known: &Known) -> bool {
     match known {
         Known::Delta { .. } => file_beside(&stored.key).is_some(),

@@ -55,8 +55,12 @@ pub use references::ReferenceWarning;
 pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
 pub use set_aside::{InTheWay, Removed};
 pub use stats::{KeptStats, Stats, StatsMode};
-pub use sync::{Compare, Filter, Folder, MayBeDelta, Passed, Phase, Select, Step, Steps, SyncOptions};
-pub use transfer::{Action, AttributesOf, Completion, Source, StepOutcome, TransferOptions, Transferred};
+pub use sync::{
+    Compare, Filter, Folder, MayBeDelta, Passed, Phase, Select, Step, Steps, SyncOptions,
+};
+pub use transfer::{
+    Action, AttributesOf, Completion, Source, StepOutcome, TransferOptions, Transferred,
+};
 
 /// What holds for every operation.
 #[derive(Debug, Clone)]

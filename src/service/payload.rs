@@ -40,7 +40,10 @@ const CHECKED_WHOLE: u64 = crate::storage::MULTIPART_THRESHOLD;
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payload").field("name", &self.name).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Payload")
+            .field("name", &self.name)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,12 +61,20 @@ impl Payload {
             let file = FileSource::new(file).map_err(failed())?;
             let len = file.len().unwrap_or_default();
             let (name, bytes) = (path.display().to_string(), Arc::new(file));
-            Ok(Self { name, len, bytes, identity: Some(identity), checksums: Arc::default(), status })
+            Ok(Self {
+                name,
+                len,
+                bytes,
+                identity: Some(identity),
+                checksums: Arc::default(),
+                status,
+            })
         })
         .await
     }
 
-    /// Takes a stream to its end, into memory or a file without a name in `folder`. `name` is for messages.
+    /// Takes a stream to its end, into memory or a file without a name in `folder`. `name` is for
+    /// messages.
     pub async fn spool(
         mut stream: impl Read + Send + 'static,
         name: &str,
@@ -86,7 +97,14 @@ impl Payload {
             }
             let len = spool.len();
             let bytes = Arc::new(spool.finish().map_err(failed())?);
-            Ok(Self { name, len, bytes, identity: None, checksums: Arc::default(), status: FileStatus::default() })
+            Ok(Self {
+                name,
+                len,
+                bytes,
+                identity: None,
+                checksums: Arc::default(),
+                status: FileStatus::default(),
+            })
         })
         .await
     }
@@ -132,7 +150,8 @@ impl Payload {
         self.len == 0
     }
 
-    /// Hands all bytes to `take`, piece by piece; an error when there are fewer than when the file was opened.
+    /// Hands all bytes to `take`, piece by piece; an error when there are fewer than when the file
+    /// was opened.
     pub(crate) fn read<E>(
         &self,
         cancelled: &blocking::Cancelled,
@@ -207,7 +226,8 @@ impl Payload {
         blocking::run(move |cancelled| input.sketch_and(cancelled, |_| Ok(()))).await
     }
 
-    /// Returns the SHA-256 of all bytes and their sketch, and hands the bytes to `take`, piece by piece.
+    /// Returns the SHA-256 of all bytes and their sketch, and hands the bytes to `take`, piece by
+    /// piece.
     pub(crate) fn sketch_and(
         &self,
         cancelled: &blocking::Cancelled,
@@ -232,17 +252,19 @@ impl Payload {
         let input = self.clone();
         blocking::run(move |_| {
             let mut beginning = [0; MAGIC_BYTES];
-            let n = input.bytes.read_at(0, &mut beginning).map_err(ServiceError::local(&input.name))?;
+            let n =
+                input.bytes.read_at(0, &mut beginning).map_err(ServiceError::local(&input.name))?;
             Ok(Compression::of(beginning.get(..n).unwrap_or_default()))
         })
         .await
     }
 
-    /// The bytes as the body of a PUT. They are hashed again on their way; if they are not those of `expected`, the
-    /// stream fails before its last piece, so that nothing becomes visible.
+    /// The bytes as the body of a PUT. They are hashed again on their way; if they are not those of
+    /// `expected`, the stream fails before its last piece, so that nothing becomes visible.
     pub(crate) fn body(&self, expected: Sha256Digest) -> PutBody {
         let input = self.clone();
-        PutBody::new(self.len, move || input.stream(expected)).with_checksums(self.checksums.clone())
+        PutBody::new(self.len, move || input.stream(expected))
+            .with_checksums(self.checksums.clone())
     }
 
     fn stream(&self, expected: Sha256Digest) -> ByteStream {
@@ -257,10 +279,16 @@ impl Payload {
                 let mut piece = vec![0; want];
                 let n = bytes.read_at(at, &mut piece)?;
                 hasher.update(&piece);
-                if n < want { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok((piece, hasher)) }
+                if n < want {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                } else {
+                    Ok((piece, hasher))
+                }
             })
             .await
-            .map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", input.name)))?;
+            .map_err(|error: io::Error| {
+                io::Error::new(error.kind(), format!("{}: {error}", input.name))
+            })?;
             let at = at + want as u64;
             if at >= input.len && hasher.clone().finish() != expected {
                 return Err(io::Error::other(format!("{} changed while it was read", input.name)));

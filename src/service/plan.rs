@@ -1,4 +1,5 @@
-//! The decisions of a put, as a pure function of what is known of the file, its name and the references.
+//! The decisions of a put, as a pure function of what is known of the file, its name and the
+//! references.
 
 use std::fmt;
 
@@ -22,9 +23,11 @@ pub enum DirectReason {
     Occupied(ObjectName),
     /// It is too short to be a reference, and there is none it could be a delta against.
     Short,
-    /// It is packed, so it cannot be a reference that every reader understands, and there is none it could be a delta against.
+    /// It is packed, so it cannot be a reference that every reader understands, and there is none
+    /// it could be a delta against.
     Packed(Compression),
-    /// What it could be a delta against is encrypted with another customer's key, or with one and the file is not.
+    /// What it could be a delta against is encrypted with another customer's key, or with one and
+    /// the file is not.
     OtherKey,
     /// The delta would be longer than allowed.
     Ratio(MaxRatio),
@@ -39,14 +42,24 @@ impl fmt::Display for DirectReason {
         match self {
             Self::Asked => f.write_str("as asked"),
             Self::Extension => f.write_str("by its extension"),
-            Self::Escaped => f.write_str("under an escaped key, since DeltaGlider has objects of its name"),
+            Self::Escaped => {
+                f.write_str("under an escaped key, since DeltaGlider has objects of its name")
+            }
             Self::NameTooLong => f.write_str("its name leaves no room for .delta"),
             Self::Occupied(object) => write!(f, "{object} stands where its delta would"),
-            Self::Short => write!(f, "shorter than {MIN_REFERENCE_BYTES} bytes and without a reference"),
-            Self::Packed(compression) => write!(f, "{compression} cannot be a reference, and there is none yet"),
-            Self::OtherKey => f.write_str("its reference is encrypted with another customer's key, or without one"),
+            Self::Short => {
+                write!(f, "shorter than {MIN_REFERENCE_BYTES} bytes and without a reference")
+            }
+            Self::Packed(compression) => {
+                write!(f, "{compression} cannot be a reference, and there is none yet")
+            }
+            Self::OtherKey => f.write_str(
+                "its reference is encrypted with another customer's key, or without one",
+            ),
             Self::Ratio(ratio) => write!(f, "its delta would exceed {ratio} of it"),
-            Self::Tombstoned => f.write_str("`repair` is about to remove a reference of the same content"),
+            Self::Tombstoned => {
+                f.write_str("`repair` is about to remove a reference of the same content")
+            }
             Self::Young => f.write_str("its name was stored as it is less than an hour ago"),
         }
     }
@@ -194,11 +207,13 @@ impl Facts {
         match delta {
             DeltaFacts::TooLong if may_be_reference => self.start_over(),
             DeltaFacts::TooLong => Step::StoreDirect(DirectReason::Ratio(self.max_ratio)),
-            DeltaFacts::Len(delta) if may_be_reference && may_be_outgrown(self.len, delta) => match &self.relatives {
-                None => Step::FindRelatives,
-                Some(relatives) if outgrown(self.len, delta, relatives) => self.reference(),
-                Some(_) => Step::StoreDelta,
-            },
+            DeltaFacts::Len(delta) if may_be_reference && may_be_outgrown(self.len, delta) => {
+                match &self.relatives {
+                    None => Step::FindRelatives,
+                    Some(relatives) if outgrown(self.len, delta, relatives) => self.reference(),
+                    Some(_) => Step::StoreDelta,
+                }
+            }
             DeltaFacts::Len(_) => Step::StoreDelta,
         }
     }
@@ -212,8 +227,9 @@ impl Facts {
         }
     }
 
-    /// Decides whether a file without a delta that is short enough had better become a further reference: others like it are to be
-    /// expected where there was one before it, or where it has something in common with what is there.
+    /// Decides whether a file without a delta that is short enough had better become a further
+    /// reference: others like it are to be expected where there was one before it, or where it has
+    /// something in common with what is there.
     fn start_over(&self) -> Step {
         let Some(relatives) = &self.relatives else { return Step::FindRelatives };
         if !relatives.is_empty() {
@@ -239,7 +255,8 @@ fn reference_allowed(len: u64, compression: Option<Compression>) -> Result<(), D
     }
 }
 
-/// More references than this are not made in one deltaspace: each is one more to choose from, for every later put.
+/// More references than this are not made in one deltaspace: each is one more to choose from, for
+/// every later put.
 const MAX_REFERENCES: usize = 64;
 
 /// A delta below one in so many bytes of its file is no reason to look for a better reference.
@@ -250,20 +267,24 @@ fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
     file_len >= MIN_REFERENCE_BYTES && delta_len > file_len / SMALL_DELTA
 }
 
-/// Whether a file had better become a further reference than be kept as the delta it has against the best reference there is.
+/// Whether a file had better become a further reference than be kept as the delta it has against
+/// the best reference there is.
 ///
-/// A reference costs the file's size once; the deltas against an old one cost more with each version. What they
-/// cost beyond what such deltas usually cost is added up; when it has come to half a file, a new reference is due. (With
-/// deltas that grow evenly the cheapest moment is when it has come to a whole one, and half is within six per cent of it; where
-/// much changed at once, sooner is cheaper.) What is usual is the smallest delta of the family, but until a second reference has
-/// shown that a new one does not help, no more than an eighth of the file.
+/// A reference costs the file's size once; the deltas against an old one cost more with each
+/// version. What they cost beyond what such deltas usually cost is added up; when it has come to
+/// half a file, a new reference is due. (With deltas that grow evenly the cheapest moment is when
+/// it has come to a whole one, and half is within six per cent of it; where much changed at once,
+/// sooner is cheaper.) What is usual is the smallest delta of the family, but until a second
+/// reference has shown that a new one does not help, no more than an eighth of the file.
 fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
     let deltas = relatives.iter().filter(|relative| relative.kind != RelativeKind::Plain);
     // The deltas of references against themselves.
-    let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) = deltas.partition(|delta| delta.size <= file_len / 1000);
+    let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) =
+        deltas.partition(|delta| delta.size <= file_len / 1000);
     let smallest = deltas.iter().map(|delta| delta.size).min().unwrap_or(delta_len).min(delta_len);
     let usual = if trifles.len() < 2 { smallest.min(file_len / 8) } else { smallest };
-    let since = deltas.iter().filter(|delta| delta.kind == RelativeKind::Delta).map(|delta| delta.size);
+    let since =
+        deltas.iter().filter(|delta| delta.kind == RelativeKind::Delta).map(|delta| delta.size);
     let excess = Total::of(since.chain([delta_len]).map(|size| size.saturating_sub(usual)));
     excess.bytes() >= file_len / 2
 }
@@ -272,7 +293,8 @@ fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
 mod tests {
     use super::*;
 
-    /// What twenty versions cost whose deltas have these shares of 1,000,000 bytes, by their distance from their reference.
+    /// What twenty versions cost whose deltas have these shares of 1,000,000 bytes, by their
+    /// distance from their reference.
     fn cost(versions: usize, delta_at: impl Fn(usize, usize) -> u64) -> (u64, usize) {
         const LEN: u64 = 1_000_000;
         let (mut total, mut references) = (LEN, vec![0]);
@@ -318,8 +340,9 @@ mod tests {
 
     #[test]
     fn a_jump_is_followed_soon() {
-        let delta_at =
-            |reference: usize, version: usize| if reference < 10 && version >= 10 { 400_000 } else { 20_000 };
+        let delta_at = |reference: usize, version: usize| {
+            if reference < 10 && version >= 10 { 400_000 } else { 20_000 }
+        };
         let (total, references) = cost(40, delta_at);
         assert_eq!(references, 2);
         assert!(total < 3_600_000, "{total}");
@@ -372,11 +395,17 @@ mod tests {
     fn content_and_references_decide() {
         const GZIP: Option<Option<Compression>> = Some(Some(Compression::Gzip));
         const PLAIN: Option<Option<Compression>> = Some(None);
-        let references = |is_usable, needs_other_key, count| Some(ReferenceFacts { is_usable, needs_other_key, count });
-        let (none, one, full) = (references(false, false, 0), references(true, false, 1), references(true, false, 64));
+        let references = |is_usable, needs_other_key, count| {
+            Some(ReferenceFacts { is_usable, needs_other_key, count })
+        };
+        let (none, one, full) =
+            (references(false, false, 0), references(true, false, 1), references(true, false, 64));
         let foreign = references(false, true, 1);
-        let (long, large, small) =
-            (Some(DeltaFacts::TooLong), Some(DeltaFacts::Len(400_000)), Some(DeltaFacts::Len(50_000)));
+        let (long, large, small) = (
+            Some(DeltaFacts::TooLong),
+            Some(DeltaFacts::Len(400_000)),
+            Some(DeltaFacts::Len(50_000)),
+        );
         let alone = || Some(Vec::new());
         let kin = |size| Some(vec![Relative { kind: RelativeKind::Delta, size }]);
         let ratio = Step::StoreDirect(DirectReason::Ratio(MaxRatio::default()));
@@ -387,11 +416,21 @@ mod tests {
             // Without a reference.
             (Facts { compression: PLAIN, references: none, ..base.clone() }, Step::EncodeItself),
             (
-                Facts { compression: PLAIN, references: none, is_tombstoned: Some(false), ..base.clone() },
+                Facts {
+                    compression: PLAIN,
+                    references: none,
+                    is_tombstoned: Some(false),
+                    ..base.clone()
+                },
                 Step::StoreReference,
             ),
             (
-                Facts { compression: PLAIN, references: none, is_tombstoned: Some(true), ..base.clone() },
+                Facts {
+                    compression: PLAIN,
+                    references: none,
+                    is_tombstoned: Some(true),
+                    ..base.clone()
+                },
                 Step::StoreDirect(DirectReason::Tombstoned),
             ),
             (
@@ -399,7 +438,12 @@ mod tests {
                 Step::StoreDirect(DirectReason::OtherKey),
             ),
             (
-                Facts { compression: PLAIN, references: none, len: MIN_REFERENCE_BYTES - 1, ..base.clone() },
+                Facts {
+                    compression: PLAIN,
+                    references: none,
+                    len: MIN_REFERENCE_BYTES - 1,
+                    ..base.clone()
+                },
                 Step::StoreDirect(DirectReason::Short),
             ),
             (
@@ -408,26 +452,65 @@ mod tests {
             ),
             // With one.
             (Facts { compression: GZIP, references: one, ..base.clone() }, Step::Encode),
-            (Facts { compression: PLAIN, references: one, delta: small, ..base.clone() }, Step::StoreDelta),
-            (Facts { compression: PLAIN, references: one, delta: large, ..base.clone() }, Step::FindRelatives),
             (
-                Facts { compression: PLAIN, references: one, delta: large, relatives: alone(), ..base.clone() },
+                Facts { compression: PLAIN, references: one, delta: small, ..base.clone() },
                 Step::StoreDelta,
             ),
             (
-                Facts { compression: PLAIN, references: one, delta: large, relatives: kin(400_000), ..base.clone() },
+                Facts { compression: PLAIN, references: one, delta: large, ..base.clone() },
+                Step::FindRelatives,
+            ),
+            (
+                Facts {
+                    compression: PLAIN,
+                    references: one,
+                    delta: large,
+                    relatives: alone(),
+                    ..base.clone()
+                },
+                Step::StoreDelta,
+            ),
+            (
+                Facts {
+                    compression: PLAIN,
+                    references: one,
+                    delta: large,
+                    relatives: kin(400_000),
+                    ..base.clone()
+                },
                 Step::EncodeItself,
             ),
-            (Facts { compression: GZIP, references: one, delta: large, ..base.clone() }, Step::StoreDelta),
-            (Facts { compression: PLAIN, references: full, delta: large, ..base.clone() }, Step::StoreDelta),
+            (
+                Facts { compression: GZIP, references: one, delta: large, ..base.clone() },
+                Step::StoreDelta,
+            ),
+            (
+                Facts { compression: PLAIN, references: full, delta: large, ..base.clone() },
+                Step::StoreDelta,
+            ),
             // With one that it is too far from.
-            (Facts { compression: PLAIN, references: one, delta: long, ..base.clone() }, Step::FindRelatives),
             (
-                Facts { compression: PLAIN, references: one, delta: long, relatives: kin(9), ..base.clone() },
+                Facts { compression: PLAIN, references: one, delta: long, ..base.clone() },
+                Step::FindRelatives,
+            ),
+            (
+                Facts {
+                    compression: PLAIN,
+                    references: one,
+                    delta: long,
+                    relatives: kin(9),
+                    ..base.clone()
+                },
                 Step::EncodeItself,
             ),
             (
-                Facts { compression: PLAIN, references: one, delta: long, relatives: alone(), ..base.clone() },
+                Facts {
+                    compression: PLAIN,
+                    references: one,
+                    delta: long,
+                    relatives: alone(),
+                    ..base.clone()
+                },
                 Step::CompareSketches,
             ),
             (
@@ -452,7 +535,10 @@ mod tests {
                 },
                 ratio.clone(),
             ),
-            (Facts { compression: GZIP, references: one, delta: long, ..base.clone() }, ratio.clone()),
+            (
+                Facts { compression: GZIP, references: one, delta: long, ..base.clone() },
+                ratio.clone(),
+            ),
             (Facts { compression: PLAIN, references: full, delta: long, ..base.clone() }, ratio),
             (Facts { is_reference: true, ..base }, Step::StoreDelta),
         ];

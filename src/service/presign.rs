@@ -13,20 +13,24 @@ use super::objects::{Variants, whole};
 use super::put::refuse_occupied;
 use crate::domain::metadata::{Kind, TemporaryMetadata};
 use crate::domain::{Key, MAX_KEY_BYTES, ObjectName, deltaspace};
-use crate::storage::{Attributes, MAX_PRESIGNED, Presigned, PutCondition, StorageError, StorageErrorKind};
+use crate::storage::{
+    Attributes, MAX_PRESIGNED, Presigned, PutCondition, StorageError, StorageErrorKind,
+};
 
 /// A URL, and what was stored for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresignedUrl {
     /// The URL; who has it may do what it allows.
     pub url: String,
-    /// The copy it leads to, if one was made. It can be removed when the URL has expired, which [`DeltaService::purge`] does.
+    /// The copy it leads to, if one was made. It can be removed when the URL has expired, which
+    /// [`DeltaService::purge`] does.
     pub temporary: Option<ObjectName>,
 }
 
 impl DeltaService {
-    /// A URL to read a file, which lasts from a second to a week. With a URL a store gives what it stores, so of a delta a copy of the file
-    /// must be made first: with `rehydrate`, else that is refused.
+    /// A URL to read a file, which lasts from a second to a week. With a URL a store gives what it
+    /// stores, so of a delta a copy of the file must be made first: with `rehydrate`, else that is
+    /// refused.
     pub async fn presign_get(
         &self,
         object: &ObjectName,
@@ -38,7 +42,9 @@ impl DeltaService {
         let variants = places.newest_first(self.store(), object).await?;
         let Some(served) = variants.first() else { return Err(ServiceError::absent(object)) };
         match &served.kind {
-            Kind::Damaged(field) => Err(ServiceError::Metadata { object: served.name.clone(), field: *field }),
+            Kind::Damaged(field) => {
+                Err(ServiceError::Metadata { object: served.name.clone(), field: *field })
+            }
             Kind::Delta(_) if !rehydrate => Err(ServiceError::StoredAsDelta(object.clone())),
             Kind::Delta(_) => {
                 let kept = served.user_attributes();
@@ -49,15 +55,23 @@ impl DeltaService {
             }
             _ => {
                 // A browser would save the file under the last part of its key.
-                let disposition = (served.name != *object).then(|| disposition(object.key.base_name()));
-                let url = self.store().presign(&served.name, &Presigned::Get(disposition), expires_in).await?;
+                let disposition =
+                    (served.name != *object).then(|| disposition(object.key.base_name()));
+                let url = self
+                    .store()
+                    .presign(&served.name, &Presigned::Get(disposition), expires_in)
+                    .await?;
                 Ok(PresignedUrl { url, temporary: None })
             }
         }
     }
 
     /// A URL to write a file, which is stored as it is sent.
-    pub async fn presign_put(&self, object: &ObjectName, expires_in: Duration) -> Result<PresignedUrl, ServiceError> {
+    pub async fn presign_put(
+        &self,
+        object: &ObjectName,
+        expires_in: Duration,
+    ) -> Result<PresignedUrl, ServiceError> {
         check_duration(object, expires_in)?;
         let stored = whole(object)?;
         // No other file has an escaped key.
@@ -86,9 +100,9 @@ impl DeltaService {
             expires_at: created_at.saturating_add(expires_in),
         };
         let mut random = [0; 16];
-        SysRng
-            .try_fill_bytes(&mut random)
-            .map_err(|error| ServiceError::local("the random numbers of the system")(std::io::Error::other(error)))?;
+        SysRng.try_fill_bytes(&mut random).map_err(|error| {
+            ServiceError::local("the random numbers of the system")(std::io::Error::other(error))
+        })?;
         let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let key = temporary_key(&random, object.key.base_name());
         let named = |source| ServiceError::Name { object: key.clone(), source };
@@ -113,7 +127,9 @@ fn check_duration(object: &ObjectName, expires_in: Duration) -> Result<(), Servi
     }
     let refused = StorageError::new(StorageErrorKind::Invalid, "Presign", object);
     let most = MAX_PRESIGNED.as_secs();
-    Err(refused.because(format!("a URL lasts from 1 to {most} seconds, not {}", expires_in.as_secs())).into())
+    Err(refused
+        .because(format!("a URL lasts from 1 to {most} seconds, not {}", expires_in.as_secs()))
+        .into())
 }
 
 /// Where the Python tool keeps such copies, with as much of the name as a key has room for.
@@ -125,9 +141,11 @@ fn temporary_key(random: &str, base_name: &str) -> String {
     key
 }
 
-/// Lets a browser save the file under its name (RFC 6266, with the extended form of RFC 8187 where the name is not plain).
+/// Lets a browser save the file under its name (RFC 6266, with the extended form of RFC 8187 where
+/// the name is not plain).
 fn disposition(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' };
+    let plain =
+        |c: char| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' };
     let fallback: String = name.chars().map(plain).collect();
     if fallback == name {
         return format!("attachment; filename=\"{fallback}\"");

@@ -35,7 +35,8 @@ pub struct Purge {
 }
 
 impl DeltaService {
-    /// Removes the copies that [`presign_get`](Self::presign_get), or the Python tool, made for URLs that have expired.
+    /// Removes the copies that [`presign_get`](Self::presign_get), or the Python tool, made for
+    /// URLs that have expired.
     pub async fn purge(&self, bucket: &BucketName, dry_run: bool) -> Result<Purge, ServiceError> {
         self.purge_by(bucket, dry_run, timestamp()).await
     }
@@ -49,11 +50,14 @@ impl DeltaService {
     ) -> Result<Purge, ServiceError> {
         let began = Instant::now();
         let mut purge = Purge::default();
-        let mut request = ListRequest { prefix: deltaspace::TEMPORARIES.to_owned(), ..ListRequest::default() };
+        let mut request =
+            ListRequest { prefix: deltaspace::TEMPORARIES.to_owned(), ..ListRequest::default() };
         loop {
             let page = self.store().list(bucket, &request).await?;
-            let looks = page.objects.into_iter().map(|object| self.purge_one(bucket, object, dry_run, now));
-            let mut looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE);
+            let looks =
+                page.objects.into_iter().map(|object| self.purge_one(bucket, object, dry_run, now));
+            let mut looks =
+                futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE);
             while let Some((object, size, outcome)) = looks.next().await {
                 match outcome {
                     Ok(Age::Expired) => {
@@ -89,14 +93,19 @@ impl DeltaService {
                 Err(error) if error.is_absent() => return Ok(Age::Gone),
                 head => head?,
             };
-            let Some(expires) = TemporaryMetadata::expiry(&head.attributes.metadata) else { return Ok(Age::Unknown) };
+            let Some(expires) = TemporaryMetadata::expiry(&head.attributes.metadata) else {
+                return Ok(Age::Unknown);
+            };
             if expires > now {
                 return Ok(Age::Waiting);
             }
             if !dry_run {
-                // The name is random: nobody makes another of it, and a store that ignores the condition removes the same.
+                // The name is random: nobody makes another of it, and a store that ignores the
+                // condition removes the same.
                 match self.store().delete(&object, Some(&head.etag)).await {
-                    Err(error) if error.kind == StorageErrorKind::Precondition => return Ok(Age::Gone),
+                    Err(error) if error.kind == StorageErrorKind::Precondition => {
+                        return Ok(Age::Gone);
+                    }
                     removed => removed?,
                 }
             }

@@ -1,4 +1,5 @@
-//! Making the delta of an old version again, against a reference that came later and is more like it.
+//! Making the delta of an old version again, against a reference that came later and is more like
+//! it.
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -23,14 +24,19 @@ pub struct Rebased {
 }
 
 impl DeltaService {
-    /// Stores the delta of a file against the reference most like it, if that saves a tenth of the delta; `None` if it does not, or the
-    /// file is no delta, or was replaced meanwhile. With `dry_run`, only says what it would save.
+    /// Stores the delta of a file against the reference most like it, if that saves a tenth of the
+    /// delta; `None` if it does not, or the file is no delta, or was replaced meanwhile. With
+    /// `dry_run`, only says what it would save.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NeedsConditions`] where the store's conditions are not known to hold: a file that is being
-    /// replaced could come back.
-    pub async fn rebase(&self, object: &ObjectName, dry_run: bool) -> Result<Option<Rebased>, ServiceError> {
+    /// [`ServiceError::NeedsConditions`] where the store's conditions are not known to hold: a file
+    /// that is being replaced could come back.
+    pub async fn rebase(
+        &self,
+        object: &ObjectName,
+        dry_run: bool,
+    ) -> Result<Option<Rebased>, ServiceError> {
         if !self.store().conditions_are_atomic() {
             return Err(ServiceError::NeedsConditions);
         }
@@ -42,14 +48,19 @@ impl DeltaService {
         if !self.objects.may_rewrite(found) {
             return Ok(None);
         }
-        let set = self.references.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
+        let set =
+            self.references.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
         if set.members.iter().all(|base| base.digest == old.ref_sha256) {
             return Ok(None);
         }
         let (file, _) = self.restored(object, StatedChecksums::default()).await?;
         let choice = self.references.rank(&set, &file).await?;
-        let Some(base) = choice.ranked.first().filter(|base| base.digest != old.ref_sha256) else { return Ok(None) };
-        let Fetched::Ready(mut content) = self.references.usable(base).await? else { return Ok(None) };
+        let Some(base) = choice.ranked.first().filter(|base| base.digest != old.ref_sha256) else {
+            return Ok(None);
+        };
+        let Fetched::Ready(mut content) = self.references.usable(base).await? else {
+            return Ok(None);
+        };
         let limit = old.delta_size - old.delta_size / WORTH;
         let encoded = loop {
             let encode = Encode { file: file.clone(), reference: content.source(), limit };
@@ -58,7 +69,9 @@ impl DeltaService {
                 Err(error) => content = self.references.refetch(&content, error).await?,
             }
         };
-        let Some(delta) = encoded.delta.filter(|delta| delta.len() < old.delta_size) else { return Ok(None) };
+        let Some(delta) = encoded.delta.filter(|delta| delta.len() < old.delta_size) else {
+            return Ok(None);
+        };
         if encoded.digest != old.file_sha256 {
             return Err(ServiceError::Changed(object.to_string()));
         }
@@ -83,10 +96,14 @@ impl DeltaService {
         let put = self.store().put(&found.name, body, &attributes, &options);
         let Some(put) = self.objects.rewrite(begun, put).await else { return Ok(None) };
         match put {
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(None),
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
+                return Ok(None);
+            }
             put => put?,
         };
-        self.references.ensure_exists_for_delta(base, content, found.head.attributes.encryption.as_ref()).await?;
+        self.references
+            .ensure_exists_for_delta(base, content, found.head.attributes.encryption.as_ref())
+            .await?;
         self.references.remove_if_unreferenced(&object.sibling(old.ref_key.clone())).await?;
         Ok(Some(rebased))
     }

@@ -1,8 +1,9 @@
 //! Removing a bucket while other processes may store files in it.
 //!
-//! A store that removes a bucket only with exactly the objects it was asked to remove decides by itself. Any other store removes a bucket if
-//! it is empty, so references have to go first, and a delta that is stored at that moment may need one of them. They are kept in hand until the
-//! bucket is gone, and put back if it is not.
+//! A store that removes a bucket only with exactly the objects it was asked to remove decides by
+//! itself. Any other store removes a bucket if it is empty, so references have to go first, and a
+//! delta that is stored at that moment may need one of them. They are kept in hand until the bucket
+//! is gone, and put back if it is not.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use super::payload::Payload;
 use super::{DeltaService, blocking};
 use crate::domain::metadata::Kind;
 use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, deltaspace};
-use crate::storage::{Attributes, ETag, ListedObject, PutCondition, StorageError, StorageErrorKind};
+use crate::storage::{
+    Attributes, ETag, ListedObject, PutCondition, StorageError, StorageErrorKind,
+};
 
 /// An object that was removed, with what it takes to store it again.
 struct Held {
@@ -45,20 +48,28 @@ impl Source for Part {
 }
 
 impl DeltaService {
-    /// Removes a bucket without files. With `force`, references that are left in it are removed too.
+    /// Removes a bucket without files. With `force`, references that are left in it are removed
+    /// too.
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::NotEmpty`] if there is a file, or a delta that no file can be had from; [`ServiceError::BucketKept`] if there is
-    /// anything else that a delta may need, or if a file was stored at the same time.
-    pub async fn remove_bucket(&self, bucket: &BucketName, force: bool) -> Result<(), ServiceError> {
+    /// [`StorageErrorKind::NotEmpty`] if there is a file, or a delta that no file can be had from;
+    /// [`ServiceError::BucketKept`] if there is anything else that a delta may need, or if a file
+    /// was stored at the same time.
+    pub async fn remove_bucket(
+        &self,
+        bucket: &BucketName,
+        force: bool,
+    ) -> Result<(), ServiceError> {
         let own = self.own_objects(bucket).await?;
-        let held: Vec<(Key, ETag)> = own.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
+        let held: Vec<(Key, ETag)> =
+            own.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
         match self.store().delete_bucket_holding(bucket, &held).await {
             Err(error) if error.kind == StorageErrorKind::Invalid => {}
             removed => return Ok(removed?),
         }
-        let (rebuildable, kept): (Vec<_>, Vec<_>) = own.into_iter().partition(|object| is_rebuildable(bucket, object));
+        let (rebuildable, kept): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|object| is_rebuildable(bucket, object));
         if !kept.is_empty() && !force {
             return Err(BucketKept::Left { bucket: bucket.clone(), left: kept.len() }.into());
         }
@@ -70,7 +81,11 @@ impl DeltaService {
         if removed.is_err() && !held.is_empty() {
             let restored = match self.restore_held(bucket, &bytes, held).await {
                 // The bucket was removed, and the answer was lost.
-                Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::NoSuchBucket => return Ok(()),
+                Err(ServiceError::Storage(error))
+                    if error.kind == StorageErrorKind::NoSuchBucket =>
+                {
+                    return Ok(());
+                }
                 restored => restored?,
             };
             if restored > 0 {
@@ -86,7 +101,9 @@ impl DeltaService {
         let mut listing = self.list(bucket, "", None).afresh();
         while let Some(page) = listing.next().await? {
             if page.files.iter().any(|file| file.is_shown()) {
-                return Err(StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket).into());
+                return Err(
+                    StorageError::new(StorageErrorKind::NotEmpty, "DeleteBucket", bucket).into()
+                );
             }
             own.extend(page.files.into_iter().chain(page.older).map(|file| file.stored));
         }
@@ -124,7 +141,11 @@ impl DeltaService {
             .await?;
             let len = spool.len() - at;
             if len != body.head.size {
-                return Err(ServiceError::Length { object: name, expected: body.head.size, actual: len });
+                return Err(ServiceError::Length {
+                    object: name,
+                    expected: body.head.size,
+                    actual: len,
+                });
             }
             held.push(Held { name, attributes, at, len });
         }
@@ -132,7 +153,8 @@ impl DeltaService {
         Ok((Arc::new(bytes), held))
     }
 
-    /// Puts back what a delta in the bucket needs, or may need; returns how many objects that were. Nothing if the bucket is gone.
+    /// Puts back what a delta in the bucket needs, or may need; returns how many objects that were.
+    /// Nothing if the bucket is gone.
     async fn restore_held(
         &self,
         bucket: &BucketName,
@@ -144,7 +166,9 @@ impl DeltaService {
         while let Some(page) = listing.next().await? {
             for file in page.files.iter().chain(&page.older) {
                 match file.kind.as_deref() {
-                    Some(Kind::Delta(delta)) => needed.push((delta.ref_key.clone(), delta.ref_sha256)),
+                    Some(Kind::Delta(delta)) => {
+                        needed.push((delta.ref_key.clone(), delta.ref_sha256))
+                    }
                     Some(Kind::Damaged(_)) => unknown = true,
                     _ => {}
                 }
@@ -160,7 +184,11 @@ impl DeltaService {
                 continue;
             }
             tracing::warn!(reference = %name, "a delta was stored at the same time: the reference is put back");
-            let body = Payload::of(&name.to_string(), len, Arc::new(Part { whole: bytes.clone(), at, len }));
+            let body = Payload::of(
+                &name.to_string(),
+                len,
+                Arc::new(Part { whole: bytes.clone(), at, len }),
+            );
             let body = body.body(body.digest().await?);
             match self.store().put(&name, body, &attributes, &PutCondition::IfAbsent.into()).await {
                 Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}

@@ -1,7 +1,9 @@
-//! What is in the way of a download: a file where a directory is needed, or a directory where the file goes. It is renamed aside, into a
-//! directory of its own beside it, and deleted when the download has its name.
+//! What is in the way of a download: a file where a directory is needed, or a directory where the
+//! file goes. It is renamed aside, into a directory of its own beside it, and deleted when the
+//! download has its name.
 //!
-//! The directory keeps the old name, so that a later run can give it back after a process was killed between the two renames.
+//! The directory keeps the old name, so that a later run can give it back after a process was
+//! killed between the two renames.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -19,7 +21,8 @@ use crate::domain::paths::{is_set_aside_name, set_aside_name};
 /// Files by their paths from what is in the way on; the path of a file in the way itself is empty.
 type Files = BTreeMap<PathBuf, FileState>;
 
-/// Something in the way that may be deleted with all that is in it. Clones share it: the first download that needs it gone deletes it.
+/// Something in the way that may be deleted with all that is in it. Clones share it: the first
+/// download that needs it gone deletes it.
 #[derive(Debug, Clone)]
 pub struct InTheWay {
     path: PathBuf,
@@ -40,16 +43,22 @@ pub struct Removed {
     pub left: Option<ServiceError>,
 }
 
-/// The first path below `folder`, on the way to `path`, where something else is than a download to `path` needs.
+/// The first path below `folder`, on the way to `path`, where something else is than a download to
+/// `path` needs.
 pub(super) fn obstacle(folder: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
-    let mut between: Vec<&Path> = path.ancestors().skip(1).take_while(|between| *between != folder).collect();
+    let mut between: Vec<&Path> =
+        path.ancestors().skip(1).take_while(|between| *between != folder).collect();
     between.reverse();
     for directory in between {
         match std::fs::metadata(directory) {
             Ok(metadata) if metadata.is_dir() => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_symlink() => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.is_symlink() => {
+                return Ok(None);
+            }
             Ok(_) => return Ok(Some(directory.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(directory.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(directory.to_owned()));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -65,20 +74,29 @@ pub(super) fn refuse(target: &Path, obstacle: &Path) -> ServiceError {
     let (target, obstacle) = (target.to_owned(), obstacle.to_owned());
     match std::fs::metadata(&obstacle) {
         Ok(metadata) if target == obstacle && !metadata.is_dir() => ServiceError::NotAFile(target),
-        Ok(metadata) if target == obstacle && metadata.is_dir() => ServiceError::IsDirectory(target),
+        Ok(metadata) if target == obstacle && metadata.is_dir() => {
+            ServiceError::IsDirectory(target)
+        }
         _ => ServiceError::NotADirectory { target, obstacle },
     }
 }
 
 impl InTheWay {
-    /// Looks at what is in the way. An error names something in it that must stay: what `may_go` refuses, a link, a special file.
+    /// Looks at what is in the way. An error names something in it that must stay: what `may_go`
+    /// refuses, a link, a special file.
     pub(super) fn look(path: &Path, may_go: impl Fn(&Path) -> bool) -> Result<Self, ServiceError> {
         let mut files = Files::new();
         for_each(path, &mut |found, metadata| {
             if !metadata.is_file() || !may_go(found) {
-                return Err(ServiceError::MustStay { path: path.to_owned(), kept: found.to_owned() });
+                return Err(ServiceError::MustStay {
+                    path: path.to_owned(),
+                    kept: found.to_owned(),
+                });
             }
-            files.insert(found.strip_prefix(path).unwrap_or(found).to_owned(), FileState::of(metadata));
+            files.insert(
+                found.strip_prefix(path).unwrap_or(found).to_owned(),
+                FileState::of(metadata),
+            );
             Ok(())
         })?;
         Ok(Self { path: path.to_owned(), files: Arc::new(Mutex::new(Some(files))) })
@@ -104,13 +122,16 @@ impl InTheWay {
         if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) }
     }
 
-    /// Renames what is in the way aside, publishes what needs its place, and deletes it. If that fails, it has its name again.
+    /// Renames what is in the way aside, publishes what needs its place, and deletes it. If that
+    /// fails, it has its name again.
     pub(super) fn replace(
         &self,
         publish: impl FnOnce(MayReplace) -> Result<PathBuf, ServiceError>,
     ) -> Result<(PathBuf, Removed), ServiceError> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(wanted) = files.as_ref() else { return Ok((publish(MayReplace(true))?, Removed::default())) };
+        let Some(wanted) = files.as_ref() else {
+            return Ok((publish(MayReplace(true))?, Removed::default()));
+        };
         let failed = || ServiceError::local(self.path.display());
         let aside = SetAside::create(self.parent()).map_err(failed())?;
         let name = self.path.file_name().unwrap_or_default();
@@ -120,7 +141,9 @@ impl InTheWay {
             return Err(failed()(error));
         }
         let published = sync(&aside.path).and_then(|()| sync(self.parent())).map_err(failed());
-        let published = published.and_then(|()| self.check(&moved, wanted)).and_then(|()| publish(MayReplace(false)));
+        let published = published
+            .and_then(|()| self.check(&moved, wanted))
+            .and_then(|()| publish(MayReplace(false)));
         let path = match published {
             Ok(path) => path,
             Err(error) => {
@@ -142,7 +165,10 @@ impl InTheWay {
         for file in wanted.keys() {
             match std::fs::remove_file(self.below(&moved, file)) {
                 Ok(()) => removed.files.push(self.below(&self.path, file)),
-                Err(error) => removed.left = Some(ServiceError::local(self.below(&moved, file).display())(error)),
+                Err(error) => {
+                    removed.left =
+                        Some(ServiceError::local(self.below(&moved, file).display())(error))
+                }
             }
         }
         if let Err(error) = remove_empty(&aside.path)
@@ -158,10 +184,17 @@ impl InTheWay {
     fn check(&self, moved: &Path, wanted: &Files) -> Result<(), ServiceError> {
         let mut found = Files::new();
         for_each(moved, &mut |file, metadata| {
-            found.insert(file.strip_prefix(moved).unwrap_or(file).to_owned(), FileState::of(metadata));
+            found.insert(
+                file.strip_prefix(moved).unwrap_or(file).to_owned(),
+                FileState::of(metadata),
+            );
             Ok(())
         })?;
-        if found == *wanted { Ok(()) } else { Err(ServiceError::Changed(self.path.display().to_string())) }
+        if found == *wanted {
+            Ok(())
+        } else {
+            Err(ServiceError::Changed(self.path.display().to_string()))
+        }
     }
 }
 
@@ -202,7 +235,8 @@ impl SetAside {
         let path = directory.join(set_aside_name(u128::from_ne_bytes(random)));
         std::fs::create_dir(&path)?;
         let lock = File::open(&path)?;
-        // Where directories cannot be locked, what a killed process left is not given back by itself.
+        // Where directories cannot be locked, what a killed process left is not given back by
+        // itself.
         let _ = lock.try_lock();
         Ok(Self { path, _lock: lock })
     }
@@ -284,7 +318,8 @@ pub(super) fn give_back(aside: &Path) -> io::Result<Leftover> {
     Ok(if remove_empty(aside).is_ok() { Leftover::Gone } else { Leftover::Kept })
 }
 
-/// The same for everything that killed processes left in a directory. What cannot be looked at stays: no command fails for it.
+/// The same for everything that killed processes left in a directory. What cannot be looked at
+/// stays: no command fails for it.
 pub(super) fn give_back_all(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| is_set_aside_name(&entry.file_name())) {
@@ -304,8 +339,14 @@ mod tests {
     use super::*;
 
     fn tree(folder: &Path) -> Vec<String> {
-        let entries = walkdir::WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter().map(Result::unwrap);
-        entries.map(|entry| entry.path().strip_prefix(folder).unwrap().display().to_string()).collect()
+        let entries = walkdir::WalkDir::new(folder)
+            .min_depth(1)
+            .sort_by_file_name()
+            .into_iter()
+            .map(Result::unwrap);
+        entries
+            .map(|entry| entry.path().strip_prefix(folder).unwrap().display().to_string())
+            .collect()
     }
 
     fn folder_with(names: &[&str]) -> tempfile::TempDir {
@@ -335,7 +376,11 @@ mod tests {
             assert_eq!(tree(folder.path()), before);
             // It can be tried again.
             let (_, removed) = way
-                .replace(|_| std::fs::write(&path, "new").map(|()| path.clone()).map_err(ServiceError::local("new")))
+                .replace(|_| {
+                    std::fs::write(&path, "new")
+                        .map(|()| path.clone())
+                        .map_err(ServiceError::local("new"))
+                })
                 .unwrap();
             assert_eq!(removed.files.len(), names.len());
             assert_eq!(tree(folder.path()), ["x"]);
@@ -345,7 +390,8 @@ mod tests {
 
     #[test]
     fn changed_content_is_given_back() {
-        let (names, published) = (["x/a", "x/b"], |_| -> Result<PathBuf, _> { panic!("published") });
+        let (names, published) =
+            (["x/a", "x/b"], |_| -> Result<PathBuf, _> { panic!("published") });
         let folder = folder_with(&names);
         let path = folder.path().join("x");
         let changes: [fn(&Path); 3] = [

@@ -1,4 +1,5 @@
-//! Bytes of unknown number between two steps: in memory while few, then sealed in a file without a name.
+//! Bytes of unknown number between two steps: in memory while few, then sealed in a file without a
+//! name.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,10 +9,12 @@ use deltaglider_vcdiff::Source;
 
 use crate::cache::{EncryptedTempFile, EncryptedTempSource};
 
-/// More bytes than this go to a file: most deltas are far shorter, and operations may run side by side.
+/// More bytes than this go to a file: most deltas are far shorter, and operations may run side by
+/// side.
 const MEMORY: usize = 16 << 20;
 
-/// Bytes that the spools of one process hold in memory together: with many operations side by side, the rest goes to files.
+/// Bytes that the spools of one process hold in memory together: with many operations side by side,
+/// the rest goes to files.
 const MEMORY_OF_ALL: usize = 32 << 20;
 
 static IN_MEMORY: Held = Held(AtomicUsize::new(0));
@@ -36,7 +39,8 @@ impl InMemory {
         }
         if len > capacity {
             let wanted = len.max(2 * capacity).min(MEMORY);
-            let grown = |held: usize| Some(held + wanted - capacity).filter(|&held| held <= MEMORY_OF_ALL);
+            let grown =
+                |held: usize| Some(held + wanted - capacity).filter(|&held| held <= MEMORY_OF_ALL);
             if self.held.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_err() {
                 return false;
             }
@@ -146,7 +150,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for pieces in [1, 5] {
             let piece: Vec<u8> = (0..MEMORY / 3).map(|at| (at / 7) as u8).collect();
-            let mut spool = Spool::within(folder.path(), Box::leak(Box::new(Held(AtomicUsize::new(0)))));
+            let mut spool =
+                Spool::within(folder.path(), Box::leak(Box::new(Held(AtomicUsize::new(0)))));
             (0..pieces).for_each(|_| spool.write_all(&piece).unwrap());
             assert_eq!(spool.len(), (pieces * piece.len()) as u64);
             let spooled = spool.finish().unwrap();

@@ -186,15 +186,16 @@ pub enum Completion {
 }
 
 impl DeltaService {
-    /// Carries out steps, at most `concurrency` at once, and calls `report` with what became of each; an error that it returns stops the
-    /// rest. A step that fails does not.
+    /// Carries out steps, at most `concurrency` at once, and calls `report` with what became of
+    /// each; an error that it returns stops the rest. A step that fails does not.
     ///
-    /// Files are deleted when all that was to be copied is there: what has only another name now is never gone under both. If a step
-    /// failed until then, nothing is deleted.
+    /// Files are deleted when all that was to be copied is there: what has only another name now is
+    /// never gone under both. If a step failed until then, nothing is deleted.
     ///
     /// # Errors
     ///
-    /// Those of `report`, and what keeps the steps from being decided; then those that were begun are carried out.
+    /// Those of `report`, and what keeps the steps from being decided; then those that were begun
+    /// are carried out.
     pub async fn transfer<E: From<ServiceError>>(
         &self,
         mut steps: Steps,
@@ -203,8 +204,12 @@ impl DeltaService {
         report: impl FnMut(Action, Result<Transferred, ServiceError>) -> Result<(), E>,
     ) -> Result<Completion, E> {
         let job = Arc::new(Transfer { service: self.clone(), options: options.clone() });
-        let mut running =
-            Running { concurrency: concurrency.max(1), steps: FuturesUnordered::new(), report, failed: false };
+        let mut running = Running {
+            concurrency: concurrency.max(1),
+            steps: FuturesUnordered::new(),
+            report,
+            failed: false,
+        };
         let mut phase = Phase::Copy;
         let completion = loop {
             match running.during(steps.next()).await? {
@@ -229,7 +234,11 @@ impl DeltaService {
     }
 
     /// Carries out one step.
-    pub async fn transfer_one(&self, step: Step, options: &TransferOptions) -> Result<Transferred, ServiceError> {
+    pub async fn transfer_one(
+        &self,
+        step: Step,
+        options: &TransferOptions,
+    ) -> Result<Transferred, ServiceError> {
         Transfer { service: self.clone(), options: options.clone() }.step(step).await.1
     }
 }
@@ -340,7 +349,9 @@ impl Transfer {
             Step::Copy(from, to, may_be_delta) => self.copy(from, to, may_be_delta).await,
             Step::MakeFolder(path) => match std::fs::create_dir_all(&path) {
                 Ok(()) => Ok(Transferred::MadeFolder(path, Removed::default())),
-                Err(source) => Err(ServiceError::Local { what: path.display().to_string(), source }),
+                Err(source) => {
+                    Err(ServiceError::Local { what: path.display().to_string(), source })
+                }
             },
             Step::Replace(step, way) => match *step {
                 Step::Download(object, path) => self.download(object, &path, Some(&way)).await,
@@ -350,10 +361,12 @@ impl Transfer {
                 }
                 _ => Ok(Transferred::Unchanged),
             },
-            Step::RemoveObject(object, listed) => Ok(match self.service.delete_listed(&object, &listed).await? {
-                Some(deletion) => Transferred::DeletedObject(object, deletion),
-                None => Transferred::ReplacedObject(object),
-            }),
+            Step::RemoveObject(object, listed) => {
+                Ok(match self.service.delete_listed(&object, &listed).await? {
+                    Some(deletion) => Transferred::DeletedObject(object, deletion),
+                    None => Transferred::ReplacedObject(object),
+                })
+            }
             Step::RemoveFile(path) => {
                 std::fs::remove_file(&path).map_err(ServiceError::local(path.display()))?;
                 Ok(Transferred::DeletedFile(path))
@@ -369,19 +382,29 @@ impl Transfer {
         object: ObjectName,
         MayBeDelta(may_be_delta): MayBeDelta,
     ) -> Result<Transferred, ServiceError> {
-        let name = path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or(object.key.base_name());
-        let (attributes, delta) = ((self.options.attributes)(name), self.options.delta && may_be_delta);
-        let options = PutOptions { delta, attributes, status: file.status(), ..PutOptions::default() };
+        let name =
+            path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or(object.key.base_name());
+        let (attributes, delta) =
+            ((self.options.attributes)(name), self.options.delta && may_be_delta);
+        let options =
+            PutOptions { delta, attributes, status: file.status(), ..PutOptions::default() };
         let report = self.service.put(&file, &object, &options).await?;
-        let source = if self.options.moving { self.delete_uploaded(&file, &path) } else { Source::Copied };
+        let source =
+            if self.options.moving { self.delete_uploaded(&file, &path) } else { Source::Copied };
         Ok(Transferred::Uploaded { path, object, report, source })
     }
 
-    /// Deletes a file that was stored, if its path still leads to what was read. Between this look and the deletion a few
-    /// microseconds remain in which a file that replaces it by rename is deleted in its place.
+    /// Deletes a file that was stored, if its path still leads to what was read. Between this look
+    /// and the deletion a few microseconds remain in which a file that replaces it by rename is
+    /// deleted in its place.
     fn delete_uploaded(&self, file: &Payload, path: &Path) -> Source {
         let mut known = BTreeSet::new();
-        if self.options.moved_from.as_ref().is_some_and(|folder| is_behind_a_link(folder, path, &mut known)) {
+        if self
+            .options
+            .moved_from
+            .as_ref()
+            .is_some_and(|folder| is_behind_a_link(folder, path, &mut known))
+        {
             return Source::BehindALink;
         }
         let removed = match file.is_still_at(path) {
@@ -432,7 +455,8 @@ impl Transfer {
         let seen = self.seen(&from, options.moving).await?;
         let delta = options.delta && may_be_delta;
         let report = self.service.copy_comparing(&from, &to, delta, options.get.stated).await?;
-        let is_contradicted = report.warnings.iter().any(|warning| matches!(warning, PutWarning::Contradicted(_)));
+        let is_contradicted =
+            report.warnings.iter().any(|warning| matches!(warning, PutWarning::Contradicted(_)));
         let source = match seen {
             None => Source::Copied,
             Some(_) if is_contradicted => Source::Unverified,
@@ -481,11 +505,13 @@ mod tests {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut reported = 0;
-        let report = |_: Action, _: Result<Transferred, ServiceError>| -> Result<(), ServiceError> {
-            reported += 1;
-            Ok(())
-        };
-        let mut steps = Running { concurrency: 3, steps: FuturesUnordered::new(), report, failed: false };
+        let report =
+            |_: Action, _: Result<Transferred, ServiceError>| -> Result<(), ServiceError> {
+                reported += 1;
+                Ok(())
+            };
+        let mut steps =
+            Running { concurrency: 3, steps: FuturesUnordered::new(), report, failed: false };
         for n in 0..10 {
             let (running, most) = (running.clone(), most.clone());
             let step = async move {
@@ -493,7 +519,10 @@ mod tests {
                 tokio::task::yield_now().await;
                 running.fetch_sub(1, Ordering::Relaxed);
                 let failed = Err(ServiceError::Changed("x".to_owned()));
-                (Action::Decide(String::new()), if n == 4 { failed } else { Ok(Transferred::Unchanged) })
+                (
+                    Action::Decide(String::new()),
+                    if n == 4 { failed } else { Ok(Transferred::Unchanged) },
+                )
             };
             steps.begin(Box::pin(step)).await.unwrap();
             steps.during(tokio::task::yield_now()).await.unwrap();

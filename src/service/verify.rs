@@ -7,14 +7,20 @@ use super::list::ListedFile;
 use crate::domain::{BucketName, ObjectName};
 
 impl DeltaService {
-    /// Does all that a get does, but for keeping the bytes and for believing the cache: an error is the one a get has.
-    pub async fn verify(&self, object: &ObjectName, stated: StatedChecksums) -> Result<GetReport, ServiceError> {
+    /// Does all that a get does, but for keeping the bytes and for believing the cache: an error is
+    /// the one a get has.
+    pub async fn verify(
+        &self,
+        object: &ObjectName,
+        stated: StatedChecksums,
+    ) -> Result<GetReport, ServiceError> {
         let options = GetOptions { from_store: true, stated, ..GetOptions::default() };
         let (_, report) = self.get(object, std::io::sink(), &options).await?;
         Ok(report)
     }
 
-    /// The same of what an [undecided](crate::service::Listing::undecided) listing showed, as the file that it is.
+    /// The same of what an [undecided](crate::service::Listing::undecided) listing showed, as the
+    /// file that it is.
     pub async fn verify_listed(
         &self,
         bucket: &BucketName,

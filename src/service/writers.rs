@@ -80,7 +80,8 @@ impl<W> RangeWriter<W> {
 impl<W: Write> Write for RangeWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let end = self.at + bytes.len() as u64;
-        let within = |at: u64| usize::try_from(at.clamp(self.at, end) - self.at).unwrap_or(usize::MAX);
+        let within =
+            |at: u64| usize::try_from(at.clamp(self.at, end) - self.at).unwrap_or(usize::MAX);
         let part = bytes.get(within(self.part.start)..within(self.part.end)).unwrap_or_default();
         self.to.write_all(part)?;
         self.passed += part.len() as u64;

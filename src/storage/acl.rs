@@ -59,7 +59,10 @@ impl FromStr for CannedAcl {
     type Err = ParseCannedAclError;
 
     fn from_str(text: &str) -> Result<Self, ParseCannedAclError> {
-        Self::ALL.into_iter().find(|acl| acl.as_str() == text).ok_or_else(|| ParseCannedAclError(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|acl| acl.as_str() == text)
+            .ok_or_else(|| ParseCannedAclError(text.to_owned()))
     }
 }
 
@@ -69,7 +72,8 @@ impl fmt::Display for CannedAcl {
     }
 }
 
-/// The access control list of a bucket, as JSON with the names that `aws s3api` and boto3 have for it.
+/// The access control list of a bucket, as JSON with the names that `aws s3api` and boto3 have for
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct AccessControlPolicy {
@@ -124,12 +128,14 @@ pub struct Grantee {
     pub uri: Option<String>,
 }
 
-/// What the access control list of a bucket becomes; S3 takes a canned one, grants or a whole list, and refuses mixtures it does not know.
+/// What the access control list of a bucket becomes; S3 takes a canned one, grants or a whole list,
+/// and refuses mixtures it does not know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BucketAcl {
     /// One that S3 has a name for.
     pub canned: Option<CannedAcl>,
-    /// `FULL_CONTROL`, in the form of the header: `id=…`, `emailAddress=…` or `uri=…`, separated by commas.
+    /// `FULL_CONTROL`, in the form of the header: `id=…`, `emailAddress=…` or `uri=…`, separated by
+    /// commas.
     pub grant_full_control: Option<String>,
     /// `READ`, in the same form.
     pub grant_read: Option<String>,
@@ -153,6 +159,9 @@ mod tests {
             assert_eq!(acl.as_str().parse(), Ok(acl));
         }
         let error = "public".parse::<CannedAcl>().unwrap_err().to_string();
-        assert!(error.contains("\"public\"") && error.contains("private, public-read, "), "{error}");
+        assert!(
+            error.contains("\"public\"") && error.contains("private, public-read, "),
+            "{error}"
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{Attributes, StorageError, StorageErrorKind};
 
-/// User metadata of one object: names and values together (Amazon S3 User Guide, "Working with object metadata"). More is
-/// `MetadataTooLarge` there, so it is refused by the stores made here too: what they take can move to S3.
+/// User metadata of one object: names and values together (Amazon S3 User Guide, "Working with
+/// object metadata"). More is `MetadataTooLarge` there, so it is refused by the stores made here
+/// too: what they take can move to S3.
 pub const MAX_USER_METADATA_BYTES: usize = 2048;
 
 /// Most tags of one object (Amazon S3 User Guide, "Categorizing objects using tags").
@@ -20,19 +21,30 @@ impl Attributes {
 
     /// Bytes of user metadata as S3 counts them: names and values.
     pub fn user_metadata_bytes(&self) -> usize {
-        self.metadata.iter().fold(0, |bytes: usize, (name, value)| bytes.saturating_add(name.len() + value.len()))
+        self.metadata
+            .iter()
+            .fold(0, |bytes: usize, (name, value)| bytes.saturating_add(name.len() + value.len()))
     }
 
     /// Refuses what could not be sent as the headers of an S3 request.
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Invalid`], which names what it is and the limit; `operation` and `target` are for its text.
-    pub fn check(&self, operation: &'static str, target: impl std::fmt::Display) -> Result<(), StorageError> {
-        let refuse = |why: String| Err(StorageError::new(StorageErrorKind::Invalid, operation, target).because(why));
+    /// [`StorageErrorKind::Invalid`], which names what it is and the limit; `operation` and
+    /// `target` are for its text.
+    pub fn check(
+        &self,
+        operation: &'static str,
+        target: impl std::fmt::Display,
+    ) -> Result<(), StorageError> {
+        let refuse = |why: String| {
+            Err(StorageError::new(StorageErrorKind::Invalid, operation, target).because(why))
+        };
         let size = self.user_metadata_bytes();
         if size > MAX_USER_METADATA_BYTES {
-            return refuse(format!("user metadata of {size} bytes; at most {MAX_USER_METADATA_BYTES} are taken"));
+            return refuse(format!(
+                "user metadata of {size} bytes; at most {MAX_USER_METADATA_BYTES} are taken"
+            ));
         }
         if let Some(name) = self.metadata.keys().find(|name| !is_metadata_name(name)) {
             return refuse(format!("{name:?} is no name of user metadata"));
@@ -67,14 +79,16 @@ impl Attributes {
     }
 }
 
-/// A token of RFC 9110, section 5.6.2, in lower case: names come back in lower case from every store.
+/// A token of RFC 9110, section 5.6.2, in lower case: names come back in lower case from every
+/// store.
 fn is_metadata_name(name: &str) -> bool {
-    let lawful = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
+    let lawful =
+        |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
     !name.is_empty() && name.bytes().all(lawful)
 }
 
-/// Other values come back changed: stores answer RFC 2047 words for non-ASCII text, and HTTP takes blanks at the ends for
-/// none of the value.
+/// Other values come back changed: stores answer RFC 2047 words for non-ASCII text, and HTTP takes
+/// blanks at the ends for none of the value.
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|c| c == b'\t' || (b' '..=b'~').contains(&c)) && value.trim_ascii() == value
 }
@@ -84,7 +98,10 @@ mod tests {
     use super::*;
 
     fn with(name: &str, value: &str) -> Attributes {
-        Attributes { metadata: [(name.to_owned(), value.to_owned())].into(), ..Attributes::default() }
+        Attributes {
+            metadata: [(name.to_owned(), value.to_owned())].into(),
+            ..Attributes::default()
+        }
     }
 
     #[test]
@@ -96,9 +113,15 @@ mod tests {
 
     #[test]
     fn what_no_header_can_carry_is_refused() {
-        for (name, value) in
-            [("", "v"), ("Upper", "v"), ("a b", "v"), ("a", "line\nbreak"), ("a", "é"), ("a", "\0"), ("a", " v")]
-        {
+        for (name, value) in [
+            ("", "v"),
+            ("Upper", "v"),
+            ("a b", "v"),
+            ("a", "line\nbreak"),
+            ("a", "é"),
+            ("a", "\0"),
+            ("a", " v"),
+        ] {
             assert!(with(name, value).check("PutObject", "x").is_err(), "{name:?}: {value:?}");
         }
         assert!(with("dg-tool", "deltaglider/6.1.1").check("PutObject", "x").is_ok());
@@ -107,7 +130,10 @@ mod tests {
     #[test]
     fn tags_are_ten_at_most_and_of_limited_length() {
         let tagged = |tags: &[(&str, &str)]| {
-            let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let tags = tags
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
             Attributes { tags, ..Attributes::default() }.check("PutObject", "x")
         };
         let names: Vec<String> = (0..11).map(|n| format!("é{n}")).collect();
@@ -117,7 +143,11 @@ mod tests {
         let long = "é".repeat(257);
         assert!(tagged(&[(&long[..256], &long[..512])]).is_ok());
         for (name, value) in [("", "v"), (&long[..258], "v"), ("n", long.as_str())] {
-            assert_eq!(tagged(&[(name, value)]).unwrap_err().kind, StorageErrorKind::Invalid, "{name:?}: {value:?}");
+            assert_eq!(
+                tagged(&[(name, value)]).unwrap_err().kind,
+                StorageErrorKind::Invalid,
+                "{name:?}: {value:?}"
+            );
         }
     }
 
@@ -130,7 +160,8 @@ mod tests {
             ..with("a", "b")
         };
         assert_eq!(attributes.told(), with("a", "b"));
-        let archived = Attributes { storage_class: Some("GLACIER".parse().unwrap()), ..with("a", "b") };
+        let archived =
+            Attributes { storage_class: Some("GLACIER".parse().unwrap()), ..with("a", "b") };
         assert_eq!(archived.told(), archived);
     }
 }

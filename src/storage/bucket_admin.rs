@@ -18,7 +18,8 @@ pub struct Debris {
     pub why: String,
 }
 
-/// A multipart upload that was begun and neither completed nor aborted: its parts are stored, and are no object.
+/// A multipart upload that was begun and neither completed nor aborted: its parts are stored, and
+/// are no object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenUpload {
     /// The object it was to become.
@@ -29,7 +30,8 @@ pub struct OpenUpload {
     pub initiated: Option<SystemTime>,
 }
 
-/// A rule of a bucket's lifecycle that is in force and does something to current versions of objects without tags.
+/// A rule of a bucket's lifecycle that is in force and does something to current versions of
+/// objects without tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleRule {
     /// What its owner calls it.
@@ -71,7 +73,8 @@ pub struct ListedBucket {
     pub created: Option<SystemTime>,
 }
 
-/// The part of a store that is about buckets: the buckets themselves, uploads left open, s3_semantics, access, debris.
+/// The part of a store that is about buckets: the buckets themselves, uploads left open,
+/// s3_semantics, access, debris.
 ///
 /// Every method is cancel-safe, as those of [`ObjectStore`](super::ObjectStore) are.
 #[async_trait::async_trait]
@@ -88,7 +91,11 @@ pub trait BucketAdmin: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StorageErrorKind::NotEmpty`] if the bucket holds anything else or less; nothing is deleted
     /// then. [`StorageErrorKind::Invalid`] if the store has no such operation.
-    async fn delete_bucket_holding(&self, bucket: &BucketName, _expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+    async fn delete_bucket_holding(
+        &self,
+        bucket: &BucketName,
+        _expected: &[(Key, ETag)],
+    ) -> Result<(), StorageError> {
         let refused = StorageError::new(StorageErrorKind::Invalid, "DeleteBucket", bucket);
         Err(refused.because("this store cannot delete a bucket together with its objects"))
     }
@@ -101,12 +108,16 @@ pub trait BucketAdmin: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Moves debris out of the bucket, if it is still debris, and returns where it lies now. Nothing
-    /// is deleted.
+    /// Moves debris out of the bucket, if it is still debris, and returns where it lies now.
+    /// Nothing is deleted.
     ///
     /// # Errors
     /// [`StorageErrorKind::NotFound`] if it is debris no longer.
-    async fn set_aside(&self, bucket: &BucketName, _debris: &Debris) -> Result<PathBuf, StorageError> {
+    async fn set_aside(
+        &self,
+        bucket: &BucketName,
+        _debris: &Debris,
+    ) -> Result<PathBuf, StorageError> {
         let refused = StorageError::new(StorageErrorKind::Invalid, "SetAside", bucket);
         Err(refused.because("this store has no directories"))
     }
@@ -132,8 +143,13 @@ pub trait BucketAdmin: fmt::Debug + Send + Sync {
         Err(refused.because("this store has no access control lists"))
     }
 
-    /// Says who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such thing.
-    async fn set_bucket_acl(&self, bucket: &BucketName, _acl: &BucketAcl) -> Result<(), StorageError> {
+    /// Says who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such
+    /// thing.
+    async fn set_bucket_acl(
+        &self,
+        bucket: &BucketName,
+        _acl: &BucketAcl,
+    ) -> Result<(), StorageError> {
         let refused = StorageError::new(StorageErrorKind::Invalid, "PutBucketAcl", bucket);
         Err(refused.because("this store has no access control lists"))
     }

@@ -6,13 +6,16 @@ use std::str::FromStr;
 /// The class every store has.
 const STANDARD: &str = "STANDARD";
 
-/// A class of storage by the name S3 has for it: `STANDARD_IA`, `GLACIER`, … The store knows which there are.
+/// A class of storage by the name S3 has for it: `STANDARD_IA`, `GLACIER`, … The store knows which
+/// there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageClass(String);
 
 /// A text that cannot be the name of a storage class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no storage class; it is a name such as STANDARD, STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR")]
+#[error(
+    "{0:?} is no storage class; it is a name such as STANDARD, STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR"
+)]
 pub struct ParseStorageClassError(String);
 
 impl StorageClass {
@@ -34,7 +37,11 @@ impl FromStr for StorageClass {
     fn from_str(text: &str) -> Result<Self, ParseStorageClassError> {
         let lawful = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
         let is_name = (1..=40).contains(&text.len()) && text.bytes().all(lawful);
-        if is_name { Ok(Self(text.to_owned())) } else { Err(ParseStorageClassError(text.to_owned())) }
+        if is_name {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseStorageClassError(text.to_owned()))
+        }
     }
 }
 
@@ -54,7 +61,9 @@ mod tests {
             assert_eq!(name.parse::<StorageClass>().unwrap().to_string(), name);
         }
         for odd in ["", "glacier", "A B", "A\nB", "É"] {
-            assert!(odd.parse::<StorageClass>().unwrap_err().to_string().contains(&format!("{odd:?}")));
+            assert!(
+                odd.parse::<StorageClass>().unwrap_err().to_string().contains(&format!("{odd:?}"))
+            );
         }
     }
 }

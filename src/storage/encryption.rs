@@ -18,8 +18,8 @@ pub enum Encryption {
     Kms(KmsKey),
     /// By two of its layers (`aws:kms:dsse`).
     KmsDsse(KmsKey),
-    /// By a key of the customer's, which the store does not keep. It is sent with every request by a store that was
-    /// [made with it](super::ObjectStore::customer_key).
+    /// By a key of the customer's, which the store does not keep. It is sent with every request by
+    /// a store that was [made with it](super::ObjectStore::customer_key).
     Customer {
         /// MD5 of the key in base64, by which stores tell keys apart.
         key_md5: String,
@@ -74,7 +74,8 @@ impl Encryption {
     }
 }
 
-/// A key of the customer's (SSE-C): 32 bytes, which are never shown. In one place of the heap, so that moving it leaves no copy.
+/// A key of the customer's (SSE-C): 32 bytes, which are never shown. In one place of the heap, so
+/// that moving it leaves no copy.
 #[derive(Clone)]
 pub struct CustomerKey(Box<Zeroizing<[u8; 32]>>);
 
@@ -135,6 +136,9 @@ mod tests {
         // By `printf … | openssl md5 -binary | base64`.
         assert_eq!(key.md5(), "V5euSAsQOO0sIBHETfEa4w==");
         assert_eq!(format!("{key:?}"), "CustomerKey(..)");
-        assert_eq!(CustomerKey::new(b"short").unwrap_err().to_string(), "a customer's key has 32 bytes, not 5");
+        assert_eq!(
+            CustomerKey::new(b"short").unwrap_err().to_string(),
+            "a customer's key has 32 bytes, not 5"
+        );
     }
 }

@@ -29,7 +29,8 @@ pub enum StorageErrorKind {
     Archived,
     /// The object is encrypted with a key of the customer's, and another or none was sent.
     KeyNeeded,
-    /// The object is under retention or a legal hold: it cannot be removed or replaced before that ends.
+    /// The object is under retention or a legal hold: it cannot be removed or replaced before that
+    /// ends.
     Locked,
     /// The store asks for fewer requests.
     Throttled,
@@ -88,7 +89,9 @@ impl fmt::Display for StorageError {
             StorageErrorKind::Denied => "access denied",
             StorageErrorKind::Credentials => "the credentials cannot be used",
             StorageErrorKind::Archived => "archived, to be restored first",
-            StorageErrorKind::KeyNeeded => "encrypted with a customer's key, and another or none was given",
+            StorageErrorKind::KeyNeeded => {
+                "encrypted with a customer's key, and another or none was given"
+            }
             StorageErrorKind::Locked => "locked against removal",
             StorageErrorKind::Throttled => "the store asks to slow down (503)",
             StorageErrorKind::Invalid => "the store does not take this request",

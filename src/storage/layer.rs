@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::{
-    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CopyOptions, Debris, ETag, LifecycleRule, ListPage,
-    ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign, Presigned, PutBody,
-    PutOptions, StorageError, Store,
+    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CopyOptions, Debris, ETag,
+    LifecycleRule, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore,
+    OpenUpload, Presign, Presigned, PutBody, PutOptions, StorageError, Store,
 };
 use crate::domain::{BucketName, Key, ObjectName};
 
@@ -80,13 +80,22 @@ pub trait Layer: fmt::Debug + Send + Sync {
     fn inner(&self) -> &dyn Store;
 
     /// Makes a call.
-    async fn around<'a, T: Send + 'a>(&'a self, _call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        _call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
         run().await
     }
 
     /// Makes the call [`ObjectStore::get`].
-    async fn get<'a>(&'a self, object: &'a ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
-        self.around(Call::of("GetObject", object), &|| self.inner().get(object, range.clone())).await
+    async fn get<'a>(
+        &'a self,
+        object: &'a ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
+        self.around(Call::of("GetObject", object), &|| self.inner().get(object, range.clone()))
+            .await
     }
 
     /// Makes the call [`ObjectStore::put`].
@@ -125,7 +134,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
 #[async_trait::async_trait]
 impl<L: Layer> ObjectStore for L {
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+    async fn list(
+        &self,
+        bucket: &BucketName,
+        request: &ListRequest,
+    ) -> Result<ListPage, StorageError> {
         let call = Call { operation: "ListObjectsV2", target: bucket, key: &request.prefix };
         self.around(call, &|| self.inner().list(bucket, request)).await
     }
@@ -134,7 +147,11 @@ impl<L: Layer> ObjectStore for L {
         self.around(Call::of("HeadObject", object), &|| self.inner().head(object)).await
     }
 
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
         Layer::get(self, object, range).await
     }
 
@@ -148,7 +165,12 @@ impl<L: Layer> ObjectStore for L {
         Layer::put(self, object, body, attributes, options).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+    async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        options: &CopyOptions,
+    ) -> Result<ETag, StorageError> {
         Layer::copy(self, from, to, options).await
     }
 
@@ -168,8 +190,13 @@ impl<L: Layer> ObjectStore for L {
         self.inner().tags_name_writes()
     }
 
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
-        self.around(Call::of("DeleteObject", object), &|| self.inner().delete(object, if_match)).await
+    async fn delete(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError> {
+        self.around(Call::of("DeleteObject", object), &|| self.inner().delete(object, if_match))
+            .await
     }
 
     async fn settle(&self) {
@@ -180,14 +207,20 @@ impl<L: Layer> ObjectStore for L {
 #[async_trait::async_trait]
 impl<L: Layer> BucketAdmin for L {
     async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        self.around(Call::about("CreateBucket", bucket), &|| self.inner().create_bucket(bucket)).await
+        self.around(Call::about("CreateBucket", bucket), &|| self.inner().create_bucket(bucket))
+            .await
     }
 
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
-        self.around(Call::about("DeleteBucket", bucket), &|| self.inner().delete_bucket(bucket)).await
+        self.around(Call::about("DeleteBucket", bucket), &|| self.inner().delete_bucket(bucket))
+            .await
     }
 
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+    async fn delete_bucket_holding(
+        &self,
+        bucket: &BucketName,
+        expected: &[(Key, ETag)],
+    ) -> Result<(), StorageError> {
         let delete = || self.inner().delete_bucket_holding(bucket, expected);
         self.around(Call::about("DeleteBucket", bucket), &delete).await
     }
@@ -200,16 +233,27 @@ impl<L: Layer> BucketAdmin for L {
         self.around(Call::about("ListDebris", bucket), &|| self.inner().debris(bucket)).await
     }
 
-    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
-        self.around(Call::about("SetAside", bucket), &|| self.inner().set_aside(bucket, debris)).await
+    async fn set_aside(
+        &self,
+        bucket: &BucketName,
+        debris: &Debris,
+    ) -> Result<PathBuf, StorageError> {
+        self.around(Call::about("SetAside", bucket), &|| self.inner().set_aside(bucket, debris))
+            .await
     }
 
     async fn list_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
-        self.around(Call::about("ListMultipartUploads", bucket), &|| self.inner().list_uploads(bucket)).await
+        self.around(Call::about("ListMultipartUploads", bucket), &|| {
+            self.inner().list_uploads(bucket)
+        })
+        .await
     }
 
     async fn abort_upload(&self, upload: &OpenUpload) -> Result<(), StorageError> {
-        self.around(Call::of("AbortMultipartUpload", &upload.object), &|| self.inner().abort_upload(upload)).await
+        self.around(Call::of("AbortMultipartUpload", &upload.object), &|| {
+            self.inner().abort_upload(upload)
+        })
+        .await
     }
 
     async fn lifecycle(&self, bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
@@ -221,8 +265,15 @@ impl<L: Layer> BucketAdmin for L {
         self.around(Call::about("GetBucketAcl", bucket), &|| self.inner().bucket_acl(bucket)).await
     }
 
-    async fn set_bucket_acl(&self, bucket: &BucketName, acl: &BucketAcl) -> Result<(), StorageError> {
-        self.around(Call::about("PutBucketAcl", bucket), &|| self.inner().set_bucket_acl(bucket, acl)).await
+    async fn set_bucket_acl(
+        &self,
+        bucket: &BucketName,
+        acl: &BucketAcl,
+    ) -> Result<(), StorageError> {
+        self.around(Call::about("PutBucketAcl", bucket), &|| {
+            self.inner().set_bucket_acl(bucket, acl)
+        })
+        .await
     }
 }
 

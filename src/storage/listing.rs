@@ -1,4 +1,5 @@
-//! Which keys and common prefixes a page of a listing has: the rules of ListObjectsV2 over any sorted set of keys.
+//! Which keys and common prefixes a page of a listing has: the rules of ListObjectsV2 over any
+//! sorted set of keys.
 
 use super::ListRequest;
 
@@ -23,10 +24,15 @@ pub(super) struct Selection {
     pub(super) continuation: Option<String>,
 }
 
-/// Selects one page. A common prefix is passed over by entering `keys` behind it, however many keys it has.
-pub(super) fn select<K: SortedKeys>(keys: &mut K, request: &ListRequest) -> Result<Selection, K::Error> {
+/// Selects one page. A common prefix is passed over by entering `keys` behind it, however many keys
+/// it has.
+pub(super) fn select<K: SortedKeys>(
+    keys: &mut K,
+    request: &ListRequest,
+) -> Result<Selection, K::Error> {
     let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
-    let marker = request.continuation.as_deref().or(request.start_after.as_deref()).unwrap_or_default();
+    let marker =
+        request.continuation.as_deref().or(request.start_after.as_deref()).unwrap_or_default();
     let limit = request.max_keys.map_or(MAX_PAGE, |asked| usize::from(asked).clamp(1, MAX_PAGE));
     let mut page = Selection::default();
     let mut last = None;
@@ -64,7 +70,8 @@ fn just_after(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The smallest byte string greater than everything that starts with `prefix`; UTF-8 has no byte 0xFF, so the last byte can grow.
+/// The smallest byte string greater than everything that starts with `prefix`; UTF-8 has no byte
+/// 0xFF, so the last byte can grow.
 fn behind_all_with(prefix: &str) -> Vec<u8> {
     let mut bytes = prefix.as_bytes().to_vec();
     if let Some(last) = bytes.last_mut() {
@@ -94,14 +101,21 @@ mod tests {
         }
     }
 
-    /// Every entry of the listing, by filtering all keys: the twin that knows nothing of entering and passing over.
+    /// Every entry of the listing, by filtering all keys: the twin that knows nothing of entering
+    /// and passing over.
     fn naive(keys: &BTreeSet<String>, request: &ListRequest) -> Vec<String> {
         let after = request.start_after.clone().unwrap_or_default();
         let mut entries = BTreeSet::new();
         for key in keys.iter().filter(|key| key.starts_with(&request.prefix)) {
             let rest = &key[request.prefix.len()..];
-            let found = request.delimiter.as_ref().filter(|d| !d.is_empty()).and_then(|d| Some((rest.find(d)?, d)));
-            entries.insert(found.map_or(key.clone(), |(at, d)| key[..request.prefix.len() + at + d.len()].to_owned()));
+            let found = request
+                .delimiter
+                .as_ref()
+                .filter(|d| !d.is_empty())
+                .and_then(|d| Some((rest.find(d)?, d)));
+            entries.insert(found.map_or(key.clone(), |(at, d)| {
+                key[..request.prefix.len() + at + d.len()].to_owned()
+            }));
         }
         entries.into_iter().filter(|entry| *entry > after).collect()
     }
@@ -139,11 +153,15 @@ mod tests {
 
     #[test]
     fn a_common_prefix_costs_one_entry_however_many_keys_it_has() {
-        let keys = (0..500).map(|n| format!("big/{n:04}")).chain(["after".into(), "z".into()]).collect();
+        let keys =
+            (0..500).map(|n| format!("big/{n:04}")).chain(["after".into(), "z".into()]).collect();
         let mut keys = Counted { keys, asked: 0 };
         let request = ListRequest { delimiter: Some("/".into()), ..ListRequest::default() };
         let page = select(&mut keys, &request).unwrap();
-        assert_eq!((page.keys, page.common_prefixes), (vec!["after".into(), "z".into()], vec!["big/".into()]));
+        assert_eq!(
+            (page.keys, page.common_prefixes),
+            (vec!["after".into(), "z".into()], vec!["big/".into()])
+        );
         assert_eq!(keys.asked, 4);
     }
 }

@@ -1,4 +1,5 @@
-//! A model store in memory with the exact semantics of S3: conditions are atomic, keys are in byte order, pages hold 1000.
+//! A model store in memory with the exact semantics of S3: conditions are atomic, keys are in byte
+//! order, pages hold 1000.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,17 +16,17 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
 use super::listing::{SortedKeys, select};
 use super::{
-    Attributes, BucketAdmin, ByteStream, ChecksumKind, CopyOptions, ETag, ListPage, ListRequest, ListedBucket,
-    ListedObject, ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StatedChecksum,
-    StorageError, StorageErrorKind,
+    Attributes, BucketAdmin, ByteStream, ChecksumKind, CopyOptions, ETag, ListPage, ListRequest,
+    ListedBucket, ListedObject, ObjectBody, ObjectHead, ObjectStore, Presign, PutBody,
+    PutCondition, PutOptions, StatedChecksum, StorageError, StorageErrorKind,
 };
 
 /// Bodies are handed out in pieces of this size, so that readers meet more than one.
 const PIECE: usize = 1 << 20;
 
-/// An object store that lives as long as the value does. Every call takes effect at one instant, unless it was made
-/// [with loose conditions](Self::with_loose_conditions). A tag names one write, unless it was made
-/// [with content tags](Self::with_content_tags).
+/// An object store that lives as long as the value does. Every call takes effect at one instant,
+/// unless it was made [with loose conditions](Self::with_loose_conditions). A tag names one write,
+/// unless it was made [with content tags](Self::with_content_tags).
 pub struct MemoryStore {
     state: Mutex<State>,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
@@ -61,8 +62,8 @@ impl MemoryStore {
         Self::with_clock(SystemTime::now)
     }
 
-    /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer than the one before counts
-    /// as the same.
+    /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer
+    /// than the one before counts as the same.
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self {
             state: Mutex::default(),
@@ -73,8 +74,9 @@ impl MemoryStore {
         }
     }
 
-    /// The same store, but one that answers conditions as S3 does, one request after the other, and is not atomic: a condition is
-    /// looked at first and written under afterwards, and others run in between. Several racers may win.
+    /// The same store, but one that answers conditions as S3 does, one request after the other, and
+    /// is not atomic: a condition is looked at first and written under afterwards, and others run
+    /// in between. Several racers may win.
     #[must_use]
     pub fn with_loose_conditions(self) -> Self {
         Self { loose: true, ..self }
@@ -113,8 +115,10 @@ impl MemoryStore {
         if let Some(replaced) = newer_than {
             time = time.max(replaced + Duration::from_nanos(1));
         }
-        let in_place =
-            state.buckets.get(&object.bucket).and_then(|bucket| bucket.objects.get(object.key.as_str().as_bytes()));
+        let in_place = state
+            .buckets
+            .get(&object.bucket)
+            .and_then(|bucket| bucket.objects.get(object.key.as_str().as_bytes()));
         if let Some(replaced) = in_place {
             time = time.max(replaced.head.last_modified + Duration::from_nanos(1));
         }
@@ -130,7 +134,11 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stored(&self, object: &ObjectName, operation: &'static str) -> Result<Arc<Stored>, StorageError> {
+    fn stored(
+        &self,
+        object: &ObjectName,
+        operation: &'static str,
+    ) -> Result<Arc<Stored>, StorageError> {
         let mut state = self.state();
         let objects = &state.bucket(&object.bucket, operation)?.objects;
         let absent = || StorageError::new(StorageErrorKind::NotFound, operation, object);
@@ -138,7 +146,8 @@ impl MemoryStore {
     }
 }
 
-/// A store of its own with the same content and the same clock: what happens to one does not happen to the other.
+/// A store of its own with the same content and the same clock: what happens to one does not happen
+/// to the other.
 impl Clone for MemoryStore {
     fn clone(&self) -> Self {
         Self { state: Mutex::new(self.state().clone()), clock: self.clock.clone(), ..*self }
@@ -158,7 +167,11 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl State {
-    fn bucket(&mut self, bucket: &BucketName, operation: &'static str) -> Result<&mut Bucket, StorageError> {
+    fn bucket(
+        &mut self,
+        bucket: &BucketName,
+        operation: &'static str,
+    ) -> Result<&mut Bucket, StorageError> {
         let absent = || StorageError::new(StorageErrorKind::NoSuchBucket, operation, bucket);
         self.buckets.get_mut(bucket).ok_or_else(absent)
     }
@@ -191,7 +204,11 @@ impl SortedKeys for &BTreeMap<Vec<u8>, Arc<Stored>> {
 
 #[async_trait::async_trait]
 impl ObjectStore for MemoryStore {
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+    async fn list(
+        &self,
+        bucket: &BucketName,
+        request: &ListRequest,
+    ) -> Result<ListPage, StorageError> {
         let mut state = self.state();
         let objects = &state.bucket(bucket, "ListObjectsV2")?.objects;
         let Ok(selection) = select(&mut &*objects, request);
@@ -216,7 +233,11 @@ impl ObjectStore for MemoryStore {
         Ok(self.stored(object, "HeadObject")?.head.clone())
     }
 
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
         let stored = self.stored(object, "GetObject")?;
         let head = stored.head.clone();
         let range = super::s3_semantics::within(range, head.size)
@@ -235,9 +256,9 @@ impl ObjectStore for MemoryStore {
         const OPERATION: &str = "PutObject";
         attributes.check(OPERATION, object)?;
         self.state().bucket(&object.bucket, OPERATION)?;
-        let bytes = collect(&body)
-            .await
-            .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))?;
+        let bytes = collect(&body).await.map_err(|cause| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause)
+        })?;
         let digest = Sha256Digest::of(&bytes);
         let PutOptions { condition, newer_than } = options;
         if self.loose {
@@ -251,7 +272,11 @@ impl ObjectStore for MemoryStore {
         }
         state.bucket(&object.bucket, OPERATION)?;
         let (etag, last_modified) = self.stamp(&mut state, object, &bytes, now, *newer_than);
-        let stated = if self.content_tags { vec![StatedChecksum::of(ChecksumKind::Md5, &bytes)] } else { Vec::new() };
+        let stated = if self.content_tags {
+            vec![StatedChecksum::of(ChecksumKind::Md5, &bytes)]
+        } else {
+            Vec::new()
+        };
         let head = ObjectHead {
             size: bytes.len() as u64,
             etag: etag.clone(),
@@ -266,7 +291,12 @@ impl ObjectStore for MemoryStore {
         Ok(etag)
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+    async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        options: &CopyOptions,
+    ) -> Result<ETag, StorageError> {
         const OPERATION: &str = "CopyObject";
         super::s3_semantics::check_copy(from, to, options)?;
         if let Some(attributes) = &options.attributes {
@@ -274,8 +304,13 @@ impl ObjectStore for MemoryStore {
         }
         let now = (self.clock)();
         let mut state = self.state();
-        let source = state.bucket(&from.bucket, OPERATION)?.objects.get(from.key.as_str().as_bytes()).cloned();
-        let source = source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
+        let source = state
+            .bucket(&from.bucket, OPERATION)?
+            .objects
+            .get(from.key.as_str().as_bytes())
+            .cloned();
+        let source =
+            source.ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, OPERATION, from))?;
         let mut copy = Stored::clone(&source);
         if options.if_match.as_ref().is_some_and(|wanted| *wanted != copy.head.etag) {
             return Err(StorageError::new(StorageErrorKind::Precondition, OPERATION, from));
@@ -287,7 +322,10 @@ impl ObjectStore for MemoryStore {
         }
         let (etag, time) = self.stamp(&mut state, to, &copy.bytes, now, options.newer_than);
         (copy.head.etag, copy.head.last_modified) = (etag.clone(), time);
-        state.bucket(&to.bucket, OPERATION)?.objects.insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
+        state
+            .bucket(&to.bucket, OPERATION)?
+            .objects
+            .insert(to.key.as_str().as_bytes().to_vec(), Arc::new(copy));
         Ok(etag)
     }
 
@@ -303,7 +341,11 @@ impl ObjectStore for MemoryStore {
         !self.content_tags
     }
 
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+    async fn delete(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError> {
         const OPERATION: &str = "DeleteObject";
         let condition = if_match.cloned().map_or(PutCondition::None, PutCondition::IfMatch);
         if self.loose {
@@ -341,11 +383,17 @@ impl BucketAdmin for MemoryStore {
         Ok(())
     }
 
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+    async fn delete_bucket_holding(
+        &self,
+        bucket: &BucketName,
+        expected: &[(Key, ETag)],
+    ) -> Result<(), StorageError> {
         const OPERATION: &str = "DeleteBucket";
         if self.content_tags {
             let refused = StorageError::new(StorageErrorKind::Invalid, OPERATION, bucket);
-            return Err(refused.because("this store cannot delete a bucket together with its objects"));
+            return Err(
+                refused.because("this store cannot delete a bucket together with its objects")
+            );
         }
         let mut state = self.state();
         let objects = &state.bucket(bucket, OPERATION)?.objects;
@@ -359,8 +407,10 @@ impl BucketAdmin for MemoryStore {
     }
 
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
-        let listed =
-            |(name, bucket): (&BucketName, &Bucket)| ListedBucket { name: name.clone(), created: Some(bucket.created) };
+        let listed = |(name, bucket): (&BucketName, &Bucket)| ListedBucket {
+            name: name.clone(),
+            created: Some(bucket.created),
+        };
         Ok(self.state().buckets.iter().map(listed).collect())
     }
 }
@@ -406,7 +456,10 @@ mod tests {
         let object = |key: &str| ObjectName::new(bucket.clone(), Key::new(key).unwrap());
         let put = async |store: &MemoryStore, key: &str| {
             let body = PutBody::from_bytes(key.to_owned());
-            store.put(&object(key), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+            store
+                .put(&object(key), body, &Attributes::default(), &PutCondition::None.into())
+                .await
+                .unwrap();
         };
         put(&store, "both").await;
         let clone = store.clone();
@@ -415,7 +468,10 @@ mod tests {
         clone.delete(&object("both"), None).await.unwrap();
         for (store, keys) in [(store, ["both", "store"].as_slice()), (clone, &["clone"])] {
             let page = store.list(&bucket, &ListRequest::default()).await.unwrap();
-            assert_eq!(page.objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), keys);
+            assert_eq!(
+                page.objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(),
+                keys
+            );
         }
     }
 
@@ -423,8 +479,9 @@ mod tests {
     async fn the_clock_dates_objects_and_never_goes_back() {
         let seconds = Arc::new(AtomicU64::new(100));
         let hand = seconds.clone();
-        let store =
-            MemoryStore::with_clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed)));
+        let store = MemoryStore::with_clock(move || {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed))
+        });
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).await.unwrap();
         let object = ObjectName::new(bucket, Key::new("k").unwrap());
@@ -432,7 +489,10 @@ mod tests {
         for at in [200, 150, 300] {
             seconds.store(at, Ordering::Relaxed);
             let body = PutBody::from_bytes("x");
-            store.put(&object, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+            store
+                .put(&object, body, &Attributes::default(), &PutCondition::None.into())
+                .await
+                .unwrap();
             let date = store.head(&object).await.unwrap().last_modified;
             dates.push(date.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
         }

@@ -1,9 +1,10 @@
 //! The port to an object store, in the words of S3, and its adapters.
 //!
-//! The port has three parts: objects ([`ObjectStore`]), buckets ([`BucketAdmin`]) and URLs ([`Presign`]); a
-//! [`Store`] has them all, and a [`Layer`] is a store around another one.
+//! The port has three parts: objects ([`ObjectStore`]), buckets ([`BucketAdmin`]) and URLs
+//! ([`Presign`]); a [`Store`] has them all, and a [`Layer`] is a store around another one.
 //!
-//! An adapter is chosen in `wiring.rs` only. What every adapter must do is written down as the public suite in `conformance`.
+//! An adapter is chosen in `wiring.rs` only. What every adapter must do is written down as the
+//! public suite in `conformance`.
 
 mod acl;
 mod attributes;
@@ -35,9 +36,13 @@ use futures::stream::BoxStream;
 
 use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
-pub use acl::{AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, Owner, ParseCannedAclError};
+pub use acl::{
+    AccessControlPolicy, BucketAcl, CannedAcl, Grant, Grantee, Owner, ParseCannedAclError,
+};
 pub use attributes::{MAX_TAGS, MAX_USER_METADATA_BYTES};
-pub use bucket_admin::{BucketAdmin, Debris, LifecycleAction, LifecycleRule, ListedBucket, OpenUpload};
+pub use bucket_admin::{
+    BucketAdmin, Debris, LifecycleAction, LifecycleRule, ListedBucket, OpenUpload,
+};
 pub use checksums::{ChecksumHasher, Checksums};
 pub use class::{ParseStorageClassError, StorageClass};
 pub use dir::DirStore;
@@ -47,8 +52,9 @@ pub use layer::{Call, Layer, Run};
 pub use memory::MemoryStore;
 pub use presign::{MAX_PRESIGNED, Presign, Presigned};
 pub use s3::{
-    AddressingStyle, COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, NoAddressingStyle, PART_SIZE,
-    Patience, Regions, S3Config, S3Credentials, S3SettingError, S3Store, UnknownConditionalWrites,
+    AddressingStyle, COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate,
+    NoAddressingStyle, PART_SIZE, Patience, Regions, S3Config, S3Credentials, S3SettingError,
+    S3Store, UnknownConditionalWrites,
 };
 
 pub use stated_checksum::{ChecksumComparison, ChecksumKind, StatedChecksum};
@@ -89,7 +95,8 @@ pub struct Attributes {
     pub encryption: Option<Encryption>,
     /// Tags. Only written: no head has them, [`ObjectStore::tags`] does.
     pub tags: BTreeMap<String, String>,
-    /// Who else may read the object; `None` for nobody, as far as the bucket says nothing else. Only written: no head has it.
+    /// Who else may read the object; `None` for nobody, as far as the bucket says nothing else.
+    /// Only written: no head has it.
     pub acl: Option<CannedAcl>,
 }
 
@@ -100,10 +107,11 @@ pub struct ObjectHead {
     pub size: u64,
     /// Entity tag.
     pub etag: ETag,
-    /// The digest of the content, where the store itself computed it; `None` on S3. Never taken from
-    /// user metadata.
+    /// The digest of the content, where the store itself computed it; `None` on S3. Never taken
+    /// from user metadata.
     pub sha256: Option<Sha256Digest>,
-    /// Checksums of the whole content that the store states, none of them composed of those of parts.
+    /// Checksums of the whole content that the store states, none of them composed of those of
+    /// parts.
     pub stated: Vec<StatedChecksum>,
     /// When it was last written, by the store's clock; stores keep whole seconds or milliseconds.
     pub last_modified: SystemTime,
@@ -125,7 +133,8 @@ impl fmt::Debug for ObjectBody {
     }
 }
 
-/// Bytes to store: of known length, and readable again from the start so that a request can be repeated; or a stream that is read once.
+/// Bytes to store: of known length, and readable again from the start so that a request can be
+/// repeated; or a stream that is read once.
 #[derive(Clone)]
 pub struct PutBody {
     /// `None` of a stream that is read once.
@@ -139,7 +148,8 @@ pub struct PutBody {
 impl PutBody {
     /// A body of `len` bytes that `open` gives from the start each time it is called.
     ///
-    /// A stream that ends with an error, or with fewer or more bytes than `len`, must leave nothing visible in the store.
+    /// A stream that ends with an error, or with fewer or more bytes than `len`, must leave nothing
+    /// visible in the store.
     pub fn new(len: u64, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Self {
         Self { len: Some(len), expected: len, checksums: Arc::default(), open: Arc::new(open) }
     }
@@ -163,13 +173,16 @@ impl PutBody {
     ///
     /// # Errors
     ///
-    /// The bytes cannot be read, or are not as many as said. The checksums of a stream that is read once are never computed.
+    /// The bytes cannot be read, or are not as many as said. The checksums of a stream that is read
+    /// once are never computed.
     pub async fn checksums(&self) -> io::Result<Checksums> {
         if let Some(known) = self.checksums.get() {
             return Ok(*known);
         }
         if self.len.is_none() {
-            return Err(io::Error::other("the checksums of a stream that is read once are not known"));
+            return Err(io::Error::other(
+                "the checksums of a stream that is read once are not known",
+            ));
         }
         let (mut hasher, mut read, mut stream) = (ChecksumHasher::default(), 0, self.open());
         while let Some(piece) = stream.next().await {
@@ -183,12 +196,16 @@ impl PutBody {
 
     /// A body of unknown length that is read once. `expected` is a hint at its length, or 0.
     ///
-    /// It is stored when the stream ends; one that ends with an error must leave nothing visible in the store.
+    /// It is stored when the stream ends; one that ends with an error must leave nothing visible in
+    /// the store.
     pub fn once(stream: ByteStream, expected: u64) -> Self {
         let stream = Arc::new(Mutex::new(Some(stream)));
         let open = move || match stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(stream) => stream,
-            None => futures::stream::once(async { Err(io::Error::other("a stream cannot be read again")) }).boxed(),
+            None => futures::stream::once(async {
+                Err(io::Error::other("a stream cannot be read again"))
+            })
+            .boxed(),
         };
         Self { len: None, expected, checksums: Arc::default(), open: Arc::new(open) }
     }
@@ -231,9 +248,11 @@ pub enum PutCondition {
     /// Always.
     #[default]
     None,
-    /// `If-None-Match: *`: only when there is no such object; else [`StorageErrorKind::AlreadyExists`].
+    /// `If-None-Match: *`: only when there is no such object; else
+    /// [`StorageErrorKind::AlreadyExists`].
     IfAbsent,
-    /// `If-Match`: only while the object has this tag; else [`StorageErrorKind::Precondition`] (also when it is gone).
+    /// `If-Match`: only while the object has this tag; else [`StorageErrorKind::Precondition`]
+    /// (also when it is gone).
     IfMatch(ETag),
 }
 
@@ -258,7 +277,8 @@ impl From<PutCondition> for PutOptions {
 pub struct CopyOptions {
     /// The tag that the source must have; any if `None`.
     pub if_match: Option<ETag>,
-    /// The attributes of the copy; those of the source, but for its ACL, if `None`. With attributes, an object can be copied onto itself.
+    /// The attributes of the copy; those of the source, but for its ACL, if `None`. With
+    /// attributes, an object can be copied onto itself.
     pub attributes: Option<Attributes>,
     /// As in [`PutOptions::newer_than`].
     pub newer_than: Option<SystemTime>,
@@ -275,10 +295,11 @@ impl From<&ETag> for CopyOptions {
 pub struct ListRequest {
     /// Only keys that start with this text (a plain string comparison).
     pub prefix: String,
-    /// Keys with this text after the prefix are rolled up into one common prefix, which ends with it.
+    /// Keys with this text after the prefix are rolled up into one common prefix, which ends with
+    /// it.
     pub delimiter: Option<String>,
-    /// Only keys (and common prefixes) after this text in UTF-8 byte order. A common prefix that `start_after` starts
-    /// with, or equals, is not listed again.
+    /// Only keys (and common prefixes) after this text in UTF-8 byte order. A common prefix that
+    /// `start_after` starts with, or equals, is not listed again.
     pub start_after: Option<String>,
     /// Where the previous page said the next one starts; takes precedence over `start_after`.
     pub continuation: Option<String>,
@@ -326,19 +347,28 @@ pub struct ListPage {
 
 /// An object store in the words of S3.
 ///
-/// Every method is cancel-safe in the sense that dropping its future leaves either the whole effect or none.
-/// "Absent" ([`StorageErrorKind::NotFound`]) is only said when the store said so.
+/// Every method is cancel-safe in the sense that dropping its future leaves either the whole effect
+/// or none. "Absent" ([`StorageErrorKind::NotFound`]) is only said when the store said so.
 #[async_trait::async_trait]
 pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// One page of keys.
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError>;
+    async fn list(
+        &self,
+        bucket: &BucketName,
+        request: &ListRequest,
+    ) -> Result<ListPage, StorageError>;
 
     /// What is known of an object without its bytes.
     async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError>;
 
-    /// An object's bytes; `range` in bytes, cut at the object's end ([`StorageErrorKind::InvalidRange`] when it starts
-    /// at or after it). The bytes are of one version of the object, whatever is written meanwhile.
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError>;
+    /// An object's bytes; `range` in bytes, cut at the object's end
+    /// ([`StorageErrorKind::InvalidRange`] when it starts at or after it). The bytes are of one
+    /// version of the object, whatever is written meanwhile.
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError>;
 
     /// Stores an object, whole or not at all, and gives its tag.
     async fn put(
@@ -349,37 +379,50 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         options: &PutOptions,
     ) -> Result<ETag, StorageError>;
 
-    /// Copies an object inside the store, replaces what is stored at `to`, and returns the tag of the copy.
+    /// Copies an object inside the store, replaces what is stored at `to`, and returns the tag of
+    /// the copy.
     ///
     /// The bytes and attributes are of one version of the source.
     ///
     /// # Errors
-    /// [`StorageErrorKind::Precondition`] if the source has another tag than [`CopyOptions::if_match`],
-    /// [`StorageErrorKind::NotFound`] if there is no source, and [`StorageErrorKind::Invalid`] for a copy
-    /// onto itself that changes no attributes, as S3 answers.
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError>;
+    /// [`StorageErrorKind::Precondition`] if the source has another tag than
+    /// [`CopyOptions::if_match`], [`StorageErrorKind::NotFound`] if there is no source, and
+    /// [`StorageErrorKind::Invalid`] for a copy onto itself that changes no attributes, as S3
+    /// answers.
+    async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        options: &CopyOptions,
+    ) -> Result<ETag, StorageError>;
 
     /// The tags of an object.
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError>;
 
-    /// MD5 in base64 of the customer's key that every object is written with and read by, if this store was made with one.
+    /// MD5 in base64 of the customer's key that every object is written with and read by, if this
+    /// store was made with one.
     fn customer_key(&self) -> Option<String> {
         None
     }
 
-    /// Whether conditions of [`put`](Self::put) hold among racing writers. A store may answer 412 one request after the
-    /// other and still let several racers win.
+    /// Whether conditions of [`put`](Self::put) hold among racing writers. A store may answer 412
+    /// one request after the other and still let several racers win.
     fn conditions_are_atomic(&self) -> bool;
 
     /// Returns whether an entity tag names one write of an object. Where it is false, a tag names a
     /// content (S3), and `If-Match` holds again when an older content is stored again.
     fn tags_name_writes(&self) -> bool;
 
-    /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while it has that tag;
-    /// else [`StorageErrorKind::Precondition`].
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError>;
+    /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while
+    /// it has that tag; else [`StorageErrorKind::Precondition`].
+    async fn delete(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError>;
 
-    /// Waits until what was begun by futures that were dropped has been taken back, for a process about to end.
+    /// Waits until what was begun by futures that were dropped has been taken back, for a process
+    /// about to end.
     async fn settle(&self) {}
 }
 

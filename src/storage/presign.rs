@@ -15,14 +15,16 @@ pub enum Presigned {
     Put,
 }
 
-/// The longest a presigned URL lasts (S3 User Guide, "Download and upload objects with presigned URLs").
+/// The longest a presigned URL lasts (S3 User Guide, "Download and upload objects with presigned
+/// URLs").
 pub const MAX_PRESIGNED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The part of a store that makes URLs.
 #[async_trait::async_trait]
 pub trait Presign: fmt::Debug + Send + Sync {
-    /// A URL that lets who has it do one thing to one object until it expires, without keys of the store; at most [`MAX_PRESIGNED`].
-    /// Nothing is asked of the store. [`StorageErrorKind::Invalid`] where there are no such URLs.
+    /// A URL that lets who has it do one thing to one object until it expires, without keys of the
+    /// store; at most [`MAX_PRESIGNED`]. Nothing is asked of the store.
+    /// [`StorageErrorKind::Invalid`] where there are no such URLs.
     async fn presign(
         &self,
         object: &ObjectName,

@@ -22,7 +22,11 @@ pub(super) fn within(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>,
 }
 
 /// Refuses the copy that would change nothing (S3 API reference, CopyObject: `InvalidRequest`).
-pub(super) fn check_copy(from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<(), StorageError> {
+pub(super) fn check_copy(
+    from: &ObjectName,
+    to: &ObjectName,
+    options: &CopyOptions,
+) -> Result<(), StorageError> {
     if from == to && options.attributes.is_none() {
         let refused = StorageError::new(StorageErrorKind::Invalid, "CopyObject", from);
         return Err(refused.because("an object is not copied onto itself"));
@@ -35,7 +39,9 @@ impl PutCondition {
     pub(super) fn check(&self, current: Option<&ETag>) -> Result<(), StorageErrorKind> {
         match (self, current) {
             (Self::IfAbsent, Some(_)) => Err(StorageErrorKind::AlreadyExists),
-            (Self::IfMatch(wanted), current) if current != Some(wanted) => Err(StorageErrorKind::Precondition),
+            (Self::IfMatch(wanted), current) if current != Some(wanted) => {
+                Err(StorageErrorKind::Precondition)
+            }
             _ => Ok(()),
         }
     }
@@ -51,9 +57,10 @@ impl PutBody {
                 io::ErrorKind::UnexpectedEof,
                 format!("the body ended after {read} of {said} bytes"),
             )),
-            std::cmp::Ordering::Greater => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, format!("the body has more than its {said} bytes")))
-            }
+            std::cmp::Ordering::Greater => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the body has more than its {said} bytes"),
+            )),
         }
     }
 }

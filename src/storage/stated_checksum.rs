@@ -46,7 +46,8 @@ pub struct StatedChecksum {
     pub kind: ChecksumKind,
     /// Its bytes, in the order in which they are printed.
     pub value: Bytes,
-    /// Whether the store is known to state right ones, as AWS is. Some stores give tags that look like an MD5 and are none.
+    /// Whether the store is known to state right ones, as AWS is. Some stores give tags that look
+    /// like an MD5 and are none.
     pub is_reliable: bool,
 }
 
@@ -136,14 +137,19 @@ mod tests {
 
     #[test]
     fn known_checksums() {
-        // "Check" values of the CRC catalogue (RevEng); RFC 1321, A.5; FIPS 180-4 examples of "abc".
+        // "Check" values of the CRC catalogue (RevEng); RFC 1321, A.5; FIPS 180-4 examples of
+        // "abc".
         for (kind, text, known) in [
             (ChecksumKind::Md5, "abc", "900150983cd24fb0d6963f7d28e17f72"),
             (ChecksumKind::Crc32, "123456789", "cbf43926"),
             (ChecksumKind::Crc32c, "123456789", "e3069283"),
             (ChecksumKind::Crc64Nvme, "123456789", "ae8b14860a799888"),
             (ChecksumKind::Sha1, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
-            (ChecksumKind::Sha256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            (
+                ChecksumKind::Sha256,
+                "abc",
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
         ] {
             let stated = StatedChecksum::of(kind, text.as_bytes());
             let digits: String = stated.value.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,8 +1,9 @@
 //! Tells which standard streams of a process were usable when it started.
 //!
-//! Rust's runtime opens `/dev/null` in place of standard streams that are closed, and its `Stdin` and `Stdout` take `EBADF` for
-//! success. A program that then reads standard input finds it empty, and what it prints is lost without an error. This crate looks
-//! at the descriptors before the runtime does, by a constructor (`.init_array`), which needs the one `unsafe` attribute of the
+//! Rust's runtime opens `/dev/null` in place of standard streams that are closed, and its `Stdin`
+//! and `Stdout` take `EBADF` for success. A program that then reads standard input finds it empty,
+//! and what it prints is lost without an error. This crate looks at the descriptors before the
+//! runtime does, by a constructor (`.init_array`), which needs the one `unsafe` attribute of the
 //! workspace; hence a crate of its own.
 
 use std::io;
@@ -17,7 +18,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Returns an error if the process was started without this stream, or with one that is open the other way only.
+    /// Returns an error if the process was started without this stream, or with one that is open
+    /// the other way only.
     ///
     /// # Errors
     ///
@@ -56,12 +58,18 @@ mod at_start {
     #[used]
     #[cfg_attr(
         not(target_vendor = "apple"),
-        expect(unsafe_code, reason = "`look` makes two system calls, and uses nothing that the runtime sets up"),
+        expect(
+            unsafe_code,
+            reason = "`look` makes two system calls, and uses nothing that the runtime sets up"
+        ),
         unsafe(link_section = ".init_array")
     )]
     #[cfg_attr(
         target_vendor = "apple",
-        expect(unsafe_code, reason = "`look` makes two system calls, and uses nothing that the runtime sets up"),
+        expect(
+            unsafe_code,
+            reason = "`look` makes two system calls, and uses nothing that the runtime sets up"
+        ),
         unsafe(link_section = "__DATA,__mod_init_func")
     )]
     static LOOK: extern "C" fn() = look;

@@ -1,4 +1,5 @@
-//! No file names another that names it, directly or through others. Naming a parent or a child module is no circle.
+//! No file names another that names it, directly or through others. Naming a parent or a child
+//! module is no circle.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -59,21 +60,27 @@ fn expand(prefix: &[String], text: &str, named: &mut BTreeSet<Module>) {
 
 /// Returns which file names which.
 fn graph(files: &[(String, String)]) -> Graph {
-    let modules: BTreeMap<Module, &str> = files.iter().map(|(path, code)| (module_of(path), code.as_str())).collect();
+    let modules: BTreeMap<Module, &str> =
+        files.iter().map(|(path, code)| (module_of(path), code.as_str())).collect();
     let mut graph = Graph::new();
     for (module, code) in &modules {
         let mut named = BTreeSet::new();
-        for (start, prefix) in [("crate::", Vec::new()), ("self::", module.clone()), ("super::", parent(module))] {
+        for (start, prefix) in
+            [("crate::", Vec::new()), ("self::", module.clone()), ("super::", parent(module))]
+        {
             for (at, _) in code.match_indices(start) {
                 let before = code[..at].chars().next_back();
-                if before.is_none_or(|before| !before.is_alphanumeric() && before != '_' && before != ':') {
+                if before.is_none_or(|before| {
+                    !before.is_alphanumeric() && before != '_' && before != ':'
+                }) {
                     expand(&prefix, &code[at + start.len()..], &mut named);
                 }
             }
         }
         // `use child::Item`, by name alone.
         for line in code.split('\n').filter_map(|line| line.trim_start().strip_prefix("use ")) {
-            let child: String = line.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let child: String =
+                line.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if modules.contains_key(&[module.as_slice(), &[child]].concat()) {
                 expand(module, line, &mut named);
             }
@@ -107,7 +114,8 @@ fn circles(graph: &Graph) -> Vec<String> {
         }
         seen
     };
-    let reached: BTreeMap<&Module, BTreeSet<Module>> = graph.keys().map(|module| (module, reached(module))).collect();
+    let reached: BTreeMap<&Module, BTreeSet<Module>> =
+        graph.keys().map(|module| (module, reached(module))).collect();
     let mut circles = BTreeSet::new();
     for (module, others) in &reached {
         if others.contains(*module) {

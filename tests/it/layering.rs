@@ -14,24 +14,38 @@ const ROOMS: [(&str, &[&str]); 6] = [
 /// What every room of `service` may name.
 const LEAVES: [&str; 7] = ["blocking", "clock", "error", "payload", "writers", "spool", "identity"];
 
-/// A room of `src/service/` below the operations, and the other rooms of it that it may name besides.
+/// A room of `src/service/` below the operations, and the other rooms of it that it may name
+/// besides.
 const SERVICE_ROOMS: [(&str, &[&str]); 4] =
     [("objects", &[]), ("transcode", &[]), ("references", &["objects"]), ("plan", &["references"])];
 
 /// Names of `storage` and `cache` that only wiring may use: the adapters.
-const ADAPTERS: [&str; 8] =
-    ["S3Store", "S3Config", "DirStore", "MemoryStore", "S3Credentials", "WorkingCopies", "MemoryCache", "FolderCache"];
+const ADAPTERS: [&str; 8] = [
+    "S3Store",
+    "S3Config",
+    "DirStore",
+    "MemoryStore",
+    "S3Credentials",
+    "WorkingCopies",
+    "MemoryCache",
+    "FolderCache",
+];
 
 /// Every source file below `src/`, with its path from there and its text without tests.
 pub(crate) fn files(below: &Path) -> Vec<(String, String)> {
     let entries = walkdir::WalkDir::new(below).sort_by_file_name().into_iter().map(Result::unwrap);
-    let sources = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"));
+    let sources =
+        entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"));
     sources
         .map(|entry| {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
-            let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-            (entry.path().strip_prefix(below).unwrap().to_string_lossy().into_owned(), code.join("\n"))
+            let code: Vec<&str> =
+                code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            (
+                entry.path().strip_prefix(below).unwrap().to_string_lossy().into_owned(),
+                code.join("\n"),
+            )
         })
         .collect()
 }
@@ -39,14 +53,20 @@ pub(crate) fn files(below: &Path) -> Vec<(String, String)> {
 /// The rooms that a text names by `crate::…`.
 fn named(code: &str) -> Vec<&str> {
     let after = code.split("crate::").skip(1);
-    after.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()).collect()
+    after
+        .map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+        })
+        .collect()
 }
 
 /// The first names of a path, or of each path in braces.
 fn listed(rest: &str) -> Vec<&str> {
     let list = rest.strip_prefix('{').and_then(|list| list.split('}').next());
     let items = list.map_or_else(|| vec![rest], |list| list.split(',').collect());
-    let first = |item: &'_ str| item.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::len);
+    let first = |item: &'_ str| {
+        item.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::len)
+    };
     items.into_iter().map(|item| &item.trim()[..first(item).unwrap_or_default()]).collect()
 }
 
@@ -66,9 +86,12 @@ fn offences(files: &[(String, String)]) -> Vec<String> {
             if let Some((_, allowed)) = SERVICE_ROOMS.iter().find(|(name, _)| *name == room) {
                 // The parent of a room's first file is `service`.
                 let is_first = below.split_once('/').is_none_or(|(_, file)| file == "mod.rs");
-                let code = if is_first { code.replace("super::", "service::") } else { code.clone() };
+                let code =
+                    if is_first { code.replace("super::", "service::") } else { code.clone() };
                 let named = code.split("service::").skip(1).flat_map(|rest| listed(rest));
-                let above = named.filter(|name| *name != room && !LEAVES.contains(name) && !allowed.contains(name));
+                let above = named.filter(|name| {
+                    *name != room && !LEAVES.contains(name) && !allowed.contains(name)
+                });
                 offences.extend(above.map(|name| format!("{path} names service::{name}")));
             }
         }
@@ -78,7 +101,11 @@ fn offences(files: &[(String, String)]) -> Vec<String> {
         }
         if !matches!(room, "wiring" | "storage" | "cache") {
             let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
-            offences.extend(words.filter(|word| ADAPTERS.contains(word)).map(|word| format!("{path} names {word}")));
+            offences.extend(
+                words
+                    .filter(|word| ADAPTERS.contains(word))
+                    .map(|word| format!("{path} names {word}")),
+            );
         }
         let drop_in = path.starts_with("cli/xdelta3/");
         if code.contains("deltaglider_vcdiff") && !matches!(room, "service" | "cache") && !drop_in {
@@ -126,7 +153,10 @@ fn the_codec_knows_nobody_and_its_two_directions_do_not_know_each_other() {
             ("secondary/", "decode"),
         ];
         for (room, other) in apart {
-            assert!(!path.starts_with(room) || !named(code).contains(&other), "{path} names {other}");
+            assert!(
+                !path.starts_with(room) || !named(code).contains(&other),
+                "{path} names {other}"
+            );
         }
         for foreign in ["tokio", "async ", "deltaglider::"] {
             assert!(!code.contains(foreign), "{path} has {foreign}");
@@ -137,18 +167,40 @@ fn the_codec_knows_nobody_and_its_two_directions_do_not_know_each_other() {
 #[test]
 fn a_broken_rule_is_seen() {
     let file = |path: &str, code: &str| vec![(path.to_owned(), code.to_owned())];
-    assert_eq!(offences(&file("domain/key.rs", "use crate::storage::ETag;")), ["domain/key.rs names storage"]);
-    assert_eq!(offences(&file("service/put.rs", "let a = DirStore::open();")), ["service/put.rs names DirStore"]);
-    assert_eq!(offences(&file("cli/cp.rs", "use aws_sdk_s3::Client;")), ["cli/cp.rs names the SDK"]);
+    assert_eq!(
+        offences(&file("domain/key.rs", "use crate::storage::ETag;")),
+        ["domain/key.rs names storage"]
+    );
+    assert_eq!(
+        offences(&file("service/put.rs", "let a = DirStore::open();")),
+        ["service/put.rs names DirStore"]
+    );
+    assert_eq!(
+        offences(&file("cli/cp.rs", "use aws_sdk_s3::Client;")),
+        ["cli/cp.rs names the SDK"]
+    );
     let upwards = "use crate::service::put::Kept;\nuse crate::service::{blocking, get::Get};";
-    let names = ["service/objects/mod.rs names service::put", "service/objects/mod.rs names service::get"];
+    let names =
+        ["service/objects/mod.rs names service::put", "service/objects/mod.rs names service::get"];
     assert_eq!(offences(&file("service/objects/mod.rs", upwards)), names);
-    assert_eq!(offences(&file("service/plan.rs", "use super::put::Kept;")), ["service/plan.rs names service::put"]);
+    assert_eq!(
+        offences(&file("service/plan.rs", "use super::put::Kept;")),
+        ["service/plan.rs names service::put"]
+    );
     assert_eq!(offences(&file("service/get/mod.rs", upwards)), Vec::<String>::new());
     let waits = offences(&file("service/a.rs", "runtime.block_on(fetch)"));
     assert_eq!(waits, ["service/a.rs blocks on a future"]);
     assert_eq!(offences(&file("service/put.rs", "use crate::domain::Key;")), Vec::<String>::new());
-    assert_eq!(offences(&file("cli/cp.rs", "use deltaglider_vcdiff::Source;")), ["cli/cp.rs names the codec"]);
-    assert_eq!(offences(&file("cli/xdelta3/mod.rs", "use crate::service::X;")), ["cli/xdelta3/mod.rs names service"]);
-    assert_eq!(offences(&file("cli/xdelta3/mod.rs", "use deltaglider_vcdiff::Source;")), Vec::<String>::new());
+    assert_eq!(
+        offences(&file("cli/cp.rs", "use deltaglider_vcdiff::Source;")),
+        ["cli/cp.rs names the codec"]
+    );
+    assert_eq!(
+        offences(&file("cli/xdelta3/mod.rs", "use crate::service::X;")),
+        ["cli/xdelta3/mod.rs names service"]
+    );
+    assert_eq!(
+        offences(&file("cli/xdelta3/mod.rs", "use deltaglider_vcdiff::Source;")),
+        Vec::<String>::new()
+    );
 }

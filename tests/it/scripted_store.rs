@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use deltaglider::storage::{Call, Layer, Run, StorageError, Store};
 use futures::future::BoxFuture;
 
-/// Says from the calls so far and the next one whether this is the moment. A call is told as `put a.zip`.
+/// Says from the calls so far and the next one whether this is the moment. A call is told as `put
+/// a.zip`.
 type Moment = dyn Fn(&[String], &str) -> bool + Send + Sync;
 
 /// A store of which another writer changes something in the middle of an operation.
@@ -29,7 +30,8 @@ impl ScriptedStore {
         moment: impl Fn(&[String], &str) -> bool + Send + Sync + 'static,
         act: impl Future<Output = ()> + Send + 'static,
     ) -> Arc<Self> {
-        let (calls, act) = (Mutex::default(), Mutex::new(Some(Box::pin(act) as BoxFuture<'static, ()>)));
+        let (calls, act) =
+            (Mutex::default(), Mutex::new(Some(Box::pin(act) as BoxFuture<'static, ()>)));
         Arc::new(Self { inner: inner.clone(), calls, moment: Box::new(moment), act })
     }
 
@@ -46,7 +48,8 @@ impl ScriptedStore {
     async fn note(&self, call: String) {
         let act = {
             let mut calls = self.calls.lock().unwrap();
-            let act = if (self.moment)(&calls, &call) { self.act.lock().unwrap().take() } else { None };
+            let act =
+                if (self.moment)(&calls, &call) { self.act.lock().unwrap().take() } else { None };
             calls.push(call);
             act
         };
@@ -68,7 +71,11 @@ impl Layer for ScriptedStore {
         &*self.inner
     }
 
-    async fn around<'a, T: Send + 'a>(&'a self, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
         let name = match call.operation {
             "ListObjectsV2" => "list",
             "HeadObject" => "head",
@@ -79,7 +86,8 @@ impl Layer for ScriptedStore {
             "DeleteBucket" => "delete_bucket",
             _ => return run().await,
         };
-        let target = if name == "delete_bucket" { call.target.to_string() } else { call.key.to_owned() };
+        let target =
+            if name == "delete_bucket" { call.target.to_string() } else { call.key.to_owned() };
         self.note(format!("{name} {target}")).await;
         run().await
     }

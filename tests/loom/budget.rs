@@ -1,10 +1,10 @@
 //! The byte budget of the cache in memory, under every order of the steps of several threads.
 #![cfg(test)]
 
+use budget::{ByteBudget, Reservation};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
-use budget::{ByteBudget, Reservation};
 
 #[path = "../../src/cache/memory/budget.rs"]
 mod budget;
@@ -17,14 +17,20 @@ fn threads(bytes: &'static [u64]) -> impl Fn() + Sync + Send + 'static {
             let budget = budget.clone();
             thread::spawn(move || {
                 if let Some(taken) = Reservation::take(&budget, bytes) {
-                    assert!((taken.bytes()..=10).contains(&budget.taken()), "{} of 10", budget.taken());
+                    assert!(
+                        (taken.bytes()..=10).contains(&budget.taken()),
+                        "{} of 10",
+                        budget.taken()
+                    );
                 }
             })
         };
         let threads: Vec<_> = bytes.iter().map(take).collect();
         threads.into_iter().for_each(|thread| drop(thread.join()));
         assert_eq!(budget.taken(), 0);
-        assert!(Reservation::take(&budget, 10).is_some() && Reservation::take(&budget, 11).is_none());
+        assert!(
+            Reservation::take(&budget, 10).is_some() && Reservation::take(&budget, 11).is_none()
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Death in the middle, and disks that are full: nothing half-written is believed, and nothing is left after the next start.
+//! Death in the middle, and disks that are full: nothing half-written is believed, and nothing is
+//! left after the next start.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -8,7 +9,8 @@ use crate::support::{Run, names_below};
 /// SIGXFSZ: a process ends at the first write beyond the limit of its files.
 const TOO_LARGE: i32 = 25;
 
-/// Where `dash` counts in blocks of 512 bytes, a death in the header, in the first byte of each of five chunks and in the middle of each.
+/// Where `dash` counts in blocks of 512 bytes, a death in the header, in the first byte of each of
+/// five chunks and in the middle of each.
 fn blocks() -> impl Iterator<Item = usize> {
     std::iter::once(0).chain((0..=9).map(|half| (135 + half * (65_536 + 16) / 2) / 512))
 }
@@ -30,7 +32,9 @@ fn a_process_that_dies_at_any_write_leaves_nothing_that_is_believed_or_stays() {
         let run = Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"])).succeeds();
         assert!(run.stdout == binary.second);
         assert!(in_room(&binary.cache(), "new").is_empty(), "left after the next start");
-        Run::of(&mut binary.command(&["cache", "verify"])).succeeds().says("1 sound, 0 expired, 0 unsound");
+        Run::of(&mut binary.command(&["cache", "verify"]))
+            .succeeds()
+            .says("1 sound, 0 expired, 0 unsound");
         Run::of(&mut binary.command(&["cache", "clean"])).succeeds();
     }
     assert!(deaths >= 5, "{deaths}");
@@ -63,7 +67,8 @@ fn a_full_disk_costs_the_cache_and_no_operation() {
     need_root();
     let binary = Binary::new();
     std::fs::create_dir(binary.cache()).unwrap();
-    std::fs::set_permissions(binary.cache(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(binary.cache(), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .unwrap();
     // Room for nothing, for the header alone, and for some chunks.
     for kib in [12, 40, 200] {
         let script = format!(
@@ -76,6 +81,8 @@ fn a_full_disk_costs_the_cache_and_no_operation() {
         assert!(!run.err.contains("/new/"), "{kib} KiB: {run:?}");
         assert!(run.err.contains("No space left"), "{kib} KiB: {run:?}");
         assert!(binary.sandbox.read("out.zip") == binary.second);
-        assert!(binary.sandbox.run(["cp", "s3://buc/a/3.zip", "-"]).succeeds().stdout == binary.second);
+        assert!(
+            binary.sandbox.run(["cp", "s3://buc/a/3.zip", "-"]).succeeds().stdout == binary.second
+        );
     }
 }

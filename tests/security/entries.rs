@@ -18,8 +18,10 @@ fn replace(stage: &Unwatched, bytes: &[u8]) {
     let aside = stage.folder.path().join("aside");
     fs::write(&aside, bytes).unwrap();
     fs::set_permissions(&aside, Permissions::from_mode(0o600)).unwrap();
-    let room =
-        walkdir::WalkDir::new(stage.folder.path()).into_iter().flatten().find(|found| found.file_name() == "entries");
+    let room = walkdir::WalkDir::new(stage.folder.path())
+        .into_iter()
+        .flatten()
+        .find(|found| found.file_name() == "entries");
     let name = deltaglider_name(stage);
     fs::rename(aside, room.unwrap().path().join(name)).unwrap();
 }
@@ -64,9 +66,11 @@ fn an_entry_whose_time_is_extended_is_refused() {
 fn an_entry_of_poison_is_refused() {
     let stage = Unwatched::new(100_000);
     let sound = fs::read(stage.entry()).unwrap();
-    for poison in
-        [&b"poison"[..], &noise(sound.len(), 9), &[sound[..HEADER].to_vec(), noise(sound.len() - HEADER, 9)].concat()]
-    {
+    for poison in [
+        &b"poison"[..],
+        &noise(sound.len(), 9),
+        &[sound[..HEADER].to_vec(), noise(sound.len() - HEADER, 9)].concat(),
+    ] {
         replace(&stage, poison);
         assert_eq!(stage.read(), None);
     }
@@ -77,11 +81,22 @@ fn an_entry_that_was_cut_is_refused() {
     let stage = Unwatched::new(200_000);
     let sound = fs::read(stage.entry()).unwrap();
     let chunk = 65_536 + 16;
-    for len in
-        [0, 1, HEADER - 1, HEADER, HEADER + 1, HEADER + chunk, HEADER + 2 * chunk, sound.len() - 16, sound.len() - 1]
-    {
+    for len in [
+        0,
+        1,
+        HEADER - 1,
+        HEADER,
+        HEADER + 1,
+        HEADER + chunk,
+        HEADER + 2 * chunk,
+        sound.len() - 16,
+        sound.len() - 1,
+    ] {
         replace(&stage, &sound[..len]);
-        assert!(stage.cache.get(&Sha256Digest::of(&stage.content)).is_none(), "cut at {len} and believed");
+        assert!(
+            stage.cache.get(&Sha256Digest::of(&stage.content)).is_none(),
+            "cut at {len} and believed"
+        );
     }
 }
 
@@ -157,7 +172,8 @@ fn a_pipe_in_the_place_of_an_entry_keeps_nobody_waiting() {
     let place = stage.entry();
     fs::remove_file(&place).unwrap();
     let (done, waiting) = std::sync::mpsc::channel();
-    let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&place).status().unwrap();
+    let made =
+        std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&place).status().unwrap();
     assert!(made.success());
     let (cache, content) = (stage.cache.clone(), stage.content.clone());
     std::thread::spawn(move || done.send(read(&cache, &content)));

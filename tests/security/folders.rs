@@ -10,7 +10,9 @@ use crate::support::noise;
 
 fn refusal(folder: &std::path::Path) -> Option<InsecureDir> {
     match FolderCache::persistent(folder, &CacheKey::parse(KEY).unwrap(), LIMITS, folder) {
-        Err(CacheError::Io { source, .. }) => source.get_ref().and_then(|fault| fault.downcast_ref().copied()),
+        Err(CacheError::Io { source, .. }) => {
+            source.get_ref().and_then(|fault| fault.downcast_ref().copied())
+        }
         _ => None,
     }
 }

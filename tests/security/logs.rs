@@ -1,4 +1,5 @@
-//! What is told: at the most talkative level no key, no secret and no content, by whatever name they go.
+//! What is told: at the most talkative level no key, no secret and no content, by whatever name
+//! they go.
 
 use std::fs;
 
@@ -11,7 +12,10 @@ use crate::support::{Run, edited};
 /// A text in the forms it may have been written in.
 fn forms(secret: &[u8]) -> Vec<String> {
     let hex = |upper: bool| -> String {
-        secret.iter().map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") }).collect()
+        secret
+            .iter()
+            .map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") })
+            .collect()
     };
     let numbers = secret.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut forms = vec![hex(false), hex(true), numbers];
@@ -31,7 +35,9 @@ fn nothing_that_is_told_holds_a_key_a_secret_or_content() {
     let mut told = Vec::new();
     let mut run = |arguments: &[&str]| {
         let mut command = binary.command(arguments);
-        command.env("DG_LOG_LEVEL", "trace").env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY");
+        command
+            .env("DG_LOG_LEVEL", "trace")
+            .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY");
         let run = Run::of(&mut command);
         assert!(!run.err.is_empty() || arguments[0] == "cache", "{run:?}");
         told.extend_from_slice(run.err.as_bytes());
@@ -50,7 +56,11 @@ fn nothing_that_is_told_holds_a_key_a_secret_or_content() {
     run(&["cp", "s3://buc/a/1.zip", "out.zip"]);
     run(&["cache", "verify", "--json"]);
     let mut secrets = forms(&STANDARD.decode(KEY).unwrap());
-    secrets.extend([KEY.to_owned(), KEY.trim_end_matches('=').to_owned(), "wJalrXUtnFEMIK7MDENG".to_owned()]);
+    secrets.extend([
+        KEY.to_owned(),
+        KEY.trim_end_matches('=').to_owned(),
+        "wJalrXUtnFEMIK7MDENG".to_owned(),
+    ]);
     for content in [&binary.first, &binary.second, &third] {
         for at in [0, 1000, 150_000, content.len() - 24] {
             secrets.extend(forms(&content[at..at + 24]));

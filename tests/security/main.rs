@@ -1,5 +1,6 @@
-//! Attacks on the cache of references. Each is a test that passes when the attack fails; `scripts/attack-cache` runs them all.
-//! `scripts/check-planted` runs each on a copy of the tree without the step that keeps it out, where it must succeed.
+//! Attacks on the cache of references. Each is a test that passes when the attack fails;
+//! `scripts/attack-cache` runs them all. `scripts/check-planted` runs each on a copy of the tree
+//! without the step that keeps it out, where it must succeed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step of a test ends it")]
 
 #[path = "../it/support/mod.rs"]

@@ -17,7 +17,8 @@ static FOUND: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 
 struct Watching;
 
-// SAFETY: all is left to the system's allocator. What is freed is looked at before, while it is still ours.
+// SAFETY: all is left to the system's allocator. What is freed is looked at before, while it is
+// still ours.
 unsafe impl GlobalAlloc for Watching {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises.
@@ -45,7 +46,8 @@ unsafe impl GlobalAlloc for Watching {
 #[global_allocator]
 static ALLOCATOR: Watching = Watching;
 
-/// Blocks with these bytes in them that `work` frees. Each test has its own slot: they run side by side.
+/// Blocks with these bytes in them that `work` frees. Each test has its own slot: they run side by
+/// side.
 fn freed_with(slot: usize, bytes: &[u8], work: impl FnOnce()) -> usize {
     let wanted = u64::from_ne_bytes(bytes[..8].try_into().unwrap());
     WANTED[slot].store(wanted, Ordering::SeqCst);
@@ -95,7 +97,9 @@ fn use_a_key(text: &str) {
         }
     };
     let read = CacheSettings::read(&settings).unwrap();
-    let CacheSettings::Persistent { folder, key, limits, .. } = read else { unreachable!("{read:?}") };
+    let CacheSettings::Persistent { folder, key, limits, .. } = read else {
+        unreachable!("{read:?}")
+    };
     let cache = FolderCache::persistent(&folder, &key, limits, &folder).unwrap();
     drop(keep(&cache, b"content"));
 }
@@ -104,11 +108,20 @@ fn use_a_key(text: &str) {
 fn keys_are_wiped_before_they_are_freed() {
     let text = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
     let raw = [0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89];
-    // What is made where a key lay on the stack would take it along, in its unused parts; what lies there differs from time to time.
+    // What is made where a key lay on the stack would take it along, in its unused parts; what lies
+    // there differs from time to time.
     for round in 0..30 {
-        assert_eq!(freed_with(1, &raw, || use_a_key(text)), 0, "blocks with the key were freed in round {round}");
+        assert_eq!(
+            freed_with(1, &raw, || use_a_key(text)),
+            0,
+            "blocks with the key were freed in round {round}"
+        );
     }
-    assert_eq!(freed_with(2, text.as_bytes(), || use_a_key(text)), 0, "blocks with the key's text were freed");
+    assert_eq!(
+        freed_with(2, text.as_bytes(), || use_a_key(text)),
+        0,
+        "blocks with the key's text were freed"
+    );
     // The eyes are open.
     assert_eq!(freed_with(1, &raw, || drop(Box::new(raw))), 1);
     assert_eq!(freed_with(2, text.as_bytes(), || drop(text.to_owned())), 1);

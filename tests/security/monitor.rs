@@ -36,7 +36,11 @@ impl Watched {
     fn notices(&self, gone: &Path) {
         let begun = Instant::now();
         while self.cache.counts().events == 0 || fs::symlink_metadata(gone).is_ok() {
-            assert!(begun.elapsed() < Duration::from_secs(5), "nobody noticed: {:?}", self.cache.counts());
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "nobody noticed: {:?}",
+                self.cache.counts()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         assert_eq!(self.cache.counts().damaged, 0, "seen before it was used");

@@ -1,4 +1,5 @@
-//! Attacks while somebody reads: whatever is exchanged under a reader, it reads the content or is told of damage.
+//! Attacks while somebody reads: whatever is exchanged under a reader, it reads the content or is
+//! told of damage.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
@@ -53,7 +54,8 @@ fn a_thread_that_exchanges_entries_under_a_reader_gets_nothing_of_its_own_read()
                 continue;
             };
             // Whole and in part: both ways of reading.
-            let (offset, len) = if round % 2 == 0 { (0, 300_000) } else { ((round * 7919) % 200_000, 5_000) };
+            let (offset, len) =
+                if round % 2 == 0 { (0, 300_000) } else { ((round * 7919) % 200_000, 5_000) };
             let mut bytes = vec![0; len];
             if let Ok(n) = reference.read_at(offset as u64, &mut bytes) {
                 read += 1;

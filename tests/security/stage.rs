@@ -37,7 +37,10 @@ pub(crate) fn entries(below: &Path) -> Vec<PathBuf> {
 
 /// The files in every folder of this name.
 pub(crate) fn in_room(below: &Path, room: &str) -> Vec<PathBuf> {
-    let found = walkdir::WalkDir::new(below).into_iter().filter_map(Result::ok).map(|entry| entry.into_path());
+    let found = walkdir::WalkDir::new(below)
+        .into_iter()
+        .filter_map(Result::ok)
+        .map(|entry| entry.into_path());
     found.filter(|path| path.parent().is_some_and(|parent| parent.ends_with(room))).collect()
 }
 
@@ -74,10 +77,12 @@ impl Unwatched {
 }
 
 pub(crate) fn shared(folder: &Path, key: &str) -> FolderCache {
-    FolderCache::persistent(folder, &CacheKey::parse(key).unwrap(), LIMITS, &std::env::temp_dir()).unwrap()
+    FolderCache::persistent(folder, &CacheKey::parse(key).unwrap(), LIMITS, &std::env::temp_dir())
+        .unwrap()
 }
 
-/// The real binary with a store of two versions in `a/`, whose reference is 300 KB, and with a cache that processes share.
+/// The real binary with a store of two versions in `a/`, whose reference is 300 KB, and with a
+/// cache that processes share.
 pub(crate) struct Binary {
     pub(crate) sandbox: Sandbox,
     pub(crate) first: Vec<u8>,
@@ -100,7 +105,10 @@ impl Binary {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.sandbox.command();
-        command.env("DG_CACHE_DIR", self.cache()).env("DG_CACHE_ENCRYPTION_KEY", KEY).args(arguments);
+        command
+            .env("DG_CACHE_DIR", self.cache())
+            .env("DG_CACHE_ENCRYPTION_KEY", KEY)
+            .args(arguments);
         command
     }
 

@@ -1,4 +1,5 @@
-//! Attacks of one user on another: two keys, two users of the machine, and a process that looks into another.
+//! Attacks of one user on another: two keys, two users of the machine, and a process that looks
+//! into another.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -41,7 +42,8 @@ fn as_nobody(script: &str) -> Run {
 fn another_user_of_the_machine_can_open_no_entry() {
     need_root();
     let binary = Binary::new();
-    // Everything above is open, so that nothing but the cache's own modes keeps others out. umask 0 takes nothing from them.
+    // Everything above is open, so that nothing but the cache's own modes keeps others out. umask 0
+    // takes nothing from them.
     let above = binary.sandbox.work();
     for path in [above.parent().unwrap(), above.as_path()] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
@@ -50,7 +52,11 @@ fn another_user_of_the_machine_can_open_no_entry() {
     fs::set_permissions(binary.cache(), Permissions::from_mode(0o755)).unwrap();
     Run::of(&mut binary.script("umask 0; \"$DG\" cp s3://buc/a/2.zip -")).succeeds();
     let entry = entries(&binary.cache()).remove(0);
-    let tried = as_nobody(&format!("cat '{}' | wc -c; ls -R '{}'", entry.display(), binary.cache().display()));
+    let tried = as_nobody(&format!(
+        "cat '{}' | wc -c; ls -R '{}'",
+        entry.display(),
+        binary.cache().display()
+    ));
     assert!(tried.out.starts_with("0\n"), "{tried:?}");
     assert!(!tried.out.contains("entries"), "{tried:?}");
 }
@@ -69,9 +75,12 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// A process that waits for its standard input.
 fn waiting(command: &mut Command) -> Child {
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let link = format!("/proc/{}/exe", child.id());
-    until("it does not start", || fs::read_link(&link).ok().filter(|exe| exe.ends_with("deltaglider")));
+    until("it does not start", || {
+        fs::read_link(&link).ok().filter(|exe| exe.ends_with("deltaglider"))
+    });
     // It has taken its measures before it reads its environment.
     std::thread::sleep(Duration::from_millis(300));
     child
@@ -82,7 +91,8 @@ fn a_process_that_is_killed_dumps_no_core() {
     let binary = Binary::new();
     let mut command = binary.script("ulimit -c unlimited; exec \"$DG\" cp - s3://buc/b.zip");
     let mut child = waiting(&mut command);
-    let sent = Command::new("sh").args(["-c", &format!("kill -ABRT {}", child.id())]).status().unwrap();
+    let sent =
+        Command::new("sh").args(["-c", &format!("kill -ABRT {}", child.id())]).status().unwrap();
     assert!(sent.success());
     let ended = child.wait().unwrap();
     assert_eq!(ended.signal(), Some(6));
@@ -97,7 +107,10 @@ fn another_process_of_the_same_user_cannot_look_into_ours() {
     let above = binary.sandbox.work();
     let program = above.parent().unwrap().join("deltaglider");
     fs::copy(env!("CARGO_BIN_EXE_deltaglider"), &program).unwrap();
-    let given = Command::new("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(above.parent().unwrap()).status();
+    let given = Command::new("chown")
+        .args(["-R", &format!("{NOBODY}:{NOBODY}")])
+        .arg(above.parent().unwrap())
+        .status();
     assert!(given.unwrap().success());
     let base = binary.sandbox.command();
     let mut command = like(&base, program.to_str().unwrap(), &["cp", "-", "s3://buc/b.zip"]);
@@ -106,7 +119,8 @@ fn another_process_of_the_same_user_cannot_look_into_ours() {
     assert!(!fs::read(&looked_at).unwrap().is_empty(), "it lives, and root may look");
     // The kernel gives what is behind a process that may not be looked into to root.
     let owner = fs::metadata(&looked_at).unwrap().uid();
-    let read = as_nobody(&format!("cat {looked_at} | wc -c; cat /proc/{}/maps | wc -c", child.id()));
+    let read =
+        as_nobody(&format!("cat {looked_at} | wc -c; cat /proc/{}/maps | wc -c", child.id()));
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(read.out, "0\n0\n");

@@ -39,22 +39,30 @@ pub(crate) fn execute<S: Source>(
                 // The window's header was checked against what there is.
                 Earlier::Kept(target) => {
                     let start = address as usize;
-                    out.extend_from_slice(target.get(start..start.saturating_add(size)).unwrap_or_default());
+                    out.extend_from_slice(
+                        target.get(start..start.saturating_add(size)).unwrap_or_default(),
+                    );
                 }
                 Earlier::Out(start) => repeat(out, start.saturating_add(address as usize), size),
-                Earlier::Nowhere => return Err(Fault::from(DecodeErrorKind::SourceMissing).at(instructions.at())),
+                Earlier::Nowhere => {
+                    return Err(Fault::from(DecodeErrorKind::SourceMissing).at(instructions.at()));
+                }
             },
-            Operation::CopyTarget { position } => repeat(out, window.saturating_add(position as usize), size),
+            Operation::CopyTarget { position } => {
+                repeat(out, window.saturating_add(position as usize), size)
+            }
         }
     }
     Ok(())
 }
 
-/// Appends `size` bytes from `from` on, which may be bytes it appends itself: then what lies between `from` and the end repeats.
+/// Appends `size` bytes from `from` on, which may be bytes it appends itself: then what lies
+/// between `from` and the end repeats.
 fn repeat(out: &mut Vec<u8>, from: usize, size: usize) {
     let mut left = size;
     while left > 0 {
-        // Each round doubles what can be copied at once, since the pattern continues where it was appended.
+        // Each round doubles what can be copied at once, since the pattern continues where it was
+        // appended.
         let round = left.min(out.len().saturating_sub(from));
         if round == 0 {
             break;

@@ -46,7 +46,12 @@ pub(crate) struct Instructions<'a> {
 }
 
 impl<'a> Instructions<'a> {
-    pub(crate) fn new(header: &ParsedWindow, sections: &Sections<'a>, codes: &'a Codes, limits: &DecodeLimits) -> Self {
+    pub(crate) fn new(
+        header: &ParsedWindow,
+        sections: &Sections<'a>,
+        codes: &'a Codes,
+        limits: &DecodeLimits,
+    ) -> Self {
         let cache = AddressCache::new(codes.near, codes.same);
         let copy_len = header.fields.copy_window.map_or(0, |window| window.len);
         let narrow = copy_len.saturating_add(header.fields.target_len) <= u64::from(u32::MAX);
@@ -76,7 +81,8 @@ impl<'a> Instructions<'a> {
         self.at
     }
 
-    /// The next instruction; `None` after the last, when all sections were used up and the window is complete.
+    /// The next instruction; `None` after the last, when all sections were used up and the window
+    /// is complete.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Option<Step<'a>>, Fault> {
         self.read().map_err(|kind| Fault::from(kind).at(self.at))
@@ -131,7 +137,10 @@ impl<'a> Instructions<'a> {
 
     fn finished(&self) -> Result<(), DecodeErrorKind> {
         if self.position != self.target_len {
-            return Err(DecodeErrorKind::WindowShort { produced: self.position, expected: self.target_len });
+            return Err(DecodeErrorKind::WindowShort {
+                produced: self.position,
+                expected: self.target_len,
+            });
         }
         for (section, rest) in [(Section::Data, self.data), (Section::Addresses, self.addresses)] {
             if !rest.is_empty() {
@@ -190,7 +199,12 @@ impl<'a> Instructions<'a> {
 }
 
 #[inline]
-fn integer(rest: &mut &[u8], bits: u32, section: Section, field: Field) -> Result<u64, DecodeErrorKind> {
+fn integer(
+    rest: &mut &[u8],
+    bits: u32,
+    section: Section,
+    field: Field,
+) -> Result<u64, DecodeErrorKind> {
     if let Some((&byte, after)) = rest.split_first()
         && byte < 0x80
     {

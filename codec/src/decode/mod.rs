@@ -13,8 +13,8 @@ mod target_history;
 use std::fmt;
 
 pub use crate::error::{
-    CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
-    WholeFile,
+    CodeTableFault, DecodeError, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault,
+    Part, Section, WholeFile,
 };
 pub use crate::limits::{DecodeLimits, DecodeOptions};
 pub(crate) use code_table::codes;
@@ -44,9 +44,10 @@ const IN_MEMORY_TARGET: u64 = 1 << 30;
 
 /// Decodes one delta, window by window.
 ///
-/// Bytes go in by [`push`](Self::push) in pieces of any size; each window comes out when its last byte is there, and only after
-/// its checksum was compared. A delta does not say how many windows it has: whoever knows the length or the digest of the target
-/// compares it after [`finish`](Self::finish).
+/// Bytes go in by [`push`](Self::push) in pieces of any size; each window comes out when its last
+/// byte is there, and only after its checksum was compared. A delta does not say how many windows
+/// it has: whoever knows the length or the digest of the target compares it after
+/// [`finish`](Self::finish).
 ///
 /// ```
 /// use deltaglider_vcdiff::{DecodeOptions, Decoder};
@@ -120,7 +121,8 @@ impl<S: Source> Decoder<S> {
     /// Creates a decoder for one delta. Without a source only deltas that need none can be decoded.
     pub fn new(source: Option<S>, options: &DecodeOptions) -> Self {
         let limits = &options.limits;
-        let source = source.map(|source| SourceCache::new(source, limits.source_cache, limits.source_reads));
+        let source =
+            source.map(|source| SourceCache::new(source, limits.source_cache, limits.source_reads));
         Self {
             options: options.clone(),
             source,
@@ -153,8 +155,9 @@ impl<S: Source> Decoder<S> {
         self.summary
     }
 
-    /// Takes bytes of the delta and returns how many: all, unless they complete a window. A complete window is decoded and, if it
-    /// is right, its bytes are appended to `out`; then the call returns, so that there is at most one window per call.
+    /// Takes bytes of the delta and returns how many: all, unless they complete a window. A
+    /// complete window is decoded and, if it is right, its bytes are appended to `out`; then the
+    /// call returns, so that there is at most one window per call.
     ///
     /// After an error `out` is as it was, and every further call returns the same error.
     pub fn push(&mut self, delta: &[u8], out: &mut Vec<u8>) -> Result<usize, DecodeError> {
@@ -174,8 +177,8 @@ impl<S: Source> Decoder<S> {
         }
     }
 
-    /// Ends the delta: an error if it ends inside a window or has none. Only a plain file header, five bytes, is a delta by itself:
-    /// open-vcdiff writes no more for an empty target.
+    /// Ends the delta: an error if it ends inside a window or has none. Only a plain file header,
+    /// five bytes, is a delta by itself: open-vcdiff writes no more for an empty target.
     pub fn finish(mut self) -> Result<DecodeSummary, DecodeError> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -188,23 +191,26 @@ impl<S: Source> Decoder<S> {
                 if let Some((digest, stated)) = self.digest.take() {
                     if digest.finish() != stated {
                         let end = self.summary.delta_len;
-                        return Err(self.fail(DecodeErrorKind::Digest(WholeFile::Target).into(), end));
+                        return Err(
+                            self.fail(DecodeErrorKind::Digest(WholeFile::Target).into(), end)
+                        );
                     }
                     self.summary.verified_digest = true;
                 }
                 return Ok(self.summary);
             }
-            Stage::Body(header) => {
-                Part::Sections { missing: header.fields.sections.total().saturating_sub(self.carried.len() as u64) }
-            }
+            Stage::Body(header) => Part::Sections {
+                missing: header.fields.sections.total().saturating_sub(self.carried.len() as u64),
+            },
         };
         Err(self.fail(DecodeErrorKind::Truncated(part).into(), self.summary.delta_len))
     }
 
     /// Returns whether the file header names nothing that open-vcdiff does not write.
     fn is_plain(&self) -> bool {
-        let plain =
-            |header: &Header| (header.secondary, &header.code_table, &header.application) == (None, &None, &None);
+        let plain = |header: &Header| {
+            (header.secondary, &header.code_table, &header.application) == (None, &None, &None)
+        };
         self.header.as_ref().is_some_and(plain)
     }
 
@@ -226,11 +232,13 @@ impl<S: Source> Decoder<S> {
                 Stage::Header => {
                     let limits = &self.options.limits;
                     let parse = |bytes: &[u8]| Header::parse(bytes, limits);
-                    let Some((header, len)) = read_header(&mut self.carried, &mut rest, parse)? else {
+                    let Some((header, len)) = read_header(&mut self.carried, &mut rest, parse)?
+                    else {
                         return Ok(taken(rest));
                     };
                     if let Some(id) = header.secondary {
-                        let decoder = SectionDecoder::new(id, limits).map_err(|fault| fault.at(SECONDARY_AT))?;
+                        let decoder = SectionDecoder::new(id, limits)
+                            .map_err(|fault| fault.at(SECONDARY_AT))?;
                         self.sections = Some(decoder);
                     }
                     self.codes = codes(&header)?;
@@ -245,10 +253,12 @@ impl<S: Source> Decoder<S> {
                     let Some(file) = &self.header else { return Ok(taken(rest)) };
                     let parse = |bytes: &[u8]| {
                         let limits = &self.options.limits;
-                        let header = WindowHeader::parse(bytes, file, self.summary.target_len, limits)?;
+                        let header =
+                            WindowHeader::parse(bytes, file, self.summary.target_len, limits)?;
                         Ok((header, header.len))
                     };
-                    let Some((header, _)) = read_header(&mut self.carried, &mut rest, parse)? else {
+                    let Some((header, _)) = read_header(&mut self.carried, &mut rest, parse)?
+                    else {
                         return Ok(taken(rest));
                     };
                     if header.fields.indicator & VCD_SOURCE != 0 && self.source.is_none() {
@@ -273,7 +283,8 @@ impl<S: Source> Decoder<S> {
                         body.clear();
                         self.carried = body;
                     }
-                    self.start = self.start.saturating_add(header.len as u64).saturating_add(len as u64);
+                    self.start =
+                        self.start.saturating_add(header.len as u64).saturating_add(len as u64);
                     self.stage = Stage::WindowHeader;
                     return Ok(taken(rest));
                 }
@@ -286,15 +297,18 @@ impl<S: Source> Decoder<S> {
         let window = (header.len as u64).saturating_add(header.fields.sections.total());
         // A window's header is never empty, so there is something to divide by.
         let delta = self.start.saturating_add(window).max(1);
-        Limit::Amplification
-            .check(self.summary.target_len.saturating_add(header.fields.target_len).div_ceil(delta), allowed)
+        Limit::Amplification.check(
+            self.summary.target_len.saturating_add(header.fields.target_len).div_ceil(delta),
+            allowed,
+        )
     }
 
     /// Compares the source with its digest in the application header, and notes the target's.
     fn read_digests(&mut self, header: &Header) -> Result<(), Fault> {
         let Some((target, source)) = header.files() else { return Ok(()) };
         self.digest = target.blake3.and_then(|stated| Some((FileHasher::new()?, stated)));
-        if let (Some(stated), Some(blocks)) = (source.and_then(|source| source.blake3), &self.source)
+        if let (Some(stated), Some(blocks)) =
+            (source.and_then(|source| source.blake3), &self.source)
             && let Some(hasher) = FileHasher::new()
             && blocks.digest(hasher)? != stated
         {
@@ -317,7 +331,12 @@ impl<S: Source> Decoder<S> {
     }
 
     /// Decodes and verifies one window.
-    fn window(&mut self, header: &ParsedWindow, body: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn window(
+        &mut self,
+        header: &ParsedWindow,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let limits = &self.options.limits;
         let fields = &header.fields;
         let stored_codes = fields.delta_indicator & VCD_INSTCOMP == 0;
@@ -334,7 +353,9 @@ impl<S: Source> Decoder<S> {
         }
         let earlier = match &mut self.source {
             _ if fields.indicator & VCD_TARGET != 0 => self.history.from(copy_offset),
-            Some(source) if fields.indicator & VCD_SOURCE != 0 => Earlier::Source(source, copy_offset),
+            Some(source) if fields.indicator & VCD_SOURCE != 0 => {
+                Earlier::Source(source, copy_offset)
+            }
             _ => Earlier::Nowhere,
         };
         execute::execute(&mut instructions, earlier, out).map_err(|fault| {
@@ -346,7 +367,8 @@ impl<S: Source> Decoder<S> {
         {
             // zlib's Adler-32 begins with 1, open-vcdiff's with 0.
             let own_format = self.header.as_ref().is_some_and(|file| file.version == VERSION_SDCH);
-            let mut adler = if own_format { adler2::Adler32::from_checksum(0) } else { adler2::Adler32::new() };
+            let mut adler =
+                if own_format { adler2::Adler32::from_checksum(0) } else { adler2::Adler32::new() };
             adler.write_slice(out.get(window..).unwrap_or_default());
             let computed = adler.checksum();
             if computed != stated {
@@ -405,9 +427,14 @@ fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), Fault> {
 
 /// Decodes a whole delta in memory.
 ///
-/// The target is collected, so without a limit of its own ([`DecodeLimits::target`](crate::DecodeLimits::target)) it may have
-/// 1 GiB: a few bytes of delta can ask for any length.
-pub fn decode(source: Option<&[u8]>, delta: &[u8], options: &DecodeOptions) -> Result<Vec<u8>, DecodeError> {
+/// The target is collected, so without a limit of its own
+/// ([`DecodeLimits::target`](crate::DecodeLimits::target)) it may have 1 GiB: a few bytes of delta
+/// can ask for any length.
+pub fn decode(
+    source: Option<&[u8]>,
+    delta: &[u8],
+    options: &DecodeOptions,
+) -> Result<Vec<u8>, DecodeError> {
     let mut options = options.clone();
     options.limits.target.get_or_insert(IN_MEMORY_TARGET);
     let mut decoder = Decoder::new(source, &options);

@@ -24,7 +24,8 @@ impl<'a> Sections<'a> {
         let SectionLengths { data, instructions, .. } = header.fields.sections;
         let delta_indicator = header.fields.delta_indicator;
         let (data, rest) = body.split_at_checked(data as usize).unwrap_or_default();
-        let (instructions, addresses) = rest.split_at_checked(instructions as usize).unwrap_or_default();
+        let (instructions, addresses) =
+            rest.split_at_checked(instructions as usize).unwrap_or_default();
         let stored = [data, instructions, addresses];
 
         if let Some(decoder) = decoder {
@@ -33,7 +34,9 @@ impl<'a> Sections<'a> {
             let mut total = 0u64;
             for ((section, bit), stored) in COMPRESSED.into_iter().zip(stored) {
                 if delta_indicator & bit != 0 {
-                    decoder.decode(section, stored, total, limits.sections).map_err(|fault| fault.at(start))?;
+                    decoder
+                        .decode(section, stored, total, limits.sections)
+                        .map_err(|fault| fault.at(start))?;
                     total = total.saturating_add(decoder.decoded(section).len() as u64);
                 }
                 start = start.saturating_add(stored.len());

@@ -1,10 +1,12 @@
-//! Reads the source in pages and keeps the ones used last. A source that lends its bytes is neither read nor kept.
+//! Reads the source in pages and keeps the ones used last. A source that lends its bytes is neither
+//! read nor kept.
 
 use super::file_digest::FileHasher;
 use crate::error::{DecodeErrorKind, Fault, Limit};
 use crate::source::Source;
 
-/// Bytes of a page: the least that is read. Copies of a re-sorted table are a few bytes each, all from different places.
+/// Bytes of a page: the least that is read. Copies of a re-sorted table are a few bytes each, all
+/// from different places.
 const PAGE: usize = 1 << PAGE_BITS;
 const PAGE_BITS: u32 = 12;
 /// Pages read at once where more of them are likely to be needed; 64 KiB.
@@ -33,11 +35,12 @@ const EMPTY: Slot = Slot { page: NO_PAGE, place: 0 };
 
 /// The source of one delta.
 ///
-/// It keeps as many pages as the longest copy window has, up to a limit, so that no page of such a window is read twice. Memory is
-/// taken as pages are read.
+/// It keeps as many pages as the longest copy window has, up to a limit, so that no page of such a
+/// window is read twice. Memory is taken as pages are read.
 pub(crate) struct SourceCache<S> {
     source: S,
-    /// A power of two of them. A page is in the slot of the lowest bits of its number, so those of one window do not collide.
+    /// A power of two of them. A page is in the slot of the lowest bits of its number, so those of
+    /// one window do not collide.
     slots: Vec<Slot>,
     /// The memory: runs of pages.
     memory: Vec<Box<[u8]>>,
@@ -57,7 +60,8 @@ pub(crate) struct SourceCache<S> {
     run: Vec<u8>,
     /// Where the source ends, as far as a read has shown.
     end: u64,
-    /// Bytes of all pages that copies of this window touched, kept or not, and the page touched last.
+    /// Bytes of all pages that copies of this window touched, kept or not, and the page touched
+    /// last.
     touched: u64,
     last_touched: u64,
     allowed: u64,
@@ -107,7 +111,8 @@ impl<S: Source> SourceCache<S> {
     /// Starts counting anew, for a window that copies from `len` bytes at `offset`.
     pub(crate) fn begin_window(&mut self, offset: u64, len: u64) {
         (self.touched, self.last_touched) = (0, NO_PAGE);
-        self.window = (offset >> PAGE_BITS, offset.saturating_add(len.saturating_sub(1)) >> PAGE_BITS);
+        self.window =
+            (offset >> PAGE_BITS, offset.saturating_add(len.saturating_sub(1)) >> PAGE_BITS);
         if self.source.bytes().is_some() {
             return;
         }
@@ -123,7 +128,10 @@ impl<S: Source> SourceCache<S> {
 
     /// Makes slots for so many pages, if there is memory for them, and puts in them what is kept.
     fn make_slots(&mut self, pages: u64) {
-        let len = usize::try_from(pages).unwrap_or(usize::MAX).checked_next_power_of_two().unwrap_or(usize::MAX);
+        let len = usize::try_from(pages)
+            .unwrap_or(usize::MAX)
+            .checked_next_power_of_two()
+            .unwrap_or(usize::MAX);
         let mut slots = Vec::new();
         if slots.try_reserve_exact(len).is_err() {
             return;
@@ -145,7 +153,12 @@ impl<S: Source> SourceCache<S> {
 
     /// Appends `len` bytes from `offset` on.
     #[inline]
-    pub(crate) fn append(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(crate) fn append(
+        &mut self,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         if len == 0 {
             return Ok(());
         }
@@ -184,7 +197,9 @@ impl<S: Source> SourceCache<S> {
                     out.extend_from_slice(bytes);
                     out.truncate(end);
                 }
-                _ => out.extend_from_slice(run.get(from..from.saturating_add(part)).unwrap_or_default()),
+                _ => out.extend_from_slice(
+                    run.get(from..from.saturating_add(part)).unwrap_or_default(),
+                ),
             }
             self.latest = page;
             at = at.saturating_add(part as u64);
@@ -197,7 +212,10 @@ impl<S: Source> SourceCache<S> {
     fn append_directly(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let start = out.len();
         out.resize(start.saturating_add(len), 0);
-        let got = self.source.read_at(offset, out.get_mut(start..).unwrap_or_default()).map_err(Fault::source)?;
+        let got = self
+            .source
+            .read_at(offset, out.get_mut(start..).unwrap_or_default())
+            .map_err(Fault::source)?;
         if got < len {
             let needed = offset.saturating_add(len as u64);
             return Err(self.too_short(needed, offset.saturating_add(got as u64)));
@@ -221,15 +239,17 @@ impl<S: Source> SourceCache<S> {
         self.find(page).is_some()
     }
 
-    /// Reads a page that is not kept, with those up to `last` that the same copy needs, and returns its place.
+    /// Reads a page that is not kept, with those up to `last` that the same copy needs, and returns
+    /// its place.
     ///
-    /// More is read only where it is likely to be needed: after a copy from the page before, the rest of the run; next to a page
-    /// that is kept, the run, if nothing has to make room for it.
+    /// More is read only where it is likely to be needed: after a copy from the page before, the
+    /// rest of the run; next to a page that is kept, the run, if nothing has to make room for it.
     #[cold]
     fn read(&mut self, page: u64, last: u64) -> Result<u32, Fault> {
         let run = page & !(RUN as u64).saturating_sub(1);
         let run_end = run.saturating_add(RUN as u64).saturating_sub(1);
-        let (mut from, mut to) = (page, last.min(page.saturating_add(RUN as u64).saturating_sub(1)));
+        let (mut from, mut to) =
+            (page, last.min(page.saturating_add(RUN as u64).saturating_sub(1)));
         let (window_from, window_to) = self.window;
         if self.latest.saturating_add(1) == page {
             to = to.max(run_end.min(window_to));
@@ -279,7 +299,8 @@ impl<S: Source> SourceCache<S> {
             *kept = page;
         }
         let start = (place as usize & (RUN - 1)).saturating_mul(PAGE);
-        let run = self.memory.get_mut(place as usize / RUN).map(|run| &mut run[..]).unwrap_or_default();
+        let run =
+            self.memory.get_mut(place as usize / RUN).map(|run| &mut run[..]).unwrap_or_default();
         if let Some(to) = run.get_mut(start..start.saturating_add(bytes.len())) {
             to.copy_from_slice(bytes);
         }
@@ -290,7 +311,8 @@ impl<S: Source> SourceCache<S> {
         let place = self.pages.len();
         if place / RUN >= self.memory.len() {
             let mut run = Vec::new();
-            run.try_reserve_exact(LONG).map_err(|_| DecodeErrorKind::OutOfMemory { asked: LONG as u64 })?;
+            run.try_reserve_exact(LONG)
+                .map_err(|_| DecodeErrorKind::OutOfMemory { asked: LONG as u64 })?;
             run.resize(LONG, 0);
             self.memory.push(run.into_boxed_slice());
         }
@@ -304,7 +326,11 @@ impl<S: Source> SourceCache<S> {
         let mut place = self.next;
         for _ in 0..TRIES {
             place = self.next;
-            self.next = if place as usize >= self.pages.len().saturating_sub(1) { 0 } else { place.saturating_add(1) };
+            self.next = if place as usize >= self.pages.len().saturating_sub(1) {
+                0
+            } else {
+                place.saturating_add(1)
+            };
             let page = self.pages.get(place as usize).copied().unwrap_or(NO_PAGE);
             if !self.fits || page < first || page > last {
                 break;
@@ -317,10 +343,12 @@ impl<S: Source> SourceCache<S> {
         place
     }
 
-    /// Counts the pages of a copy, as if none was kept: what a delta may do must not depend on what this cache holds.
+    /// Counts the pages of a copy, as if none was kept: what a delta may do must not depend on what
+    /// this cache holds.
     #[inline]
     fn count(&mut self, first: u64, last: u64) -> Result<(), Fault> {
-        let pages = last.saturating_sub(first).saturating_add(u64::from(first != self.last_touched));
+        let pages =
+            last.saturating_sub(first).saturating_add(u64::from(first != self.last_touched));
         self.last_touched = last;
         self.touched = self.touched.saturating_add(pages.saturating_mul(PAGE as u64));
         Limit::SourceReads.check(self.touched, self.allowed)
@@ -394,7 +422,9 @@ mod tests {
         for kept in [1, 100] {
             let mut cache = cache(&source, 41, kept);
             for offset in [0, 1, PAGE as u64 - 1, PAGE as u64, 9 * PAGE as u64 - 7] {
-                for len in [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, LONG - 1, LONG, LONG + 1] {
+                for len in
+                    [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, LONG - 1, LONG, LONG + 1]
+                {
                     append(&mut cache, offset, len);
                 }
             }
@@ -410,7 +440,11 @@ mod tests {
             append(&mut cache, number * 7919 % 1000 * PAGE as u64 + number % 4000, 24);
         }
         // The first page of each run came alone.
-        assert!(bytes_read(&source) <= 1000 * PAGE + 1000usize.div_ceil(RUN) * PAGE, "{}", bytes_read(&source));
+        assert!(
+            bytes_read(&source) <= 1000 * PAGE + 1000usize.div_ceil(RUN) * PAGE,
+            "{}",
+            bytes_read(&source)
+        );
         assert_eq!(cache.pages.len(), 1000);
     }
 
@@ -491,7 +525,10 @@ mod tests {
         for (offset, len) in [(LONG as u64, 11), (5, LONG + 6), (LONG as u64 - 9, 20)] {
             let kind = cache.append(offset, len, &mut Vec::new()).unwrap_err().kind;
             let needed = offset + len as u64;
-            assert_eq!(kind, DecodeErrorKind::SourceTooShort { needed, available: LONG as u64 + 10 });
+            assert_eq!(
+                kind,
+                DecodeErrorKind::SourceTooShort { needed, available: LONG as u64 + 10 }
+            );
         }
     }
 
@@ -507,7 +544,10 @@ mod tests {
                 append(&mut cache, 0, 1);
                 let kind = cache.append(5, PAGE, &mut Vec::new()).unwrap_err().kind;
                 let (asked, allowed) = (4 * PAGE as u64, 3 * PAGE as u64);
-                assert_eq!(kind, DecodeErrorKind::Limit { limit: Limit::SourceReads, asked, allowed });
+                assert_eq!(
+                    kind,
+                    DecodeErrorKind::Limit { limit: Limit::SourceReads, asked, allowed }
+                );
             }
         }
     }

@@ -8,10 +8,11 @@ use crate::Source;
 use crate::format::header::Header;
 use crate::stream::{PIECE, StreamError, give, read_some, write_out};
 
-/// Decodes all of `delta`, window by window; `target` gets verified windows only, but all up to the first that is wrong.
+/// Decodes all of `delta`, window by window; `target` gets verified windows only, but all up to the
+/// first that is wrong.
 ///
-/// Compare [`DecodeSummary::target_len`] with the length you know: a delta cut at the end of a window is a shorter delta.
-/// `target` is neither flushed nor synced.
+/// Compare [`DecodeSummary::target_len`] with the length you know: a delta cut at the end of a
+/// window is a shorter delta. `target` is neither flushed nor synced.
 pub fn decode_stream<S: Source>(
     source: Option<S>,
     mut delta: impl Read,
@@ -36,8 +37,8 @@ pub fn decode_stream<S: Source>(
     }
 }
 
-/// A [`Read`] that gives the target of a delta it reads from another; only verified windows come out. The end of the target is
-/// told only when the delta ends where one may end.
+/// A [`Read`] that gives the target of a delta it reads from another; only verified windows come
+/// out. The end of the target is told only when the delta ends where one may end.
 #[derive(Debug)]
 pub struct DecodeReader<S, R> {
     /// `None` once it was finished.
@@ -88,7 +89,8 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
         &mut self.delta
     }
 
-    /// Gives the inner reader back. Up to 64 KiB of it were read ahead: a delta does not say where it ends.
+    /// Gives the inner reader back. Up to 64 KiB of it were read ahead: a delta does not say where
+    /// it ends.
     pub fn into_inner(self) -> R {
         self.delta
     }
@@ -136,8 +138,8 @@ fn invalid(error: DecodeError) -> io::Error {
     io::Error::new(kind, error)
 }
 
-/// A [`DecodeError`] is an [`io::Error`] with that error inside; its kind is that of the source's error, `UnexpectedEof` for a
-/// delta cut short, or `InvalidData`.
+/// A [`DecodeError`] is an [`io::Error`] with that error inside; its kind is that of the source's
+/// error, `UnexpectedEof` for a delta cut short, or `InvalidData`.
 impl<S: Source, R: Read> Read for DecodeReader<S, R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if target.is_empty() || (self.given == self.window.len() && !self.next_window()?) {
@@ -147,8 +149,9 @@ impl<S: Source, R: Read> Read for DecodeReader<S, R> {
     }
 }
 
-/// A [`Write`] that takes a delta and writes its target to another; only verified windows are written. [`finish`](Self::finish) has
-/// to be called: dropping it leaves it open whether the delta was complete.
+/// A [`Write`] that takes a delta and writes its target to another; only verified windows are
+/// written. [`finish`](Self::finish) has to be called: dropping it leaves it open whether the delta
+/// was complete.
 ///
 /// ```
 /// use std::io::Write;

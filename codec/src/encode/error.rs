@@ -28,19 +28,21 @@ pub enum EncodeError {
         /// What was asked for.
         asked: u32,
     },
-    /// The instruction buffer is neither unlimited (0) nor at least 4; xdelta3 itself crashes on these.
+    /// The instruction buffer is neither unlimited (0) nor at least 4; xdelta3 itself crashes on
+    /// these.
     InstructionBuffer {
         /// What was asked for.
         asked: u32,
     },
     /// The matcher's numbers contradict each other or fall short of their least values.
     Matcher(MatcherProfile),
-    /// An instruction buffer this small (4 in nearly all cases seen) made the encoder give up room that a later match needed. The
-    /// delta xdelta3 writes here cannot be decoded. A larger buffer avoids it;
-    /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
+    /// An instruction buffer this small (4 in nearly all cases seen) made the encoder give up room
+    /// that a later match needed. The delta xdelta3 writes here cannot be decoded. A larger buffer
+    /// avoids it; [`undecodable`](super::EncodeOptions::undecodable) allows it.
     InstructionBufferExhausted,
-    /// xdelta3 writes this section in a form that no decoder can read, its own neither. Another secondary compressor avoids it;
-    /// [`undecodable`](super::EncodeOptions::undecodable) allows it.
+    /// xdelta3 writes this section in a form that no decoder can read, its own neither. Another
+    /// secondary compressor avoids it; [`undecodable`](super::EncodeOptions::undecodable) allows
+    /// it.
     Undecodable {
         /// The compressor.
         secondary: Secondary,
@@ -76,14 +78,19 @@ impl fmt::Display for EncodeError {
                 write!(f, "a small-match history of {asked} is not a power of two")
             }
             Self::InstructionBuffer { asked } => {
-                write!(f, "an instruction buffer of {asked} is too small: 0 (unlimited) or at least 4")
+                write!(
+                    f,
+                    "an instruction buffer of {asked} is too small: 0 (unlimited) or at least 4"
+                )
             }
             Self::Matcher(profile) => write!(
                 f,
                 "no matcher works with {profile:?}: looks are at least 4, the step at least 1, \
                  and a chain of 0 needs the other above 1"
             ),
-            Self::InstructionBufferExhausted => f.write_str("the instruction buffer is too small for this target"),
+            Self::InstructionBufferExhausted => {
+                f.write_str("the instruction buffer is too small for this target")
+            }
             Self::Undecodable { secondary, section } => {
                 let name = match secondary {
                     Secondary::None => "no compressor",
@@ -92,7 +99,10 @@ impl fmt::Display for EncodeError {
                     Secondary::Fgk => "FGK",
                 };
                 let article = if *section == Section::Data { "a" } else { "an" };
-                write!(f, "{name} as xdelta3 has it would make {article} {section} that cannot be decoded")
+                write!(
+                    f,
+                    "{name} as xdelta3 has it would make {article} {section} that cannot be decoded"
+                )
             }
             Self::Aborted => f.write_str("an earlier call failed"),
         }

@@ -1,4 +1,5 @@
-//! The delta of a file against itself: one COPY a window, without a matcher and without a look at the source.
+//! The delta of a file against itself: one COPY a window, without a matcher and without a look at
+//! the source.
 
 use super::error::EncodeError;
 use super::section_writer::SectionWriter;

@@ -1,7 +1,7 @@
 //! The encoder: target bytes in, a delta out, window by window.
 //!
-//! A strategy finds out how a window is made and hands over its instructions; these become sections, and
-//! the sections, compressed once more, a window of the delta.
+//! A strategy finds out how a window is made and hands over its instructions; these become
+//! sections, and the sections, compressed once more, a window of the delta.
 
 mod error;
 mod identical;
@@ -31,8 +31,8 @@ use crate::format::header::Header;
 
 /// Writes a delta that turns a source into the target pushed through it.
 ///
-/// How the target is cut into pushes does not show in the delta. After an error the delta is unusable, and every
-/// further call fails.
+/// How the target is cut into pushes does not show in the delta. After an error the delta is
+/// unusable, and every further call fails.
 ///
 /// ```
 /// use deltaglider_vcdiff::{EncodeOptions, Encoder, Level};
@@ -87,8 +87,9 @@ impl<S: Source> Encoder<S> {
         }
     }
 
-    /// Takes target bytes up to the end of the current window and returns how many it took; 0 only for an empty slice.
-    /// A window that becomes full is appended to `out`, the first one behind the file header; never more than one a call.
+    /// Takes target bytes up to the end of the current window and returns how many it took; 0 only
+    /// for an empty slice. A window that becomes full is appended to `out`, the first one behind
+    /// the file header; never more than one a call.
     pub fn push(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<usize, EncodeError> {
         if self.progress == Progress::Failed {
             return Err(EncodeError::Aborted);
@@ -138,7 +139,8 @@ impl<S: Source> Encoder<S> {
         let sections = self.sections.finish();
         let start = out.len();
         if before == Progress::NothingWritten {
-            Header::new(self.options.secondary.id(), self.options.application_header.clone()).write(out);
+            Header::new(self.options.secondary.id(), self.options.application_header.clone())
+                .write(out);
         }
         let checksum = self.options.checksum.then(|| adler2::adler32_slice(target));
         let window = sections.parts(target.len() as u64, checksum);
@@ -157,14 +159,19 @@ impl<S: Source> Encoder<S> {
 /// let delta = encode(Some(b"the first version"), b"the second version", &EncodeOptions::default())?;
 /// # Ok::<(), deltaglider_vcdiff::EncodeError>(())
 /// ```
-pub fn encode(source: Option<&[u8]>, target: &[u8], options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
+pub fn encode(
+    source: Option<&[u8]>,
+    target: &[u8],
+    options: &EncodeOptions,
+) -> Result<Vec<u8>, EncodeError> {
     let options = EncodeOptions { target_len: Some(target.len() as u64), ..options.clone() };
     Encoder::new(source, &options)?.all(target)
 }
 
 impl Encoder<&'static [u8]> {
-    /// Creates an encoder for the delta of a file against itself: the target pushed through it must be the source,
-    /// which is not read. Every window is one COPY, as large as [`Encoder::new`] would make it or smaller.
+    /// Creates an encoder for the delta of a file against itself: the target pushed through it must
+    /// be the source, which is not read. Every window is one COPY, as large as [`Encoder::new`]
+    /// would make it or smaller.
     ///
     /// The options of the matcher have no effect.
     pub fn identical(options: &EncodeOptions) -> Result<Self, EncodeError> {
@@ -173,8 +180,8 @@ impl Encoder<&'static [u8]> {
     }
 }
 
-/// Encodes a file against itself, as [`Encoder::identical`] does: the target's length takes the place of
-/// [`EncodeOptions::target_len`].
+/// Encodes a file against itself, as [`Encoder::identical`] does: the target's length takes the
+/// place of [`EncodeOptions::target_len`].
 ///
 /// ```
 /// use deltaglider_vcdiff::encode::identical;

@@ -27,22 +27,25 @@ pub(super) const MIN_LOOK: u32 = 4;
 pub struct EncodeOptions {
     /// `-0` to `-9`.
     pub level: Level,
-    /// `-C`: the matcher's numbers themselves, in place of the level (and of level 0's refusal to match in the target).
+    /// `-C`: the matcher's numbers themselves, in place of the level (and of level 0's refusal to
+    /// match in the target).
     pub matcher: Option<MatcherProfile>,
     /// Whether matches inside the target are looked for; `false` is `-N`.
     pub target_matching: bool,
     /// `-S`.
     pub secondary: Secondary,
-    /// Whether what no decoder can read is written where xdelta3 writes it. FGK's code learns from sections that turn out not
-    /// worth packing and that the decoder never sees in that form; DJW has codes that outgrow their tables; an instruction
-    /// buffer of 4 or little more lets matches overlap what is already written. Otherwise, and by default, these are
+    /// Whether what no decoder can read is written where xdelta3 writes it. FGK's code learns from
+    /// sections that turn out not worth packing and that the decoder never sees in that form; DJW
+    /// has codes that outgrow their tables; an instruction buffer of 4 or little more lets matches
+    /// overlap what is already written. Otherwise, and by default, these are
     /// [`EncodeError::Undecodable`] and [`EncodeError::InstructionBufferExhausted`].
     pub undecodable: bool,
     /// `-W`: bytes of target per window, 16 KiB to 16 MiB.
     pub window: usize,
     /// `-B`: bytes of source kept at hand, 512 KiB to 2 GiB, rounded up to a power of two.
     pub source_window: u64,
-    /// `-P`: how far back in the target, in bytes, older candidates are looked for; a power of two. 0 is the default.
+    /// `-P`: how far back in the target, in bytes, older candidates are looked for; a power of two.
+    /// 0 is the default.
     pub small_match_history: u32,
     /// `-I`: instructions held back for improvement; 0 is unlimited, 1 to 3 are refused.
     pub instruction_buffer: u32,
@@ -50,8 +53,9 @@ pub struct EncodeOptions {
     pub checksum: bool,
     /// `-A`: bytes for the application, in the file header.
     pub application_header: Option<Vec<u8>>,
-    /// Length of the target in bytes when it is a regular file, `None` for a pipe. It makes windows no longer than
-    /// the target and sizes a table by it, so it shows in the delta; a wrong value is no error.
+    /// Length of the target in bytes when it is a regular file, `None` for a pipe. It makes windows
+    /// no longer than the target and sizes a table by it, so it shows in the delta; a wrong value
+    /// is no error.
     pub target_len: Option<u64>,
 }
 
@@ -88,8 +92,18 @@ impl EncodeOptions {
             }
             Ok(())
         };
-        in_range(SizeOption::Window, self.window as u64, MIN_WINDOW as u64, XDELTA_3_0_WINDOW as u64)?;
-        in_range(SizeOption::SourceWindow, self.source_window, MIN_SOURCE_WINDOW, MAX_SOURCE_WINDOW)?;
+        in_range(
+            SizeOption::Window,
+            self.window as u64,
+            MIN_WINDOW as u64,
+            XDELTA_3_0_WINDOW as u64,
+        )?;
+        in_range(
+            SizeOption::SourceWindow,
+            self.source_window,
+            MIN_SOURCE_WINDOW,
+            MAX_SOURCE_WINDOW,
+        )?;
         let history = match self.small_match_history {
             0 => DEFAULT_HISTORY,
             asked if asked.is_power_of_two() => asked,
@@ -107,10 +121,12 @@ impl EncodeOptions {
         {
             return Err(EncodeError::Matcher(profile));
         }
-        let known = self.target_len.map_or(usize::MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
+        let known =
+            self.target_len.map_or(usize::MAX, |len| usize::try_from(len).unwrap_or(usize::MAX));
         Ok(Plan {
             profile,
-            target_matching: self.target_matching && (self.matcher.is_some() || self.level.matches_target()),
+            target_matching: self.target_matching
+                && (self.matcher.is_some() || self.level.matches_target()),
             window: self.window.min(known).max(MIN_WINDOW),
             source_window: self.source_window.next_power_of_two(),
             history: history as usize,

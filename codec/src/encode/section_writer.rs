@@ -1,7 +1,9 @@
 //! Writes instructions into sections: the codes, addresses and literal bytes of one window.
 
 use super::window_writer::WindowParts;
-use crate::format::address::{AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF, NEAR, SAME};
+use crate::format::address::{
+    AddressCache, MODE_HERE, MODE_NEAR, MODE_SAME, MODE_SELF, NEAR, SAME,
+};
 use crate::format::instruction::{Instruction, Kind, Operation};
 use crate::format::varint;
 use crate::format::window::CopyWindow;
@@ -59,8 +61,8 @@ impl SectionWriter {
         self.held.is_some()
     }
 
-    /// Sets the part of the source that the window copies from. It must be known before the first COPY; without it
-    /// the window copies only from itself.
+    /// Sets the part of the source that the window copies from. It must be known before the first
+    /// COPY; without it the window copies only from itself.
     pub(crate) fn copy_from(&mut self, window: CopyWindow) {
         self.sections.copy_window = window;
     }
@@ -78,7 +80,9 @@ impl SectionWriter {
                 self.sections.data.push(byte);
                 Kind::Run
             }
-            Operation::CopySource { address } => Kind::Copy(self.write_address(address, copy_len + position)),
+            Operation::CopySource { address } => {
+                Kind::Copy(self.write_address(address, copy_len + position))
+            }
             Operation::CopyTarget { position: from } => {
                 Kind::Copy(self.write_address(copy_len + from, copy_len + position))
             }
@@ -99,7 +103,9 @@ impl SectionWriter {
     #[inline]
     fn write_address(&mut self, address: u64, here: u64) -> u8 {
         let near = self.cache.near();
-        let relative = (MODE_NEAR..).zip(near).filter_map(|(mode, &base)| Some((address.checked_sub(base)?, mode)));
+        let relative = (MODE_NEAR..)
+            .zip(near)
+            .filter_map(|(mode, &base)| Some((address.checked_sub(base)?, mode)));
         let (mut value, mut mode) = (address, MODE_SELF);
         for (candidate, its_mode) in std::iter::once((here - address, MODE_HERE)).chain(relative) {
             if value < ONE_BYTE {
@@ -177,14 +183,23 @@ mod tests {
                 writer.single(first, first_size);
                 let entry = DEFAULT_CODE_TABLE[usize::from(writer.sections.instructions[0])];
                 assert_eq!((entry.first.kind, entry.second.kind), (first, Kind::Noop));
-                let apart = writer.sections.instructions.get(1).map_or(0, |&size| usize::from(size));
+                let apart =
+                    writer.sections.instructions.get(1).map_or(0, |&size| usize::from(size));
                 assert_eq!(usize::from(entry.first.size) + apart, first_size);
                 for &second in &kinds {
                     for second_size in 1..=20usize {
-                        let Some(code) = double_code(first, first_size, second, second_size) else { continue };
+                        let Some(code) = double_code(first, first_size, second, second_size) else {
+                            continue;
+                        };
                         let entry = DEFAULT_CODE_TABLE[usize::from(code)];
-                        assert_eq!((entry.first.kind, usize::from(entry.first.size)), (first, first_size));
-                        assert_eq!((entry.second.kind, usize::from(entry.second.size)), (second, second_size));
+                        assert_eq!(
+                            (entry.first.kind, usize::from(entry.first.size)),
+                            (first, first_size)
+                        );
+                        assert_eq!(
+                            (entry.second.kind, usize::from(entry.second.size)),
+                            (second, second_size)
+                        );
                         doubles += 1;
                     }
                 }

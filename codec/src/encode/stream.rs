@@ -9,8 +9,8 @@ use crate::stream::{PIECE, StreamError, give, read_some, write_out};
 
 /// Encodes all of `target`; returns its length and that of the delta, in bytes.
 ///
-/// For the bytes xdelta3 writes for a named file, [`EncodeOptions::target_len`] has to be set; without, they are those it writes
-/// for a pipe. `delta` is neither flushed nor synced.
+/// For the bytes xdelta3 writes for a named file, [`EncodeOptions::target_len`] has to be set;
+/// without, they are those it writes for a pipe. `delta` is neither flushed nor synced.
 pub fn encode_stream<S: Source>(
     source: Option<S>,
     mut target: impl Read,
@@ -42,8 +42,8 @@ pub fn encode_stream<S: Source>(
     Ok((target_len, delta_len))
 }
 
-/// A [`Write`] that takes the target and writes the delta to another. [`finish`](Self::finish) has to be called: dropping it
-/// leaves a delta without its end.
+/// A [`Write`] that takes the target and writes the delta to another. [`finish`](Self::finish) has
+/// to be called: dropping it leaves a delta without its end.
 #[derive(Debug)]
 pub struct EncodeWriter<S, W> {
     encoder: Encoder<S>,

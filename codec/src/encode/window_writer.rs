@@ -27,25 +27,38 @@ pub(crate) struct WindowWriter {
 impl WindowWriter {
     /// Creates a writer; `undecodable` as in [`EncodeOptions`](super::EncodeOptions::undecodable).
     pub(crate) fn new(secondary: Secondary, undecodable: bool) -> Self {
-        let compressors = COMPRESSED.map(|(section, _)| SectionEncoder::new(section, secondary, undecodable));
+        let compressors =
+            COMPRESSED.map(|(section, _)| SectionEncoder::new(section, secondary, undecodable));
         Self { secondary, compressors }
     }
 
     /// Appends a whole window, or nothing.
-    pub(crate) fn window(&mut self, window: WindowParts<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub(crate) fn window(
+        &mut self,
+        window: WindowParts<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let mut delta_indicator = 0;
         let mut sections = window.sections;
-        for ((compressor, part), (section, bit)) in self.compressors.iter_mut().zip(&mut sections).zip(COMPRESSED) {
+        for ((compressor, part), (section, bit)) in
+            self.compressors.iter_mut().zip(&mut sections).zip(COMPRESSED)
+        {
             let compressed = compressor.compress(part);
-            let undecodable = |Undecodable| EncodeError::Undecodable { secondary: self.secondary, section };
+            let undecodable =
+                |Undecodable| EncodeError::Undecodable { secondary: self.secondary, section };
             if let Some(compressed) = compressed.map_err(undecodable)? {
                 *part = compressed;
                 delta_indicator |= bit;
             }
         }
         let lengths = SectionLengths::of(sections);
-        let header =
-            WindowHeader::new(window.copy_window, window.target_len, delta_indicator, lengths, window.checksum);
+        let header = WindowHeader::new(
+            window.copy_window,
+            window.target_len,
+            delta_indicator,
+            lengths,
+            window.checksum,
+        );
         header.write(out);
         out.reserve(lengths.total() as usize);
         for section in sections {

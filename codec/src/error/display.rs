@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    CodeTableFault, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section, WholeFile,
+    CodeTableFault, DecodeErrorKind, Feature, Field, HuffmanFault, Limit, LzmaFault, Part, Section,
+    WholeFile,
 };
 
 impl fmt::Display for DecodeErrorKind {
@@ -11,27 +12,47 @@ impl fmt::Display for DecodeErrorKind {
         match *self {
             Self::NotVcdiff => f.write_str("not a VCDIFF file"),
             Self::Version(version) => write!(f, "VCDIFF version {version} instead of 0"),
-            Self::HeaderIndicator(bits) => write!(f, "unknown bits in the header indicator {bits:#04x}"),
+            Self::HeaderIndicator(bits) => {
+                write!(f, "unknown bits in the header indicator {bits:#04x}")
+            }
             Self::UnknownSecondary(id) => write!(f, "unknown secondary compressor {id}"),
             Self::Unsupported(feature) => write!(f, "{feature} is not supported"),
             Self::CodeTable(fault) => match fault {
-                CodeTableFault::Short => f.write_str("a code table without the sizes of its caches"),
-                CodeTableFault::Caches { near, same } => {
-                    write!(f, "a code table with address caches of {near} and {same}, which have no modes left")
+                CodeTableFault::Short => {
+                    f.write_str("a code table without the sizes of its caches")
                 }
-                CodeTableFault::Delta => f.write_str("a code table that is not a delta of the default one"),
-                CodeTableFault::Entry(code) => write!(f, "a code table whose code {code} means nothing"),
+                CodeTableFault::Caches { near, same } => {
+                    write!(
+                        f,
+                        "a code table with address caches of {near} and {same}, which have no modes left"
+                    )
+                }
+                CodeTableFault::Delta => {
+                    f.write_str("a code table that is not a delta of the default one")
+                }
+                CodeTableFault::Entry(code) => {
+                    write!(f, "a code table whose code {code} means nothing")
+                }
             },
             Self::TargetWindow { offset, len, produced } => {
-                write!(f, "a copy window of {len} bytes at {offset} of the target, of which {produced} bytes are there")
+                write!(
+                    f,
+                    "a copy window of {len} bytes at {offset} of the target, of which {produced} bytes are there"
+                )
             }
             Self::Digest(file) => {
                 let file = if file == WholeFile::Source { "source" } else { "target" };
                 write!(f, "the {file} is not the file whose BLAKE3 the application header names")
             }
-            Self::WindowIndicator(bits) => write!(f, "unknown bits in the window indicator {bits:#04x}"),
-            Self::DeltaIndicator(bits) => write!(f, "unknown bits in the delta indicator {bits:#04x}"),
-            Self::NoCompressor(section) => write!(f, "the {section} is compressed but the header names no compressor"),
+            Self::WindowIndicator(bits) => {
+                write!(f, "unknown bits in the window indicator {bits:#04x}")
+            }
+            Self::DeltaIndicator(bits) => {
+                write!(f, "unknown bits in the delta indicator {bits:#04x}")
+            }
+            Self::NoCompressor(section) => {
+                write!(f, "the {section} is compressed but the header names no compressor")
+            }
             Self::IntegerOverflow(field) => write!(f, "the {field} does not fit its field"),
             Self::CopyWindow { offset, len } => {
                 write!(f, "a copy window of {len} bytes at offset {offset} cannot be addressed")
@@ -39,9 +60,15 @@ impl fmt::Display for DecodeErrorKind {
             Self::EncodingLength { stated, actual } => {
                 write!(f, "the window's encoding is said to take {stated} bytes and takes {actual}")
             }
-            Self::Limit { limit, asked, allowed } => write!(f, "{limit}: {asked} asked for, the limit is {allowed}"),
-            Self::SectionEnds(section) => write!(f, "the {section} ends before the window is complete"),
-            Self::SectionLeft { section, left } => write!(f, "{left} bytes of the {section} are left over"),
+            Self::Limit { limit, asked, allowed } => {
+                write!(f, "{limit}: {asked} asked for, the limit is {allowed}")
+            }
+            Self::SectionEnds(section) => {
+                write!(f, "the {section} ends before the window is complete")
+            }
+            Self::SectionLeft { section, left } => {
+                write!(f, "{left} bytes of the {section} are left over")
+            }
             Self::WindowShort { produced, expected } => {
                 write!(f, "the instructions produce {produced} bytes of a window of {expected}")
             }
@@ -49,13 +76,19 @@ impl fmt::Display for DecodeErrorKind {
                 write!(f, "an instruction produces {asked} bytes where the window has {left} left")
             }
             Self::Address { address: Some(address), here } => {
-                write!(f, "a copy from address {address}, which is not before the current address {here}")
+                write!(
+                    f,
+                    "a copy from address {address}, which is not before the current address {here}"
+                )
             }
             Self::Address { address: None, here } => {
                 write!(f, "a copy from further back than the current address {here}")
             }
             Self::CopyBeyondSource { address, size, len } => {
-                write!(f, "a copy of {size} bytes at {address} runs past the end of the copy window of {len}")
+                write!(
+                    f,
+                    "a copy of {size} bytes at {address} runs past the end of the copy window of {len}"
+                )
             }
             Self::Lzma(fault) => write!(f, "damaged LZMA section: {fault}"),
             Self::Huffman(fault) => write!(f, "damaged Huffman coded section: {fault}"),
@@ -78,7 +111,9 @@ impl fmt::Display for DecodeErrorKind {
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::XzOption => "LZMA with an integrity check, stated sizes or a filter other than LZMA2",
+            Self::XzOption => {
+                "LZMA with an integrity check, stated sizes or a filter other than LZMA2"
+            }
         })
     }
 }

@@ -67,7 +67,8 @@ impl AddressCache {
         self.same.get(usize::from(slot) << 8 | usize::from(byte)).copied()
     }
 
-    /// Where in the same cache `address` would stand, as mode offset and byte, if it is the one kept there.
+    /// Where in the same cache `address` would stand, as mode offset and byte, if it is the one
+    /// kept there.
     pub(crate) fn find_same(&self, address: u64) -> Option<(u8, u8)> {
         let slot = self.slot(address);
         (self.same.get(slot) == Some(&address)).then_some(((slot >> 8) as u8, slot as u8))

@@ -1,4 +1,5 @@
-//! The application header as xdelta3 writes it: names of both files, how they were compressed, their digests.
+//! The application header as xdelta3 writes it: names of both files, how they were compressed,
+//! their digests.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::format::header::Header;
@@ -14,8 +15,8 @@ pub struct FileName {
     pub name: Vec<u8>,
     /// BLAKE3 of the whole file, which xdelta3 3.2.0 appends to the name ("armor").
     pub blake3: Option<[u8; 32]>,
-    /// What the file was decompressed with before the delta was made: `G` gzip, `B` bzip2, `Y` xz, `Z` compress; 3.2.0 may add
-    /// a level. Empty for a file taken as it is.
+    /// What the file was decompressed with before the delta was made: `G` gzip, `B` bzip2, `Y` xz,
+    /// `Z` compress; 3.2.0 may add a level. Empty for a file taken as it is.
     pub compression: Vec<u8>,
 }
 
@@ -42,10 +43,11 @@ fn from_hexadecimal(digits: &[u8; DIGEST_DIGITS]) -> Option<[u8; 32]> {
 }
 
 impl Header {
-    /// The target and, if there was one, the source, when the application header is one of xdelta3's: two or four parts with
-    /// `/` between them.
+    /// The target and, if there was one, the source, when the application header is one of
+    /// xdelta3's: two or four parts with `/` between them.
     pub fn files(&self) -> Option<(FileName, Option<FileName>)> {
-        let parts: Vec<&[u8]> = self.application.as_ref()?.splitn(4, |&byte| byte == b'/').collect();
+        let parts: Vec<&[u8]> =
+            self.application.as_ref()?.splitn(4, |&byte| byte == b'/').collect();
         match *parts.as_slice() {
             [target, compression] => Some((FileName::new(target, compression), None)),
             [target, compression, source, of_source] => {

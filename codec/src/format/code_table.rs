@@ -1,4 +1,5 @@
-//! The code table of RFC 3284, sections 5.4 and 5.6, and how an application's own is stored (section 7).
+//! The code table of RFC 3284, sections 5.4 and 5.6, and how an application's own is stored
+//! (section 7).
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::CodeTableFault;
@@ -75,7 +76,10 @@ const fn default_code_table() -> CodeTable {
         while add <= 4 {
             let mut copy = 4;
             while copy <= longest {
-                table[code] = pair(Half { kind: Kind::Add, size: add }, Half { kind: Kind::Copy(mode), size: copy });
+                table[code] = pair(
+                    Half { kind: Kind::Add, size: add },
+                    Half { kind: Kind::Copy(mode), size: copy },
+                );
                 code += 1;
                 copy += 1;
             }
@@ -85,7 +89,8 @@ const fn default_code_table() -> CodeTable {
     }
     let mut mode = 0;
     while mode < MODES as u8 {
-        table[code] = pair(Half { kind: Kind::Copy(mode), size: 4 }, Half { kind: Kind::Add, size: 1 });
+        table[code] =
+            pair(Half { kind: Kind::Copy(mode), size: 4 }, Half { kind: Kind::Add, size: 1 });
         code += 1;
         mode += 1;
     }
@@ -121,10 +126,16 @@ impl Codes {
         }
         let half = |code: u8, second: usize| {
             let column = |column: usize| {
-                columns.get(column.saturating_mul(CODES).saturating_add(usize::from(code))).copied().unwrap_or_default()
+                columns
+                    .get(column.saturating_mul(CODES).saturating_add(usize::from(code)))
+                    .copied()
+                    .unwrap_or_default()
             };
-            let (kind, size, mode) =
-                (column(second), column(second.saturating_add(2)), column(second.saturating_add(4)));
+            let (kind, size, mode) = (
+                column(second),
+                column(second.saturating_add(2)),
+                column(second.saturating_add(4)),
+            );
             let kind = match kind {
                 NOOP => Kind::Noop,
                 ADD => Kind::Add,

@@ -68,9 +68,10 @@ impl<'a> Fields<'a> {
 
     pub(super) fn integer(&mut self, field: Field, bits: u32) -> Result<u64, Stop> {
         self.field = self.at;
-        let (value, len) = varint::read_bounded(self.bytes.get(self.at..).unwrap_or_default(), bits)
-            .map_err(|_| DecodeErrorKind::IntegerOverflow(field))?
-            .ok_or(Stop::More)?;
+        let (value, len) =
+            varint::read_bounded(self.bytes.get(self.at..).unwrap_or_default(), bits)
+                .map_err(|_| DecodeErrorKind::IntegerOverflow(field))?
+                .ok_or(Stop::More)?;
         self.at = self.at.saturating_add(len);
         Ok(value)
     }

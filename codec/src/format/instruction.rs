@@ -17,7 +17,8 @@ pub(crate) enum Operation<'a> {
     Run(u8),
     /// Appends bytes of the copy window, from this address in it on.
     CopySource { address: u64 },
-    /// Appends bytes of the same target window, from this position on, which comes before the instruction's own.
+    /// Appends bytes of the same target window, from this position on, which comes before the
+    /// instruction's own.
     CopyTarget { position: u64 },
 }
 

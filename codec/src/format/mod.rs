@@ -1,4 +1,5 @@
-//! The vocabulary both directions share, parsed and written side by side: RFC 3284, and what xdelta3 and open-vcdiff add.
+//! The vocabulary both directions share, parsed and written side by side: RFC 3284, and what
+//! xdelta3 and open-vcdiff add.
 
 pub(crate) mod address;
 pub(crate) mod app_header;

@@ -4,7 +4,9 @@
 use crate::error::{CodeTableFault, DecodeErrorKind, Field, Limit};
 use crate::format::code_table::STORED_LEN;
 use crate::format::fields::{Fields, Stop};
-use crate::format::header::{Header, MAGIC, VCD_APPHEADER, VCD_CODETABLE, VCD_SECONDARY, VERSION, VERSION_SDCH};
+use crate::format::header::{
+    Header, MAGIC, VCD_APPHEADER, VCD_CODETABLE, VCD_SECONDARY, VERSION, VERSION_SDCH,
+};
 use crate::format::window::WindowHeader;
 use crate::limits::DecodeLimits;
 
@@ -15,7 +17,9 @@ impl Header {
     /// Reads a file header and returns it with its length in bytes.
     pub(crate) fn parse(bytes: &[u8], limits: &DecodeLimits) -> Result<(Self, usize), Stop> {
         let mut fields = Fields::new(bytes);
-        Self::read(&mut fields, limits).map(|header| (header, fields.at)).map_err(|stop| stop.at(fields.field))
+        Self::read(&mut fields, limits)
+            .map(|header| (header, fields.at))
+            .map_err(|stop| stop.at(fields.field))
     }
 
     fn read(fields: &mut Fields<'_>, limits: &DecodeLimits) -> Result<Self, Stop> {
@@ -55,11 +59,13 @@ impl Header {
     }
 }
 
-/// Returns the length of a code table that is stored without it, as open-vcdiff does: the table's own delta begins behind the sizes
-/// of both caches, where RFC 3284 has one byte more before it. It ends with the window that completes the table.
+/// Returns the length of a code table that is stored without it, as open-vcdiff does: the table's
+/// own delta begins behind the sizes of both caches, where RFC 3284 has one byte more before it. It
+/// ends with the window that completes the table.
 fn table_without_length(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<u64>, Stop> {
     if limits.code_table == 0 {
-        // None is taken. So is none in the delta of a table, which would need a table in turn, without end.
+        // None is taken. So is none in the delta of a table, which would need a table in turn,
+        // without end.
         return Ok(None);
     }
     let [magic @ .., _] = MAGIC;
@@ -77,7 +83,8 @@ fn table_without_length(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<u6
     };
     let mut own = limits.clone();
     own.code_table = 0;
-    let (header, len) = Header::parse(bytes.get(CACHE_SIZES..).unwrap_or_default(), &own).map_err(invalid)?;
+    let (header, len) =
+        Header::parse(bytes.get(CACHE_SIZES..).unwrap_or_default(), &own).map_err(invalid)?;
     let (mut len, mut produced) = ((len as u64).saturating_add(CACHE_SIZES as u64), 0u64);
     while produced < STORED_LEN as u64 {
         Limit::CodeTable.check(len, limits.code_table)?;
@@ -100,12 +107,20 @@ mod tests {
             for secondary in [None, Some(SECONDARY_LZMA)] {
                 for code_table in [None, Some(vec![7; 3])] {
                     for application in [None, Some(Vec::new()), Some(vec![9; 200])] {
-                        let header = Header { version, secondary, code_table: code_table.clone(), application };
+                        let header = Header {
+                            version,
+                            secondary,
+                            code_table: code_table.clone(),
+                            application,
+                        };
                         let mut out = Vec::new();
                         header.write(&mut out);
                         let limits = DecodeLimits::default();
                         assert_eq!(Header::parse(&out, &limits).unwrap(), (header, out.len()));
-                        assert!(matches!(Header::parse(&out[..out.len() - 1], &limits), Err(Stop::More)));
+                        assert!(matches!(
+                            Header::parse(&out[..out.len() - 1], &limits),
+                            Err(Stop::More)
+                        ));
                     }
                 }
             }

@@ -1,4 +1,5 @@
-//! Integers of RFC 3284, section 2: base 128, most significant group first, high bit set on all but the last byte.
+//! Integers of RFC 3284, section 2: base 128, most significant group first, high bit set on all but
+//! the last byte.
 
 /// Longest encoding of a 64-bit integer, in bytes.
 pub(crate) const MAX_LEN: usize = 10;
@@ -40,7 +41,8 @@ pub(crate) enum Parsed {
     Overflow,
 }
 
-/// Reads an integer of at most `bits` (32 or 64) bits. Padding (`80 80 01`) is lawful as long as no set bit is shifted out.
+/// Reads an integer of at most `bits` (32 or 64) bits. Padding (`80 80 01`) is lawful as long as no
+/// set bit is shifted out.
 pub(crate) fn read(input: &[u8], bits: u32) -> Parsed {
     let top = bits.saturating_sub(7);
     let mut value = 0u64;
@@ -60,8 +62,8 @@ pub(crate) fn read(input: &[u8], bits: u32) -> Parsed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
-/// As [`read`], with the value and its length; `None` when the slice ends inside the integer. Padding is lawful up to
-/// [`MAX_LEN`] only: a stream of it would never become an integer.
+/// As [`read`], with the value and its length; `None` when the slice ends inside the integer.
+/// Padding is lawful up to [`MAX_LEN`] only: a stream of it would never become an integer.
 pub(crate) fn read_bounded(input: &[u8], bits: u32) -> Result<Option<(u64, usize)>, Overflow> {
     let longest = input.get(..MAX_LEN);
     match read(longest.unwrap_or(input), bits) {
@@ -112,6 +114,9 @@ mod tests {
     fn padding_without_an_end_is_an_overflow() {
         assert_eq!(read_bounded(&[0x80; 9], 64), Ok(None));
         assert_eq!(read_bounded(&[0x80; 10], 64), Err(Overflow));
-        assert_eq!(read_bounded(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 5], 32), Ok(Some((5, 10))));
+        assert_eq!(
+            read_bounded(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 5], 32),
+            Ok(Some((5, 10)))
+        );
     }
 }

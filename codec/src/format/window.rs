@@ -11,7 +11,8 @@ use crate::limits::DecodeLimits;
 pub(crate) const VCD_SOURCE: u8 = 1;
 /// Window indicator: the copy window lies in the target already produced.
 pub(crate) const VCD_TARGET: u8 = 2;
-/// Window indicator: an Adler-32 of the target window follows the section lengths (an extension of xdelta3).
+/// Window indicator: an Adler-32 of the target window follows the section lengths (an extension of
+/// xdelta3).
 const VCD_ADLER32: u8 = 4;
 /// Delta indicator: the data section is compressed.
 const VCD_DATACOMP: u8 = 1;
@@ -23,10 +24,14 @@ const VCD_ADDRCOMP: u8 = 4;
 /// The number of sections of a window.
 pub(crate) const SECTIONS: usize = 3;
 /// The sections in the order of the file, each with its bit of the delta indicator.
-pub(crate) const COMPRESSED: [(Section, u8); SECTIONS] =
-    [(Section::Data, VCD_DATACOMP), (Section::Instructions, VCD_INSTCOMP), (Section::Addresses, VCD_ADDRCOMP)];
+pub(crate) const COMPRESSED: [(Section, u8); SECTIONS] = [
+    (Section::Data, VCD_DATACOMP),
+    (Section::Instructions, VCD_INSTCOMP),
+    (Section::Addresses, VCD_ADDRCOMP),
+];
 
-/// The part of the source that a window copies from; of the target, if its indicator has VCD_TARGET.
+/// The part of the source that a window copies from; of the target, if its indicator has
+/// VCD_TARGET.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyWindow {
     /// Where it begins.
@@ -49,7 +54,11 @@ pub struct SectionLengths {
 impl SectionLengths {
     /// Returns the lengths of sections in the order of the file.
     pub(crate) fn of([data, instructions, addresses]: [&[u8]; SECTIONS]) -> Self {
-        Self { data: data.len() as u64, instructions: instructions.len() as u64, addresses: addresses.len() as u64 }
+        Self {
+            data: data.len() as u64,
+            instructions: instructions.len() as u64,
+            addresses: addresses.len() as u64,
+        }
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -102,11 +111,20 @@ impl WindowHeader {
         if checksum.is_some() {
             indicator |= VCD_ADLER32;
         }
-        let lengths = sections.in_order().into_iter().chain([target_len]).map(varint::len).sum::<usize>();
+        let lengths =
+            sections.in_order().into_iter().chain([target_len]).map(varint::len).sum::<usize>();
         let fields = lengths.saturating_add(size_of_val(&delta_indicator));
         let fields = fields.saturating_add(checksum.map_or(0, |sum| size_of_val(&sum)));
         let encoding_len = sections.total().saturating_add(fields as u64);
-        Self { indicator, copy_window, encoding_len, target_len, delta_indicator, sections, checksum }
+        Self {
+            indicator,
+            copy_window,
+            encoding_len,
+            target_len,
+            delta_indicator,
+            sections,
+            checksum,
+        }
     }
 
     /// Appends the header to `out`. The sections follow it.
@@ -195,11 +213,8 @@ impl WindowHeader {
         if checked && own_format {
             checksum = Some(fields.integer(Field::Checksum, u32::BITS)? as u32);
         }
-        let fields_len = (fields.at.saturating_sub(encoding_start) as u64).saturating_add(if checked && !own_format {
-            4
-        } else {
-            0
-        });
+        let fields_len = (fields.at.saturating_sub(encoding_start) as u64)
+            .saturating_add(if checked && !own_format { 4 } else { 0 });
         let actual = fields_len.saturating_add(sections.total());
         if encoding_len != actual {
             fields.field = encoding;
@@ -207,10 +222,19 @@ impl WindowHeader {
         }
         Limit::StoredSections.check(sections.total(), limits.sections)?;
         if checked && !own_format {
-            checksum = Some(fields.take(4)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)));
+            checksum =
+                Some(fields.take(4)?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte)));
         }
         Ok(ParsedWindow {
-            fields: Self { indicator, copy_window, encoding_len, target_len, delta_indicator, sections, checksum },
+            fields: Self {
+                indicator,
+                copy_window,
+                encoding_len,
+                target_len,
+                delta_indicator,
+                sections,
+                checksum,
+            },
             interleaved: own_format && sections.data == 0 && sections.addresses == 0,
             checksum_at: fields.field,
             len: fields.at,
@@ -232,7 +256,13 @@ mod tests {
                 for data in lengths {
                     for target_len in lengths {
                         let sections = SectionLengths { data, instructions: 2, addresses: 200 };
-                        let header = WindowHeader::new(copy_window, target_len, VCD_DATACOMP, sections, checksum);
+                        let header = WindowHeader::new(
+                            copy_window,
+                            target_len,
+                            VCD_DATACOMP,
+                            sections,
+                            checksum,
+                        );
                         let mut out = Vec::new();
                         header.write(&mut out);
                         let parsed = WindowHeader::parse(&out, &file, 0, &limits).unwrap();

@@ -21,8 +21,9 @@ use crate::secondary::SectionDecoder;
 use pieces::Pieces;
 pub use window::{CopyFrom, Instruction, Operation, Window, WindowHeader};
 
-/// Reads the file header of a delta and offers its windows one by one, without a source and without producing the target. Of
-/// the delta, which may be a slice, no more than a window is in memory at once.
+/// Reads the file header of a delta and offers its windows one by one, without a source and without
+/// producing the target. Of the delta, which may be a slice, no more than a window is in memory at
+/// once.
 ///
 /// ```
 /// use deltaglider_vcdiff::inspect::inspect;
@@ -45,7 +46,9 @@ pub fn inspect<R: Read>(delta: R, limits: &DecodeLimits) -> Result<Inspection<R>
         .map_err(|(fault, start)| DecodeError::new(fault, None, start))?;
     let fail = |fault| DecodeError::new(fault, None, 0);
     let sections = match header.secondary {
-        Some(id) => Some(SectionDecoder::new(id, limits).map_err(|fault| fail(fault.at(SECONDARY_AT)))?),
+        Some(id) => {
+            Some(SectionDecoder::new(id, limits).map_err(|fault| fail(fault.at(SECONDARY_AT)))?)
+        }
         None => None,
     };
     let codes = Arc::new(codes(&header).map_err(fail)?);
@@ -112,7 +115,12 @@ impl<R: Read> Inspection<R> {
         let parse = |bytes: &[u8]| Fields::parse(bytes, &self.header, self.produced, &self.limits);
         let parsed = self.delta.header(Part::WindowHeader, parse)?;
         self.delta.take(parsed.len);
-        Ok(Some(WindowHeader { number: self.number, delta_offset: start, target_offset: self.produced, parsed }))
+        Ok(Some(WindowHeader {
+            number: self.number,
+            delta_offset: start,
+            target_offset: self.produced,
+            parsed,
+        }))
     }
 
     fn window(&mut self) -> Result<Option<Window>, Failed> {
@@ -139,7 +147,10 @@ impl<R: Read> Inspection<R> {
     }
 
     /// Has the iteration end after an error.
-    fn step<T>(&mut self, next: impl FnOnce(&mut Self) -> Result<Option<T>, Failed>) -> Option<Result<T, DecodeError>> {
+    fn step<T>(
+        &mut self,
+        next: impl FnOnce(&mut Self) -> Result<Option<T>, Failed>,
+    ) -> Option<Result<T, DecodeError>> {
         if self.ended {
             return None;
         }
@@ -159,8 +170,8 @@ impl<R: Read> Iterator for Inspection<R> {
 
 impl<R: Read> FusedIterator for Inspection<R> {}
 
-/// The headers of the windows of a delta, in order; ends after the first error. Each comes as soon as it was read: that its
-/// sections are there, too, is known when the next one is asked for.
+/// The headers of the windows of a delta, in order; ends after the first error. Each comes as soon
+/// as it was read: that its sections are there, too, is known when the next one is asked for.
 #[derive(Debug)]
 pub struct WindowHeaders<R> {
     inspection: Inspection<R>,

@@ -49,7 +49,11 @@ impl<R: Read> Pieces<R> {
     }
 
     /// Reads a header, which stays; says that the delta ends in this `part` if that is so.
-    pub(super) fn header<T>(&mut self, part: Part, parse: impl Fn(&[u8]) -> Result<T, Stop>) -> Result<T, Failed> {
+    pub(super) fn header<T>(
+        &mut self,
+        part: Part,
+        parse: impl Fn(&[u8]) -> Result<T, Stop>,
+    ) -> Result<T, Failed> {
         loop {
             match parse(self.rest()) {
                 Ok(header) => return Ok(header),
@@ -60,7 +64,8 @@ impl<R: Read> Pieces<R> {
         }
     }
 
-    /// Takes the sections of a window; the room for them grows as they come, whatever their stated length.
+    /// Takes the sections of a window; the room for them grows as they come, whatever their stated
+    /// length.
     pub(super) fn body(&mut self, len: u64) -> Result<Vec<u8>, Failed> {
         let mut body = Vec::new();
         self.pass(len, |piece| body.extend_from_slice(piece))?;

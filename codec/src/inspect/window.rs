@@ -100,8 +100,13 @@ impl Window {
 
     /// Its instructions, checked as when decoding; ends after the first error.
     pub fn instructions(&self) -> impl Iterator<Item = Result<Instruction<'_>, DecodeError>> {
-        let sections = Sections { data: &self.data, instructions: &self.instructions, addresses: &self.addresses };
-        let mut instructions = Some(Instructions::new(&self.header.parsed, &sections, &self.codes, &self.limits));
+        let sections = Sections {
+            data: &self.data,
+            instructions: &self.instructions,
+            addresses: &self.addresses,
+        };
+        let mut instructions =
+            Some(Instructions::new(&self.header.parsed, &sections, &self.codes, &self.limits));
         std::iter::from_fn(move || {
             let read = instructions.as_mut()?.step();
             if !matches!(read, Ok(Some(_))) {
@@ -116,12 +121,18 @@ impl Window {
                 Read::Add(bytes) => Operation::Add { bytes },
                 Read::Run(byte) => Operation::Run { byte },
                 Read::CopySource { address } => {
-                    let start = self.header.parsed.fields.copy_window.map_or(0, |window| window.offset);
+                    let start =
+                        self.header.parsed.fields.copy_window.map_or(0, |window| window.offset);
                     let at = start.saturating_add(address);
                     let of_target = self.header.parsed.fields.indicator & VCD_TARGET != 0;
-                    Operation::Copy { mode, from: if of_target { CopyFrom::Target(at) } else { CopyFrom::Source(at) } }
+                    Operation::Copy {
+                        mode,
+                        from: if of_target { CopyFrom::Target(at) } else { CopyFrom::Source(at) },
+                    }
                 }
-                Read::CopyTarget { position } => Operation::Copy { mode, from: CopyFrom::Window(position) },
+                Read::CopyTarget { position } => {
+                    Operation::Copy { mode, from: CopyFrom::Window(position) }
+                }
             };
             let offset = self.target_offset.saturating_add(step.instruction.position);
             let size = step.instruction.size;
@@ -135,9 +146,18 @@ impl Window {
     }
 
     fn failure(&self, fault: Fault) -> DecodeError {
-        let codes = self.header.parsed.len.saturating_add(self.header.parsed.fields.sections.data as usize);
-        let within = if self.header.parsed.fields.delta_indicator & VCD_INSTCOMP == 0 { fault.at } else { 0 };
-        DecodeError::new(fault.at(codes.saturating_add(within)), Some(self.number), self.delta_offset)
+        let codes =
+            self.header.parsed.len.saturating_add(self.header.parsed.fields.sections.data as usize);
+        let within = if self.header.parsed.fields.delta_indicator & VCD_INSTCOMP == 0 {
+            fault.at
+        } else {
+            0
+        };
+        DecodeError::new(
+            fault.at(codes.saturating_add(within)),
+            Some(self.number),
+            self.delta_offset,
+        )
     }
 }
 

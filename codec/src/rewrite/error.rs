@@ -13,20 +13,21 @@ pub enum RecodeError {
     Decode(DecodeError),
     /// The new one cannot be made.
     Encode(EncodeError),
-    /// A delta uses what xdelta3 does not: a code table of its own, copies from the target before the window, or the format of
-    /// open-vcdiff. It can be decoded, but not rewritten.
+    /// A delta uses what xdelta3 does not: a code table of its own, copies from the target before
+    /// the window, or the format of open-vcdiff. It can be decoded, but not rewritten.
     NotXdelta3,
     /// No delta was given.
     Nothing,
-    /// A delta copies from beyond the end of what the one before it makes: they do not belong together, or not in this order.
+    /// A delta copies from beyond the end of what the one before it makes: they do not belong
+    /// together, or not in this order.
     Apart {
         /// Where the copy ends.
         needed: u64,
         /// Bytes that the delta before makes.
         available: u64,
     },
-    /// The merged delta would have more instructions in a window, or take more steps to find them, than
-    /// [`instructions`](crate::DecodeLimits::instructions) allows.
+    /// The merged delta would have more instructions in a window, or take more steps to find them,
+    /// than [`instructions`](crate::DecodeLimits::instructions) allows.
     Instructions {
         /// The limit.
         allowed: u64,
@@ -38,10 +39,15 @@ impl fmt::Display for RecodeError {
         match self {
             Self::Decode(_) => f.write_str("the delta cannot be read"),
             Self::Encode(_) => f.write_str("the new delta cannot be made"),
-            Self::NotXdelta3 => f.write_str("the delta uses parts of VCDIFF that xdelta3 does not have"),
+            Self::NotXdelta3 => {
+                f.write_str("the delta uses parts of VCDIFF that xdelta3 does not have")
+            }
             Self::Nothing => f.write_str("no delta was given"),
             Self::Apart { needed, available } => {
-                write!(f, "a delta needs {needed} bytes of what the one before it makes, which are {available}")
+                write!(
+                    f,
+                    "a delta needs {needed} bytes of what the one before it makes, which are {available}"
+                )
             }
             Self::Instructions { allowed } => {
                 write!(f, "too many instructions in a merged window: the limit is {allowed}")

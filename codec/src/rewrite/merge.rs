@@ -10,8 +10,9 @@ use crate::format::instruction::{Instruction, Operation};
 use crate::format::window::{CopyWindow, VCD_TARGET};
 use crate::inspect::{CopyFrom, Operation as Inspected};
 
-/// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and checksums are those of the last,
-/// and its copies are traced back to the first source. Nothing is matched anew.
+/// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and
+/// checksums are those of the last, and its copies are traced back to the first source. Nothing is
+/// matched anew.
 pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
     let mut merger = Merger::new(options);
     for delta in deltas {
@@ -20,8 +21,8 @@ pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, Recod
     merger.finish()
 }
 
-/// Merges deltas as [`merge`] does, reading one after the other. Holds the instructions of two deltas in memory, 40 bytes for each, and what they
-/// add.
+/// Merges deltas as [`merge`] does, reading one after the other. Holds the instructions of two
+/// deltas in memory, 40 bytes for each, and what they add.
 #[derive(Debug)]
 pub struct Merger {
     options: RecodeOptions,
@@ -99,11 +100,15 @@ impl Whole {
                 let origin = match instruction.operation {
                     Inspected::Add { bytes } => whole.add(bytes),
                     Inspected::Run { byte } => Origin::Run(byte),
-                    Inspected::Copy { from: CopyFrom::Source(offset), .. } => Origin::Source(offset),
+                    Inspected::Copy { from: CopyFrom::Source(offset), .. } => {
+                        Origin::Source(offset)
+                    }
                     Inspected::Copy { from: CopyFrom::Window(position), .. } => {
                         Origin::Target(window.target_offset().saturating_add(position))
                     }
-                    Inspected::Copy { from: CopyFrom::Target(offset), .. } => Origin::Target(offset),
+                    Inspected::Copy { from: CopyFrom::Target(offset), .. } => {
+                        Origin::Target(offset)
+                    }
                 };
                 whole.push(instruction.size, origin);
             }
@@ -152,7 +157,9 @@ impl Whole {
                         let origin = traced.add(self.bytes(start, piece.size));
                         traced.push(piece.size, origin);
                     }
-                    Origin::Source(offset) => before.trace(offset, piece.size, &mut traced, &mut steps, allowed)?,
+                    Origin::Source(offset) => {
+                        before.trace(offset, piece.size, &mut traced, &mut steps, allowed)?
+                    }
                     origin => traced.push(piece.size, origin),
                 }
             }
@@ -224,7 +231,9 @@ impl Whole {
                 let operation = match origin {
                     Origin::Added(from) => {
                         // What is added in one place is stored in one place.
-                        while let Some(next) = pieces.next_if(|next| matches!(next.origin, Origin::Added(_))) {
+                        while let Some(next) =
+                            pieces.next_if(|next| matches!(next.origin, Origin::Added(_)))
+                        {
                             size = size.saturating_add(next.size);
                         }
                         Operation::Add(self.bytes(from, size))
@@ -233,9 +242,15 @@ impl Whole {
                     Origin::Source(offset) => {
                         Operation::CopySource { address: offset.saturating_sub(copy_window.offset) }
                     }
-                    Origin::Target(offset) => Operation::CopyTarget { position: offset.saturating_sub(start) },
+                    Origin::Target(offset) => {
+                        Operation::CopyTarget { position: offset.saturating_sub(start) }
+                    }
                 };
-                writer.write(Instruction { position: position.saturating_sub(start), size, operation });
+                writer.write(Instruction {
+                    position: position.saturating_sub(start),
+                    size,
+                    operation,
+                });
             }
             let sections = writer.finish();
             let checksum = window.checksum.filter(|_| !options.drop_checksums);
@@ -253,7 +268,9 @@ fn copy_window(pieces: &[Piece]) -> CopyWindow {
     for piece in pieces {
         if let Origin::Source(offset) = piece.origin {
             let end = offset.saturating_add(piece.size);
-            range = Some(range.map_or((offset, end), |(first, last)| (first.min(offset), last.max(end))));
+            range = Some(
+                range.map_or((offset, end), |(first, last)| (first.min(offset), last.max(end))),
+            );
         }
     }
     let (offset, end) = range.unwrap_or_default();

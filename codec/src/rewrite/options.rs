@@ -13,7 +13,8 @@ pub struct RecodeOptions {
     pub undecodable: bool,
     /// Whether the windows lose their checksums (`-n`). Default: no.
     pub drop_checksums: bool,
-    /// `-A`: the application header, `Some(None)` for none. By default recoding keeps what there is, and merging writes none.
+    /// `-A`: the application header, `Some(None)` for none. By default recoding keeps what there
+    /// is, and merging writes none.
     pub application_header: Option<Option<Vec<u8>>>,
     /// What the deltas read may ask for.
     pub limits: DecodeLimits,

@@ -8,8 +8,8 @@ use crate::encode::WindowParts;
 use crate::format::window::VCD_TARGET;
 use crate::inspect::Inspection;
 
-/// Rewrites a delta as `xdelta3 recode` does: the instructions stay, their sections are compressed anew. The result equals what
-/// the encoder writes with that compressor from the start.
+/// Rewrites a delta as `xdelta3 recode` does: the instructions stay, their sections are compressed
+/// anew. The result equals what the encoder writes with that compressor from the start.
 ///
 /// ```
 /// use deltaglider_vcdiff::rewrite::{RecodeOptions, recode};

@@ -9,7 +9,10 @@ use crate::format::header::{Header, VERSION};
 use crate::inspect::{Inspection, inspect};
 
 /// Returns the windows of a delta, if it is one xdelta3 might have written.
-pub(super) fn inspect_xdelta3<R: Read>(delta: R, limits: &DecodeLimits) -> Result<Inspection<R>, RecodeError> {
+pub(super) fn inspect_xdelta3<R: Read>(
+    delta: R,
+    limits: &DecodeLimits,
+) -> Result<Inspection<R>, RecodeError> {
     let inspection = inspect(delta, limits)?;
     let header = inspection.header();
     if header.code_table.is_some() || header.version != VERSION {
@@ -34,7 +37,11 @@ impl Rewriter {
     }
 
     /// Appends a window, the first one behind the file header.
-    pub(super) fn window(&mut self, window: WindowParts<'_>, out: &mut Vec<u8>) -> Result<(), RecodeError> {
+    pub(super) fn window(
+        &mut self,
+        window: WindowParts<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RecodeError> {
         self.finish(out);
         Ok(self.writer.window(window, out)?)
     }

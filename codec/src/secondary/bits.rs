@@ -1,4 +1,5 @@
-//! Bits as DJW and FGK store them: from the least significant bit of each byte upwards, numbers with their highest bit first.
+//! Bits as DJW and FGK store them: from the least significant bit of each byte upwards, numbers
+//! with their highest bit first.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::{Fault, HuffmanFault};
@@ -79,7 +80,8 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next 32 bits without taking them, the first one lowest; zeros stand for those there are not.
+    /// The next 32 bits without taking them, the first one lowest; zeros stand for those there are
+    /// not.
     #[inline]
     pub(super) fn peek(&mut self) -> u32 {
         self.fill();
@@ -143,12 +145,16 @@ mod tests {
 
         let mut out = Vec::new();
         let mut writer = BitWriter::new(&mut out);
-        let numbers: Vec<(u32, u32)> = (0..2000u32).map(|n| (n.wrapping_mul(2_654_435_761), n % 33)).collect();
+        let numbers: Vec<(u32, u32)> =
+            (0..2000u32).map(|n| (n.wrapping_mul(2_654_435_761), n % 33)).collect();
         numbers.iter().for_each(|&(number, bits)| writer.number(number, bits));
         writer.finish();
         let mut reader = BitReader::new(&out);
         for (number, bits) in numbers {
-            assert_eq!(reader.number(bits).unwrap(), (u64::from(number) & ((1 << bits) - 1)) as u32);
+            assert_eq!(
+                reader.number(bits).unwrap(),
+                (u64::from(number) & ((1 << bits) - 1)) as u32
+            );
         }
         reader.finish().unwrap();
     }
@@ -161,7 +167,10 @@ mod tests {
         };
         assert_eq!(kind(&[0xff, 0x01], 9), Ok(()));
         assert_eq!(kind(&[0xff, 0x02], 9), Err(DecodeErrorKind::Huffman(HuffmanFault::Padding)));
-        assert_eq!(kind(&[0xff, 0x02], 8), Err(DecodeErrorKind::Huffman(HuffmanFault::Left { left: 1 })));
+        assert_eq!(
+            kind(&[0xff, 0x02], 8),
+            Err(DecodeErrorKind::Huffman(HuffmanFault::Left { left: 1 }))
+        );
         assert_eq!(kind(&[0; 9], 1), Err(DecodeErrorKind::Huffman(HuffmanFault::Left { left: 8 })));
         assert_eq!(kind(&[0xff], 9), Err(DecodeErrorKind::Huffman(HuffmanFault::Ends)));
         assert_eq!(kind(&[], 1), Err(DecodeErrorKind::Huffman(HuffmanFault::Ends)));

@@ -1,4 +1,5 @@
-//! The one door to the decoders of secondary compressors: their states, kept for the whole file, one per section kind.
+//! The one door to the decoders of secondary compressors: their states, kept for the whole file,
+//! one per section kind.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::djw::decode::decode_section;
@@ -53,7 +54,11 @@ impl SectionDecoder {
         }
         let allowed = self.dictionary;
         let mut decoders = self.lzma();
-        let mut excess = decoders.iter().map(|decoder| decoder.remembered()).sum::<usize>().saturating_sub(allowed);
+        let mut excess = decoders
+            .iter()
+            .map(|decoder| decoder.remembered())
+            .sum::<usize>()
+            .saturating_sub(allowed);
         if excess <= allowed.min(SLACK) {
             return;
         }
@@ -74,13 +79,24 @@ impl SectionDecoder {
 
     /// Returns the sizes of the dictionaries that the LZMA sections so far declare, added up.
     pub(crate) fn declared(&self) -> u64 {
-        let declared = |kind: &Kind| if let Kind::Lzma(decoder) = kind { decoder.declared() } else { 0 };
-        [&self.data, &self.instructions, &self.addresses].into_iter().map(declared).fold(0, u64::saturating_add)
+        let declared =
+            |kind: &Kind| if let Kind::Lzma(decoder) = kind { decoder.declared() } else { 0 };
+        [&self.data, &self.instructions, &self.addresses]
+            .into_iter()
+            .map(declared)
+            .fold(0, u64::saturating_add)
     }
 
-    /// Decompresses the next compressed section of its kind; it stays until [`forget`](Self::forget). With `before` bytes
-    /// decompressed for the same window it may give as much as is `allowed` altogether.
-    pub(crate) fn decode(&mut self, section: Section, stored: &[u8], before: u64, allowed: u64) -> Result<(), Fault> {
+    /// Decompresses the next compressed section of its kind; it stays until
+    /// [`forget`](Self::forget). With `before` bytes decompressed for the same window it may give
+    /// as much as is `allowed` altogether.
+    pub(crate) fn decode(
+        &mut self,
+        section: Section,
+        stored: &[u8],
+        before: u64,
+        allowed: u64,
+    ) -> Result<(), Fault> {
         let (len, used) = varint::read_bounded(stored, 32)
             .map_err(|_| DecodeErrorKind::IntegerOverflow(Field::DecompressedLength(section)))?
             .ok_or(DecodeErrorKind::SectionEnds(section))?;
@@ -128,6 +144,8 @@ fn room_for(len: usize, stored: &[u8]) -> Result<Vec<u8>, Fault> {
         return Err(HuffmanFault::Ends.into());
     }
     let mut decoded = Vec::new();
-    decoded.try_reserve_exact(len).map_err(|_| DecodeErrorKind::OutOfMemory { asked: len as u64 })?;
+    decoded
+        .try_reserve_exact(len)
+        .map_err(|_| DecodeErrorKind::OutOfMemory { asked: len as u64 })?;
     Ok(decoded)
 }

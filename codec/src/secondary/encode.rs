@@ -1,4 +1,5 @@
-//! The one door to the encoders of secondary compressors: which sections are packed, and when the result is kept.
+//! The one door to the encoders of secondary compressors: which sections are packed, and when the
+//! result is kept.
 
 use super::djw::encode::{Division, encode_section};
 use super::fgk::Tree;
@@ -18,8 +19,8 @@ pub enum Secondary {
     Lzma,
     /// Huffman codes made for each section (`-S djw`, `-S djw0` to `-S djw9`).
     Djw(DjwLevel),
-    /// One adaptive Huffman code for each kind of section (`-S fgk`). With more than one window it is likely to end in
-    /// [`EncodeError::Undecodable`](crate::EncodeError::Undecodable).
+    /// One adaptive Huffman code for each kind of section (`-S fgk`). With more than one window it
+    /// is likely to end in [`EncodeError::Undecodable`](crate::EncodeError::Undecodable).
     Fgk,
 }
 
@@ -35,7 +36,8 @@ impl Secondary {
     }
 }
 
-/// How hard DJW works, 0 (nothing is compressed) to 9: which sections it compresses, and which with more than one code.
+/// How hard DJW works, 0 (nothing is compressed) to 9: which sections it compresses, and which with
+/// more than one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DjwLevel(u8);
 
@@ -131,7 +133,9 @@ impl SectionEncoder {
             State::None => (false, true),
             // Taken even when it is larger, as xdelta3 does: the stream has to go on.
             State::Lzma(encoder) => {
-                encoder.get_or_insert_with(|| Box::new(LzmaEncoder::new())).encode_section(section, out);
+                encoder
+                    .get_or_insert_with(|| Box::new(LzmaEncoder::new()))
+                    .encode_section(section, out);
                 (true, true)
             }
             State::Djw(level) => {

@@ -1,4 +1,5 @@
-//! The encoder's contract apart from the bytes themselves: any cutting of the input, bad options, bad sources.
+//! The encoder's contract apart from the bytes themselves: any cutting of the input, bad options,
+//! bad sources.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -109,8 +110,14 @@ fn options_xdelta3_refuses_or_crashes_on_are_refused_by_name() {
         change(&mut options);
         encode(None, b"target", &options).unwrap_err().to_string()
     };
-    assert_eq!(refused(&|o| o.window = 16_383), "a window of 16383 bytes is outside 16384 to 16777216");
-    assert_eq!(refused(&|o| o.window = 16_777_217), "a window of 16777217 bytes is outside 16384 to 16777216");
+    assert_eq!(
+        refused(&|o| o.window = 16_383),
+        "a window of 16383 bytes is outside 16384 to 16777216"
+    );
+    assert_eq!(
+        refused(&|o| o.window = 16_777_217),
+        "a window of 16777217 bytes is outside 16384 to 16777216"
+    );
     assert_eq!(
         refused(&|o| o.source_window = 524_287),
         "a source window of 524287 bytes is outside 524288 to 2147483648"
@@ -119,7 +126,10 @@ fn options_xdelta3_refuses_or_crashes_on_are_refused_by_name() {
         refused(&|o| o.source_window = u64::MAX),
         "a source window of 18446744073709551615 bytes is outside 524288 to 2147483648"
     );
-    assert_eq!(refused(&|o| o.small_match_history = 3), "a small-match history of 3 is not a power of two");
+    assert_eq!(
+        refused(&|o| o.small_match_history = 3),
+        "a small-match history of 3 is not a power of two"
+    );
     for buffer in 1..=3 {
         assert_eq!(
             refused(&|o| o.instruction_buffer = buffer),
@@ -144,16 +154,21 @@ fn options_xdelta3_refuses_or_crashes_on_are_refused_by_name() {
 fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
     // FGK drops the second section of data, but not what it learnt from it.
     let mut random = Random::new(8);
-    let mut letters = |count: usize| -> Vec<u8> { (0..1 << 14).map(|_| random.below(count) as u8).collect() };
+    let mut letters =
+        |count: usize| -> Vec<u8> { (0..1 << 14).map(|_| random.below(count) as u8).collect() };
     let target = [letters(2), letters(256), letters(8)].concat();
     let mut options = options();
     options.level = Level::FASTEST;
     options.secondary = Secondary::Fgk;
     let refused = encode(None, &target, &options).unwrap_err();
-    let EncodeError::Undecodable { secondary: Secondary::Fgk, section: Section::Data } = refused else {
+    let EncodeError::Undecodable { secondary: Secondary::Fgk, section: Section::Data } = refused
+    else {
         panic!("{refused}")
     };
-    assert_eq!(refused.to_string(), "FGK as xdelta3 has it would make a data section that cannot be decoded");
+    assert_eq!(
+        refused.to_string(),
+        "FGK as xdelta3 has it would make a data section that cannot be decoded"
+    );
     assert!(encode(None, &target[..2 << 14], &options).is_ok());
     options.undecodable = true;
     let delta = encode(None, &target, &options).unwrap();
@@ -162,14 +177,21 @@ fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
     // One of several DJW codes is longer than 20 bits.
     let case = Case::of_outgrown_codes(OUTGROWN);
     let refused = case.encode(usize::MAX).unwrap_err();
-    assert!(matches!(refused, EncodeError::Undecodable { secondary: Secondary::Djw(_), section: Section::Data }));
+    assert!(matches!(
+        refused,
+        EncodeError::Undecodable { secondary: Secondary::Djw(_), section: Section::Data }
+    ));
 }
 
 #[test]
 fn a_matcher_with_looks_beyond_the_window_finds_nothing_and_works() {
     let mut options = options();
-    let blind =
-        MatcherProfile { large_look: u32::MAX, large_step: u32::MAX, small_look: u32::MAX, ..Level::BEST.profile() };
+    let blind = MatcherProfile {
+        large_look: u32::MAX,
+        large_step: u32::MAX,
+        small_look: u32::MAX,
+        ..Level::BEST.profile()
+    };
     options.matcher = Some(blind);
     let target = some_bytes(1, 100_000);
     assert!(encode(Some(&some_bytes(2, 100_000)), &target, &options).is_ok());
@@ -208,7 +230,8 @@ impl Source for Faulty {
     }
 }
 
-/// Encodes against a source that fails at its n-th read; the error, or `None` when the encoder never read that often.
+/// Encodes against a source that fails at its n-th read; the error, or `None` when the encoder
+/// never read that often.
 fn fail_at(good_reads: usize, fault: Fault, known: bool) -> Option<EncodeError> {
     let mut options = options();
     options.source_window = 1 << 19;

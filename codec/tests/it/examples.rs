@@ -5,7 +5,15 @@ use std::process::Command;
 
 fn run(example: &str, arguments: &[&Path]) -> bool {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--example", example, "--"]);
+    command.args([
+        "run",
+        "--quiet",
+        "--package",
+        env!("CARGO_PKG_NAME"),
+        "--example",
+        example,
+        "--",
+    ]);
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success()
 }
 

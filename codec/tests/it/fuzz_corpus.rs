@@ -1,4 +1,5 @@
-//! The properties of the fuzz targets on their seeds, and on every input that once broke one (`tests/corpus/TARGET/crash-*`).
+//! The properties of the fuzz targets on their seeds, and on every input that once broke one
+//! (`tests/corpus/TARGET/crash-*`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +29,8 @@ fn corpus(target: &str) -> PathBuf {
 #[test]
 fn stored_inputs_hold_their_target_s_property() {
     for (target, property) in TARGETS {
-        let mut files: Vec<PathBuf> = fs::read_dir(corpus(target)).unwrap().map(|file| file.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(corpus(target)).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
         assert!(files.len() >= 3, "{target} has seeds");
         for file in files {
@@ -58,15 +60,24 @@ fn stored_seeds_are_those_made_here() {
         let target = random.edited(&source, 5);
         let whole = [&(source.len() as u16).to_le_bytes()[..], &source, &target].concat();
         seeds.push(("chunking", number.to_string(), whole.clone()));
-        seeds.push(("round_trip", number.to_string(), [&[number * 2, number * 2, number][..], &whole].concat()));
+        seeds.push((
+            "round_trip",
+            number.to_string(),
+            [&[number * 2, number * 2, number][..], &whole].concat(),
+        ));
     }
-    for (target, fixture_name) in
-        [("lzma", "few_letters-0-lzma"), ("djw", "few_letters-0-djw9"), ("fgk", "few_letters-0-fgk")]
-    {
+    for (target, fixture_name) in [
+        ("lzma", "few_letters-0-lzma"),
+        ("djw", "few_letters-0-djw9"),
+        ("fgk", "few_letters-0-fgk"),
+    ] {
         // Of the first window: what follows the length of its data section.
         let delta = fixture(fixture_name);
         let at = delta.windows(2).position(|bytes| bytes == [0x87, 0x68]).map_or(0, |first| {
-            first + 2 + delta[first + 2..].windows(2).position(|bytes| bytes == [0x87, 0x68]).unwrap() + 2
+            first
+                + 2
+                + delta[first + 2..].windows(2).position(|bytes| bytes == [0x87, 0x68]).unwrap()
+                + 2
         });
         let stored = &delta[at..];
         seeds.push((target, "section".to_owned(), [&1000u16.to_le_bytes()[..], stored].concat()));
@@ -80,8 +91,14 @@ fn stored_seeds_are_those_made_here() {
     (plain.secondary, plain.checksum) = (Secondary::None, false);
     let one = encode(Some(b"a short source"), b"a short target of a short source", &plain).unwrap();
     let other = encode(Some(b"a short source"), b"of a short target", &plain).unwrap();
-    for (name, delta) in [("one_window", one.clone()), ("two_windows", [&one[..], &other[5..]].concat())] {
-        seeds.push(("decode_within_limits", name.to_owned(), [b"\x0e\x00a short source".as_slice(), &delta].concat()));
+    for (name, delta) in
+        [("one_window", one.clone()), ("two_windows", [&one[..], &other[5..]].concat())]
+    {
+        seeds.push((
+            "decode_within_limits",
+            name.to_owned(),
+            [b"\x0e\x00a short source".as_slice(), &delta].concat(),
+        ));
     }
     for (target, name, bytes) in seeds {
         let path = corpus(target).join(name);

@@ -1,4 +1,5 @@
-//! Identity with xdelta3 3.0.11 without xdelta3: digests of its deltas, stored beside the options that made them.
+//! Identity with xdelta3 3.0.11 without xdelta3: digests of its deltas, stored beside the options
+//! that made them.
 use crate::support::golden;
 use deltaglider_vcdiff::EncodeError;
 

@@ -13,7 +13,8 @@ const WINDOW: usize = 8 << 20;
 /// Checks the delta of random bytes of this length.
 fn assert_identical(len: usize) {
     let mut random = Random::new(len as u64);
-    let target: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(len).collect();
+    let target: Vec<u8> =
+        (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(len).collect();
     let options = EncodeOptions::default();
     let delta = identical(&target, &options).unwrap();
     assert!(delta.len() <= encode(Some(&target), &target, &options).unwrap().len());
@@ -23,9 +24,14 @@ fn assert_identical(len: usize) {
         let window = window.unwrap();
         assert!(window.checksum().is_some());
         for instruction in window.instructions().map(Result::unwrap) {
-            assert_eq!((instruction.offset, instruction.size), (window.target_offset(), window.target_len()));
+            assert_eq!(
+                (instruction.offset, instruction.size),
+                (window.target_offset(), window.target_len())
+            );
             match instruction.operation {
-                Operation::Copy { from, .. } => assert_eq!(from, CopyFrom::Source(window.target_offset())),
+                Operation::Copy { from, .. } => {
+                    assert_eq!(from, CopyFrom::Source(window.target_offset()))
+                }
                 _ => assert!(window.target_len() < 4),
             }
         }

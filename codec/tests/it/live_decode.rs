@@ -1,4 +1,5 @@
-//! What the xdelta3 3.0.11 of this machine writes, decoded. Ignored by plain `cargo test`; run by name where xdelta3 is installed.
+//! What the xdelta3 3.0.11 of this machine writes, decoded. Ignored by plain `cargo test`; run by
+//! name where xdelta3 is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,7 +37,11 @@ impl Folder {
         if !piped {
             command.args(["target", "delta"]);
         }
-        let status = command.current_dir(&self.0).stdin(Stdio::null()).status().expect("xdelta3 on the path");
+        let status = command
+            .current_dir(&self.0)
+            .stdin(Stdio::null())
+            .status()
+            .expect("xdelta3 on the path");
         assert!(status.success(), "xdelta3 {arguments:?}");
         std::fs::read(self.0.join("delta")).unwrap()
     }
@@ -70,7 +75,11 @@ fn what_xdelta3_writes_is_decoded() {
                                 continue;
                             }
                             let delta = folder.encode(&pair, &arguments, piped);
-                            assert_decodes(&pair, &delta, &format!("{name} x{scale} {arguments:?} piped: {piped}"));
+                            assert_decodes(
+                                &pair,
+                                &delta,
+                                &format!("{name} x{scale} {arguments:?} piped: {piped}"),
+                            );
                             decoded += 1;
                         }
                     }
@@ -101,7 +110,11 @@ fn long_lzma_sections_of_mixed_content_are_decoded() {
     for source in [None, Some(random.text(100_000))] {
         let pair = Pair { source, target: target.clone() };
         for arguments in [&["-9"][..], &["-1", "-W", "700000"], &["-0", "-W", "16384"]] {
-            assert_decodes(&pair, &folder.encode(&pair, arguments, false), &format!("{arguments:?}"));
+            assert_decodes(
+                &pair,
+                &folder.encode(&pair, arguments, false),
+                &format!("{arguments:?}"),
+            );
             decoded += 1;
         }
     }
@@ -170,7 +183,11 @@ fn identical_deltas_are_read_by_xdelta3() {
     for len in [0, 1, 3, 4, window - 1, window, window + 1, 65 << 20] {
         let file = random.bytes(len);
         std::fs::write(folder.0.join("file"), &file).unwrap();
-        std::fs::write(folder.0.join("delta"), identical(&file, &EncodeOptions::default()).unwrap()).unwrap();
+        std::fs::write(
+            folder.0.join("delta"),
+            identical(&file, &EncodeOptions::default()).unwrap(),
+        )
+        .unwrap();
         let mut command = Command::new("xdelta3");
         command.args(["-d", "-f", "-s", "file", "delta", "decoded"]).current_dir(&folder.0);
         assert!(command.stdin(Stdio::null()).status().unwrap().success(), "{len} bytes");

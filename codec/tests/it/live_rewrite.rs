@@ -1,4 +1,5 @@
-//! `recode` and `merge` against those of the `xdelta3` 3.0.11 on PATH. Ignored by plain `cargo test`; run by name.
+//! `recode` and `merge` against those of the `xdelta3` 3.0.11 on PATH. Ignored by plain `cargo
+//! test`; run by name.
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,13 +10,16 @@ use crate::support::random::Random;
 use deltaglider_vcdiff::encode::DjwLevel;
 use deltaglider_vcdiff::inspect::inspect;
 use deltaglider_vcdiff::rewrite::{RecodeOptions, merge, recode};
-use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, EncodeOptions, Level, Secondary, decode, encode};
+use deltaglider_vcdiff::{
+    DecodeLimits, DecodeOptions, EncodeOptions, Level, Secondary, decode, encode,
+};
 
 struct Room(PathBuf);
 
 impl Room {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("vcdiff-rewrite-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("vcdiff-rewrite-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
@@ -64,7 +68,8 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
         let theirs = room.xdelta3(&["recode", "-f", "-S", name, "in"], &[("in", &delta)]);
         let ours = recode(&delta, &options).unwrap();
         if ours != theirs {
-            // xdelta3 may write a copy window there, of an address in its memory, another one each time.
+            // xdelta3 may write a copy window there, of an address in its memory, another one each
+            // time.
             assert!(loses_its_copy_window(&delta), "{:?} to {name}", case.arguments);
             let mut direct = case.clone();
             direct.options.secondary = secondary;
@@ -73,14 +78,17 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
         }
         compared += 1;
     }
-    println!("{compared} comparisons, 0 differences; {broken} of them with encoding, since xdelta3 breaks the delta");
+    println!(
+        "{compared} comparisons, 0 differences; {broken} of them with encoding, since xdelta3 breaks the delta"
+    );
 }
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn merged_deltas_are_those_of_the_live_xdelta3() {
     let room = Room::new("merge");
-    let (mut compared, mut differences, mut random) = (0, 0, Random::new(number_from("DGTEST_SEED", 1)));
+    let (mut compared, mut differences, mut random) =
+        (0, 0, Random::new(number_from("DGTEST_SEED", 1)));
     while compared < number_from("DGTEST_COMPARISONS", 200) {
         let versions = random.within(3, 5);
         let len = random.length(60_000);
@@ -93,8 +101,10 @@ fn merged_deltas_are_those_of_the_live_xdelta3() {
         if random.once_in(2) {
             options.window = 1 << 14;
         }
-        let deltas: Vec<Vec<u8>> =
-            files.windows(2).map(|pair| encode(Some(&pair[0]), &pair[1], &options).unwrap()).collect();
+        let deltas: Vec<Vec<u8>> = files
+            .windows(2)
+            .map(|pair| encode(Some(&pair[0]), &pair[1], &options).unwrap())
+            .collect();
         let names = ["d0", "d1", "d2", "d3"];
         let mut arguments = vec!["merge", "-f"];
         let (name, secondary) = *random.pick(&SECONDARIES);
@@ -102,7 +112,8 @@ fn merged_deltas_are_those_of_the_live_xdelta3() {
         let (last, before) = names[..deltas.len()].split_last().unwrap();
         before.iter().for_each(|name| arguments.extend(["-m", name]));
         arguments.push(last);
-        let on_disk: Vec<(&str, &[u8])> = names.into_iter().zip(deltas.iter().map(Vec::as_slice)).collect();
+        let on_disk: Vec<(&str, &[u8])> =
+            names.into_iter().zip(deltas.iter().map(Vec::as_slice)).collect();
         let theirs = room.xdelta3(&arguments, &on_disk);
         let mut options = RecodeOptions::default();
         options.secondary = secondary;
@@ -113,7 +124,8 @@ fn merged_deltas_are_those_of_the_live_xdelta3() {
         compared += 1;
         if ours != theirs {
             differences += 1;
-            let theirs_decodes = decode(Some(&files[0]), &theirs, &DecodeOptions::default()).is_ok();
+            let theirs_decodes =
+                decode(Some(&files[0]), &theirs, &DecodeOptions::default()).is_ok();
             println!(
                 "differs: {arguments:?}, {} and {} bytes, theirs right: {theirs_decodes}",
                 ours.len(),

@@ -1,7 +1,8 @@
-//! Our deltas against those the `xdelta3` 3.0.11 on PATH makes of the same input with the same options.
+//! Our deltas against those the `xdelta3` 3.0.11 on PATH makes of the same input with the same
+//! options.
 //!
-//! `DGTEST_COMPARISONS` and `DGTEST_SEED` say how many and which; `DGTEST_PAIRS` names a folder of real files, every two of which in
-//! the order of their names are a source and a target.
+//! `DGTEST_COMPARISONS` and `DGTEST_SEED` say how many and which; `DGTEST_PAIRS` names a folder of
+//! real files, every two of which in the order of their names are a source and a target.
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -76,17 +77,23 @@ fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_deco
 fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
     let room = Room::new("pairs");
     let folder = env::var_os("DGTEST_PAIRS").expect("DGTEST_PAIRS names a folder");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 1, "there are pairs");
-    let differences: usize = files.windows(2).map(|pair| compare_files(&room, &pair[0], &pair[1])).sum();
+    let differences: usize =
+        files.windows(2).map(|pair| compare_files(&room, &pair[0], &pair[1])).sum();
     assert_eq!(differences, 0);
 }
 
-/// Compares the deltas of two files at four levels and with three secondary compressors; returns how many differ.
+/// Compares the deltas of two files at four levels and with three secondary compressors; returns
+/// how many differ.
 fn compare_files(room: &Room, old: &Path, new: &Path) -> usize {
-    let secondaries =
-        [("none", Secondary::None), ("lzma", Secondary::Lzma), ("djw", Secondary::Djw(DjwLevel::DEFAULT))];
+    let secondaries = [
+        ("none", Secondary::None),
+        ("lzma", Secondary::Lzma),
+        ("djw", Secondary::Djw(DjwLevel::DEFAULT)),
+    ];
     let (mut comparisons, mut differences) = (0, 0);
     for level in [1, 3, 6, 9] {
         for (name, secondary) in secondaries {
@@ -103,16 +110,24 @@ fn compare_files(room: &Room, old: &Path, new: &Path) -> usize {
             comparisons += 1;
             if ours != fs::read(&theirs).unwrap() {
                 differences += 1;
-                println!("{} to {} at level {level}, {name}: differs", old.display(), new.display());
+                println!(
+                    "{} to {} at level {level}, {name}: differs",
+                    old.display(),
+                    new.display()
+                );
             }
         }
     }
-    println!("{} to {}: {comparisons} comparisons, {differences} differences", old.display(), new.display());
+    println!(
+        "{} to {}: {comparisons} comparisons, {differences} differences",
+        old.display(),
+        new.display()
+    );
     differences
 }
 
-/// Sparse edits in a large file, and a dump of a database with rows inserted, changed and removed. `DGTEST_MEGABYTES` is the size
-/// of the first, 1024 unless told otherwise.
+/// Sparse edits in a large file, and a dump of a database with rows inserted, changed and removed.
+/// `DGTEST_MEGABYTES` is the size of the first, 1024 unless told otherwise.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and minutes"]
 fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
@@ -159,7 +174,8 @@ fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
     assert_eq!(differences, 0);
 }
 
-/// Files with holes of more than 4 GiB, whose content the target has elsewhere, with and without the room to find it.
+/// Files with holes of more than 4 GiB, whose content the target has elsewhere, with and without
+/// the room to find it.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and a minute"]
 fn a_source_beyond_four_gibibytes_gives_the_bytes_of_the_live_xdelta3() {
@@ -224,13 +240,16 @@ struct Tally {
 }
 
 impl Tally {
-    /// The bytes are equal, and each side decodes them. What we refuse, xdelta3 cannot decode, and neither can we.
+    /// The bytes are equal, and each side decodes them. What we refuse, xdelta3 cannot decode, and
+    /// neither can we.
     fn compare(&mut self, name: &str, room: &Room, case: &Case) {
         let theirs = room.encode(case);
         let ours = case.encode(100_003);
         self.comparisons += 1;
         let agreed = match (&ours, &theirs) {
-            (Ok(ours), Some(theirs)) => ours == theirs && room.decodes(case) && decodes(case, theirs),
+            (Ok(ours), Some(theirs)) => {
+                ours == theirs && room.decodes(case) && decodes(case, theirs)
+            }
             (Err(refusal), Some(theirs)) => {
                 match refusal {
                     EncodeError::InstructionBufferExhausted => self.buffer_exhausted += 1,
@@ -239,13 +258,19 @@ impl Tally {
                 }
                 let mut case = case.clone();
                 case.options.undecodable = true;
-                case.encode(100_003).unwrap() == *theirs && !room.decodes(&case) && !decodes(&case, theirs)
+                case.encode(100_003).unwrap() == *theirs
+                    && !room.decodes(&case)
+                    && !decodes(&case, theirs)
             }
             _ => false,
         };
         if !agreed {
             self.differences += 1;
-            println!("{name}: differs, {:?}, ours {:?}", case.arguments, ours.map(|delta| delta.len()));
+            println!(
+                "{name}: differs, {:?}, ours {:?}",
+                case.arguments,
+                ours.map(|delta| delta.len())
+            );
         }
     }
 
@@ -289,7 +314,8 @@ impl Room {
 
     /// xdelta3's delta, `None` when it fails.
     fn encode(&self, case: &Case) -> Option<Vec<u8>> {
-        let (source, target, delta) = (self.path("source"), self.path("target"), self.path("delta"));
+        let (source, target, delta) =
+            (self.path("source"), self.path("target"), self.path("delta"));
         for stale in [&source, &target, &delta] {
             let _ = fs::remove_file(stale);
         }
@@ -308,8 +334,12 @@ impl Room {
                 command.arg("-s").arg(&source);
             }
             if case.target_piped {
-                let mut child =
-                    command.arg("-c").stdin(Stdio::piped()).stdout(File::create(&delta).unwrap()).spawn().unwrap();
+                let mut child = command
+                    .arg("-c")
+                    .stdin(Stdio::piped())
+                    .stdout(File::create(&delta).unwrap())
+                    .spawn()
+                    .unwrap();
                 let mut input = child.stdin.take().unwrap();
                 scope.spawn(move || input.write_all(&case.target));
                 child.wait().unwrap()
@@ -334,7 +364,11 @@ impl Room {
             command.arg(format!("-B{}", 1 << 26));
         }
         let _ = fs::remove_file(&decoded);
-        let done = command.args([self.path("delta"), decoded.clone()]).stderr(Stdio::null()).status().unwrap();
+        let done = command
+            .args([self.path("delta"), decoded.clone()])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
         done.success() && fs::read(&decoded).unwrap_or_default() == case.target
     }
 }

@@ -1,15 +1,22 @@
-//! Deltas rewritten and merged without their files. The bytes are compared with those of xdelta3 in `live_rewrite`.
+//! Deltas rewritten and merged without their files. The bytes are compared with those of xdelta3 in
+//! `live_rewrite`.
 use crate::support::case::Case;
 use crate::support::delta_by_hand::{HandWindow, delta};
 use crate::support::inputs;
 use crate::support::random::Random;
 use deltaglider_vcdiff::encode::DjwLevel;
 use deltaglider_vcdiff::rewrite::{RecodeError, RecodeOptions, merge, recode};
-use deltaglider_vcdiff::{DecodeErrorKind, DecodeOptions, EncodeError, EncodeOptions, Secondary, decode, encode};
+use deltaglider_vcdiff::{
+    DecodeErrorKind, DecodeOptions, EncodeError, EncodeOptions, Secondary, decode, encode,
+};
 use proptest::prelude::*;
 
-const SECONDARIES: [Secondary; 4] =
-    [Secondary::None, Secondary::Lzma, Secondary::Djw(DjwLevel::DEFAULT), Secondary::Djw(DjwLevel::BEST)];
+const SECONDARIES: [Secondary; 4] = [
+    Secondary::None,
+    Secondary::Lzma,
+    Secondary::Djw(DjwLevel::DEFAULT),
+    Secondary::Djw(DjwLevel::BEST),
+];
 
 fn to(secondary: Secondary) -> RecodeOptions {
     let mut options = RecodeOptions::default();
@@ -80,7 +87,8 @@ fn deltas_that_do_not_belong_together_are_refused() {
 #[test]
 fn what_xdelta3_does_not_have_is_refused() {
     let first = HandWindow::new(4, b"abcd", &[5], &[]);
-    let target = HandWindow { in_target: true, ..HandWindow::new(4, b"", &[20], &[0]).source(4, 0) };
+    let target =
+        HandWindow { in_target: true, ..HandWindow::new(4, b"", &[20], &[0]).source(4, 0) };
     let delta = delta(&[first, target]);
     assert!(matches!(recode(&delta, &RecodeOptions::default()), Err(RecodeError::NotXdelta3)));
     assert!(matches!(merge(&[&delta], &RecodeOptions::default()), Err(RecodeError::NotXdelta3)));
@@ -112,7 +120,8 @@ fn merging_takes_no_more_steps_than_the_limit_says() {
 #[test]
 fn sections_that_cannot_be_decoded_are_refused_when_recoding_too() {
     let mut random = Random::new(8);
-    let mut letters = |count: usize| -> Vec<u8> { (0..1 << 14).map(|_| random.below(count) as u8).collect() };
+    let mut letters =
+        |count: usize| -> Vec<u8> { (0..1 << 14).map(|_| random.below(count) as u8).collect() };
     let target = [letters(2), letters(256), letters(8)].concat();
     let mut plain = EncodeOptions::default();
     plain.window = 1 << 14;

@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use crate::support::inputs;
 use crate::support::random::Random;
 use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind, DecodeOptions, DecodeReader, DecodeWriter, EncodeError, EncodeOptions, EncodeReader,
-    EncodeWriter, SeekSource, Source, StreamError, decode_stream, encode, encode_stream,
+    DecodeError, DecodeErrorKind, DecodeOptions, DecodeReader, DecodeWriter, EncodeError,
+    EncodeOptions, EncodeReader, EncodeWriter, SeekSource, Source, StreamError, decode_stream,
+    encode, encode_stream,
 };
 
 /// Reads and writes a few bytes at a time, and is interrupted every third time.
@@ -85,7 +86,8 @@ fn every_way_in_and_out_gives_the_same_bytes() {
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
 
     let mut delta = Slow::new(Vec::new());
-    let lengths = encode_stream(Some(&old), Slow::new(&new[..]), &mut delta, &options(&new)).unwrap();
+    let lengths =
+        encode_stream(Some(&old), Slow::new(&new[..]), &mut delta, &options(&new)).unwrap();
     assert!(delta.inner == whole);
     assert_eq!(lengths, (new.len() as u64, whole.len() as u64));
 
@@ -95,11 +97,14 @@ fn every_way_in_and_out_gives_the_same_bytes() {
     assert!(writer.finish().unwrap().inner == whole);
 
     let mut target = Slow::new(Vec::new());
-    let summary = decode_stream(Some(&old), Slow::new(&whole[..]), &mut target, &DecodeOptions::default()).unwrap();
+    let summary =
+        decode_stream(Some(&old), Slow::new(&whole[..]), &mut target, &DecodeOptions::default())
+            .unwrap();
     assert!(target.inner == new);
     assert_eq!((summary.target_len, summary.delta_len), (new.len() as u64, whole.len() as u64));
 
-    let mut reader = DecodeReader::new(Some(&old), Slow::new(&whole[..]), &DecodeOptions::default());
+    let mut reader =
+        DecodeReader::new(Some(&old), Slow::new(&whole[..]), &DecodeOptions::default());
     assert!(reader.header().is_none() && reader.summary().is_none());
     let mut target = Vec::new();
     Slow::new(&mut reader).read_to_end(&mut target).unwrap();
@@ -126,7 +131,8 @@ fn a_write_that_fails_can_be_tried_again() {
     }
     let (old, new) = pair();
     let fails = (0..60).map(|n| n % 4 != 3).collect();
-    let mut writer = EncodeWriter::new(Some(&old), Flaky(fails, Vec::new()), &options(&new)).unwrap();
+    let mut writer =
+        EncodeWriter::new(Some(&old), Flaky(fails, Vec::new()), &options(&new)).unwrap();
     let mut rest = &new[..];
     let mut failures = 0;
     while !rest.is_empty() {
@@ -150,14 +156,20 @@ fn a_write_that_fails_can_be_tried_again() {
 fn which_side_failed_is_told() {
     let (old, new) = pair();
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
-    let told =
-        |error: StreamError<DecodeError>| (error.to_string(), std::error::Error::source(&error).unwrap().to_string());
-    let input = decode_stream(Some(&old), Broken, io::sink(), &DecodeOptions::default()).unwrap_err();
+    let told = |error: StreamError<DecodeError>| {
+        (error.to_string(), std::error::Error::source(&error).unwrap().to_string())
+    };
+    let input =
+        decode_stream(Some(&old), Broken, io::sink(), &DecodeOptions::default()).unwrap_err();
     assert_eq!(told(input), ("the input cannot be read".to_owned(), "unplugged".to_owned()));
-    let output = decode_stream(Some(&old), &whole[..], Broken, &DecodeOptions::default()).unwrap_err();
+    let output =
+        decode_stream(Some(&old), &whole[..], Broken, &DecodeOptions::default()).unwrap_err();
     assert_eq!(told(output), ("the output cannot be written".to_owned(), "unplugged".to_owned()));
-    let codec = decode_stream(Some(&old), &whole[1..], io::sink(), &DecodeOptions::default()).unwrap_err();
-    assert!(matches!(codec, StreamError::Codec(error) if *error.kind() == DecodeErrorKind::NotVcdiff));
+    let codec =
+        decode_stream(Some(&old), &whole[1..], io::sink(), &DecodeOptions::default()).unwrap_err();
+    assert!(
+        matches!(codec, StreamError::Codec(error) if *error.kind() == DecodeErrorKind::NotVcdiff)
+    );
     let input = encode_stream(Some(&old), Broken, io::sink(), &options(&new));
     assert!(matches!(input, Err(StreamError::Input(_))));
     let output = encode_stream(Some(&old), &new[..], Broken, &options(&new));
@@ -172,7 +184,8 @@ fn which_side_failed_is_told() {
 fn a_delta_cut_short_never_reads_as_a_whole_one() {
     let (old, new) = pair();
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
-    let mut reader = DecodeReader::new(Some(&old), &whole[..whole.len() - 1], &DecodeOptions::default());
+    let mut reader =
+        DecodeReader::new(Some(&old), &whole[..whole.len() - 1], &DecodeOptions::default());
     let mut target = Vec::new();
     let error = reader.read_to_end(&mut target).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -183,7 +196,8 @@ fn a_delta_cut_short_never_reads_as_a_whole_one() {
 
     let mut damaged = whole.clone();
     damaged[whole.len() / 2] ^= 1;
-    let error = DecodeReader::new(Some(&old), &damaged[..], &DecodeOptions::default()).read_to_end(&mut target);
+    let error = DecodeReader::new(Some(&old), &damaged[..], &DecodeOptions::default())
+        .read_to_end(&mut target);
     assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidData);
 }
 
@@ -210,7 +224,8 @@ fn all_four_adapters_agree() {
     assert!(reader.get_ref().inner.is_empty());
     assert!(reader.into_inner().inner.is_empty());
 
-    let mut writer = DecodeWriter::new(Some(&old), Slow::new(Vec::new()), &DecodeOptions::default());
+    let mut writer =
+        DecodeWriter::new(Some(&old), Slow::new(Vec::new()), &DecodeOptions::default());
     for piece in delta.chunks(1000) {
         writer.write_all(piece).unwrap();
     }
@@ -233,7 +248,9 @@ fn writer_refuses_a_cut_or_damaged_delta() {
     let mut delta = encode(Some(&old), &new, &EncodeOptions::default()).unwrap();
     let mut cut = DecodeWriter::new(Some(&old), Vec::new(), &DecodeOptions::default());
     cut.write_all(&delta[..delta.len() - 1]).unwrap();
-    let StreamError::Codec(error) = cut.finish().unwrap_err() else { panic!("the writer did not fail") };
+    let StreamError::Codec(error) = cut.finish().unwrap_err() else {
+        panic!("the writer did not fail")
+    };
     assert!(matches!(error.kind(), DecodeErrorKind::Truncated(_)));
     let middle = delta.len() / 2;
     delta[middle] ^= 1;
@@ -258,7 +275,10 @@ fn files_and_seekers_are_sources() {
         target
     };
     let seeker = SeekSource::new(io::Cursor::new(old.clone())).unwrap();
-    assert_eq!((Source::len(&file), Source::len(&seeker)), (Some(old.len() as u64), Some(old.len() as u64)));
+    assert_eq!(
+        (Source::len(&file), Source::len(&seeker)),
+        (Some(old.len() as u64), Some(old.len() as u64))
+    );
     let mut end = [0; 9];
     for source in [&file as &dyn Source, &seeker] {
         assert_eq!(source.read_at(old.len() as u64 - 4, &mut end).unwrap(), 4);

@@ -34,7 +34,8 @@ impl Case {
         let mut arguments = Vec::new();
         settings(random, &mut options, &mut arguments);
         if large {
-            options.source_window = (SMALLEST_SOURCE_WINDOW << random.below(3)) as u64 - random.below(2) as u64;
+            options.source_window =
+                (SMALLEST_SOURCE_WINDOW << random.below(3)) as u64 - random.below(2) as u64;
             options.source_window = options.source_window.max(SMALLEST_SOURCE_WINDOW as u64);
             arguments.push(format!("-B{}", options.source_window));
         }
@@ -48,7 +49,8 @@ impl Case {
         Self { source, target, options, source_piped, target_piped, arguments }
     }
 
-    /// A case for a secondary compressor: a target that is nearly all data, of every skewness, long and short.
+    /// A case for a secondary compressor: a target that is nearly all data, of every skewness, long
+    /// and short.
     pub fn of_skewed_bytes(seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let mut options = EncodeOptions::at_level(Level::FASTEST);
@@ -67,7 +69,8 @@ impl Case {
         Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
     }
 
-    /// A case whose data is so evenly distributed that Huffman codes hardly pay: at the edge of where DJW gives up.
+    /// A case whose data is so evenly distributed that Huffman codes hardly pay: at the edge of
+    /// where DJW gives up.
     pub fn of_even_bytes(seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let mut options = EncodeOptions::at_level(Level::FASTEST);
@@ -75,7 +78,8 @@ impl Case {
         options.secondary = Secondary::Djw(DjwLevel::new(level).unwrap());
         let arguments = vec!["-0".to_owned(), "-A=".to_owned(), format!("-Sdjw{level}")];
         // The selectors of the longest fill more than a page.
-        let longest = if random.once_in(60) { 8_000_000 } else { *random.pick(&[2000, 7000, 30_000]) };
+        let longest =
+            if random.once_in(60) { 8_000_000 } else { *random.pick(&[2000, 7000, 30_000]) };
         let len = random.within(500, longest);
         let target = inputs::even(random, len);
         options.target_len = Some(target.len() as u64);
@@ -95,17 +99,25 @@ impl Case {
 
     /// Our delta, the target pushed in pieces of at most `piece` bytes.
     pub fn encode(&self, piece: usize) -> Result<Vec<u8>, EncodeError> {
-        let source = self.source.as_deref().map(|bytes| MaybePiped { bytes, piped: self.source_piped });
+        let source =
+            self.source.as_deref().map(|bytes| MaybePiped { bytes, piped: self.source_piped });
         self.encode_from(source, piece)
     }
 
     /// Returns the delta against a source that lends its bytes.
     pub fn encode_lent(&self, piece: usize) -> Result<Vec<u8>, EncodeError> {
-        let source = self.source.as_deref().map(|bytes| Lent(MaybePiped { bytes, piped: self.source_piped }));
+        let source = self
+            .source
+            .as_deref()
+            .map(|bytes| Lent(MaybePiped { bytes, piped: self.source_piped }));
         self.encode_from(source, piece)
     }
 
-    fn encode_from(&self, source: Option<impl Source>, piece: usize) -> Result<Vec<u8>, EncodeError> {
+    fn encode_from(
+        &self,
+        source: Option<impl Source>,
+        piece: usize,
+    ) -> Result<Vec<u8>, EncodeError> {
         let mut encoder = Encoder::new(source, &self.options)?;
         let mut delta = Vec::new();
         for piece in self.target.chunks(piece) {
@@ -244,8 +256,18 @@ fn settings(random: &mut Random, options: &mut EncodeOptions, arguments: &mut Ve
     if random.once_in(5) {
         let profile = profile(random);
         options.matcher = Some(profile);
-        let MatcherProfile { large_look, large_step, small_look, chain, lazy_chain, max_lazy, long_enough } = profile;
-        say(format!("-C{large_look},{large_step},{small_look},{chain},{lazy_chain},{max_lazy},{long_enough}"));
+        let MatcherProfile {
+            large_look,
+            large_step,
+            small_look,
+            chain,
+            lazy_chain,
+            max_lazy,
+            long_enough,
+        } = profile;
+        say(format!(
+            "-C{large_look},{large_step},{small_look},{chain},{lazy_chain},{max_lazy},{long_enough}"
+        ));
     }
 }
 

@@ -1,4 +1,5 @@
-//! Inputs of the decoder's tests, made from a seed, and the list of deltas xdelta3 3.0.11 made from them.
+//! Inputs of the decoder's tests, made from a seed, and the list of deltas xdelta3 3.0.11 made from
+//! them.
 
 /// A xorshift generator: the same numbers everywhere, for ever.
 pub(crate) struct Random(u64);
@@ -25,8 +26,9 @@ impl Random {
 
     /// Words of a small vocabulary, as compressible as program text.
     pub(crate) fn text(&mut self, len: usize) -> Vec<u8> {
-        let words: Vec<Vec<u8>> =
-            (0..200).map(|_| (0..2 + self.below(8)).map(|_| b'a' + self.below(26) as u8).collect()).collect();
+        let words: Vec<Vec<u8>> = (0..200)
+            .map(|_| (0..2 + self.below(8)).map(|_| b'a' + self.below(26) as u8).collect())
+            .collect();
         let mut text = Vec::with_capacity(len + 10);
         while text.len() < len {
             text.extend_from_slice(&words[self.below(words.len()).min(self.below(words.len()))]);
@@ -143,10 +145,14 @@ pub(crate) fn input(name: &str, scale: usize) -> Pair {
         }
         // Little that repeats, and all the more to gain from Huffman codes.
         "few_letters" => {
-            let letter = |random: &mut Random| b'a' + (random.next().trailing_zeros() as u8).min(11);
+            let letter =
+                |random: &mut Random| b'a' + (random.next().trailing_zeros() as u8).min(11);
             (None, (0..len / 40).map(|_| letter(random)).collect())
         }
-        _ => (Some(b"abcdefghijklmnop".repeat(4)), b"--abcdefghijklmnopabcdxyzxyzxyzxyzqqqqqqqqqqqqqq".to_vec()),
+        _ => (
+            Some(b"abcdefghijklmnop".repeat(4)),
+            b"--abcdefghijklmnopabcdxyzxyzxyzxyzqqqqqqqqqqqqqq".to_vec(),
+        ),
     };
     Pair { source, target }
 }
@@ -198,5 +204,8 @@ pub(crate) fn fixture(file: &str) -> Vec<u8> {
 
 /// Where a fixture lies.
 pub(crate) fn fixture_path(file: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decode").join(file).with_extension("vcdiff")
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/decode")
+        .join(file)
+        .with_extension("vcdiff")
 }

@@ -44,7 +44,8 @@ impl HandWindow {
 
     /// The header, as if the sections had their present lengths, then the sections.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        [self.header([self.data.len(), self.instructions.len(), self.addresses.len()]), self.body()].concat()
+        [self.header([self.data.len(), self.instructions.len(), self.addresses.len()]), self.body()]
+            .concat()
     }
 
     pub(crate) fn body(&self) -> Vec<u8> {
@@ -63,8 +64,10 @@ impl HandWindow {
             fields.extend(checksum.to_be_bytes());
         }
         let copy = if self.in_target { 2 } else { 1 };
-        let mut bytes =
-            vec![if self.source.is_some() { copy } else { 0 } | if self.checksum.is_some() { 4 } else { 0 }];
+        let mut bytes = vec![
+            if self.source.is_some() { copy } else { 0 }
+                | if self.checksum.is_some() { 4 } else { 0 },
+        ];
         if let Some((len, offset)) = self.source {
             integer(len, &mut bytes);
             integer(offset, &mut bytes);
@@ -89,7 +92,8 @@ pub(crate) fn lzma_delta(windows: &[HandWindow]) -> Vec<u8> {
     bytes
 }
 
-/// The start of an LZMA section of a decompressed length: the container's headers with a dictionary of 256 KiB.
+/// The start of an LZMA section of a decompressed length: the container's headers with a dictionary
+/// of 256 KiB.
 pub(crate) fn lzma_start(len: u64) -> Vec<u8> {
     let mut section = Vec::new();
     integer(len, &mut section);
@@ -100,7 +104,8 @@ pub(crate) fn lzma_start(len: u64) -> Vec<u8> {
 /// Bytes one of [`zeros_chunks`] stands for.
 pub(crate) const ZEROS_CHUNK: usize = 2_096_914;
 
-/// LZMA2 chunks of nothing but zeros, each with a state of its own: 365 bytes made by liblzma for every 2 MB.
+/// LZMA2 chunks of nothing but zeros, each with a state of its own: 365 bytes made by liblzma for
+/// every 2 MB.
 pub(crate) fn zeros_chunks(count: usize) -> Vec<u8> {
     let coded = include_bytes!("../fixtures/decode/zeros.lzma-chunk");
     let mut chunks = Vec::new();

@@ -57,5 +57,8 @@ pub fn line(number: u64, kind: Kind, case: &Case, delta: &str) -> String {
         Some(bytes) => format!("{}{}", bytes.len(), if case.source_piped { " piped" } else { "" }),
     };
     let target = format!("{}{}", case.target.len(), if case.target_piped { " piped" } else { "" });
-    format!("{number} {kind} | source {source} | target {target} | {} | {delta}\n", case.arguments.join(" "))
+    format!(
+        "{number} {kind} | source {source} | target {target} | {} | {delta}\n",
+        case.arguments.join(" ")
+    )
 }

@@ -1,4 +1,5 @@
-//! Sources and targets of the kinds that have broken encoders: runs next to runs, few letters, moved blocks.
+//! Sources and targets of the kinds that have broken encoders: runs next to runs, few letters,
+//! moved blocks.
 
 use super::random::Random;
 
@@ -49,7 +50,12 @@ pub fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
             4 => self_similar(random, &mut out),
             5 => out.push(0),
             6 => {
-                let line = format!("{:>8} {} = {}\n", out.len() / 40, random.pick(&WORDS), random.below(1000));
+                let line = format!(
+                    "{:>8} {} = {}\n",
+                    out.len() / 40,
+                    random.pick(&WORDS),
+                    random.below(1000)
+                );
                 out.extend_from_slice(line.as_bytes());
             }
             _ => {
@@ -64,8 +70,8 @@ pub fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
     out
 }
 
-/// `len` bytes whose frequencies are chosen again and again: even, halving from byte to byte, or as Fibonacci numbers, over
-/// an alphabet of any size.
+/// `len` bytes whose frequencies are chosen again and again: even, halving from byte to byte, or as
+/// Fibonacci numbers, over an alphabet of any size.
 pub fn skewed(random: &mut Random, len: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(len);
     let pieces = random.within(1, 5);
@@ -104,10 +110,12 @@ pub fn even(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len).map(|at| letter(at, random) as u8).collect()
 }
 
-/// All Fibonacci numbers up to one near 800,000, each as that many of its letter, in no order, and a little else.
+/// All Fibonacci numbers up to one near 800,000, each as that many of its letter, in no order, and
+/// a little else.
 pub fn fibonacci(random: &mut Random) -> Vec<u8> {
     let letters = random.within(28, 30);
-    let mut out: Vec<u8> = fibonacci_letters(letters).into_iter().map(|letter| letter as u8).collect();
+    let mut out: Vec<u8> =
+        fibonacci_letters(letters).into_iter().map(|letter| letter as u8).collect();
     for at in 0..out.len() {
         let other = random.below(at + 1);
         out.swap(at, other);

@@ -1,11 +1,12 @@
-//! What holds for any bytes at all: called by the fuzz targets, and by `fuzz_corpus` with what they once found.
+//! What holds for any bytes at all: called by the fuzz targets, and by `fuzz_corpus` with what they
+//! once found.
 
 use deltaglider_vcdiff::encode::DjwLevel;
 use deltaglider_vcdiff::inspect::inspect;
 use deltaglider_vcdiff::rewrite::{RecodeOptions, merge, recode};
 use deltaglider_vcdiff::{
-    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, EncodeError, EncodeOptions, Encoder, Level,
-    Secondary, decode, encode,
+    DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, EncodeError, EncodeOptions,
+    Encoder, Level, Secondary, decode, encode,
 };
 
 /// Two length bytes, a source of at most that length, and the rest.
@@ -25,7 +26,8 @@ fn limited() -> DecodeOptions {
     options
 }
 
-/// The target as it comes from pieces of `len` bytes, each window into a buffer that held other bytes before.
+/// The target as it comes from pieces of `len` bytes, each window into a buffer that held other
+/// bytes before.
 fn in_pieces(source: &[u8], delta: &[u8], len: usize, filling: u8) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = Decoder::new(Some(source), &limited());
     let mut target = Vec::new();
@@ -45,7 +47,8 @@ fn in_pieces(source: &[u8], delta: &[u8], len: usize, filling: u8) -> Result<Vec
     Ok(target)
 }
 
-/// Any delta is decoded or refused, in the same way however it is cut and whatever the buffers held; and as it is inspected.
+/// Any delta is decoded or refused, in the same way however it is cut and whatever the buffers
+/// held; and as it is inspected.
 pub fn decode_any(input: &[u8]) {
     let (source, delta) = split(input);
     let whole = decode(Some(source), delta, &limited());
@@ -141,7 +144,8 @@ pub fn chunking(input: &[u8]) {
     }
 }
 
-/// Compressed sections: what the compressor makes of the bytes comes back, and the bytes as a section are decoded or refused.
+/// Compressed sections: what the compressor makes of the bytes comes back, and the bytes as a
+/// section are decoded or refused.
 fn section(secondary: Secondary, input: &[u8]) {
     let mut options = EncodeOptions::at_level(Level::FASTEST);
     options.secondary = secondary;
@@ -151,10 +155,13 @@ fn section(secondary: Secondary, input: &[u8]) {
     // One window of one ADD, whose bytes are what the input says they are.
     let Some((len, stored)) = input.split_first_chunk::<2>() else { return };
     let len = u16::from_le_bytes(*len) & 0x3fff;
-    let integer = |value: usize| [0x80 | (value >> 14) as u8, 0x80 | (value >> 7) as u8, value as u8 & 0x7f];
+    let integer =
+        |value: usize| [0x80 | (value >> 14) as u8, 0x80 | (value >> 7) as u8, value as u8 & 0x7f];
     let section = [&integer(usize::from(len))[1..], stored].concat();
     let add = [&[1][..], &integer(usize::from(len))[1..]].concat();
-    let fields = [&integer(usize::from(len))[..], &[1], &integer(section.len()), &[add.len() as u8, 0]].concat();
+    let fields =
+        [&integer(usize::from(len))[..], &[1], &integer(section.len()), &[add.len() as u8, 0]]
+            .concat();
     let encoding = fields.len() + section.len() + add.len();
     let header = [0xd6, 0xc3, 0xc4, 0, 1, secondary.id().unwrap(), 0];
     let delta = [&header[..], &integer(encoding), &fields, &section, &add].concat();

@@ -11,11 +11,12 @@ use super::maintenance::OfProcesses;
 use super::private::{FOLDER_MODE, PrivateFolder, open_folder, unheld};
 use crate::cache::legacy::{bytes_below, is_own_folder};
 
-/// What the folders of all processes begin with. The Python tool's begin with `deltaglider-` and are plain text.
+/// What the folders of all processes begin with. The Python tool's begin with `deltaglider-` and
+/// are plain text.
 const PREFIX: &str = "dg-cache-";
 
-/// A locked folder. It is alive as long as the lock is held, which ends with the process however that ends: a process number,
-/// which is used again, and an age say less.
+/// A locked folder. It is alive as long as the lock is held, which ends with the process however
+/// that ends: a process number, which is used again, and an age say less.
 #[derive(Debug)]
 pub(super) struct EphemeralFolder {
     path: PathBuf,
@@ -54,15 +55,17 @@ impl Drop for EphemeralFolder {
     }
 }
 
-/// Removes the folders of dead processes of this user; says how many, and how many bytes were in them. What cannot be removed is
-/// nobody's loss but disk space.
+/// Removes the folders of dead processes of this user; says how many, and how many bytes were in
+/// them. What cannot be removed is nobody's loss but disk space.
 pub(in crate::cache) fn sweep(parent: &Path) -> Cleared {
     let mut cleared = Cleared::default();
     for path in folders(parent) {
         match sweep_one(&path) {
             Ok(Some(bytes)) => cleared.add(bytes),
             Ok(None) => cleared.in_use += 1,
-            Err(error) => tracing::debug!(folder = %path.display(), %error, "a cache left by a dead process stays"),
+            Err(error) => {
+                tracing::debug!(folder = %path.display(), %error, "a cache left by a dead process stays")
+            }
         }
     }
     cleared
@@ -85,7 +88,8 @@ pub(in crate::cache) fn census(parent: &Path) -> OfProcesses {
 /// Those of this user.
 fn folders(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
-    let named = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    let named =
+        entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     named.map(|entry| entry.path()).filter(|path| is_own_folder(path)).collect()
 }
 

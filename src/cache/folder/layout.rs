@@ -1,4 +1,5 @@
-//! The three dirs of a cache folder: what is being written, what can be read, and when it was used last.
+//! The three dirs of a cache folder: what is being written, what can be read, and when it was used
+//! last.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +11,8 @@ use rustix::fs::FileType;
 use super::private::{FileId, PrivateFolder, unheld};
 use crate::cache::key::EntryName;
 
-/// Entries never change once they are here: nothing but a rename brings them, and their use is noted elsewhere.
+/// Entries never change once they are here: nothing but a rename brings them, and their use is
+/// noted elsewhere.
 const ENTRIES: &str = "entries";
 /// Drafts, each locked by who writes it.
 const NEW: &str = "new";
@@ -62,12 +64,20 @@ impl Cleared {
 
 impl CacheDirs {
     pub(super) fn make(folder: &PrivateFolder) -> io::Result<Self> {
-        Ok(Self { entries: folder.make_in(ENTRIES)?, new: folder.make_in(NEW)?, used: folder.make_in(USED)? })
+        Ok(Self {
+            entries: folder.make_in(ENTRIES)?,
+            new: folder.make_in(NEW)?,
+            used: folder.make_in(USED)?,
+        })
     }
 
     /// The dirs of a folder that has them all.
     pub(super) fn open(folder: &PrivateFolder) -> io::Result<Self> {
-        Ok(Self { entries: folder.open_in(ENTRIES)?, new: folder.open_in(NEW)?, used: folder.open_in(USED)? })
+        Ok(Self {
+            entries: folder.open_in(ENTRIES)?,
+            new: folder.open_in(NEW)?,
+            used: folder.open_in(USED)?,
+        })
     }
 
     /// Waits for the lock under which names among the entries are given and taken.
@@ -120,7 +130,8 @@ impl CacheDirs {
 /// - An entry gets and loses its name under this lock alone.
 /// - Eviction, expiry and clearing delete a file only under its exclusive lock: none reads it.
 /// - A writer replaces no sound entry.
-/// - An invalid file is deleted even while it is read, unless its name leads to another file by then.
+/// - An invalid file is deleted even while it is read, unless its name leads to another file by
+///   then.
 #[derive(Debug)]
 pub(super) struct Changes<'a> {
     dirs: &'a CacheDirs,
@@ -167,7 +178,9 @@ impl Changes<'_> {
         let entries = &self.dirs.entries;
         match (file, name.to_str()) {
             (Some(file), _) => entries.file_id(name).is_ok_and(|found| found == file),
-            (None, Some(name)) => entries.open(name).is_err_and(|error| error.kind() != io::ErrorKind::NotFound),
+            (None, Some(name)) => {
+                entries.open(name).is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+            }
             (None, None) => true,
         }
     }

@@ -105,7 +105,12 @@ impl State {
 
 impl FolderCache {
     /// The cache that [`persistent`](Self::persistent) would make, if it is there.
-    pub fn existing(folder: &Path, key: &CacheKey, limits: Limits, spill: &Path) -> Result<Option<Self>, CacheError> {
+    pub fn existing(
+        folder: &Path,
+        key: &CacheKey,
+        limits: Limits,
+        spill: &Path,
+    ) -> Result<Option<Self>, CacheError> {
         let opened = PrivateFolder::open_below(folder, &key.derive().folder_name());
         let Some(own) = opened.map_err(at(folder))? else { return Ok(None) };
         match CacheDirs::open(&own) {
@@ -122,11 +127,13 @@ impl FolderCache {
             holdings.bytes += dirs.entries.stat(name).map_or(0, |(_, size, _)| size);
             match state {
                 State::Sound(facts) => {
-                    let created = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(facts.created));
+                    let created =
+                        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(facts.created));
                     let created = created.unwrap_or(SystemTime::UNIX_EPOCH);
                     holdings.entries += 1;
                     holdings.in_use += u64::from(dirs.is_in_use(name));
-                    holdings.oldest = Some(holdings.oldest.map_or(created, |oldest| oldest.min(created)));
+                    holdings.oldest =
+                        Some(holdings.oldest.map_or(created, |oldest| oldest.min(created)));
                     holdings.newest = holdings.newest.max(Some(created));
                 }
                 State::Expired(_) => holdings.expired += 1,
@@ -148,7 +155,11 @@ impl FolderCache {
             State::InvalidEntry(why, file) => {
                 let file = file.as_ref().map(|file| file.id);
                 let left = self.0.discard(dirs, name, file).err().map(|error| error.to_string());
-                verified.unsound.push(InvalidEntry { name: name.to_string_lossy().into_owned(), why, left });
+                verified.unsound.push(InvalidEntry {
+                    name: name.to_string_lossy().into_owned(),
+                    why,
+                    left,
+                });
             }
         })?;
         Ok(verified)
@@ -157,12 +168,18 @@ impl FolderCache {
     /// Removes every entry that nobody reads, and what dead writers left.
     pub fn clear(&self) -> Result<Cleared, CacheError> {
         match self.0.dirs() {
-            Some(dirs) => dirs.change().and_then(|changes| changes.clear()).map_err(at(dirs.entries.path())),
+            Some(dirs) => {
+                dirs.change().and_then(|changes| changes.clear()).map_err(at(dirs.entries.path()))
+            }
             None => Ok(Cleared::default()),
         }
     }
 
-    fn each(&self, depth: Depth, mut see: impl FnMut(&CacheDirs, &OsStr, State)) -> Result<(), CacheError> {
+    fn each(
+        &self,
+        depth: Depth,
+        mut see: impl FnMut(&CacheDirs, &OsStr, State),
+    ) -> Result<(), CacheError> {
         let Some(dirs) = self.0.dirs() else { return Ok(()) };
         let mut names = dirs.entries.names().map_err(at(dirs.entries.path()))?;
         names.sort();
@@ -179,7 +196,9 @@ impl Inner {
     /// Examines the file at a name; `None` if there is none. Does not lock it, as an eviction could
     /// take that for the lock of a reader.
     pub(super) fn examine(&self, dirs: &CacheDirs, name: &OsStr, depth: Depth) -> Option<State> {
-        let Some(text) = name.to_str() else { return Some(State::unsound("its name is none of ours", None)) };
+        let Some(text) = name.to_str() else {
+            return Some(State::unsound("its name is none of ours", None));
+        };
         let file = match dirs.entries.open(text) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => return Some(State::unsound(error, None)),
@@ -190,7 +209,8 @@ impl Inner {
             Ok(id) => id,
         };
         let examined = |file| Examined { id, _file: file };
-        let opened = self.header(&file).map(|(header, len)| Header::open(&self.keys, &header, len, now()));
+        let opened =
+            self.header(&file).map(|(header, len)| Header::open(&self.keys, &header, len, now()));
         let header = match opened {
             Ok(Ok(header)) => header,
             Ok(Err(RejectReason::Expired)) => return Some(State::Expired(examined(file))),
@@ -217,12 +237,16 @@ impl Inner {
 /// How many caches of other keys than this one are in a folder, and bytes of their entries.
 pub(in crate::cache) fn others(folder: &Path, own: Option<&CacheKey>) -> (u64, u64) {
     let sizes = rooms_of_others(folder, own).into_iter().map(|dirs| dirs.list());
-    let sizes = sizes.map(|listed| Total::of(listed.unwrap_or_default().iter().map(|entry| entry.size)).bytes());
+    let sizes = sizes
+        .map(|listed| Total::of(listed.unwrap_or_default().iter().map(|entry| entry.size)).bytes());
     sizes.fold((0, 0), |(caches, bytes), size| (caches + 1, bytes + size))
 }
 
 /// Removes the entries of other keys that nobody reads.
-pub(in crate::cache) fn clear_others(folder: &Path, own: Option<&CacheKey>) -> Result<Cleared, CacheError> {
+pub(in crate::cache) fn clear_others(
+    folder: &Path,
+    own: Option<&CacheKey>,
+) -> Result<Cleared, CacheError> {
     rooms_of_others(folder, own).into_iter().try_fold(Cleared::default(), |cleared, dirs| {
         let removed = dirs.change().and_then(|changes| changes.clear());
         Ok(cleared.and(removed.map_err(at(dirs.entries.path()))?))
@@ -235,8 +259,14 @@ fn rooms_of_others(folder: &Path, own: Option<&CacheKey>) -> Vec<CacheDirs> {
     let own = own.map(|key| OsString::from(key.derive().folder_name()));
     let is_name = |name: &OsString| {
         let digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-        name.len() == FOLDER_DIGITS && name.as_encoded_bytes().iter().all(|c| digit(*c)) && own.as_ref() != Some(name)
+        name.len() == FOLDER_DIGITS
+            && name.as_encoded_bytes().iter().all(|c| digit(*c))
+            && own.as_ref() != Some(name)
     };
     let names = parent.names().unwrap_or_default().into_iter().filter(is_name);
-    names.filter_map(|name| parent.open_in(name.to_str()?).and_then(|folder| CacheDirs::open(&folder)).ok()).collect()
+    names
+        .filter_map(|name| {
+            parent.open_in(name.to_str()?).and_then(|folder| CacheDirs::open(&folder)).ok()
+        })
+        .collect()
 }

@@ -93,8 +93,8 @@ impl fmt::Debug for FolderCache {
 }
 
 impl FolderCache {
-    /// A cache of this process in a folder of its own below `parent`, under a key nobody else has. What dead processes left
-    /// there is removed.
+    /// A cache of this process in a folder of its own below `parent`, under a key nobody else has.
+    /// What dead processes left there is removed.
     pub fn ephemeral(parent: &Path, limits: Limits) -> Result<Self, CacheError> {
         sweep(parent);
         let key = CacheKey::random().map_err(at(parent))?;
@@ -102,17 +102,28 @@ impl FolderCache {
         Ok(Self::new(place, &key, limits, parent))
     }
 
-    /// A cache that outlives this process, in a folder of its own below `folder`, for all that have the key. References that are
-    /// not kept are worked with in `spill`.
-    pub fn persistent(folder: &Path, key: &CacheKey, limits: Limits, spill: &Path) -> Result<Self, CacheError> {
+    /// A cache that outlives this process, in a folder of its own below `folder`, for all that have
+    /// the key. References that are not kept are worked with in `spill`.
+    pub fn persistent(
+        folder: &Path,
+        key: &CacheKey,
+        limits: Limits,
+        spill: &Path,
+    ) -> Result<Self, CacheError> {
         let cache = Self::unwatched(folder, key, limits, spill)?;
         #[cfg(target_os = "linux")]
         cache.0.watch();
         Ok(cache)
     }
 
-    fn unwatched(folder: &Path, key: &CacheKey, limits: Limits, spill: &Path) -> Result<Self, CacheError> {
-        let own = PrivateFolder::make_below(folder, &key.derive().folder_name()).map_err(at(folder))?;
+    fn unwatched(
+        folder: &Path,
+        key: &CacheKey,
+        limits: Limits,
+        spill: &Path,
+    ) -> Result<Self, CacheError> {
+        let own =
+            PrivateFolder::make_below(folder, &key.derive().folder_name()).map_err(at(folder))?;
         let dirs = CacheDirs::make(&own).map_err(at(folder))?;
         let cache = Self::new(Place::Persistent(Arc::new(dirs)), key, limits, spill);
         cache.0.tidy().map_err(at(folder))?;
@@ -148,7 +159,11 @@ impl ReferenceCache for FolderCache {
         Some(Arc::new(found?))
     }
 
-    fn begin(&self, digest: &Sha256Digest, len: u64) -> Result<Box<dyn ReferenceWriter>, CacheError> {
+    fn begin(
+        &self,
+        digest: &Sha256Digest,
+        len: u64,
+    ) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         if Header::stored_len(len).is_some_and(|stored| stored <= self.0.limits.bytes) {
             match FolderWriter::begin(self.0.clone(), self.1.entry_id(digest), digest, len) {
                 Ok(writer) => return Ok(Box::new(writer)),
@@ -213,7 +228,8 @@ impl Inner {
             Err(Invalid::Refused(RejectReason::Expired)) => {
                 // While a process reads it, it stays.
                 let unlocked = file.unlock().and_then(|()| dirs.change());
-                let removed = unlocked.and_then(|changes| changes.remove_expired(name.to_string().as_ref(), id));
+                let removed = unlocked
+                    .and_then(|changes| changes.remove_expired(name.to_string().as_ref(), id));
                 if matches!(removed, Ok(true)) {
                     self.counters.removed.add_one();
                 }
@@ -251,7 +267,13 @@ impl Inner {
     }
 
     /// Counts a damaged entry and deletes it as [`discard`](Self::discard) does.
-    fn drop_damaged(&self, dirs: &CacheDirs, name: &EntryName, file: Option<FileId>, why: &dyn fmt::Display) {
+    fn drop_damaged(
+        &self,
+        dirs: &CacheDirs,
+        name: &EntryName,
+        file: Option<FileId>,
+        why: &dyn fmt::Display,
+    ) {
         self.counters.damaged.add_one();
         tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
         if let Err(error) = self.discard(dirs, OsStr::new(&name.to_string()), file) {
@@ -259,8 +281,8 @@ impl Inner {
         }
     }
 
-    /// Deletes an invalid file, even while it is read: `file`, or, for `None`, one that cannot be opened
-    /// safely. A file that got the name since the examination stays.
+    /// Deletes an invalid file, even while it is read: `file`, or, for `None`, one that cannot be
+    /// opened safely. A file that got the name since the examination stays.
     fn discard(&self, dirs: &CacheDirs, name: &OsStr, file: Option<FileId>) -> io::Result<()> {
         let changes = dirs.change()?;
         if changes.leads_to(name, file) { self.discard_now(dirs, &changes, name) } else { Ok(()) }

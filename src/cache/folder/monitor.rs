@@ -41,7 +41,11 @@ impl InUse {
         self.with(|uses| {
             let is_in_place = in_place()?;
             if is_in_place {
-                uses.entry(name.to_string()).or_default().push(Use { file, expires, is_known: false });
+                uses.entry(name.to_string()).or_default().push(Use {
+                    file,
+                    expires,
+                    is_known: false,
+                });
             }
             Ok(is_in_place)
         })
@@ -72,7 +76,12 @@ impl InUse {
     /// Returns whether an entry that is read here and has not expired has lost its name, and notes
     /// the loss as known, so that it is returned once. `found` returns the file at the name.
     #[cfg(target_os = "linux")]
-    pub(super) fn has_lost(&self, name: &str, found: impl FnOnce() -> Option<FileId>, now: u64) -> bool {
+    pub(super) fn has_lost(
+        &self,
+        name: &str,
+        found: impl FnOnce() -> Option<FileId>,
+        now: u64,
+    ) -> bool {
         self.with(|uses| {
             let Some(readers) = uses.get_mut(name) else { return false };
             let found = found();
@@ -149,10 +158,15 @@ mod linux {
 
     impl Monitor {
         /// Begins to watch the entries of a shared cache.
-        pub(in crate::cache::folder) fn start(dirs: Arc<CacheDirs>, cache: Weak<Inner>) -> io::Result<Self> {
+        pub(in crate::cache::folder) fn start(
+            dirs: Arc<CacheDirs>,
+            cache: Weak<Inner>,
+        ) -> io::Result<Self> {
             let watch = Watch::new(dirs, cache)?;
             let (alive, end) = UnixStream::pair()?;
-            std::thread::Builder::new().name("cache-monitor".to_owned()).spawn(move || watch.run(&end))?;
+            std::thread::Builder::new()
+                .name("cache-monitor".to_owned())
+                .spawn(move || watch.run(&end))?;
             Ok(Self { _alive: alive })
         }
     }
@@ -170,7 +184,10 @@ mod linux {
 
     impl Watch {
         /// Creates the queue; the kernel fills it from now on.
-        pub(in crate::cache::folder) fn new(dirs: Arc<CacheDirs>, cache: Weak<Inner>) -> io::Result<Self> {
+        pub(in crate::cache::folder) fn new(
+            dirs: Arc<CacheDirs>,
+            cache: Weak<Inner>,
+        ) -> io::Result<Self> {
             let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
             // The folder that was verified, whatever its path leads to now.
             inotify::add_watch(&events, dirs.entries.path_of_descriptor(), WATCHED)?;
@@ -180,7 +197,8 @@ mod linux {
         /// Handles events until the monitor is dropped.
         fn run(mut self, end: &UnixStream) {
             loop {
-                let mut ready = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+                let mut ready =
+                    [PollFd::new(&self.events, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
                 match poll(&mut ready, None) {
                     Err(Errno::INTR) => continue,
                     Err(_) => return,
@@ -215,7 +233,8 @@ mod linux {
             while (self.pending.len() < MAX_PENDING || !reader.is_buffer_empty())
                 && let Ok(event) = reader.next()
             {
-                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
+                let name =
+                    event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()).to_owned());
                 self.pending.push_back((event.events(), name));
             }
         }
@@ -239,7 +258,9 @@ mod linux {
 
         /// Authenticates the header of a new entry; reading authenticates its chunks.
         fn see_arrival(&mut self, cache: &Inner, name: &OsStr) {
-            if let Some(State::InvalidEntry(_, file)) = cache.examine(&self.dirs, name, Depth::Header) {
+            if let Some(State::InvalidEntry(_, file)) =
+                cache.examine(&self.dirs, name, Depth::Header)
+            {
                 self.report(cache, name, "it came by other ways than ours");
                 cache.discard(&self.dirs, name, file.as_ref().map(|file| file.id)).ok();
                 self.has_lost(cache, name);
@@ -265,7 +286,8 @@ mod linux {
             // No process publishes under the lock, and what was published before is in the queue.
             self.receive();
             let arrives = |flags: &ReadFlags, other: Option<&OsStr>| {
-                flags.intersects(ReadFlags::QUEUE_OVERFLOW) || flags.intersects(ARRIVAL) && other == Some(name)
+                flags.intersects(ReadFlags::QUEUE_OVERFLOW)
+                    || flags.intersects(ARRIVAL) && other == Some(name)
             };
             let may_be_new = self.pending.len() >= MAX_PENDING
                 || self.pending.iter().any(|(flags, other)| arrives(flags, other.as_deref()));
@@ -291,14 +313,17 @@ mod linux {
                 }
             } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
                 self.report_folder(cache, "it was moved or removed");
-            } else if flags.intersects(ReadFlags::ATTRIB) && matches!(self.dirs.entries.put_right(), Ok(true)) {
+            } else if flags.intersects(ReadFlags::ATTRIB)
+                && matches!(self.dirs.entries.put_right(), Ok(true))
+            {
                 self.report_folder(cache, "others were let in; put right");
             }
         }
 
         /// Counts and logs an event, unless it is the last one again.
         fn report(&mut self, cache: &Inner, name: &OsStr, what: &'static str) {
-            if self.last.as_ref().is_some_and(|(last, reported)| last == name && *reported == what) {
+            if self.last.as_ref().is_some_and(|(last, reported)| last == name && *reported == what)
+            {
                 return;
             }
             cache.counters.events.add_one();
@@ -314,7 +339,8 @@ mod linux {
     }
 
     impl Inner {
-        /// Watches a shared cache. Where that cannot be, for want of descriptors, entries are verified at their use all the same.
+        /// Watches a shared cache. Where that cannot be, for want of descriptors, entries are
+        /// verified at their use all the same.
         pub(in crate::cache::folder) fn watch(self: &Arc<Self>) {
             let Place::Persistent(dirs) = &self.place else { return };
             match Monitor::start(dirs.clone(), Arc::downgrade(self)) {

@@ -1,4 +1,5 @@
-//! A folder that is ours alone, spoken to by its descriptor: what was verified is what is used, whatever happens to its path.
+//! A folder that is ours alone, spoken to by its descriptor: what was verified is what is used,
+//! whatever happens to its path.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions, TryLockError};
@@ -65,13 +66,15 @@ pub(super) struct PrivateFolder {
 }
 
 impl PrivateFolder {
-    /// Opens the folder at `path`. Its last name must be no link, and it ours; a mode that lets others in is put right.
+    /// Opens the folder at `path`. Its last name must be no link, and it ours; a mode that lets
+    /// others in is put right.
     pub(super) fn open_path(path: &Path) -> io::Result<Self> {
         Self::verified(open_folder(path)?, path.to_owned())
     }
 
-    /// Makes a folder in `parent`, which is made too. Whoever can rename what is in `parent` could give us another folder: it must be
-    /// ours or the system's, and nobody else may write there unless it is sticky, as `/tmp` is.
+    /// Makes a folder in `parent`, which is made too. Whoever can rename what is in `parent` could
+    /// give us another folder: it must be ours or the system's, and nobody else may write there
+    /// unless it is sticky, as `/tmp` is.
     pub(super) fn make_below(parent: &Path, name: &str) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(parent)?;
         Self::trusted_parent(parent)?.make_in(name)
@@ -85,7 +88,8 @@ impl PrivateFolder {
         }
     }
 
-    /// A folder in which nobody can put another one in the place of ours. It may be used by others, and is not put right.
+    /// A folder in which nobody can put another one in the place of ours. It may be used by others,
+    /// and is not put right.
     pub(super) fn trusted_parent(parent: &Path) -> io::Result<Self> {
         let folder = open_folder(parent)?;
         let found = folder.metadata()?;
@@ -109,7 +113,8 @@ impl PrivateFolder {
 
     /// A folder in this one.
     pub(super) fn open_in(&self, name: &str) -> io::Result<Self> {
-        let folder = rustix::fs::openat(&self.folder, name, AS_FOLDER, Mode::empty()).map_err(not_a_folder)?;
+        let folder = rustix::fs::openat(&self.folder, name, AS_FOLDER, Mode::empty())
+            .map_err(not_a_folder)?;
         Self::verified(File::from(folder), self.path.join(name))
     }
 
@@ -145,13 +150,20 @@ impl PrivateFolder {
     /// Makes a file, which must not be there.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = SAFELY | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Ok(File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(FILE_MODE))?))
+        Ok(File::from(rustix::fs::openat(
+            &self.folder,
+            name,
+            flags,
+            Mode::from_raw_mode(FILE_MODE),
+        )?))
     }
 
-    /// Opens a file for reading and looks at what was opened: a regular file of ours, of nobody else's business, of one name.
+    /// Opens a file for reading and looks at what was opened: a regular file of ours, of nobody
+    /// else's business, of one name.
     pub(super) fn open(&self, name: &str) -> io::Result<File> {
         loop {
-            let opened = rustix::fs::openat(&self.folder, name, SAFELY | OFlags::RDONLY, Mode::empty());
+            let opened =
+                rustix::fs::openat(&self.folder, name, SAFELY | OFlags::RDONLY, Mode::empty());
             let file = File::from(opened.map_err(|error| match error {
                 rustix::io::Errno::LOOP => InsecureDir::Type.into(),
                 error => io::Error::from(error),
@@ -176,15 +188,25 @@ impl PrivateFolder {
     /// Says when a name was used, by a file that holds nothing.
     pub(super) fn touch(&self, name: &str) -> io::Result<()> {
         let flags = SAFELY | OFlags::WRONLY | OFlags::CREATE;
-        let file = File::from(rustix::fs::openat(&self.folder, name, flags, Mode::from_raw_mode(FILE_MODE))?);
+        let file = File::from(rustix::fs::openat(
+            &self.folder,
+            name,
+            flags,
+            Mode::from_raw_mode(FILE_MODE),
+        )?);
         file.set_modified(std::time::SystemTime::now())
     }
 
-    /// What stands under a name: its type, its size and when it was written, in nanoseconds since 1970.
+    /// What stands under a name: its type, its size and when it was written, in nanoseconds since
+    /// 1970.
     pub(super) fn stat(&self, name: &OsStr) -> io::Result<(FileType, u64, i128)> {
         let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let written = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
-        Ok((FileType::from_raw_mode(stat.st_mode), u64::try_from(stat.st_size).unwrap_or_default(), written))
+        Ok((
+            FileType::from_raw_mode(stat.st_mode),
+            u64::try_from(stat.st_size).unwrap_or_default(),
+            written,
+        ))
     }
 
     /// Returns the identity of the file at a name, without following a link.
@@ -219,7 +241,8 @@ impl PrivateFolder {
         Ok(names)
     }
 
-    /// Waits for the lock on the folder; it lasts as long as what is returned, and no longer than the process.
+    /// Waits for the lock on the folder; it lasts as long as what is returned, and no longer than
+    /// the process.
     pub(super) fn lock(&self) -> io::Result<File> {
         let folder = File::from(rustix::fs::openat(&self.folder, ".", AS_FOLDER, Mode::empty())?);
         loop {

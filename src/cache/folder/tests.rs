@@ -1,4 +1,5 @@
-//! Attacks on a folder of entries: every one costs the entry, none is believed, and none takes the operation along.
+//! Attacks on a folder of entries: every one costs the entry, none is believed, and none takes the
+//! operation along.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -178,7 +179,9 @@ fn folders_and_files_are_for_their_owner_alone() {
     let stage = Stage::new();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(&stage.entry(CONTENT)), 0o600);
-    for folder in [&stage.entries(), stage.entries().parent().unwrap(), &stage.folder.path().join("shared")] {
+    for folder in
+        [&stage.entries(), stage.entries().parent().unwrap(), &stage.folder.path().join("shared")]
+    {
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
     let parent = tempfile::tempdir().unwrap();
@@ -266,7 +269,12 @@ mod late_events {
     fn unkept_reference_is_not_watched() {
         let stage = Stage::new();
         let small = Limits { bytes: 500, ..LIMITS };
-        let cache = FolderCache::unwatched(&stage.folder.path().join("shared"), &stage.key, small, stage.folder.path());
+        let cache = FolderCache::unwatched(
+            &stage.folder.path().join("shared"),
+            &stage.key,
+            small,
+            stage.folder.path(),
+        );
         let cache = cache.unwrap();
         let mut watch = watch(&cache);
         let (large, in_use) = ([7; 300], stage.found());
@@ -378,7 +386,8 @@ fn late_discard_keeps_new_entry() {
 
 #[test]
 fn expired_entry_may_lose_its_name() {
-    let (uses, name) = (InUse::default(), CacheKey::random().unwrap().derive().name(&Sha256Digest::of(CONTENT)));
+    let (uses, name) =
+        (InUse::default(), CacheKey::random().unwrap().derive().name(&Sha256Digest::of(CONTENT)));
     let folder = tempfile::tempdir().unwrap();
     let file = FileId::of(&File::create(folder.path().join("file")).unwrap()).unwrap();
     assert_eq!(uses.begin(&name, file, 1000, || Ok::<_, io::Error>(true)).ok(), Some(true));

@@ -76,7 +76,8 @@ impl ReferenceWriter for FolderWriter {
         let place = self.draft.dirs.entries.path().to_owned();
         let file = sealer.finish().map_err(at(&place))?;
         let name = self.draft.cache.keys.name(&self.id);
-        let entry = self.draft.publish(&name, file, &self.id, self.claim.len).map_err(at(&place))?;
+        let entry =
+            self.draft.publish(&name, file, &self.id, self.claim.len).map_err(at(&place))?;
         Ok(entry)
     }
 }
@@ -86,7 +87,8 @@ struct Draft {
     cache: Arc<Inner>,
     dirs: Held,
     name: Option<String>,
-    /// When it was begun, which is when its time begins: a slow store must not make it expire before it is read.
+    /// When it was begun, which is when its time begins: a slow store must not make it expire
+    /// before it is read.
     created: u64,
 }
 
@@ -97,9 +99,15 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// Renames the file into place if there is room; without room it is readable while it is held, and
-    /// deleted then. A sound entry of this name keeps it, and is returned.
-    fn publish(&mut self, name: &EntryName, file: File, entry: &Sha256Digest, len: u64) -> io::Result<CachedReference> {
+    /// Renames the file into place if there is room; without room it is readable while it is held,
+    /// and deleted then. A sound entry of this name keeps it, and is returned.
+    fn publish(
+        &mut self,
+        name: &EntryName,
+        file: File,
+        entry: &Sha256Digest,
+        len: u64,
+    ) -> io::Result<CachedReference> {
         if let Some(entry) = self.cache.find(entry).and_then(FolderEntry::verify) {
             return Ok(Arc::new(entry));
         }

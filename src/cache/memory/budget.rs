@@ -1,4 +1,5 @@
-//! How much of a cache in memory is taken. `tests/loom/` has this file run under every order of its steps.
+//! How much of a cache in memory is taken. `tests/loom/` has this file run under every order of its
+//! steps.
 
 use super::{Arc, AtomicU64, Ordering};
 

@@ -7,7 +7,8 @@ use deltaglider_aead::{Cipher, NONCE_LEN, TAG_LEN};
 
 use super::CorruptChunk;
 
-/// Random bytes in front of a nonce; with the index and the flag they are the 24 bytes of XChaCha20.
+/// Random bytes in front of a nonce; with the index and the flag they are the 24 bytes of
+/// XChaCha20.
 pub(super) const PREFIX_LEN: usize = NONCE_LEN - 5;
 
 /// In the place of the flag: a chunk with others behind it, the last one, and what is no chunk.
@@ -69,8 +70,15 @@ impl ChunkCipher {
     }
 
     /// Seals a chunk where it stands.
-    pub(super) fn seal(&self, index: u32, part: Part, chunk: &mut [u8]) -> io::Result<[u8; TAG_LEN]> {
-        self.cipher.seal(&nonce(&self.prefix, index, part), &self.context, chunk).map_err(io::Error::other)
+    pub(super) fn seal(
+        &self,
+        index: u32,
+        part: Part,
+        chunk: &mut [u8],
+    ) -> io::Result<[u8; TAG_LEN]> {
+        self.cipher
+            .seal(&nonce(&self.prefix, index, part), &self.context, chunk)
+            .map_err(io::Error::other)
     }
 
     /// Opens a chunk where it stands.

@@ -1,4 +1,5 @@
-//! What stands before the chunks: how they were cut, when they were sealed, and, sealed itself, what they are.
+//! What stands before the chunks: how they were cut, when they were sealed, and, sealed itself,
+//! what they are.
 
 use std::io;
 
@@ -13,17 +14,19 @@ use crate::domain::{Sha256Digest, Sha256Hasher};
 /// What an entry begins with: a name and the version of the format.
 const MAGIC: [u8; 8] = *b"DGcache\x01";
 
-/// Bytes that are not sealed: magic, chunk length, content length, created, expires, salt, nonce prefix; little-endian.
+/// Bytes that are not sealed: magic, chunk length, content length, created, expires, salt, nonce
+/// prefix; little-endian.
 const CLEAR_LEN: usize = 8 + 4 + 8 + 8 + 8 + KEY_LEN + PREFIX_LEN;
 
-/// Bytes of a header: the SHA-256 of the content follows the clear part, sealed, so that a folder of entries says nothing
-/// about what is in them.
+/// Bytes of a header: the SHA-256 of the content follows the clear part, sealed, so that a folder
+/// of entries says nothing about what is in them.
 pub(in crate::cache) const HEADER_LEN: usize = CLEAR_LEN + 32 + TAG_LEN;
 
 /// What is known of a content before it is sealed. Times are seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) struct EntryMetadata {
-    /// The digest of the content or, in the part of a cache for one place, the entry's identity, which depends on both.
+    /// The digest of the content or, in the part of a cache for one place, the entry's identity,
+    /// which depends on both.
     pub(in crate::cache) digest: Sha256Digest,
     /// Bytes of content.
     pub(in crate::cache) len: u64,
@@ -57,13 +60,19 @@ pub(in crate::cache) struct Header {
 
 impl Header {
     /// A new header under a fresh entry key, and its bytes.
-    pub(super) fn new(keys: &DerivedKeys, facts: EntryMetadata) -> io::Result<(Self, [u8; HEADER_LEN])> {
+    pub(super) fn new(
+        keys: &DerivedKeys,
+        facts: EntryMetadata,
+    ) -> io::Result<(Self, [u8; HEADER_LEN])> {
         let (mut salt, mut prefix) = ([0; KEY_LEN], [0; PREFIX_LEN]);
         fill_random(&mut salt)?;
         fill_random(&mut prefix)?;
         let layout = Layout { len: facts.len, chunk_len: CHUNK_LEN };
         if layout.sealed_len().is_none() {
-            return Err(io::Error::other(format!("{} bytes are more than an entry can hold", facts.len)));
+            return Err(io::Error::other(format!(
+                "{} bytes are more than an entry can hold",
+                facts.len
+            )));
         }
         let cipher = keys.entry_cipher(&salt);
         let mut bytes = Vec::with_capacity(HEADER_LEN);
@@ -76,15 +85,17 @@ impl Header {
         bytes.extend_from_slice(&prefix);
         let context = context(&bytes, &facts.digest);
         let mut digest = *facts.digest.as_bytes();
-        let tag =
-            cipher.seal(&chunks::nonce(&prefix, 0, Part::Digest), &bytes, &mut digest).map_err(io::Error::other)?;
+        let tag = cipher
+            .seal(&chunks::nonce(&prefix, 0, Part::Digest), &bytes, &mut digest)
+            .map_err(io::Error::other)?;
         bytes.extend_from_slice(&digest);
         bytes.extend_from_slice(&tag);
         let bytes = bytes.try_into().map_err(|_| io::Error::other("a header of another length"))?;
         Ok((Self { layout, cipher: ChunkCipher::new(cipher, prefix, context), facts }, bytes))
     }
 
-    /// Reads the header of `stored_len` bytes in all. Nothing in it is believed before it authenticates.
+    /// Reads the header of `stored_len` bytes in all. Nothing in it is believed before it
+    /// authenticates.
     pub(in crate::cache) fn open(
         keys: &DerivedKeys,
         bytes: &[u8; HEADER_LEN],

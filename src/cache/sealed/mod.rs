@@ -1,12 +1,14 @@
-//! The sealed form of a reference: chunks under an AEAD, of which any can be opened alone and none be moved, cut or exchanged.
+//! The sealed form of a reference: chunks under an AEAD, of which any can be opened alone and none
+//! be moved, cut or exchanged.
 //!
 //! ```text
 //! header (135 bytes)  chunk 0, tag  chunk 1, tag  …  last chunk, tag
 //! ```
 //!
-//! XChaCha20-Poly1305 in the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015): the nonce of a chunk is a random
-//! prefix, its index and whether it is the last one. The key belongs to one entry (a random salt), and the associated data is
-//! the digest of the header and the content's SHA-256. So a chunk opens only where it was sealed.
+//! XChaCha20-Poly1305 in the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015): the
+//! nonce of a chunk is a random prefix, its index and whether it is the last one. The key belongs
+//! to one entry (a random salt), and the associated data is the digest of the header and the
+//! content's SHA-256. So a chunk opens only where it was sealed.
 
 mod chunks;
 mod header;
@@ -21,11 +23,13 @@ pub(super) use sealer::Sealer;
 pub(super) use source::{SealedSource, Stored};
 pub(crate) use temp_file::{EncryptedTempFile, EncryptedTempSource};
 
-/// Bytes of a chunk: what the decoder asks for at a time, so that a block of it is one chunk. Larger ones seal no faster
-/// (80 MB, 2 cores: 64 KiB 73.5 ms, 1 MiB 73.2 ms, 16 KiB 80.5 ms) and make short reads dearer.
+/// Bytes of a chunk: what the decoder asks for at a time, so that a block of it is one chunk.
+/// Larger ones seal no faster (80 MB, 2 cores: 64 KiB 73.5 ms, 1 MiB 73.2 ms, 16 KiB 80.5 ms) and
+/// make short reads dearer.
 pub(super) const CHUNK_LEN: usize = 64 << 10;
 
-/// Sealed bytes that are not what was sealed, or that could not be read. Neither says where they lie nor what they hold.
+/// Sealed bytes that are not what was sealed, or that could not be read. Neither says where they
+/// lie nor what they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CorruptChunk {

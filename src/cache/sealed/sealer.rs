@@ -28,8 +28,13 @@ impl<W> fmt::Debug for Sealer<W> {
 }
 
 impl<W: Write> Sealer<W> {
-    /// Writes the header of a content of known length and digest; the digest is for the caller to hold it to.
-    pub(in crate::cache) fn entry(keys: &DerivedKeys, facts: EntryMetadata, mut to: W) -> io::Result<Self> {
+    /// Writes the header of a content of known length and digest; the digest is for the caller to
+    /// hold it to.
+    pub(in crate::cache) fn entry(
+        keys: &DerivedKeys,
+        facts: EntryMetadata,
+        mut to: W,
+    ) -> io::Result<Self> {
         let (header, bytes) = Header::new(keys, facts)?;
         to.write_all(&bytes)?;
         Ok(Self::new(header.cipher, to))
@@ -46,7 +51,10 @@ impl<W: Write> Sealer<W> {
             // A full chunk waits for what follows it: only then is it not the last one.
             if self.chunk.len() == CHUNK_LEN {
                 self.pass_on(Part::Inner)?;
-                self.index = self.index.checked_add(1).ok_or_else(|| io::Error::other("too many bytes to seal"))?;
+                self.index = self
+                    .index
+                    .checked_add(1)
+                    .ok_or_else(|| io::Error::other("too many bytes to seal"))?;
             }
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_LEN - self.chunk.len()));
             self.chunk.extend_from_slice(now);

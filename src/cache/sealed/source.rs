@@ -1,4 +1,5 @@
-//! Reading sealed bytes by position: only the chunks asked for are opened, and nothing is handed out that does not authenticate.
+//! Reading sealed bytes by position: only the chunks asked for are opened, and nothing is handed
+//! out that does not authenticate.
 
 use std::fmt;
 use std::fs::File;
@@ -13,7 +14,8 @@ use super::CorruptChunk;
 use super::chunks::{ChunkCipher, Layout, Part};
 use super::header::{HEADER_LEN, Header};
 
-/// Opened chunks that are kept: of reads that begin and end within chunks, the next one mostly needs the same.
+/// Opened chunks that are kept: of reads that begin and end within chunks, the next one mostly
+/// needs the same.
 const RECENT: usize = 4;
 
 /// Where sealed bytes lie.
@@ -126,7 +128,8 @@ impl<S: Stored> Source for SealedSource<S> {
         let mut at = offset;
         while !rest.is_empty() {
             let size = self.layout.chunk_len as u64;
-            let index = u32::try_from(at / size).map_err(|_| io::Error::from(CorruptChunk::CutOff(u32::MAX)))?;
+            let index = u32::try_from(at / size)
+                .map_err(|_| io::Error::from(CorruptChunk::CutOff(u32::MAX)))?;
             let (skip, len) = ((at % size) as usize, self.layout.chunk_len(index));
             let (piece, later) = rest.split_at_mut(rest.len().min(len - skip));
             if piece.len() == len {

@@ -13,7 +13,8 @@ use super::sealer::Sealer;
 use super::source::SealedSource;
 use crate::cache::key::fill_random;
 
-/// Takes bytes and keeps them sealed. Whoever finds the file, by the descriptor or on the disk after a crash, finds noise.
+/// Takes bytes and keeps them sealed. Whoever finds the file, by the descriptor or on the disk
+/// after a crash, finds noise.
 #[derive(Debug)]
 pub(crate) struct EncryptedTempFile {
     folder: PathBuf,
@@ -25,7 +26,8 @@ impl EncryptedTempFile {
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
         fill_random(&mut *key)?;
-        // The key seals this content alone, so the prefix need not be random; there is no header to be bound to.
+        // The key seals this content alone, so the prefix need not be random; there is no header to
+        // be bound to.
         let cipher = ChunkCipher::new(Cipher::new(&key), [0; PREFIX_LEN], [0; 32]);
         let file = tempfile::tempfile_in(folder).map_err(in_folder(folder))?;
         Ok(Self { folder: folder.to_owned(), sealer: Sealer::new(cipher, file) })
@@ -33,7 +35,8 @@ impl EncryptedTempFile {
 
     /// Everything taken, readable by position.
     pub(crate) fn finish(self) -> io::Result<EncryptedTempSource> {
-        let (file, layout, cipher) = self.sealer.finish_with_cipher().map_err(in_folder(&self.folder))?;
+        let (file, layout, cipher) =
+            self.sealer.finish_with_cipher().map_err(in_folder(&self.folder))?;
         Ok(EncryptedTempSource(SealedSource::new(file, 0, layout, cipher)))
     }
 }

@@ -20,7 +20,12 @@ fn content(len: usize) -> Vec<u8> {
 }
 
 fn facts(content: &[u8]) -> EntryMetadata {
-    EntryMetadata { digest: Sha256Digest::of(content), len: content.len() as u64, created: NOW, expires: NOW + 10 }
+    EntryMetadata {
+        digest: Sha256Digest::of(content),
+        len: content.len() as u64,
+        created: NOW,
+        expires: NOW + 10,
+    }
 }
 
 fn sealed(keys: &DerivedKeys, content: &[u8]) -> Vec<u8> {
@@ -29,7 +34,11 @@ fn sealed(keys: &DerivedKeys, content: &[u8]) -> Vec<u8> {
     sealer.finish().unwrap()
 }
 
-fn opened(keys: &DerivedKeys, stored: &[u8], digest: &Sha256Digest) -> Result<SealedSource<Vec<u8>>, RejectReason> {
+fn opened(
+    keys: &DerivedKeys,
+    stored: &[u8],
+    digest: &Sha256Digest,
+) -> Result<SealedSource<Vec<u8>>, RejectReason> {
     let header = stored.first_chunk().ok_or(RejectReason::Format)?;
     let header = Header::open_content(keys, header, stored.len() as u64, NOW, digest)?;
     Ok(SealedSource::entry(stored.to_vec(), header))
@@ -52,9 +61,18 @@ fn what_was_sealed_is_read_from_any_place_in_any_length() {
         assert_eq!(Some(stored.len() as u64), Header::stored_len(len as u64));
         let source = opened(&keys, &stored, &Sha256Digest::of(&content)).unwrap();
         source.verify().unwrap();
-        for offset in
-            [0, 1, 5, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 3, 2 * CHUNK_LEN, len.saturating_sub(1), len, len + 9]
-        {
+        for offset in [
+            0,
+            1,
+            5,
+            CHUNK_LEN - 1,
+            CHUNK_LEN,
+            CHUNK_LEN + 3,
+            2 * CHUNK_LEN,
+            len.saturating_sub(1),
+            len,
+            len + 9,
+        ] {
             for want in [0, 1, 100, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 4 * CHUNK_LEN] {
                 let mut buf = vec![0xee; want];
                 let n = source.read_at(offset as u64, &mut buf).unwrap();
@@ -105,7 +123,10 @@ fn what_is_cut_or_has_more_behind_it_is_refused() {
         assert_eq!(read(&keys, &stored[..len], &digest), None, "{len}");
     }
     assert_eq!(read(&keys, &[&stored[..], &[0]].concat(), &digest), None);
-    assert!(matches!(opened(&keys, &stored[..stored.len() - 1], &digest), Err(RejectReason::Length { .. })));
+    assert!(matches!(
+        opened(&keys, &stored[..stored.len() - 1], &digest),
+        Err(RejectReason::Length { .. })
+    ));
 }
 
 #[test]
@@ -151,7 +172,8 @@ fn another_content_another_key_and_another_time_are_refused() {
     assert_eq!(opened(&keys, &stored, &other).unwrap_err(), RejectReason::OtherContent);
     assert_eq!(opened(&self::keys(), &stored, &digest).unwrap_err(), RejectReason::Header);
     let header = stored.first_chunk().unwrap();
-    let at = |now| Header::open(&keys, header, stored.len() as u64, now).map(|header| *header.facts());
+    let at =
+        |now| Header::open(&keys, header, stored.len() as u64, now).map(|header| *header.facts());
     assert_eq!(at(NOW + 9).unwrap(), facts(&content));
     assert_eq!(at(NOW + 10).unwrap_err(), RejectReason::Expired);
 }

@@ -8,7 +8,8 @@ use super::external::Program;
 /// What stands for standard input and the like.
 pub(super) const STANDARD: &[u8] = b"-";
 
-/// A file as the application header names it: the part behind the last `/`, or `-` for the standard streams.
+/// A file as the application header names it: the part behind the last `/`, or `-` for the standard
+/// streams.
 fn name(path: &Path) -> &[u8] {
     match path.as_os_str().as_bytes() {
         b"/dev/stdin" | b"/dev/stdout" | b"/dev/stderr" => STANDARD,
@@ -16,7 +17,8 @@ fn name(path: &Path) -> &[u8] {
     }
 }
 
-/// The application header xdelta3 writes on its own: both names, each with the letter of the program it was unpacked with.
+/// The application header xdelta3 writes on its own: both names, each with the letter of the
+/// program it was unpacked with.
 pub(super) fn application_header(
     target: (&Path, Option<&Program>),
     source: Option<(&Path, Option<&Program>)>,
@@ -40,7 +42,10 @@ mod tests {
     #[test]
     fn the_header_has_the_names_without_their_folders() {
         let header = |target: &str, source: Option<&str>| {
-            application_header((Path::new(target), None), source.map(|source| (Path::new(source), None)))
+            application_header(
+                (Path::new(target), None),
+                source.map(|source| (Path::new(source), None)),
+            )
         };
         assert_eq!(header("a/new", Some("../old")), b"new//old/");
         assert_eq!(header("new", None), b"new/");

@@ -1,6 +1,7 @@
 //! A file under way: it appears under its name whole, or not at all.
 //!
-//! Only where a file may be written and its directory may not, the complete draft is copied into the file.
+//! Only where a file may be written and its directory may not, the complete draft is copied into
+//! the file.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek as _};
@@ -54,7 +55,12 @@ impl Draft {
         let (file, path) = match created {
             Ok(draft) => draft.into_parts(),
             Err(error) if replaces && is_denied(&error) => {
-                return Ok(Self { file: tempfile::tempfile()?, place: Place::default(), target, replaced });
+                return Ok(Self {
+                    file: tempfile::tempfile()?,
+                    place: Place::default(),
+                    target,
+                    replaced,
+                });
             }
             Err(error) => return Err(error),
         };
@@ -76,7 +82,9 @@ impl Draft {
         let mut place = locked(&self.place);
         let done = match place.take() {
             None => None,
-            Some(draft) if self.replaced.is_none() => return Ok(draft.persist_noclobber(&self.target)?),
+            Some(draft) if self.replaced.is_none() => {
+                return Ok(draft.persist_noclobber(&self.target)?);
+            }
             Some(draft) => Some(draft.persist(&self.target)),
         };
         match (done, &mut self.replaced) {
@@ -112,16 +120,21 @@ impl Rights {
         Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & MODE_BITS }
     }
 
-    /// Gives a file these rights. Where it cannot have the owner and the group, it gets neither set-user-ID nor set-group-ID: its
-    /// content would run with rights that the other's had not.
+    /// Gives a file these rights. Where it cannot have the owner and the group, it gets neither
+    /// set-user-ID nor set-group-ID: its content would run with rights that the other's had not.
     fn give_to(&self, file: &File) -> io::Result<()> {
-        // Before the mode: the owner's change takes these bits away. Only root may give a file away; a group, its members.
+        // Before the mode: the owner's change takes these bits away. Only root may give a file
+        // away; a group, its members.
         if fchown(file, Some(self.uid), Some(self.gid)).is_err() {
             let _ = fchown(file, None, Some(self.gid));
         }
         let now = Self::of(&file.metadata()?);
         let same = (now.uid, now.gid) == (self.uid, self.gid);
-        file.set_permissions(Permissions::from_mode(if same { self.mode } else { self.mode & !SET_ID_BITS }))
+        file.set_permissions(Permissions::from_mode(if same {
+            self.mode
+        } else {
+            self.mode & !SET_ID_BITS
+        }))
     }
 }
 
@@ -134,7 +147,8 @@ fn locked(place: &Mutex<Option<TempPath>>) -> MutexGuard<'_, Option<TempPath>> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends the process on SIGINT, SIGTERM and SIGHUP, as these do by themselves, but takes the draft along.
+/// Ends the process on SIGINT, SIGTERM and SIGHUP, as these do by themselves, but takes the draft
+/// along.
 fn remove_on_signals(place: Place) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();

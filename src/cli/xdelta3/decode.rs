@@ -64,7 +64,8 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     }
 }
 
-/// Warns, as xdelta3 3.2.0 does, where nothing shows that the output is the file the delta was made of.
+/// Warns, as xdelta3 3.2.0 does, where nothing shows that the output is the file the delta was made
+/// of.
 fn warn_unverified(summary: &DecodeSummary, voice: Voice) {
     let (windows, unverified) = (summary.windows, summary.windows - summary.verified_windows);
     if unverified > 0 && !summary.verified_digest {
@@ -109,7 +110,8 @@ impl Plan {
     fn new(invocation: &Invocation, header: &Header) -> Result<Self, Failure> {
         let mut plan = Self::default();
         let Some((target, source)) = header.files() else { return Ok(plan) };
-        // Heeded even with -A: without, another file than the delta was made for would be copied from.
+        // Heeded even with -A: without, another file than the delta was made for would be copied
+        // from.
         if let Some(source) = source.as_ref().filter(|_| invocation.unpack) {
             plan.unpack = required(&source.compression, "source", "-D")?;
         }
@@ -124,13 +126,17 @@ impl Plan {
         if invocation.output.is_none() && !invocation.to_stdout {
             plan.output = beside(delta, &target);
             if let Some(name) = &plan.output {
-                invocation.voice.remark(|| format!("using default output filename: {}", name.display()));
+                invocation
+                    .voice
+                    .remark(|| format!("using default output filename: {}", name.display()));
             }
         }
         if invocation.source.is_none() {
             plan.source = source.and_then(|source| beside(delta, &source));
             if let Some(name) = &plan.source {
-                invocation.voice.remark(|| format!("using default source filename: {}", name.display()));
+                invocation
+                    .voice
+                    .remark(|| format!("using default source filename: {}", name.display()));
             }
         }
         Ok(plan)
@@ -160,7 +166,8 @@ impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
         let mut rest = delta;
         while !rest.is_empty() {
             let windows = self.decoder.summary().windows;
-            let taken = self.decoder.push(rest, &mut self.target).map_err(|error| self.failure(&error))?;
+            let taken =
+                self.decoder.push(rest, &mut self.target).map_err(|error| self.failure(&error))?;
             rest = rest.get(taken..).unwrap_or_default();
             self.read += taken as u64;
             if self.decoder.summary().windows > windows {
@@ -177,7 +184,9 @@ impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
         let Self { decoder, mut output, progress, delta, source, .. } = self;
         let cut_in_first = decoder.summary().windows == 0;
         let summary = decoder.finish().map_err(|error| match error.kind() {
-            DecodeErrorKind::Truncated(Part::NoWindow | Part::Header) => Failure::nothing_to_output(&delta),
+            DecodeErrorKind::Truncated(Part::NoWindow | Part::Header) => {
+                Failure::nothing_to_output(&delta)
+            }
             DecodeErrorKind::Truncated(_) if cut_in_first => Failure::nothing_to_output(&delta),
             _ => Failure::decode(&error, source),
         })?;
@@ -199,7 +208,9 @@ fn required(letters: &[u8], file: &str, flag: &str) -> Result<Option<&'static Pr
     }
     let Some(program) = Program::lettered(letters) else {
         let letters = String::from_utf8_lossy(letters);
-        return Err(Failure::new(format!("the {file} was unpacked by an unknown program: {letters}")));
+        return Err(Failure::new(format!(
+            "the {file} was unpacked by an unknown program: {letters}"
+        )));
     };
     if external::allowed() {
         return Ok(Some(program));

@@ -39,7 +39,8 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let mut output = Output::new(invocation, None);
     let mut progress = Progress::new(voice);
     let failed = |error| Failure::encode(&error, named.map(|(path, _)| path));
-    let mut encoder = Encoder::new(source.as_ref().map(NamedSource::bytes), &options).map_err(failed)?;
+    let mut encoder =
+        Encoder::new(source.as_ref().map(NamedSource::bytes), &options).map_err(failed)?;
     let mut piece = vec![0; PIECE];
     let mut delta = Vec::new();
     let mut in_window = 0;

@@ -1,6 +1,7 @@
 //! The programs that unpack inputs and pack outputs, where the environment allows it.
 //!
-//! xdelta3 runs them unasked, and what it then decodes is rarely the file that was encoded: its content, compressed anew.
+//! xdelta3 runs them unasked, and what it then decodes is rarely the file that was encoded: its
+//! content, compressed anew.
 
 use std::fmt;
 use std::fs::File;
@@ -36,8 +37,20 @@ pub(super) struct Program {
 }
 
 const PROGRAMS: [Program; 4] = [
-    Program { letter: b'B', name: "bzip2", magic: b"BZh", unpack: ["bzip2", "-dc"], pack: ["bzip2", "-c"] },
-    Program { letter: b'G', name: "gzip", magic: &[0x1f, 0x8b], unpack: ["gzip", "-dc"], pack: ["gzip", "-c"] },
+    Program {
+        letter: b'B',
+        name: "bzip2",
+        magic: b"BZh",
+        unpack: ["bzip2", "-dc"],
+        pack: ["bzip2", "-c"],
+    },
+    Program {
+        letter: b'G',
+        name: "gzip",
+        magic: &[0x1f, 0x8b],
+        unpack: ["gzip", "-dc"],
+        pack: ["gzip", "-c"],
+    },
     Program {
         letter: b'Z',
         name: "compress",
@@ -45,7 +58,13 @@ const PROGRAMS: [Program; 4] = [
         unpack: ["uncompress", "-c"],
         pack: ["compress", "-c"],
     },
-    Program { letter: b'Y', name: "xz", magic: &[0xfd, 0x37], unpack: ["xz", "-dc"], pack: ["xz", "-c"] },
+    Program {
+        letter: b'Y',
+        name: "xz",
+        magic: &[0xfd, 0x37],
+        unpack: ["xz", "-dc"],
+        pack: ["xz", "-c"],
+    },
 ];
 
 impl Program {
@@ -54,7 +73,8 @@ impl Program {
         PROGRAMS.iter().find(|program| beginning.starts_with(program.magic))
     }
 
-    /// The one that an application header names; the level that xdelta3 3.2.0 may add is left to the program.
+    /// The one that an application header names; the level that xdelta3 3.2.0 may add is left to
+    /// the program.
     pub(super) fn lettered(letters: &[u8]) -> Option<&'static Self> {
         PROGRAMS.iter().find(|program| letters.first() == Some(&program.letter))
     }
@@ -72,13 +92,16 @@ impl Program {
     fn start(&self, [name, flag]: [&str; 2], force: bool, out: Stdio) -> io::Result<Child> {
         let mut command = Command::new(name);
         command.arg(flag).args(force.then_some("-f")).stdin(Stdio::piped()).stdout(out);
-        // A compressor needs no keys, and its environment can be read by other processes of the user.
+        // A compressor needs no keys, and its environment can be read by other processes of the
+        // user.
         for (name, _) in std::env::vars_os() {
             if SECRETS.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
-        command.spawn().map_err(|error| CommandsFailed { program: self.name, why: Why::Start(error) }.into())
+        command
+            .spawn()
+            .map_err(|error| CommandsFailed { program: self.name, why: Why::Start(error) }.into())
     }
 
     fn ended(&self, status: ExitStatus) -> io::Result<()> {
@@ -181,7 +204,9 @@ impl Packing {
     pub(super) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         match self.input.write_all(piece) {
             // It has ended before its time.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.program.ended(self.child.wait()?),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.program.ended(self.child.wait()?)
+            }
             written => written,
         }
     }

@@ -68,7 +68,9 @@ impl Failure {
 
     /// An input cannot be read to its end.
     pub(super) fn read(path: &Path, error: &io::Error) -> Self {
-        if let Some(failed) = error.get_ref().and_then(|inner| inner.downcast_ref::<CommandsFailed>()) {
+        if let Some(failed) =
+            error.get_ref().and_then(|inner| inner.downcast_ref::<CommandsFailed>())
+        {
             return failed.into();
         }
         Self::new(format!("input read failed: {}: {}", path.display(), reason(error)))
@@ -76,7 +78,11 @@ impl Failure {
 
     /// A source cannot be read.
     pub(super) fn source(path: &Path, error: &io::Error) -> Self {
-        Self::read(path, error).line(format!("error reading source: {}: {}", path.display(), reason(error)))
+        Self::read(path, error).line(format!(
+            "error reading source: {}: {}",
+            path.display(),
+            reason(error)
+        ))
     }
 
     /// An output cannot be written.
@@ -112,7 +118,9 @@ impl Failure {
         }
         let cut_short = matches!(
             error.kind(),
-            DecodeErrorKind::Truncated(_) | DecodeErrorKind::SourceMissing | DecodeErrorKind::OutOfMemory { .. }
+            DecodeErrorKind::Truncated(_)
+                | DecodeErrorKind::SourceMissing
+                | DecodeErrorKind::OutOfMemory { .. }
         );
         if source.is_none() || cut_short {
             return failure;
@@ -139,7 +147,8 @@ impl Failure {
                 Self::new("invalid soft string-match config: XD3_INVALID").hint(error.to_string())
             }
             (EncodeError::HistoryNotPowerOfTwo { .. }, _) => {
-                Self::new("sprevsz is required to be a power of two: XD3_INTERNAL").hint(error.to_string())
+                Self::new("sprevsz is required to be a power of two: XD3_INTERNAL")
+                    .hint(error.to_string())
             }
             _ => Self::new(error.to_string()),
         }
@@ -183,7 +192,9 @@ fn reason(error: &io::Error) -> String {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     // Libraries wrap it to add a path, which stands in front already.
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some()) {
+        if let Some(error) =
+            error.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some())
+        {
             said = error.to_string();
         }
         cause = error.source();
@@ -191,7 +202,8 @@ fn reason(error: &io::Error) -> String {
     said.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// What xdelta3 calls it, word for word, since scripts look for that; `None` for what it does not know.
+/// What xdelta3 calls it, word for word, since scripts look for that; `None` for what it does not
+/// know.
 fn words(kind: &DecodeErrorKind) -> Option<&'static str> {
     Some(match kind {
         DecodeErrorKind::NotVcdiff => "not a VCDIFF input",
@@ -200,7 +212,8 @@ fn words(kind: &DecodeErrorKind) -> Option<&'static str> {
         DecodeErrorKind::UnknownSecondary(_) => "unknown secondary compressor ID",
         DecodeErrorKind::WindowIndicator(_) => "unrecognized window indicator bits set",
         DecodeErrorKind::NoCompressor(_) => "invalid delta indicator bits set",
-        DecodeErrorKind::TargetWindow { .. } | DecodeErrorKind::Limit { limit: Limit::TargetHistory, .. } => {
+        DecodeErrorKind::TargetWindow { .. }
+        | DecodeErrorKind::Limit { limit: Limit::TargetHistory, .. } => {
             "VCD_TARGET not implemented"
         }
         DecodeErrorKind::Limit { limit: Limit::Window, .. } => "hard window size exceeded",
@@ -210,7 +223,9 @@ fn words(kind: &DecodeErrorKind) -> Option<&'static str> {
         DecodeErrorKind::SectionEnds(Section::Addresses) => "address underflow",
         DecodeErrorKind::SectionLeft { section: Section::Data, .. } => "extra data section",
         DecodeErrorKind::SectionLeft { section: Section::Addresses, .. } => "extra address section",
-        DecodeErrorKind::WindowShort { .. } | DecodeErrorKind::WindowExceeded { .. } => "wrong window length",
+        DecodeErrorKind::WindowShort { .. } | DecodeErrorKind::WindowExceeded { .. } => {
+            "wrong window length"
+        }
         DecodeErrorKind::Address { .. } => "address too large",
         DecodeErrorKind::CopyBeyondSource { .. } => "size too large",
         DecodeErrorKind::Checksum { .. } => "target window checksum mismatch",

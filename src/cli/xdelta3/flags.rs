@@ -97,7 +97,8 @@ impl Invocation {
     }
 }
 
-/// The words of the command line: those of the variable `XDELTA`, split at spaces, stand before the arguments.
+/// The words of the command line: those of the variable `XDELTA`, split at spaces, stand before the
+/// arguments.
 pub(super) fn words(variable: Option<OsString>, arguments: &[OsString]) -> VecDeque<OsString> {
     let variable = variable.unwrap_or_default();
     let before = variable.as_bytes().split(|&byte| byte == b' ').filter(|word| !word.is_empty());
@@ -126,7 +127,9 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
                 continue;
             }
             b"-limit" => {
-                let given = words.pop_front().ok_or_else(|| Failure::new("--limit: requires an argument"))?;
+                let given = words
+                    .pop_front()
+                    .ok_or_else(|| Failure::new("--limit: requires an argument"))?;
                 limits::set(&mut invocation.limits, &given).map_err(Failure::new)?;
                 continue;
             }
@@ -138,7 +141,8 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
         }
         let mut rest = cluster;
         while let Some((&flag, after)) = rest.split_first() {
-            rest = Flag { letter: flag, attached: after, words: &mut words }.apply(&mut invocation, &mut command)?;
+            rest = Flag { letter: flag, attached: after, words: &mut words }
+                .apply(&mut invocation, &mut command)?;
         }
     }
     let mut names = words.into_iter().map(PathBuf::from);
@@ -162,12 +166,18 @@ struct Flag<'a, 'b> {
 
 impl<'a> Flag<'a, '_> {
     /// Notes what it asks for and returns what stands behind it in the same word.
-    fn apply(self, invocation: &mut Invocation, command: &mut Option<Command>) -> Result<&'a [u8], Failure> {
+    fn apply(
+        self,
+        invocation: &mut Invocation,
+        command: &mut Option<Command>,
+    ) -> Result<&'a [u8], Failure> {
         let rest = self.attached;
         match self.letter {
             b'e' => set_command(command, Command::Encode)?,
             b'd' => set_command(command, Command::Decode)?,
-            digit @ b'0'..=b'9' => invocation.encode.level = Level::new(digit - b'0').unwrap_or_default(),
+            digit @ b'0'..=b'9' => {
+                invocation.encode.level = Level::new(digit - b'0').unwrap_or_default()
+            }
             b'c' => invocation.to_stdout = true,
             b'f' => invocation.overwrite = true,
             b'F' => {
@@ -199,7 +209,9 @@ impl<'a> Flag<'a, '_> {
                 }
             }
             b'm' => invocation.merged.push(PathBuf::from(self.value()?)),
-            b'A' => invocation.application_header = Some(self.optional_value().map(OsString::into_vec)),
+            b'A' => {
+                invocation.application_header = Some(self.optional_value().map(OsString::into_vec))
+            }
             b'S' => invocation.encode.secondary = secondary(self.optional_value().as_deref())?,
             b'B' => invocation.encode.source_window = self.number(1 << 19, 1 << 31)?,
             b'W' => invocation.encode.window = self.number(1 << 14, 1 << 24)? as usize,
@@ -226,7 +238,8 @@ impl<'a> Flag<'a, '_> {
 
     fn value(self) -> Result<OsString, Failure> {
         let letter = char::from(self.letter);
-        self.optional_value().ok_or_else(|| Failure::new(format!("-{letter}: requires an argument")))
+        self.optional_value()
+            .ok_or_else(|| Failure::new(format!("-{letter}: requires an argument")))
     }
 
     /// As C reads it: decimal, `0x` or a leading 0 for octal.
@@ -235,11 +248,12 @@ impl<'a> Flag<'a, '_> {
         let value = self.value()?;
         let text = value.to_string_lossy();
         let digits = text.strip_prefix('-').unwrap_or(&text);
-        let (digits, radix) = match (digits.strip_prefix("0x").or(digits.strip_prefix("0X")), digits) {
-            (Some(hexadecimal), _) => (hexadecimal, 16),
-            (None, "0") => ("0", 10),
-            (None, digits) => digits.strip_prefix('0').map_or((digits, 10), |octal| (octal, 8)),
-        };
+        let (digits, radix) =
+            match (digits.strip_prefix("0x").or(digits.strip_prefix("0X")), digits) {
+                (Some(hexadecimal), _) => (hexadecimal, 16),
+                (None, "0") => ("0", 10),
+                (None, digits) => digits.strip_prefix('0').map_or((digits, 10), |octal| (octal, 8)),
+            };
         let Ok(number) = u64::from_str_radix(digits, radix) else {
             return Err(Failure::new(format!("-{letter}: invalid integer: {text}")));
         };
@@ -272,12 +286,17 @@ fn secondary(name: Option<&OsStr>) -> Result<Secondary, Failure> {
         b"fgk" => Secondary::Fgk,
         b"djw" => Secondary::Djw(DjwLevel::DEFAULT),
         other => {
-            let digits = other.strip_prefix(b"djw").and_then(|digits| std::str::from_utf8(digits).ok());
+            let digits =
+                other.strip_prefix(b"djw").and_then(|digits| std::str::from_utf8(digits).ok());
             let Some(level) = digits.and_then(|digits| digits.parse::<u8>().ok()) else {
                 let name = name.display();
-                return Err(unknown(format!("unrecognized or not compiled secondary compressor: {name}")));
+                return Err(unknown(format!(
+                    "unrecognized or not compiled secondary compressor: {name}"
+                )));
             };
-            Secondary::Djw(DjwLevel::new(level).ok_or_else(|| unknown("-S: maximum value: 9".to_owned()))?)
+            Secondary::Djw(
+                DjwLevel::new(level).ok_or_else(|| unknown("-S: maximum value: 9".to_owned()))?,
+            )
         }
     })
 }
@@ -299,12 +318,22 @@ fn matcher(text: &[u8]) -> Result<MatcherProfile, Failure> {
             }
             _ => {
                 let rest = String::from_utf8_lossy(rest);
-                return Err(Failure::new(format!("invalid string match specifier (-C) {index}: {rest}")));
+                return Err(Failure::new(format!(
+                    "invalid string match specifier (-C) {index}: {rest}"
+                )));
             }
         }
     }
     let [large_look, large_step, small_look, chain, lazy_chain, max_lazy, long_enough] = numbers;
-    Ok(MatcherProfile { large_look, large_step, small_look, chain, lazy_chain, max_lazy, long_enough })
+    Ok(MatcherProfile {
+        large_look,
+        large_step,
+        small_look,
+        chain,
+        lazy_chain,
+        max_lazy,
+        long_enough,
+    })
 }
 
 #[cfg(test)]

@@ -44,14 +44,19 @@ impl Input {
         if !external::allowed() || !invocation.unpack {
             return Ok(self);
         }
-        let beginning = read_full(&mut self.reader, MAGIC_LEN).map_err(|error| Failure::read(&self.name, &error))?;
+        let beginning = read_full(&mut self.reader, MAGIC_LEN)
+            .map_err(|error| Failure::read(&self.name, &error))?;
         let program = Program::recognising(&beginning);
         let whole = io::Cursor::new(beginning).chain(self.reader);
         self.reader = match program {
             None => Box::new(whole),
             Some(program) => {
                 invocation.voice.remark(|| {
-                    format!("externally compressed input: {} < {}", program.unpacking(), self.name.display())
+                    format!(
+                        "externally compressed input: {} < {}",
+                        program.unpacking(),
+                        self.name.display()
+                    )
                 });
                 self.program = Some(program);
                 let unpacked = Unpacked::new(program, invocation.force_programs, whole);
@@ -61,11 +66,17 @@ impl Input {
         Ok(self)
     }
 
-    /// Tells with `-vv` what is read; the window is what xdelta3 would take for a file of this length.
+    /// Tells with `-vv` what is read; the window is what xdelta3 would take for a file of this
+    /// length.
     pub(super) fn tell(&self, invocation: &Invocation) {
-        let window = self.len.map_or(usize::MAX, |len| len.min(1 << 32) as usize).min(invocation.encode.window);
+        let window = self
+            .len
+            .map_or(usize::MAX, |len| len.min(1 << 32) as usize)
+            .min(invocation.encode.window);
         let window = size(window.max(1 << 14) as u64);
-        invocation.voice.very_verbose(|| format!("input {} window size {window}", self.name.display()));
+        invocation
+            .voice
+            .very_verbose(|| format!("input {} window size {window}", self.name.display()));
     }
 
     pub(super) fn name(&self) -> &Path {

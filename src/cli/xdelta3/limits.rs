@@ -12,7 +12,8 @@ pub(super) fn default() -> DecodeLimits {
     DecodeLimits::default().with_dictionary(DICTIONARY)
 }
 
-/// Returns no limits but that of the target kept for windows that copy from it, which would hold all of the target in memory.
+/// Returns no limits but that of the target kept for windows that copy from it, which would hold
+/// all of the target in memory.
 pub(super) fn none() -> DecodeLimits {
     let mut limits = default();
     for (name, _) in NAMES {

@@ -1,4 +1,5 @@
-//! The drop-in face: takes the arguments of xdelta3 3.0.11 and does what that does with them, by our own codec.
+//! The drop-in face: takes the arguments of xdelta3 3.0.11 and does what that does with them, by
+//! our own codec.
 //!
 //! Where it does otherwise, it is on purpose: see "In place of xdelta3" in the README.
 
@@ -57,7 +58,9 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
     match invocation.command {
         Command::Encode => encode::run(invocation),
         Command::Decode => decode::run(invocation),
-        Command::PrintHeader | Command::PrintHeaders | Command::PrintDelta => print::run(invocation),
+        Command::PrintHeader | Command::PrintHeaders | Command::PrintDelta => {
+            print::run(invocation)
+        }
         Command::Recode => rewrite::recode(invocation),
         Command::Merge => rewrite::merge(invocation),
         Command::Config => {

@@ -1,4 +1,5 @@
-//! Where the result goes: opened when the first of it is there, as xdelta3 does, so that an input that is wrong touches nothing.
+//! Where the result goes: opened when the first of it is there, as xdelta3 does, so that an input
+//! that is wrong touches nothing.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -49,13 +50,16 @@ enum To {
 }
 
 impl Output {
-    /// Where an invocation wants it; `otherwise` where it does not say, and standard output if that does not either.
+    /// Where an invocation wants it; `otherwise` where it does not say, and standard output if that
+    /// does not either.
     pub(super) fn new(invocation: &Invocation, otherwise: Option<PathBuf>) -> Self {
         let voice = invocation.voice;
         let place = match (&invocation.output, otherwise) {
             (named, _) if invocation.to_stdout => {
                 if let Some(name) = named {
-                    voice.remark(|| format!("warning: -c option overrides output filename: {}", name.display()));
+                    voice.remark(|| {
+                        format!("warning: -c option overrides output filename: {}", name.display())
+                    });
                 }
                 Place::Stdout
             }
@@ -64,7 +68,14 @@ impl Output {
             (None, None) => Place::Stdout,
         };
         let place = if invocation.no_output { Place::Nowhere } else { place };
-        Self { place, overwrite: invocation.overwrite, voice, packing: None, opened: None, written: 0 }
+        Self {
+            place,
+            overwrite: invocation.overwrite,
+            voice,
+            packing: None,
+            opened: None,
+            written: 0,
+        }
     }
 
     /// Has what is written packed by a program.
@@ -81,14 +92,17 @@ impl Output {
     }
 
     fn opened(&self) -> Result<Opened, Failure> {
-        let usable = if matches!(self.place, Place::Nowhere) { Ok(()) } else { check_path(self.name()) };
+        let usable =
+            if matches!(self.place, Place::Nowhere) { Ok(()) } else { check_path(self.name()) };
         usable.map_err(|error| Failure::open("write", self.name(), &error))?;
         let mut to = match &self.place {
             Place::Nowhere => return Ok(Opened { packing: None, to: To::Nowhere }),
             Place::Stdout => {
                 self.voice.very_verbose(|| "using standard output: /dev/stdout".to_owned());
                 let stdout = io::stdout().as_fd().try_clone_to_owned();
-                To::Directly(stdout.map_err(|error| Failure::open("write", self.name(), &error))?.into())
+                To::Directly(
+                    stdout.map_err(|error| Failure::open("write", self.name(), &error))?.into(),
+                )
             }
             Place::File(path) => {
                 let to = self.open_file(path)?;
@@ -98,8 +112,12 @@ impl Output {
         };
         let failed = |error| Failure::write(self.name(), &error);
         let packing = match (self.packing, &mut to) {
-            (Some((program, force)), To::Directly(file)) => Some((program, force, file.try_clone())),
-            (Some((program, force)), To::Draft(draft)) => Some((program, force, draft.file().try_clone())),
+            (Some((program, force)), To::Directly(file)) => {
+                Some((program, force, file.try_clone()))
+            }
+            (Some((program, force)), To::Draft(draft)) => {
+                Some((program, force, draft.file().try_clone()))
+            }
             _ => None,
         };
         let packing = match packing {
@@ -123,7 +141,9 @@ impl Output {
                 true
             }
             // A device or a pipe; opening a folder fails as it should.
-            Ok(_) => return File::options().write(true).open(path).map(To::Directly).map_err(failed),
+            Ok(_) => {
+                return File::options().write(true).open(path).map(To::Directly).map_err(failed);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(failed(error)),
         };
@@ -151,7 +171,8 @@ impl Output {
         Ok(())
     }
 
-    /// Makes it appear; without, a file never does. Returns its bytes, 0 if nothing was to be written.
+    /// Makes it appear; without, a file never does. Returns its bytes, 0 if nothing was to be
+    /// written.
     pub(super) fn finish(mut self) -> Result<u64, Failure> {
         if let Some(Opened { packing, to }) = self.opened.take() {
             if let Some(packing) = packing {

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use deltaglider_vcdiff::inspect::{
-    CopyFrom, Header, Inspection, Instruction, Operation, SectionLengths, Window, WindowHeader, inspect,
+    CopyFrom, Header, Inspection, Instruction, Operation, SectionLengths, Window, WindowHeader,
+    inspect,
 };
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, Secondary};
 
@@ -22,9 +23,9 @@ const DELTA_BITS: [&str; 3] = ["VCD_DATACOMP", "VCD_INSTCOMP", "VCD_ADDRCOMP"];
 
 /// Prints a delta. What is damaged is printed up to the damage, and then told.
 ///
-/// xdelta3 sees some damage later than we do, or not at all: it prints instructions that reach beyond their window or its data,
-/// and bits that name a compressor where there is none. And a "delta" shorter than its first four bytes is nothing to it, where
-/// we say that it is cut short.
+/// xdelta3 sees some damage later than we do, or not at all: it prints instructions that reach
+/// beyond their window or its data, and bits that name a compressor where there is none. And a
+/// "delta" shorter than its first four bytes is nothing to it, where we say that it is cut short.
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let mut input = Input::open(invocation.input.as_deref())?;
     input.tell(invocation);
@@ -34,7 +35,11 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let windows = match inspect(&mut input, &invocation.limits) {
         Ok(windows) => windows,
         // An empty file is no delta, and no error to xdelta3.
-        Err(error) if matches!(error.kind(), DecodeErrorKind::Truncated(_)) && error.offset() == 0 => return Ok(()),
+        Err(error)
+            if matches!(error.kind(), DecodeErrorKind::Truncated(_)) && error.offset() == 0 =>
+        {
+            return Ok(());
+        }
         Err(error) => return Err(Failure::delta(&error, &name)),
     };
     let mut printer = Printer { text: Vec::new(), output: &mut output, delta: &name };
@@ -50,7 +55,8 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
 
 /// The text of a delta on its way.
 struct Printer<'a> {
-    /// What waits until it is known that the delta goes on: the file header is not printed without a window.
+    /// What waits until it is known that the delta goes on: the file header is not printed without
+    /// a window.
     text: Vec<u8>,
     output: &'a mut Output,
     delta: &'a Path,
@@ -67,7 +73,10 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn headers(&mut self, headers: impl Iterator<Item = Result<WindowHeader, DecodeError>>) -> Result<(), Failure> {
+    fn headers(
+        &mut self,
+        headers: impl Iterator<Item = Result<WindowHeader, DecodeError>>,
+    ) -> Result<(), Failure> {
         let mut printed = None;
         for header in headers {
             match header {
@@ -90,7 +99,10 @@ impl Printer<'_> {
         if printed.is_some() { self.print() } else { Ok(()) }
     }
 
-    fn windows(&mut self, windows: impl Iterator<Item = Result<Window, DecodeError>>) -> Result<(), Failure> {
+    fn windows(
+        &mut self,
+        windows: impl Iterator<Item = Result<Window, DecodeError>>,
+    ) -> Result<(), Failure> {
         for window in windows {
             let window = window.map_err(|error| Failure::delta(&error, self.delta))?;
             self.write(|text| {
@@ -135,7 +147,11 @@ fn bits(indicator: u8, names: [&str; 3]) -> String {
     if named.is_empty() { "none".to_owned() } else { named }
 }
 
-fn file_header<R>(windows: &Inspection<R>, otherwise: Secondary, out: &mut Vec<u8>) -> io::Result<()> {
+fn file_header<R>(
+    windows: &Inspection<R>,
+    otherwise: Secondary,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let header = windows.header();
     let indicator = u8::from(header.secondary.is_some())
         | u8::from(header.code_table.is_some()) << 1
@@ -144,7 +160,9 @@ fn file_header<R>(windows: &Inspection<R>, otherwise: Secondary, out: &mut Vec<u
     line(out, "VCDIFF header size", windows.header_len())?;
     line(out, "VCDIFF header indicator", bits(indicator, HEADER_BITS))?;
     line(out, "VCDIFF secondary compressor", secondary_name(header, otherwise))?;
-    let Some(application) = header.application.as_deref().filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
+    let Some(application) = header.application.as_deref().filter(|bytes| !bytes.is_empty()) else {
+        return Ok(());
+    };
     let mut raw = |name: &str, value: &[u8]| {
         write!(out, "{:<30}", format!("{name}:"))?;
         out.extend_from_slice(value);
@@ -183,7 +201,11 @@ fn secondary_name(header: &Header, otherwise: Secondary) -> &'static str {
     }
 }
 
-fn window_header(window: &WindowHeader, sections: SectionLengths, out: &mut Vec<u8>) -> io::Result<()> {
+fn window_header(
+    window: &WindowHeader,
+    sections: SectionLengths,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     if window.number() > 0 {
         writeln!(out)?;
     }
@@ -210,7 +232,11 @@ fn window_header(window: &WindowHeader, sections: SectionLengths, out: &mut Vec<
 }
 
 /// The first half of a row or the second, without the end of the line.
-fn write_instruction(instruction: &Instruction<'_>, window: u64, out: &mut Vec<u8>) -> io::Result<()> {
+fn write_instruction(
+    instruction: &Instruction<'_>,
+    window: u64,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let Instruction { offset, code, second, size, operation } = *instruction;
     if !second {
         write!(out, "  {offset:06} {code:03}")?;

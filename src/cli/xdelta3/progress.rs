@@ -1,7 +1,7 @@
 //! What `-v` tells of every window and at the end.
 //!
-//! Of what xdelta3 adds with `-vv`, the position in the source, the scanner's name and the sizes of its hash tables are left out:
-//! they tell how xdelta3 is made, not what it does.
+//! Of what xdelta3 adds with `-vv`, the position in the source, the scanner's name and the sizes of
+//! its hash tables are left out: they tell how xdelta3 is made, not what it does.
 
 use std::time::Instant;
 
@@ -32,7 +32,11 @@ impl Progress {
         let millis = self.window_begun.elapsed().as_millis();
         let rate = |bytes: u64| {
             let per_second = u128::from(bytes) * 1000 / millis.max(1);
-            if self.voice.is_very_verbose() { format!(" ({}/s)", size(per_second as u64)) } else { String::new() }
+            if self.voice.is_very_verbose() {
+                format!(" ({}/s)", size(per_second as u64))
+            } else {
+                String::new()
+            }
         };
         self.voice.verbose(|| {
             format!(
@@ -90,8 +94,23 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_xdelta3_writes_them() {
-        let sizes =
-            [0, 1, 99, 122, 999, 1000, 1025, 9_999, 10_239, 10_240, 102_399, 102_463, 199_720, 1_400_000, 1 << 26];
+        let sizes = [
+            0,
+            1,
+            99,
+            122,
+            999,
+            1000,
+            1025,
+            9_999,
+            10_239,
+            10_240,
+            102_399,
+            102_463,
+            199_720,
+            1_400_000,
+            1 << 26,
+        ];
         let written = [
             "0 B",
             "1.00 B",

@@ -51,7 +51,11 @@ pub(super) fn merge(invocation: &Invocation) -> Result<(), Failure> {
 }
 
 /// Reads the next delta to be merged and returns its length.
-fn merged(invocation: &Invocation, path: Option<&PathBuf>, merger: &mut Merger) -> Result<u64, Failure> {
+fn merged(
+    invocation: &Invocation,
+    path: Option<&PathBuf>,
+    merger: &mut Merger,
+) -> Result<u64, Failure> {
     let mut input = Input::open(path.map(PathBuf::as_path))?;
     input.tell(invocation);
     let name = input.name().to_owned();

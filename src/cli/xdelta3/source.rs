@@ -43,7 +43,8 @@ impl Source for Positioned {
 }
 
 impl NamedSource {
-    /// Opens a source and has it unpacked by `program`, or by the one it looks made for, where that is allowed and not declined.
+    /// Opens a source and has it unpacked by `program`, or by the one it looks made for, where that
+    /// is allowed and not declined.
     pub(super) fn open(
         path: &Path,
         program: Option<&'static Program>,
@@ -61,9 +62,14 @@ impl NamedSource {
         if seekable && !may_unpack {
             let len = metadata.is_file().then_some(metadata.len());
             let file = FileSource::new(file).map_err(failed)?;
-            return Ok(Self { name: path.to_owned(), program: None, bytes: Positioned { file, len } });
+            return Ok(Self {
+                name: path.to_owned(),
+                program: None,
+                bytes: Positioned { file, len },
+            });
         }
-        let beginning = if may_unpack { read_full(&mut file, MAGIC_LEN).map_err(failed)? } else { Vec::new() };
+        let beginning =
+            if may_unpack { read_full(&mut file, MAGIC_LEN).map_err(failed)? } else { Vec::new() };
         let program = program.or_else(|| Program::recognising(&beginning)).filter(|_| may_unpack);
         if seekable && program.is_none() {
             let len = metadata.is_file().then_some(metadata.len());
@@ -77,9 +83,11 @@ impl NamedSource {
             None => io::copy(&mut whole, &mut spool).map_err(failed)?,
             Some(program) => {
                 let shell = program.unpacking();
-                invocation.voice.remark(|| format!("externally compressed input: {shell} < {}", path.display()));
-                let mut unpacked =
-                    Unpacked::new(program, invocation.force_programs, whole).map_err(|e| Failure::read(path, &e))?;
+                invocation.voice.remark(|| {
+                    format!("externally compressed input: {shell} < {}", path.display())
+                });
+                let mut unpacked = Unpacked::new(program, invocation.force_programs, whole)
+                    .map_err(|e| Failure::read(path, &e))?;
                 io::copy(&mut unpacked, &mut spool).map_err(|error| Failure::read(path, &error))?
             }
         };
@@ -110,10 +118,16 @@ impl NamedSource {
             None => ("unknown".to_owned(), false),
         };
         let (block, blocks) = if whole { (window, 1) } else { (window / BLOCKS, BLOCKS) };
-        let buffers = if invocation.voice.is_very_verbose() { format!(" #bufs {blocks}") } else { String::new() };
+        let buffers = if invocation.voice.is_very_verbose() {
+            format!(" #bufs {blocks}")
+        } else {
+            String::new()
+        };
         invocation.voice.verbose(|| {
             let (name, block, window) = (self.name.display(), size(block), size(window));
-            format!("source {name} source size {len} blksize {block} window {window}{buffers}{manner}")
+            format!(
+                "source {name} source size {len} blksize {block} window {window}{buffers}{manner}"
+            )
         });
     }
 }

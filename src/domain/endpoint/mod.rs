@@ -1,9 +1,10 @@
 //! Where the store is: the one rule, decided before any SDK reads its configuration.
 //!
-//! The first of these that is set decides: `--endpoint-url`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, the `s3` endpoint of
-//! the profile's `services` section, the profile's `endpoint_url`; else AWS. `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`, or the
-//! same in the profile, leaves only the first. A value that is no endpoint is an error: the SDKs warn and go on to AWS, where
-//! nobody wanted the data.
+//! The first of these that is set decides: `--endpoint-url`, `AWS_ENDPOINT_URL_S3`,
+//! `AWS_ENDPOINT_URL`, the `s3` endpoint of the profile's `services` section, the profile's
+//! `endpoint_url`; else AWS. `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`, or the same in the
+//! profile, leaves only the first. A value that is no endpoint is an error: the SDKs warn and go on
+//! to AWS, where nobody wanted the data.
 
 mod profile_file;
 mod sources;
@@ -30,7 +31,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// When the first value that is set is no endpoint, or a profile file is there and cannot be read.
+    /// When the first value that is set is no endpoint, or a profile file is there and cannot be
+    /// read.
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, EndpointError> {
         match sources.first()? {
             Some((text, origin)) => Self::parse(&text, origin),
@@ -52,7 +54,9 @@ impl Endpoint {
 fn folder(path: &str) -> Result<PathBuf, WhyNot> {
     let path = match path.strip_prefix("//") {
         Some(path) if path.is_empty() || path.starts_with('/') => path,
-        Some(rest) => return Err(WhyNot::Host(rest.split('/').next().unwrap_or_default().to_owned())),
+        Some(rest) => {
+            return Err(WhyNot::Host(rest.split('/').next().unwrap_or_default().to_owned()));
+        }
         None => path,
     };
     if path.is_empty() { Err(WhyNot::NoPath) } else { Ok(path.into()) }
@@ -97,7 +101,9 @@ enum WhyNot {
     Query,
     #[error("the path is missing")]
     NoPath,
-    #[error("the embedded store is on this machine, not on {0:?}; three slashes start an absolute path")]
+    #[error(
+        "the embedded store is on this machine, not on {0:?}; three slashes start an absolute path"
+    )]
     Host(String),
     #[error("it is not UTF-8")]
     NotUtf8,
@@ -185,12 +191,21 @@ mod tests {
 
     #[test]
     fn credentials_in_a_url_are_refused_and_not_repeated() {
-        for text in
-            ["https://AKID:hush@host/x", "https://hush@host", "https://a:hush@b@host?token=hush", "ftp://u:hush@h"]
-        {
+        for text in [
+            "https://AKID:hush@host/x",
+            "https://hush@host",
+            "https://a:hush@b@host?token=hush",
+            "ftp://u:hush@h",
+        ] {
             let error = parse(text).unwrap_err();
-            assert!(!error.to_string().contains("hush") && !format!("{error:?}").contains("hush"), "{error:?}");
-            assert!(error.to_string().contains("host") || error.to_string().contains("@h"), "{error}");
+            assert!(
+                !error.to_string().contains("hush") && !format!("{error:?}").contains("hush"),
+                "{error:?}"
+            );
+            assert!(
+                error.to_string().contains("host") || error.to_string().contains("@h"),
+                "{error}"
+            );
         }
         assert_eq!(parse("https://AKID:hush@host").unwrap_err().why, WhyNot::Credentials);
     }

@@ -1,19 +1,22 @@
-//! The two files of AWS profiles, as far as endpoints need them (AWS SDKs and Tools Reference Guide, "Shared config and
-//! credentials files").
+//! The two files of AWS profiles, as far as endpoints need them (AWS SDKs and Tools Reference
+//! Guide, "Shared config and credentials files").
 
 use std::collections::BTreeMap;
 
-/// Sections of a file by the words in their brackets, `profile x` for example, as lists of properties.
+/// Sections of a file by the words in their brackets, `profile x` for example, as lists of
+/// properties.
 #[derive(Debug, Default)]
 pub(super) struct ProfileFile {
     sections: BTreeMap<String, Section>,
 }
 
-/// Properties by their lower-case name. One of an indented block below `name =` is found as `name.property`.
+/// Properties by their lower-case name. One of an indented block below `name =` is found as
+/// `name.property`.
 type Section = BTreeMap<String, String>;
 
 impl ProfileFile {
-    /// Lines that mean nothing are passed over, as the SDKs do: they may mean something to another tool.
+    /// Lines that mean nothing are passed over, as the SDKs do: they may mean something to another
+    /// tool.
     pub(super) fn parse(text: &str) -> Self {
         let mut file = Self::default();
         let mut section: Option<&mut Section> = None;
@@ -29,7 +32,10 @@ impl ProfileFile {
                 block.clear();
                 continue;
             }
-            let (Some(section), Some((name, value))) = (section.as_mut(), content.split_once('=')) else { continue };
+            let (Some(section), Some((name, value))) = (section.as_mut(), content.split_once('='))
+            else {
+                continue;
+            };
             let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
             if !line.starts_with([' ', '\t']) {
                 block = if value.is_empty() { name.clone() } else { String::new() };
@@ -43,7 +49,11 @@ impl ProfileFile {
 
     /// A property of a section; an empty value is none.
     pub(super) fn get(&self, section: &str, property: &str) -> Option<&str> {
-        self.sections.get(section)?.get(property).map(String::as_str).filter(|value| !value.is_empty())
+        self.sections
+            .get(section)?
+            .get(property)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::profile_file::ProfileFile;
 use super::{EndpointError, WhyNot};
 
-/// What is asked for an endpoint. The environment and the files come as functions, so that this is a rule and no act.
+/// What is asked for an endpoint. The environment and the files come as functions, so that this is
+/// a rule and no act.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
     /// `--endpoint-url`.
@@ -25,7 +26,10 @@ impl fmt::Debug for Sources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoint_url, profile, .. } = self;
         let shown = endpoint_url.map(super::url::without_secrets);
-        f.debug_struct("Sources").field("endpoint_url", &shown).field("profile", profile).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("endpoint_url", &shown)
+            .field("profile", profile)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,12 +91,15 @@ impl Sources<'_> {
         self.path("AWS_SHARED_CREDENTIALS_FILE", "credentials")
     }
 
-    /// A file that is not there is an empty one; a file that cannot be read may say where the data belongs.
+    /// A file that is not there is an empty one; a file that cannot be read may say where the data
+    /// belongs.
     fn read(&self, path: Option<PathBuf>) -> Result<(ProfileFile, PathBuf), EndpointError> {
         let Some(path) = path else { return Ok(Default::default()) };
         match (self.file)(&path) {
             Ok(text) => Ok((ProfileFile::parse(&text), path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((ProfileFile::default(), path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok((ProfileFile::default(), path))
+            }
             Err(error) => Err(EndpointError {
                 given: path.display().to_string(),
                 origin: "the profile file".to_owned(),
@@ -113,7 +120,10 @@ impl Profile {
     fn load(sources: &Sources<'_>) -> Result<Self, EndpointError> {
         let name = match sources.profile {
             Some(name) => Some(name.to_owned()),
-            None => sources.text("AWS_PROFILE")?.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+            None => sources
+                .text("AWS_PROFILE")?
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty()),
         };
         Ok(Self {
             name: name.unwrap_or_else(|| "default".to_owned()),
@@ -127,8 +137,11 @@ impl Profile {
         let prefixed = format!("profile {}", self.name);
         // Only the default profile has a section without the word in the configuration file.
         let bare = Some("default").filter(|default| self.name == *default);
-        let sections =
-            [(&self.credentials, Some(self.name.as_str())), (&self.config, Some(&prefixed)), (&self.config, bare)];
+        let sections = [
+            (&self.credentials, Some(self.name.as_str())),
+            (&self.config, Some(&prefixed)),
+            (&self.config, bare),
+        ];
         sections.into_iter().find_map(|((file, path), section)| {
             let section = section?;
             let value = file.get(section, property)?;
@@ -141,7 +154,10 @@ impl Profile {
         let (file, path) = &self.config;
         let section = format!("services {services}");
         let value = file.get(&section, "s3.endpoint_url")?;
-        Some((value.to_owned(), format!("the s3 endpoint_url of [{section}] in {}", path.display())))
+        Some((
+            value.to_owned(),
+            format!("the s3 endpoint_url of [{section}] in {}", path.display()),
+        ))
     }
 }
 
@@ -188,7 +204,9 @@ endpoint_url = http://not-here
         profile: Option<&str>,
         variables: &[(&str, &str)],
     ) -> Result<Endpoint, EndpointError> {
-        let variable = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
+        let variable = |name: &str| {
+            variables.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into())
+        };
         let file = |path: &Path| match path.to_str() {
             Some("/home/me/.aws/config" | "/etc/aws-config") => Ok(CONFIG.to_owned()),
             Some("/home/me/.aws/credentials" | "/home/me/keys") => Ok(CREDENTIALS.to_owned()),
@@ -223,7 +241,8 @@ endpoint_url = http://not-here
 
     #[test]
     fn an_empty_variable_is_not_set_and_an_empty_option_is_an_error() {
-        let empty = [HOME, ("AWS_ENDPOINT_URL_S3", ""), ("AWS_ENDPOINT_URL", ""), ("AWS_PROFILE", "")];
+        let empty =
+            [HOME, ("AWS_ENDPOINT_URL_S3", ""), ("AWS_ENDPOINT_URL", ""), ("AWS_PROFILE", "")];
         assert_eq!(resolve(None, None, &empty), url("http://default"));
         assert!(resolve(Some(""), None, &empty).is_err());
     }
@@ -237,8 +256,14 @@ endpoint_url = http://not-here
 
     #[test]
     fn the_files_can_be_elsewhere() {
-        assert_eq!(resolve(None, None, &[("AWS_CONFIG_FILE", "/etc/aws-config")]), url("http://default"));
-        assert_eq!(resolve(None, None, &[HOME, ("AWS_CONFIG_FILE", "/nowhere")]), Ok(Endpoint::Aws));
+        assert_eq!(
+            resolve(None, None, &[("AWS_CONFIG_FILE", "/etc/aws-config")]),
+            url("http://default")
+        );
+        assert_eq!(
+            resolve(None, None, &[HOME, ("AWS_CONFIG_FILE", "/nowhere")]),
+            Ok(Endpoint::Aws)
+        );
         let keys = ("AWS_SHARED_CREDENTIALS_FILE", "~/keys");
         let stored = Ok(Endpoint::Embedded("/srv/store".into()));
         assert_eq!(resolve(None, Some("stored"), &[HOME, keys]), stored);
@@ -257,11 +282,19 @@ endpoint_url = http://not-here
 
     #[test]
     fn a_bad_value_is_an_error_that_says_where_it_was_set_and_never_means_aws() {
-        let error =
-            resolve(None, None, &[HOME, ("AWS_ENDPOINT_URL_S3", "localhost:9000"), ALL]).unwrap_err().to_string();
-        assert!(error.contains("localhost:9000") && error.contains("AWS_ENDPOINT_URL_S3"), "{error}");
+        let error = resolve(None, None, &[HOME, ("AWS_ENDPOINT_URL_S3", "localhost:9000"), ALL])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("localhost:9000") && error.contains("AWS_ENDPOINT_URL_S3"),
+            "{error}"
+        );
         let error = resolve(None, Some("bad"), &[HOME]).unwrap_err().to_string();
-        assert!(error.contains("localhost:9000") && error.contains("[profile bad] in /home/me/.aws/config"), "{error}");
+        assert!(
+            error.contains("localhost:9000")
+                && error.contains("[profile bad] in /home/me/.aws/config"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -270,16 +303,22 @@ endpoint_url = http://not-here
             let error = resolve(None, None, &[(variable, "/denied")]).unwrap_err().to_string();
             assert!(error.contains("/denied"), "{error}");
         }
-        assert_eq!(resolve(Some("http://flag"), None, &[("AWS_CONFIG_FILE", "/denied")]), url("http://flag"));
+        assert_eq!(
+            resolve(Some("http://flag"), None, &[("AWS_CONFIG_FILE", "/denied")]),
+            url("http://flag")
+        );
     }
 
     #[cfg(unix)]
     #[test]
     fn a_variable_that_is_not_utf8_is_an_error() {
         use std::os::unix::ffi::OsStringExt as _;
-        let variable = |name: &str| (name == "AWS_ENDPOINT_URL").then(|| OsString::from_vec(b"http://\xff".to_vec()));
+        let variable = |name: &str| {
+            (name == "AWS_ENDPOINT_URL").then(|| OsString::from_vec(b"http://\xff".to_vec()))
+        };
         let file = |_: &Path| Err(io::ErrorKind::NotFound.into());
-        let sources = Sources { endpoint_url: None, profile: None, variable: &variable, file: &file };
+        let sources =
+            Sources { endpoint_url: None, profile: None, variable: &variable, file: &file };
         let error = Endpoint::resolve(&sources).unwrap_err().to_string();
         assert!(error.contains("AWS_ENDPOINT_URL") && error.contains("UTF-8"), "{error}");
     }

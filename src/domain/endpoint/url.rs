@@ -2,7 +2,8 @@
 
 use super::WhyNot;
 
-/// Whether `text` is the URL of a store: `http` or `https`, a host, perhaps a port and a path, and nothing else.
+/// Whether `text` is the URL of a store: `http` or `https`, a host, perhaps a port and a path, and
+/// nothing else.
 pub(super) fn check(text: &str) -> Result<(), WhyNot> {
     let (scheme, rest) = text.split_once("://").ok_or(WhyNot::Form)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
@@ -33,12 +34,16 @@ fn check_authority(authority: &str) -> Result<(), WhyNot> {
         return Err(WhyNot::NoHost);
     }
     let in_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    let in_port = |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0);
-    let lawful = host.chars().all(in_host) && (port.is_empty() || port.strip_prefix(':').is_some_and(in_port));
+    let in_port = |port: &str| {
+        port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0)
+    };
+    let lawful = host.chars().all(in_host)
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(in_port));
     if lawful { Ok(()) } else { Err(WhyNot::Authority) }
 }
 
-/// The text as it may be shown: without the credentials in front of the host and without a query, where tokens travel.
+/// The text as it may be shown: without the credentials in front of the host and without a query,
+/// where tokens travel.
 pub(super) fn without_secrets(text: &str) -> String {
     if text.starts_with("file:") {
         return text.to_owned();
@@ -46,7 +51,8 @@ pub(super) fn without_secrets(text: &str) -> String {
     let shown = text.split_once('?').map_or(text.to_owned(), |(url, _)| format!("{url}?…"));
     match (shown.rfind('@'), shown.find("://")) {
         (Some(at), Some(scheme)) if at > scheme => {
-            let (before, after) = (shown.get(..scheme).unwrap_or_default(), shown.get(at..).unwrap_or_default());
+            let (before, after) =
+                (shown.get(..scheme).unwrap_or_default(), shown.get(at..).unwrap_or_default());
             format!("{before}://***{after}")
         }
         (Some(at), _) => format!("***{}", shown.get(at..).unwrap_or_default()),

@@ -12,10 +12,12 @@ pub enum Compared {
     Sha256(Sha256Digest),
     /// With a checksum that the store states of the object, such as a tag that is the MD5.
     Stated(ChecksumKind),
-    /// With a checksum that the store states and that is another one, though the object was read twice and gave the same bytes: the
-    /// store's tags are no MD5, or the object was damaged before the store sent it.
+    /// With a checksum that the store states and that is another one, though the object was read
+    /// twice and gave the same bytes: the store's tags are no MD5, or the object was damaged before
+    /// the store sent it.
     Contradicted(ChecksumKind),
-    /// With nothing: there is no checksum, the object was read in part, or its content was not packed again.
+    /// With nothing: there is no checksum, the object was read in part, or its content was not
+    /// packed again.
     Nothing,
 }
 
@@ -32,8 +34,9 @@ impl Compared {
 /// What a get does with checksums that the store states of files without a SHA-256.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StatedChecksums {
-    /// Reads the object a second time if it has another one. The file is given back if both reads gave the same bytes; the report
-    /// says that the checksum [contradicts](Compared::Contradicted).
+    /// Reads the object a second time if it has another one. The file is given back if both reads
+    /// gave the same bytes; the report says that the checksum
+    /// [contradicts](Compared::Contradicted).
     #[default]
     Compare,
     /// Fails if it has another one.
@@ -53,9 +56,11 @@ impl<W: Write> Comparing<W> {
         Self { to, comparisons: stated.iter().map(StatedChecksum::comparison).collect() }
     }
 
-    /// Returns the writer, and the first checksum, or as an error the first one that the bytes do not have.
+    /// Returns the writer, and the first checksum, or as an error the first one that the bytes do
+    /// not have.
     pub(crate) fn finish(self) -> (W, Result<Option<StatedChecksum>, StatedChecksum>) {
-        let compared: Result<Vec<_>, _> = self.comparisons.into_iter().map(ChecksumComparison::finish).collect();
+        let compared: Result<Vec<_>, _> =
+            self.comparisons.into_iter().map(ChecksumComparison::finish).collect();
         (self.to, compared.map(|equal| equal.into_iter().next()))
     }
 }

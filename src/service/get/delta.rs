@@ -15,7 +15,8 @@ use crate::storage::{ObjectBody, StorageErrorKind};
 
 /// What became of a read.
 pub(super) enum Restoring<W> {
-    /// The writer, the number of bytes, and the compression that the file had and what was written has not.
+    /// The writer, the number of bytes, and the compression that the file had and what was written
+    /// has not.
     Done(W, u64, Option<Compression>),
     /// The object was replaced before anything was written.
     Replaced(W),
@@ -24,9 +25,10 @@ pub(super) enum Restoring<W> {
 impl Get {
     /// Decodes a stored delta to `to`.
     ///
-    /// The memory is reserved at once, as an ordinary delta needs it. One that turns out to need more gives back what it has
-    /// and is decoded from its beginning, alone or with its LZMA dictionaries reserved; one whose cached reference turns out to be damaged
-    /// is decoded from its beginning against a fetched one. What was written already is not written again.
+    /// The memory is reserved at once, as an ordinary delta needs it. One that turns out to need
+    /// more gives back what it has and is decoded from its beginning, alone or with its LZMA
+    /// dictionaries reserved; one whose cached reference turns out to be damaged is decoded from
+    /// its beginning against a fetched one. What was written already is not written again.
     pub(super) async fn restore<W: Write + Send + 'static>(
         &self,
         found: &StoredObject,
@@ -37,10 +39,15 @@ impl Get {
         let references = &self.service.references;
         let reference_name = self.object.sibling(delta.ref_key.clone());
         let keep = if self.options.from_store { Keep::WhileHeld } else { Keep::InCache };
-        let mut content = match references.fetch_for(&reference_name, delta.ref_sha256, keep).await {
+        let mut content = match references.fetch_for(&reference_name, delta.ref_sha256, keep).await
+        {
             Err(ServiceError::Storage(source)) if source.is_absent() => {
                 let (delta, source) = (found.name.clone(), Box::new(source));
-                return Err(ServiceError::ReferenceMissing { delta, reference: reference_name, source });
+                return Err(ServiceError::ReferenceMissing {
+                    delta,
+                    reference: reference_name,
+                    source,
+                });
             }
             content => content?,
         };
@@ -72,8 +79,12 @@ impl Get {
                 Some(body) => body.stream,
                 None => match store.get(&found.name, None).await {
                     Ok(body) if body.head.etag == found.head.etag => body.stream,
-                    Err(error) if error.kind != StorageErrorKind::NotFound => return Err(error.into()),
-                    _ if sink.len() > 0 => return Err(ServiceError::Changed(self.object.to_string())),
+                    Err(error) if error.kind != StorageErrorKind::NotFound => {
+                        return Err(error.into());
+                    }
+                    _ if sink.len() > 0 => {
+                        return Err(ServiceError::Changed(self.object.to_string()));
+                    }
                     _ => return Ok(Restoring::Replaced(sink.into_inner())),
                 },
             };

@@ -1,4 +1,5 @@
-//! The permissions of a download: while it is written, for its user alone; then those of the file it replaces, or those that were kept.
+//! The permissions of a download: while it is written, for its user alone; then those of the file
+//! it replaces, or those that were kept.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +16,8 @@ pub(super) struct Modes {
 }
 
 impl Modes {
-    /// Takes all permissions but those of its user from a file that was made with mode 0666, which tells the umask.
+    /// Takes all permissions but those of its user from a file that was made with mode 0666, which
+    /// tells the umask.
     #[cfg(unix)]
     pub(super) fn hide(draft: &File) -> io::Result<Self> {
         let new = mode(&draft.metadata()?);
@@ -24,7 +26,8 @@ impl Modes {
         Ok(Self { allowed: new | (new & 0o444) >> 2, new })
     }
 
-    /// Gives a file the permissions of the file at `path`, else those that were kept with the object, else those of a new file.
+    /// Gives a file the permissions of the file at `path`, else those that were kept with the
+    /// object, else those of a new file.
     #[cfg(unix)]
     pub(super) fn give(self, draft: &File, path: &Path, kept: Option<u32>) -> io::Result<()> {
         let replaced = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file);

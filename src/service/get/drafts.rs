@@ -1,4 +1,5 @@
-//! Files under way in a local directory: their names, their locks, and the removal of those that a killed process left.
+//! Files under way in a local directory: their names, their locks, and the removal of those that a
+//! killed process left.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -24,7 +25,8 @@ pub(crate) struct Drafts {
 }
 
 impl Drafts {
-    /// Mends what killed processes left in a directory, the first time: removes old drafts, and gives back what was renamed aside.
+    /// Mends what killed processes left in a directory, the first time: removes old drafts, and
+    /// gives back what was renamed aside.
     pub(crate) fn tidy(&self, folder: &Path) {
         if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
             sweep(folder, SystemTime::now());
@@ -32,7 +34,8 @@ impl Drafts {
         }
     }
 
-    /// Creates a draft in a directory, locked until it is closed. It is removed when dropped, unless it was persisted.
+    /// Creates a draft in a directory, locked until it is closed. It is removed when dropped,
+    /// unless it was persisted.
     ///
     /// The first time in each directory, drafts that nobody writes any more are removed.
     pub(crate) fn create(&self, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
@@ -53,15 +56,20 @@ impl Drafts {
     }
 }
 
-/// Removes drafts that are unlocked and old. What cannot be looked at stays: no command fails for it.
+/// Removes drafts that are unlocked and old. What cannot be looked at stays: no command fails for
+/// it.
 fn sweep(folder: &Path, now: SystemTime) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| is_draft_name(&entry.file_name())) {
         let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) && is_abandoned(&path, now).unwrap_or_default() {
+        if entry.file_type().is_ok_and(|kind| kind.is_file())
+            && is_abandoned(&path, now).unwrap_or_default()
+        {
             match std::fs::remove_file(&path) {
                 Ok(()) => tracing::debug!(path = %path.display(), "removed an old draft"),
-                Err(error) => tracing::debug!(path = %path.display(), %error, "cannot remove an old draft"),
+                Err(error) => {
+                    tracing::debug!(path = %path.display(), %error, "cannot remove an old draft")
+                }
             }
         }
     }

@@ -24,14 +24,16 @@ use crate::domain::metadata::Kind;
 use crate::domain::policy::Compression;
 use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
 use crate::storage::{
-    ByteStream, ChecksumKind, ETag, ObjectBody, ObjectHead, StatedChecksum, StorageError, StorageErrorKind,
+    ByteStream, ChecksumKind, ETag, ObjectBody, ObjectHead, StatedChecksum, StorageError,
+    StorageErrorKind,
 };
 
 pub use compared::{Compared, StatedChecksums};
 pub(crate) use drafts::Drafts;
 pub use options::{GetOptions, GetReport};
 
-/// An object can be replaced between our look and our read: more rounds than this are no race any more.
+/// An object can be replaced between our look and our read: more rounds than this are no race any
+/// more.
 const MAX_ATTEMPTS: usize = 5;
 
 /// The object to serve, and those of the same name that are older.
@@ -46,14 +48,16 @@ struct Chosen {
 
 /// What became of a read.
 enum Transferred<W> {
-    /// The writer, the number of bytes, what they were compared with, and the compression of what could not be packed again.
+    /// The writer, the number of bytes, what they were compared with, and the compression of what
+    /// could not be packed again.
     Done((W, u64, Compared, Option<Compression>)),
     /// The object was replaced before anything was written.
     Replaced(W),
 }
 
 impl DeltaService {
-    /// Writes a file to `to`, which may be standard output: what was written is the file only if this succeeds.
+    /// Writes a file to `to`, which may be standard output: what was written is the file only if
+    /// this succeeds.
     pub async fn get<W: Write + Send + 'static>(
         &self,
         object: &ObjectName,
@@ -70,7 +74,8 @@ impl DeltaService {
         stated: StatedChecksums,
     ) -> Result<(Payload, GetReport), ServiceError> {
         let spool = self.objects.spool();
-        let (spool, report) = self.get(object, spool, &GetOptions { stated, ..GetOptions::default() }).await?;
+        let (spool, report) =
+            self.get(object, spool, &GetOptions { stated, ..GetOptions::default() }).await?;
         let len = spool.len();
         let bytes = Arc::new(spool.finish().map_err(ServiceError::local(object))?);
         Ok((Payload::of(&object.to_string(), len, bytes), report))
@@ -85,7 +90,10 @@ struct Get {
 }
 
 impl Get {
-    async fn run<W: Write + Send + 'static>(&self, mut to: W) -> Result<(W, GetReport), ServiceError> {
+    async fn run<W: Write + Send + 'static>(
+        &self,
+        mut to: W,
+    ) -> Result<(W, GetReport), ServiceError> {
         let (object, options) = (&self.object, &self.options);
         let mut rounds = 0;
         loop {
@@ -97,7 +105,11 @@ impl Get {
                 Some(body) => body,
                 None => match self.service.store().get(&stored, range.clone()).await {
                     // It was removed, or replaced by another kind, since we looked.
-                    Err(error) if error.kind == StorageErrorKind::NotFound && rounds < MAX_ATTEMPTS => continue,
+                    Err(error)
+                        if error.kind == StorageErrorKind::NotFound && rounds < MAX_ATTEMPTS =>
+                    {
+                        continue;
+                    }
                     body => body?,
                 },
             };
@@ -105,7 +117,9 @@ impl Get {
                 if rounds < MAX_ATTEMPTS {
                     continue;
                 }
-                return Err(StorageError::new(StorageErrorKind::Precondition, "GetObject", stored).into());
+                return Err(
+                    StorageError::new(StorageErrorKind::Precondition, "GetObject", stored).into()
+                );
             }
             let (etag, last_modified) = (body.head.etag.clone(), body.head.last_modified);
             let found = StoredObject::new(stored, body.head.clone());
@@ -121,13 +135,24 @@ impl Get {
                 Transferred::Replaced(_) => return Err(ServiceError::Changed(object.to_string())),
                 Transferred::Done(transferred) => transferred,
             };
-            let attributes = if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
+            let attributes =
+                if options.raw { found.head.attributes.clone() } else { found.user_attributes() };
             let status = match options.raw || options.range.is_some() {
                 true => FileStatus::default(),
                 false => FileStatus::read(&found.head.attributes.metadata),
             };
             let stored = found.name;
-            let report = GetReport { stored, size, compared, etag, last_modified, attributes, status, unpacked, older };
+            let report = GetReport {
+                stored,
+                size,
+                compared,
+                etag,
+                last_modified,
+                attributes,
+                status,
+                unpacked,
+                older,
+            };
             return Ok((written, report));
         }
     }
@@ -143,7 +168,9 @@ impl Get {
         }
         let (places, body) = Variants::open_for_file(store, object).await?;
         let variants = places.newest_first(store, object).await?;
-        let Some((served, older)) = variants.split_first() else { return Err(ServiceError::absent(object)) };
+        let Some((served, older)) = variants.split_first() else {
+            return Err(ServiceError::absent(object));
+        };
         let part = match self.options.range {
             Some(range) if !served.is_delta() => Some(part_of(object, range, &served.head)?),
             _ => None,
@@ -173,13 +200,15 @@ impl Get {
                     });
                 };
                 let range = range.within(delta.file_size).ok_or_else(|| outside(&self.object))?;
-                return Ok(match self.restore(found, delta, body, RangeWriter::new(to, range)).await? {
-                    Restoring::Done(cut, _, _) => {
-                        let (to, size) = cut.finish();
-                        Transferred::Done((to, size, Compared::Sha256(delta.file_sha256), None))
-                    }
-                    Restoring::Replaced(cut) => Transferred::Replaced(cut.into_inner()),
-                });
+                return Ok(
+                    match self.restore(found, delta, body, RangeWriter::new(to, range)).await? {
+                        Restoring::Done(cut, _, _) => {
+                            let (to, size) = cut.finish();
+                            Transferred::Done((to, size, Compared::Sha256(delta.file_sha256), None))
+                        }
+                        Restoring::Replaced(cut) => Transferred::Replaced(cut.into_inner()),
+                    },
+                );
             }
             Kind::Damaged(field) if !self.options.raw => {
                 return Err(ServiceError::Metadata { object: found.name.clone(), field: *field });
@@ -205,7 +234,8 @@ impl Get {
         to: W,
     ) -> Result<Transferred<W>, ServiceError> {
         let ObjectBody { head, stream } = body;
-        let stated = if self.options.stated == StatedChecksums::Ignore { &[] } else { &*head.stated };
+        let stated =
+            if self.options.stated == StatedChecksums::Ignore { &[] } else { &*head.stated };
         let (to, (len, digest)) = copy_out(stored, stream, Comparing::new(to, stated)).await?;
         check_len(&self.object, head.size, len)?;
         let (to, compared) = to.finish();
@@ -215,7 +245,10 @@ impl Get {
             Err(stated) => {
                 let checksum = self.read_again(stored, &head, (len, digest), &stated).await?;
                 if self.options.stated == StatedChecksums::Require {
-                    return Err(ServiceError::Contradicted { object: self.object.clone(), checksum });
+                    return Err(ServiceError::Contradicted {
+                        object: self.object.clone(),
+                        checksum,
+                    });
                 }
                 Compared::Contradicted(checksum)
             }
@@ -223,8 +256,8 @@ impl Get {
         Ok(Transferred::Done((to, len, compared, None)))
     }
 
-    /// Reads an object a second time whose bytes have another checksum than the one that the store states. Returns the algorithm if both
-    /// reads gave the same bytes.
+    /// Reads an object a second time whose bytes have another checksum than the one that the store
+    /// states. Returns the algorithm if both reads gave the same bytes.
     async fn read_again(
         &self,
         stored: &ObjectName,
@@ -278,7 +311,11 @@ async fn copy_out<W: Write + Send + 'static>(
     .await
 }
 
-fn part_of(object: &ObjectName, range: ByteRange, head: &ObjectHead) -> Result<(Range<u64>, ETag), ServiceError> {
+fn part_of(
+    object: &ObjectName,
+    range: ByteRange,
+    head: &ObjectHead,
+) -> Result<(Range<u64>, ETag), ServiceError> {
     let range = range.within(head.size).ok_or_else(|| outside(object))?;
     Ok((range, head.etag.clone()))
 }

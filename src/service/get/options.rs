@@ -12,12 +12,14 @@ use crate::storage::{Attributes, ETag};
 pub struct GetOptions {
     /// Gives the bytes that are stored at exactly this key, whatever they are.
     pub raw: bool,
-    /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed again exactly.
+    /// Gives the unpacked content of a file that an older tool unpacked and that cannot be packed
+    /// again exactly.
     pub allow_recompressed: bool,
-    /// Reads the reference from the store even where the cache has it: to see whether the store still gives the file back.
+    /// Reads the reference from the store even where the cache has it: to see whether the store
+    /// still gives the file back.
     pub from_store: bool,
-    /// Gives these bytes of the file only. Those of a delta come after all of it was decoded and verified; any other file is read
-    /// no further than they go, and not verified.
+    /// Gives these bytes of the file only. Those of a delta come after all of it was decoded and
+    /// verified; any other file is read no further than they go, and not verified.
     pub range: Option<ByteRange>,
     /// What is done with checksums that the store states.
     pub stated: StatedChecksums,
@@ -37,9 +39,11 @@ pub struct GetReport {
     pub etag: ETag,
     /// When it was stored.
     pub last_modified: SystemTime,
-    /// Headers, class, encryption and the user's own metadata; with [`GetOptions::raw`], the metadata as it is stored.
+    /// Headers, class, encryption and the user's own metadata; with [`GetOptions::raw`], the
+    /// metadata as it is stored.
     pub attributes: Attributes,
-    /// Time and mode of the file it was stored from, where they were kept and the whole file was read.
+    /// Time and mode of the file it was stored from, where they were kept and the whole file was
+    /// read.
     pub status: FileStatus,
     /// What was written is the content of a file that was packed so.
     pub unpacked: Option<Compression>,

@@ -13,10 +13,11 @@ use crate::service::set_aside::{self, InTheWay, MayReplace, Removed};
 use crate::service::{DeltaService, blocking};
 
 impl DeltaService {
-    /// Writes a file to `path`. Folders on the way are made. What is in the way is named before anything is fetched.
+    /// Writes a file to `path`. Folders on the way are made. What is in the way is named before
+    /// anything is fetched.
     ///
-    /// Content that could not be packed again (see [`GetOptions::allow_recompressed`]) appears under `path` with `.unpacked`
-    /// added. Returns where the file is.
+    /// Content that could not be packed again (see [`GetOptions::allow_recompressed`]) appears
+    /// under `path` with `.unpacked` added. Returns where the file is.
     pub async fn get_to_file(
         &self,
         object: &ObjectName,
@@ -39,7 +40,11 @@ impl DeltaService {
     }
 
     /// Makes a folder and deletes what is in the way when that is done.
-    pub async fn make_folder_replacing(&self, path: &Path, way: &InTheWay) -> Result<Removed, ServiceError> {
+    pub async fn make_folder_replacing(
+        &self,
+        path: &Path,
+        way: &InTheWay,
+    ) -> Result<Removed, ServiceError> {
         let (path, way) = (path.to_owned(), way.clone());
         let replaced = blocking::run(move |_| {
             way.replace(|_| {
@@ -60,17 +65,21 @@ impl DeltaService {
         let (wanted, drafts, beside) = (path.to_owned(), self.drafts.clone(), way.clone());
         let draft = blocking::run(move |_| {
             let draft = match beside {
-                Some(way) => drafts.create(way.parent(), 0o666).map_err(ServiceError::local(wanted.display())),
+                Some(way) => drafts
+                    .create(way.parent(), 0o666)
+                    .map_err(ServiceError::local(wanted.display())),
                 None => draft_of(&drafts, &wanted),
             }?;
-            let modes = Modes::hide(draft.as_file()).map_err(ServiceError::local(wanted.display()))?;
+            let modes =
+                Modes::hide(draft.as_file()).map_err(ServiceError::local(wanted.display()))?;
             Ok::<_, ServiceError>((draft, modes))
         });
         let (draft, modes) = draft.await?;
-        let (draft, report) = self.get(object, draft, options).await.map_err(|error| match error {
-            ServiceError::Output(cause) => ServiceError::local(path.display())(cause),
-            error => error,
-        })?;
+        let (draft, report) =
+            self.get(object, draft, options).await.map_err(|error| match error {
+                ServiceError::Output(cause) => ServiceError::local(path.display())(cause),
+                error => error,
+            })?;
         let mut path = path.to_owned();
         if report.unpacked.is_some() {
             path.as_mut_os_string().push(".unpacked");
@@ -78,11 +87,18 @@ impl DeltaService {
         let (status, last_modified) = (report.status, report.last_modified);
         let published = blocking::run(move |_| {
             let publish = |MayReplace(may_replace)| {
-                modes.give(draft.as_file(), &path, status.mode).map_err(ServiceError::local(path.display()))?;
+                modes
+                    .give(draft.as_file(), &path, status.mode)
+                    .map_err(ServiceError::local(path.display()))?;
                 // A time that the file system cannot keep is no reason to fail.
-                let given = status.modified.is_some_and(|modified| draft.as_file().set_modified(modified).is_ok());
+                let given = status
+                    .modified
+                    .is_some_and(|modified| draft.as_file().set_modified(modified).is_ok());
                 if !given {
-                    draft.as_file().set_modified(last_modified).map_err(ServiceError::local(path.display()))?;
+                    draft
+                        .as_file()
+                        .set_modified(last_modified)
+                        .map_err(ServiceError::local(path.display()))?;
                 }
                 publish(draft, path, may_replace)
             };
@@ -115,7 +131,11 @@ fn draft_of(drafts: &Drafts, path: &Path) -> Result<NamedTempFile, ServiceError>
 }
 
 /// Makes the draft appear under its name, on disk.
-fn publish(draft: NamedTempFile, path: PathBuf, may_replace: bool) -> Result<PathBuf, ServiceError> {
+fn publish(
+    draft: NamedTempFile,
+    path: PathBuf,
+    may_replace: bool,
+) -> Result<PathBuf, ServiceError> {
     let failed = || ServiceError::local(path.display());
     match std::fs::metadata(&path) {
         Ok(there) if !there.is_file() => return Err(set_aside::refuse(&path, &path)),

@@ -17,7 +17,8 @@ const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Contents {
     version: u32,
-    /// Each leaf begins at this key, without the folder, and ends where the next one begins. The first one's is empty.
+    /// Each leaf begins at this key, without the folder, and ends where the next one begins. The
+    /// first one's is empty.
     pub(super) leaves: Vec<String>,
 }
 
@@ -81,7 +82,8 @@ impl Leaf {
     /// `None` for what this version did not write.
     pub(super) fn read(bytes: &[u8]) -> Option<BTreeMap<String, Entry>> {
         let leaf: Self = serde_json::from_slice(bytes).ok()?;
-        (leaf.version == VERSION).then(|| leaf.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
+        (leaf.version == VERSION)
+            .then(|| leaf.entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
     }
 
     pub(super) fn write(&self) -> Option<Vec<u8>> {
@@ -97,7 +99,12 @@ impl Entry {
             Known::Delta { size, sha256 } => What::Delta(*size, sha256.to_string()),
             Known::Reference => What::Reference,
         };
-        (!stored.etag.0.is_empty()).then(|| Self { key: key.to_owned(), etag: stored.etag.0.clone(), modified, what })
+        (!stored.etag.0.is_empty()).then(|| Self {
+            key: key.to_owned(),
+            etag: stored.etag.0.clone(),
+            modified,
+            what,
+        })
     }
 
     /// What is known of an object, if it is still the one this is about.
@@ -106,7 +113,9 @@ impl Entry {
             return None;
         }
         Some(match &self.what {
-            What::Delta(size, sha256) => Known::Delta { size: *size, sha256: sha256.parse::<Sha256Digest>().ok()? },
+            What::Delta(size, sha256) => {
+                Known::Delta { size: *size, sha256: sha256.parse::<Sha256Digest>().ok()? }
+            }
             What::Reference => Known::Reference,
             What::Plain => return None,
         })
@@ -127,7 +136,12 @@ mod tests {
     fn stored() -> ListedObject {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_millis(seconds);
         let key = Key::new("f/a.zip.delta").unwrap();
-        ListedObject { key, size: 9, etag: ETag("tag".into()), last_modified: at(1_764_000_000_123) }
+        ListedObject {
+            key,
+            size: 9,
+            etag: ETag("tag".into()),
+            last_modified: at(1_764_000_000_123),
+        }
     }
 
     fn delta() -> Known {
@@ -147,16 +161,24 @@ mod tests {
 
     #[test]
     fn an_object_that_the_store_lists_without_a_tag_is_not_remembered() {
-        assert_eq!(Entry::new("a", &ListedObject { etag: ETag(String::new()), ..stored() }, &delta()), None);
+        assert_eq!(
+            Entry::new("a", &ListedObject { etag: ETag(String::new()), ..stored() }, &delta()),
+            None
+        );
     }
 
     #[test]
     fn what_another_version_wrote_or_nobody_can_read_is_no_index() {
-        for odd in ["", "{}", "[]", r#"{"version":2,"leaves":[""]}"#, r#"{"version":1,"leaves":["a"]}"#] {
+        for odd in
+            ["", "{}", "[]", r#"{"version":2,"leaves":[""]}"#, r#"{"version":1,"leaves":["a"]}"#]
+        {
             assert!(Contents::read(odd.as_bytes()).is_none(), "{odd}");
         }
         assert!(Contents::read(br#"{"version":1,"leaves":["","b","a"]}"#).is_none());
-        assert!(Contents::read(&Contents::of(vec![String::new(), "a".into()]).write().unwrap()).is_some());
+        assert!(
+            Contents::read(&Contents::of(vec![String::new(), "a".into()]).write().unwrap())
+                .is_some()
+        );
         for odd in ["", r#"{"version":2,"entries":[]}"#, r#"{"version":1,"entries":[{"k":"a"}]}"#] {
             assert!(Leaf::read(odd.as_bytes()).is_none(), "{odd}");
         }

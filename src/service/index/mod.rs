@@ -1,10 +1,13 @@
-//! What listings learnt by a HEAD, kept in the bucket for the next one: best effort, and believed only of an object that still has
-//! the tag and the time it was learnt of, by commands that neither remove nor vouch: another writer of the folder may have forged it.
+//! What listings learnt by a HEAD, kept in the bucket for the next one: best effort, and believed
+//! only of an object that still has the tag and the time it was learnt of, by commands that neither
+//! remove nor vouch: another writer of the folder may have forged it.
 //!
-//! The index of a folder that is listed, with all that is below it, stands at `<folder>.deltaglider/index/`: `contents.json` says at which
-//! keys its leaves begin, and each leaf has what is known of the objects up to the next one. So it has as many objects for a folder with
-//! many deltas as for many folders with one each. Its writers need not know of each other: whichever of two leaves stays, all it
-//! says is checked by its reader. Two deltas of the same bytes are of files of the same size, since a delta says it.
+//! The index of a folder that is listed, with all that is below it, stands at
+//! `<folder>.deltaglider/index/`: `contents.json` says at which keys its leaves begin, and each
+//! leaf has what is known of the objects up to the next one. So it has as many objects for a folder
+//! with many deltas as for many folders with one each. Its writers need not know of each other:
+//! whichever of two leaves stays, all it says is checked by its reader. Two deltas of the same
+//! bytes are of files of the same size, since a delta says it.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod format;
@@ -18,7 +21,9 @@ use futures::StreamExt as _;
 
 use crate::domain::{BucketName, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::{ServiceError, chain};
-use crate::storage::{Attributes, ListedObject, ObjectHead, PutBody, PutCondition, StorageErrorKind, Store};
+use crate::storage::{
+    Attributes, ListedObject, ObjectHead, PutBody, PutCondition, StorageErrorKind, Store,
+};
 
 use format::{Contents, Entry, Leaf};
 
@@ -28,7 +33,8 @@ const MAX_ENTRIES: usize = 2048;
 /// Fewer HEADs than this cost less than a PUT, and are done as fast as the reading of an index.
 const FEW: usize = 16;
 
-/// More bytes than this are no leaf: one has `MAX_ENTRIES` keys of at most 1024 bytes, any of which JSON may write as six.
+/// More bytes than this are no leaf: one has `MAX_ENTRIES` keys of at most 1024 bytes, any of which
+/// JSON may write as six.
 const MAX_OBJECT: u64 = 16 << 20;
 
 /// Leaves that are read or written at once.
@@ -77,9 +83,16 @@ struct Open {
 }
 
 impl Index {
-    /// The index that a listing may use; nothing is written unless it is told to [`learn`](Self::learn).
-    pub(super) fn new(store: Arc<dyn Store>, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Self {
-        let folder = prefix.rfind('/').and_then(|at| prefix.get(..=at)).unwrap_or_default().to_owned();
+    /// The index that a listing may use; nothing is written unless it is told to
+    /// [`learn`](Self::learn).
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        bucket: &BucketName,
+        prefix: &str,
+        delimiter: Option<&str>,
+    ) -> Self {
+        let folder =
+            prefix.rfind('/').and_then(|at| prefix.get(..=at)).unwrap_or_default().to_owned();
         Self {
             store,
             bucket: bucket.clone(),
@@ -101,7 +114,8 @@ impl Index {
         self.writes = true;
     }
 
-    /// Reads what there is about these objects, which are in order. `more` says whether others follow.
+    /// Reads what there is about these objects, which are in order. `more` says whether others
+    /// follow.
     pub(super) async fn prepare(&mut self, objects: &[&ListedObject], more: bool) {
         if objects.is_empty() || (self.leaves.is_none() && !more && objects.len() < FEW) {
             return;
@@ -114,11 +128,17 @@ impl Index {
                 self.writes = false;
             }
             let contents = contents.ok().flatten().as_deref().and_then(Contents::read);
-            self.leaves = Some(contents.map(|contents| contents.leaves.into_iter().collect()).unwrap_or_default());
+            self.leaves = Some(
+                contents.map(|contents| contents.leaves.into_iter().collect()).unwrap_or_default(),
+            );
         }
-        let begins: BTreeSet<String> =
-            objects.iter().filter_map(|stored| self.leaf_of(self.relative(&stored.key)?)).map(str::to_owned).collect();
-        let missing: Vec<String> = begins.into_iter().filter(|begins| !self.read.contains_key(begins)).collect();
+        let begins: BTreeSet<String> = objects
+            .iter()
+            .filter_map(|stored| self.leaf_of(self.relative(&stored.key)?))
+            .map(str::to_owned)
+            .collect();
+        let missing: Vec<String> =
+            begins.into_iter().filter(|begins| !self.read.contains_key(begins)).collect();
         let this = &*self;
         let reads = missing.into_iter().map(|begins| async move {
             let bytes = this.fetch(&leaf_name(&begins)).await.ok().flatten();
@@ -134,7 +154,8 @@ impl Index {
         self.read.get(self.leaf_of(key)?)?.get(key)?.of(stored)
     }
 
-    /// Takes what is known of an object; of all of them, in their order. `head` is that of a look that was needed.
+    /// Takes what is known of an object; of all of them, in their order. `head` is that of a look
+    /// that was needed.
     pub(super) fn take(&mut self, stored: &ListedObject, known: &Known, head: Option<&ObjectHead>) {
         if !self.writes {
             return;
@@ -156,7 +177,8 @@ impl Index {
                 self.close();
             }
         }
-        let open = self.open.get_or_insert_with(|| Open { begins, entries: Vec::new(), news: false });
+        let open =
+            self.open.get_or_insert_with(|| Open { begins, entries: Vec::new(), news: false });
         open.entries.push(entry);
         if head.is_some() {
             open.news = true;
@@ -182,11 +204,13 @@ impl Index {
             let unread = BTreeSet::new();
             let leaves = self.leaves.as_ref().unwrap_or(&unread);
             // What was read of a leaf that has become two belongs to the one it began with.
-            let old = leaves.range(..=begins.clone()).next_back().and_then(|leaf| self.read.get(leaf));
+            let old =
+                leaves.range(..=begins.clone()).next_back().and_then(|leaf| self.read.get(leaf));
             let next = leaves.range((Bound::Excluded(begins.clone()), Bound::Unbounded)).next();
             let ends = ends.or_else(|| next.map(String::as_str));
             let in_leaf = |key: &str| key >= begins.as_str() && ends.is_none_or(|ends| key < ends);
-            let kept = old.into_iter().flatten().filter(|(key, _)| in_leaf(key) && !self.is_listed(key));
+            let kept =
+                old.into_iter().flatten().filter(|(key, _)| in_leaf(key) && !self.is_listed(key));
             entries.extend(kept.map(|(_, entry)| entry.clone()));
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             self.contents_changed |= self.leaves.get_or_insert_default().insert(begins.clone());
@@ -200,8 +224,9 @@ impl Index {
     /// Whether an object of this key would have been listed.
     fn is_listed(&self, key: &str) -> bool {
         let key = format!("{}{key}", self.folder);
-        key.strip_prefix(&self.prefix)
-            .is_some_and(|rest| self.delimiter.as_ref().is_none_or(|delimiter| !rest.contains(delimiter)))
+        key.strip_prefix(&self.prefix).is_some_and(|rest| {
+            self.delimiter.as_ref().is_none_or(|delimiter| !rest.contains(delimiter))
+        })
     }
 
     /// Writes the leaves that are complete.
@@ -214,7 +239,8 @@ impl Index {
                 None => false,
             }
         });
-        let written: Vec<bool> = futures::stream::iter(writes).buffer_unordered(AT_ONCE).collect().await;
+        let written: Vec<bool> =
+            futures::stream::iter(writes).buffer_unordered(AT_ONCE).collect().await;
         self.writes &= written.into_iter().all(|written| written);
     }
 
@@ -244,7 +270,10 @@ impl Index {
     /// Where the leaf begins that has this key.
     fn leaf_of(&self, key: &str) -> Option<&str> {
         let leaves = self.leaves.as_ref()?;
-        leaves.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back().map(String::as_str)
+        leaves
+            .range::<str, _>((Bound::Unbounded, Bound::Included(key)))
+            .next_back()
+            .map(String::as_str)
     }
 
     fn name(&self, name: &str) -> Option<ObjectName> {
@@ -271,8 +300,14 @@ impl Index {
     /// Whether it was written.
     async fn put(&self, name: &str, bytes: Vec<u8>) -> bool {
         let Some(object) = self.name(name) else { return false };
-        let attributes = Attributes { content_type: Some("application/json".to_owned()), ..Attributes::default() };
-        let put = self.store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
+        let attributes = Attributes {
+            content_type: Some("application/json".to_owned()),
+            ..Attributes::default()
+        };
+        let put = self
+            .store
+            .put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
+            .await;
         if let Err(error) = &put {
             tracing::info!(error = chain(error), "what the listing learnt is not kept");
         }
@@ -280,9 +315,12 @@ impl Index {
     }
 }
 
-/// Whether a look met the object that was listed. Its head may have the time without what is below a second.
+/// Whether a look met the object that was listed. Its head may have the time without what is below
+/// a second.
 fn is_of(head: &ObjectHead, stored: &ListedObject) -> bool {
-    let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = |at: SystemTime| {
+        at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    };
     head.etag == stored.etag && seconds(head.last_modified) == seconds(stored.last_modified)
 }
 

@@ -9,14 +9,15 @@ use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind};
 use crate::domain::{NameError, ObjectName, Timestamp, deltaspace, escaped, user_metadata};
 use crate::service::error::ServiceError;
 use crate::storage::{
-    Attributes, ETag, ListRequest, ObjectBody, ObjectHead, ObjectStore, PutCondition, PutOptions, StorageError,
-    StorageErrorKind,
+    Attributes, ETag, ListRequest, ObjectBody, ObjectHead, ObjectStore, PutCondition, PutOptions,
+    StorageError, StorageErrorKind,
 };
 
 /// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
 const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
-/// Times that a name is looked for before it is absent: an overwrite by another kind can hide it from one look.
+/// Times that a name is looked for before it is absent: an overwrite by another kind can hide it
+/// from one look.
 const LOOKS: usize = 2;
 
 /// Keys that a listing of those behind a file's shows.
@@ -39,7 +40,10 @@ impl StoredObject {
     }
 
     /// Asks the store; `None` only if it said that there is no such object.
-    pub(crate) async fn look(store: &dyn ObjectStore, name: ObjectName) -> Result<Option<Self>, StorageError> {
+    pub(crate) async fn look(
+        store: &dyn ObjectStore,
+        name: ObjectName,
+    ) -> Result<Option<Self>, StorageError> {
         match store.head(&name).await {
             Ok(head) => Ok(Some(Self::new(name, head))),
             Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
@@ -47,8 +51,8 @@ impl StoredObject {
         }
     }
 
-    /// Asks the store for who is about to replace or delete the object, and can do so by its tag even
-    /// if nothing can be read of it.
+    /// Asks the store for who is about to replace or delete the object, and can do so by its tag
+    /// even if nothing can be read of it.
     pub(crate) async fn look_to_replace(
         store: &dyn ObjectStore,
         name: ObjectName,
@@ -57,12 +61,18 @@ impl StoredObject {
             Err(error) if error.kind == StorageErrorKind::Damaged => error,
             looked => return looked,
         };
-        let request = ListRequest { prefix: name.key.to_string(), max_keys: Some(1), ..ListRequest::default() };
+        let request = ListRequest {
+            prefix: name.key.to_string(),
+            max_keys: Some(1),
+            ..ListRequest::default()
+        };
         let page = store.list(&name.bucket, &request).await?;
         match page.damaged.into_iter().find(|damaged| damaged.key == name.key) {
             Some(damaged) => Ok(Some(Self::unreadable(name, damaged.etag))),
             // Replaced since.
-            None if page.objects.iter().any(|listed| listed.key == name.key) => Self::look(store, name).await,
+            None if page.objects.iter().any(|listed| listed.key == name.key) => {
+                Self::look(store, name).await
+            }
             None => Err(error),
         }
     }
@@ -70,7 +80,14 @@ impl StoredObject {
     /// An object of which only the tag is known. Any other of its name counts as newer.
     fn unreadable(name: ObjectName, etag: ETag) -> Self {
         let (last_modified, attributes) = (SystemTime::UNIX_EPOCH, Attributes::default());
-        let head = ObjectHead { size: 0, etag, sha256: None, stated: Vec::new(), last_modified, attributes };
+        let head = ObjectHead {
+            size: 0,
+            etag,
+            sha256: None,
+            stated: Vec::new(),
+            last_modified,
+            attributes,
+        };
         Self { name, head, kind: Kind::Damaged(Field::FileSha256), is_unreadable: true }
     }
 
@@ -89,7 +106,9 @@ impl StoredObject {
         match self.kind {
             // Somebody else's names are theirs.
             Kind::Passthrough => attributes,
-            _ => Attributes { metadata: user_metadata::unescape(&attributes.metadata), ..attributes },
+            _ => {
+                Attributes { metadata: user_metadata::unescape(&attributes.metadata), ..attributes }
+            }
         }
     }
 
@@ -102,16 +121,23 @@ impl StoredObject {
         }
     }
 
-    /// Which of two objects of one name is the file: the later one by the store, on a tie by its writer, on a tie a delta.
+    /// Which of two objects of one name is the file: the later one by the store, on a tie by its
+    /// writer, on a tie a delta.
     pub(crate) fn newer_of_name(&self, other: &Self) -> Ordering {
         let by_store = self.head.last_modified.cmp(&other.head.last_modified);
-        by_store.then(self.created_at().cmp(&other.created_at())).then(self.is_delta().cmp(&other.is_delta()))
+        by_store
+            .then(self.created_at().cmp(&other.created_at()))
+            .then(self.is_delta().cmp(&other.is_delta()))
     }
 
     /// Whether this is a delta whose metadata is gone: its key says so, and its first bytes do.
-    pub(crate) async fn is_delta_without_metadata(&self, store: &dyn ObjectStore) -> Result<bool, ServiceError> {
+    pub(crate) async fn is_delta_without_metadata(
+        &self,
+        store: &dyn ObjectStore,
+    ) -> Result<bool, ServiceError> {
         let len = VCDIFF_MAGIC.len() as u64;
-        let told_by_name = self.kind == Kind::Passthrough && self.name.key.as_str().ends_with(DELTA_SUFFIX);
+        let told_by_name =
+            self.kind == Kind::Passthrough && self.name.key.as_str().ends_with(DELTA_SUFFIX);
         if !told_by_name || self.head.size < len {
             return Ok(false);
         }
@@ -133,12 +159,15 @@ pub(crate) fn whole(object: &ObjectName) -> Result<ObjectName, ServiceError> {
     match escaped::key_of(&object.key) {
         Ok(Some(key)) => Ok(object.sibling(key)),
         Ok(None) => Ok(object.clone()),
-        Err(NameError::KeyTooLong(len)) => Err(ServiceError::EscapedTooLong { object: object.clone(), len }),
+        Err(NameError::KeyTooLong(len)) => {
+            Err(ServiceError::EscapedTooLong { object: object.clone(), len })
+        }
         Err(source) => Err(ServiceError::Name { object: object.to_string(), source }),
     }
 }
 
-/// What stands at the two keys a file of one name can be stored at, or at the escaped key that a name of ours has instead.
+/// What stands at the two keys a file of one name can be stored at, or at the escaped key that a
+/// name of ours has instead.
 #[derive(Debug, Clone)]
 pub(crate) struct Variants {
     /// At the name itself, or at its escaped key.
@@ -150,8 +179,12 @@ pub(crate) struct Variants {
 }
 
 impl Variants {
-    pub(crate) async fn look(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
-        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look(store, name)).await? {
+    pub(crate) async fn look(
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<Self, ServiceError> {
+        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look(store, name)).await?
+        {
             return Ok(escaped);
         }
         let plain = StoredObject::look(store, object.clone());
@@ -166,8 +199,8 @@ impl Variants {
         Ok(Self { plain: plain?, delta: delta?, seen: true })
     }
 
-    /// Looks at the escaped key of a name that needs one. `None` where the file is, if anywhere, at the name itself: another tool may
-    /// have left it there.
+    /// Looks at the escaped key of a name that needs one. `None` where the file is, if anywhere, at
+    /// the name itself: another tool may have left it there.
     async fn escaped<L: Future<Output = Result<Option<StoredObject>, StorageError>>>(
         object: &ObjectName,
         look: impl FnOnce(ObjectName) -> L,
@@ -183,12 +216,19 @@ impl Variants {
         Ok((plain.is_some() || is_no_name).then_some(Self { plain, delta: None, seen: true }))
     }
 
-    /// The same for who is about to write the file: a listing tells at once that there is nothing, which is so for most names. Where it
-    /// does not tell, both are looked at.
-    pub(crate) async fn look_to_write(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+    /// The same for who is about to write the file: a listing tells at once that there is nothing,
+    /// which is so for most names. Where it does not tell, both are looked at.
+    pub(crate) async fn look_to_write(
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<Self, ServiceError> {
         let stored = whole(object)?;
         if stored != *object {
-            return Ok(Self { plain: StoredObject::look_to_replace(store, stored).await?, delta: None, seen: true });
+            return Ok(Self {
+                plain: StoredObject::look_to_replace(store, stored).await?,
+                delta: None,
+                seen: true,
+            });
         }
         // Behind the key come all that begin with it; mostly there are none but the delta.
         let prefix = object.key.to_string();
@@ -214,8 +254,13 @@ impl Variants {
     }
 
     /// Looks at both places for who is about to replace or delete what is there, readable or not.
-    pub(crate) async fn look_to_delete(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
-        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look_to_replace(store, name)).await? {
+    pub(crate) async fn look_to_delete(
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<Self, ServiceError> {
+        if let Some(escaped) =
+            Self::escaped(object, |name| StoredObject::look_to_replace(store, name)).await?
+        {
             return Ok(escaped);
         }
         let plain = StoredObject::look_to_replace(store, object.clone());
@@ -233,8 +278,8 @@ impl Variants {
         Self::look_for_file(store, object).await
     }
 
-    /// The same for who wants to read the file: what stands at the delta's key is asked for with its bytes, so that a delta, which is what
-    /// most files are, comes with this look.
+    /// The same for who wants to read the file: what stands at the delta's key is asked for with
+    /// its bytes, so that a delta, which is what most files are, comes with this look.
     pub(crate) async fn open_for_file(
         store: &dyn ObjectStore,
         object: &ObjectName,
@@ -254,8 +299,12 @@ impl Variants {
         self.plain.is_some() || self.delta.is_some()
     }
 
-    async fn open(store: &dyn ObjectStore, object: &ObjectName) -> Result<(Self, Option<ObjectBody>), ServiceError> {
-        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look(store, name)).await? {
+    async fn open(
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<(Self, Option<ObjectBody>), ServiceError> {
+        if let Some(escaped) = Self::escaped(object, |name| StoredObject::look(store, name)).await?
+        {
             return Ok((escaped, None));
         }
         let plain = StoredObject::look(store, object.clone());
@@ -264,7 +313,8 @@ impl Variants {
             match store.get(&name, None).await {
                 Ok(body) => Ok((Some(StoredObject::new(name, body.head.clone())), Some(body))),
                 Err(error) if error.kind == StorageErrorKind::NotFound => Ok((None, None)),
-                // What cannot be read, being archived for example, matters only if it is what is served.
+                // What cannot be read, being archived for example, matters only if it is what is
+                // served.
                 Err(_) => StoredObject::look(store, name).await.map(|found| (found, None)),
             }
         };
@@ -274,9 +324,13 @@ impl Variants {
         Ok((Self { plain, delta, seen: true }, body))
     }
 
-    /// The same for who wants to read or remove the file, and must not take it for absent while it is overwritten by another kind:
-    /// the new object may come at the one key after this has looked there, and the old one go before it looks at the other.
-    pub(crate) async fn look_for_file(store: &dyn ObjectStore, object: &ObjectName) -> Result<Self, ServiceError> {
+    /// The same for who wants to read or remove the file, and must not take it for absent while it
+    /// is overwritten by another kind: the new object may come at the one key after this has looked
+    /// there, and the old one go before it looks at the other.
+    pub(crate) async fn look_for_file(
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<Self, ServiceError> {
         let mut places = Self::look(store, object).await?;
         for _ in 1..LOOKS {
             if places.is_some() {
@@ -289,7 +343,9 @@ impl Variants {
 
     /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.
     pub(crate) fn file(&self) -> Option<&StoredObject> {
-        self.plain.as_ref().filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))
+        self.plain
+            .as_ref()
+            .filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))
     }
 
     /// Nothing is known of what is stored.
@@ -297,7 +353,8 @@ impl Variants {
         Self { plain: None, delta: None, seen: false }
     }
 
-    /// How to store an object at a key where `found` was seen, so that nothing stored since the look is replaced.
+    /// How to store an object at a key where `found` was seen, so that nothing stored since the
+    /// look is replaced.
     pub(crate) fn put_options(&self, found: Option<&StoredObject>) -> PutOptions {
         let condition = match found {
             _ if !self.seen => PutCondition::None,
@@ -323,7 +380,8 @@ impl Variants {
         store: &dyn ObjectStore,
         object: &ObjectName,
     ) -> Result<Vec<&StoredObject>, ServiceError> {
-        let mut variants: Vec<&StoredObject> = self.file().into_iter().chain(self.own_delta()).collect();
+        let mut variants: Vec<&StoredObject> =
+            self.file().into_iter().chain(self.own_delta()).collect();
         variants.sort_by(|a, b| b.newer_of_name(a));
         if let Some(&found) = variants.first() {
             if found.is_delta_without_metadata(store).await? {
@@ -335,10 +393,16 @@ impl Variants {
     }
 
     /// Why there is no file of this name.
-    async fn no_file(&self, store: &dyn ObjectStore, object: &ObjectName) -> Result<ServiceError, ServiceError> {
+    async fn no_file(
+        &self,
+        store: &dyn ObjectStore,
+        object: &ObjectName,
+    ) -> Result<ServiceError, ServiceError> {
         if let Some(found) = &self.plain {
             return Ok(match (&found.kind, deltaspace::file_of(&object.key)) {
-                (Kind::Damaged(field), Some(_)) => ServiceError::Metadata { object: object.clone(), field: *field },
+                (Kind::Damaged(field), Some(_)) => {
+                    ServiceError::Metadata { object: object.clone(), field: *field }
+                }
                 (Kind::Delta(_), Some(file)) => {
                     ServiceError::IsDelta { object: object.clone(), file: object.sibling(file) }
                 }

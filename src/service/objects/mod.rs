@@ -1,4 +1,5 @@
-//! Stored objects: lookup of a name's variants, verified copies, and removal of what a newer object replaces.
+//! Stored objects: lookup of a name's variants, verified copies, and removal of what a newer object
+//! replaces.
 
 mod lookup;
 mod older;
@@ -56,7 +57,11 @@ impl Objects {
     }
 
     /// Lists all keys that start with `prefix`.
-    pub(crate) async fn list_all(&self, bucket: &BucketName, prefix: &str) -> Result<Vec<ListedObject>, ServiceError> {
+    pub(crate) async fn list_all(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+    ) -> Result<Vec<ListedObject>, ServiceError> {
         let mut request = ListRequest { prefix: prefix.to_owned(), ..ListRequest::default() };
         let mut listed = Vec::new();
         loop {
@@ -70,7 +75,10 @@ impl Objects {
     }
 
     /// Reads an object whole and returns its SHA-256; `None` if there is none.
-    pub(crate) async fn content_of(&self, name: &ObjectName) -> Result<Option<Sha256Digest>, ServiceError> {
+    pub(crate) async fn content_of(
+        &self,
+        name: &ObjectName,
+    ) -> Result<Option<Sha256Digest>, ServiceError> {
         let body = match self.store.get(name, None).await {
             Err(error) if error.is_absent() => return Ok(None),
             body => body?,
@@ -87,7 +95,11 @@ impl Objects {
     }
 
     /// Reads all bytes of an object that is to be written again, and checks their number.
-    pub(crate) async fn read(&self, name: &ObjectName, body: ObjectBody) -> Result<Payload, ServiceError> {
+    pub(crate) async fn read(
+        &self,
+        name: &ObjectName,
+        body: ObjectBody,
+    ) -> Result<Payload, ServiceError> {
         let (object, expected) = (name.clone(), body.head.size);
         let (what, mut spool) = (name.to_string(), self.spool());
         blocking::feed(body.stream, move |incoming| {

@@ -1,9 +1,12 @@
-//! The older of the two objects of a name: when it can be removed without taking a newer file with it.
+//! The older of the two objects of a name: when it can be removed without taking a newer file with
+//! it.
 //!
-//! Where an entity tag names one write, `If-Match` alone keeps a removal from anything stored later. Where a tag names a content, the
-//! condition holds again once the same content is stored again. There a put removes an older object only if it is older than the new one by
-//! [`MIN_AGE_TO_DELETE`], and only while less than half of that has passed since the new object was sent: the request takes effect before
-//! any other put may remove the new object, so one of the two stays.
+//! Where an entity tag names one write, `If-Match` alone keeps a removal from anything stored
+//! later. Where a tag names a content, the condition holds again once the same content is stored
+//! again. There a put removes an older object only if it is older than the new one by
+//! [`MIN_AGE_TO_DELETE`], and only while less than half of that has passed since the new object was
+//! sent: the request takes effect before any other put may remove the new object, so one of the two
+//! stays.
 
 use std::time::Duration;
 
@@ -14,10 +17,11 @@ use crate::domain::metadata::Kind;
 use crate::service::clock::until;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// The age by which an older object must precede the new one to be removed where a tag names a content.
+/// The age by which an older object must precede the new one to be removed where a tag names a
+/// content.
 ///
-/// Half of it is for the decision. In the other half a request that was decided on can still take effect: it is valid for 15
-/// minutes, by a clock that may be wrong by another 15.
+/// Half of it is for the decision. In the other half a request that was decided on can still take
+/// effect: it is valid for 15 minutes, by a clock that may be wrong by another 15.
 pub(crate) const MIN_AGE_TO_DELETE: Duration = Duration::from_secs(60 * 60);
 
 /// The older object was written again and is served: the new one has to be stored again.
@@ -30,8 +34,9 @@ impl Objects {
         self.store.tags_name_writes() && self.store.conditions_are_atomic()
     }
 
-    /// Returns whether the plain object of a name is too young to be removed. No delta is stored beside it then: the plain object is
-    /// overwritten instead, which is always in order, and readers that take the plain key first see no stale file.
+    /// Returns whether the plain object of a name is too young to be removed. No delta is stored
+    /// beside it then: the plain object is overwritten instead, which is always in order, and
+    /// readers that take the plain key first see no stale file.
     pub(crate) fn is_too_young_to_remove(&self, places: &Variants) -> bool {
         let is_young = |found: &StoredObject| {
             let age = self.clock.now().duration_since(found.head.last_modified);
@@ -40,22 +45,28 @@ impl Objects {
         !self.removal_is_exact() && places.file().is_some_and(is_young)
     }
 
-    /// Returns whether a delta may be written again, the same file against another reference. It gets a later time, so a plain object that
-    /// replaces it at the same time must be sure to remove it: it must not be too young for that.
+    /// Returns whether a delta may be written again, the same file against another reference. It
+    /// gets a later time, so a plain object that replaces it at the same time must be sure to
+    /// remove it: it must not be too young for that.
     pub(crate) fn may_rewrite(&self, found: &StoredObject) -> bool {
         let age = self.clock.now().duration_since(found.head.last_modified).unwrap_or_default();
         self.removal_is_exact() || age >= 2 * MIN_AGE_TO_DELETE
     }
 
     /// Stores an object again; `None` if the look at `begun` is too long ago for that.
-    pub(crate) async fn rewrite<T>(&self, begun: Duration, put: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn rewrite<T>(
+        &self,
+        begun: Duration,
+        put: impl Future<Output = T>,
+    ) -> Option<T> {
         match self.removal_is_exact() {
             true => Some(put.await),
             false => until(&*self.clock, begun + MIN_AGE_TO_DELETE / 2, put).await,
         }
     }
 
-    /// Removes the older object of a name. `begun` is when the new object, which is stored at `stored`, was sent.
+    /// Removes the older object of a name. `begun` is when the new object, which is stored at
+    /// `stored`, was sent.
     ///
     /// Returns why the older object stays if the store fails.
     pub(crate) async fn remove_older(
@@ -70,14 +81,16 @@ impl Objects {
             false => self.remove_old(older, stored, begun).await,
         };
         match removed {
-            Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => Ok(Some(error)),
+            Err(error) if !error.is_absent() && error.kind != StorageErrorKind::Precondition => {
+                Ok(Some(error))
+            }
             Ok(Err(overtaken)) => Err(overtaken),
             _ => Ok(None),
         }
     }
 
-    /// Removes an object where tags name writes. A delta of the same file that was made against another reference since the look goes
-    /// too: it has a later time than the new object has.
+    /// Removes an object where tags name writes. A delta of the same file that was made against
+    /// another reference since the look goes too: it has a later time than the new object has.
     pub(crate) async fn remove_version(&self, older: &StoredObject) -> Result<(), StorageError> {
         let mut tag = older.head.etag.clone();
         loop {
@@ -104,13 +117,22 @@ impl Objects {
     ) -> Result<Result<(), Overtaken>, StorageError> {
         let removal = async {
             loop {
-                let (old, new) = futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
-                let (old, new) = (StoredObject::new(older.name.clone(), old), StoredObject::new(stored.clone(), new));
-                let is_still = old.head.etag == older.head.etag && old.head.last_modified == older.head.last_modified;
+                let (old, new) =
+                    futures::try_join!(self.store.head(&older.name), self.store.head(stored))?;
+                let (old, new) = (
+                    StoredObject::new(older.name.clone(), old),
+                    StoredObject::new(stored.clone(), new),
+                );
+                let is_still = old.head.etag == older.head.etag
+                    && old.head.last_modified == older.head.last_modified;
                 if !is_still && old.is_rebased(older) && old.newer_of_name(&new).is_gt() {
                     return Ok(Err(Overtaken));
                 }
-                let age = new.head.last_modified.duration_since(old.head.last_modified).unwrap_or_default();
+                let age = new
+                    .head
+                    .last_modified
+                    .duration_since(old.head.last_modified)
+                    .unwrap_or_default();
                 if !is_still || age < MIN_AGE_TO_DELETE {
                     tracing::debug!(object = %older.name, "the older object stays: it is too young to be removed safely");
                     return Ok(Ok(()));
@@ -126,7 +148,8 @@ impl Objects {
 }
 
 impl StoredObject {
-    /// Returns whether this is the same write of the same file as `other`, as a delta against another reference.
+    /// Returns whether this is the same write of the same file as `other`, as a delta against
+    /// another reference.
     fn is_rebased(&self, other: &Self) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Delta(this), Kind::Delta(other)) => {

@@ -9,7 +9,8 @@ use crate::service::payload::Payload;
 use crate::storage::{ETag, ObjectHead};
 
 impl Objects {
-    /// Whether the object with this tag has these bytes, by the store's own digest or a tag that is one; else the object is read.
+    /// Whether the object with this tag has these bytes, by the store's own digest or a tag that is
+    /// one; else the object is read.
     pub(crate) async fn has_bytes(
         &self,
         name: &ObjectName,
@@ -25,15 +26,18 @@ impl Objects {
         }
         let tag = tag.0.to_ascii_lowercase();
         // A tag may be no digest of the bytes: that of parts, or of what was encrypted.
-        Ok(tag == digest.to_string() || tag == bytes.md5().await? || self.content_of(name).await? == Some(digest))
+        Ok(tag == digest.to_string()
+            || tag == bytes.md5().await?
+            || self.content_of(name).await? == Some(digest))
     }
 
     async fn head_of(&self, name: &ObjectName) -> Result<Option<ObjectHead>, ServiceError> {
         Ok(StoredObject::look(self.store.as_ref(), name.clone()).await?.map(|found| found.head))
     }
 
-    /// Fails unless what the store copied is there and has the content of `of`: by the store's own digest, by the tag of its source where a
-    /// tag names a content, or read back. Never by its size.
+    /// Fails unless what the store copied is there and has the content of `of`: by the store's own
+    /// digest, by the tag of its source where a tag names a content, or read back. Never by its
+    /// size.
     pub(crate) async fn check_copy(
         &self,
         of: &StoredObject,

@@ -8,7 +8,8 @@ use crate::service::error::ServiceError;
 use crate::service::objects::{Objects, StoredObject, Variants};
 use crate::storage::{ETag, StorageError, StorageErrorKind};
 
-/// How long a put competes with concurrent writers of the same name, or of the references of its folder.
+/// How long a put competes with concurrent writers of the same name, or of the references of its
+/// folder.
 pub(crate) const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
 
 /// A name that is written to.
@@ -27,11 +28,16 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Unseen`] if that is denied and `needs_look`, or a file could replace the delta of another one;
-    /// [`ServiceError::Occupied`] if it would.
-    pub(crate) async fn look(objects: &Objects, object: &ObjectName, needs_look: bool) -> Result<Self, ServiceError> {
+    /// [`ServiceError::Unseen`] if that is denied and `needs_look`, or a file could replace the
+    /// delta of another one; [`ServiceError::Occupied`] if it would.
+    pub(crate) async fn look(
+        objects: &Objects,
+        object: &ObjectName,
+        needs_look: bool,
+    ) -> Result<Self, ServiceError> {
         let places = match Variants::look_to_write(objects.store().as_ref(), object).await {
-            // A newer object is served whatever else has its name. But a key may be that of the delta of another file.
+            // A newer object is served whatever else has its name. But a key may be that of the
+            // delta of another file.
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
                 if needs_look || deltaspace::file_of(&object.key).is_some() {
                     return Err(ServiceError::Unseen(object.clone(), error));
@@ -50,7 +56,8 @@ impl Destination {
         refuse_occupied(&self.objects, &self.object, &self.places).await
     }
 
-    /// Returns whether a put took effect; false if another writer was faster and there is time to try again.
+    /// Returns whether a put took effect; false if another writer was faster and there is time to
+    /// try again.
     pub(crate) fn is_won(&mut self, put: Result<ETag, StorageError>) -> Result<bool, ServiceError> {
         match put {
             Err(error) if is_lost_race(error.kind) => {
@@ -72,7 +79,9 @@ pub(crate) async fn refuse_occupied(
     object: &ObjectName,
     places: &Variants,
 ) -> Result<(), ServiceError> {
-    let (Some(found), Some(file)) = (&places.plain, deltaspace::file_of(&object.key)) else { return Ok(()) };
+    let (Some(found), Some(file)) = (&places.plain, deltaspace::file_of(&object.key)) else {
+        return Ok(());
+    };
     if found.is_delta() || found.is_delta_without_metadata(objects.store().as_ref()).await? {
         return Err(ServiceError::Occupied { object: object.clone(), file: object.sibling(file) });
     }
@@ -81,12 +90,19 @@ pub(crate) async fn refuse_occupied(
 
 /// Returns whether a put failed since another writer was faster.
 pub(crate) fn is_lost_race(kind: StorageErrorKind) -> bool {
-    matches!(kind, StorageErrorKind::AlreadyExists | StorageErrorKind::NotFound | StorageErrorKind::Precondition)
+    matches!(
+        kind,
+        StorageErrorKind::AlreadyExists
+            | StorageErrorKind::NotFound
+            | StorageErrorKind::Precondition
+    )
 }
 
-/// Now, but never before what is stored under the name was made by the clock of its writer: where the store dates both the same, the later
-/// one is served.
+/// Now, but never before what is stored under the name was made by the clock of its writer: where
+/// the store dates both the same, the later one is served.
 pub(crate) fn after(older: Option<&StoredObject>) -> Timestamp {
-    let next = older.and_then(StoredObject::created_at).map(|at| at.saturating_add(Duration::from_micros(1)));
+    let next = older
+        .and_then(StoredObject::created_at)
+        .map(|at| at.saturating_add(Duration::from_micros(1)));
     next.map_or_else(timestamp, |next| next.max(timestamp()))
 }

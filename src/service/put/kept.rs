@@ -18,11 +18,16 @@ impl Kept {
     /// # Errors
     ///
     /// An error if that is too much or cannot be sent, before anything is.
-    pub(crate) fn of(object: &ObjectName, options: &PutOptions, may_be_delta: bool) -> Result<Self, ServiceError> {
+    pub(crate) fn of(
+        object: &ObjectName,
+        options: &PutOptions,
+        may_be_delta: bool,
+    ) -> Result<Self, ServiceError> {
         let unkeepable = |source| ServiceError::UserMetadata { object: object.clone(), source };
         let own = user_metadata::escape(&options.attributes.metadata).map_err(unkeepable)?;
         let mut kept = Self(Attributes { metadata: own, ..options.attributes.clone() });
-        let (size, mut own) = (kept.0.user_metadata_bytes(), longest_metadata(object, may_be_delta));
+        let (size, mut own) =
+            (kept.0.user_metadata_bytes(), longest_metadata(object, may_be_delta));
         if let Some(tag) = &options.source {
             own += SOURCE_ETAG.len() + tag.0.len();
             kept.0.metadata.insert(SOURCE_ETAG.to_owned(), tag.0.clone());
@@ -31,7 +36,8 @@ impl Kept {
             return Err(ServiceError::MetadataTooLarge { object: object.clone(), size, own });
         }
         let status = options.status.write();
-        let bytes = |metadata| Attributes { metadata, ..Attributes::default() }.user_metadata_bytes();
+        let bytes =
+            |metadata| Attributes { metadata, ..Attributes::default() }.user_metadata_bytes();
         if size + own + bytes(status.clone()) <= MAX_USER_METADATA_BYTES {
             kept.0.metadata.extend(status);
         }

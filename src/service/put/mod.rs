@@ -19,7 +19,9 @@ use super::references::{Content, Fetched, Reference, ReferenceSet};
 use super::transcode::{Encode, OwnDelta};
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata};
 use crate::domain::policy::Policy;
-use crate::domain::{Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, deltaspace, escaped};
+use crate::domain::{
+    Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, deltaspace, escaped,
+};
 use crate::storage::{Attributes, ETag, StorageErrorKind};
 
 pub(crate) use destination::{Destination, MAX_CONTENTION, after, is_lost_race, refuse_occupied};
@@ -32,8 +34,9 @@ pub use report::{PutReport, PutWarning, StoredAs};
 pub struct PutOptions {
     /// Whether it may be kept as a delta.
     pub delta: bool,
-    /// What is kept beside it, and given back: metadata under the user's own names, headers, class, encryption, tags, ACL. A reference
-    /// that is made of the file takes the encryption alone. Without a type it is `application/octet-stream`.
+    /// What is kept beside it, and given back: metadata under the user's own names, headers, class,
+    /// encryption, tags, ACL. A reference that is made of the file takes the encryption alone.
+    /// Without a type it is `application/octet-stream`.
     pub attributes: Attributes,
     /// The tag of the object it is a copy of, if that is all that tells its content.
     pub source: Option<ETag>,
@@ -43,15 +46,21 @@ pub struct PutOptions {
 
 impl Default for PutOptions {
     fn default() -> Self {
-        Self { delta: true, attributes: Attributes::default(), source: None, status: FileStatus::default() }
+        Self {
+            delta: true,
+            attributes: Attributes::default(),
+            source: None,
+            status: FileStatus::default(),
+        }
     }
 }
 
 impl DeltaService {
     /// Stores `file` under the name `object`.
     ///
-    /// The put is over when the new content is in the store and an older variant of the name was removed. When it fails, either what
-    /// was served under the name before still is, or the new content.
+    /// The put is over when the new content is in the store and an older variant of the name was
+    /// removed. When it fails, either what was served under the name before still is, or the new
+    /// content.
     pub async fn put(
         &self,
         file: &Payload,
@@ -99,7 +108,11 @@ pub(crate) fn name_facts(
         is_escaped: escaped::is_needed(&object.key),
         is_covered: policy.extensions.covers(object.key.base_name()),
         has_room: deltaspace::delta_of(object).is_ok(),
-        occupied_by: places.delta.as_ref().filter(|found| !found.is_delta()).map(|found| found.name.clone()),
+        occupied_by: places
+            .delta
+            .as_ref()
+            .filter(|found| !found.is_delta())
+            .map(|found| found.name.clone()),
         is_young: objects.is_too_young_to_remove(places),
     }
 }
@@ -150,10 +163,16 @@ impl Put {
         let mut is_first_round = true;
         loop {
             match self.facts.next() {
-                Step::FindCompression => self.facts.compression = Some(self.file.compression().await?),
+                Step::FindCompression => {
+                    self.facts.compression = Some(self.file.compression().await?)
+                }
                 Step::FindReferences => {
-                    if !is_first_round && self.service.objects.clock().running() >= self.begun + MAX_CONTENTION {
-                        return Err(ServiceError::Contended(Deltaspace::of(&self.destination.object)));
+                    if !is_first_round
+                        && self.service.objects.clock().running() >= self.begun + MAX_CONTENTION
+                    {
+                        return Err(ServiceError::Contended(Deltaspace::of(
+                            &self.destination.object,
+                        )));
                     }
                     if !self.find_references().await? {
                         is_first_round = false;
@@ -196,7 +215,8 @@ impl Put {
         let references = &self.service.references;
         let object = &self.destination.object;
         let made = references.creation().made();
-        let set = references.bases_for(object, self.service.settings.policy.deltaspace.as_deref()).await;
+        let set =
+            references.bases_for(object, self.service.settings.policy.deltaspace.as_deref()).await;
         let set = set.map_err(|error| match error {
             ServiceError::Storage(error) if error.kind == StorageErrorKind::Denied => {
                 ServiceError::Unseen(object.clone(), error)
@@ -225,7 +245,8 @@ impl Put {
 
     /// Encodes the file against the best reference.
     async fn encode(&mut self) -> Result<(), ServiceError> {
-        let Some((base, mut content)) = self.round.as_ref().and_then(|round| round.best.clone()) else {
+        let Some((base, mut content)) = self.round.as_ref().and_then(|round| round.best.clone())
+        else {
             return Ok(());
         };
         let limit = self.facts.max_ratio.limit(self.file.len());
@@ -249,7 +270,10 @@ impl Put {
     async fn find_relatives(&mut self) -> Result<(), ServiceError> {
         self.facts.relatives = Some(match self.best() {
             Some((round, base)) => {
-                self.service.references.relatives(&round.set, base, &self.destination.object).await?
+                self.service
+                    .references
+                    .relatives(&round.set, base, &self.destination.object)
+                    .await?
             }
             None => Vec::new(),
         });
@@ -277,8 +301,8 @@ impl Put {
         round.best.as_ref().map(|(base, _)| (round, base))
     }
 
-    /// Encodes the file against itself, when no other operation of this process makes a reference; false if one was made since the look
-    /// at the references.
+    /// Encodes the file against itself, when no other operation of this process makes a reference;
+    /// false if one was made since the look at the references.
     async fn encode_itself(&mut self, may_look_again: bool) -> Result<bool, ServiceError> {
         let references = &self.service.references;
         let Some(round) = &mut self.round else { return Ok(false) };
@@ -286,7 +310,11 @@ impl Put {
         let others = references.creation().made() != round.made;
         if may_look_again && (others || !round.set.members.is_empty()) {
             let now = references.bases_of(round.set.deltaspace.clone()).await?;
-            if now.members.iter().any(|base| round.set.members.iter().all(|known| known.digest != base.digest)) {
+            if now
+                .members
+                .iter()
+                .any(|base| round.set.members.iter().all(|known| known.digest != base.digest))
+            {
                 self.round = None;
                 return Ok(false);
             }
@@ -301,11 +329,15 @@ impl Put {
     /// Stores the file as a reference; false if another file became the first one.
     async fn store_reference(&mut self) -> Result<bool, ServiceError> {
         let references = &self.service.references;
-        let Some(Round { set, own: Some(own), lock, .. }) = self.round.take() else { return Ok(false) };
+        let Some(Round { set, own: Some(own), lock, .. }) = self.round.take() else {
+            return Ok(false);
+        };
         let OwnDelta { digest, sketch, delta } = own;
         let source_name = self.destination.object.key.base_name();
         let encryption = self.kept.attributes().encryption.as_ref();
-        let created = references.create_reference(&set, &self.file, (digest, &sketch), source_name, encryption).await?;
+        let created = references
+            .create_reference(&set, &self.file, (digest, &sketch), source_name, encryption)
+            .await?;
         let Some(base) = created else { return Ok(false) };
         references.creation().count();
         drop(lock);
@@ -314,8 +346,8 @@ impl Put {
         Ok(true)
     }
 
-    /// Stores the delta, sees to it that the reference it names exists, and only then removes what was stored under the name. `None` if
-    /// another writer of the name was faster.
+    /// Stores the delta, sees to it that the reference it names exists, and only then removes what
+    /// was stored under the name. `None` if another writer of the name was faster.
     async fn store_delta(&mut self) -> Result<Option<PutReport>, ServiceError> {
         let (Some(Made { delta, base, content }), Some(digest)) = (&self.delta, self.digest) else {
             return Err(ServiceError::RoundTrip(self.file.name().to_owned()));
@@ -338,24 +370,40 @@ impl Put {
         let body = delta.body(delta.digest().await?);
         let options = places.put_options(places.delta.as_ref());
         let begun = service.objects.clock().running();
-        let put = service.store().put(&stored, body, &self.kept.with(metadata.write()), &options).await;
+        let put =
+            service.store().put(&stored, body, &self.kept.with(metadata.write()), &options).await;
         if !self.destination.is_won(put)? {
             self.destination.look_again().await?;
             let (places, policy) = (&self.destination.places, &service.settings.policy);
-            self.facts.name = name_facts(&service.objects, policy, &object, self.facts.name.asked, places);
+            self.facts.name =
+                name_facts(&service.objects, policy, &object, self.facts.name.asked, places);
             return Ok(None);
         }
         let encryption = self.kept.attributes().encryption.as_ref();
         match content {
-            Some(content) => service.references.ensure_exists_for_delta(base, content.clone(), encryption).await?,
+            Some(content) => {
+                service
+                    .references
+                    .ensure_exists_for_delta(base, content.clone(), encryption)
+                    .await?
+            }
             None => service.references.ensure_exists(base, &self.file, encryption).await?,
         }
-        let warnings = remove_older_plain(&service.objects, &places, &stored, begun).await.into_iter().collect();
+        let warnings = remove_older_plain(&service.objects, &places, &stored, begun)
+            .await
+            .into_iter()
+            .collect();
         let (stored_as, stored) = match self.facts.is_reference {
             true => (StoredAs::Reference, delta.len() + self.file.len()),
             false => (StoredAs::Delta, delta.len()),
         };
-        Ok(Some(PutReport { stored_as, size: self.file.len(), stored, sha256: Some(digest), warnings }))
+        Ok(Some(PutReport {
+            stored_as,
+            size: self.file.len(),
+            stored,
+            sha256: Some(digest),
+            warnings,
+        }))
     }
 
     async fn store_direct(&mut self, reason: DirectReason) -> Result<PutReport, ServiceError> {
@@ -379,9 +427,11 @@ impl Put {
             let options = places.put_options(places.plain.as_ref());
             let begun = service.objects.clock().running();
             let attributes = self.kept.with(metadata.write());
-            let put = service.store().put(&stored, self.file.body(digest), &attributes, &options).await;
+            let put =
+                service.store().put(&stored, self.file.body(digest), &attributes, &options).await;
             if self.destination.is_won(put)?
-                && let Ok(warning) = remove_older_delta(&service.references, &places, &stored, begun).await
+                && let Ok(warning) =
+                    remove_older_delta(&service.references, &places, &stored, begun).await
             {
                 break warning;
             }

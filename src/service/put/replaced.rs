@@ -8,22 +8,27 @@ use crate::domain::metadata::Kind;
 use crate::service::objects::{Objects, Overtaken, Variants};
 use crate::service::references::{ReferenceWarning, References};
 
-/// Removes the delta that the plain object at `object` replaces, and its reference if no other delta needs it. `begun` is when the
-/// plain object was sent.
+/// Removes the delta that the plain object at `object` replaces, and its reference if no other
+/// delta needs it. `begun` is when the plain object was sent.
 pub(crate) async fn remove_older_delta(
     references: &References,
     places: &Variants,
     object: &ObjectName,
     begun: Duration,
 ) -> Result<Option<PutWarning>, Overtaken> {
-    let Some(older) = places.delta.as_ref().filter(|found| found.is_delta()) else { return Ok(None) };
+    let Some(older) = places.delta.as_ref().filter(|found| found.is_delta()) else {
+        return Ok(None);
+    };
     if let Some(source) = references.objects().remove_older(older, object, begun).await? {
         return Ok(Some(PutWarning::OlderLeft { object: older.name.clone(), source }));
     }
     if let Kind::Delta(older) = &older.kind {
         let reference = object.sibling(older.ref_key.clone());
         if let Err(error) = references.remove_if_unreferenced(&reference).await {
-            return Ok(Some(PutWarning::ReferenceLeft(ReferenceWarning { reference, source: Box::new(error) })));
+            return Ok(Some(PutWarning::ReferenceLeft(ReferenceWarning {
+                reference,
+                source: Box::new(error),
+            })));
         }
     }
     Ok(None)

@@ -1,4 +1,5 @@
-//! Storing a stream of unknown length: in memory while short, in a temporary file where a delta may be made of it, else in parts as it comes.
+//! Storing a stream of unknown length: in memory while short, in a temporary file where a delta may
+//! be made of it, else in parts as it comes.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use super::{
-    Destination, Kept, PutOptions, PutReport, StoredAs, after, is_lost_race, may_be_delta, remove_older_delta,
+    Destination, Kept, PutOptions, PutReport, StoredAs, after, is_lost_race, may_be_delta,
+    remove_older_delta,
 };
 use crate::domain::metadata::{DirectMetadata, Kind};
 use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher, escaped};
@@ -31,10 +33,12 @@ type Stream = Box<dyn Read + Send>;
 type Summary = Arc<Mutex<Option<(u64, Sha256Digest)>>>;
 
 impl DeltaService {
-    /// Stores what a stream gives until it ends. `name` is for messages, `expected` a hint at its length.
+    /// Stores what a stream gives until it ends. `name` is for messages, `expected` a hint at its
+    /// length.
     ///
-    /// Where a delta may be made, the stream goes to a temporary file first. Else it is stored in parts, without our metadata, and
-    /// copied onto itself with them. Where the store refuses that copy, the object stays as a file of another tool, and the report has no SHA-256.
+    /// Where a delta may be made, the stream goes to a temporary file first. Else it is stored in
+    /// parts, without our metadata, and copied onto itself with them. Where the store refuses that
+    /// copy, the object stays as a file of another tool, and the report has no SHA-256.
     pub async fn put_stream(
         &self,
         stream: Stream,
@@ -51,8 +55,9 @@ impl DeltaService {
             return self.put(&file, object, options).await;
         }
         let what = name.to_owned();
-        let (beginning, rest) =
-            blocking::run(move |cancelled| beginning(stream, cancelled)).await.map_err(ServiceError::local(&what))?;
+        let (beginning, rest) = blocking::run(move |cancelled| beginning(stream, cancelled))
+            .await
+            .map_err(ServiceError::local(&what))?;
         match rest {
             None => {
                 let file = Payload::of(name, beginning.len() as u64, Arc::new(beginning));
@@ -81,21 +86,29 @@ struct PutInParts {
 }
 
 impl PutInParts {
-    async fn run(self, (source, expected): (Source, Option<u64>)) -> Result<PutReport, ServiceError> {
+    async fn run(
+        self,
+        (source, expected): (Source, Option<u64>),
+    ) -> Result<PutReport, ServiceError> {
         let Self { service, destination: Destination { object, places, .. }, kept, reason } = &self;
         tracing::debug!(%object, %reason, "put a stream as it comes");
         let summary = Summary::default();
         let body = PutBody::once(pieces(source, summary.clone()), expected.unwrap_or_default());
-        let (attributes, begun) = (kept.with(Default::default()), service.objects.clock().running());
+        let (attributes, begun) =
+            (kept.with(Default::default()), service.objects.clock().running());
         let stored = whole(object)?;
         let options = places.put_options(places.plain.as_ref());
         let put = service.store().put(&stored, body, &attributes, &options).await;
         let tag = match put {
-            Err(error) if is_lost_race(error.kind) => return Err(ServiceError::NameContended(object.clone())),
+            Err(error) if is_lost_race(error.kind) => {
+                return Err(ServiceError::NameContended(object.clone()));
+            }
             put => put?,
         };
         let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((size, digest)) = summary else { return Err(ServiceError::Changed(object.to_string())) };
+        let Some((size, digest)) = summary else {
+            return Err(ServiceError::Changed(object.to_string()));
+        };
         let metadata = DirectMetadata {
             original_name: object.key.base_name().to_owned(),
             file_sha256: digest,
@@ -106,17 +119,34 @@ impl PutInParts {
         let removed = remove_older_delta(&service.references, places, &stored, begun).await;
         let warning = removed.map_err(|_| ServiceError::NameContended(object.clone()))?;
         let warnings = warning.into_iter().collect();
-        Ok(PutReport { stored_as: StoredAs::Direct(reason.clone()), size, stored: size, sha256, warnings })
+        Ok(PutReport {
+            stored_as: StoredAs::Direct(reason.clone()),
+            size,
+            stored: size,
+            sha256,
+            warnings,
+        })
     }
 
-    /// Adds our metadata to the object that was stored with this tag, by a copy onto itself; false if the store refuses.
-    async fn describe(&self, object: &ObjectName, tag: ETag, metadata: &DirectMetadata) -> Result<bool, ServiceError> {
+    /// Adds our metadata to the object that was stored with this tag, by a copy onto itself; false
+    /// if the store refuses.
+    async fn describe(
+        &self,
+        object: &ObjectName,
+        tag: ETag,
+        metadata: &DirectMetadata,
+    ) -> Result<bool, ServiceError> {
         let attributes = Some(self.kept.with(metadata.write()));
         let options = CopyOptions { if_match: Some(tag), attributes, newer_than: None };
         match self.service.store().copy(object, object, &options).await {
             Ok(_) => {}
             // Another writer has replaced it, which is as good as before the copy.
-            Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Precondition) => {
+            Err(error)
+                if matches!(
+                    error.kind,
+                    StorageErrorKind::NotFound | StorageErrorKind::Precondition
+                ) =>
+            {
                 return Ok(true);
             }
             Err(error) => {
@@ -137,7 +167,10 @@ impl PutInParts {
 }
 
 /// The first bytes of a stream, and the stream unless it ended within them.
-fn beginning(mut stream: Stream, cancelled: &blocking::Cancelled) -> io::Result<(Vec<u8>, Option<Stream>)> {
+fn beginning(
+    mut stream: Stream,
+    cancelled: &blocking::Cancelled,
+) -> io::Result<(Vec<u8>, Option<Stream>)> {
     let mut beginning = Vec::new();
     while beginning.len() <= SHORT {
         cancelled.check()?;

@@ -1,4 +1,5 @@
-//! The bytes of a fetched reference, and another fetch for a reader that finds them damaged in the cache.
+//! The bytes of a fetched reference, and another fetch for a reader that finds them damaged in the
+//! cache.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +24,12 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(super) fn new(name: &ObjectName, digest: &Sha256Digest, keep: Keep, bytes: CachedReference) -> Self {
+    pub(super) fn new(
+        name: &ObjectName,
+        digest: &Sha256Digest,
+        keep: Keep,
+        bytes: CachedReference,
+    ) -> Self {
         let bytes = Arc::new(Watched { bytes, is_damaged: AtomicBool::new(false) });
         Self { name: name.clone(), digest: *digest, keep, bytes }
     }
@@ -77,9 +83,16 @@ impl References {
     ///
     /// # Errors
     ///
-    /// `error` unless damage to a cached entry has caused it; else what keeps every key of the reference from being read.
-    pub(crate) async fn refetch(&self, content: &Content, error: ServiceError) -> Result<Content, ServiceError> {
-        if !matches!(content.keep, Keep::InCache) || !content.bytes.is_damaged.load(Ordering::Relaxed) {
+    /// `error` unless damage to a cached entry has caused it; else what keeps every key of the
+    /// reference from being read.
+    pub(crate) async fn refetch(
+        &self,
+        content: &Content,
+        error: ServiceError,
+    ) -> Result<Content, ServiceError> {
+        if !matches!(content.keep, Keep::InCache)
+            || !content.bytes.is_damaged.load(Ordering::Relaxed)
+        {
             return Err(error);
         }
         tracing::warn!(reference = %content.name, "the cached reference is damaged; it is fetched again");
@@ -118,13 +131,23 @@ mod tests {
         let references = References::new(objects, Arc::new(WorkingCopies::new("/nowhere".into())));
         let name: S3Uri = "s3://bucket/reference.bin".parse().unwrap();
         let name = name.object().unwrap();
-        for (keep, damage, fetches) in
-            [(Keep::InCache, true, true), (Keep::InCache, false, false), (Keep::WhileHeld, true, false)]
-        {
-            let content = Content::new(&name, &Sha256Digest::of(b"x"), keep, Arc::new(Failing(damage)));
+        for (keep, damage, fetches) in [
+            (Keep::InCache, true, true),
+            (Keep::InCache, false, false),
+            (Keep::WhileHeld, true, false),
+        ] {
+            let content =
+                Content::new(&name, &Sha256Digest::of(b"x"), keep, Arc::new(Failing(damage)));
             assert!(content.source().read_at(0, &mut [0]).is_err());
-            let error = references.refetch(&content, ServiceError::Changed("x".to_owned())).await.unwrap_err();
-            assert_eq!(matches!(error, ServiceError::Changed(_)), !fetches, "{keep:?} {damage}: {error}");
+            let error = references
+                .refetch(&content, ServiceError::Changed("x".to_owned()))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                matches!(error, ServiceError::Changed(_)),
+                !fetches,
+                "{keep:?} {damage}: {error}"
+            );
         }
     }
 }

@@ -29,15 +29,22 @@ impl NewReference {
         encryption: Option<&Encryption>,
     ) -> Self {
         let source_name = name.key.base_name().to_owned();
-        Self { name: name.clone(), bytes: bytes.clone(), digest, source_name, encryption: encryption.cloned() }
+        Self {
+            name: name.clone(),
+            bytes: bytes.clone(),
+            digest,
+            source_name,
+            encryption: encryption.cloned(),
+        }
     }
 }
 
 impl References {
     /// Stores a file as a reference; `None` when somebody else made the first one meanwhile.
     ///
-    /// The first of a deltaspace gets the classic key if the store lets only one of several racers have it. On any other store, and
-    /// beside other references, it is stored under its own SHA-256, where nobody can replace it by other content.
+    /// The first of a deltaspace gets the classic key if the store lets only one of several racers
+    /// have it. On any other store, and beside other references, it is stored under its own
+    /// SHA-256, where nobody can replace it by other content.
     pub(crate) async fn create_reference(
         &self,
         set: &ReferenceSet,
@@ -48,7 +55,8 @@ impl References {
     ) -> Result<Option<Reference>, ServiceError> {
         let deltaspace = &set.deltaspace;
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
-        let first = set.members.is_empty() && !set.classic_taken && self.store().conditions_are_atomic();
+        let first =
+            set.members.is_empty() && !set.classic_taken && self.store().conditions_are_atomic();
         let (name, condition) = match first {
             true => (deltaspace.classic().map_err(named)?, PutCondition::IfAbsent),
             false => (deltaspace.addressed(&digest).map_err(named)?, PutCondition::None),
@@ -71,7 +79,8 @@ impl References {
         condition: PutCondition,
     ) -> Result<Option<Reference>, ServiceError> {
         let NewReference { name, bytes, digest, source_name, encryption } = new;
-        let metadata = ReferenceMetadata { source_name, file_sha256: digest, created_at: Some(timestamp()) };
+        let metadata =
+            ReferenceMetadata { source_name, file_sha256: digest, created_at: Some(timestamp()) };
         let attributes = attributes_of(metadata.write(), encryption.as_ref());
         let put = self.store().put(&name, bytes.body(digest), &attributes, &condition.into()).await;
         match put {
@@ -84,11 +93,13 @@ impl References {
         }
     }
 
-    /// Sees to it that a delta just stored can be read: the reference it names still stands, or is put back from `copy`, the
-    /// bytes that the delta was made against, with the encryption it had or, if that is not known, the one `asked` for the delta.
+    /// Sees to it that a delta just stored can be read: the reference it names still stands, or is
+    /// put back from `copy`, the bytes that the delta was made against, with the encryption it had
+    /// or, if that is not known, the one `asked` for the delta.
     ///
-    /// Whoever removes a reference lists the deltas again afterwards. So either he sees the delta and puts the reference
-    /// back, or the delta came after his look, and this comes after his removal.
+    /// Whoever removes a reference lists the deltas again afterwards. So either he sees the delta
+    /// and puts the reference back, or the delta came after his look, and this comes after his
+    /// removal.
     pub(crate) async fn ensure_exists(
         &self,
         base: &Reference,
@@ -113,12 +124,16 @@ impl References {
         let addressed = deltaspace.addressed(&base.digest).map_err(named)?;
         tracing::warn!(reference = %base.name, copy = %addressed, "the reference was replaced meanwhile; a copy is kept");
         let source_name = base.name.key.base_name().to_owned();
-        let new = NewReference { source_name, ..NewReference::at(&addressed, copy, base.digest, encryption) };
+        let new = NewReference {
+            source_name,
+            ..NewReference::at(&addressed, copy, base.digest, encryption)
+        };
         self.put_reference(new, PutCondition::None).await?;
         self.remove_tombstone(&deltaspace, &base.digest).await
     }
 
-    /// The same for a delta that was copied: the bytes of its reference are not at hand, and are fetched only if they must be.
+    /// The same for a delta that was copied: the bytes of its reference are not at hand, and are
+    /// fetched only if they must be.
     pub(crate) async fn ensure_exists_for_copy(
         &self,
         base: &Reference,

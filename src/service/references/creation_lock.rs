@@ -18,7 +18,8 @@ pub(crate) struct CreationLocks {
 }
 
 impl CreationLocks {
-    /// Returns how many references were made so far: whoever looked before the last one may not know of it.
+    /// Returns how many references were made so far: whoever looked before the last one may not
+    /// know of it.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::SeqCst)
     }
@@ -30,7 +31,8 @@ impl CreationLocks {
 
     /// Waits until no other operation of this process makes a reference in a deltaspace.
     ///
-    /// Without the lock, operations that start together would each store a whole file, and all but one in vain.
+    /// Without the lock, operations that start together would each store a whole file, and all but
+    /// one in vain.
     pub(crate) async fn lock(&self, deltaspace: &Deltaspace) -> Option<OwnedMutexGuard<()>> {
         // Without a name there will be no reference either.
         let name = deltaspace.classic().ok()?;
@@ -56,7 +58,13 @@ mod tests {
     use futures::FutureExt as _;
 
     fn deltaspace(key: &str) -> Deltaspace {
-        Deltaspace::of(&format!("s3://bucket/{key}").parse::<crate::domain::S3Uri>().unwrap().object().unwrap())
+        Deltaspace::of(
+            &format!("s3://bucket/{key}")
+                .parse::<crate::domain::S3Uri>()
+                .unwrap()
+                .object()
+                .unwrap(),
+        )
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Whether the references of a deltaspace have been outgrown: by what the earlier versions of a file cost.
+//! Whether the references of a deltaspace have been outgrown: by what the earlier versions of a
+//! file cost.
 
 use super::{Reference, ReferenceSet, References};
 use crate::domain::metadata::DELTA_SUFFIX;
@@ -48,7 +49,9 @@ impl References {
             let page = self.store().list(&object.bucket, &request).await?;
             for listed in page.objects {
                 let (key, kind) = match listed.key.as_str().strip_suffix(DELTA_SUFFIX) {
-                    Some(key) if listed.last_modified < base.last_modified => (key, RelativeKind::OlderDelta),
+                    Some(key) if listed.last_modified < base.last_modified => {
+                        (key, RelativeKind::OlderDelta)
+                    }
                     Some(key) => (key, RelativeKind::Delta),
                     None => (listed.key.as_str(), RelativeKind::Plain),
                 };

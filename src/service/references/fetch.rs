@@ -37,13 +37,16 @@ impl References {
         if let Some(key) = self.store().customer_key() {
             let looked = self.store().head(&base.name).await.map(|head| head.attributes.encryption);
             match looked {
-                Ok(encryption) if encryption.as_ref().and_then(Encryption::customer_key_md5) == Some(&key) => {}
+                Ok(encryption)
+                    if encryption.as_ref().and_then(Encryption::customer_key_md5) == Some(&key) => {
+                }
                 Err(error) if error.is_absent() => return Ok(Fetched::Gone),
                 Err(error) if error.kind != StorageErrorKind::KeyNeeded => return Err(error.into()),
                 _ => return Ok(Fetched::OtherKey),
             }
         }
-        // What is at a content-addressed key is right by its SHA-256 alone, and some stores list other tags than they answer.
+        // What is at a content-addressed key is right by its SHA-256 alone, and some stores list
+        // other tags than they answer.
         let etag = (!base.is_addressed()).then_some(&base.etag);
         let mut content = match self.fetch(&base.name, &base.digest, etag).await {
             Ok(Some(content)) => content,
@@ -52,7 +55,9 @@ impl References {
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::KeyNeeded => {
                 return Ok(Fetched::OtherKey);
             }
-            Err(error @ ServiceError::ReferenceDamaged { .. }) => return Ok(Fetched::Damaged(error)),
+            Err(error @ ServiceError::ReferenceDamaged { .. }) => {
+                return Ok(Fetched::Damaged(error));
+            }
             Err(error) => return Err(error),
         };
         loop {
@@ -64,8 +69,9 @@ impl References {
         }
     }
 
-    /// The bytes of the reference at `named`: of what stands there or, if that is absent or something else, of the
-    /// content-addressed copy, or of the classic reference where a copy is named.
+    /// The bytes of the reference at `named`: of what stands there or, if that is absent or
+    /// something else, of the content-addressed copy, or of the classic reference where a copy is
+    /// named.
     pub(crate) async fn fetch_for(
         &self,
         named: &ObjectName,
@@ -98,7 +104,8 @@ impl References {
                 ServiceError::ReferenceDamaged { .. } => 1,
                 _ => 2,
             };
-            // What could not be found out must not be told as absence; what the named key says counts before the rest.
+            // What could not be found out must not be told as absence; what the named key says
+            // counts before the rest.
             if failure.as_ref().is_none_or(|other| worth(&error) > worth(other)) {
                 failure = Some(error);
             }
@@ -106,8 +113,8 @@ impl References {
         Err(failure.unwrap_or_else(|| ServiceError::absent(named)))
     }
 
-    /// The bytes at one key, verified, through the cache; `None` if there is another version of it than the one of `etag`.
-    /// A cache that cannot be written to costs a second look at the store.
+    /// The bytes at one key, verified, through the cache; `None` if there is another version of it
+    /// than the one of `etag`. A cache that cannot be written to costs a second look at the store.
     async fn fetch(
         &self,
         name: &ObjectName,
@@ -125,7 +132,9 @@ impl References {
                 tracing::warn!(%error, "the reference could not be cached; it is fetched for this operation alone");
                 self.working_copy(name, digest, etag).await
             }
-            fetched => Ok(fetched?.map(|reference| Content::new(name, digest, Keep::InCache, reference))),
+            fetched => {
+                Ok(fetched?.map(|reference| Content::new(name, digest, Keep::InCache, reference)))
+            }
         }
     }
 
@@ -137,7 +146,9 @@ impl References {
         etag: Option<&ETag>,
     ) -> Result<Option<Content>, ServiceError> {
         let folder = self.objects.spool_folder();
-        let fetched = self.fetch_into(name, etag, |len| Ok(Box::new(WorkingCopy::begin(folder, digest, len)?))).await?;
+        let fetched = self
+            .fetch_into(name, etag, |len| Ok(Box::new(WorkingCopy::begin(folder, digest, len)?)))
+            .await?;
         Ok(fetched.map(|reference| Content::new(name, digest, Keep::WhileHeld, reference)))
     }
 

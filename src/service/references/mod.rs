@@ -1,4 +1,5 @@
-//! References: their two homes, how they are found, made, put back and removed while others do the same.
+//! References: their two homes, how they are found, made, put back and removed while others do the
+//! same.
 //!
 //! docs/architecture.md, "References", argues why nothing is lost on the way.
 
@@ -19,7 +20,9 @@ use super::objects::{Objects, StoredObject};
 use crate::cache::ReferenceCache;
 use crate::domain::metadata::Kind;
 use crate::domain::{Addressed, BucketName, Deltaspace, ObjectName, Sha256Digest};
-use crate::storage::{Attributes, ETag, Encryption, ListedObject, ObjectHead, StorageErrorKind, Store};
+use crate::storage::{
+    Attributes, ETag, Encryption, ListedObject, ObjectHead, StorageErrorKind, Store,
+};
 
 pub(crate) use content::Content;
 pub(crate) use create::NewReference;
@@ -62,7 +65,8 @@ pub(crate) struct ReferenceSet {
     pub(crate) members: Vec<Reference>,
     /// References whose sketch is in the store.
     sketched: BTreeSet<Sha256Digest>,
-    /// Contents whose content-addressed reference is to be removed: no delta may be made against it any more.
+    /// Contents whose content-addressed reference is to be removed: no delta may be made against it
+    /// any more.
     condemned: BTreeSet<Sha256Digest>,
 }
 
@@ -90,8 +94,9 @@ impl References {
         &**self.objects.store()
     }
 
-    /// The references that a delta of `object` may be made against: of its folder or, if that has none, of the one that its
-    /// versions share. A new reference belongs into the deltaspace that is returned.
+    /// The references that a delta of `object` may be made against: of its folder or, if that has
+    /// none, of the one that its versions share. A new reference belongs into the deltaspace that
+    /// is returned.
     pub(crate) async fn bases_for(
         &self,
         object: &ObjectName,
@@ -108,13 +113,21 @@ impl References {
     }
 
     /// Every reference of one folder.
-    pub(crate) async fn bases_of(&self, deltaspace: Deltaspace) -> Result<ReferenceSet, ServiceError> {
+    pub(crate) async fn bases_of(
+        &self,
+        deltaspace: Deltaspace,
+    ) -> Result<ReferenceSet, ServiceError> {
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
         let classic = deltaspace.classic().map_err(named)?;
         let prefix = deltaspace.references_prefix();
         let classic = async {
             match StoredObject::look(self.store(), classic).await {
-                Err(error) if matches!(error.kind, StorageErrorKind::KeyNeeded | StorageErrorKind::Damaged) => {
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        StorageErrorKind::KeyNeeded | StorageErrorKind::Damaged
+                    ) =>
+                {
                     Ok((None, true))
                 }
                 looked => Ok((looked?, false)),
@@ -123,7 +136,8 @@ impl References {
         let ((classic, other_key), listed) =
             futures::try_join!(classic, self.objects.list_all(deltaspace.bucket(), &prefix))?;
         let classic_taken = classic.is_some() || other_key;
-        let mut members: Vec<Reference> = classic.and_then(Reference::classic).into_iter().collect();
+        let mut members: Vec<Reference> =
+            classic.and_then(Reference::classic).into_iter().collect();
         let (mut sketched, mut condemned) = (BTreeSet::new(), BTreeSet::new());
         let mut addressed = Vec::new();
         for object in listed {
@@ -140,7 +154,9 @@ impl References {
                 None => {}
             }
         }
-        addressed.retain(|base| !condemned.contains(&base.digest) && members.iter().all(|b| b.digest != base.digest));
+        addressed.retain(|base| {
+            !condemned.contains(&base.digest) && members.iter().all(|b| b.digest != base.digest)
+        });
         members.extend(addressed);
         Ok(ReferenceSet { deltaspace, classic_taken, other_key, members, sketched, condemned })
     }
@@ -149,15 +165,20 @@ impl References {
 /// The type of what nobody gave one, as the Python tool writes every object.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
-/// Of a reference: of what its first file has it takes the encryption alone. Tags or a time to expire would remove it by a rule, an ACL would
-/// publish it, and another class than that of all would freeze or charge what every other version needs.
-fn attributes_of(metadata: BTreeMap<String, String>, encryption: Option<&Encryption>) -> Attributes {
+/// Of a reference: of what its first file has it takes the encryption alone. Tags or a time to
+/// expire would remove it by a rule, an ACL would publish it, and another class than that of all
+/// would freeze or charge what every other version needs.
+fn attributes_of(
+    metadata: BTreeMap<String, String>,
+    encryption: Option<&Encryption>,
+) -> Attributes {
     let content_type = Some(OCTET_STREAM.to_owned());
     Attributes { metadata, content_type, encryption: encryption.cloned(), ..Attributes::default() }
 }
 
 impl ReferenceSet {
-    /// Whether the content-addressed reference of this content is about to be removed, and none can be stored in its place.
+    /// Whether the content-addressed reference of this content is about to be removed, and none can
+    /// be stored in its place.
     pub(crate) fn is_tombstoned(&self, digest: &Sha256Digest) -> bool {
         self.condemned.contains(digest)
     }

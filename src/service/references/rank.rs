@@ -1,4 +1,5 @@
-//! Which of several references a file is most like, by sketches of their content: none of them is read for it.
+//! Which of several references a file is most like, by sketches of their content: none of them is
+//! read for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -38,15 +39,24 @@ pub(crate) struct Choice {
 }
 
 impl References {
-    /// Sorts references by what they have in common with a file. With only one there is nothing to compare.
-    pub(crate) async fn rank(&self, set: &ReferenceSet, file: &Payload) -> Result<Choice, ServiceError> {
+    /// Sorts references by what they have in common with a file. With only one there is nothing to
+    /// compare.
+    pub(crate) async fn rank(
+        &self,
+        set: &ReferenceSet,
+        file: &Payload,
+    ) -> Result<Choice, ServiceError> {
         if set.members.len() < 2 {
             return Ok(Choice { ranked: set.members.clone(), sketch: None });
         }
         let (_, sketch) = file.sketch().await?;
         let mut ranked = Vec::new();
-        let sketches = set.members.iter().map(|base| async { (base.clone(), self.sketch_of(set, base).await) });
-        let mut sketches = futures::stream::iter(sketches.collect::<Vec<_>>()).buffered(SKETCHES_AT_ONCE);
+        let sketches = set
+            .members
+            .iter()
+            .map(|base| async { (base.clone(), self.sketch_of(set, base).await) });
+        let mut sketches =
+            futures::stream::iter(sketches.collect::<Vec<_>>()).buffered(SKETCHES_AT_ONCE);
         while let Some((base, known)) = sketches.next().await {
             match known? {
                 Some(known) if known.is_base() => ranked.push((sketch.share_in(&known), base)),
@@ -56,16 +66,25 @@ impl References {
             }
         }
         // Of equals the newest, since versions drift.
-        ranked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(other.last_modified.cmp(&one.last_modified)));
+        ranked.sort_by(|(a, one), (b, other)| {
+            b.total_cmp(a).then(other.last_modified.cmp(&one.last_modified))
+        });
         for (share, base) in &ranked {
             tracing::debug!(reference = %base.name, share, "share of the file's content in the reference");
         }
-        Ok(Choice { ranked: ranked.into_iter().map(|(_, base)| base).collect(), sketch: Some(sketch) })
+        Ok(Choice {
+            ranked: ranked.into_iter().map(|(_, base)| base).collect(),
+            sketch: Some(sketch),
+        })
     }
 
-    /// The sketch of a reference: as it is kept or, where none is, made while the reference is read once. `None` when the reference
-    /// cannot be read.
-    pub(crate) async fn sketch_of(&self, set: &ReferenceSet, base: &Reference) -> Result<Option<Sketch>, ServiceError> {
+    /// The sketch of a reference: as it is kept or, where none is, made while the reference is read
+    /// once. `None` when the reference cannot be read.
+    pub(crate) async fn sketch_of(
+        &self,
+        set: &ReferenceSet,
+        base: &Reference,
+    ) -> Result<Option<Sketch>, ServiceError> {
         if let Some(sketch) = self.sketches.get(&base.digest) {
             return Ok(Some(sketch));
         }
@@ -92,7 +111,9 @@ impl References {
 
     async fn kept_sketch(&self, name: &ObjectName) -> Result<Option<Sketch>, ServiceError> {
         let body = match self.store().get(name, None).await {
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::KeyNeeded => return Ok(None),
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::KeyNeeded => {
+                return Ok(None);
+            }
             body => body?,
         };
         if body.head.size > MAX_SKETCH_BYTES {
@@ -109,13 +130,17 @@ impl References {
         Ok(Sketch::from_bytes(&bytes.await?))
     }
 
-    /// Keeps the sketch of a reference beside it. A failure costs later writers the time to make it again.
+    /// Keeps the sketch of a reference beside it. A failure costs later writers the time to make it
+    /// again.
     pub(crate) async fn keep_sketch(&self, base: &Reference, sketch: &Sketch) {
         self.sketches.insert(base.digest, sketch);
         let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
         let body = PutBody::from_bytes(sketch.to_bytes());
-        let attributes = Attributes { encryption: base.encryption.clone(), ..Attributes::default() };
-        if let Err(error) = self.store().put(&name, body, &attributes, &PutCondition::None.into()).await {
+        let attributes =
+            Attributes { encryption: base.encryption.clone(), ..Attributes::default() };
+        if let Err(error) =
+            self.store().put(&name, body, &attributes, &PutCondition::None.into()).await
+        {
             tracing::debug!(sketch = %name, %error, "the sketch could not be kept");
         }
     }

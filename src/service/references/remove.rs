@@ -1,4 +1,5 @@
-//! Removing a reference that no delta needs any more, while others may just be making one that does.
+//! Removing a reference that no delta needs any more, while others may just be making one that
+//! does.
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -9,7 +10,8 @@ use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
 use crate::storage::{CopyOptions, ListRequest, PutCondition, StorageErrorKind};
 
-/// Pages of a listing that are searched for deltas that need a reference. Where there are more, it stays until `repair`.
+/// Pages of a listing that are searched for deltas that need a reference. Where there are more, it
+/// stays until `repair`.
 const PAGES: usize = 10;
 /// HEAD requests in flight.
 const HEADS_AT_ONCE: usize = 16;
@@ -25,35 +27,48 @@ pub struct ReferenceWarning {
 }
 
 impl References {
-    /// Removes the classic reference that a delta just deleted had named, unless another delta may need it. Returns the
-    /// reference if it was removed.
+    /// Removes the classic reference that a delta just deleted had named, unless another delta may
+    /// need it. Returns the reference if it was removed.
     ///
-    /// Before the removal its content is copied to its content-addressed key, where it stays until `repair` finds after days that
-    /// nobody needs it: whoever stores a delta against it just now still has it. After the removal the folder is listed once
-    /// more, and if a delta has appeared the reference is put back.
-    pub(crate) async fn remove_if_unreferenced(&self, name: &ObjectName) -> Result<Option<ObjectName>, ServiceError> {
+    /// Before the removal its content is copied to its content-addressed key, where it stays until
+    /// `repair` finds after days that nobody needs it: whoever stores a delta against it just now
+    /// still has it. After the removal the folder is listed once more, and if a delta has appeared
+    /// the reference is put back.
+    pub(crate) async fn remove_if_unreferenced(
+        &self,
+        name: &ObjectName,
+    ) -> Result<Option<ObjectName>, ServiceError> {
         let home = Deltaspace::home_of(name);
         if home.classic().ok().as_ref() != Some(name) || self.may_be_needed(&home, name).await? {
             return Ok(None);
         }
-        let Some(found) = StoredObject::look(self.store(), name.clone()).await? else { return Ok(None) };
+        let Some(found) = StoredObject::look(self.store(), name.clone()).await? else {
+            return Ok(None);
+        };
         let Kind::Reference(metadata) = &found.kind else { return Ok(None) };
         let digest = metadata.file_sha256;
         let named = |source| ServiceError::Name { object: home.to_string(), source };
         let copy = home.addressed(&digest).map_err(named)?;
         // Without a copy, only who removes the reference could put it back.
         let prefix = format!("{}{digest}/", home.references_prefix());
-        let there: Vec<_> =
-            self.objects.list_all(home.bucket(), &prefix).await?.into_iter().map(|object| object.key).collect();
+        let there: Vec<_> = self
+            .objects
+            .list_all(home.bucket(), &prefix)
+            .await?
+            .into_iter()
+            .map(|object| object.key)
+            .collect();
         // A copy that is about to be removed is none to rely on.
-        let condemned = there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Tombstone(digest)));
+        let condemned =
+            there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Tombstone(digest)));
         if condemned || !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
             return Ok(None);
         }
         tracing::debug!(reference = %name, %copy, "no delta needs the reference: it is removed, its copy is kept for a while");
         match self.store().delete(name, Some(&found.head.etag)).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
-                // The removal was sent again and met its own effect, or somebody else was faster, who may not get to the look after it.
+                // The removal was sent again and met its own effect, or somebody else was faster,
+                // who may not get to the look after it.
                 if StoredObject::look(self.store(), name.clone()).await?.is_some() {
                     return Ok(None);
                 }
@@ -69,7 +84,8 @@ impl References {
 
     /// Copies a reference to its content-addressed key; false when somebody else is at work on it.
     ///
-    /// What is there already and has the right bytes stays: what stands at the classic key may have rotted.
+    /// What is there already and has the right bytes stays: what stands at the classic key may have
+    /// rotted.
     async fn keep_copy(
         &self,
         found: &StoredObject,
@@ -82,14 +98,18 @@ impl References {
         }
         let kept = &found.head.attributes;
         let attributes = attributes_of(kept.metadata.clone(), kept.encryption.as_ref());
-        let options = CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&found.head.etag) };
+        let options =
+            CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&found.head.etag) };
         let tag = match self.store().copy(&found.name, copy, &options).await {
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => return Ok(false),
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
+                return Ok(false);
+            }
             copied => copied?,
         };
         let copied = StoredObject::look(self.store(), copy.clone()).await?;
         let claims = |copied: &StoredObject| {
-            copied.head.size == found.head.size && matches!(&copied.kind, Kind::Reference(m) if m.file_sha256 == digest)
+            copied.head.size == found.head.size
+                && matches!(&copied.kind, Kind::Reference(m) if m.file_sha256 == digest)
         };
         if !copied.as_ref().is_some_and(claims) {
             return Err(ServiceError::NoCopy { of: found.name.clone(), copy: copy.clone() });
@@ -98,32 +118,51 @@ impl References {
         Ok(true)
     }
 
-    async fn put_back(&self, found: &StoredObject, digest: Sha256Digest) -> Result<(), ServiceError> {
-        // Where racers may both win, a reference of somebody else could be overwritten; the copy does for readers.
+    async fn put_back(
+        &self,
+        found: &StoredObject,
+        digest: Sha256Digest,
+    ) -> Result<(), ServiceError> {
+        // Where racers may both win, a reference of somebody else could be overwritten; the copy
+        // does for readers.
         if !self.store().conditions_are_atomic() {
             return Ok(());
         }
         let (name, encryption) = (&found.name, found.head.attributes.encryption.as_ref());
         tracing::debug!(reference = %name, "a delta appeared meanwhile: the reference is put back");
         let bytes = self.fetch_for(name, digest, Keep::WhileHeld).await?.to_payload();
-        self.put_reference(NewReference::at(name, &bytes, digest, encryption), PutCondition::IfAbsent).await?;
+        self.put_reference(
+            NewReference::at(name, &bytes, digest, encryption),
+            PutCondition::IfAbsent,
+        )
+        .await?;
         Ok(())
     }
 
-    /// Whether a delta below `home` names this reference, or may do so: one whose metadata is damaged does, and so does
-    /// what was not looked at.
-    async fn may_be_needed(&self, home: &Deltaspace, name: &ObjectName) -> Result<bool, ServiceError> {
-        let mut request = ListRequest { prefix: home.folder().to_owned(), ..ListRequest::default() };
+    /// Whether a delta below `home` names this reference, or may do so: one whose metadata is
+    /// damaged does, and so does what was not looked at.
+    async fn may_be_needed(
+        &self,
+        home: &Deltaspace,
+        name: &ObjectName,
+    ) -> Result<bool, ServiceError> {
+        let mut request =
+            ListRequest { prefix: home.folder().to_owned(), ..ListRequest::default() };
         for _ in 0..PAGES {
             let page = self.store().list(home.bucket(), &request).await?;
-            let may_be_delta = |key: &Key| key.as_str().ends_with(DELTA_SUFFIX) && !deltaspace::is_internal(key);
+            let may_be_delta =
+                |key: &Key| key.as_str().ends_with(DELTA_SUFFIX) && !deltaspace::is_internal(key);
             if page.damaged.iter().any(|damaged| may_be_delta(&damaged.key)) {
                 return Ok(true);
             }
             let deltas = page.objects.into_iter().map(|object| object.key);
-            let deltas = deltas.filter(|key| key.as_str().ends_with(DELTA_SUFFIX) && !deltaspace::is_internal(key));
-            let looks = deltas.map(|key| self.may_need(ObjectName::new(home.bucket().clone(), key), name));
-            let mut looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE);
+            let deltas = deltas.filter(|key| {
+                key.as_str().ends_with(DELTA_SUFFIX) && !deltaspace::is_internal(key)
+            });
+            let looks =
+                deltas.map(|key| self.may_need(ObjectName::new(home.bucket().clone(), key), name));
+            let mut looks =
+                futures::stream::iter(looks.collect::<Vec<_>>()).buffered(HEADS_AT_ONCE);
             while let Some(needed) = looks.try_next().await? {
                 if needed {
                     return Ok(true);
@@ -137,7 +176,11 @@ impl References {
         Ok(true)
     }
 
-    async fn may_need(&self, delta: ObjectName, reference: &ObjectName) -> Result<bool, ServiceError> {
+    async fn may_need(
+        &self,
+        delta: ObjectName,
+        reference: &ObjectName,
+    ) -> Result<bool, ServiceError> {
         let Some(found) = StoredObject::look(self.store(), delta).await? else { return Ok(false) };
         Ok(match &found.kind {
             Kind::Delta(delta) => delta.ref_key == reference.key,

@@ -24,8 +24,8 @@ use scan::Scan;
 pub struct RepairOptions {
     /// Whether what can be mended is.
     pub mend: bool,
-    /// How long something that nobody needs must have been there before it goes. Longer than any put takes: what is
-    /// younger may belong to one that is under way.
+    /// How long something that nobody needs must have been there before it goes. Longer than any
+    /// put takes: what is younger may belong to one that is under way.
     pub grace: Duration,
     /// The time now, by the clock of the store as far as is known.
     pub now: SystemTime,
@@ -100,7 +100,8 @@ pub enum Trouble {
     Debris(Debris),
     /// An upload in parts that was begun and never ended, and is paid for.
     UploadOpen(OpenUpload),
-    /// A rule of the bucket's lifecycle will remove or archive a reference, and with it every delta that needs it.
+    /// A rule of the bucket's lifecycle will remove or archive a reference, and with it every delta
+    /// that needs it.
     LifecycleRule {
         /// The rule.
         rule: LifecycleRule,
@@ -163,12 +164,16 @@ struct Repair<'a> {
 }
 
 impl DeltaService {
-    /// Looks at everything in a bucket, reads every reference that a delta needs, and says what is wrong; with
-    /// [`RepairOptions::mend`], mends what can be.
+    /// Looks at everything in a bucket, reads every reference that a delta needs, and says what is
+    /// wrong; with [`RepairOptions::mend`], mends what can be.
     ///
-    /// Nothing is removed that a delta needs, or may need, or that is the last copy of a file. A second repair finds nothing but what
-    /// cannot be mended.
-    pub async fn repair(&self, bucket: &BucketName, options: &RepairOptions) -> Result<RepairReport, ServiceError> {
+    /// Nothing is removed that a delta needs, or may need, or that is the last copy of a file. A
+    /// second repair finds nothing but what cannot be mended.
+    pub async fn repair(
+        &self,
+        bucket: &BucketName,
+        options: &RepairOptions,
+    ) -> Result<RepairReport, ServiceError> {
         let mut repair = Repair { service: self, bucket, options, report: RepairReport::default() };
         let mut scan = Scan::of(self, bucket).await?;
         repair.report.deltas = scan.deltas;
@@ -194,13 +199,20 @@ impl Repair<'_> {
     }
 
     /// Tells of a trouble, and mends it first if that is wanted.
-    async fn settle(&mut self, trouble: Trouble, mending: impl Future<Output = Result<Outcome, ServiceError>>) {
+    async fn settle(
+        &mut self,
+        trouble: Trouble,
+        mending: impl Future<Output = Result<Outcome, ServiceError>>,
+    ) {
         let outcome = self.outcome(mending).await;
         self.report.tell(trouble, outcome);
     }
 
     /// Mends what is to be mended.
-    async fn outcome(&self, mending: impl Future<Output = Result<Outcome, ServiceError>>) -> Outcome {
+    async fn outcome(
+        &self,
+        mending: impl Future<Output = Result<Outcome, ServiceError>>,
+    ) -> Outcome {
         match self.options.mend {
             false => Outcome::Found,
             true => mending.await.unwrap_or_else(Outcome::Left),
@@ -218,8 +230,11 @@ impl Repair<'_> {
     async fn variants(&mut self, scan: &Scan) {
         for (file, older) in &scan.older {
             let (object, older) = (self.object(file), self.object(older));
-            let served =
-                if older == object { crate::domain::deltaspace::delta_of(&object) } else { Ok(object.clone()) };
+            let served = if older == object {
+                crate::domain::deltaspace::delta_of(&object)
+            } else {
+                Ok(object.clone())
+            };
             let Ok(served) = served else { continue };
             let outcome = self.outcome(self.remove_older_variant(&object, &older)).await;
             self.report.tell(Trouble::TwoVariants { served, older }, outcome);
@@ -254,7 +269,8 @@ impl Repair<'_> {
                 continue;
             }
             let store = self.service.store();
-            let mending = async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Mended)?) };
+            let mending =
+                async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Mended)?) };
             self.settle(Trouble::UploadOpen(upload.clone()), mending).await;
         }
     }
@@ -265,31 +281,36 @@ impl Repair<'_> {
             Err(error) => return self.report.unseen.push(error.into()),
         };
         for rule in rules.into_iter().filter(|rule| endangers(&rule.action)) {
-            let concerned = scan.references.iter().find(|(key, reference)| rule.concerns(key, reference.size));
+            let concerned =
+                scan.references.iter().find(|(key, reference)| rule.concerns(key, reference.size));
             if let Some((key, _)) = concerned {
                 let trouble = Trouble::LifecycleRule { rule, reference: self.object(key) };
-                let way =
-                    "narrow the rule to a prefix without references, or to objects with a tag: references have none";
+                let way = "narrow the rule to a prefix without references, or to objects with a tag: references have none";
                 self.report.tell(trouble, Outcome::Beyond(way));
             }
         }
     }
 }
 
-/// Whether a reference is not at hand any more after this. The storage classes with retrieval at once are those of the S3
-/// User Guide, "Understanding and managing Amazon S3 storage classes".
+/// Whether a reference is not at hand any more after this. The storage classes with retrieval at
+/// once are those of the S3 User Guide, "Understanding and managing Amazon S3 storage classes".
 fn endangers(action: &LifecycleAction) -> bool {
     match action {
         LifecycleAction::Expire => true,
         LifecycleAction::Transition(class) => {
-            !["STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"].contains(&class.as_str())
+            !["STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"]
+                .contains(&class.as_str())
         }
     }
 }
 
 impl Repair<'_> {
     /// Removes the older object of a name, if the one that is served gives the file.
-    async fn remove_older_variant(&self, object: &ObjectName, older: &ObjectName) -> Result<Outcome, ServiceError> {
+    async fn remove_older_variant(
+        &self,
+        object: &ObjectName,
+        older: &ObjectName,
+    ) -> Result<Outcome, ServiceError> {
         self.service.verify(object, StatedChecksums::Require).await?;
         let places = Variants::look_for_file(self.service.store(), object).await?;
         let variants = places.newest_first(self.service.store(), object).await?;

@@ -1,8 +1,10 @@
-//! Where a repair may write the content of a reference: metadata may name any key, and few of them are a reference's.
+//! Where a repair may write the content of a reference: metadata may name any key, and few of them
+//! are a reference's.
 //!
-//! The classic key is written for deltas in its folder or below only, and never where a file of that name could appear. For any other
-//! delta the content goes to the content-addressed key of the folder it names, where nothing but that content can be, unless the delta
-//! can name a reference of its own deltaspace instead.
+//! The classic key is written for deltas in its folder or below only, and never where a file of
+//! that name could appear. For any other delta the content goes to the content-addressed key of the
+//! folder it names, where nothing but that content can be, unless the delta can name a reference of
+//! its own deltaspace instead.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +17,8 @@ use crate::service::payload::Payload;
 
 /// What may be written so that files have their reference again.
 pub(super) struct Placement {
-    /// Whether the key they name may be: it is the classic one of a folder that a file is in, and the store lets one writer win.
+    /// Whether the key they name may be: it is the classic one of a folder that a file is in, and
+    /// the store lets one writer win.
     pub(super) classic: bool,
     /// Files in the folder of the key they name, or below.
     pub(super) residents: Vec<ObjectName>,
@@ -31,14 +34,19 @@ pub(super) struct Recovered {
 }
 
 impl Repair<'_> {
-    pub(super) async fn placement(&self, need: &Need, files: &[ObjectName]) -> Result<Placement, ServiceError> {
+    pub(super) async fn placement(
+        &self,
+        need: &Need,
+        files: &[ObjectName],
+    ) -> Result<Placement, ServiceError> {
         let reference = self.object(&need.key);
         let home = Deltaspace::home_of(&reference);
         let (residents, strays): (Vec<_>, Vec<_>) =
             files.iter().cloned().partition(|file| file.key.folder().starts_with(home.folder()));
-        let is_classic =
-            home.classic().is_ok_and(|classic| classic == reference) && !deltaspace::is_internal(&need.key);
-        let may_be_written = is_classic && !residents.is_empty() && self.service.store().conditions_are_atomic();
+        let is_classic = home.classic().is_ok_and(|classic| classic == reference)
+            && !deltaspace::is_internal(&need.key);
+        let may_be_written =
+            is_classic && !residents.is_empty() && self.service.store().conditions_are_atomic();
         let classic = may_be_written && self.has_no_delta(&reference).await?;
         Ok(Placement { classic, residents, strays })
     }
@@ -50,8 +58,9 @@ impl Repair<'_> {
         Ok(StoredObject::look(self.service.store(), delta).await?.is_none())
     }
 
-    /// Makes a file that names a reference elsewhere name one of its own deltaspace, or of a folder above; false if it still needs the one
-    /// it names. Content from elsewhere is not copied for it: a writer who knows no more than a digest could have it that way.
+    /// Makes a file that names a reference elsewhere name one of its own deltaspace, or of a folder
+    /// above; false if it still needs the one it names. Content from elsewhere is not copied for
+    /// it: a writer who knows no more than a digest could have it that way.
     pub(super) async fn name_own_reference(
         &self,
         scan: &Scan,
@@ -62,12 +71,15 @@ impl Repair<'_> {
         if !self.service.store().conditions_are_atomic() {
             return Ok(false);
         }
-        let is_above = |name: &ObjectName| file.key.folder().starts_with(Deltaspace::home_of(name).folder());
-        let claiming = scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
+        let is_above =
+            |name: &ObjectName| file.key.folder().starts_with(Deltaspace::home_of(name).folder());
+        let claiming =
+            scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
         let above = claiming.map(|(key, _)| self.object(key)).filter(is_above);
         // The longest folder is the nearest.
-        let nearest: BTreeMap<(usize, Key), ObjectName> =
-            above.map(|name| ((Deltaspace::home_of(&name).folder().len(), name.key.clone()), name)).collect();
+        let nearest: BTreeMap<(usize, Key), ObjectName> = above
+            .map(|name| ((Deltaspace::home_of(&name).folder().len(), name.key.clone()), name))
+            .collect();
         for name in nearest.into_values().rev() {
             if self.service.objects.content_of(&name).await? == Some(need.digest) {
                 let home = Deltaspace::home_of(&name);
@@ -79,7 +91,8 @@ impl Repair<'_> {
             return Ok(false);
         }
         let own = Deltaspace::of(file);
-        let own = self.put_addressed(&own, need.digest, &recovered.bytes, need.key.base_name()).await?;
+        let own =
+            self.put_addressed(&own, need.digest, &recovered.bytes, need.key.base_name()).await?;
         self.name_reference(file, need, &own).await
     }
 }

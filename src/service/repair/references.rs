@@ -28,14 +28,15 @@ impl Repair<'_> {
             let content = match contents.get(&need.key) {
                 Some(content) => *content,
                 None => {
-                    let content = match self.service.objects.content_of(&self.object(&need.key)).await {
-                        Ok(content) => content,
-                        // What cannot be read is not known to be missing.
-                        Err(error) => {
-                            self.report.unseen.push(error);
-                            continue;
-                        }
-                    };
+                    let content =
+                        match self.service.objects.content_of(&self.object(&need.key)).await {
+                            Ok(content) => content,
+                            // What cannot be read is not known to be missing.
+                            Err(error) => {
+                                self.report.unseen.push(error);
+                                continue;
+                            }
+                        };
                     *contents.entry(need.key.clone()).or_insert(content)
                 }
             };
@@ -67,16 +68,25 @@ impl Repair<'_> {
         let Need { key, digest } = need;
         let reference = self.object(key);
         let trouble = match state {
-            State::Missing => Trouble::ReferenceMissing { reference, digest: *digest, files: files.clone() },
+            State::Missing => {
+                Trouble::ReferenceMissing { reference, digest: *digest, files: files.clone() }
+            }
             State::Differs(actual) => {
                 let actual = *actual;
-                Trouble::ReferenceDiffers { reference, digest: *digest, actual, files: files.clone() }
+                Trouble::ReferenceDiffers {
+                    reference,
+                    digest: *digest,
+                    actual,
+                    files: files.clone(),
+                }
             }
         };
         let placement = self.placement(need, &files).await?;
         let relies_on_copy = match state {
             State::Missing => !placement.classic,
-            State::Differs(_) => placement.residents.is_empty() || !self.service.store().conditions_are_atomic(),
+            State::Differs(_) => {
+                placement.residents.is_empty() || !self.service.store().conditions_are_atomic()
+            }
         };
         if relies_on_copy && self.has_copy(need).await? {
             // Nothing else may be written; our readers take the content-addressed copy.
@@ -105,15 +115,19 @@ impl Repair<'_> {
             }
             let bytes = &recovered.bytes;
             match state {
-                State::Missing if placement.classic => this.put_in_place(&reference, *digest, bytes).await?,
+                State::Missing if placement.classic => {
+                    this.put_in_place(&reference, *digest, bytes).await?
+                }
                 State::Differs(_) if placement.classic && own_claim == Some(*digest) => {
                     this.replace_rotten(&reference, *digest, bytes).await?;
                 }
                 _ if !needs_copy => {}
                 _ => {
                     let home = Deltaspace::home_of(&reference);
-                    let addressed = this.put_addressed(&home, *digest, bytes, key.base_name()).await?;
-                    // It is a reference of its own, or something else: what needs another gets that.
+                    let addressed =
+                        this.put_addressed(&home, *digest, bytes, key.base_name()).await?;
+                    // It is a reference of its own, or something else: what needs another gets
+                    // that.
                     let renamed = matches!(state, State::Differs(_)) && addressed != reference;
                     for file in placement.residents.iter().filter(|_| renamed) {
                         this.name_reference(file, need, &addressed).await?;
@@ -131,7 +145,8 @@ impl Repair<'_> {
     async fn has_copy(&self, need: &Need) -> Result<bool, ServiceError> {
         let home = Deltaspace::home_of(&self.object(&need.key));
         let Ok(copy) = home.addressed(&need.digest) else { return Ok(false) };
-        Ok(copy.key != need.key && self.service.objects.content_of(&copy).await? == Some(need.digest))
+        Ok(copy.key != need.key
+            && self.service.objects.content_of(&copy).await? == Some(need.digest))
     }
 
     /// The files that need these references.
@@ -139,7 +154,9 @@ impl Repair<'_> {
         let mut files = Files::new();
         let mut listing = self.service.list(self.bucket, "", None).afresh();
         while let Some(page) = listing.next().await? {
-            for file in page.files.iter().chain(&page.older).filter(|file| file.listed == Listed::Delta) {
+            for file in
+                page.files.iter().chain(&page.older).filter(|file| file.listed == Listed::Delta)
+            {
                 let Some(Kind::Delta(delta)) = file.kind.as_deref() else { continue };
                 let need = Need { key: delta.ref_key.clone(), digest: delta.ref_sha256 };
                 if needs.contains(&need) {
@@ -153,9 +170,15 @@ impl Repair<'_> {
 
 impl Repair<'_> {
     /// Puts the bytes of a reference where deltas name it and nothing stands.
-    async fn put_in_place(&self, name: &ObjectName, digest: Sha256Digest, bytes: &Payload) -> Result<(), ServiceError> {
+    async fn put_in_place(
+        &self,
+        name: &ObjectName,
+        digest: Sha256Digest,
+        bytes: &Payload,
+    ) -> Result<(), ServiceError> {
         let source_name = name.key.base_name();
-        let addressed = self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
+        let addressed =
+            self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
         if *name != addressed && self.service.store().conditions_are_atomic() {
             // If another writer puts one there first, readers have the copy.
             let new = NewReference::at(name, bytes, digest, None);
@@ -164,7 +187,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Puts the bytes of a reference at its content-addressed key in a folder, unless they are there.
+    /// Puts the bytes of a reference at its content-addressed key in a folder, unless they are
+    /// there.
     pub(super) async fn put_addressed(
         &self,
         home: &Deltaspace,
@@ -177,7 +201,8 @@ impl Repair<'_> {
         self.service.references.remove_tombstone(home, &digest).await?;
         if self.service.objects.content_of(&addressed).await? != Some(digest) {
             let source_name = source_name.to_owned();
-            let new = NewReference { source_name, ..NewReference::at(&addressed, bytes, digest, None) };
+            let new =
+                NewReference { source_name, ..NewReference::at(&addressed, bytes, digest, None) };
             self.service.references.put_reference(new, PutCondition::None).await?;
         }
         Ok(addressed)
@@ -192,7 +217,9 @@ impl Repair<'_> {
     ) -> Result<(), ServiceError> {
         let home = Deltaspace::home_of(name);
         let addressed = self.put_addressed(&home, digest, bytes, name.key.base_name()).await?;
-        let Some(found) = StoredObject::look(self.service.store(), name.clone()).await? else { return Ok(()) };
+        let Some(found) = StoredObject::look(self.service.store(), name.clone()).await? else {
+            return Ok(());
+        };
         if *name == addressed || !self.service.store().conditions_are_atomic() {
             return Ok(());
         }
@@ -203,7 +230,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Makes a delta name another reference of the same content; its bytes stay what they are. False if it could not be written.
+    /// Makes a delta name another reference of the same content; its bytes stay what they are.
+    /// False if it could not be written.
     pub(super) async fn name_reference(
         &self,
         file: &ObjectName,
@@ -212,8 +240,8 @@ impl Repair<'_> {
     ) -> Result<bool, ServiceError> {
         let named = |source| ServiceError::Name { object: file.to_string(), source };
         let stored = deltaspace::delta_of(file).map_err(named)?;
-        // Written now, an older variant of the name would become the newer one; and without conditions, a file that is being replaced
-        // could come back.
+        // Written now, an older variant of the name would become the newer one; and without
+        // conditions, a file that is being replaced could come back.
         let begun = self.service.objects.clock().running();
         let variants = Variants::look(self.service.store(), file).await?;
         if variants.newest_first(self.service.store(), file).await?.len() != 1
@@ -234,15 +262,19 @@ impl Repair<'_> {
             return Ok(false);
         }
         let bytes = self.service.objects.read(&stored, body).await?;
-        let mut attributes = Attributes { tags: self.service.store().tags(&stored).await?, ..found.head.attributes };
+        let mut attributes =
+            Attributes { tags: self.service.store().tags(&stored).await?, ..found.head.attributes };
         DeltaMetadata::name_reference(&mut attributes.metadata, &reference.key);
-        let (condition, body) = (PutCondition::IfMatch(found.head.etag), bytes.body(bytes.digest().await?));
+        let (condition, body) =
+            (PutCondition::IfMatch(found.head.etag), bytes.body(bytes.digest().await?));
         let options = condition.into();
         let put = self.service.store().put(&stored, body, &attributes, &options);
         let Some(put) = self.service.objects.rewrite(begun, put).await else { return Ok(false) };
         match put {
             // What is there now may need the same.
-            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => Ok(false),
+            Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
+                Ok(false)
+            }
             put => Ok(put.map(|_| true)?),
         }
     }

@@ -1,10 +1,13 @@
-//! What a bucket holds, as far as a repair needs to know: one listing, and a HEAD for each delta and reference.
+//! What a bucket holds, as far as a repair needs to know: one listing, and a HEAD for each delta
+//! and reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind};
-use crate::domain::{Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace, escaped};
+use crate::domain::{
+    Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace, escaped,
+};
 use crate::service::DeltaService;
 use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile};
@@ -32,7 +35,8 @@ pub(super) struct Scan {
     pub(super) references: BTreeMap<Key, Reference>,
     /// Sketches, with the content of their reference, and when they were made.
     pub(super) sketches: BTreeMap<Key, (Sha256Digest, SystemTime)>,
-    /// Marks of references to be removed, with the content of their reference, and when they were made.
+    /// Marks of references to be removed, with the content of their reference, and when they were
+    /// made.
     pub(super) marks: BTreeMap<Key, (Sha256Digest, SystemTime)>,
     pub(super) needs: BTreeSet<Need>,
     /// Contents that some delta needs.
@@ -46,7 +50,10 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) async fn of(service: &DeltaService, bucket: &BucketName) -> Result<Self, ServiceError> {
+    pub(super) async fn of(
+        service: &DeltaService,
+        bucket: &BucketName,
+    ) -> Result<Self, ServiceError> {
         let mut scan = Self::default();
         let mut listing = service.list(bucket, "", None).afresh();
         while let Some(page) = listing.next().await? {

@@ -1,4 +1,5 @@
-//! Where the content of a lost reference can still be had: from another reference, or from a file that has it.
+//! Where the content of a lost reference can still be had: from another reference, or from a file
+//! that has it.
 
 use super::Repair;
 use super::placement::Recovered;
@@ -14,13 +15,20 @@ use crate::service::references::Keep;
 
 impl Repair<'_> {
     /// The content that is needed, verified; `None` when it is nowhere in the bucket.
-    pub(super) async fn bytes_of(&self, scan: &Scan, need: &Need) -> Result<Option<Recovered>, ServiceError> {
+    pub(super) async fn bytes_of(
+        &self,
+        scan: &Scan,
+        need: &Need,
+    ) -> Result<Option<Recovered>, ServiceError> {
         let named = self.object(&need.key);
-        let claiming = scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
+        let claiming =
+            scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
         let candidates = std::iter::once(named).chain(claiming.map(|(key, _)| self.object(key)));
         for name in candidates {
             match self.service.references.fetch_for(&name, need.digest, Keep::WhileHeld).await {
-                Ok(content) => return Ok(Some(Recovered { bytes: content.to_payload(), origin: name })),
+                Ok(content) => {
+                    return Ok(Some(Recovered { bytes: content.to_payload(), origin: name }));
+                }
                 Err(error) if error.is_absent() => {}
                 Err(ServiceError::ReferenceDamaged { .. }) => {}
                 Err(error) => return Err(error),
@@ -29,7 +37,8 @@ impl Repair<'_> {
         self.file_with(&need.digest).await
     }
 
-    /// A file of this content, whose own reference is another one. An error when there is one and it cannot be read.
+    /// A file of this content, whose own reference is another one. An error when there is one and
+    /// it cannot be read.
     async fn file_with(&self, digest: &Sha256Digest) -> Result<Option<Recovered>, ServiceError> {
         let mut failure = None;
         let mut listing = self.service.list(self.bucket, "", None).afresh();
@@ -39,7 +48,9 @@ impl Repair<'_> {
                     (Listed::Delta, Some(Kind::Delta(delta))) => {
                         delta.file_sha256 == *digest && delta.ref_sha256 != *digest
                     }
-                    (Listed::Plain, _) => self.is_direct(&self.object(&file.stored.key), digest).await?,
+                    (Listed::Plain, _) => {
+                        self.is_direct(&self.object(&file.stored.key), digest).await?
+                    }
                     _ => false,
                 };
                 if !has_it {
@@ -58,18 +69,32 @@ impl Repair<'_> {
         failure.map_or(Ok(None), Err)
     }
 
-    async fn is_direct(&self, name: &ObjectName, digest: &Sha256Digest) -> Result<bool, ServiceError> {
+    async fn is_direct(
+        &self,
+        name: &ObjectName,
+        digest: &Sha256Digest,
+    ) -> Result<bool, ServiceError> {
         let found = StoredObject::look(self.service.store(), name.clone()).await?;
-        Ok(found.is_some_and(|found| matches!(&found.kind, Kind::Direct(direct) if direct.file_sha256 == *digest)))
+        Ok(found.is_some_and(
+            |found| matches!(&found.kind, Kind::Direct(direct) if direct.file_sha256 == *digest),
+        ))
     }
 
-    async fn restored(&self, file: &ObjectName, digest: &Sha256Digest) -> Result<Payload, ServiceError> {
+    async fn restored(
+        &self,
+        file: &ObjectName,
+        digest: &Sha256Digest,
+    ) -> Result<Payload, ServiceError> {
         let spool = self.service.objects.spool();
         let options = GetOptions { from_store: true, ..GetOptions::default() };
         let (spool, _) = self.service.get(file, spool, &options).await?;
         let failed = || ServiceError::local(file);
         let len = spool.len();
-        let bytes = Payload::of(&file.to_string(), len, std::sync::Arc::new(spool.finish().map_err(failed())?));
+        let bytes = Payload::of(
+            &file.to_string(),
+            len,
+            std::sync::Arc::new(spool.finish().map_err(failed())?),
+        );
         let actual = bytes.digest().await?;
         if actual != *digest {
             return Err(ServiceError::Changed(file.to_string()));

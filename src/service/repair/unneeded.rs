@@ -17,24 +17,34 @@ impl Repair<'_> {
             if !scan.references.contains_key(&reference.key) {
                 let trouble = Trouble::LeftBehind { object: mark };
                 self.settle(trouble, async {
-                    service.references.remove_tombstone(&home, digest).await.map(|()| Outcome::Mended)
+                    service
+                        .references
+                        .remove_tombstone(&home, digest)
+                        .await
+                        .map(|()| Outcome::Mended)
                 })
                 .await;
             } else if !scan.is_unneeded(&reference, digest) {
                 let trouble = Trouble::ReferenceTombstoned { mark };
                 self.settle(trouble, async {
-                    service.references.remove_tombstone(&home, digest).await.map(|()| Outcome::Mended)
+                    service
+                        .references
+                        .remove_tombstone(&home, digest)
+                        .await
+                        .map(|()| Outcome::Mended)
                 })
                 .await;
             }
         }
-        // A classic reference goes before its copy is marked: it is not removed beside a marked one.
+        // A classic reference goes before its copy is marked: it is not removed beside a marked
+        // one.
         let (copies, classic): (Vec<_>, Vec<_>) =
             scan.references.iter().partition(|(key, _)| deltaspace::is_internal(key));
         for (key, reference) in classic.into_iter().chain(copies) {
             let (name, Some(digest)) = (self.object(key), reference.digest) else { continue };
             if scan.is_unneeded(&name, &digest) {
-                self.let_go(scan, &name, &digest, (reference.size, reference.last_modified)).await?;
+                self.let_go(scan, &name, &digest, (reference.size, reference.last_modified))
+                    .await?;
             }
         }
         self.sketches(scan).await;
@@ -55,14 +65,21 @@ impl Repair<'_> {
         let mark = home.tombstone(digest).ok().and_then(|mark| scan.marks.get(&mark.key));
         match (is_addressed, mark) {
             (true, Some((_, marked))) if self.options.is_old(*marked) => {
-                let mending =
-                    async { service.references.remove_tombstoned(&home, digest).await.map(|()| Outcome::Mended) };
+                let mending = async {
+                    service
+                        .references
+                        .remove_tombstoned(&home, digest)
+                        .await
+                        .map(|()| Outcome::Mended)
+                };
                 self.settle(trouble, mending).await;
             }
             (true, Some(_)) => self.report.waiting.push(name.clone()),
             _ if !self.options.is_old(last_modified) => {}
             (true, None) => {
-                let mending = async { service.references.add_tombstone(&home, digest).await.map(|()| Outcome::Mended) };
+                let mending = async {
+                    service.references.add_tombstone(&home, digest).await.map(|()| Outcome::Mended)
+                };
                 self.settle(trouble, mending).await;
                 if self.options.mend {
                     self.report.waiting.push(name.clone());
@@ -88,13 +105,16 @@ impl Repair<'_> {
         for (key, (digest, made)) in &scan.sketches {
             let sketch = self.object(key);
             let home = Deltaspace::home_of(&sketch);
-            let there = |name: &Key| scan.references.get(name).is_some_and(|there| there.digest == Some(*digest));
+            let there = |name: &Key| {
+                scan.references.get(name).is_some_and(|there| there.digest == Some(*digest))
+            };
             let names = [home.addressed(digest).ok(), home.classic().ok()];
             if names.iter().flatten().any(|name| there(&name.key)) || !self.options.is_old(*made) {
                 continue;
             }
             let store = self.service.store();
-            let mending = async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Mended)?) };
+            let mending =
+                async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Mended)?) };
             self.settle(Trouble::LeftBehind { object: sketch.clone() }, mending).await;
         }
     }

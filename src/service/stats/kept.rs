@@ -50,7 +50,8 @@ impl DeltaService {
         };
         let written: Written = serde_json::from_slice(&bytes).ok()?;
         let (fingerprint, stats) = (written.fingerprint.parse().ok()?, written.stats);
-        let fits = written.version == VERSION && stats.mode == mode && stats.bucket == bucket.as_str();
+        let fits =
+            written.version == VERSION && stats.mode == mode && stats.bucket == bucket.as_str();
         fits.then_some(Earlier { fingerprint, stats })
     }
 
@@ -64,11 +65,29 @@ impl DeltaService {
     }
 
     /// Keeps a result, if the caller may write.
-    pub(super) async fn keep_stats(&self, bucket: &BucketName, fingerprint: Sha256Digest, stats: &Stats) {
-        let written = Written { version: VERSION, fingerprint: fingerprint.to_string(), stats: stats.clone() };
-        let (Some(object), Ok(bytes)) = (object(bucket, stats.mode), serde_json::to_vec(&written)) else { return };
-        let attributes = Attributes { content_type: Some("application/json".to_owned()), ..Attributes::default() };
-        let put = self.store().put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
+    pub(super) async fn keep_stats(
+        &self,
+        bucket: &BucketName,
+        fingerprint: Sha256Digest,
+        stats: &Stats,
+    ) {
+        let written = Written {
+            version: VERSION,
+            fingerprint: fingerprint.to_string(),
+            stats: stats.clone(),
+        };
+        let (Some(object), Ok(bytes)) = (object(bucket, stats.mode), serde_json::to_vec(&written))
+        else {
+            return;
+        };
+        let attributes = Attributes {
+            content_type: Some("application/json".to_owned()),
+            ..Attributes::default()
+        };
+        let put = self
+            .store()
+            .put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
+            .await;
         if let Err(error) = put {
             tracing::info!(error = chain(&error), "the result is not kept");
         }

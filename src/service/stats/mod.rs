@@ -26,10 +26,11 @@ const LOOKS_AT_ONCE: usize = 64;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StatsMode {
-    /// The listing alone: what is a delta or a reference is told by its key, and sizes of originals are unknown.
+    /// The listing alone: what is a delta or a reference is told by its key, and sizes of originals
+    /// are unknown.
     Quick,
-    /// As quick, and a sample of at most 1,000 deltas, chosen by the SHA-256 of their keys, from which the size of the originals is
-    /// estimated.
+    /// As quick, and a sample of at most 1,000 deltas, chosen by the SHA-256 of their keys, from
+    /// which the size of the originals is estimated.
     Sampled,
     /// Everything is counted.
     #[default]
@@ -48,7 +49,8 @@ pub enum KeptStats {
     Ignore,
 }
 
-/// Figures of a bucket or of a part of it. What is there only to be faster, indexes of listings and kept results, is not counted.
+/// Figures of a bucket or of a part of it. What is there only to be faster, indexes of listings and
+/// kept results, is not counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// The bucket.
@@ -61,11 +63,13 @@ pub struct Stats {
     pub cached: bool,
     /// Files: names a user sees.
     pub object_count: u64,
-    /// Bytes of the originals of all files, [`u64::MAX`] for that many or more; `None` where nobody looked.
+    /// Bytes of the originals of all files, [`u64::MAX`] for that many or more; `None` where nobody
+    /// looked.
     pub total_size: Option<u64>,
     /// Twice the standard error of `total_size`, 0 where it was counted.
     pub total_size_error: u64,
-    /// Bytes of all stored objects, references, older variants and what DeltaGlider keeps for itself included.
+    /// Bytes of all stored objects, references, older variants and what DeltaGlider keeps for
+    /// itself included.
     pub compressed_size: u64,
     /// `total_size` less `compressed_size`; negative when storing costs more than the originals.
     pub space_saved: Option<i64>,
@@ -116,7 +120,8 @@ impl Stats {
         let (saved, total_size) = (total.less(self.compressed_size), total.bytes());
         self.total_size = Some(total_size);
         self.space_saved = Some(saved);
-        self.average_compression_ratio = Some(if total_size > 0 { saved as f64 / total_size as f64 } else { 0.0 });
+        self.average_compression_ratio =
+            Some(if total_size > 0 { saved as f64 / total_size as f64 } else { 0.0 });
     }
 }
 
@@ -151,13 +156,24 @@ impl DeltaService {
                 return Ok(Stats { cached: true, ..earlier.stats });
             }
         }
-        let mut stats = Stats { bucket: bucket.to_string(), prefix: prefix.to_owned(), mode, ..Stats::default() };
+        let mut stats = Stats {
+            bucket: bucket.to_string(),
+            prefix: prefix.to_owned(),
+            mode,
+            ..Stats::default()
+        };
         let listing = self.list(bucket, prefix, None).fingerprinted();
-        let mut listing = if mode == StatsMode::Detailed { listing.learning() } else { listing.by_stored_sizes() };
+        let mut listing = if mode == StatsMode::Detailed {
+            listing.learning()
+        } else {
+            listing.by_stored_sizes()
+        };
         let count = count(bucket, &mut listing, &mut stats).await?;
         match mode {
             StatsMode::Quick => {}
-            StatsMode::Detailed => stats.conclude(Total::of([count.plain.bytes(), count.deltas.bytes()])),
+            StatsMode::Detailed => {
+                stats.conclude(Total::of([count.plain.bytes(), count.deltas.bytes()]))
+            }
             StatsMode::Sampled => self.estimate(count, &mut stats).await?,
         }
         if keeps && let Some(fingerprint) = listing.fingerprint() {
@@ -170,7 +186,8 @@ impl DeltaService {
     async fn estimate(&self, count: Count, stats: &mut Stats) -> Result<(), ServiceError> {
         let looks = count.sample.into_values().map(|(name, etag)| async move {
             let found = StoredObject::look(self.store(), name).await?;
-            // One that was replaced since the listing is as good a sample; one that is gone, or no delta of ours, is none.
+            // One that was replaced since the listing is as good a sample; one that is gone, or no
+            // delta of ours, is none.
             let size = found.and_then(|found| match &found.kind {
                 Kind::Delta(delta) => Some(delta.file_size as f64),
                 _ => {
@@ -193,13 +210,18 @@ impl DeltaService {
         let squares = sizes.iter().fold(0.0, |sum, size| sum + (size - mean).powi(2));
         let variance = if looked_at > 1.0 { squares / (looked_at - 1.0) } else { 0.0 };
         let unseen = (1.0 - looked_at / all).max(0.0);
-        stats.total_size_error = (2.0 * all * (variance / looked_at * unseen).sqrt()).round() as u64;
+        stats.total_size_error =
+            (2.0 * all * (variance / looked_at * unseen).sqrt()).round() as u64;
         stats.conclude(Total::of([count.plain.bytes(), (all * mean).round() as u64]));
         Ok(())
     }
 }
 
-async fn count(bucket: &BucketName, listing: &mut Listing, stats: &mut Stats) -> Result<Count, ServiceError> {
+async fn count(
+    bucket: &BucketName,
+    listing: &mut Listing,
+    stats: &mut Stats,
+) -> Result<Count, ServiceError> {
     let mut count = Count::default();
     while let Some(page) = listing.next().await? {
         for file in &page.files {

@@ -17,10 +17,11 @@ pub enum Compare {
     Never,
     /// Size and time, and content where times do not tell.
     ///
-    /// Up: a file that was last written to and changed before its object was stored is the same; else its SHA-256 decides, or, where
-    /// none is stored, its time. Down: a file is the same if it has the time of the object, or the time that is kept beside the object; a time
-    /// without a fraction of a second, as reproducible builds have it, must come with the same SHA-256. Between buckets, an object is the same if it is
-    /// not older than its source.
+    /// Up: a file that was last written to and changed before its object was stored is the same;
+    /// else its SHA-256 decides, or, where none is stored, its time. Down: a file is the same if it
+    /// has the time of the object, or the time that is kept beside the object; a time without a
+    /// fraction of a second, as reproducible builds have it, must come with the same SHA-256.
+    /// Between buckets, an object is the same if it is not older than its source.
     SizeAndTime,
     /// Size alone.
     Size,
@@ -42,7 +43,11 @@ pub(super) async fn are_same(
     })
 }
 
-async fn are_same_by_time(service: &DeltaService, from: &Entry, to: &Entry) -> Result<bool, ServiceError> {
+async fn are_same_by_time(
+    service: &DeltaService,
+    from: &Entry,
+    to: &Entry,
+) -> Result<bool, ServiceError> {
     let (source, target) = (seconds(from.modified), seconds(to.modified));
     match (&from.at, &to.at) {
         (At::File(path), At::Object(object)) => {
@@ -70,7 +75,9 @@ async fn are_same_by_time(service: &DeltaService, from: &Entry, to: &Entry) -> R
                 return Ok(false);
             }
             match known.sha256 {
-                Some(sha256) if is_whole(to.modified) => Ok(Payload::open(path).await?.digest().await? == sha256),
+                Some(sha256) if is_whole(to.modified) => {
+                    Ok(Payload::open(path).await?.digest().await? == sha256)
+                }
                 _ => Ok(true),
             }
         }
@@ -99,7 +106,11 @@ struct Known {
     status: FileStatus,
 }
 
-async fn have_same_content(service: &DeltaService, from: &Entry, to: &Entry) -> Result<bool, ServiceError> {
+async fn have_same_content(
+    service: &DeltaService,
+    from: &Entry,
+    to: &Entry,
+) -> Result<bool, ServiceError> {
     match (&from.at, &to.at) {
         (At::Object(a), At::Object(b)) => {
             if let (Some(a), Some(b)) = (a.digest, b.digest) {
@@ -121,10 +132,12 @@ async fn have_same_content(service: &DeltaService, from: &Entry, to: &Entry) -> 
             if let Some(sha256) = known.sha256 {
                 return Ok(file.digest().await? == sha256);
             }
-            // The tag of what was not sent in parts and not encrypted with a key is its MD5 (S3 API reference, "Object"). A tag that is
-            // none will not equal one.
+            // The tag of what was not sent in parts and not encrypted with a key is its MD5 (S3 API
+            // reference, "Object"). A tag that is none will not equal one.
             match known.etag {
-                Some(etag) if etag.len() == 32 => Ok(file.md5().await? == etag.to_ascii_lowercase()),
+                Some(etag) if etag.len() == 32 => {
+                    Ok(file.md5().await? == etag.to_ascii_lowercase())
+                }
                 _ => Ok(false),
             }
         }
@@ -134,7 +147,9 @@ async fn have_same_content(service: &DeltaService, from: &Entry, to: &Entry) -> 
 
 /// `None` when it was removed meanwhile.
 async fn looked_at(service: &DeltaService, object: &Object) -> Result<Option<Known>, ServiceError> {
-    let Some(found) = StoredObject::look(service.store(), object.stored.clone()).await? else { return Ok(None) };
+    let Some(found) = StoredObject::look(service.store(), object.stored.clone()).await? else {
+        return Ok(None);
+    };
     let sha256 = match &found.kind {
         Kind::Delta(delta) => Some(delta.file_sha256),
         Kind::Direct(direct) => Some(direct.file_sha256),

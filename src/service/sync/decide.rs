@@ -1,7 +1,8 @@
-//! What an object is whose key leaves it open: a delta, a reference, or a file of its own called as one.
+//! What an object is whose key leaves it open: a delta, a reference, or a file of its own called as
+//! one.
 //!
-//! Keys and indexes may mislead, and another writer may have written the index. So nothing is removed because of them: a HEAD decides,
-//! of the keys that a removal depends on.
+//! Keys and indexes may mislead, and another writer may have written the index. So nothing is
+//! removed because of them: a HEAD decides, of the keys that a removal depends on.
 
 use std::sync::PoisonError;
 
@@ -63,18 +64,28 @@ impl Comparison {
         }
     }
 
-    /// Takes notice of what may be a file of the source; the file, where it is one that would not be copied otherwise.
-    pub(super) async fn undecided(&self, relative: String, stored: ObjectName) -> Result<Option<Entry>, ServiceError> {
+    /// Takes notice of what may be a file of the source; the file, where it is one that would not
+    /// be copied otherwise.
+    pub(super) async fn undecided(
+        &self,
+        relative: String,
+        stored: ObjectName,
+    ) -> Result<Option<Entry>, ServiceError> {
         let is_delta = relative.ends_with(DELTA_SUFFIX);
         if !is_delta && self.options.compare == Compare::Content {
-            // Few objects are called as a reference, and who compares contents does not mind a request for each.
+            // Few objects are called as a reference, and who compares contents does not mind a
+            // request for each.
             return Ok(match self.decide(&stored).await? {
                 Decided::File(found) => Some(own_file(relative, &found)),
                 _ => None,
             });
         }
         if self.options.remove && self.is_there(&relative) {
-            self.source.lock().unwrap_or_else(PoisonError::into_inner).undecided.insert(relative, stored);
+            self.source
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .undecided
+                .insert(relative, stored);
         }
         Ok(None)
     }
@@ -88,7 +99,9 @@ impl Comparison {
                 object.decided = true;
                 Ok(Some(entry))
             }
-            Decided::File(found) => Ok(Some(own_file(format!("{}{DELTA_SUFFIX}", entry.relative), &found))),
+            Decided::File(found) => {
+                Ok(Some(own_file(format!("{}{DELTA_SUFFIX}", entry.relative), &found)))
+            }
         }
     }
 
@@ -120,7 +133,9 @@ impl Comparison {
                 Decided::Ours => {}
                 // The next run sees what has become of it.
                 Decided::Absent => return Ok((None, None)),
-                Decided::File(_) => return Ok((None, Some(self.fetch(&stored, &entry.relative, MayBeDelta(true))))),
+                Decided::File(_) => {
+                    return Ok((None, Some(self.fetch(&stored, &entry.relative, MayBeDelta(true)))));
+                }
             }
         }
         if entry.is_decided() {
@@ -128,7 +143,8 @@ impl Comparison {
         }
         let Some(decided) = self.decided(entry).await? else { return Ok((None, None)) };
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let stays = source.deltas.contains(&decided.relative) || !self.options.filter.takes(&decided.relative);
+        let stays = source.deltas.contains(&decided.relative)
+            || !self.options.filter.takes(&decided.relative);
         Ok(((!stays).then_some(decided), None))
     }
 }

@@ -17,14 +17,23 @@ use crate::service::{DeltaService, blocking};
 pub(super) type Entries = BoxStream<'static, Result<Seen, ServiceError>>;
 
 impl DeltaService {
-    /// The files of a folder; none, where there is no such folder on a disk. With `to_read`, no size is needed, and what a file is
-    /// will be seen when it is read.
-    pub(super) fn entries(&self, folder: &Folder, filter: &Filter, role: Role, to_read: bool) -> Entries {
+    /// The files of a folder; none, where there is no such folder on a disk. With `to_read`, no
+    /// size is needed, and what a file is will be seen when it is read.
+    pub(super) fn entries(
+        &self,
+        folder: &Folder,
+        filter: &Filter,
+        role: Role,
+        to_read: bool,
+    ) -> Entries {
         match folder {
             Folder::Local(path) => {
                 let (path, filter) = (path.clone(), filter.clone());
-                let walked = async move { blocking::run(move |_| walk(&path, &filter, role)).await };
-                futures::stream::once(walked).flat_map(|seen| futures::stream::iter(seen).map(Ok)).boxed()
+                let walked =
+                    async move { blocking::run(move |_| walk(&path, &filter, role)).await };
+                futures::stream::once(walked)
+                    .flat_map(|seen| futures::stream::iter(seen).map(Ok))
+                    .boxed()
             }
             Folder::InBucket(bucket, prefix) => {
                 let listing = self.list(bucket, prefix, None);
@@ -35,7 +44,8 @@ impl DeltaService {
                     Ok::<_, ServiceError>(pages.next().await?.map(|file| (file, pages)))
                 });
                 let seen = move |(file, has_namesake)| {
-                    futures::stream::iter(seen(&bucket, &prefix, file, has_namesake)).map(Ok::<_, ServiceError>)
+                    futures::stream::iter(seen(&bucket, &prefix, file, has_namesake))
+                        .map(Ok::<_, ServiceError>)
                 };
                 files.map_ok(seen).try_flatten().boxed()
             }
@@ -47,7 +57,8 @@ impl DeltaService {
 struct Pages {
     listing: Listing,
     read: VecDeque<ListedFile>,
-    /// The names of files that end as those of deltas do; few, and a plain file comes after a look at that of its own delta.
+    /// The names of files that end as those of deltas do; few, and a plain file comes after a look
+    /// at that of its own delta.
     deltas: HashSet<String>,
 }
 
@@ -61,8 +72,11 @@ impl Pages {
             }
             let Some(page) = self.listing.next().await? else { return Ok(None) };
             let names = page.files.iter().chain(self.listing.held()).map(|file| file.key.as_str());
-            self.deltas.extend(names.filter(|name| name.ends_with(DELTA_SUFFIX)).map(str::to_owned));
-            self.read.extend(page.files.into_iter().filter(|file| file.is_shown() || !file.is_decided()));
+            self.deltas
+                .extend(names.filter(|name| name.ends_with(DELTA_SUFFIX)).map(str::to_owned));
+            self.read.extend(
+                page.files.into_iter().filter(|file| file.is_shown() || !file.is_decided()),
+            );
         }
     }
 }
@@ -81,9 +95,22 @@ fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool)
         return vec![Seen::Marker(own)];
     }
     let (plain, digest) = (file.listed == Listed::Plain, file.sha256);
-    let object = Object { name: ObjectName::new(bucket.clone(), file.key), stored, tag, plain, digest, decided };
+    let object = Object {
+        name: ObjectName::new(bucket.clone(), file.key),
+        stored,
+        tag,
+        plain,
+        digest,
+        decided,
+    };
     let (size, modified) = (file.size, file.stored.last_modified);
-    let entry =
-        Entry { relative: own, size, modified, changed: modified, has_namesake, at: At::Object(Box::new(object)) };
+    let entry = Entry {
+        relative: own,
+        size,
+        modified,
+        changed: modified,
+        has_namesake,
+        at: At::Object(Box::new(object)),
+    };
     other.into_iter().chain([Seen::File(entry)]).collect()
 }

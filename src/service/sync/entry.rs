@@ -52,7 +52,8 @@ pub(super) struct Entry {
     pub(super) relative: String,
     pub(super) size: u64,
     pub(super) modified: SystemTime,
-    /// When a file was last changed in any way, its time included; of an object the same as `modified`.
+    /// When a file was last changed in any way, its time included; of an object the same as
+    /// `modified`.
     pub(super) changed: SystemTime,
     /// Whether there is another file, of the name that the delta of this one would have.
     pub(super) has_namesake: bool,
@@ -76,7 +77,8 @@ pub(super) struct Object {
     pub(super) plain: bool,
     /// Of the file, where the listing knew it.
     pub(super) digest: Option<Sha256Digest>,
-    /// Whether the stored object is how this file is stored; else it may be a file of its own, called as a delta would be.
+    /// Whether the stored object is how this file is stored; else it may be a file of its own,
+    /// called as a delta would be.
     pub(super) decided: bool,
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-/// Chooses among the files of a folder by their names, from the folder on, with `/` between the parts.
+/// Chooses among the files of a folder by their names, from the folder on, with `/` between the
+/// parts.
 pub trait Select: Send + Sync {
     /// Whether a file of this name takes part.
     fn takes(&self, name: &str) -> bool;
 
-    /// Whether any file below this directory may take part. A directory without such a file is not entered.
+    /// Whether any file below this directory may take part. A directory without such a file is not
+    /// entered.
     fn may_take_below(&self, directory: &str) -> bool;
 }
 

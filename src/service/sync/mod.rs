@@ -1,7 +1,8 @@
-//! What makes one folder like another, in a bucket or on a disk, decided file by file; whoever asked carries it out.
+//! What makes one folder like another, in a bucket or on a disk, decided file by file; whoever
+//! asked carries it out.
 //!
-//! A destination is looked at whole before the first step, the source is followed page by page. Nothing is removed before all of the
-//! source was seen.
+//! A destination is looked at whole before the first step, the source is followed page by page.
+//! Nothing is removed before all of the source was seen.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod compare;
@@ -48,14 +49,18 @@ pub struct SyncOptions {
     pub remove: bool,
     /// Which files take part, of both folders.
     pub filter: Filter,
-    /// Whether the steps are only shown. What a killed download left in a local destination is not mended then.
+    /// Whether the steps are only shown. What a killed download left in a local destination is not
+    /// mended then.
     pub dryrun: bool,
 }
 
 impl fmt::Debug for SyncOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { compare, remove, .. } = self;
-        f.debug_struct("SyncOptions").field("compare", compare).field("remove", remove).finish_non_exhaustive()
+        f.debug_struct("SyncOptions")
+            .field("compare", compare)
+            .field("remove", remove)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,19 +82,22 @@ pub enum Step {
     RemoveObject(ObjectName, ListedWrite),
     /// To remove a file.
     RemoveFile(PathBuf),
-    /// To do the first or, where that finds no file, the second: whether an object called as a delta is one is seen when it is read.
+    /// To do the first or, where that finds no file, the second: whether an object called as a
+    /// delta is one is seen when it is read.
     Either(Box<Step>, Box<Step>),
     /// Nothing: it is there.
     Unchanged,
     /// Nothing, though something is there that is no regular file, or that only a link leads to.
     Passed(PathBuf, Passed),
-    /// Nothing: it is there and cannot be read, or its name is no key. It is left out with a warning.
+    /// Nothing: it is there and cannot be read, or its name is no key. It is left out with a
+    /// warning.
     Unread(ServiceError),
     /// Nothing: it cannot be looked at, or has no name on the other side.
     Failed(String, ServiceError),
 }
 
-/// Whether a file may be kept as a delta: not where the source has another file of the name that the delta would have.
+/// Whether a file may be kept as a delta: not where the source has another file of the name that
+/// the delta would have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MayBeDelta(pub bool);
 
@@ -99,7 +107,8 @@ impl Step {
         self.phase() > Phase::Copy
     }
 
-    /// The phase of a step. What is removed goes in a later phase than what is copied, and only if all of that was.
+    /// The phase of a step. What is removed goes in a later phase than what is copied, and only if
+    /// all of that was.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Replace(..) => Phase::Replace,
@@ -109,7 +118,8 @@ impl Step {
     }
 }
 
-/// When a step is carried out: each phase begins when the one before it has ended without a failure.
+/// When a step is carried out: each phase begins when the one before it has ended without a
+/// failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Nothing is removed.
@@ -144,7 +154,8 @@ impl fmt::Debug for Steps {
 }
 
 impl Steps {
-    /// The next step; an error when a folder cannot be listed to its end, after which nothing may be removed, and nothing is.
+    /// The next step; an error when a folder cannot be listed to its end, after which nothing may
+    /// be removed, and nothing is.
     pub async fn next(&mut self) -> Result<Option<Step>, ServiceError> {
         self.0.next().await.transpose()
     }
@@ -152,7 +163,12 @@ impl Steps {
 
 impl DeltaService {
     /// What makes `to` like `from`.
-    pub async fn sync(&self, from: &Folder, to: &Folder, options: SyncOptions) -> Result<Steps, ServiceError> {
+    pub async fn sync(
+        &self,
+        from: &Folder,
+        to: &Folder,
+        options: SyncOptions,
+    ) -> Result<Steps, ServiceError> {
         refuse_nested(from, to, options.remove)?;
         let (mut there, mut left_out) = (BTreeMap::new(), Vec::new());
         if options.compare != Compare::Never || options.remove {
@@ -164,13 +180,18 @@ impl DeltaService {
                         there.insert(entry.relative.clone(), entry);
                     }
                     Seen::Failed(_, error) => return Err(error),
-                    Seen::Passed(path, _, why @ Passed::Draft) => left_out.push(Ok(Step::Passed(path, why))),
-                    Seen::Unread(_, error) if !is_absence(&error) => left_out.push(Ok(Step::Unread(error))),
+                    Seen::Passed(path, _, why @ Passed::Draft) => {
+                        left_out.push(Ok(Step::Passed(path, why)))
+                    }
+                    Seen::Unread(_, error) if !is_absence(&error) => {
+                        left_out.push(Ok(Step::Unread(error)))
+                    }
                     _ => {}
                 }
             }
         }
-        let source = self.entries(from, &options.filter, Role::Source, options.compare == Compare::Never);
+        let source =
+            self.entries(from, &options.filter, Role::Source, options.compare == Compare::Never);
         let source = match to {
             Folder::Local(_) => without_shadowed(source, options.filter.clone()),
             Folder::InBucket(..) => source,
@@ -199,19 +220,25 @@ impl DeltaService {
                 .buffered(COMPARED_AT_ONCE)
                 .filter_map(async |step: Result<_, ServiceError>| step.transpose())
         };
-        let removals = futures::stream::once(async move { sync.removals().await }).flat_map(|steps| match steps {
-            Ok(steps) => futures::stream::iter(steps).map(Ok).boxed(),
-            Err((steps, error)) => {
-                futures::stream::iter(steps.into_iter().map(Ok).chain([Err(error)]).collect::<Vec<_>>()).boxed()
-            }
-        });
+        let removals = futures::stream::once(async move { sync.removals().await }).flat_map(
+            |steps| match steps {
+                Ok(steps) => futures::stream::iter(steps).map(Ok).boxed(),
+                Err((steps, error)) => futures::stream::iter(
+                    steps.into_iter().map(Ok).chain([Err(error)]).collect::<Vec<_>>(),
+                )
+                .boxed(),
+            },
+        );
         // What comes after an error would be decided without what was not seen.
         let mut failed = false;
-        let until_failed = futures::stream::iter(left_out).chain(compared).chain(removals).take_while(move |step| {
-            let goes_on = !failed;
-            failed |= step.is_err();
-            std::future::ready(goes_on)
-        });
+        let until_failed = futures::stream::iter(left_out)
+            .chain(compared)
+            .chain(removals)
+            .take_while(move |step| {
+                let goes_on = !failed;
+                failed |= step.is_err();
+                std::future::ready(goes_on)
+            });
         Ok(Steps(until_failed.boxed()))
     }
 }
@@ -238,7 +265,8 @@ struct Source {
     incomplete: bool,
     /// Names of files that end as those of deltas do, where the other side may have one of them.
     deltas: HashSet<String>,
-    /// What may be files of these names that the other side has, while the listing calls them something else.
+    /// What may be files of these names that the other side has, while the listing calls them
+    /// something else.
     undecided: HashMap<String, ObjectName>,
 }
 
@@ -271,10 +299,13 @@ impl Comparison {
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
         let is_filtered = |name: &str| !self.options.filter.takes(name);
-        // Whether the file of that name on the other side stays hangs on what this is. Where files are compared, an index has told.
+        // Whether the file of that name on the other side stays hangs on what this is. Where files
+        // are compared, an index has told.
         let is_compared = self.options.compare != Compare::Never;
         let decides_removal = self.options.remove && !is_compared && self.is_there(&entry.relative);
-        if !entry.is_decided() && (decides_removal || is_filtered(&own_name) != is_filtered(&entry.relative)) {
+        if !entry.is_decided()
+            && (decides_removal || is_filtered(&own_name) != is_filtered(&entry.relative))
+        {
             let stored = entry.to_string();
             match self.decided(entry).await {
                 Ok(Some(decided)) => entry = decided,
@@ -287,7 +318,8 @@ impl Comparison {
         }
         self.see(&entry);
         self.source.lock().unwrap_or_else(PoisonError::into_inner).has_files = true;
-        let there = self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.relative);
+        let there =
+            self.there.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry.relative);
         let failed = |error| Step::Failed(entry.to_string(), error);
         if let Some(there) = there {
             match compare::are_same(&self.service, &entry, &there, self.options.compare).await {
@@ -309,7 +341,8 @@ impl Comparison {
                 let first = self.fetch(&from.name, &entry.relative, may_be_delta);
                 match from.decided {
                     true => first,
-                    // A file that is called as a delta has none of its own, nor is there a file whose delta it would be.
+                    // A file that is called as a delta has none of its own, nor is there a file
+                    // whose delta it would be.
                     false => {
                         let second = self.fetch(&from.stored, &own_name, MayBeDelta(true));
                         Step::Either(Box::new(first), Box::new(second))
@@ -326,16 +359,22 @@ impl Comparison {
         self.there.lock().unwrap_or_else(PoisonError::into_inner).contains_key(relative)
     }
 
-    /// Keeps what the other side has under this name and below it: what the source has there cannot be read.
+    /// Keeps what the other side has under this name and below it: what the source has there cannot
+    /// be read.
     fn keep(&self, relative: &str) {
         if self.options.remove && relative.ends_with(DELTA_SUFFIX) {
-            self.source.lock().unwrap_or_else(PoisonError::into_inner).deltas.insert(relative.to_owned());
+            self.source
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .deltas
+                .insert(relative.to_owned());
         }
         let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
         there.remove(relative);
         let below = format!("{relative}/");
         let from_below = there.range(below.clone()..).map(|(name, _)| name);
-        let names: Vec<String> = from_below.take_while(|name| name.starts_with(&below)).cloned().collect();
+        let names: Vec<String> =
+            from_below.take_while(|name| name.starts_with(&below)).cloned().collect();
         for name in names {
             there.remove(&name);
         }
@@ -366,13 +405,12 @@ impl Comparison {
     fn marker(&self, relative: &str) -> Option<Step> {
         let Folder::Local(folder) = &self.to else {
             let (from, to) = (self.from.object(relative).ok()?, self.to.object(relative).ok()?);
-            return (!relative.is_empty() && self.options.compare == Compare::Never).then_some(Step::Copy(
-                from,
-                to,
-                MayBeDelta(true),
-            ));
+            return (!relative.is_empty() && self.options.compare == Compare::Never)
+                .then_some(Step::Copy(from, to, MayBeDelta(true)));
         };
-        let Some(marked) = relative.strip_suffix('/') else { return Some(Step::MakeFolder(folder.clone())) };
+        let Some(marked) = relative.strip_suffix('/') else {
+            return Some(Step::MakeFolder(folder.clone()));
+        };
         match paths::relative_path(marked) {
             Ok(path) => Some(Step::MakeFolder(folder.join(path))),
             Err(source) => {
@@ -386,12 +424,15 @@ impl Comparison {
     fn shadowed(&self, relative: &str, other: &str) -> Step {
         self.source.lock().unwrap_or_else(PoisonError::into_inner).has_files = true;
         match (self.from.object(relative), self.from.object(other)) {
-            (Ok(object), Ok(other)) => Step::Failed(object.to_string(), ServiceError::AlsoDirectory { object, other }),
+            (Ok(object), Ok(other)) => {
+                Step::Failed(object.to_string(), ServiceError::AlsoDirectory { object, other })
+            }
             (Err(error), _) | (_, Err(error)) => Step::Failed(relative.to_owned(), error),
         }
     }
 
-    /// What the source has not, once all of it was seen; or an error, after steps that say what could not be copied for it.
+    /// What the source has not, once all of it was seen; or an error, after steps that say what
+    /// could not be copied for it.
     async fn removals(&self) -> Result<Vec<Step>, (Vec<Step>, ServiceError)> {
         if !self.options.remove {
             return Ok(Vec::new());
@@ -405,11 +446,13 @@ impl Comparison {
             return Ok(self.refused());
         }
         if incomplete {
-            let error = ServiceError::SourceUnseen { from: self.from.to_string(), to: self.to.to_string() };
+            let error =
+                ServiceError::SourceUnseen { from: self.from.to_string(), to: self.to.to_string() };
             return Err((self.refused(), error));
         }
         if !there.is_empty() && !has_files {
-            let error = ServiceError::SourceEmpty { from: self.from.to_string(), to: self.to.to_string() };
+            let error =
+                ServiceError::SourceEmpty { from: self.from.to_string(), to: self.to.to_string() };
             return Err((self.refused(), error));
         }
         let Extra { mut absent, copies: mut steps, unseen } =
@@ -419,9 +462,10 @@ impl Comparison {
         steps.sort_by_key(Step::phase);
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
-            At::Object(object) => {
-                Step::RemoveObject(object.name, ListedWrite { tag: object.tag, modified: entry.modified })
-            }
+            At::Object(object) => Step::RemoveObject(
+                object.name,
+                ListedWrite { tag: object.tag, modified: entry.modified },
+            ),
             At::File(path) => match &self.to {
                 Folder::Local(folder) if is_behind_a_link(folder, &path, &mut own_folders) => {
                     Step::Passed(path, Passed::BehindALink)
@@ -443,9 +487,12 @@ fn without_shadowed(source: Entries, filter: Filter) -> Entries {
         let filter = filter.clone();
         async move {
             let passed = match source.next().await {
-                Some(Ok(seen)) => {
-                    shadowed.as_mut()?.pass(seen, |name| filter.takes(name)).into_iter().map(Ok).collect()
-                }
+                Some(Ok(seen)) => shadowed
+                    .as_mut()?
+                    .pass(seen, |name| filter.takes(name))
+                    .into_iter()
+                    .map(Ok)
+                    .collect(),
                 Some(Err(error)) => vec![Err(error)],
                 None => shadowed.take()?.end().into_iter().map(Ok).collect(),
             };
@@ -474,10 +521,14 @@ pub(crate) fn is_behind_a_link(folder: &Path, file: &Path, known: &mut BTreeSet<
     false
 }
 
-/// A folder that holds the other would be copied into itself again and again, or removed with what is not in the other.
+/// A folder that holds the other would be copied into itself again and again, or removed with what
+/// is not in the other.
 fn refuse_nested(from: &Folder, to: &Folder, remove: bool) -> Result<(), ServiceError> {
-    let (Folder::InBucket(a, from_prefix), Folder::InBucket(b, to_prefix)) = (from, to) else { return Ok(()) };
-    let nested = to_prefix.starts_with(from_prefix.as_str()) || remove && from_prefix.starts_with(to_prefix.as_str());
+    let (Folder::InBucket(a, from_prefix), Folder::InBucket(b, to_prefix)) = (from, to) else {
+        return Ok(());
+    };
+    let nested = to_prefix.starts_with(from_prefix.as_str())
+        || remove && from_prefix.starts_with(to_prefix.as_str());
     if a == b && nested {
         return Err(ServiceError::Nested { from: from.to_string(), to: to.to_string() });
     }

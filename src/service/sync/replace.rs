@@ -1,4 +1,5 @@
-//! Downloads to where something else is: they come when all of the source was seen, and only in place of what `--delete` would delete.
+//! Downloads to where something else is: they come when all of the source was seen, and only in
+//! place of what `--delete` would delete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,10 @@ impl Comparison {
         });
         match found.await {
             Ok(Some(obstacle)) => {
-                self.deferred.lock().unwrap_or_else(PoisonError::into_inner).push(Deferred { step, obstacle });
+                self.deferred
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Deferred { step, obstacle });
                 None
             }
             // The step itself says why.
@@ -45,7 +49,8 @@ impl Comparison {
 
     /// The deferred steps, with the files of `absent` that they delete taken out of it.
     pub(super) async fn replacements(&self, absent: &mut Vec<Entry>) -> Vec<Step> {
-        let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
+        let deferred =
+            std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
         let Folder::Local(folder) = &self.to else { return Vec::new() };
         if deferred.is_empty() {
             return Vec::new();
@@ -54,18 +59,24 @@ impl Comparison {
             At::File(path) => Some(path.clone()),
             At::Object(_) => None,
         };
-        let (folder, going): (_, BTreeSet<PathBuf>) = (folder.clone(), absent.iter().filter_map(path_of).collect());
+        let (folder, going): (_, BTreeSet<PathBuf>) =
+            (folder.clone(), absent.iter().filter_map(path_of).collect());
         let (steps, gone) = blocking::run(move |_| decided(&folder, deferred, &going)).await;
-        absent.retain(|entry| path_of(entry).is_none_or(|path| !gone.iter().any(|gone| path.starts_with(gone))));
+        absent.retain(|entry| {
+            path_of(entry).is_none_or(|path| !gone.iter().any(|gone| path.starts_with(gone)))
+        });
         steps
     }
 
     /// Errors for the deferred steps, where nothing may be deleted.
     pub(super) fn refused(&self) -> Vec<Step> {
-        let deferred = std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
+        let deferred =
+            std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
         let refused = |Deferred { step, obstacle }| {
             let error = match &step {
-                Step::Download(_, path) | Step::MakeFolder(path) => set_aside::refuse(path, &obstacle),
+                Step::Download(_, path) | Step::MakeFolder(path) => {
+                    set_aside::refuse(path, &obstacle)
+                }
                 _ => ServiceError::IsDirectory(obstacle),
             };
             Step::Failed(name_of(&step), error)
@@ -75,7 +86,11 @@ impl Comparison {
 }
 
 /// The steps, and what they delete.
-fn decided(folder: &Path, deferred: Vec<Deferred>, going: &BTreeSet<PathBuf>) -> (Vec<Step>, Vec<PathBuf>) {
+fn decided(
+    folder: &Path,
+    deferred: Vec<Deferred>,
+    going: &BTreeSet<PathBuf>,
+) -> (Vec<Step>, Vec<PathBuf>) {
     let (mut ways, mut known) = (BTreeMap::<PathBuf, InTheWay>::new(), BTreeSet::new());
     let mut steps = Vec::new();
     for Deferred { step, obstacle } in deferred {

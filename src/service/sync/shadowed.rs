@@ -1,8 +1,10 @@
-//! Files of a bucket that have the name of a directory: a local directory cannot have both, so the file is left out.
+//! Files of a bucket that have the name of a directory: a local directory cannot have both, so the
+//! file is left out.
 
 use super::entry::{Entry, Seen};
 
-/// Holds files back until the listing, which is in the order of the keys, has passed what would be below them.
+/// Holds files back until the listing, which is in the order of the keys, has passed what would be
+/// below them.
 #[derive(Default)]
 pub(super) struct Shadowed {
     /// Each may be the beginning of the name of the next; with the first name that is below it.
@@ -19,17 +21,23 @@ impl Shadowed {
         };
         let mut passed = Vec::new();
         // `0` comes after `/`.
-        while let Some((entry, below)) = self.held.pop_if(|(entry, _)| *name >= format!("{}0", entry.relative)) {
+        while let Some((entry, below)) =
+            self.held.pop_if(|(entry, _)| *name >= format!("{}0", entry.relative))
+        {
             passed.push(released(entry, below));
         }
-        let file = self.held.iter().find(|(entry, _)| name.strip_prefix(entry.relative.as_str()) == Some("/"));
+        let file = self
+            .held
+            .iter()
+            .find(|(entry, _)| name.strip_prefix(entry.relative.as_str()) == Some("/"));
         if let Some((entry, _)) = file {
             // The mark of a directory has no content, so the file is the one to keep.
             passed.push(Seen::Shadowed(name.clone(), entry.relative.clone()));
             return passed;
         }
         for (entry, below) in &mut self.held {
-            if name.strip_prefix(entry.relative.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+            if name.strip_prefix(entry.relative.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            {
                 below.get_or_insert_with(|| name.clone());
             }
         }

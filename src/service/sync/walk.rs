@@ -1,4 +1,5 @@
-//! The files of a local folder. A filter is asked before anything is looked at: what it leaves out is neither opened, followed nor counted.
+//! The files of a local folder. A filter is asked before anything is looked at: what it leaves out
+//! is neither opened, followed nor counted.
 
 use std::collections::HashSet;
 use std::fs::{DirEntry, FileType};
@@ -14,7 +15,8 @@ use crate::domain::paths;
 use crate::service::error::ServiceError;
 use crate::service::set_aside::{self, Leftover};
 
-/// Walks a folder in the order of the names, so that it does not depend on the file system which file becomes a reference.
+/// Walks a folder in the order of the names, so that it does not depend on the file system which
+/// file becomes a reference.
 pub(super) fn walk(folder: &Path, filter: &Filter, role: Role) -> Vec<Seen> {
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
@@ -53,7 +55,8 @@ fn failed(path: &Path, cause: io::Error) -> Seen {
     Seen::Failed(what.clone(), ServiceError::Local { what, source: cause })
 }
 
-/// Whether an error says that something cannot be read as it is, and not that the disk or the machine fails.
+/// Whether an error says that something cannot be read as it is, and not that the disk or the
+/// machine fails.
 fn is_unreadable(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotADirectory | NotFound | PermissionDenied)
@@ -84,7 +87,9 @@ impl Walk<'_> {
         let mut in_use = HashSet::new();
         if entries.iter().any(is_set_aside) {
             for entry in entries.iter().filter(|entry| is_set_aside(entry)) {
-                if self.role != Role::Destination || set_aside::give_back(&entry.path()).ok() == Some(Leftover::InUse) {
+                if self.role != Role::Destination
+                    || set_aside::give_back(&entry.path()).ok() == Some(Leftover::InUse)
+                {
                     in_use.insert(entry.file_name());
                 }
             }
@@ -146,7 +151,11 @@ impl Walk<'_> {
             return self.link(&path, relative, takes, below);
         }
         if kind.is_dir() {
-            let real = self.ancestors.last().map(|above| above.join(entry.file_name())).unwrap_or_default();
+            let real = self
+                .ancestors
+                .last()
+                .map(|above| above.join(entry.file_name()))
+                .unwrap_or_default();
             return self.enter(&path, relative, real);
         }
         if !kind.is_file() {
@@ -169,8 +178,9 @@ impl Walk<'_> {
             }
             Err(error) => {
                 let absent = error.kind() == io::ErrorKind::NotFound;
-                let absent =
-                    absent.then(|| io::Error::new(error.kind(), "symbolic link to a path that does not exist"));
+                let absent = absent.then(|| {
+                    io::Error::new(error.kind(), "symbolic link to a path that does not exist")
+                });
                 return self.unread(path, relative, absent.unwrap_or(error));
             }
         };
@@ -179,7 +189,11 @@ impl Walk<'_> {
                 Ok(real) if self.ancestors.contains(&real) => {
                     let cause = "symbolic link to a directory that it is in";
                     match takes {
-                        true => self.unread(path, relative, io::Error::new(io::ErrorKind::NotADirectory, cause)),
+                        true => self.unread(
+                            path,
+                            relative,
+                            io::Error::new(io::ErrorKind::NotADirectory, cause),
+                        ),
                         false => self.seen.push(Seen::Hidden(relative)),
                     }
                 }
@@ -209,7 +223,14 @@ impl Walk<'_> {
             Ok(modified) => {
                 let (size, at) = (metadata.len(), At::File(path.to_owned()));
                 let changed = changed(metadata).unwrap_or(modified);
-                self.seen.push(Seen::File(Entry { relative, size, modified, changed, has_namesake: false, at }));
+                self.seen.push(Seen::File(Entry {
+                    relative,
+                    size,
+                    modified,
+                    changed,
+                    has_namesake: false,
+                    at,
+                }));
             }
             Err(error) => self.seen.push(failed(path, error)),
         }

@@ -1,4 +1,5 @@
-//! Memory shared by the encoders and decoders of one process: reserved before it is used, in the order of the requests.
+//! Memory shared by the encoders and decoders of one process: reserved before it is used, in the
+//! order of the requests.
 
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ const UNIT: u64 = 1 << 10;
 
 /// A number of bytes to reserve from.
 ///
-/// Requests are served in their order, so a large one is not overtaken for ever by small ones. Deadlock is excluded by one rule:
-/// an operation that holds a reservation never waits for another one.
+/// Requests are served in their order, so a large one is not overtaken for ever by small ones.
+/// Deadlock is excluded by one rule: an operation that holds a reservation never waits for another
+/// one.
 #[derive(Debug)]
 pub(super) struct ByteBudget {
     permits: Arc<Semaphore>,
@@ -19,7 +21,9 @@ pub(super) struct ByteBudget {
 
 /// Bytes reserved from a [`ByteBudget`], returned on drop.
 #[derive(Debug)]
-pub(crate) struct Reservation(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(crate) struct Reservation(
+    #[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit,
+);
 
 impl ByteBudget {
     /// Creates a budget of `bytes`, rounded down to KiB.
@@ -58,7 +62,10 @@ mod tests {
         let held = budget.try_reserve(4 << 10).unwrap();
         let mut whole = Box::pin(budget.reserve(10 << 10));
         assert!(whole.as_mut().now_or_never().is_none());
-        assert!(budget.try_reserve(1 << 10).is_none(), "six units are free, but an earlier request waits");
+        assert!(
+            budget.try_reserve(1 << 10).is_none(),
+            "six units are free, but an earlier request waits"
+        );
         let mut later = Box::pin(budget.reserve(1 << 10));
         assert!(later.as_mut().now_or_never().is_none());
         drop(held);

@@ -23,8 +23,8 @@ use crate::service::spool::Spool;
 use crate::service::writers::HashingWriter;
 use crate::storage::ByteStream;
 
-/// Most bytes that are unpacked from a reference or a target: a few bytes of gzip can ask for any number, and all of them
-/// go to a file in the folder for temporaries.
+/// Most bytes that are unpacked from a reference or a target: a few bytes of gzip can ask for any
+/// number, and all of them go to a file in the folder for temporaries.
 const MAX_UNPACKED: u64 = 64 << 30;
 
 /// A delta to decode: all that is needed besides its bytes.
@@ -46,7 +46,8 @@ pub(crate) enum Decoded<W> {
     Restored(Restored<W>),
     /// The delta needs this much memory; what was written so far is the beginning of the file.
     NeedsMore(HashingWriter<W>, DecodeMemory),
-    /// The delta could not be decoded against this reference; what was written so far is the beginning of the file.
+    /// The delta could not be decoded against this reference; what was written so far is the
+    /// beginning of the file.
     Failed(HashingWriter<W>, ServiceError),
 }
 
@@ -69,7 +70,8 @@ impl Transcoder {
         self.permits.memory().reserve(decode.memory.bytes()).await
     }
 
-    /// Decodes a delta to `sink`, without the bytes that an earlier run of the same job wrote there.
+    /// Decodes a delta to `sink`, without the bytes that an earlier run of the same job wrote
+    /// there.
     pub(crate) async fn decode<W: Write + Send + 'static>(
         &self,
         job: Decode,
@@ -79,7 +81,8 @@ impl Transcoder {
     ) -> Result<Decoded<W>, ServiceError> {
         let run = Run { job, spool_folder: self.spool_folder.clone() };
         blocking::feed(delta, move |incoming| {
-            // Given back by the thread that uses the memory, even when nobody waits for it any more.
+            // Given back by the thread that uses the memory, even when nobody waits for it any
+            // more.
             let _reservation = reservation;
             run.run(incoming, sink)
         })
@@ -100,9 +103,13 @@ struct Run {
 }
 
 impl Run {
-    /// Decodes the delta that arrives, and writes the file to `sink`, without what an earlier run wrote there. What went to it is
-    /// the file only if this succeeds.
-    fn run<W: Write>(self, delta: &mut Incoming, mut sink: HashingWriter<W>) -> Result<Decoded<W>, ServiceError> {
+    /// Decodes the delta that arrives, and writes the file to `sink`, without what an earlier run
+    /// wrote there. What went to it is the file only if this succeeds.
+    fn run<W: Write>(
+        self,
+        delta: &mut Incoming,
+        mut sink: HashingWriter<W>,
+    ) -> Result<Decoded<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
         tracing::debug!(delta = %self.job.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
@@ -110,14 +117,17 @@ impl Run {
         if ordinary && [target, source].contains(&Some(Compression::Xz)) {
             return Ok(Decoded::NeedsMore(sink, DecodeMemory::Most));
         }
-        let reference = match source.map(|compression| self.unpacked_reference(compression, delta.cancelled())) {
+        let reference = match source
+            .map(|compression| self.unpacked_reference(compression, delta.cancelled()))
+        {
             Some(Ok(unpacked)) => unpacked,
             Some(Err(error)) => return Ok(Decoded::Failed(sink, error)),
             None => self.job.reference.clone(),
         };
         let Some(compression) = target else {
             let mut rest = Rest::after(&mut sink);
-            let end = self.decode(delta, begun, reference, Some(self.job.metadata.file_size), &mut rest)?;
+            let end =
+                self.decode(delta, begun, reference, Some(self.job.metadata.file_size), &mut rest)?;
             if rest.differs {
                 return Err(ServiceError::Inconsistent(self.job.stored.clone()));
             }
@@ -143,8 +153,10 @@ impl Run {
         }
         let len = content.len();
         let content = content.finish().map_err(ServiceError::local(self.spool_folder.display()))?;
-        let content = Payload::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
-        self.pack(&content, compression, delta.cancelled(), sink.into_inner()).map(Decoded::Restored)
+        let content =
+            Payload::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
+        self.pack(&content, compression, delta.cancelled(), sink.into_inner())
+            .map(Decoded::Restored)
     }
 
     /// Reads as much of the delta as has its header.
@@ -156,7 +168,9 @@ impl Run {
             begun.extend_from_slice(piece.as_deref().unwrap_or_default());
             match inspect(begun.as_slice(), &limits) {
                 Ok(inspection) => return Ok((inspection.header().clone(), begun)),
-                Err(error) if piece.is_some() && *error.kind() == DecodeErrorKind::Truncated(Part::Header) => {}
+                Err(error)
+                    if piece.is_some()
+                        && *error.kind() == DecodeErrorKind::Truncated(Part::Header) => {}
                 Err(source) => return Err(self.undecodable(source)),
             }
         }
@@ -190,10 +204,12 @@ impl Run {
                 let taken = match decoder.push(rest, &mut out) {
                     Ok(taken) => taken,
                     Err(error) => {
-                        return Ok(match self.job.memory.after(&error, decoder.declared_dictionaries()) {
-                            Some(more) => End::NeedsMore(more),
-                            None => End::Failed(self.undecodable(error)),
-                        });
+                        return Ok(
+                            match self.job.memory.after(&error, decoder.declared_dictionaries()) {
+                                Some(more) => End::NeedsMore(more),
+                                None => End::Failed(self.undecodable(error)),
+                            },
+                        );
                     }
                 };
                 rest = rest.get(taken..).unwrap_or_default();
@@ -213,7 +229,11 @@ impl Run {
         compression: Compression,
         cancelled: &Cancelled,
     ) -> Result<CachedReference, ServiceError> {
-        let failed = |source| ServiceError::Unpack { reference: self.job.reference_name.clone(), compression, source };
+        let failed = |source| ServiceError::Unpack {
+            reference: self.job.reference_name.clone(),
+            compression,
+            source,
+        };
         let packed = Positioned { source: self.job.reference.clone(), at: 0 };
         let mut unpacked = recompress::unpack(compression, packed).map_err(failed)?;
         let mut spool = Spool::new(&self.spool_folder);
@@ -225,13 +245,16 @@ impl Run {
                 return Ok(Arc::new(spool.finish().map_err(failed)?));
             }
             if spool.len() + n as u64 > MAX_UNPACKED {
-                return Err(failed(io::Error::other(format!("it has more than {MAX_UNPACKED} bytes unpacked"))));
+                return Err(failed(io::Error::other(format!(
+                    "it has more than {MAX_UNPACKED} bytes unpacked"
+                ))));
             }
             spool.write_all(chunk.get(..n).unwrap_or_default()).map_err(failed)?;
         }
     }
 
-    /// Packs the content in each way xdelta3 may have found it, and writes what has the right digest.
+    /// Packs the content in each way xdelta3 may have found it, and writes what has the right
+    /// digest.
     fn pack<W: Write>(
         &self,
         content: &Payload,
@@ -244,7 +267,8 @@ impl Run {
             let sink = HashingWriter::new(Spool::new(&self.spool_folder));
             let mut packer = recompress::Packer::new(setting, sink).map_err(spooled())?;
             content.read(cancelled, |piece| packer.write_all(piece).map_err(spooled()))?;
-            let (spool, len, digest) = packer.finish().and_then(HashingWriter::finish).map_err(spooled())?;
+            let (spool, len, digest) =
+                packer.finish().and_then(HashingWriter::finish).map_err(spooled())?;
             if digest == self.job.metadata.file_sha256 {
                 let packed = Arc::new(spool.finish().map_err(spooled())?);
                 let packed = Payload::of(&self.job.file.to_string(), len, packed);
@@ -275,7 +299,11 @@ pub(crate) fn check(
     Ok(())
 }
 
-pub(crate) fn check_len(object: &ObjectName, expected: u64, actual: u64) -> Result<(), ServiceError> {
+pub(crate) fn check_len(
+    object: &ObjectName,
+    expected: u64,
+    actual: u64,
+) -> Result<(), ServiceError> {
     if actual != expected {
         return Err(ServiceError::Length { object: object.clone(), expected, actual });
     }
@@ -287,10 +315,14 @@ pub(crate) fn written() -> impl FnOnce(io::Error) -> ServiceError {
     ServiceError::Output
 }
 
-/// What xdelta3 unpacked before it made the delta: target and source, by the letters in an application header of the form
-/// `target/LETTER/source/LETTER`.
+/// What xdelta3 unpacked before it made the delta: target and source, by the letters in an
+/// application header of the form `target/LETTER/source/LETTER`.
 fn packed_sides(header: &Header) -> [Option<Compression>; 2] {
-    let text = header.application.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+    let text = header
+        .application
+        .as_deref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        .unwrap_or_default();
     let fields: Vec<&str> = text.split('/').collect();
     match *fields.as_slice() {
         [_, target, _, source] => [Compression::of_letter(target), Compression::of_letter(source)],
@@ -299,7 +331,8 @@ fn packed_sides(header: &Header) -> [Option<Compression>; 2] {
     }
 }
 
-/// Passes on what follows the bytes that an earlier run wrote, and compares the beginning with them.
+/// Passes on what follows the bytes that an earlier run wrote, and compares the beginning with
+/// them.
 pub(crate) struct Rest<'a, W> {
     /// Bytes still to be left out.
     left: u64,

@@ -45,7 +45,8 @@ pub(crate) enum DecodeMemory {
 }
 
 impl DecodeMemory {
-    /// The need of a stored delta of `stored` bytes against a reference of `source` bytes, if it is an ordinary one.
+    /// The need of a stored delta of `stored` bytes against a reference of `source` bytes, if it is
+    /// an ordinary one.
     pub(crate) fn ordinary(delta: &DeltaMetadata, stored: u64, source: Option<u64>) -> Self {
         Self::Ordinary { delta: stored, file: delta.file_size, source: source.unwrap_or(u64::MAX) }
     }
@@ -56,7 +57,13 @@ impl DecodeMemory {
             Self::Ordinary { delta, source, .. } => {
                 let stored = delta.min(self.sections());
                 let pieces = delta.min(IN_FLIGHT);
-                self.window() + stored + self.sections() + 2 * DICTIONARIES + source.min(SOURCE) + pieces + FIXED
+                self.window()
+                    + stored
+                    + self.sections()
+                    + 2 * DICTIONARIES
+                    + source.min(SOURCE)
+                    + pieces
+                    + FIXED
             }
             Self::Most => u64::MAX,
             Self::Dictionaries { dictionaries, .. } => {
@@ -78,14 +85,18 @@ impl DecodeMemory {
         limits
     }
 
-    /// Returns what to try next where a decoder stopped because its delta needs more than this; `declared` is the size of the
-    /// dictionaries that it declares.
+    /// Returns what to try next where a decoder stopped because its delta needs more than this;
+    /// `declared` is the size of the dictionaries that it declares.
     pub(crate) fn after(self, error: &DecodeError, declared: u64) -> Option<Self> {
         let DecodeErrorKind::Limit { limit, .. } = error.kind() else { return None };
         let dictionaries = declared.clamp(DICTIONARIES, MAX_DICTIONARIES);
         match (limit, self) {
-            (Limit::Dictionary, Self::Ordinary { .. }) => Some(Self::Dictionaries { dictionaries, after_most: false }),
-            (Limit::Dictionary, Self::Most) => Some(Self::Dictionaries { dictionaries, after_most: true }),
+            (Limit::Dictionary, Self::Ordinary { .. }) => {
+                Some(Self::Dictionaries { dictionaries, after_most: false })
+            }
+            (Limit::Dictionary, Self::Most) => {
+                Some(Self::Dictionaries { dictionaries, after_most: true })
+            }
             (
                 Limit::Window | Limit::StoredSections | Limit::DecompressedSections,
                 Self::Ordinary { .. } | Self::Dictionaries { after_most: false, .. },
@@ -94,19 +105,25 @@ impl DecodeMemory {
         }
     }
 
-    /// Windows of small files are no longer than the file; the content of a packed one may be longer than that.
+    /// Windows of small files are no longer than the file; the content of a packed one may be
+    /// longer than that.
     fn window(self) -> u64 {
         match self {
-            Self::Ordinary { file, .. } => file.saturating_mul(4).saturating_add(1 << 16).min(WINDOW),
+            Self::Ordinary { file, .. } => {
+                file.saturating_mul(4).saturating_add(1 << 16).min(WINDOW)
+            }
             Self::Most => DecodeLimits::default().window,
             Self::Dictionaries { .. } => WINDOW,
         }
     }
 
-    /// Sections as stored, and as many bytes decompressed. LZMA seldom makes less than an eighth of what is new.
+    /// Sections as stored, and as many bytes decompressed. LZMA seldom makes less than an eighth of
+    /// what is new.
     fn sections(self) -> u64 {
         match self {
-            Self::Ordinary { delta, .. } => delta.saturating_mul(8).saturating_add(1 << 20).min(SECTIONS),
+            Self::Ordinary { delta, .. } => {
+                delta.saturating_mul(8).saturating_add(1 << 20).min(SECTIONS)
+            }
             Self::Most => DecodeLimits::default().sections,
             Self::Dictionaries { .. } => SECTIONS,
         }
@@ -119,8 +136,13 @@ mod tests {
 
     #[test]
     fn largest_dictionaries_take_as_much_as_most() {
-        let dictionaries = DecodeMemory::Dictionaries { dictionaries: MAX_DICTIONARIES, after_most: false };
-        assert!((256 << 20..=325 << 20).contains(&dictionaries.bytes()), "{}", dictionaries.bytes());
+        let dictionaries =
+            DecodeMemory::Dictionaries { dictionaries: MAX_DICTIONARIES, after_most: false };
+        assert!(
+            (256 << 20..=325 << 20).contains(&dictionaries.bytes()),
+            "{}",
+            dictionaries.bytes()
+        );
         let limits = DecodeMemory::Most.limits();
         let most = limits.window + 2 * limits.sections + limits.source_cache + limits.dictionary;
         assert!(most <= 320 << 20, "{most}");

@@ -22,7 +22,8 @@ pub(crate) struct Encoded {
     pub(crate) delta: Option<Payload>,
 }
 
-/// As the Python tool calls xdelta3: level 9, LZMA; no application header, since the key is the truth about the name.
+/// As the Python tool calls xdelta3: level 9, LZMA; no application header, since the key is the
+/// truth about the name.
 fn options(target_len: u64) -> EncodeOptions {
     let mut options = EncodeOptions::at_level(Level::BEST);
     options.target_len = Some(target_len);
@@ -46,7 +47,8 @@ impl Transcoder {
         let permit = self.permits.encoder().await;
         let folder = self.spool_folder.clone();
         blocking::run(move |cancelled| {
-            // Given back by the thread that uses the memory, even when nobody waits for it any more.
+            // Given back by the thread that uses the memory, even when nobody waits for it any
+            // more.
             let _permit = permit;
             let encoded = encode.run(Spool::new(&folder), cancelled)?;
             let Encode { file, reference, .. } = &encode;
@@ -60,7 +62,8 @@ impl Transcoder {
         .await
     }
 
-    /// Reads a file once for its digest, its sketch and its delta against itself, and a second time to decode that.
+    /// Reads a file once for its digest, its sketch and its delta against itself, and a second time
+    /// to decode that.
     pub(crate) async fn encode_itself(&self, file: &Payload) -> Result<OwnDelta, ServiceError> {
         let permit = self.permits.encoder().await;
         let (file, folder) = (file.clone(), self.spool_folder.clone());
@@ -85,7 +88,11 @@ pub(crate) struct OwnDelta {
     pub(crate) delta: Payload,
 }
 
-fn encode_itself_blocking(file: &Payload, mut spool: Spool, cancelled: &Cancelled) -> Result<OwnDelta, ServiceError> {
+fn encode_itself_blocking(
+    file: &Payload,
+    mut spool: Spool,
+    cancelled: &Cancelled,
+) -> Result<OwnDelta, ServiceError> {
     let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
     let name = format!("the delta of {}", file.name());
     let spooled = || ServiceError::local(&name);
@@ -112,7 +119,8 @@ impl Encode {
         let Self { file, reference, limit } = self;
         let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
         let spooled = || ServiceError::local(format!("the delta of {}", file.name()));
-        let mut encoder = Some(Encoder::new(Some(reference.clone()), &options(file.len())).map_err(failed)?);
+        let mut encoder =
+            Some(Encoder::new(Some(reference.clone()), &options(file.len())).map_err(failed)?);
         let mut hasher = Sha256Hasher::default();
         let mut out = Vec::new();
         file.read(cancelled, |mut piece| {
@@ -140,7 +148,10 @@ impl Encode {
         spool.write_all(&out).map_err(spooled())?;
         let len = spool.len();
         let bytes = Arc::new(spool.finish().map_err(spooled())?);
-        Ok(Encoded { digest, delta: Some(Payload::of(&format!("the delta of {}", file.name()), len, bytes)) })
+        Ok(Encoded {
+            digest,
+            delta: Some(Payload::of(&format!("the delta of {}", file.name()), len, bytes)),
+        })
     }
 }
 
@@ -214,7 +225,9 @@ mod tests {
     fn noise(len: usize) -> Vec<u8> {
         let mut state = 7_u64;
         let next = |_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         };
         (0..len).map(next).collect()
@@ -226,7 +239,8 @@ mod tests {
         let (folder, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::new()));
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).await.unwrap();
-        let settings = Settings { policy: Policy::default(), spool_folder: folder.path().to_owned() };
+        let settings =
+            Settings { policy: Policy::default(), spool_folder: folder.path().to_owned() };
         let cache = Arc::new(WorkingCopies::new(folder.path().to_owned()));
         let service = DeltaService::new(store, cache, settings);
         let put = async |name: &str, bytes: Vec<u8>| {
@@ -245,6 +259,9 @@ mod tests {
         let (second, passes) = put("a-2.zip", second).await;
         assert!(second == StoredAs::Delta && passes < 1.1, "{second:?} in {passes} passes");
         let (direct, passes) = put("direct.zip", noise(LEN)).await;
-        assert!(matches!(direct, StoredAs::Direct(_)) && passes < 2.1, "{direct:?} in {passes} passes");
+        assert!(
+            matches!(direct, StoredAs::Direct(_)) && passes < 2.1,
+            "{direct:?} in {passes} passes"
+        );
     }
 }

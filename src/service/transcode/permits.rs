@@ -1,4 +1,5 @@
-//! In-process limits: one core and one byte budget for each encoder, the rest of the budget for decoders.
+//! In-process limits: one core and one byte budget for each encoder, the rest of the budget for
+//! decoders.
 
 use std::sync::Arc;
 
@@ -9,12 +10,14 @@ use super::byte_budget::{ByteBudget, Reservation};
 /// Encoders at once at most: each has its own indexes and windows, up to about 250 MiB.
 const MAX_ENCODERS: usize = 4;
 
-/// Bytes for all decoders and one encoder together. With what a command takes besides, buffers of 64 transfers included, this
-/// stays below the 400 MiB of the README. A decoder with [`DecodeMemory::Most`](super::decode_memory::DecodeMemory) takes 320 MiB
-/// at worst, so one that needs more than an ordinary one gets all of it and runs alone.
+/// Bytes for all decoders and one encoder together. With what a command takes besides, buffers of
+/// 64 transfers included, this stays below the 400 MiB of the README. A decoder with
+/// [`DecodeMemory::Most`](super::decode_memory::DecodeMemory) takes 320 MiB at worst, so one that
+/// needs more than an ordinary one gets all of it and runs alone.
 const MEMORY: u64 = 256 << 20;
 
-/// Bytes of one encoder at level 9: the source at hand, its index and the windows (210 MiB measured).
+/// Bytes of one encoder at level 9: the source at hand, its index and the windows (210 MiB
+/// measured).
 const ENCODER_MEMORY: u64 = 240 << 20;
 
 /// The cores and the memory that are free.

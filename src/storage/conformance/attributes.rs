@@ -1,8 +1,11 @@
-//! What is kept beside an object beyond headers and user metadata: class, encryption, tags, and an ACL that nobody is told.
+//! What is kept beside an object beyond headers and user metadata: class, encryption, tags, and an
+//! ACL that nobody is told.
 
 use std::collections::BTreeMap;
 
-use crate::storage::{Attributes, CannedAcl, CopyOptions, Encryption, KmsKey, PutBody, PutCondition, StorageErrorKind};
+use crate::storage::{
+    Attributes, CannedAcl, CopyOptions, Encryption, KmsKey, PutBody, PutCondition, StorageErrorKind,
+};
 
 use super::objects::{attributes, content};
 use super::stage::{Stage, refused};
@@ -22,11 +25,16 @@ async fn told(stage: &Stage<'_>, key: &str) -> Result<Attributes, Failure> {
 }
 
 fn kms() -> Option<Encryption> {
-    Some(Encryption::Kms(KmsKey { id: Some("arn:aws:kms:eu-west-3:123456789012:key/k".to_owned()), bucket_key: true }))
+    Some(Encryption::Kms(KmsKey {
+        id: Some("arn:aws:kms:eu-west-3:123456789012:key/k".to_owned()),
+        bucket_key: true,
+    }))
 }
 
 fn tags() -> BTreeMap<String, String> {
-    [("team", "a b"), ("é&=+%", "/:;,?"), ("empty", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    [("team", "a b"), ("é&=+%", "/:;,?"), ("empty", "")]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into()
 }
 
 pub(super) async fn a_storage_class_comes_back(stage: &Stage<'_>) -> Outcome {
@@ -61,8 +69,10 @@ pub(super) async fn tags_are_read_apart(stage: &Stage<'_>) -> Outcome {
 pub(super) async fn more_than_ten_tags_are_refused(stage: &Stage<'_>) -> Outcome {
     let tags = (0..11).map(|n| (format!("tag-{n}"), String::new())).collect();
     let attributes = Attributes { tags, ..Attributes::default() };
-    let put =
-        stage.store.put(&stage.object("k")?, PutBody::from_bytes("x"), &attributes, &PutCondition::None.into()).await;
+    let put = stage
+        .store
+        .put(&stage.object("k")?, PutBody::from_bytes("x"), &attributes, &PutCondition::None.into())
+        .await;
     refused("eleven tags", put, StorageErrorKind::Invalid)
 }
 
@@ -73,7 +83,11 @@ pub(super) async fn an_acl_is_taken_and_not_told(stage: &Stage<'_>) -> Outcome {
 }
 
 pub(super) async fn a_copy_keeps_class_encryption_and_tags(stage: &Stage<'_>) -> Outcome {
-    let kept = Attributes { storage_class: Some("STANDARD_IA".parse()?), encryption: kms(), ..attributes() };
+    let kept = Attributes {
+        storage_class: Some("STANDARD_IA".parse()?),
+        encryption: kms(),
+        ..attributes()
+    };
     put_with(stage, "from", &Attributes { tags: tags(), ..kept.clone() }).await?;
     let to = stage.object("to")?;
     stage.store.copy(&stage.object("from")?, &to, &CopyOptions::default()).await?;
@@ -81,8 +95,14 @@ pub(super) async fn a_copy_keeps_class_encryption_and_tags(stage: &Stage<'_>) ->
     same("tags", stage.store.tags(&to).await?, tags())
 }
 
-pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(stage: &Stage<'_>) -> Outcome {
-    let source = Attributes { storage_class: Some("STANDARD_IA".parse()?), encryption: kms(), ..attributes() };
+pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(
+    stage: &Stage<'_>,
+) -> Outcome {
+    let source = Attributes {
+        storage_class: Some("STANDARD_IA".parse()?),
+        encryption: kms(),
+        ..attributes()
+    };
     put_with(stage, "from", &Attributes { tags: tags(), ..source }).await?;
     let (from, to) = (stage.object("from")?, stage.object("to")?);
     let other = Attributes {
@@ -94,12 +114,16 @@ pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(stage: &
     };
     let tag = [("only".to_owned(), "this".to_owned())];
     let etag = stage.store.head(&from).await?.etag;
-    let copied_as = |attributes| CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&etag) };
+    let copied_as =
+        |attributes| CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&etag) };
     let tagged = Attributes { tags: tag.clone().into(), ..other.clone() };
     stage.store.copy(&from, &to, &copied_as(tagged)).await?;
     same("attributes", told(stage, "to").await?, other.clone())?;
     same("tags", stage.store.tags(&to).await?, tag.into())?;
-    stage.store.copy(&from, &to, &CopyOptions { if_match: None, ..copied_as(other.clone()) }).await?;
+    stage
+        .store
+        .copy(&from, &to, &CopyOptions { if_match: None, ..copied_as(other.clone()) })
+        .await?;
     same("tags of a copy without", stage.store.tags(&to).await?, BTreeMap::new())?;
     same("content", stage.read("to").await?, content(1000, 1))?;
     stage.put("from", "another").await?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::storage::{Attributes, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind};
+use crate::storage::{
+    Attributes, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind,
+};
 
 use super::objects::content;
 use super::stage::{Stage, refused};
@@ -18,10 +20,14 @@ const LARGE: usize = 5 << 20;
 /// Requires that a put of this body fails, over nothing and over an object, and changes neither.
 async fn stores_nothing(stage: &Stage<'_>, body: PutBody) -> Outcome {
     stage.put("old", "intact").await?;
-    for (key, condition) in [("old", PutCondition::None), ("new", PutCondition::None), ("new", PutCondition::IfAbsent)]
+    for (key, condition) in
+        [("old", PutCondition::None), ("new", PutCondition::None), ("new", PutCondition::IfAbsent)]
     {
         let object = stage.object(key)?;
-        let put = stage.store.put(&object, body.clone(), &Attributes::default(), &condition.clone().into()).await;
+        let put = stage
+            .store
+            .put(&object, body.clone(), &Attributes::default(), &condition.clone().into())
+            .await;
         holds(&format!("the put to {key:?} with {condition:?} fails"), put.is_err())?;
     }
     same("the object before", stage.read("old").await?, b"intact".to_vec())?;
@@ -44,15 +50,17 @@ pub(super) async fn a_body_that_fails_midway_stores_nothing(stage: &Stage<'_>) -
 }
 
 pub(super) async fn a_short_body_stores_nothing(stage: &Stage<'_>) -> Outcome {
-    let short =
-        |len: u64, read: usize| PutBody::new(len, move || futures::stream::iter(pieces(content(read, 1))).boxed());
+    let short = |len: u64, read: usize| {
+        PutBody::new(len, move || futures::stream::iter(pieces(content(read, 1))).boxed())
+    };
     stores_nothing(stage, short(LARGE as u64, LARGE - 1)).await?;
     stores_nothing(stage, short(1, 0)).await
 }
 
 pub(super) async fn a_long_body_stores_nothing(stage: &Stage<'_>) -> Outcome {
-    let long =
-        |len: u64, read: usize| PutBody::new(len, move || futures::stream::iter(pieces(content(read, 1))).boxed());
+    let long = |len: u64, read: usize| {
+        PutBody::new(len, move || futures::stream::iter(pieces(content(read, 1))).boxed())
+    };
     stores_nothing(stage, long(LARGE as u64, LARGE + 1)).await?;
     stores_nothing(stage, long(0, 1)).await
 }
@@ -80,7 +88,8 @@ pub(super) async fn reading_gives_one_version(stage: &Stage<'_>) -> Outcome {
     for (expected, overtake) in [(&first, true), (&second, false)] {
         let body = stage.store.get(&stage.object("k")?, None).await?;
         let mut stream = body.stream;
-        let mut read = stream.try_next().await?.ok_or_else(|| Failure("no bytes".to_owned()))?.to_vec();
+        let mut read =
+            stream.try_next().await?.ok_or_else(|| Failure("no bytes".to_owned()))?.to_vec();
         if overtake {
             stage.put("k", second.clone()).await?;
         } else {

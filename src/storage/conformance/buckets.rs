@@ -9,7 +9,13 @@ use super::{Failure, Outcome, holds, same};
 const ABSENT: &str = "dg-there-is-no-such-bucket";
 
 async fn names(stage: &Stage<'_>) -> Result<Vec<BucketName>, Failure> {
-    Ok(stage.store.list_buckets().await?.into_iter().map(|ListedBucket { name, .. }| name).collect())
+    Ok(stage
+        .store
+        .list_buckets()
+        .await?
+        .into_iter()
+        .map(|ListedBucket { name, .. }| name)
+        .collect())
 }
 
 pub(super) async fn a_bucket_lives_and_dies(stage: &Stage<'_>) -> Outcome {
@@ -49,7 +55,8 @@ pub(super) async fn a_bucket_goes_with_what_it_holds(stage: &Stage<'_>) -> Outco
     for key in ["a", "b/c", &"K".repeat(100)] {
         held.push((Key::new(key)?, stage.put(key, "kept").await?));
     }
-    let delete = async |held: &[(Key, ETag)]| stage.store.delete_bucket_holding(&stage.bucket, held).await;
+    let delete =
+        async |held: &[(Key, ETag)]| stage.store.delete_bucket_holding(&stage.bucket, held).await;
     if !stage.store.tags_name_writes() {
         refused("a bucket with its objects", delete(&held).await, StorageErrorKind::Invalid)?;
         return same("an object afterwards", stage.read("a").await?, b"kept".to_vec());
@@ -80,10 +87,22 @@ pub(super) async fn a_missing_bucket_is_no_missing_key(stage: &Stage<'_>) -> Out
     let missing = StorageErrorKind::NoSuchBucket;
     refused("get from a missing bucket", stage.store.get(&object, None).await, missing)?;
     refused("delete in a missing bucket", stage.store.delete(&object, None).await, missing)?;
-    refused("put into a missing bucket", absent.put_if("k", "x", &PutCondition::None).await?, missing)?;
-    refused("create in a missing bucket", absent.put_if("k", "x", &PutCondition::IfAbsent).await?, missing)?;
+    refused(
+        "put into a missing bucket",
+        absent.put_if("k", "x", &PutCondition::None).await?,
+        missing,
+    )?;
+    refused(
+        "create in a missing bucket",
+        absent.put_if("k", "x", &PutCondition::IfAbsent).await?,
+        missing,
+    )?;
     let condition = PutCondition::IfMatch(ETag("0".repeat(32)));
-    refused("replacement in a missing bucket", absent.put_if("k", "x", &condition).await?, missing)?;
+    refused(
+        "replacement in a missing bucket",
+        absent.put_if("k", "x", &condition).await?,
+        missing,
+    )?;
     let list = stage.store.list(&absent.bucket, &ListRequest::default()).await;
     refused("list of a missing bucket", list, missing)?;
     refused("removing a missing bucket", stage.store.delete_bucket(&absent.bucket).await, missing)

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use futures::future::join_all;
 
 use crate::domain::Sha256Digest;
-use crate::storage::{Attributes, CopyOptions, ETag, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind};
+use crate::storage::{
+    Attributes, CopyOptions, ETag, ListRequest, PutBody, PutCondition, PutOptions, StorageErrorKind,
+};
 
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
@@ -21,7 +23,11 @@ pub(super) async fn if_absent_creates_once(stage: &Stage<'_>) -> Outcome {
     let again = stage.put_if("k", "second", &PutCondition::IfAbsent).await?;
     refused("creating it again", again, StorageErrorKind::AlreadyExists)?;
     let same_content = stage.put_if("k", "first", &PutCondition::IfAbsent).await?;
-    refused("creating it again with the same content", same_content, StorageErrorKind::AlreadyExists)?;
+    refused(
+        "creating it again with the same content",
+        same_content,
+        StorageErrorKind::AlreadyExists,
+    )?;
     same("content", stage.read("k").await?, b"first".to_vec())?;
     same("tag", stage.store.head(&stage.object("k")?).await?.etag, etag)?;
     stage.put_if("k/below", "x", &PutCondition::IfAbsent).await??;
@@ -44,7 +50,11 @@ pub(super) async fn if_match_fails_when_there_is_nothing(stage: &Stage<'_>) -> O
     stage.store.delete(&stage.object("k")?, None).await?;
     let put = stage.put_if("k", "second", &PutCondition::IfMatch(etag)).await?;
     refused("replacing what was deleted", put, StorageErrorKind::Precondition)?;
-    refused("it afterwards", stage.store.head(&stage.object("k")?).await, StorageErrorKind::NotFound)
+    refused(
+        "it afterwards",
+        stage.store.head(&stage.object("k")?).await,
+        StorageErrorKind::NotFound,
+    )
 }
 
 pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> Outcome {
@@ -60,8 +70,8 @@ pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> 
     refused("it afterwards", stage.store.head(&object).await, StorageErrorKind::NotFound)
 }
 
-/// Where tags name writes, no tag holds again for a content that came back, also not that of a copy;
-/// elsewhere the same content has the same tag.
+/// Where tags name writes, no tag holds again for a content that came back, also not that of a
+/// copy; elsewhere the same content has the same tag.
 pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
     let (object, copy) = (stage.object("k")?, stage.object("copy")?);
     let first = stage.put("k", "content").await?;
@@ -73,7 +83,10 @@ pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
     let named = stage.store.head(&object).await?.sha256;
     if !stage.store.tags_name_writes() {
         same("the tag of the same content", &third, &first)?;
-        return holds("a digest that is given is the content's", named.is_none_or(|named| named == digest));
+        return holds(
+            "a digest that is given is the content's",
+            named.is_none_or(|named| named == digest),
+        );
     }
     same("the digest of the content", named, Some(digest))?;
     same("the digest of the copy", stage.store.head(&copy).await?.sha256, Some(digest))?;
@@ -85,9 +98,17 @@ pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
     }
     for old in [first, second] {
         let late = stage.store.delete(&object, Some(&old)).await;
-        refused("deleting an older write of the same content", late, StorageErrorKind::Precondition)?;
+        refused(
+            "deleting an older write of the same content",
+            late,
+            StorageErrorKind::Precondition,
+        )?;
         let late = stage.put_if("k", "late", &PutCondition::IfMatch(old)).await?;
-        refused("replacing an older write of the same content", late, StorageErrorKind::Precondition)?;
+        refused(
+            "replacing an older write of the same content",
+            late,
+            StorageErrorKind::Precondition,
+        )?;
     }
     stage.store.delete(&object, Some(&third)).await?;
     Ok(())
@@ -115,12 +136,23 @@ pub(super) async fn a_put_is_dated_after_what_it_replaces(stage: &Stage<'_>) -> 
     holds("a copy is dated after what it replaces", copied > again)?;
     stage.store.delete(&copy, None).await?;
     let listed = stage.store.list(&stage.bucket, &ListRequest::default()).await?;
-    same("the time in a listing", listed.objects.first().map(|object| object.last_modified), Some(again))
+    same(
+        "the time in a listing",
+        listed.objects.first().map(|object| object.last_modified),
+        Some(again),
+    )
 }
 
-/// Lets all racers put at once, each its own content; requires one winner, whose content is there, and `loss` for the others.
-async fn race(stage: &Stage<'_>, key: &str, condition: &PutCondition, loss: StorageErrorKind) -> Result<ETag, Failure> {
-    let racers = (0..RACERS).map(|racer| stage.put_if(key, format!("racer {racer}").repeat(500), condition));
+/// Lets all racers put at once, each its own content; requires one winner, whose content is there,
+/// and `loss` for the others.
+async fn race(
+    stage: &Stage<'_>,
+    key: &str,
+    condition: &PutCondition,
+    loss: StorageErrorKind,
+) -> Result<ETag, Failure> {
+    let racers =
+        (0..RACERS).map(|racer| stage.put_if(key, format!("racer {racer}").repeat(500), condition));
     let mut winners = Vec::new();
     for (racer, outcome) in join_all(racers).await.into_iter().enumerate() {
         match outcome? {
@@ -147,7 +179,8 @@ pub(super) async fn racing_creators_have_one_winner(stage: &Stage<'_>) -> Outcom
 pub(super) async fn racing_replacers_have_one_winner(stage: &Stage<'_>) -> Outcome {
     let mut etag = stage.put("k", "start").await?;
     for round in 0..MAX_ATTEMPTS {
-        etag = race(stage, "k", &PutCondition::IfMatch(etag), StorageErrorKind::Precondition).await?;
+        etag =
+            race(stage, "k", &PutCondition::IfMatch(etag), StorageErrorKind::Precondition).await?;
         etag = stage.put_if("k", format!("round {round}"), &PutCondition::IfMatch(etag)).await??;
     }
     Ok(())
@@ -159,7 +192,8 @@ pub(super) async fn racing_replacer_and_remover_have_one_winner(stage: &Stage<'_
         let etag = stage.put("k", format!("round {round}")).await?;
         let condition = PutCondition::IfMatch(etag.clone());
         let replace = stage.put_if("k", format!("replaced {round}"), &condition);
-        let (replaced, removed) = futures::future::join(replace, stage.store.delete(&object, Some(&etag))).await;
+        let (replaced, removed) =
+            futures::future::join(replace, stage.store.delete(&object, Some(&etag))).await;
         match (replaced?, removed) {
             (Ok(etag), lost) => {
                 refused("the remover that lost", lost, StorageErrorKind::Precondition)?;

@@ -10,15 +10,30 @@ use super::objects::{attributes, content};
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
 
-async fn copy(stage: &Stage<'_>, from: &str, to: &str, if_match: Option<&ETag>) -> Result<ETag, Failure> {
+async fn copy(
+    stage: &Stage<'_>,
+    from: &str,
+    to: &str,
+    if_match: Option<&ETag>,
+) -> Result<ETag, Failure> {
     let options = CopyOptions { if_match: if_match.cloned(), ..CopyOptions::default() };
     Ok(stage.store.copy(&stage.object(from)?, &stage.object(to)?, &options).await?)
 }
 
-pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(
+    stage: &Stage<'_>,
+) -> Outcome {
     for len in [0, 1, (3 << 20) + 17] {
         let (bytes, from, to) = (content(len, 1), stage.object("from")?, stage.object("to")?);
-        stage.store.put(&from, PutBody::from_bytes(bytes.clone()), &attributes(), &PutCondition::None.into()).await?;
+        stage
+            .store
+            .put(
+                &from,
+                PutBody::from_bytes(bytes.clone()),
+                &attributes(),
+                &PutCondition::None.into(),
+            )
+            .await?;
         let source = stage.store.head(&from).await?;
         let etag = copy(stage, "from", "to", None).await?;
         let head = stage.store.head(&to).await?;
@@ -45,10 +60,21 @@ pub(super) async fn a_copy_replaces_what_was_there(stage: &Stage<'_>) -> Outcome
     let to = stage.object("to")?;
     stage
         .store
-        .put(&to, PutBody::from_bytes("a longer version before"), &attributes(), &PutCondition::None.into())
+        .put(
+            &to,
+            PutBody::from_bytes("a longer version before"),
+            &attributes(),
+            &PutCondition::None.into(),
+        )
         .await?;
-    let other = Attributes { metadata: [("other".to_owned(), "2".to_owned())].into(), ..Attributes::default() };
-    stage.store.put(&stage.object("from")?, PutBody::from_bytes("new"), &other, &PutCondition::None.into()).await?;
+    let other = Attributes {
+        metadata: [("other".to_owned(), "2".to_owned())].into(),
+        ..Attributes::default()
+    };
+    stage
+        .store
+        .put(&stage.object("from")?, PutBody::from_bytes("new"), &other, &PutCondition::None.into())
+        .await?;
     let etag = copy(stage, "from", "to", None).await?;
     same("content", stage.read("to").await?, b"new".to_vec())?;
     let head = stage.store.head(&to).await?;
@@ -92,8 +118,16 @@ pub(super) async fn a_copy_in_a_missing_bucket_is_refused(stage: &Stage<'_>) -> 
     let absent = Stage { bucket: BucketName::new("dg-there-is-no-such-bucket")?, ..*stage };
     let (here, there) = (stage.object("k")?, absent.object("k")?);
     let missing = StorageErrorKind::NoSuchBucket;
-    refused("a copy from a missing bucket", stage.store.copy(&there, &here, &CopyOptions::default()).await, missing)?;
-    refused("a copy to a missing bucket", stage.store.copy(&here, &there, &CopyOptions::default()).await, missing)?;
+    refused(
+        "a copy from a missing bucket",
+        stage.store.copy(&there, &here, &CopyOptions::default()).await,
+        missing,
+    )?;
+    refused(
+        "a copy to a missing bucket",
+        stage.store.copy(&here, &there, &CopyOptions::default()).await,
+        missing,
+    )?;
     same("the object", stage.read("k").await?, b"content".to_vec())
 }
 
@@ -102,7 +136,10 @@ pub(super) async fn a_copy_if_match_is_of_the_version_it_names(stage: &Stage<'_>
     copy(stage, "from", "to", Some(&first)).await?;
     same("the copy", stage.read("to").await?, b"first".to_vec())?;
     let second = stage.put("from", "second").await?;
-    let late = stage.store.copy(&stage.object("from")?, &stage.object("to")?, &CopyOptions::from(&first)).await;
+    let late = stage
+        .store
+        .copy(&stage.object("from")?, &stage.object("to")?, &CopyOptions::from(&first))
+        .await;
     refused("a copy of what was replaced", late, StorageErrorKind::Precondition)?;
     same("the copy before", stage.read("to").await?, b"first".to_vec())?;
     copy(stage, "from", "to", Some(&second)).await?;
@@ -125,7 +162,11 @@ pub(super) async fn copy_onto_itself_changes_attributes(stage: &Stage<'_>) -> Ou
     let object = stage.object("k")?;
     let metadata = BTreeMap::from([("name".to_owned(), "value".to_owned())]);
     let attributes = Some(Attributes { metadata: metadata.clone(), ..Attributes::default() });
-    let wrong = CopyOptions { if_match: Some(ETag("wrong".into())), attributes: attributes.clone(), newer_than: None };
+    let wrong = CopyOptions {
+        if_match: Some(ETag("wrong".into())),
+        attributes: attributes.clone(),
+        newer_than: None,
+    };
     let refusal = stage.store.copy(&object, &object, &wrong).await;
     refused("a copy of another version", refusal, StorageErrorKind::Precondition)?;
     let options = CopyOptions { if_match: Some(old), attributes, newer_than: None };

@@ -21,7 +21,8 @@ pub(super) async fn an_empty_bucket_lists_nothing(stage: &Stage<'_>) -> Outcome 
 
 pub(super) async fn lists_are_in_byte_order(stage: &Stage<'_>) -> Outcome {
     // '.' < '/' < '0' < 'A' < 'a' < 'é' < '日' < '😀': folders are not sorted before or after files.
-    let keys = ["B", "a", "a-b", "a.b", "a/b", "a0b", "aB", "ab", "ab/c", "é", "日", "\u{ff5e}", "😀"];
+    let keys =
+        ["B", "a", "a-b", "a.b", "a/b", "a0b", "aB", "ab", "ab/c", "é", "日", "\u{ff5e}", "😀"];
     stage.put_all(keys.iter().rev()).await?;
     stage.lists(&ListRequest::default(), &keys, &[]).await
 }
@@ -36,7 +37,10 @@ pub(super) async fn listed_objects_are_those_of_head(stage: &Stage<'_>) -> Outco
         same("size by head", listed.size, head.size)?;
         same("tag", listed.etag, head.etag)?;
         // HEAD tells whole seconds over HTTP, lists tell milliseconds.
-        let apart = listed.last_modified.duration_since(head.last_modified).unwrap_or_else(|error| error.duration());
+        let apart = listed
+            .last_modified
+            .duration_since(head.last_modified)
+            .unwrap_or_else(|error| error.duration());
         holds("both tell the same time", apart.as_secs() == 0)?;
     }
     Ok(())
@@ -86,7 +90,8 @@ pub(super) async fn start_after_hides_its_common_prefix(stage: &Stage<'_>) -> Ou
 }
 
 pub(super) async fn pages_show_every_entry_once(stage: &Stage<'_>) -> Outcome {
-    let in_folders = (0..4).flat_map(|folder| (0..5).map(move |file| format!("folder{folder}/file{file}")));
+    let in_folders =
+        (0..4).flat_map(|folder| (0..5).map(move |file| format!("folder{folder}/file{file}")));
     stage.put_all(in_folders).await?;
     stage.put_all(["a", "folder1", "folder1.b", "folder1/", "z"]).await?;
     let (all, none) = stage.list_all(&ListRequest::default()).await?;

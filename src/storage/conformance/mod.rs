@@ -1,7 +1,9 @@
-//! What every adapter of [`Store`] must do: one public suite of named checks, run on memory, on disk and on S3 over HTTP.
+//! What every adapter of [`Store`] must do: one public suite of named checks, run on memory, on
+//! disk and on S3 over HTTP.
 //!
-//! Each check works in a bucket of its own and removes it afterwards. Stores that are weaker than S3 are exempted from single
-//! checks or keys by name and with a reason, see [`Capabilities`]; an exemption that names nothing is a failure itself.
+//! Each check works in a bucket of its own and removes it afterwards. Stores that are weaker than
+//! S3 are exempted from single checks or keys by name and with a reason, see [`Capabilities`]; an
+//! exemption that names nothing is a failure itself.
 //!
 //! ```
 //! # #[tokio::main] async fn main() {
@@ -35,10 +37,13 @@ use buckets::*;
 use conditions::*;
 use copies::*;
 use lists::*;
-use nasty_keys::{nasty_keys_are_copied, nasty_keys_live_together_in_byte_order, nasty_keys_one_by_one};
+use nasty_keys::{
+    nasty_keys_are_copied, nasty_keys_live_together_in_byte_order, nasty_keys_one_by_one,
+};
 use objects::*;
 
-/// Hands the names of all checks, separated by commas, to the macro of the given name: for one test per check.
+/// Hands the names of all checks, separated by commas, to the macro of the given name: for one test
+/// per check.
 #[macro_export]
 macro_rules! for_each_storage_check {
     ($callback:ident) => {
@@ -188,7 +193,8 @@ impl Capabilities {
 
     fn unknown(&self) -> impl Iterator<Item = &Exemption> {
         let checks = CHECKS.iter().map(|check| check.name);
-        let known: Vec<&str> = checks.chain(nasty_keys::NASTY_KEYS.iter().map(|key| key.name)).collect();
+        let known: Vec<&str> =
+            checks.chain(nasty_keys::NASTY_KEYS.iter().map(|key| key.name)).collect();
         self.exemptions.iter().filter(move |exemption| !known.contains(&exemption.name))
     }
 }
@@ -207,7 +213,13 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { passed, exempted, failures } = self;
-        writeln!(f, "{} passed, {} exempted, {} failed", passed.len(), exempted.len(), failures.len())?;
+        writeln!(
+            f,
+            "{} passed, {} exempted, {} failed",
+            passed.len(),
+            exempted.len(),
+            failures.len()
+        )?;
         for Exemption { name, reason } in exempted {
             writeln!(f, "exempted {name}: {reason}")?;
         }
@@ -222,7 +234,10 @@ impl fmt::Display for Report {
 pub async fn run(store: &dyn Store, capabilities: &Capabilities) -> Report {
     let mut report = Report { exempted: capabilities.exemptions.clone(), ..Report::default() };
     for exemption in capabilities.unknown() {
-        report.failures.push((exemption.name, Failure("an exemption that names no check and no key".to_owned())));
+        report.failures.push((
+            exemption.name,
+            Failure("an exemption that names no check and no key".to_owned()),
+        ));
     }
     for check in CHECKS.iter().filter(|check| capabilities.exemption(check.name).is_none()) {
         match check.run(store, capabilities).await {
@@ -234,9 +249,16 @@ pub async fn run(store: &dyn Store, capabilities: &Capabilities) -> Report {
 }
 
 /// Runs the check of this name.
-pub async fn run_one(name: &str, store: &dyn Store, capabilities: &Capabilities) -> Result<(), Failure> {
+pub async fn run_one(
+    name: &str,
+    store: &dyn Store,
+    capabilities: &Capabilities,
+) -> Result<(), Failure> {
     let named = CHECKS.iter().find(|check| check.name == name);
-    named.ok_or_else(|| Failure(format!("there is no check {name}")))?.run(store, capabilities).await
+    named
+        .ok_or_else(|| Failure(format!("there is no check {name}")))?
+        .run(store, capabilities)
+        .await
 }
 
 impl Check {
@@ -252,7 +274,11 @@ impl Check {
 
 /// Compares.
 fn same<T: PartialEq + fmt::Debug>(what: &str, got: T, expected: T) -> Outcome {
-    if got == expected { Ok(()) } else { Err(Failure(format!("{what}: got {got:?}, expected {expected:?}"))) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(Failure(format!("{what}: got {got:?}, expected {expected:?}")))
+    }
 }
 
 /// Requires.

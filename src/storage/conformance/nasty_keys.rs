@@ -115,7 +115,8 @@ async fn round_trip(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
     let (listed, _) = stage.list_all(&ListRequest::default()).await?;
     same("listed keys", &listed, &keys)?;
     for key in &keys {
-        let (listed, _) = stage.list_all(&ListRequest { prefix: key.clone(), ..ListRequest::default() }).await?;
+        let (listed, _) =
+            stage.list_all(&ListRequest { prefix: key.clone(), ..ListRequest::default() }).await?;
         let expected = keys.iter().filter(|other| other.starts_with(key)).cloned().collect();
         same(&format!("keys with the prefix {key:?}"), listed, expected)?;
         let after = ListRequest { start_after: Some(key.clone()), ..ListRequest::default() };
@@ -126,7 +127,11 @@ async fn round_trip(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
     same("keys one by one", &stage.list_all(&paged).await?.0, &keys)?;
     for (deleted, key) in keys.iter().enumerate() {
         stage.store.delete(&stage.object(key)?, None).await?;
-        refused("a deleted key", stage.store.head(&stage.object(key)?).await, StorageErrorKind::NotFound)?;
+        refused(
+            "a deleted key",
+            stage.store.head(&stage.object(key)?).await,
+            StorageErrorKind::NotFound,
+        )?;
         let left = keys.iter().skip(deleted + 1).cloned().collect();
         same("keys left", stage.list_all(&ListRequest::default()).await?.0, left)?;
     }
@@ -141,7 +146,11 @@ pub(super) async fn nasty_keys_live_together_in_byte_order(stage: &Stage<'_>) ->
     for key in &keys {
         same("content", stage.read(key).await?, key.clone().into_bytes())?;
     }
-    let folders = ListRequest { delimiter: Some("/".to_owned()), max_keys: Some(7), ..ListRequest::default() };
+    let folders = ListRequest {
+        delimiter: Some("/".to_owned()),
+        max_keys: Some(7),
+        ..ListRequest::default()
+    };
     let mut expected: Vec<String> =
         keys.iter().filter_map(|key| Some(key.split_once('/')?.0.to_owned() + "/")).collect();
     expected.dedup();
@@ -167,14 +176,24 @@ async fn there_and_back(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
     stage.put_all(&keys).await?;
     let plain = |n: usize| format!("plain-{n}");
     for (n, key) in keys.iter().enumerate() {
-        stage.store.copy(&stage.object(key)?, &stage.object(&plain(n))?, &CopyOptions::default()).await?;
-        same(&format!("the copy of {key:?}"), stage.read(&plain(n)).await?, key.clone().into_bytes())?;
+        stage
+            .store
+            .copy(&stage.object(key)?, &stage.object(&plain(n))?, &CopyOptions::default())
+            .await?;
+        same(
+            &format!("the copy of {key:?}"),
+            stage.read(&plain(n)).await?,
+            key.clone().into_bytes(),
+        )?;
     }
     for key in &keys {
         stage.store.delete(&stage.object(key)?, None).await?;
     }
     for (n, key) in keys.iter().enumerate() {
-        stage.store.copy(&stage.object(&plain(n))?, &stage.object(key)?, &CopyOptions::default()).await?;
+        stage
+            .store
+            .copy(&stage.object(&plain(n))?, &stage.object(key)?, &CopyOptions::default())
+            .await?;
         stage.store.delete(&stage.object(&plain(n))?, None).await?;
     }
     for key in &keys {

@@ -36,16 +36,21 @@ pub(super) async fn head_tells_size_tag_and_time(stage: &Stage<'_>) -> Outcome {
     same("size", head.size, 5)?;
     same("tag", &head.etag, &etag)?;
     holds("the tag is not quoted and not empty", !etag.0.is_empty() && !etag.0.contains('"'))?;
-    // Whole seconds, another machine's clock: only the order of magnitude is the store's to get right.
+    // Whole seconds, another machine's clock: only the order of magnitude is the store's to get
+    // right.
     let slack = Duration::from_secs(3600);
-    holds("it was written now", head.last_modified + slack > before && head.last_modified < before + slack)?;
+    holds(
+        "it was written now",
+        head.last_modified + slack > before && head.last_modified < before + slack,
+    )?;
     let body = stage.store.get(&stage.object("k")?, Some(1..2)).await?;
     same("the head that comes with a range", body.head, head)
 }
 
 /// Every header, each with a value of its own.
 pub(super) fn attributes() -> Attributes {
-    let metadata = [("dg-tool", "deltaglider/6.1.1"), ("dg-note", "a b;c=\"d\", %20+~"), ("x", "1")];
+    let metadata =
+        [("dg-tool", "deltaglider/6.1.1"), ("dg-note", "a b;c=\"d\", %20+~"), ("x", "1")];
     Attributes {
         metadata: metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         content_type: Some("application/zip".to_owned()),
@@ -73,7 +78,10 @@ pub(super) async fn attributes_come_back(stage: &Stage<'_>) -> Outcome {
 
 pub(super) async fn attributes_belong_to_their_version(stage: &Stage<'_>) -> Outcome {
     put_with(stage, &attributes()).await?;
-    let other = Attributes { metadata: [("other".to_owned(), "2".to_owned())].into(), ..Attributes::default() };
+    let other = Attributes {
+        metadata: [("other".to_owned(), "2".to_owned())].into(),
+        ..Attributes::default()
+    };
     put_with(stage, &other).await?;
     let got = stage.store.head(&stage.object("k")?).await?.attributes;
     // Stores may answer a default type, but nothing of the version before.
@@ -86,15 +94,21 @@ pub(super) async fn attributes_belong_to_their_version(stage: &Stage<'_>) -> Out
 
 fn metadata_of(bytes: usize) -> Attributes {
     let one = |n: usize, len: usize| (format!("name-{n}"), "v".repeat(len - 6));
-    let metadata: BTreeMap<_, _> = (0..4).map(|n| one(n, if n == 0 { bytes - 3 * 500 } else { 500 })).collect();
+    let metadata: BTreeMap<_, _> =
+        (0..4).map(|n| one(n, if n == 0 { bytes - 3 * 500 } else { 500 })).collect();
     Attributes { metadata, ..Attributes::default() }
 }
 
 pub(super) async fn metadata_of_2_kib_is_taken(stage: &Stage<'_>) -> Outcome {
-    // Stores that count the `x-amz-meta-` of each name too must take this: 4 names of 11 more bytes.
+    // Stores that count the `x-amz-meta-` of each name too must take this: 4 names of 11 more
+    // bytes.
     let attributes = metadata_of(2048 - 44);
     put_with(stage, &attributes).await?;
-    same("metadata", stage.store.head(&stage.object("k")?).await?.attributes.metadata, attributes.metadata)
+    same(
+        "metadata",
+        stage.store.head(&stage.object("k")?).await?.attributes.metadata,
+        attributes.metadata,
+    )
 }
 
 pub(super) async fn metadata_over_2_kib_is_refused(stage: &Stage<'_>) -> Outcome {
@@ -135,11 +149,20 @@ pub(super) async fn ranges_are_cut_at_the_end(stage: &Stage<'_>) -> Outcome {
     let bytes = content((2 << 20) + 5, 2);
     let len = bytes.len() as u64;
     stage.put("k", bytes.clone()).await?;
-    for (start, end) in
-        [(0, 1), (0, len), (1, 3), (len - 1, len), (7, (1 << 20) + 9), (len - 4, len + 100), (0, 1 << 40)]
-    {
+    for (start, end) in [
+        (0, 1),
+        (0, len),
+        (1, 3),
+        (len - 1, len),
+        (7, (1 << 20) + 9),
+        (len - 4, len + 100),
+        (0, 1 << 40),
+    ] {
         let expected = bytes.get(start as usize..end.min(len) as usize).unwrap_or_default();
-        holds(&format!("bytes {start}..{end} are those"), read_range(stage, start, end).await? == expected)?;
+        holds(
+            &format!("bytes {start}..{end} are those"),
+            read_range(stage, start, end).await? == expected,
+        )?;
     }
     let head = stage.store.get(&stage.object("k")?, Some(3..4)).await?.head;
     same("the size told with a range is the whole", head.size, len)

@@ -7,7 +7,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::domain::{BucketName, Key, ObjectName};
 use crate::storage::{
-    Attributes, ETag, ListPage, ListRequest, PutBody, PutCondition, StorageError, StorageErrorKind, Store,
+    Attributes, ETag, ListPage, ListRequest, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Store,
 };
 
 use super::{Capabilities, Failure, Outcome};
@@ -24,8 +25,16 @@ pub(super) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Makes the bucket; what a broken run left in it is removed first.
-    pub(super) async fn set(store: &'a dyn Store, name: &str, capabilities: &'a Capabilities) -> Result<Self, Failure> {
-        let stage = Self { store, bucket: BucketName::new(format!("dg-{}", name.replace('_', "-")))?, capabilities };
+    pub(super) async fn set(
+        store: &'a dyn Store,
+        name: &str,
+        capabilities: &'a Capabilities,
+    ) -> Result<Self, Failure> {
+        let stage = Self {
+            store,
+            bucket: BucketName::new(format!("dg-{}", name.replace('_', "-")))?,
+            capabilities,
+        };
         match store.create_bucket(&stage.bucket).await {
             Err(error) if error.kind == StorageErrorKind::AlreadyExists => {
                 stage.clear().await?;
@@ -66,11 +75,17 @@ impl<'a> Stage<'a> {
         condition: &PutCondition,
     ) -> Result<Result<ETag, StorageError>, Failure> {
         let body = PutBody::from_bytes(content);
-        Ok(self.store.put(&self.object(key)?, body, &Attributes::default(), &condition.clone().into()).await)
+        Ok(self
+            .store
+            .put(&self.object(key)?, body, &Attributes::default(), &condition.clone().into())
+            .await)
     }
 
     /// Puts an object of a few bytes under each key.
-    pub(super) async fn put_all<S: AsRef<str>>(&self, keys: impl IntoIterator<Item = S>) -> Outcome {
+    pub(super) async fn put_all<S: AsRef<str>>(
+        &self,
+        keys: impl IntoIterator<Item = S>,
+    ) -> Outcome {
         let keys: Vec<String> = keys.into_iter().map(|key| key.as_ref().to_owned()).collect();
         let puts = keys.into_iter().map(|key| async move {
             let put = self.put(&key, key.clone()).await;
@@ -83,12 +98,19 @@ impl<'a> Stage<'a> {
     pub(super) async fn read(&self, key: &str) -> Result<Vec<u8>, Failure> {
         let body = self.store.get(&self.object(key)?, None).await?;
         let content: Vec<u8> = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await?;
-        super::same("the size in the head and the bytes read", body.head.size, content.len() as u64)?;
+        super::same(
+            "the size in the head and the bytes read",
+            body.head.size,
+            content.len() as u64,
+        )?;
         Ok(content)
     }
 
     /// Keys and common prefixes of all pages, each in the order they came.
-    pub(super) async fn list_all(&self, request: &ListRequest) -> Result<(Vec<String>, Vec<String>), StorageError> {
+    pub(super) async fn list_all(
+        &self,
+        request: &ListRequest,
+    ) -> Result<(Vec<String>, Vec<String>), StorageError> {
         let mut all = (Vec::new(), Vec::new());
         let mut request = request.clone();
         loop {
@@ -101,7 +123,8 @@ impl<'a> Stage<'a> {
                     request.continuation = Some(continuation);
                 }
                 Some(_) => {
-                    let stuck = StorageError::new(StorageErrorKind::Other, "ListObjectsV2", &self.bucket);
+                    let stuck =
+                        StorageError::new(StorageErrorKind::Other, "ListObjectsV2", &self.bucket);
                     return Err(stuck.because("the same continuation was given twice"));
                 }
                 None => return Ok(all),
@@ -110,9 +133,18 @@ impl<'a> Stage<'a> {
     }
 
     /// Requires that a listing of all pages gives exactly these, in this order.
-    pub(super) async fn lists(&self, request: &ListRequest, keys: &[&str], common_prefixes: &[&str]) -> Outcome {
+    pub(super) async fn lists(
+        &self,
+        request: &ListRequest,
+        keys: &[&str],
+        common_prefixes: &[&str],
+    ) -> Outcome {
         let (got_keys, got_prefixes) = self.list_all(request).await?;
-        super::same(&format!("keys of {request:?}"), got_keys, keys.iter().map(|key| (*key).to_owned()).collect())?;
+        super::same(
+            &format!("keys of {request:?}"),
+            got_keys,
+            keys.iter().map(|key| (*key).to_owned()).collect(),
+        )?;
         let expected = common_prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
         super::same(&format!("common prefixes of {request:?}"), got_prefixes, expected)
     }
@@ -120,17 +152,27 @@ impl<'a> Stage<'a> {
 
 /// Keys and common prefixes of a page.
 pub(super) fn entries(page: &ListPage) -> (Vec<String>, Vec<String>) {
-    (page.objects.iter().map(|object| object.key.as_str().to_owned()).collect(), page.common_prefixes.clone())
+    (
+        page.objects.iter().map(|object| object.key.as_str().to_owned()).collect(),
+        page.common_prefixes.clone(),
+    )
 }
 
 /// Requires a refusal of this kind.
-pub(super) fn refused<T: fmt::Debug>(what: &str, result: Result<T, StorageError>, kind: StorageErrorKind) -> Outcome {
+pub(super) fn refused<T: fmt::Debug>(
+    what: &str,
+    result: Result<T, StorageError>,
+    kind: StorageErrorKind,
+) -> Outcome {
     match result {
         Ok(done) => Err(Failure(format!("{what}: got {done:?}, expected {kind:?}"))),
         Err(error) if error.kind == kind => Ok(()),
         Err(error) => {
             let got = error.kind;
-            Err(Failure(format!("{what}: got {got:?} ({}), expected {kind:?}", Failure::from(error))))
+            Err(Failure(format!(
+                "{what}: got {got:?} ({}), expected {kind:?}",
+                Failure::from(error)
+            )))
         }
     }
 }

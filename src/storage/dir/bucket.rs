@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use crate::domain::{BucketName, Key, Sha256Digest};
 use crate::storage::listing::select;
 use crate::storage::{
-    DamagedObject, Debris, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectHead, PutCondition,
-    StorageErrorKind,
+    DamagedObject, Debris, ETag, ListPage, ListRequest, ListedBucket, ListedObject, ObjectHead,
+    PutCondition, StorageErrorKind,
 };
 
 use super::fsync::{lock, lock_shared, make_folder, sync_folder, write_file};
@@ -26,7 +26,8 @@ use super::split::{make_parents, remove_if_bare, split_if_grown};
 const MARKER: &str = "bucket";
 const LOCK: &str = "lock";
 const LEAVES: &str = "leaves";
-/// One write in so many looks whether its leaf has grown, chosen by the key's digest: counting a leaf means reading it.
+/// One write in so many looks whether its leaf has grown, chosen by the key's digest: counting a
+/// leaf means reading it.
 const LOOKS: u8 = 16;
 
 #[derive(Debug)]
@@ -38,7 +39,10 @@ impl Bucket {
     /// The bucket of this name, which need not exist.
     pub(super) fn named(root: &Root, name: &BucketName) -> Result<Self, Fault> {
         if !root.exists()? {
-            let why = format!("there is no store at {} yet; its first bucket makes it", root.path().display());
+            let why = format!(
+                "there is no store at {} yet; its first bucket makes it",
+                root.path().display()
+            );
             return Err(Fault::because(StorageErrorKind::NoSuchBucket, why));
         }
         Ok(Self { path: Self::path(root, name)? })
@@ -59,13 +63,19 @@ impl Bucket {
         make_folder(&leaves.join(folder_name(b"").ok_or(StorageErrorKind::Invalid)?))?;
         sync_folder(&leaves)?;
         write_file(&new.path().join(LOCK), "")?;
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         write_file(&new.path().join(MARKER), &format!("created {}\n", since_epoch.as_nanos()))?;
         sync_folder(new.path())?;
         // A folder only takes the place of an empty one, and no bucket is empty.
         let path = Self::path(root, name)?;
         match std::fs::rename(new.path(), &path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
                 return Err(StorageErrorKind::AlreadyExists.into());
             }
             renamed => renamed.map_err(Fault::at(&path))?,
@@ -84,15 +94,19 @@ impl Bucket {
         let mut buckets = Vec::new();
         for entry in entries {
             let entry = entry?;
-            let name =
-                entry.file_name().to_str().and_then(of_folder_name).and_then(|name| String::from_utf8(name).ok());
+            let name = entry
+                .file_name()
+                .to_str()
+                .and_then(of_folder_name)
+                .and_then(|name| String::from_utf8(name).ok());
             let Some(Ok(name)) = name.map(BucketName::new) else { continue };
             let marker = match std::fs::read_to_string(entry.path().join(MARKER)) {
                 // Removed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 marker => marker.map_err(Fault::at(&entry.path()))?,
             };
-            let nanoseconds = marker.trim_end().strip_prefix("created ").and_then(|text| text.parse().ok());
+            let nanoseconds =
+                marker.trim_end().strip_prefix("created ").and_then(|text| text.parse().ok());
             let created = nanoseconds.map(|ns| SystemTime::UNIX_EPOCH + Duration::from_nanos(ns));
             buckets.push(ListedBucket { name, created });
         }
@@ -115,11 +129,16 @@ impl Bucket {
         self.bury(root)
     }
 
-    /// Removes it together with its objects if it holds exactly these. One rename decides: before it
-    /// the bucket is whole, after it there is none, and what is left is a temporary.
-    pub(super) fn remove_holding(&self, root: &Root, expected: &[(Key, ETag)]) -> Result<(), Fault> {
+    /// Removes it together with its objects if it holds exactly these. One rename decides: before
+    /// it the bucket is whole, after it there is none, and what is left is a temporary.
+    pub(super) fn remove_holding(
+        &self,
+        root: &Root,
+        expected: &[(Key, ETag)],
+    ) -> Result<(), Fault> {
         let _lock = self.lock(lock)?;
-        let expected: BTreeMap<&str, &ETag> = expected.iter().map(|(key, etag)| (key.as_str(), etag)).collect();
+        let expected: BTreeMap<&str, &ETag> =
+            expected.iter().map(|(key, etag)| (key.as_str(), etag)).collect();
         let leaves = self.leaves()?;
         let mut held = 0;
         for leaf in leaves.all()? {
@@ -157,8 +176,14 @@ impl Bucket {
         let mut debris = Vec::new();
         for entry in std::fs::read_dir(leaves.folder())? {
             let entry = entry?;
-            if !entry.file_type()?.is_dir() || entry.file_name().to_str().and_then(of_folder_name).is_none() {
-                debris.push(Debris { path: entry.path(), key: None, why: "it is no leaf of this store".to_owned() });
+            if !entry.file_type()?.is_dir()
+                || entry.file_name().to_str().and_then(of_folder_name).is_none()
+            {
+                debris.push(Debris {
+                    path: entry.path(),
+                    key: None,
+                    why: "it is no leaf of this store".to_owned(),
+                });
             }
         }
         for leaf in leaves.all()? {
@@ -172,7 +197,8 @@ impl Bucket {
                     Ok(name) => {
                         let (path, key) = (leaf.path_of(&name), Key::new(name.as_str()).ok());
                         if misplaced.contains(&name) {
-                            let why = "it lies outside of the range of its leaf and is not listed".to_owned();
+                            let why = "it lies outside of the range of its leaf and is not listed"
+                                .to_owned();
                             debris.push(Debris { path, key, why });
                         } else if let Some(Stored::Damaged(_, fault)) = Stored::at(&path, &name)? {
                             debris.push(Debris { path, key, why: fault.why() });
@@ -222,8 +248,9 @@ impl Bucket {
         self.leaves().map(drop)
     }
 
-    /// Takes the bucket's lock by `take`. One who waited for the lock of a bucket that was removed meanwhile holds a lock on
-    /// nothing, and must not take the bucket of the same name that came after it for the one it has locked.
+    /// Takes the bucket's lock by `take`. One who waited for the lock of a bucket that was removed
+    /// meanwhile holds a lock on nothing, and must not take the bucket of the same name that came
+    /// after it for the one it has locked.
     fn lock(&self, take: impl Fn(File) -> io::Result<File>) -> Result<File, Fault> {
         let path = self.path.join(LOCK);
         loop {
@@ -241,8 +268,9 @@ impl Bucket {
         }
     }
 
-    /// What `look` finds in the leaves. Readers take no lock: a find that is not `certain` in itself counts when the
-    /// leaves were the same before and after it; else one looks again while nobody may change them.
+    /// What `look` finds in the leaves. Readers take no lock: a find that is not `certain` in
+    /// itself counts when the leaves were the same before and after it; else one looks again while
+    /// nobody may change them.
     fn look<T>(
         &self,
         look: impl Fn(&Leaves) -> Result<T, Fault>,
@@ -259,7 +287,8 @@ impl Bucket {
 
     /// Opens an object; `NotFound` when there is none.
     pub(super) fn open(&self, key: &str) -> Result<Record, Fault> {
-        let record = self.look(|leaves| Record::open(leaves.of(key)?.path_of(key), key), Option::is_some)?;
+        let record =
+            self.look(|leaves| Record::open(leaves.of(key)?.path_of(key), key), Option::is_some)?;
         record.ok_or_else(|| StorageErrorKind::NotFound.into())
     }
 
@@ -269,24 +298,30 @@ impl Bucket {
             let (mut objects, mut damaged) = (Vec::with_capacity(selection.keys.len()), Vec::new());
             for name in selection.keys {
                 // Absent: deleted meanwhile, or moved, which the leaves will show.
-                let Some(stored) = Stored::at(&leaves.of(&name)?.path_of(&name), &name)? else { continue };
-                let key = Key::new(name).map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
+                let Some(stored) = Stored::at(&leaves.of(&name)?.path_of(&name), &name)? else {
+                    continue;
+                };
+                let key = Key::new(name)
+                    .map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
                 match stored {
                     Stored::Sound(record) => {
                         let ObjectHead { size, etag, last_modified, .. } = record.head;
                         objects.push(ListedObject { key, size, etag, last_modified });
                     }
-                    Stored::Damaged(etag, fault) => damaged.push(DamagedObject { key, etag, why: fault.why() }),
+                    Stored::Damaged(etag, fault) => {
+                        damaged.push(DamagedObject { key, etag, why: fault.why() })
+                    }
                 }
             }
-            let (common_prefixes, continuation) = (selection.common_prefixes, selection.continuation);
+            let (common_prefixes, continuation) =
+                (selection.common_prefixes, selection.continuation);
             Ok(ListPage { objects, damaged, common_prefixes, continuation })
         };
         self.look(page, |_| false)
     }
 
-    /// Gives a finished object its name, if the condition holds. Folders are made durable under the lock: whoever changes
-    /// the bucket afterwards builds on what a power failure cannot take back.
+    /// Gives a finished object its name, if the condition holds. Folders are made durable under the
+    /// lock: whoever changes the bucket afterwards builds on what a power failure cannot take back.
     pub(super) fn commit(
         &self,
         root: &Root,
@@ -304,7 +339,9 @@ impl Bucket {
             match replaced {
                 Some(Stored::Sound(record)) => object.date_after(record.head.last_modified)?,
                 // What is damaged has no time. A directory cannot be replaced by a file.
-                Some(Stored::Damaged(..)) if is_dir(&path) => self.put_aside(root, &path).map(drop)?,
+                Some(Stored::Damaged(..)) if is_dir(&path) => {
+                    self.put_aside(root, &path).map(drop)?
+                }
                 _ => {}
             }
         }
@@ -315,14 +352,20 @@ impl Bucket {
             PutCondition::None | PutCondition::IfMatch(_) => object.rename(&path),
         };
         match named {
-            Err(error) if *condition == PutCondition::IfAbsent && error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(error)
+                if *condition == PutCondition::IfAbsent
+                    && error.kind() == io::ErrorKind::AlreadyExists =>
+            {
                 return Err(StorageErrorKind::AlreadyExists.into());
             }
             named => named.map_err(Fault::at(&path))?,
         }
         sync_up(&leaf, &path, made)?;
-        if Sha256Digest::of(key.as_bytes()).as_bytes().first().is_some_and(|byte| byte % LOOKS == 0) {
-            let split = root.temporaries().and_then(|temporaries| split_if_grown(&leaves, &leaf, &temporaries));
+        if Sha256Digest::of(key.as_bytes()).as_bytes().first().is_some_and(|byte| byte % LOOKS == 0)
+        {
+            let split = root
+                .temporaries()
+                .and_then(|temporaries| split_if_grown(&leaves, &leaf, &temporaries));
             if let Err(fault) = split {
                 // The object is stored; a leaf that stays large is only slow to list.
                 tracing::warn!(leaf = %leaf.folder.display(), ?fault, "a leaf could not be cut in two");
@@ -332,7 +375,12 @@ impl Bucket {
     }
 
     /// Removes an object, if the condition holds.
-    pub(super) fn delete(&self, root: &Root, key: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
+    pub(super) fn delete(
+        &self,
+        root: &Root,
+        key: &str,
+        if_match: Option<&ETag>,
+    ) -> Result<(), Fault> {
         let _lock = self.lock(lock)?;
         let leaves = self.leaves()?;
         let leaf = leaves.of(key)?;
@@ -355,8 +403,9 @@ impl Bucket {
 
 fn holds_strays(leaf: &Leaf) -> Fault {
     let folder = leaf.folder.display();
-    let why =
-        format!("{folder} holds files that are no objects; `repair` lists them, `repair --mend` moves them aside");
+    let why = format!(
+        "{folder} holds files that are no objects; `repair` lists them, `repair --mend` moves them aside"
+    );
     Fault::because(StorageErrorKind::NotEmpty, why)
 }
 

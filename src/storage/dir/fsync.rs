@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Buckets are private until somebody publishes them, and a file system cannot publish one: nobody but the owner reads.
+/// Buckets are private until somebody publishes them, and a file system cannot publish one: nobody
+/// but the owner reads.
 pub(super) const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -24,12 +25,14 @@ pub(super) fn make_folder(path: &Path) -> io::Result<bool> {
 
 /// Writes a small durable file.
 pub(super) fn write_file(path: &Path, content: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()
 }
 
-/// Waits for the lock on a file or folder; it is released when the file is dropped, and by the system when the process ends.
+/// Waits for the lock on a file or folder; it is released when the file is dropped, and by the
+/// system when the process ends.
 pub(super) fn lock(file: File) -> io::Result<File> {
     uninterrupted(|| file.lock())?;
     Ok(file)

@@ -1,4 +1,5 @@
-//! Why the disk failed an operation. What was asked for, and of which object, is known and added by the caller.
+//! Why the disk failed an operation. What was asked for, and of which object, is known and added by
+//! the caller.
 
 use std::error::Error;
 use std::fmt;
@@ -14,7 +15,10 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    pub(super) fn because(kind: StorageErrorKind, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn because(
+        kind: StorageErrorKind,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self { kind, cause: Some(cause.into()) }
     }
 
@@ -59,7 +63,8 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A file that is not found is never "no such object" by itself: only who looked in the right place can say that.
+/// A file that is not found is never "no such object" by itself: only who looked in the right place
+/// can say that.
 fn class(error: &io::Error) -> StorageErrorKind {
     use io::ErrorKind as Io;
     match error.kind() {

@@ -1,7 +1,9 @@
-//! The leaves of a bucket: folders that each hold the objects of one range of keys, so that a page reads few of them.
+//! The leaves of a bucket: folders that each hold the objects of one range of keys, so that a page
+//! reads few of them.
 //!
-//! A leaf is named by the smallest key it may hold and ends where the next one begins. The names alone say which leaf a key
-//! belongs to; files that lie in a leaf outside its range are leftovers of a split and mean nothing.
+//! A leaf is named by the smallest key it may hold and ends where the next one begins. The names
+//! alone say which leaf a key belongs to; files that lie in a leaf outside its range are leftovers
+//! of a split and mean nothing.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -18,8 +20,8 @@ use super::io_error::Fault;
 use super::name::{CUT, PIECE, WHOLE, of_folder_name, path_of, unescape};
 use super::record::Stored;
 
-/// In a leaf that a split made: the tags of the objects that came with it, one a line. It is removed
-/// once their names are gone from the leaf they came from.
+/// In a leaf that a split made: the tags of the objects that came with it, one a line. It is
+/// removed once their names are gone from the leaf they came from.
 const MOVED: &str = "moved";
 
 /// All leaves of a bucket at one instant.
@@ -60,7 +62,10 @@ impl Leaves {
         Self::read_by(|folder| std::fs::read_dir(folder), folder)
     }
 
-    fn read_by(mut open: impl FnMut(&Path) -> io::Result<ReadDir>, folder: PathBuf) -> Result<Option<Self>, Fault> {
+    fn read_by(
+        mut open: impl FnMut(&Path) -> io::Result<ReadDir>,
+        folder: PathBuf,
+    ) -> Result<Option<Self>, Fault> {
         loop {
             let Some(before) = identity(&folder)? else { return Ok(None) };
             let mut entries = match open(&folder) {
@@ -70,7 +75,9 @@ impl Leaves {
             let mut starts = Vec::new();
             for entry in entries.by_ref() {
                 let entry = entry?;
-                let Some(bytes) = entry.file_name().to_str().and_then(of_folder_name) else { continue };
+                let Some(bytes) = entry.file_name().to_str().and_then(of_folder_name) else {
+                    continue;
+                };
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     starts.push(Start { bytes, inode: entry.ino(), is_leaf: OnceCell::new() });
                 }
@@ -79,7 +86,8 @@ impl Leaves {
             if starts.first().is_some_and(|start| start.bytes.is_empty()) {
                 return Ok(Some(Self { folder, starts }));
             }
-            // A bucket that is removed has another name before its leaves vanish, and another bucket may have its name since.
+            // A bucket that is removed has another name before its leaves vanish, and another
+            // bucket may have its name since.
             if identity(&folder)? == Some(before) {
                 return Err(Fault::broken(&folder, "the first leaf is missing"));
             }
@@ -102,7 +110,8 @@ impl Leaves {
     }
 
     fn index_of(&self, key: &[u8]) -> Result<usize, Fault> {
-        let mut index = self.starts.partition_point(|start| start.bytes.as_slice() <= key).saturating_sub(1);
+        let mut index =
+            self.starts.partition_point(|start| start.bytes.as_slice() <= key).saturating_sub(1);
         while index > 0 && !self.is_leaf(index)? {
             index -= 1;
         }
@@ -122,13 +131,17 @@ impl Leaves {
 
     fn leaf(&self, index: usize) -> Result<Option<Leaf>, Fault> {
         let Some(start) = self.starts.get(index) else { return Ok(None) };
-        let end = self.next_leaf(index + 1)?.and_then(|next| self.starts.get(next)).map(|next| next.bytes.clone());
+        let end = self
+            .next_leaf(index + 1)?
+            .and_then(|next| self.starts.get(next))
+            .map(|next| next.bytes.clone());
         Ok(Some(Leaf { folder: self.folder_of(start), start: start.bytes.clone(), end }))
     }
 
     /// The leaf this key belongs to.
     pub(super) fn of(&self, key: &str) -> Result<Leaf, Fault> {
-        self.leaf(self.index_of(key.as_bytes())?)?.ok_or_else(|| Fault::broken(&self.folder, "there is no leaf"))
+        self.leaf(self.index_of(key.as_bytes())?)?
+            .ok_or_else(|| Fault::broken(&self.folder, "there is no leaf"))
     }
 
     /// The leaf before this one; the first has none.
@@ -170,7 +183,8 @@ impl Leaf {
     }
 
     fn holds(&self, key: &str) -> bool {
-        key.as_bytes() >= self.start.as_slice() && self.end.as_deref().is_none_or(|end| key.as_bytes() < end)
+        key.as_bytes() >= self.start.as_slice()
+            && self.end.as_deref().is_none_or(|end| key.as_bytes() < end)
     }
 
     /// Its keys, in order.
@@ -181,12 +195,14 @@ impl Leaf {
         Ok(keys)
     }
 
-    /// Removes, durably, what a split or a write that was cut short left behind. Gives its keys, in order.
+    /// Removes, durably, what a split or a write that was cut short left behind. Gives its keys, in
+    /// order.
     ///
-    /// Only what is proven to be a leftover is removed; a file that lies out of its range for another
-    /// reason stays where it is.
+    /// Only what is proven to be a leftover is removed; a file that lies out of its range for
+    /// another reason stays where it is.
     pub(super) fn purge(&self, leaves: &Leaves) -> Result<Vec<String>, Fault> {
-        let (mut keys, outside): (Vec<_>, Vec<_>) = self.files()?.into_iter().partition(|key| self.holds(key));
+        let (mut keys, outside): (Vec<_>, Vec<_>) =
+            self.files()?.into_iter().partition(|key| self.holds(key));
         let mut leftovers = Vec::new();
         let moved = if outside.is_empty() { HashSet::new() } else { leaves.moved()? };
         for key in outside {
@@ -200,7 +216,8 @@ impl Leaf {
         }
         if let Some(end) = &self.end {
             // The leaf behind this one is the last that was split off from it.
-            let split_off = self.folder.with_file_name(format!("{WHOLE}{}", super::name::escape(end)));
+            let split_off =
+                self.folder.with_file_name(format!("{WHOLE}{}", super::name::escape(end)));
             forget_moved(&split_off)?;
         }
         remove_empty_folders(&self.folder).map_err(Fault::at(&self.folder))?;
@@ -210,9 +227,16 @@ impl Leaf {
 
     /// Returns whether the file of `key`, which lies outside of this leaf's range, was left by a
     /// split: its owner has the very file, or a leaf was made with it.
-    fn is_leftover(&self, key: &str, leaves: &Leaves, moved: &HashSet<String>) -> Result<bool, Fault> {
+    fn is_leftover(
+        &self,
+        key: &str,
+        leaves: &Leaves,
+        moved: &HashSet<String>,
+    ) -> Result<bool, Fault> {
         let (path, owner) = (self.path_of(key), leaves.of(key)?);
-        let id = |path: &Path| std::fs::symlink_metadata(path).ok().map(|there| (there.dev(), there.ino()));
+        let id = |path: &Path| {
+            std::fs::symlink_metadata(path).ok().map(|there| (there.dev(), there.ino()))
+        };
         let own = id(&path);
         if own.is_some() && own == id(&owner.path_of(key)) {
             return Ok(true);
@@ -281,7 +305,8 @@ impl Leaf {
         Ok(count(&self.folder).map_err(Fault::at(&self.folder))? - moved)
     }
 
-    /// The keys of all files in it, also of those out of its range. Names this store never gives are not its objects.
+    /// The keys of all files in it, also of those out of its range. Names this store never gives
+    /// are not its objects.
     fn files(&self) -> Result<Vec<String>, Fault> {
         Ok(self.entries()?.into_iter().filter_map(|entry| entry.ok()).collect())
     }
@@ -338,7 +363,12 @@ fn count(folder: &Path) -> io::Result<usize> {
     Ok(files)
 }
 
-fn collect(folder: &Path, before: &str, below: &Path, entries: &mut Vec<Result<String, PathBuf>>) -> io::Result<()> {
+fn collect(
+    folder: &Path,
+    before: &str,
+    below: &Path,
+    entries: &mut Vec<Result<String, PathBuf>>,
+) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let file_name = entry?.file_name();
         let (path, relative) = (folder.join(&file_name), below.join(&file_name));
@@ -358,7 +388,9 @@ fn collect(folder: &Path, before: &str, below: &Path, entries: &mut Vec<Result<S
         }
         let escaped = name.strip_prefix(WHOLE).map(|last| format!("{before}{last}"));
         let bytes = escaped.as_deref().and_then(unescape);
-        let key = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|key| Key::new(key.as_str()).is_ok());
+        let key = bytes
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .filter(|key| Key::new(key.as_str()).is_ok());
         // The name of a key that would be cut is not its name.
         entries.push(key.filter(|key| path_of(key) == relative).ok_or(path));
     }
@@ -369,7 +401,9 @@ fn collect(folder: &Path, before: &str, below: &Path, entries: &mut Vec<Result<S
 fn remove_empty_folders(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(CUT)) && entry.file_type()?.is_dir() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(CUT))
+            && entry.file_type()?.is_dir()
+        {
             remove_empty_folders(&entry.path())?;
             match std::fs::remove_dir(entry.path()) {
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}

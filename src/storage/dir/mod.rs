@@ -1,4 +1,5 @@
-//! The embedded store: buckets in a folder on disk, for one machine and any number of processes on it.
+//! The embedded store: buckets in a folder on disk, for one machine and any number of processes on
+//! it.
 //!
 //! `docs/EMBEDDED_STORE.md` describes the format and why it is as it is.
 
@@ -25,16 +26,17 @@ use futures::StreamExt as _;
 use crate::domain::{BucketName, Key, ObjectName};
 
 use super::{
-    Attributes, BucketAdmin, ByteStream, CopyOptions, Debris, ETag, Encryption, ListPage, ListRequest, ListedBucket,
-    ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
-    s3_semantics,
+    Attributes, BucketAdmin, ByteStream, CopyOptions, Debris, ETag, Encryption, ListPage,
+    ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition,
+    PutOptions, StorageError, StorageErrorKind, s3_semantics,
 };
 use bucket::Bucket;
 use io_error::Fault;
 use record::{Draft, Reader};
 use root::{Clock, Root};
 
-/// Bytes of a body that are written at once: file I/O happens on other threads, and each change of thread costs.
+/// Bytes of a body that are written at once: file I/O happens on other threads, and each change of
+/// thread costs.
 const WRITTEN_AT_ONCE: usize = 1 << 20;
 
 /// An object store in a folder. Clones share the folder, as do all processes that open it.
@@ -44,8 +46,9 @@ pub struct DirStore {
 }
 
 impl DirStore {
-    /// The store at `path`. A folder that is absent or empty is a store without buckets, and becomes one on disk with the
-    /// first bucket. Anything else that is not a store, or one of a format this program does not know, is refused.
+    /// The store at `path`. A folder that is absent or empty is a store without buckets, and
+    /// becomes one on disk with the first bucket. Anything else that is not a store, or one of a
+    /// format this program does not know, is refused.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         Self::open_with_clock(path, SystemTime::now)
     }
@@ -55,7 +58,8 @@ impl DirStore {
         path: &Path,
         clock: impl Fn() -> SystemTime + Send + Sync + 'static,
     ) -> Result<Self, StorageError> {
-        let root = Root::open(path, Clock::new(clock)).map_err(|fault| fault.of("OpenStore", path.display()))?;
+        let root = Root::open(path, Clock::new(clock))
+            .map_err(|fault| fault.of("OpenStore", path.display()))?;
         Ok(Self { root: Arc::new(root) })
     }
 
@@ -93,7 +97,9 @@ impl DirStore {
     ) -> Result<Filled, StorageError> {
         let (mut read, mut pending, mut waiting) = (0, Vec::new(), 0);
         while let Some(piece) = body.next().await {
-            let broken = |error| StorageError::new(StorageErrorKind::Other, operation, object).because(error);
+            let broken = |error| {
+                StorageError::new(StorageErrorKind::Other, operation, object).because(error)
+            };
             let piece: Bytes = piece.map_err(broken)?;
             read += piece.len() as u64;
             if read > len {
@@ -104,7 +110,9 @@ impl DirStore {
             if waiting >= WRITTEN_AT_ONCE {
                 let pieces = std::mem::take(&mut pending);
                 waiting = 0;
-                draft = self.run(operation, object, move |_| draft.append(&pieces).map(|()| draft)).await?;
+                draft = self
+                    .run(operation, object, move |_| draft.append(&pieces).map(|()| draft))
+                    .await?;
             }
         }
         Ok(Filled { draft, pending, read })
@@ -147,7 +155,8 @@ impl DirStore {
         };
         let record = self.run(OPERATION, from, open).await?;
         let len = record.head.size;
-        let of_source = || Attributes { tags: record.tags.clone(), ..record.head.attributes.clone() };
+        let of_source =
+            || Attributes { tags: record.tags.clone(), ..record.head.attributes.clone() };
         let own = options.attributes.clone().unwrap_or_else(of_source);
         let ObjectName { bucket, key } = to.clone();
         let begin = move |root: &Root| {
@@ -163,10 +172,16 @@ impl DirStore {
 }
 
 /// Refuses attributes that cannot be kept.
-fn check(attributes: &Attributes, operation: &'static str, object: &ObjectName) -> Result<(), StorageError> {
+fn check(
+    attributes: &Attributes,
+    operation: &'static str,
+    object: &ObjectName,
+) -> Result<(), StorageError> {
     if let Some(Encryption::Customer { .. }) = attributes.encryption {
         let refused = StorageError::new(StorageErrorKind::Invalid, operation, object);
-        return Err(refused.because("the embedded store encrypts nothing: it cannot keep what a key is needed for"));
+        return Err(refused.because(
+            "the embedded store encrypts nothing: it cannot keep what a key is needed for",
+        ));
     }
     attributes.check(operation, object)
 }
@@ -179,9 +194,14 @@ impl fmt::Debug for DirStore {
 
 #[async_trait::async_trait]
 impl ObjectStore for DirStore {
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+    async fn list(
+        &self,
+        bucket: &BucketName,
+        request: &ListRequest,
+    ) -> Result<ListPage, StorageError> {
         let (name, request) = (bucket.clone(), request.clone());
-        self.run("ListObjectsV2", bucket, move |root| Bucket::named(root, &name)?.page(&request)).await
+        self.run("ListObjectsV2", bucket, move |root| Bucket::named(root, &name)?.page(&request))
+            .await
     }
 
     async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
@@ -194,7 +214,11 @@ impl ObjectStore for DirStore {
         self.run("HeadObject", object, head).await
     }
 
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
         let ObjectName { bucket, key } = object.clone();
         let open = move |root: &Root| {
             let record = Bucket::named(root, &bucket)?.open(key.as_str())?;
@@ -234,14 +258,20 @@ impl ObjectStore for DirStore {
             Draft::new(root.temporaries()?, key.as_str(), &own)
         };
         let draft = self.run(OPERATION, object, begin).await?;
-        let broken =
-            |error: std::io::Error| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(error);
+        let broken = |error: std::io::Error| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, object).because(error)
+        };
         let filled = self.fill(OPERATION, object, draft, body.open(), body.len()).await?;
         body.check_len(filled.read).map_err(broken)?;
         self.commit(OPERATION, object, filled, options).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+    async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        options: &CopyOptions,
+    ) -> Result<ETag, StorageError> {
         if let Some(attributes) = &options.attributes {
             check(attributes, "CopyObject", to)?;
         }
@@ -262,9 +292,15 @@ impl ObjectStore for DirStore {
         true
     }
 
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+    async fn delete(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError> {
         let (ObjectName { bucket, key }, if_match) = (object.clone(), if_match.cloned());
-        let delete = move |root: &Root| Bucket::named(root, &bucket)?.delete(root, key.as_str(), if_match.as_ref());
+        let delete = move |root: &Root| {
+            Bucket::named(root, &bucket)?.delete(root, key.as_str(), if_match.as_ref())
+        };
         self.run("DeleteObject", object, delete).await
     }
 }
@@ -281,7 +317,11 @@ impl BucketAdmin for DirStore {
         self.run("DeleteBucket", bucket, move |root| Bucket::named(root, &name)?.remove(root)).await
     }
 
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+    async fn delete_bucket_holding(
+        &self,
+        bucket: &BucketName,
+        expected: &[(Key, ETag)],
+    ) -> Result<(), StorageError> {
         let (name, expected) = (bucket.clone(), expected.to_vec());
         let delete = move |root: &Root| Bucket::named(root, &name)?.remove_holding(root, &expected);
         self.run("DeleteBucket", bucket, delete).await
@@ -290,7 +330,8 @@ impl BucketAdmin for DirStore {
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         let target = self.root.path().display().to_string();
         // An absent store has no `buckets` either, but a folder that is no store has to be refused.
-        self.run("ListBuckets", &target, |root| root.exists().and_then(|_| Bucket::list(root))).await
+        self.run("ListBuckets", &target, |root| root.exists().and_then(|_| Bucket::list(root)))
+            .await
     }
 
     async fn debris(&self, bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
@@ -298,7 +339,11 @@ impl BucketAdmin for DirStore {
         self.run("ListDebris", bucket, move |root| Bucket::named(root, &name)?.debris()).await
     }
 
-    async fn set_aside(&self, bucket: &BucketName, debris: &Debris) -> Result<PathBuf, StorageError> {
+    async fn set_aside(
+        &self,
+        bucket: &BucketName,
+        debris: &Debris,
+    ) -> Result<PathBuf, StorageError> {
         let (name, debris) = (bucket.clone(), debris.clone());
         let set_aside = move |root: &Root| Bucket::named(root, &name)?.set_aside(root, &debris);
         self.run("SetAside", bucket, set_aside).await
@@ -310,7 +355,9 @@ impl Presign for DirStore {}
 /// The pieces a reader gives, each read on a thread that may block.
 fn stream(reader: Reader) -> ByteStream {
     let pieces = futures::stream::try_unfold(reader, |mut reader| async {
-        let read = tokio::task::spawn_blocking(move || reader.next().map(|piece| piece.map(|piece| (piece, reader))));
+        let read = tokio::task::spawn_blocking(move || {
+            reader.next().map(|piece| piece.map(|piece| (piece, reader)))
+        });
         read.await.map_err(std::io::Error::other)?
     });
     pieces.boxed()

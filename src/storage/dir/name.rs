@@ -1,9 +1,10 @@
-//! Names of files for keys: a reversible escape, cut into folders where it is longer than a file name may be.
+//! Names of files for keys: a reversible escape, cut into folders where it is longer than a file
+//! name may be.
 
 use std::path::PathBuf;
 
-/// Escaped bytes in one file name. File systems take 255 bytes; some take less for names they encrypt or pad, and one
-/// byte of the name says what it is.
+/// Escaped bytes in one file name. File systems take 255 bytes; some take less for names they
+/// encrypt or pad, and one byte of the name says what it is.
 pub(super) const PIECE: usize = 240;
 
 /// First byte of the name of an object's file (its last piece), of a leaf and of a bucket.
@@ -13,8 +14,9 @@ pub(super) const CUT: char = '~';
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Lower-case letters, digits, `.`, `-` and `_` mean themselves, `,` means `/`, everything else is `%` and two digits.
-/// Capitals are escaped too, so that file systems which fold case or normalise Unicode keep all keys apart.
+/// Lower-case letters, digits, `.`, `-` and `_` mean themselves, `,` means `/`, everything else is
+/// `%` and two digits. Capitals are escaped too, so that file systems which fold case or normalise
+/// Unicode keep all keys apart.
 pub(super) fn escape(bytes: &[u8]) -> String {
     let mut name = String::with_capacity(bytes.len() + 16);
     for &byte in bytes {
@@ -32,7 +34,8 @@ pub(super) fn escape(bytes: &[u8]) -> String {
 
 /// A byte as two lower-case hexadecimal digits.
 pub(super) fn hex_digits(byte: u8) -> [char; 2] {
-    [byte >> 4, byte & 15].map(|nibble| HEX.get(usize::from(nibble)).copied().map_or('0', char::from))
+    [byte >> 4, byte & 15]
+        .map(|nibble| HEX.get(usize::from(nibble)).copied().map_or('0', char::from))
 }
 
 /// The bytes `escape` makes this name of; `None` for a name it never makes.
@@ -73,7 +76,9 @@ pub(super) fn path_of(key: &str) -> PathBuf {
     let escaped = escape(key.as_bytes());
     let mut rest = escaped.as_str();
     let mut path = PathBuf::new();
-    while let Some((piece, more)) = rest.split_at_checked(PIECE).filter(|(_, more)| !more.is_empty()) {
+    while let Some((piece, more)) =
+        rest.split_at_checked(PIECE).filter(|(_, more)| !more.is_empty())
+    {
         path.push(format!("{CUT}{piece}"));
         rest = more;
     }

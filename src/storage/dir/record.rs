@@ -1,4 +1,5 @@
-//! The file of one object: a fixed part, a head in JSON, the body. `docs/EMBEDDED_STORE.md` has the table.
+//! The file of one object: a fixed part, a head in JSON, the body. `docs/EMBEDDED_STORE.md` has the
+//! table.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -26,7 +27,8 @@ const VERSION: u32 = 1;
 const FIXED: usize = 96;
 /// What the digest of the head covers of the fixed part; the JSON follows in it.
 const COVERED: usize = 64;
-/// Far more than a key, 2 KiB of metadata, ten tags and a few headers take; a damaged length must not make a reader allocate 4 GiB.
+/// Far more than a key, 2 KiB of metadata, ten tags and a few headers take; a damaged length must
+/// not make a reader allocate 4 GiB.
 const MAX_JSON: usize = 64 << 10;
 /// One read gets the head of nearly every object.
 const FIRST_READ: usize = 4096;
@@ -62,7 +64,8 @@ struct Head {
     tags: std::collections::BTreeMap<String, String>,
 }
 
-/// An object that is being written to a temporary of this process; dropping it removes the temporary.
+/// An object that is being written to a temporary of this process; dropping it removes the
+/// temporary.
 #[derive(Debug)]
 pub(super) struct Draft {
     file: NamedTempFile,
@@ -74,7 +77,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(temporaries: Arc<Temporaries>, key: &str, attributes: &Attributes) -> Result<Self, Fault> {
+    pub(super) fn new(
+        temporaries: Arc<Temporaries>,
+        key: &str,
+        attributes: &Attributes,
+    ) -> Result<Self, Fault> {
         let attributes = attributes.clone();
         let head = Head {
             key: key.to_owned(),
@@ -99,7 +106,13 @@ impl Draft {
         // The fixed part is known last and written last: until then the file is nobody's object.
         file.write_all(&[0; FIXED])?;
         file.write_all(&json)?;
-        Ok(Self { file, json, hasher: Sha256Hasher::default(), written: 0, _temporaries: temporaries })
+        Ok(Self {
+            file,
+            json,
+            hasher: Sha256Hasher::default(),
+            written: 0,
+            _temporaries: temporaries,
+        })
     }
 
     pub(super) fn append(&mut self, pieces: &[Bytes]) -> Result<(), Fault> {
@@ -111,9 +124,13 @@ impl Draft {
         Ok(())
     }
 
-    /// Completes the file and makes it durable, under its temporary name. The object is dated `now`,
-    /// or after `newer_than` if that is later.
-    pub(super) fn seal(self, now: SystemTime, newer_than: Option<SystemTime>) -> Result<Sealed, Fault> {
+    /// Completes the file and makes it durable, under its temporary name. The object is dated
+    /// `now`, or after `newer_than` if that is later.
+    pub(super) fn seal(
+        self,
+        now: SystemTime,
+        newer_than: Option<SystemTime>,
+    ) -> Result<Sealed, Fault> {
         let time = match newer_than {
             Some(replaced) => nanoseconds(now).max(nanoseconds(replaced).saturating_add(1)),
             None => nanoseconds(now),
@@ -140,7 +157,9 @@ fn nanoseconds(time: SystemTime) -> u64 {
 
 fn random_digits() -> Result<String, Fault> {
     let mut bytes = [0; 16];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| Fault::because(StorageErrorKind::Other, error))?;
     Ok(bytes.iter().flat_map(|&byte| hex_digits(byte)).collect())
 }
 
@@ -221,12 +240,17 @@ impl Record {
     /// Opens the file of the object named `key`; `None` when there is none.
     pub(super) fn open(path: PathBuf, key: &str) -> Result<Option<Self>, Fault> {
         // A FIFO without a writer would block an open.
-        let opened = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(&path);
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+            .open(&path);
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             // A socket cannot be opened at all, a link that leads nowhere not to its end.
-            Err(_) if std::fs::metadata(&path).is_ok_and(|there| !there.is_file()) => return Err(no_file(&path)),
+            Err(_) if std::fs::metadata(&path).is_ok_and(|there| !there.is_file()) => {
+                return Err(no_file(&path));
+            }
             Err(error) => return Err(Fault::at(&path)(error)),
         };
         if !file.metadata().map_err(Fault::at(&path))?.is_file() {
@@ -238,7 +262,8 @@ impl Record {
     fn parse(file: File, path: PathBuf, key: &str) -> Result<Self, Fault> {
         let damaged = |why: &str| Fault::damaged(&path, why);
         let mut bytes = vec![0; FIRST_READ];
-        let read = read_up_to(&file, &mut bytes, 0).map_err(|error| Fault::damaged(&path, error))?;
+        let read =
+            read_up_to(&file, &mut bytes, 0).map_err(|error| Fault::damaged(&path, error))?;
         bytes.truncate(read);
         let short = || damaged("it ends within its head");
         let fixed: [u8; FIXED] = *bytes.first_chunk().ok_or_else(short)?;
@@ -264,7 +289,8 @@ impl Record {
         if Sha256Digest::of(&[covered, json].concat()).as_bytes() != &head_digest {
             return Err(damaged("the SHA-256 of its head is wrong"));
         }
-        let head: Head = serde_json::from_slice(json).map_err(|error| Fault::damaged(&path, error))?;
+        let head: Head =
+            serde_json::from_slice(json).map_err(|error| Fault::damaged(&path, error))?;
         if head.key != key {
             return Err(damaged(&format!("it holds the object {:?}", head.key)));
         }
@@ -287,7 +313,8 @@ impl Record {
             etag: tag(&head_digest),
             sha256: Some(Sha256Digest::from(digest)),
             stated: Vec::new(),
-            last_modified: SystemTime::UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
+            last_modified: SystemTime::UNIX_EPOCH
+                + Duration::from_nanos(u64::from_le_bytes(field(&fixed, 24))),
             attributes: attributes.told(),
         };
         Ok(Self { file, path, head, tags: attributes.tags, digest, body_start: body_start as u64 })
@@ -332,11 +359,13 @@ impl Stored {
     /// Looks at the path of the object named `key`; `None` when nothing is there.
     pub(super) fn at(path: &Path, key: &str) -> Result<Option<Self>, Fault> {
         match Record::open(path.to_owned(), key) {
-            Err(fault) if fault.kind == StorageErrorKind::Damaged => match std::fs::symlink_metadata(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(Fault::at(path)(error)),
-                Ok(there) => Ok(Some(Self::Damaged(tag_of_damaged(&there), fault))),
-            },
+            Err(fault) if fault.kind == StorageErrorKind::Damaged => {
+                match std::fs::symlink_metadata(path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(Fault::at(path)(error)),
+                    Ok(there) => Ok(Some(Self::Damaged(tag_of_damaged(&there), fault))),
+                }
+            }
             opened => Ok(opened?.map(|record| Self::Sound(Box::new(record)))),
         }
     }
@@ -351,7 +380,8 @@ impl Stored {
 
 fn tag_of_damaged(there: &std::fs::Metadata) -> ETag {
     let (seconds, nanoseconds) = (there.mtime(), there.mtime_nsec());
-    let what = format!("damaged {} {} {} {seconds} {nanoseconds}", there.dev(), there.ino(), there.len());
+    let what =
+        format!("damaged {} {} {} {seconds} {nanoseconds}", there.dev(), there.ino(), there.len());
     tag(Sha256Digest::of(what.as_bytes()).as_bytes())
 }
 
@@ -366,7 +396,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The next piece. The last one is handed out only when all of them have the digest that was stored.
+    /// The next piece. The last one is handed out only when all of them have the digest that was
+    /// stored.
     pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
         let mut piece = vec![0; (self.end - self.at).min(PIECE) as usize];
         self.file.read_exact_at(&mut piece, self.at)?;
@@ -378,7 +409,8 @@ impl Reader {
             && let Some((hasher, digest)) = self.check.take()
             && hasher.finish().as_bytes() != &digest
         {
-            let why = format!("{} is damaged: the SHA-256 of its body is wrong", self.path.display());
+            let why =
+                format!("{} is damaged: the SHA-256 of its body is wrong", self.path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok((!piece.is_empty()).then(|| piece.into()))

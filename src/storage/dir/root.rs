@@ -16,7 +16,8 @@ use super::temporaries::{Temporaries, private_folder};
 
 /// Says that the folder is a store, and of which format.
 const FORMAT_FILE: &str = "deltaglider-store";
-/// The format file before it is complete; alone in a folder it means that a process died making a store there.
+/// The format file before it is complete; alone in a folder it means that a process died making a
+/// store there.
 const UNFINISHED_FORMAT_FILE: &str = "deltaglider-store.new";
 /// What a fresh ext file system has in its root.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -91,7 +92,8 @@ impl Root {
             Some(format) => format,
             None => match self.is_free() {
                 Ok(()) => return Ok(false),
-                // Another process may have made the store since: the format file is the first thing it makes.
+                // Another process may have made the store since: the format file is the first thing
+                // it makes.
                 Err(fault) => self.format()?.ok_or(fault)?,
             },
         };
@@ -100,7 +102,9 @@ impl Root {
             Some((TITLE, format)) if format.trim_end() == FORMAT => Ok(true),
             Some((TITLE, format)) => {
                 let (path, format) = (self.path.display(), format.trim_end());
-                refuse(format!("{path} is an embedded store of {format:?}; this program knows {FORMAT:?}"))
+                refuse(format!(
+                    "{path} is an embedded store of {format:?}; this program knows {FORMAT:?}"
+                ))
             }
             _ => {
                 let file = self.path.join(FORMAT_FILE);
@@ -113,7 +117,14 @@ impl Root {
     fn format(&self) -> Result<Option<String>, Fault> {
         let file = self.path.join(FORMAT_FILE);
         match std::fs::read_to_string(&file) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
             read => Ok(Some(read.map_err(Fault::at(&file))?)),
         }
     }
@@ -131,7 +142,9 @@ impl Root {
             let name = entry?.file_name();
             if name != UNFINISHED_FORMAT_FILE && name != LOST_AND_FOUND {
                 let path = self.path.display();
-                let why = format!("{path} is not an embedded store and not empty: there is {name:?} in it");
+                let why = format!(
+                    "{path} is not an embedded store and not empty: there is {name:?} in it"
+                );
                 return Err(Fault::because(StorageErrorKind::Invalid, why));
             }
         }
@@ -140,15 +153,21 @@ impl Root {
 
     /// Makes the store if there is none; any number of processes may do so at once.
     pub(super) fn establish(&self) -> Result<(), Fault> {
-        let missing: Vec<&Path> = self.path.ancestors().take_while(|folder| !folder.exists()).collect();
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.path).map_err(Fault::at(&self.path))?;
+        let missing: Vec<&Path> =
+            self.path.ancestors().take_while(|folder| !folder.exists()).collect();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(&self.path)
+            .map_err(Fault::at(&self.path))?;
         for above in missing.iter().filter_map(|folder| folder.parent()) {
             sync_folder(above).map_err(Fault::at(above))?;
         }
         let _lock = lock(File::open(&self.path).map_err(Fault::at(&self.path))?)?;
         if !self.recognise()? {
             let unfinished = self.path.join(UNFINISHED_FORMAT_FILE);
-            write_file(&unfinished, &format!("{TITLE}\n{FORMAT}\n")).map_err(Fault::at(&unfinished))?;
+            write_file(&unfinished, &format!("{TITLE}\n{FORMAT}\n"))
+                .map_err(Fault::at(&unfinished))?;
             std::fs::rename(&unfinished, self.path.join(FORMAT_FILE))?;
         }
         make_folder(&self.buckets())?;
@@ -195,7 +214,9 @@ mod tests {
         // Another folder that is not empty is still none.
         let other = tempfile::tempdir().unwrap();
         std::fs::write(other.path().join("notes.txt"), "").unwrap();
-        let Err(refused) = Root::open(other.path(), Clock::new(SystemTime::now)) else { panic!("opened") };
+        let Err(refused) = Root::open(other.path(), Clock::new(SystemTime::now)) else {
+            panic!("opened")
+        };
         assert_eq!(refused.kind, StorageErrorKind::Invalid);
     }
 }

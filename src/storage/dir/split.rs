@@ -1,4 +1,5 @@
-//! Leaves that grew are cut in two, leaves that became empty go: both under the bucket's lock, both safe to be cut short.
+//! Leaves that grew are cut in two, leaves that became empty go: both under the bucket's lock, both
+//! safe to be cut short.
 
 use std::path::Path;
 
@@ -14,10 +15,14 @@ pub(super) const MOST_KEYS: usize = 1000;
 
 /// Cuts the leaf in two if it has grown.
 ///
-/// The upper half is linked into a new leaf, which appears, whole and durable, by one rename: that is the instant at which those
-/// keys belong to it. Cut short before it, the new leaf is a temporary; after it, the old names lie outside the range of
-/// their leaf and mean nothing.
-pub(super) fn split_if_grown(leaves: &Leaves, leaf: &Leaf, temporaries: &Temporaries) -> Result<(), Fault> {
+/// The upper half is linked into a new leaf, which appears, whole and durable, by one rename: that
+/// is the instant at which those keys belong to it. Cut short before it, the new leaf is a
+/// temporary; after it, the old names lie outside the range of their leaf and mean nothing.
+pub(super) fn split_if_grown(
+    leaves: &Leaves,
+    leaf: &Leaf,
+    temporaries: &Temporaries,
+) -> Result<(), Fault> {
     let keys = leaf.purge(leaves)?;
     if keys.len() <= MOST_KEYS {
         return Ok(());
@@ -32,7 +37,9 @@ pub(super) fn split_if_grown(leaves: &Leaves, leaf: &Leaf, temporaries: &Tempora
         let path = super::name::path_of(key);
         make_parents(new.path(), &path)?;
         std::fs::hard_link(leaf.folder.join(&path), new.path().join(&path))?;
-        tags.extend(Stored::at(&leaf.folder.join(&path), key)?.map(|stored| stored.etag().0.clone()));
+        tags.extend(
+            Stored::at(&leaf.folder.join(&path), key)?.map(|stored| stored.etag().0.clone()),
+        );
     }
     note_moved(new.path(), &tags)?;
     sync_tree(new.path())?;
@@ -45,8 +52,8 @@ pub(super) fn split_if_grown(leaves: &Leaves, leaf: &Leaf, temporaries: &Tempora
     forget_moved(&split_off)
 }
 
-/// Removes a leaf in which nothing is left. Its keys then belong to the leaf before it, where leftovers of a split would
-/// come back to life: they are removed first.
+/// Removes a leaf in which nothing is left. Its keys then belong to the leaf before it, where
+/// leftovers of a split would come back to life: they are removed first.
 pub(super) fn remove_if_bare(leaves: &Leaves, leaf: &Leaf) -> Result<(), Fault> {
     let Some(before) = leaves.before(leaf)? else { return Ok(()) };
     if leaf.is_bare()? {
@@ -89,7 +96,8 @@ mod tests {
     use super::*;
     use crate::domain::{BucketName, Key, ObjectName};
     use crate::storage::{
-        Attributes, BucketAdmin as _, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition,
+        Attributes, BucketAdmin as _, DirStore, ListRequest, ObjectStore as _, PutBody,
+        PutCondition,
     };
     use futures::{StreamExt as _, TryStreamExt as _};
     use tempfile::TempDir;
@@ -126,7 +134,10 @@ mod tests {
 
         async fn put(&self, key: &str, content: &str) {
             let body = PutBody::from_bytes(content.to_owned());
-            self.store.put(&self.object(key), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+            self.store
+                .put(&self.object(key), body, &Attributes::default(), &PutCondition::None.into())
+                .await
+                .unwrap();
         }
 
         async fn delete(&self, key: &str) {
@@ -135,7 +146,8 @@ mod tests {
 
         async fn read(&self, key: &str) -> Option<String> {
             let body = self.store.get(&self.object(key), None).await.ok()?;
-            let content: Vec<u8> = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+            let content: Vec<u8> =
+                body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
             Some(String::from_utf8(content).unwrap())
         }
 
@@ -163,7 +175,9 @@ mod tests {
         keys.extend((0..100).map(|n| format!("{long}{n:03}")));
         let stored = Stored::with(&keys).await;
         assert!(stored.leaves().all().unwrap().len() >= 2, "1400 keys in one leaf");
-        assert!(stored.leaves().all().unwrap().iter().all(|leaf| leaf.keys().unwrap().len() < 1300));
+        assert!(
+            stored.leaves().all().unwrap().iter().all(|leaf| leaf.keys().unwrap().len() < 1300)
+        );
         keys.sort();
         assert_eq!(stored.keys().await, keys);
         for key in &keys {
@@ -177,7 +191,8 @@ mod tests {
         stored.store.delete_bucket(&stored.bucket).await.unwrap();
     }
 
-    /// Leaves "a" to "f" as a split at "d" does that is cut short after the new leaf appeared: the old names stay.
+    /// Leaves "a" to "f" as a split at "d" does that is cut short after the new leaf appeared: the
+    /// old names stay.
     async fn split_cut_short() -> Stored {
         let stored = Stored::with(&["a", "b", "d", "e", "f"].map(str::to_owned)).await;
         let folder = stored.leaves().folder().to_owned();
@@ -186,7 +201,9 @@ mod tests {
         for name in ["=d", "=e", "=f"] {
             std::fs::hard_link(folder.join("=").join(name), folder.join("=d").join(name)).unwrap();
             let stored =
-                crate::storage::dir::record::Stored::at(&folder.join("=").join(name), &name[1..]).unwrap().unwrap();
+                crate::storage::dir::record::Stored::at(&folder.join("=").join(name), &name[1..])
+                    .unwrap()
+                    .unwrap();
             tags.push(stored.etag().0.clone());
         }
         note_moved(&folder.join("=d"), &tags).unwrap();

@@ -1,4 +1,5 @@
-//! The folder in which one process writes what is not yet an object, and the removal of what dead processes left.
+//! The folder in which one process writes what is not yet an object, and the removal of what dead
+//! processes left.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
@@ -10,8 +11,9 @@ use tempfile::{NamedTempFile, TempDir};
 use super::fsync::{FOLDER_MODE, lock, make_folder};
 use super::io_error::Fault;
 
-/// A folder of this process. It is alive as long as the lock on it is held, which ends with the process however that ends:
-/// neither a process number, which is used again, nor an age says as much.
+/// A folder of this process. It is alive as long as the lock on it is held, which ends with the
+/// process however that ends: neither a process number, which is used again, nor an age says as
+/// much.
 #[derive(Debug)]
 pub(super) struct Temporaries {
     path: PathBuf,
@@ -47,7 +49,10 @@ impl Drop for Temporaries {
 }
 
 pub(super) fn private_folder(parent: &Path) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("").permissions(Permissions::from_mode(FOLDER_MODE)).tempdir_in(parent)
+    tempfile::Builder::new()
+        .prefix("")
+        .permissions(Permissions::from_mode(FOLDER_MODE))
+        .tempdir_in(parent)
 }
 
 fn sweep(parent: &Path) -> Result<(), Fault> {

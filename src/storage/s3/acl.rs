@@ -2,29 +2,40 @@
 
 use aws_sdk_s3::error::BuildError;
 use aws_sdk_s3::types::{
-    AccessControlPolicy as SdkPolicy, BucketCannedAcl, Grant as SdkGrant, Grantee as SdkGrantee, Owner as SdkOwner,
-    Permission, Type,
+    AccessControlPolicy as SdkPolicy, BucketCannedAcl, Grant as SdkGrant, Grantee as SdkGrantee,
+    Owner as SdkOwner, Permission, Type,
 };
 
 use crate::domain::BucketName;
-use crate::storage::{AccessControlPolicy, BucketAcl, Grant, Grantee, Owner, StorageError, StorageErrorKind};
+use crate::storage::{
+    AccessControlPolicy, BucketAcl, Grant, Grantee, Owner, StorageError, StorageErrorKind,
+};
 
 use super::S3Store;
 use super::attempts::send;
 
 impl S3Store {
-    pub(super) async fn policy_of(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
+    pub(super) async fn policy_of(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<AccessControlPolicy, StorageError> {
         let request = self.clients.calls.get_bucket_acl().bucket(bucket.as_str());
-        let answer =
-            send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("GetBucketAcl", bucket))?;
-        let owner = answer.owner.map(|owner| Owner { id: owner.id, display_name: owner.display_name });
+        let answer = send!(self.clients.attempts, bucket, request)
+            .map_err(|failed| failed.at("GetBucketAcl", bucket))?;
+        let owner =
+            answer.owner.map(|owner| Owner { id: owner.id, display_name: owner.display_name });
         let grants = answer.grants.unwrap_or_default().into_iter().filter_map(grant_of).collect();
         Ok(AccessControlPolicy { owner, grants })
     }
 
-    pub(super) async fn set_policy(&self, bucket: &BucketName, acl: &BucketAcl) -> Result<(), StorageError> {
+    pub(super) async fn set_policy(
+        &self,
+        bucket: &BucketName,
+        acl: &BucketAcl,
+    ) -> Result<(), StorageError> {
         let malformed = |error: BuildError| {
-            StorageError::new(StorageErrorKind::Invalid, "PutBucketAcl", bucket).because(error.to_string())
+            StorageError::new(StorageErrorKind::Invalid, "PutBucketAcl", bucket)
+                .because(error.to_string())
         };
         let policy = acl.policy.clone().map(sdk_policy).transpose().map_err(malformed)?;
         let request = self.clients.calls.put_bucket_acl().bucket(bucket.as_str());
@@ -36,7 +47,8 @@ impl S3Store {
             .set_grant_write(acl.grant_write.clone())
             .set_grant_write_acp(acl.grant_write_acp.clone())
             .set_access_control_policy(policy);
-        send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("PutBucketAcl", bucket))?;
+        send!(self.clients.attempts, bucket, request)
+            .map_err(|failed| failed.at("PutBucketAcl", bucket))?;
         Ok(())
     }
 }
@@ -54,9 +66,11 @@ fn grant_of(grant: SdkGrant) -> Option<Grant> {
 }
 
 fn sdk_policy(policy: AccessControlPolicy) -> Result<SdkPolicy, BuildError> {
-    let owner =
-        policy.owner.map(|owner| SdkOwner::builder().set_id(owner.id).set_display_name(owner.display_name).build());
-    let grants: Result<Vec<SdkGrant>, BuildError> = policy.grants.into_iter().map(sdk_grant).collect();
+    let owner = policy.owner.map(|owner| {
+        SdkOwner::builder().set_id(owner.id).set_display_name(owner.display_name).build()
+    });
+    let grants: Result<Vec<SdkGrant>, BuildError> =
+        policy.grants.into_iter().map(sdk_grant).collect();
     Ok(SdkPolicy::builder().set_owner(owner).set_grants(Some(grants?)).build())
 }
 
@@ -68,5 +82,8 @@ fn sdk_grant(grant: Grant) -> Result<SdkGrant, BuildError> {
         .set_email_address(grant.grantee.email_address)
         .set_uri(grant.grantee.uri)
         .build()?;
-    Ok(SdkGrant::builder().grantee(grantee).permission(Permission::from(grant.permission.as_str())).build())
+    Ok(SdkGrant::builder()
+        .grantee(grantee)
+        .permission(Permission::from(grant.permission.as_str()))
+        .build())
 }

@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use super::config::is_aws;
 
-/// Domains of stores that know no other way than a host for each bucket: Alibaba Cloud OSS ("SecondLevelDomainForbidden"), Tencent Cloud COS
-/// and Volcano Engine TOS, each as its documentation of S3 compatibility says.
+/// Domains of stores that know no other way than a host for each bucket: Alibaba Cloud OSS
+/// ("SecondLevelDomainForbidden"), Tencent Cloud COS and Volcano Engine TOS, each as its
+/// documentation of S3 compatibility says.
 const VIRTUAL_ONLY: [&str; 4] = [".aliyuncs.com", ".myqcloud.com", ".volces.com", ".ivolces.com"];
 
 /// Which part of the URL of a request holds the name of the bucket.
@@ -16,19 +17,23 @@ pub enum AddressingStyle {
     Auto,
     /// In the path: `https://store/bucket/key`.
     Path,
-    /// In the host: `https://bucket.store/key`. An address of digits has no such hosts: there it is in the path.
+    /// In the host: `https://bucket.store/key`. An address of digits has no such hosts: there it is
+    /// in the path.
     Virtual,
 }
 
 impl AddressingStyle {
     /// Whether the bucket is in the path of requests to this endpoint; AWS when absent.
     pub(super) fn is_path(self, endpoint: Option<&str>) -> bool {
-        let host = endpoint.and_then(|url| url.parse::<http::Uri>().ok()?.host().map(str::to_ascii_lowercase));
+        let host = endpoint
+            .and_then(|url| url.parse::<http::Uri>().ok()?.host().map(str::to_ascii_lowercase));
         match self {
             Self::Path => true,
             Self::Virtual => false,
             Self::Auto if endpoint.is_some_and(is_aws) => false,
-            Self::Auto => host.is_some_and(|host| !VIRTUAL_ONLY.iter().any(|domain| host.ends_with(domain))),
+            Self::Auto => {
+                host.is_some_and(|host| !VIRTUAL_ONLY.iter().any(|domain| host.ends_with(domain)))
+            }
         }
     }
 }
@@ -59,7 +64,11 @@ mod tests {
     fn automatic_style_follows_the_host() {
         let is_path = |endpoint| AddressingStyle::Auto.is_path(endpoint);
         assert!(!is_path(None));
-        for endpoint in ["http://127.0.0.1:9000", "https://minio.example.com", "https://aliyuncs.com.example.com"] {
+        for endpoint in [
+            "http://127.0.0.1:9000",
+            "https://minio.example.com",
+            "https://aliyuncs.com.example.com",
+        ] {
             assert!(is_path(Some(endpoint)), "{endpoint}");
             assert!(!AddressingStyle::Virtual.is_path(Some(endpoint)));
         }

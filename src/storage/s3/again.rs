@@ -15,7 +15,8 @@ pub(super) enum Again {
     Busy(Option<Duration>),
 }
 
-/// Whether a failure passes: what the SDKs of AWS send again (AWS SDKs and Tools Reference Guide, "Retry behavior").
+/// Whether a failure passes: what the SDKs of AWS send again (AWS SDKs and Tools Reference Guide,
+/// "Retry behavior").
 pub(super) fn is_passing(status: Option<u16>, code: Option<&str>) -> bool {
     let codes = [
         "RequestTimeout",

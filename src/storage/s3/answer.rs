@@ -1,7 +1,8 @@
 //! Limits on the store's answers: a number of bytes, a lowest rate, and XML only if it is whole.
 //!
-//! The parser of the SDK accepts a document that is cut short. A page that ends between two entries would be read as the whole
-//! listing, so each document is checked to the end of its root element before it is parsed.
+//! The parser of the SDK accepts a document that is cut short. A page that ends between two entries
+//! would be read as the whole listing, so each document is checked to the end of its root element
+//! before it is parsed.
 
 use std::fmt;
 use std::future::Future as _;
@@ -23,8 +24,8 @@ use xmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::MinRate;
 
-/// The maximum size of an answer that is no object, in bytes. A page of 1000 keys of 1024 bytes, each byte encoded as three
-/// characters, has 4 MiB.
+/// The maximum size of an answer that is no object, in bytes. A page of 1000 keys of 1024 bytes,
+/// each byte encoded as three characters, has 4 MiB.
 const MAX_ANSWER: u64 = 16 << 20;
 /// The maximum size of the body of an error, in bytes.
 const MAX_ERROR: u64 = 1 << 20;
@@ -48,8 +49,8 @@ const WITH_XML: [&str; 11] = [
     "UploadPartCopy",
 ];
 
-/// Calls whose answer the store may begin at once, and go on with by a space now and then while it is at work. The time of the attempt
-/// limits them.
+/// Calls whose answer the store may begin at once, and go on with by a space now and then while it
+/// is at work. The time of the attempt limits them.
 const AT_WORK: [&str; 3] = ["CompleteMultipartUpload", "CopyObject", "UploadPartCopy"];
 
 /// Limits the body of each answer before it is read.
@@ -99,7 +100,10 @@ impl Body for LimitedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Some(pace) = &mut this.pace {
             pace.resume();
@@ -126,7 +130,9 @@ impl Body for LimitedBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) if !mem::replace(&mut this.ended, true) => match &this.document {
-                Some(document) => Poll::Ready(check_document(document).err().map(|error| Err(error.into()))),
+                Some(document) => {
+                    Poll::Ready(check_document(document).err().map(|error| Err(error.into())))
+                }
                 None => Poll::Ready(None),
             },
             ready => ready,
@@ -167,14 +173,21 @@ impl fmt::Display for AnswerError {
         match self {
             Self::TooLong(limit) => write!(f, "it exceeds the limit of {} MiB", limit >> 20),
             Self::TooSlow(MinRate { bytes_per_second, over }) => {
-                write!(f, "it came at less than {bytes_per_second} bytes a second over {} s", over.as_secs_f32())
+                write!(
+                    f,
+                    "it came at less than {bytes_per_second} bytes a second over {} s",
+                    over.as_secs_f32()
+                )
             }
             Self::Encoding => f.write_str("it is not UTF-8"),
             Self::Syntax(error) => write!(f, "it is not XML: {error}"),
             Self::WrongEnd => f.write_str("it is not XML: an end tag does not match its start tag"),
             Self::TooDeep => write!(f, "its elements are nested deeper than {MAX_DEPTH}"),
             Self::CutShort(len) => {
-                write!(f, "it was cut short: the XML ends inside its root element, after {len} bytes")
+                write!(
+                    f,
+                    "it was cut short: the XML ends inside its root element, after {len} bytes"
+                )
             }
         }
     }
@@ -182,15 +195,19 @@ impl fmt::Display for AnswerError {
 
 impl std::error::Error for AnswerError {}
 
-/// Checks that a document is well-formed to the end of its root element. What follows the root is not read, as in the SDK, which
-/// uses the same tokenizer.
+/// Checks that a document is well-formed to the end of its root element. What follows the root is
+/// not read, as in the SDK, which uses the same tokenizer.
 fn check_document(document: &[u8]) -> Result<(), AnswerError> {
     let text = std::str::from_utf8(document).map_err(|_| AnswerError::Encoding)?;
     let mut open = Vec::new();
     for token in Tokenizer::from(text) {
         match token.map_err(AnswerError::Syntax)? {
-            Token::ElementStart { .. } if open.len() == MAX_DEPTH => return Err(AnswerError::TooDeep),
-            Token::ElementStart { prefix, local, .. } => open.push((prefix.as_str(), local.as_str())),
+            Token::ElementStart { .. } if open.len() == MAX_DEPTH => {
+                return Err(AnswerError::TooDeep);
+            }
+            Token::ElementStart { prefix, local, .. } => {
+                open.push((prefix.as_str(), local.as_str()))
+            }
             Token::ElementEnd { end: ElementEnd::Open, .. } => {}
             Token::ElementEnd { end, .. } => {
                 let begun = open.pop();
@@ -209,7 +226,8 @@ fn check_document(document: &[u8]) -> Result<(), AnswerError> {
     Err(AnswerError::CutShort(document.len()))
 }
 
-/// Measures the rate of a body, over the time that it is waited for: a reader that has other work is not the store's fault.
+/// Measures the rate of a body, over the time that it is waited for: a reader that has other work
+/// is not the store's fault.
 struct Pace {
     least: MinRate,
     /// Bytes and time waited since the rate was last sufficient.
@@ -225,7 +243,8 @@ impl Pace {
         Self { least, bytes: 0, waited: Duration::ZERO, waiting_since: None, tick: None }
     }
 
-    /// Adds the time since the last look. A look is due each tick, so more than two are time that the reader was away for.
+    /// Adds the time since the last look. A look is due each tick, so more than two are time that
+    /// the reader was away for.
     fn resume(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed().min(self.tick() * 2);
@@ -234,7 +253,8 @@ impl Pace {
 
     fn count(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
-        let expected = u128::from(self.least.bytes_per_second).saturating_mul(self.least.over.as_millis());
+        let expected =
+            u128::from(self.least.bytes_per_second).saturating_mul(self.least.over.as_millis());
         if u128::from(self.bytes) * 1000 >= expected {
             (self.bytes, self.waited) = (0, Duration::ZERO);
         }
@@ -275,9 +295,18 @@ mod tests {
         ] {
             assert_eq!(check_document(whole.as_bytes()), Ok(()), "{whole}");
         }
-        for cut in
-            ["", " ", "<?xml version=\"1.0\"?>", "<a>", "<a><b></b>", "<a><b>text", "<a></b></a>", "<a", "text", "</a>"]
-        {
+        for cut in [
+            "",
+            " ",
+            "<?xml version=\"1.0\"?>",
+            "<a>",
+            "<a><b></b>",
+            "<a><b>text",
+            "<a></b></a>",
+            "<a",
+            "text",
+            "</a>",
+        ] {
             assert!(check_document(cut.as_bytes()).is_err(), "{cut}");
         }
         assert_eq!(check_document(b"<a>\xff</a>"), Err(AnswerError::Encoding));

@@ -1,6 +1,7 @@
 //! When a request is sent again, after how long, and where to.
 //!
-//! The SDK sends each request once. Its own retries count all failures alike, and know no bucket that lies in another region.
+//! The SDK sends each request once. Its own retries count all failures alike, and know no bucket
+//! that lies in another region.
 
 use std::fmt;
 use std::future::Future;
@@ -100,8 +101,9 @@ impl Attempts {
         Self(Arc::new(Shared { client, endpoint, most, patience, places, busy: Mutex::default() }))
     }
 
-    /// Sends a request about a bucket, if it is about one, by `send`: again after failures that pass, and at once where the store says
-    /// that the bucket lies in another region or that the clock is wrong.
+    /// Sends a request about a bucket, if it is about one, by `send`: again after failures that
+    /// pass, and at once where the store says that the bucket lies in another region or that the
+    /// clock is wrong.
     pub(super) async fn send<T, E: StoreFailure, F: Future<Output = Result<T, E>>>(
         &self,
         bucket: Option<&str>,

@@ -16,7 +16,8 @@ use super::error::Cause;
 macro_rules! with_attributes {
     ($request:expr, $attributes:expr, $store:expr) => {{
         let attributes: &$crate::storage::Attributes = $attributes;
-        let metadata = attributes.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let metadata =
+            attributes.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         $request
             .set_metadata(Some(metadata))
             .set_content_type(attributes.content_type.clone())
@@ -30,7 +31,8 @@ macro_rules! with_attributes {
 }
 pub(super) use with_attributes;
 
-/// Sets class and encryption of a request that creates an object. With a customer's key there is no other encryption.
+/// Sets class and encryption of a request that creates an object. With a customer's key there is no
+/// other encryption.
 macro_rules! with_class {
     ($request:expr, $attributes:expr, $key:expr) => {{
         let attributes: &$crate::storage::Attributes = $attributes;
@@ -41,7 +43,9 @@ macro_rules! with_class {
         let class = attributes.storage_class.as_ref().map($crate::storage::StorageClass::as_str);
         let request = $request
             .set_storage_class(class.map(aws_sdk_s3::types::StorageClass::from))
-            .set_server_side_encryption(algorithm.map(aws_sdk_s3::types::ServerSideEncryption::from))
+            .set_server_side_encryption(
+                algorithm.map(aws_sdk_s3::types::ServerSideEncryption::from),
+            )
             .set_ssekms_key_id(kms_key.and_then(|key| key.id.clone()))
             .set_bucket_key_enabled(kms_key.and_then(|key| key.bucket_key.then_some(true)));
         $crate::storage::s3::attributes::with_key!(request, key)
@@ -73,7 +77,8 @@ macro_rules! with_source_key {
 }
 pub(super) use with_source_key;
 
-/// The head in an answer to HeadObject or GetObject; `$size` is that of the whole object, `$stated` says which checksums are believed.
+/// The head in an answer to HeadObject or GetObject; `$size` is that of the whole object, `$stated`
+/// says which checksums are believed.
 macro_rules! head_of {
     ($answer:expr, $size:expr, $stated:expr) => {{
         let answer = &$answer;
@@ -107,13 +112,21 @@ macro_rules! head_of {
                 ($crate::storage::ChecksumKind::Crc32, answer.checksum_crc32()),
             ],
         );
-        $crate::storage::s3::attributes::head($size, answer.e_tag(), answer.last_modified(), attributes, stated)
+        $crate::storage::s3::attributes::head(
+            $size,
+            answer.e_tag(),
+            answer.last_modified(),
+            attributes,
+            stated,
+        )
     }};
 }
 pub(super) use head_of;
 
 /// `Expires` as it was given: the SDK's own setter takes only dates, S3 takes any text.
-pub(super) fn set_expires(attributes: &Attributes) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
+pub(super) fn set_expires(
+    attributes: &Attributes,
+) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
     let expires = attributes.expires.clone();
     move |request| {
         if let Some(expires) = &expires {
@@ -150,13 +163,16 @@ pub(super) fn encryption(
     if let Some(key_md5) = customer_key_md5 {
         return Some(Encryption::Customer { key_md5: key_md5.to_owned() });
     }
-    let key = KmsKey { id: kms_key_id.map(str::to_owned), bucket_key: bucket_key.unwrap_or_default() };
+    let key =
+        KmsKey { id: kms_key_id.map(str::to_owned), bucket_key: bucket_key.unwrap_or_default() };
     Encryption::named(algorithm?.as_str(), key)
 }
 
 /// Tags as `x-amz-tagging` has them: like the query of a URL.
 pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Option<String> {
-    let pairs = tags.iter().map(|(name, value)| format!("{}={}", url_encoded(name, ""), url_encoded(value, "")));
+    let pairs = tags
+        .iter()
+        .map(|(name, value)| format!("{}={}", url_encoded(name, ""), url_encoded(value, "")));
     Some(pairs.collect::<Vec<_>>().join("&")).filter(|text| !text.is_empty())
 }
 
@@ -164,7 +180,10 @@ pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Option<String> {
 pub(super) fn url_encoded(text: &str, kept: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.as_bytes().contains(&byte) {
+        if byte.is_ascii_alphanumeric()
+            || b"-._~".contains(&byte)
+            || kept.as_bytes().contains(&byte)
+        {
             out.push(byte.into());
         } else {
             // Writing to a String does not fail.
@@ -208,7 +227,8 @@ mod tests {
 
     #[test]
     fn tags_are_sent_like_a_query() {
-        let tags = [("a b", "1&2"), ("é", "=")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let tags =
+            [("a b", "1&2"), ("é", "=")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(tagging(&tags.into()).as_deref(), Some("a%20b=1%262&%C3%A9=%3D"));
         assert_eq!(tagging(&BTreeMap::new()), None);
     }

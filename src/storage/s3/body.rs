@@ -33,7 +33,8 @@ impl BodyFailure {
 pub(super) async fn for_sdk(body: &PutBody) -> io::Result<(SdkStream, BodyFailure)> {
     let failure = BodyFailure::default();
     if body.is_empty() {
-        // A request without a body is sent without asking for one, so nobody would notice that there are bytes.
+        // A request without a body is sent without asking for one, so nobody would notice that
+        // there are bytes.
         let mut stream = body.open();
         while let Some(piece) = stream.try_next().await? {
             body.check_len(piece.len() as u64)?;
@@ -57,11 +58,11 @@ pub(super) async fn for_sdk(body: &PutBody) -> io::Result<(SdkStream, BodyFailur
 /// Gives the bytes of a stream, and an error unless there are exactly as many as said.
 struct Exact {
     body: PutBody,
-    /// Opened when it is first read: the SDK makes several copies for each attempt. Never locked: the lock makes the stream
-    /// `Sync`, which the SDK asks for.
+    /// Opened when it is first read: the SDK makes several copies for each attempt. Never locked:
+    /// the lock makes the stream `Sync`, which the SDK asks for.
     stream: Option<Mutex<ByteStream>>,
-    /// Read and not yet given. The last piece is only given once the stream has ended: else the store would have the whole
-    /// length before it is known that there is more.
+    /// Read and not yet given. The last piece is only given once the stream has ended: else the
+    /// store would have the whole length before it is known that there is more.
     held: Option<Bytes>,
     read: u64,
     ended: bool,
@@ -98,7 +99,10 @@ impl Body for Exact {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
         let piece = ready!(this.poll_piece(cx)).map_err(|error| this.failure.keep(error));
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)).transpose())
@@ -117,7 +121,10 @@ mod tests {
 
     fn body(len: u64, pieces: &'static [&'static str]) -> PutBody {
         PutBody::new(len, move || {
-            futures::stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes())))).boxed()
+            futures::stream::iter(
+                pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))),
+            )
+            .boxed()
         })
     }
 

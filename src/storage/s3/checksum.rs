@@ -28,7 +28,8 @@ impl Checksum {
 
     /// The value of `x-amz-checksum-crc32`, if that is the one.
     pub(super) fn crc32(self, checksums: &Checksums) -> Option<String> {
-        (self == Self::Crc32).then(|| aws_smithy_types::base64::encode(checksums.crc32.to_be_bytes()))
+        (self == Self::Crc32)
+            .then(|| aws_smithy_types::base64::encode(checksums.crc32.to_be_bytes()))
     }
 }
 
@@ -49,11 +50,14 @@ impl Accepted {
         Checksum::ALL.into_iter().find(|one| *one as u8 == now).unwrap_or(Checksum::Md5)
     }
 
-    /// Changes to the other one if a write was refused by naming the header that it had; whether it is to be sent again.
+    /// Changes to the other one if a write was refused by naming the header that it had; whether it
+    /// is to be sent again.
     pub(super) fn refused(&self, used: Checksum, failed: &Failed) -> bool {
         let other = match used {
             Checksum::Md5 if failed.names(MD5_HEADER) => Checksum::Crc32,
-            Checksum::Crc32 if CHECKSUM_HEADERS.iter().any(|header| failed.names(header)) => Checksum::Md5,
+            Checksum::Crc32 if CHECKSUM_HEADERS.iter().any(|header| failed.names(header)) => {
+                Checksum::Md5
+            }
             _ => return false,
         };
         // A store that refuses both is believed.

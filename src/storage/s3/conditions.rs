@@ -1,7 +1,9 @@
-//! Which conditions a store knows: each is sent until the store shows, for this call, that it has none.
+//! Which conditions a store knows: each is sent until the store shows, for this call, that it has
+//! none.
 //!
-//! A store that has no condition answers 501 or 400, or, as radosgw does to every PUT with `If-Match`, 412 although the object still has
-//! the tag that was sent. Where conditions are not believed anyway, the call is then made without one.
+//! A store that has no condition answers 501 or 400, or, as radosgw does to every PUT with
+//! `If-Match`, 412 although the object still has the tag that was sent. Where conditions are not
+//! believed anyway, the call is then made without one.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,7 +16,8 @@ use super::S3Store;
 use super::error::Failed;
 use super::put_failed::PutFailed;
 
-/// How often an object must have the tag that a 412 denies. A single time, it could be another write of the same content.
+/// How often an object must have the tag that a 412 denies. A single time, it could be another
+/// write of the same content.
 const CONFIRMATIONS: u32 = 2;
 
 /// A call and its condition.
@@ -95,12 +98,14 @@ impl Known {
 }
 
 impl S3Store {
-    /// Makes a call by `send(true)` under its condition; by `send(false)` without it where the store has no such condition and conditions
-    /// are not believed. `matched` is the object and the tag that it must have.
+    /// Makes a call by `send(true)` under its condition; by `send(false)` without it where the
+    /// store has no such condition and conditions are not believed. `matched` is the object and the
+    /// tag that it must have.
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::ConditionUnsupported`] where the store has no such condition and conditions are believed.
+    /// [`StorageErrorKind::ConditionUnsupported`] where the store has no such condition and
+    /// conditions are believed.
     pub(super) async fn under_condition<T, F>(
         &self,
         conditional: Option<Conditional>,
@@ -136,7 +141,8 @@ impl S3Store {
             // Who may not look takes a 412 at its word.
             let Some((object, tag)) = matched else { return Err(PutFailed::Store(failed)) };
             let Ok(head) = self.head(object).await else { return Err(PutFailed::Store(failed)) };
-            if head.etag != *tag || last_modified.is_some_and(|before| before != head.last_modified) {
+            if head.etag != *tag || last_modified.is_some_and(|before| before != head.last_modified)
+            {
                 return Err(PutFailed::Store(failed));
             }
             last_modified = Some(head.last_modified);
@@ -147,7 +153,8 @@ impl S3Store {
         }
     }
 
-    /// Makes the call without its condition, and remembers that the store lacks it if that succeeds.
+    /// Makes the call without its condition, and remembers that the store lacks it if that
+    /// succeeds.
     async fn without_condition<T, F>(
         &self,
         conditional: Conditional,
@@ -162,12 +169,18 @@ impl S3Store {
             if refused.as_ref().is_some_and(|failed| failed.status() != Some(400)) {
                 self.known.remember(conditional, Support::Lacking);
             }
-            let text = format!("{} is not supported by this store; set DG_CONDITIONAL_WRITES=no", conditional.name());
+            let text = format!(
+                "{} is not supported by this store; set DG_CONDITIONAL_WRITES=no",
+                conditional.name()
+            );
             return Err(PutFailed::Store(Failed::lacks_condition(text, refused)));
         }
         let done = send(false).await?;
         if refused.is_some() {
-            tracing::debug!(condition = conditional.name(), "the store has no such condition; it is not sent again");
+            tracing::debug!(
+                condition = conditional.name(),
+                "the store has no such condition; it is not sent again"
+            );
         }
         self.known.remember(conditional, Support::Lacking);
         Ok(done)

@@ -1,5 +1,5 @@
-//! What a caller may choose about the S3 client; everything left open comes from the environment and the profile files, as in
-//! every AWS SDK.
+//! What a caller may choose about the S3 client; everything left open comes from the environment
+//! and the profile files, as in every AWS SDK.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,18 +12,20 @@ use crate::storage::CustomerKey;
 
 /// Objects of at least this many bytes are sent in parts, in bytes.
 ///
-/// A single PUT may have 5 GiB, but it is one connection's worth of speed and starts from the first byte again when that
-/// connection breaks: at 64 MiB the three requests a multipart upload costs more are lost in the time of the transfer.
+/// A single PUT may have 5 GiB, but it is one connection's worth of speed and starts from the first
+/// byte again when that connection breaks: at 64 MiB the three requests a multipart upload costs
+/// more are lost in the time of the transfer.
 pub const MULTIPART_THRESHOLD: u64 = 64 << 20;
 
-/// Bytes of one part: what is held in memory to be sent again, and enough for 156 GiB in the 10,000 parts S3 takes. Larger
-/// objects have larger parts.
+/// Bytes of one part: what is held in memory to be sent again, and enough for 156 GiB in the 10,000
+/// parts S3 takes. Larger objects have larger parts.
 pub const PART_SIZE: u64 = 16 << 20;
 
 /// Objects of more bytes than this are copied inside the store in parts of it, in bytes.
 ///
-/// One request may copy 5 GiB (S3 API reference, CopyObject), for which a store is silent for minutes: parts of 512 MiB are copied side
-/// by side, each in a time that can be waited for, and 10,000 of them are enough for the largest object S3 takes.
+/// One request may copy 5 GiB (S3 API reference, CopyObject), for which a store is silent for
+/// minutes: parts of 512 MiB are copied side by side, each in a time that can be waited for, and
+/// 10,000 of them are enough for the largest object S3 takes.
 pub const COPY_PART_SIZE: u64 = 512 << 20;
 
 /// Whether the conditions of a store's writes hold among racing writers, as far as its user knows.
@@ -33,7 +35,8 @@ pub enum ConditionalWrites {
     Yes,
     /// They do not, or nobody knows.
     No,
-    /// They do on AWS and nowhere else: that can be promised by a store, and cannot be seen by trying.
+    /// They do on AWS and nowhere else: that can be promised by a store, and cannot be seen by
+    /// trying.
     #[default]
     Auto,
 }
@@ -68,19 +71,22 @@ impl FromStr for ConditionalWrites {
 #[error("{0:?} is none of yes, no and auto")]
 pub struct UnknownConditionalWrites(String);
 
-/// Whether a URL leads to AWS: the endpoints of its services, those in China among them (AWS General Reference, "Service endpoints").
+/// Whether a URL leads to AWS: the endpoints of its services, those in China among them (AWS
+/// General Reference, "Service endpoints").
 pub(super) fn is_aws(endpoint: &str) -> bool {
-    let host = endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    let host =
+        endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
     host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
 /// How long a store is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For an answer, beside the time that a body takes on its way. Listing 1000 keys takes a slow store seconds.
+    /// For an answer, beside the time that a body takes on its way. Listing 1000 keys takes a slow
+    /// store seconds.
     pub answer: Duration,
-    /// For what the store is at work on until it answers: a copy of 512 MiB on a slow disk, several at a time, or an object put together
-    /// from its parts.
+    /// For what the store is at work on until it answers: a copy of 512 MiB on a slow disk, several
+    /// at a time, or an object put together from its parts.
     pub copy: Duration,
     /// At most before a request is sent for the second time; twice as long each time after that.
     pub before_retry: Duration,
@@ -119,42 +125,47 @@ impl Default for MinRate {
 /// How to reach an S3 store.
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// `http://` or `https://` URL of the store; AWS when absent. The SDK's own settings of an endpoint are not asked.
+    /// `http://` or `https://` URL of the store; AWS when absent. The SDK's own settings of an
+    /// endpoint are not asked.
     pub endpoint: Option<String>,
     /// Region; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile, and `us-east-1`.
     pub region: Option<String>,
-    /// Profile of `~/.aws/config` and `~/.aws/credentials`, which then gives the credentials, whatever the environment has; else
-    /// `AWS_PROFILE`, else `default`.
+    /// Profile of `~/.aws/config` and `~/.aws/credentials`, which then gives the credentials,
+    /// whatever the environment has; else `AWS_PROFILE`, else `default`.
     pub profile: Option<String>,
-    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with `credential_process`, sign-in or role, web
-    /// identity, ECS, IMDS).
+    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with
+    /// `credential_process`, sign-in or role, web identity, ECS, IMDS).
     pub credentials: Option<S3Credentials>,
     /// Send anonymous requests: for buckets that are public.
     pub no_sign_request: bool,
-    /// PEM file with the only certificates to trust: authorities, or the very certificate of the store; else `AWS_CA_BUNDLE`, else the profile's `ca_bundle`, else
-    /// `SSL_CERT_FILE` and `SSL_CERT_DIR`, else those of the system and the compiled-in ones of Mozilla.
+    /// PEM file with the only certificates to trust: authorities, or the very certificate of the
+    /// store; else `AWS_CA_BUNDLE`, else the profile's `ca_bundle`, else `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR`, else those of the system and the compiled-in ones of Mozilla.
     pub ca_bundle: Option<PathBuf>,
-    /// Accept every certificate of the store, so that anyone on the way to it may read and change what is sent. The services that give
-    /// credentials are verified all the same.
+    /// Accept every certificate of the store, so that anyone on the way to it may read and change
+    /// what is sent. The services that give credentials are verified all the same.
     pub no_verify_ssl: bool,
     /// Objects of at least this many bytes are sent in parts.
     pub multipart_threshold: u64,
     /// Bytes of one part, at least 5 MiB on AWS; more where 10,000 parts would not do.
     pub part_size: u64,
-    /// Objects of more bytes than this are copied in parts of it, at least 5 MiB and at most 5 GiB on AWS; more where 10,000
-    /// parts would not do.
+    /// Objects of more bytes than this are copied in parts of it, at least 5 MiB and at most 5 GiB
+    /// on AWS; more where 10,000 parts would not do.
     pub copy_part_size: u64,
     /// Whether the conditions of writes hold among racing writers.
     pub conditional_writes: ConditionalWrites,
     /// The customer's key that every object is written with, and read by where it was.
     pub customer_key: Option<CustomerKey>,
-    /// Which part of a URL holds the name of the bucket; else `addressing_style` of the profile's `s3`.
+    /// Which part of a URL holds the name of the bucket; else `addressing_style` of the profile's
+    /// `s3`.
     pub addressing_style: Option<AddressingStyle>,
-    /// Whether every object that is written without an ACL of its own, references and indexes included, is given to the owner of the bucket
-    /// (`bucket-owner-full-control`), which some buckets of other accounts demand.
+    /// Whether every object that is written without an ACL of its own, references and indexes
+    /// included, is given to the owner of the bucket (`bucket-owner-full-control`), which some
+    /// buckets of other accounts demand.
     pub owner_control: bool,
-    /// Times a request is sent that goes on failing; else `AWS_MAX_ATTEMPTS`, else the profile's `max_attempts`, else 3, and as often as
-    /// [`Patience::busy`] allows where the store asks for fewer requests.
+    /// Times a request is sent that goes on failing; else `AWS_MAX_ATTEMPTS`, else the profile's
+    /// `max_attempts`, else 3, and as often as [`Patience::busy`] allows where the store asks for
+    /// fewer requests.
     pub max_attempts: Option<NonZeroU32>,
     /// How long the store is waited for.
     pub patience: Patience,
@@ -199,7 +210,9 @@ pub struct S3Credentials {
 
 impl fmt::Debug for S3Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3Credentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+        f.debug_struct("S3Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,14 +247,19 @@ mod tests {
 
     #[test]
     fn what_is_said_of_conditional_writes_is_one_of_three_words() {
-        for (text, read) in
-            [("yes", ConditionalWrites::Yes), ("no", ConditionalWrites::No), ("auto", ConditionalWrites::Auto)]
-        {
+        for (text, read) in [
+            ("yes", ConditionalWrites::Yes),
+            ("no", ConditionalWrites::No),
+            ("auto", ConditionalWrites::Auto),
+        ] {
             assert_eq!(text.parse(), Ok(read));
         }
         for odd in ["", "Yes", "true", "1", " auto"] {
             let error = odd.parse::<ConditionalWrites>().unwrap_err().to_string();
-            assert!(error.contains("yes, no and auto") && error.contains(&format!("{odd:?}")), "{error}");
+            assert!(
+                error.contains("yes, no and auto") && error.contains(&format!("{odd:?}")),
+                "{error}"
+            );
         }
     }
 
@@ -253,7 +271,13 @@ mod tests {
             session_token: Some("hush-token".to_owned()),
         };
         let customer_key = CustomerKey::new(b"hush hush hush hush hush hush ab").ok();
-        let shown = format!("{:?}", S3Config { credentials: Some(credentials), customer_key, ..S3Config::default() });
-        assert!(shown.contains("AKID") && shown.contains("CustomerKey") && !shown.contains("hush"), "{shown}");
+        let shown = format!(
+            "{:?}",
+            S3Config { credentials: Some(credentials), customer_key, ..S3Config::default() }
+        );
+        assert!(
+            shown.contains("AKID") && shown.contains("CustomerKey") && !shown.contains("hush"),
+            "{shown}"
+        );
     }
 }

@@ -10,7 +10,8 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::endpoint::ResolveEndpoint as _;
 use aws_sdk_s3::config::{
-    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
+    RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use rustls::ClientConfig;
 
@@ -32,9 +33,11 @@ const SLOWEST_LINE: u64 = 4 << 10;
 pub(super) struct Clients {
     /// For what is answered at once; each attempt has the patience for an answer.
     pub(super) calls: Client,
-    /// For lists: the answer must begin within the patience, and may then take as long as the lowest rate allows.
+    /// For lists: the answer must begin within the patience, and may then take as long as the
+    /// lowest rate allows.
     pub(super) lists: Client,
-    /// For what takes as long as its body, which a stall ends, and, where one is sent, [a time of its own](Self::time_to_send).
+    /// For what takes as long as its body, which a stall ends, and, where one is sent, [a time of
+    /// its own](Self::time_to_send).
     pub(super) transfers: Client,
     /// For copies inside the store; each attempt has the patience for a copy.
     pub(super) copies: Client,
@@ -49,8 +52,8 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// The settings of a request with a body of so many bytes. A stall is only seen while a body is on its way: a store that has it all
-    /// and never answers would be waited for for ever.
+    /// The settings of a request with a body of so many bytes. A stall is only seen while a body is
+    /// on its way: a store that has it all and never answers would be waited for for ever.
     pub(super) fn time_to_send(&self, len: u64) -> aws_sdk_s3::config::Builder {
         let time = self.patience.saturating_add(Duration::from_secs(len.div_ceil(SLOWEST_LINE)));
         let timeouts = self.timeouts.to_builder().operation_attempt_timeout(time).build();
@@ -66,34 +69,42 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     let most = profiles.attempts(config.max_attempts)?;
     let sdk = sdk_config(config, &profiles, &region, http).await?;
 
-    let mut builder = aws_sdk_s3::config::Builder::from(&sdk).interceptor(LimitAnswers(config.min_rate));
+    let mut builder =
+        aws_sdk_s3::config::Builder::from(&sdk).interceptor(LimitAnswers(config.min_rate));
     // Requests are sent again by `Attempts`.
     builder.set_retry_config(Some(RetryConfig::disabled()));
     let places = Places::default();
     builder.set_endpoint_resolver(Some(ByBucket::new(places.clone()).into_shared_resolver()));
-    // Also when there is none: it was decided before, and the SDK would pass over a bad setting and go on to AWS.
+    // Also when there is none: it was decided before, and the SDK would pass over a bad setting and
+    // go on to AWS.
     builder.set_endpoint_url(config.endpoint.clone());
     let style = profiles.addressing_style(config.addressing_style)?;
     builder.set_force_path_style(Some(style.is_path(config.endpoint.as_deref())));
-    // CRC trailers, the SDK's default, break many stores. Who wants them says so where every SDK looks.
-    let sdk_adds_checksums =
-        is_set("AWS_REQUEST_CHECKSUM_CALCULATION") || profiles.get("request_checksum_calculation").is_some();
+    // CRC trailers, the SDK's default, break many stores. Who wants them says so where every SDK
+    // looks.
+    let sdk_adds_checksums = is_set("AWS_REQUEST_CHECKSUM_CALCULATION")
+        || profiles.get("request_checksum_calculation").is_some();
     if !sdk_adds_checksums {
         builder.set_request_checksum_calculation(Some(RequestChecksumCalculation::WhenRequired));
     }
-    if !is_set("AWS_RESPONSE_CHECKSUM_VALIDATION") && profiles.get("response_checksum_validation").is_none() {
+    if !is_set("AWS_RESPONSE_CHECKSUM_VALIDATION")
+        && profiles.get("response_checksum_validation").is_none()
+    {
         builder.set_response_checksum_validation(Some(ResponseChecksumValidation::WhenRequired));
     }
     if config.no_sign_request {
         builder = builder.allow_no_auth();
     }
     let timeouts = |answer| {
-        let mut timeouts = sdk.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+        let mut timeouts =
+            sdk.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         timeouts.set_operation_attempt_timeout(answer);
         timeouts.build()
     };
-    let client = |answer| Client::from_conf(builder.clone().timeout_config(timeouts(answer)).build());
-    // A store that is at work on a copy may have begun its answer, and is silent for longer than a stalled download is.
+    let client =
+        |answer| Client::from_conf(builder.clone().timeout_config(timeouts(answer)).build());
+    // A store that is at work on a copy may have begun its answer, and is silent for longer than a
+    // stalled download is.
     let copies = builder
         .clone()
         .timeout_config(timeouts(Some(config.patience.copy)))
@@ -140,7 +151,9 @@ async fn sdk_config(
     } else {
         let services = Services { http: http.others, region, files: profiles.files_with("") };
         loader = loader.credentials_provider(credentials::chain(profiles, &services)?);
-        loader = loader.identity_cache(IdentityCache::lazy().load_timeout(credentials::patience(profiles)).build());
+        loader = loader.identity_cache(
+            IdentityCache::lazy().load_timeout(credentials::patience(profiles)).build(),
+        );
     }
     Ok(loader.load().await)
 }
@@ -152,24 +165,35 @@ fn is_set(name: &str) -> bool {
 /// The connections to the store and to all others.
 struct Http {
     store: SharedHttpClient,
-    /// Services that give credentials: a store without verification gets a signature, these would get the secret itself.
+    /// Services that give credentials: a store without verification gets a signature, these would
+    /// get the secret itself.
     others: SharedHttpClient,
 }
 
 impl Http {
     fn of(config: &S3Config, profiles: &Profiles) -> Result<Self, S3SettingError> {
         let named = |why| S3SettingError::new("the certificates to trust", why);
-        let others = http_client(super::tls::verified(bundle(config, profiles).as_deref()).map_err(named)?);
-        let store =
-            if config.no_verify_ssl { http_client(super::tls::unverified().map_err(named)?) } else { others.clone() };
+        let others =
+            http_client(super::tls::verified(bundle(config, profiles).as_deref()).map_err(named)?);
+        let store = if config.no_verify_ssl {
+            http_client(super::tls::unverified().map_err(named)?)
+        } else {
+            others.clone()
+        };
         Ok(Self { store, others })
     }
 }
 
-/// The file with the certificates to trust: that of the option, of the environment or of the profile.
+/// The file with the certificates to trust: that of the option, of the environment or of the
+/// profile.
 fn bundle(config: &S3Config, profiles: &Profiles) -> Option<PathBuf> {
-    let of_environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    config.ca_bundle.clone().or_else(of_environment).or_else(|| profiles.get("ca_bundle").map(PathBuf::from))
+    let of_environment =
+        || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    config
+        .ca_bundle
+        .clone()
+        .or_else(of_environment)
+        .or_else(|| profiles.get("ca_bundle").map(PathBuf::from))
 }
 
 fn http_client(tls: ClientConfig) -> SharedHttpClient {

@@ -1,4 +1,5 @@
-//! Connections to stores and to the services that give credentials: TLS, proxies, limits of time, one pool for all.
+//! Connections to stores and to the services that give credentials: TLS, proxies, limits of time,
+//! one pool for all.
 //!
 //! The SDK's own connector takes no verifier of certificates.
 
@@ -45,7 +46,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Returns connections with this configuration of TLS, through the proxies that the matcher names.
+    /// Returns connections with this configuration of TLS, through the proxies that the matcher
+    /// names.
     pub(super) fn new(mut tls: ClientConfig, proxies: Option<Matcher>) -> Self {
         let proxies = proxies.map(Arc::new);
         let route = Route::new(&tls, proxies.clone());
@@ -70,7 +72,11 @@ impl fmt::Debug for Connections {
 }
 
 impl HttpClient for Connections {
-    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(Sender {
             pool: self.pool(settings.connect_timeout()),
             proxies: self.proxies.clone(),
@@ -101,7 +107,9 @@ impl HttpConnector for Sender {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut request = match request.try_into_http1x() {
             Ok(request) => request,
-            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+            Err(error) => {
+                return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
+            }
         };
         self.authorize(&mut request);
         let connection = capture_connection(&mut request);
@@ -111,7 +119,8 @@ impl HttpConnector for Sender {
         let answer = within(self.limit, "an answer", self.pool.request(request));
         HttpConnectorFuture::new(async move {
             let answer = answer.await.map_err(classify)?.map(SdkBody::from_body_1_x);
-            HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+            HttpResponse::try_from(answer)
+                .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }
@@ -129,7 +138,8 @@ impl Sender {
     }
 }
 
-/// Returns what the SDK wants to know of a connection, once there is one: it closes those whose requests failed.
+/// Returns what the SDK wants to know of a connection, once there is one: it closes those whose
+/// requests failed.
 fn metadata_of(capture: &CaptureConnection) -> Option<ConnectionMetadata> {
     let mut extras = http::Extensions::new();
     let is_proxied = {
@@ -159,13 +169,16 @@ fn classify(error: BoxError) -> ConnectorError {
         Some(hyper) if hyper.is_timeout() => ConnectorError::timeout(error),
         Some(hyper) if hyper.is_user() => ConnectorError::user(error),
         // Of a connection that the other side closed while it was idle.
-        Some(hyper) if hyper.is_incomplete_message() => ConnectorError::other(error, Some(ErrorKind::TransientError)),
+        Some(hyper) if hyper.is_incomplete_message() => {
+            ConnectorError::other(error, Some(ErrorKind::TransientError))
+        }
         _ => ConnectorError::io(error),
     }
 }
 
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+    std::iter::successors(Some(error), |&error| error.source())
+        .find_map(|error| error.downcast_ref())
 }
 
 /// A limit of time that has passed.

@@ -1,7 +1,8 @@
-//! Credentials from a `credential_process` of the profile files: run as `aws` runs it, but without our own secrets.
+//! Credentials from a `credential_process` of the profile files: run as `aws` runs it, but without
+//! our own secrets.
 //!
-//! The SDK's own provider hands the whole environment on, keys of the cache included, takes any amount of output, and waits without
-//! end.
+//! The SDK's own provider hands the whole environment on, keys of the cache included, takes any
+//! amount of output, and waits without end.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -57,7 +58,8 @@ impl ProvideCredentials for Process {
 impl Process {
     async fn credentials(&self) -> Result {
         let ran = tokio::time::timeout(self.timeout, self.run()).await;
-        let output = ran.map_err(|_| failed(format!("it took longer than {} s", self.timeout.as_secs())))??;
+        let output =
+            ran.map_err(|_| failed(format!("it took longer than {} s", self.timeout.as_secs())))??;
         parse(&output)
     }
 
@@ -73,20 +75,28 @@ impl Process {
         };
         // A person may be asked something; what is piped in is a file to store.
         let input = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
-        command.arg(&self.command).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .arg(&self.command)
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(OWN_VARIABLES) {
                 command.env_remove(name);
             }
         }
-        let mut child = command.spawn().map_err(|error| failed(format!("it cannot be run: {error}")))?;
+        let mut child =
+            command.spawn().map_err(|error| failed(format!("it cannot be run: {error}")))?;
         let (out, err) = futures::join!(read(child.stdout.take()), read(child.stderr.take()));
-        let (out, err) =
-            out.and_then(|out| Ok((out, err?))).map_err(|error| failed(format!("reading failed: {error}")))?;
+        let (out, err) = out
+            .and_then(|out| Ok((out, err?)))
+            .map_err(|error| failed(format!("reading failed: {error}")))?;
         if out.len() as u64 > MAX_OUTPUT {
             return Err(failed(format!("it printed more than {MAX_OUTPUT} bytes")));
         }
-        let status = child.wait().await.map_err(|error| failed(format!("waiting failed: {error}")))?;
+        let status =
+            child.wait().await.map_err(|error| failed(format!("waiting failed: {error}")))?;
         if !status.success() {
             let said = String::from_utf8_lossy(err.get(..MAX_SHOWN).unwrap_or(&err));
             return Err(failed(format!("it ended with {status}: {}", said.trim())));
@@ -108,12 +118,15 @@ fn failed(why: String) -> CredentialsError {
     CredentialsError::provider_error(format!("credential_process: {why}"))
 }
 
-/// Reads credentials as "Sourcing credentials with an external process" of the AWS CLI user guide has them.
+/// Reads credentials as "Sourcing credentials with an external process" of the AWS CLI user guide
+/// has them.
 fn parse(output: &[u8]) -> Result {
     // Never the parser's message: it may quote a secret.
-    let fields: Map<String, Value> =
-        serde_json::from_slice(output).map_err(|_| failed("it did not print a JSON object".to_owned()))?;
-    let field = |name: &str| fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let fields: Map<String, Value> = serde_json::from_slice(output)
+        .map_err(|_| failed("it did not print a JSON object".to_owned()))?;
+    let field = |name: &str| {
+        fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
     let text = |name: &str| field(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     if field("Version").and_then(Value::as_u64) != Some(1) {
         return Err(failed("it did not print Version 1".to_owned()));
@@ -125,7 +138,8 @@ fn parse(output: &[u8]) -> Result {
         .provider_name("CredentialProcess");
     credentials.set_session_token(text("SessionToken").map(str::to_owned));
     if let Some(expiration) = text("Expiration") {
-        let expiry = expiry(expiration).ok_or_else(|| failed("Expiration is not a time of ISO 8601".to_owned()))?;
+        let expiry = expiry(expiration)
+            .ok_or_else(|| failed("Expiration is not a time of ISO 8601".to_owned()))?;
         credentials.set_expiry(Some(expiry));
     }
     Ok(credentials.build())
@@ -133,7 +147,8 @@ fn parse(output: &[u8]) -> Result {
 
 fn expiry(text: &str) -> Option<SystemTime> {
     let seconds = Timestamp::parse(text)?.unix_seconds();
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+    SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -141,7 +156,9 @@ mod tests {
     use super::*;
 
     async fn run(command: &str) -> Result {
-        Process { command: command.to_owned(), timeout: Duration::from_secs(30) }.credentials().await
+        Process { command: command.to_owned(), timeout: Duration::from_secs(30) }
+            .credentials()
+            .await
     }
 
     #[tokio::test]
@@ -156,10 +173,14 @@ mod tests {
             ("{}", "Version"),
             (r#"{"Version":2,"AccessKeyId":"id","SecretAccessKey":"hush"}"#, "Version"),
             (r#"{"Version":1,"SecretAccessKey":"hush"}"#, "AccessKeyId"),
-            (r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":"hush","Expiration":"soon"}"#, "Expiration"),
+            (
+                r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":"hush","Expiration":"soon"}"#,
+                "Expiration",
+            ),
             (r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":hush}"#, "JSON"),
         ] {
-            let error = crate::service::chain(&run(&format!("echo '{printed}'")).await.unwrap_err());
+            let error =
+                crate::service::chain(&run(&format!("echo '{printed}'")).await.unwrap_err());
             assert!(error.contains(why) && !error.contains("hush"), "{error}");
         }
     }
@@ -170,7 +191,8 @@ mod tests {
         assert!(error.contains("it printed more than 65536 bytes"), "{error}");
         let error = crate::service::chain(&run("echo no entry >&2; exit 3").await.unwrap_err());
         assert!(error.contains("exit status: 3: no entry"), "{error}");
-        let endless = Process { command: "exec sleep 600".to_owned(), timeout: Duration::from_millis(50) };
+        let endless =
+            Process { command: "exec sleep 600".to_owned(), timeout: Duration::from_millis(50) };
         let error = crate::service::chain(&endless.credentials().await.unwrap_err());
         assert!(error.contains("it took longer"), "{error}");
     }

@@ -16,15 +16,20 @@ use super::{credential_process, profile_sources, role_with_code};
 const PROFILE: &str = "Profile";
 const WEB_IDENTITY: &str = "WebIdentityToken";
 
-/// Returns how long credentials are waited for: a process has its own time, and so has a person who is asked for a code.
+/// Returns how long credentials are waited for: a process has its own time, and so has a person who
+/// is asked for a code.
 pub(super) fn patience(profiles: &Profiles) -> Duration {
     let is_asked = profile_sources::ask_for_code(profiles);
     let time = if is_asked { role_with_code::TIMEOUT } else { credential_process::TIMEOUT };
     time.saturating_add(Duration::from_secs(5))
 }
 
-/// Returns the chain of providers. A profile that an option names leaves out what the environment says.
-pub(super) fn chain(profiles: &Profiles, services: &Services) -> Result<SharedCredentialsProvider, S3SettingError> {
+/// Returns the chain of providers. A profile that an option names leaves out what the environment
+/// says.
+pub(super) fn chain(
+    profiles: &Profiles,
+    services: &Services,
+) -> Result<SharedCredentialsProvider, S3SettingError> {
     if !profiles.by_option
         && let Some(keys) = keys_of_environment()?
     {
@@ -32,29 +37,36 @@ pub(super) fn chain(profiles: &Profiles, services: &Services) -> Result<SharedCr
     }
     let of_profiles = profile_sources::of_profiles(profiles, services);
     let conf = &services.config();
-    let mut chain = match !profiles.by_option && variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some() {
+    let mut chain = match !profiles.by_option && variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.is_some()
+    {
         false => CredentialsProviderChain::first_try(PROFILE, of_profiles),
         true => {
             let token = WebIdentityTokenCredentialsProvider::builder().configure(conf).build();
             match profile_sources::is_role(profiles) {
-                true => CredentialsProviderChain::first_try(PROFILE, of_profiles).or_else(WEB_IDENTITY, token),
-                false => CredentialsProviderChain::first_try(WEB_IDENTITY, token).or_else(PROFILE, of_profiles),
+                true => CredentialsProviderChain::first_try(PROFILE, of_profiles)
+                    .or_else(WEB_IDENTITY, token),
+                false => CredentialsProviderChain::first_try(WEB_IDENTITY, token)
+                    .or_else(PROFILE, of_profiles),
             }
         }
     };
-    let of_container = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    let of_container =
+        ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
     for name in of_container {
         if variable(name)?.is_some() {
-            chain = chain.or_else("EcsContainer", EcsCredentialsProvider::builder().configure(conf).build());
+            chain = chain
+                .or_else("EcsContainer", EcsCredentialsProvider::builder().configure(conf).build());
             break;
         }
     }
-    let chain = chain.or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(conf).build());
+    let chain = chain
+        .or_else("Ec2InstanceMetadata", ImdsCredentialsProvider::builder().configure(conf).build());
     Ok(SharedCredentialsProvider::new(chain))
 }
 
 /// Returns a provider of the caller's own keys.
 pub(super) fn of_caller(keys: &super::S3Credentials) -> SharedCredentialsProvider {
-    let (id, secret, token) = (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());
+    let (id, secret, token) =
+        (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());
     SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "settings"))
 }

@@ -14,7 +14,11 @@ use super::put_failed::PutFailed;
 use super::retry::Sendings;
 
 impl S3Store {
-    pub(super) async fn remove(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+    pub(super) async fn remove(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError> {
         const OPERATION: &str = "DeleteObject";
         let conditional = if_match.map(|_| Conditional::DeleteIfMatch);
         let matched = if_match.map(|tag| (object, tag));
@@ -32,23 +36,38 @@ impl S3Store {
                 continue;
             }
             let failed = match if_match {
-                Some(_) => failed.with_kind(StorageErrorKind::NotFound, StorageErrorKind::Precondition),
+                Some(_) => {
+                    failed.with_kind(StorageErrorKind::NotFound, StorageErrorKind::Precondition)
+                }
                 None => failed,
             };
             return Err(failed.at(OPERATION, object));
         }
     }
 
-    /// Deletes an object. When the answer was lost and the request sent again, it finds nothing, which is then a success.
-    async fn delete_once(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), PutFailed> {
+    /// Deletes an object. When the answer was lost and the request sent again, it finds nothing,
+    /// which is then a success.
+    async fn delete_once(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), PutFailed> {
         let sendings = Sendings::default();
-        let request = self.clients.calls.delete_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let request = self
+            .clients
+            .calls
+            .delete_object()
+            .bucket(object.bucket.as_str())
+            .key(object.key.as_str());
         let request = request.set_if_match(if_match.map(quoted));
         let send = || {
             let request = request.clone().customize().interceptor(sendings.clone());
             async move { request.send().await.map_err(Failed::from) }
         };
-        let Err(failed) = self.clients.attempts.send(Some(object.bucket.as_str()), send).await else { return Ok(()) };
+        let Err(failed) = self.clients.attempts.send(Some(object.bucket.as_str()), send).await
+        else {
+            return Ok(());
+        };
         // As S3 answers: what should not be there is not there.
         let may_be_gone = if_match.is_none() || sendings.count() > 1;
         let is_gone = match failed.kind() {

@@ -1,6 +1,7 @@
 //! From the SDK's errors to ours: what the caller can do, and a cause in plain text.
 //!
-//! Nothing of a request is copied into a cause (no URL, no header, no credential), only what the store or the network said.
+//! Nothing of a request is copied into a cause (no URL, no header, no credential), only what the
+//! store or the network said.
 
 use std::error::Error;
 use std::fmt;
@@ -48,14 +49,16 @@ impl Failed {
         self
     }
 
-    /// Whether the store refused the request itself and named the header of a checksum as the reason.
+    /// Whether the store refused the request itself and named the header of a checksum as the
+    /// reason.
     fn names_checksum(&self) -> bool {
         self.names(MD5_HEADER) || CHECKSUM_HEADERS.iter().any(|header| self.names(header))
     }
 
     /// Whether the store refused the request itself and said this, in lower case, in its reason.
     pub(super) fn names(&self, text: &str) -> bool {
-        matches!(self.status, Some(400 | 501)) && self.cause.text.to_ascii_lowercase().contains(text)
+        matches!(self.status, Some(400 | 501))
+            && self.cause.text.to_ascii_lowercase().contains(text)
     }
 
     /// Whether a request was refused without a reason.
@@ -82,7 +85,10 @@ impl Failed {
 
     /// Whether the store refused the time of the request.
     pub(super) fn refuses_time(&self) -> bool {
-        matches!(self.code(), Some("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture"))
+        matches!(
+            self.code(),
+            Some("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
+        )
     }
 
     /// Names the address of a store that did not answer.
@@ -105,7 +111,8 @@ impl Failed {
         self.status
     }
 
-    /// A call that the store does not make under its condition, for which it refused it, if it was asked.
+    /// A call that the store does not make under its condition, for which it refused it, if it was
+    /// asked.
     pub(super) fn lacks_condition(text: String, refused: Option<Self>) -> Self {
         let status = refused.as_ref().and_then(Self::status);
         let text = match refused {
@@ -123,9 +130,16 @@ impl Failed {
         }
     }
 
-    /// Whether a call under a condition may have been refused because of the condition: by 501 or 400 without a reason of its own.
+    /// Whether a call under a condition may have been refused because of the condition: by 501 or
+    /// 400 without a reason of its own.
     pub(super) fn is_refused_condition(&self) -> bool {
-        let reason = ["MetadataTooLarge", "EntityTooLarge", "EntityTooSmall", "KeyTooLongError", "InvalidBucketName"];
+        let reason = [
+            "MetadataTooLarge",
+            "EntityTooLarge",
+            "EntityTooSmall",
+            "KeyTooLongError",
+            "InvalidBucketName",
+        ];
         self.kind == StorageErrorKind::Invalid
             && matches!(self.status, Some(400 | 501))
             && !self.names_checksum()
@@ -179,7 +193,8 @@ impl Failed {
     /// With the call it happened in, and what that needs if it was denied.
     pub(super) fn at(mut self, operation: &'static str, target: impl fmt::Display) -> StorageError {
         // Other codes are those of wrong credentials. An answer to HEAD has none.
-        let by_policy = self.status.is_some() && matches!(self.code.as_deref(), None | Some("AccessDenied"));
+        let by_policy =
+            self.status.is_some() && matches!(self.code.as_deref(), None | Some("AccessDenied"));
         if self.kind == StorageErrorKind::Locked && !operation.starts_with("Delete") {
             // What is stored stays as it is, and a lock is no reason to refuse what is new.
             self.kind = kind_of_answer(self.status.unwrap_or_default(), self.code.as_deref());
@@ -209,7 +224,8 @@ where
         let answer = error.raw_response();
         let status = answer.map(|answer| answer.status().as_u16());
         let code = error.code().map(str::to_owned);
-        let header = |name: &str| answer.and_then(|answer| answer.headers().get(name)).map(str::to_owned);
+        let header =
+            |name: &str| answer.and_then(|answer| answer.headers().get(name)).map(str::to_owned);
         let kind = match (&error, status) {
             // The newest version is a delete marker: there is no object, and a bucket.
             (SdkError::ServiceError(_), Some(404 | 405))
@@ -217,10 +233,14 @@ where
             {
                 StorageErrorKind::NotFound
             }
-            (SdkError::ServiceError(_), Some(_)) if tells_of_a_lock(code.as_deref(), error.message()) => {
+            (SdkError::ServiceError(_), Some(_))
+                if tells_of_a_lock(code.as_deref(), error.message()) =>
+            {
                 StorageErrorKind::Locked
             }
-            (SdkError::ServiceError(_), Some(_)) if tells_of_a_key(code.as_deref(), error.message()) => {
+            (SdkError::ServiceError(_), Some(_))
+                if tells_of_a_key(code.as_deref(), error.message()) =>
+            {
                 StorageErrorKind::KeyNeeded
             }
             (SdkError::ServiceError(_), Some(status)) => kind_of_answer(status, code.as_deref()),
@@ -244,16 +264,20 @@ where
         }
         let certificate = refused_certificate(&error);
         let mut cause = match &error {
-            // An answer that does not parse is what the SDK calls an error of the service, too. An error in an answer that began
-            // with 200, as that to a copy may, has a code.
+            // An answer that does not parse is what the SDK calls an error of the service, too. An
+            // error in an answer that began with 200, as that to a copy may, has a code.
             SdkError::ServiceError(_)
                 if code.is_none() && status.is_some_and(|status| (200..300).contains(&status)) =>
             {
                 Cause::new("the store's answer could not be read").with(error.source())
             }
             SdkError::ServiceError(_) => {
-                let request = error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
-                let host = error.extended_request_id().map(|id| format!(", host {id}")).unwrap_or_default();
+                let request =
+                    error.request_id().map(|id| format!(", request {id}")).unwrap_or_default();
+                let host = error
+                    .extended_request_id()
+                    .map(|id| format!(", host {id}"))
+                    .unwrap_or_default();
                 let said = match (code.as_deref(), error.message()) {
                     (Some(code), Some(message)) => format!("{code}: {message}"),
                     (Some(code), None) => code.to_owned(),
@@ -273,7 +297,9 @@ where
                 let hint = certificate.map(|hint| format!("; {hint}")).unwrap_or_default();
                 Cause::new(format!("the store could not be reached{hint}")).with(error.source())
             }
-            SdkError::ResponseError(_) => Cause::new("the store's answer could not be read").with(error.source()),
+            SdkError::ResponseError(_) => {
+                Cause::new("the store's answer could not be read").with(error.source())
+            }
             _ => Cause::new("the request could not be made").with(error.source()),
         };
         let region = header("x-amz-bucket-region");
@@ -284,22 +310,29 @@ where
         }
         if kind == StorageErrorKind::Archived {
             let told = find::<InvalidObjectState>(&error).and_then(|state| state.storage_class());
-            let class = told.map(|class| class.as_str().to_owned()).or_else(|| header("x-amz-storage-class"));
+            let class = told
+                .map(|class| class.as_str().to_owned())
+                .or_else(|| header("x-amz-storage-class"));
             if let Some(class) = class {
                 cause.text = format!("{}; its storage class is {class}", cause.text);
             }
         }
-        let is_unreached = matches!(&error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_));
+        let is_unreached =
+            matches!(&error, SdkError::TimeoutError(_) | SdkError::DispatchFailure(_));
         let again = match &error {
             SdkError::ServiceError(_) if kind == StorageErrorKind::Throttled => {
                 Again::Busy(header("retry-after").and_then(|text| seconds_or_date(&text)))
             }
             SdkError::ServiceError(_) if is_passing(status, code.as_deref()) => Again::Failure,
             // Some stores answer so, without a body, when they are busy (Hetzner).
-            SdkError::ServiceError(_) if status == Some(400) && code.is_none() && has_no_body(error.raw_response()) => {
+            SdkError::ServiceError(_)
+                if status == Some(400) && code.is_none() && has_no_body(error.raw_response()) =>
+            {
                 Again::Failure
             }
-            SdkError::DispatchFailure(failure) if !failure.is_user() && certificate.is_none() => Again::Failure,
+            SdkError::DispatchFailure(failure) if !failure.is_user() && certificate.is_none() => {
+                Again::Failure
+            }
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Again::Failure,
             _ => Again::No,
         };
@@ -307,25 +340,34 @@ where
     }
 }
 
-/// Whether a refusal is that of an object lock, which has no code of its own: AWS says 403 `AccessDenied`, "Access Denied because
-/// object protected by object lock"; MinIO 400 `InvalidRequest`, "Object is WORM protected and cannot be overwritten".
+/// Whether a refusal is that of an object lock, which has no code of its own: AWS says 403
+/// `AccessDenied`, "Access Denied because object protected by object lock"; MinIO 400
+/// `InvalidRequest`, "Object is WORM protected and cannot be overwritten".
 fn tells_of_a_lock(code: Option<&str>, message: Option<&str>) -> bool {
-    let (Some("AccessDenied" | "InvalidRequest"), Some(message)) = (code, message) else { return false };
+    let (Some("AccessDenied" | "InvalidRequest"), Some(message)) = (code, message) else {
+        return false;
+    };
     let message = message.to_ascii_lowercase();
-    // A missing permission is told with the names of the action and the object, where these words may occur.
+    // A missing permission is told with the names of the action and the object, where these words
+    // may occur.
     !message.contains("not authorized")
-        && ["object lock", "worm protected", "retention", "legal hold"].iter().any(|words| message.contains(words))
+        && ["object lock", "worm protected", "retention", "legal hold"]
+            .iter()
+            .any(|words| message.contains(words))
 }
 
-/// Whether a refusal is that of an object encrypted with a customer's key that was not sent, which has no code of its own: AWS and MinIO
-/// say 400 `InvalidRequest`, "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to
-/// retrieve the object."
+/// Whether a refusal is that of an object encrypted with a customer's key that was not sent, which
+/// has no code of its own: AWS and MinIO say 400 `InvalidRequest`, "The object was stored using a
+/// form of Server Side Encryption. The correct parameters must be provided to retrieve the object."
 fn tells_of_a_key(code: Option<&str>, message: Option<&str>) -> bool {
     code == Some("InvalidRequest")
-        && message.is_some_and(|message| message.contains("stored using a form of Server Side Encryption"))
+        && message.is_some_and(|message| {
+            message.contains("stored using a form of Server Side Encryption")
+        })
 }
 
-/// What S3's codes (API reference, "Error responses") and, where a code is missing or unknown, the status mean to the caller.
+/// What S3's codes (API reference, "Error responses") and, where a code is missing or unknown, the
+/// status mean to the caller.
 fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
     use StorageErrorKind as Kind;
     match code.unwrap_or_default() {
@@ -341,16 +383,22 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         "AccessDenied" => Kind::Denied,
         // The second is what copies are refused with.
         "InvalidObjectState" | "ObjectNotInActiveTierError" => Kind::Archived,
-        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
-            Kind::Credentials
-        }
+        "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch" => Kind::Credentials,
         "RequestTimeTooSkewed" | "RequestExpired" | "NotSignedUp" => Kind::Credentials,
         // Sent with 400, yet a matter of the connection.
         "RequestTimeout" | "IncompleteBody" | "BadDigest" => Kind::Other,
-        "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "ServiceUnavailable" | "RequestLimitExceeded" => {
+        "SlowDown"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "ServiceUnavailable"
+        | "RequestLimitExceeded" => Kind::Throttled,
+        "TooManyRequests" | "TooManyRequestsException" | "Throttling" | "ThrottlingException" => {
             Kind::Throttled
         }
-        "TooManyRequests" | "TooManyRequestsException" | "Throttling" | "ThrottlingException" => Kind::Throttled,
         "XMinioStorageFull" | "XMinioBackendDown.StorageFull" | "QuotaExceeded" => Kind::NoSpace,
         _ => match status {
             401 | 403 => Kind::Denied,
@@ -372,7 +420,8 @@ fn cause_of_credentials(error: &CredentialsError) -> Cause {
              or AWS_PROFILE, or use --no-sign-request for a public bucket",
         ),
         _ => {
-            let hint = refused_certificate(error).map(|hint| format!("; {hint}")).unwrap_or_default();
+            let hint =
+                refused_certificate(error).map(|hint| format!("; {hint}")).unwrap_or_default();
             Cause::new(format!("the AWS credentials could not be loaded{hint}")).with(Some(error))
         }
     }
@@ -448,7 +497,10 @@ mod tests {
             assert_eq!(kind_of_answer(404, code), Kind::Other, "{code:?}");
         }
         for status in [400, 403, 429, 500, 502, 503, 504] {
-            assert!(!matches!(kind_of_answer(status, None), Kind::NotFound | Kind::NoSuchBucket), "{status}");
+            assert!(
+                !matches!(kind_of_answer(status, None), Kind::NotFound | Kind::NoSuchBucket),
+                "{status}"
+            );
         }
     }
 
@@ -478,7 +530,11 @@ mod tests {
             (507, "XMinioStorageFull", Kind::NoSpace),
             (301, "PermanentRedirect", Kind::Invalid),
         ] {
-            assert_eq!(kind_of_answer(status, Some(code).filter(|code| !code.is_empty())), kind, "{status} {code}");
+            assert_eq!(
+                kind_of_answer(status, Some(code).filter(|code| !code.is_empty())),
+                kind,
+                "{status} {code}"
+            );
         }
     }
 

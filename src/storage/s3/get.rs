@@ -11,7 +11,9 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 
 use crate::domain::ObjectName;
-use crate::storage::{CustomerKey, ETag, ObjectBody, ObjectStore as _, StorageError, StorageErrorKind};
+use crate::storage::{
+    CustomerKey, ETag, ObjectBody, ObjectStore as _, StorageError, StorageErrorKind,
+};
 
 use super::S3Store;
 use super::attempts::Attempts;
@@ -33,14 +35,17 @@ impl S3Store {
     ) -> Result<ObjectBody, StorageError> {
         if range.as_ref().is_some_and(Range::is_empty) {
             // No Range header can say it.
-            return Err(StorageError::new(StorageErrorKind::Invalid, OPERATION, object).because("an empty range"));
+            return Err(StorageError::new(StorageErrorKind::Invalid, OPERATION, object)
+                .because("an empty range"));
         }
         let client = self.sender();
         let (answer, key) = self
             .with_fitting_key(|key| client.get(object, range.as_ref(), None, key))
             .await
             .map_err(|failed| failed.at(OPERATION, object))?;
-        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause);
+        let unreadable = |cause: Cause| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause)
+        };
         let len = match answer.content_length() {
             None if range.is_none() => Some(self.size_of(object, answer.e_tag()).await?),
             _ => None,
@@ -65,8 +70,8 @@ impl S3Store {
         Ok(ObjectBody { head, stream: stream.boxed() })
     }
 
-    /// Asks with the customer's key, if there is one, and without it where the object may not be encrypted with it. Gives the
-    /// key that was right.
+    /// Asks with the customer's key, if there is one, and without it where the object may not be
+    /// encrypted with it. Gives the key that was right.
     pub(super) async fn with_fitting_key<'a, T, F: Future<Output = Result<T, Failed>>>(
         &'a self,
         ask: impl Fn(Option<&'a CustomerKey>) -> F,
@@ -83,12 +88,15 @@ impl S3Store {
         match ask(None).await {
             Ok(answer) => Ok((answer, None)),
             // Without any key there is another answer: so one is needed, and it is not this one.
-            Err(without) if failed.status() == Some(403) && without.status() == Some(400) => Err(without.needs_key()),
+            Err(without) if failed.status() == Some(403) && without.status() == Some(400) => {
+                Err(without.needs_key())
+            }
             Err(_) => Err(failed),
         }
     }
 
-    /// Returns why GET is refused an object that HEAD was refused without a code; `None` if it is not.
+    /// Returns why GET is refused an object that HEAD was refused without a code; `None` if it is
+    /// not.
     pub(super) async fn reason_of(&self, object: &ObjectName) -> Option<Failed> {
         let range = 0..1;
         let asked = self.sender().get(object, Some(&range), None, None).await;
@@ -119,7 +127,8 @@ impl S3Store {
 struct Sender {
     client: Client,
     attempts: Attempts,
-    /// Whether the store is asked for the checksums of whole objects; only AWS is, since others refuse headers that they do not know.
+    /// Whether the store is asked for the checksums of whole objects; only AWS is, since others
+    /// refuse headers that they do not know.
     asks_for_checksums: bool,
 }
 
@@ -131,14 +140,17 @@ impl Sender {
         if_match: Option<&ETag>,
         key: Option<&CustomerKey>,
     ) -> Result<GetObjectOutput, Failed> {
-        let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        let request = self.client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let header =
+            range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let request =
+            self.client.get_object().bucket(object.bucket.as_str()).key(object.key.as_str());
         let request = with_key!(request, key).set_range(header).set_if_match(if_match.map(quoted));
         let asks = self.asks_for_checksums && range.is_none();
         let send = || {
             let request = request.clone();
             async move {
-                // By the header alone: the SDK would compare by itself, but not what is read in two pieces.
+                // By the header alone: the SDK would compare by itself, but not what is read in two
+                // pieces.
                 let request = request.customize().mutate_request(move |request| {
                     if asks {
                         request.headers_mut().insert(CHECKSUM_MODE, "ENABLED");
@@ -151,24 +163,39 @@ impl Sender {
     }
 }
 
-/// Returns the bytes an answer carries and the size of the whole object, which is `known` if the answer does not say it.
-fn given(answer: &GetObjectOutput, asked: Option<&Range<u64>>, known: Option<u64>) -> Result<(Range<u64>, u64), Cause> {
+/// Returns the bytes an answer carries and the size of the whole object, which is `known` if the
+/// answer does not say it.
+fn given(
+    answer: &GetObjectOutput,
+    asked: Option<&Range<u64>>,
+    known: Option<u64>,
+) -> Result<(Range<u64>, u64), Cause> {
     let len = match known {
         Some(len) => len,
         None => size(answer.content_length())?,
     };
     let Some(asked) = asked else { return Ok((0..len, len)) };
-    let odd = || Cause::new(format!("asked for bytes {asked:?}, the store sent {:?}", answer.content_range()));
+    let odd = || {
+        Cause::new(format!(
+            "asked for bytes {asked:?}, the store sent {:?}",
+            answer.content_range()
+        ))
+    };
     let (given, whole) = answer.content_range().and_then(content_range).ok_or_else(odd)?;
     let expected = asked.start..asked.end.min(whole);
-    if given == expected && given.end - given.start == len { Ok((given, whole)) } else { Err(odd()) }
+    if given == expected && given.end - given.start == len {
+        Ok((given, whole))
+    } else {
+        Err(odd())
+    }
 }
 
 /// `bytes 0-4/10` (RFC 9110, section 14.4).
 fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, end, whole) = (first.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?, whole.parse().ok()?);
+    let (first, end, whole) =
+        (first.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?, whole.parse().ok()?);
     (first < end && end <= whole).then_some((first..end, whole))
 }
 
@@ -196,7 +223,10 @@ impl Download {
                 Some(Ok(piece)) => {
                     let len = piece.len() as u64;
                     if len > self.left.end - self.left.start {
-                        return Err(self.error(io::ErrorKind::InvalidData, "the store sent more bytes than it said"));
+                        return Err(self.error(
+                            io::ErrorKind::InvalidData,
+                            "the store sent more bytes than it said",
+                        ));
                     }
                     self.left.start += len;
                     return Ok(Some(piece));
@@ -225,11 +255,15 @@ impl Download {
     /// Asks for what is left of the same version.
     async fn resume(&mut self) -> io::Result<()> {
         let if_match = Some(&self.etag).filter(|_| !self.is_weak);
-        let answer = self.client.get(&self.object, Some(&self.left), if_match, self.key.as_ref()).await;
-        let answer = answer.map_err(|failed| io::Error::other(failed.at(OPERATION, &self.object)))?;
-        let (given, _) =
-            given(&answer, Some(&self.left), None).map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
-        if given != self.left || super::attributes::etag(answer.e_tag()).ok().as_ref() != Some(&self.etag) {
+        let answer =
+            self.client.get(&self.object, Some(&self.left), if_match, self.key.as_ref()).await;
+        let answer =
+            answer.map_err(|failed| io::Error::other(failed.at(OPERATION, &self.object)))?;
+        let (given, _) = given(&answer, Some(&self.left), None)
+            .map_err(|cause| self.error(io::ErrorKind::Other, cause))?;
+        if given != self.left
+            || super::attributes::etag(answer.e_tag()).ok().as_ref() != Some(&self.etag)
+        {
             return Err(self.error(io::ErrorKind::Other, "the object changed while it was read"));
         }
         self.body = answer.body;
@@ -238,7 +272,10 @@ impl Download {
 
     fn error(&self, kind: io::ErrorKind, cause: impl std::fmt::Display) -> io::Error {
         let left = self.left.end - self.left.start;
-        io::Error::new(kind, format!("{OPERATION} {}: {cause}, with {left} bytes to come", self.object))
+        io::Error::new(
+            kind,
+            format!("{OPERATION} {}: {cause}, with {left} bytes to come", self.object),
+        )
     }
 }
 
@@ -249,9 +286,14 @@ mod tests {
     #[test]
     fn a_content_range_is_read_exactly() {
         assert_eq!(content_range("bytes 2-4/10"), Some((2..5, 10)));
-        for odd in
-            ["bytes 2-4/*", "bytes */10", "bytes 4-2/10", "bytes 2-10/10", "2-4/10", "bytes 0-18446744073709551615/3"]
-        {
+        for odd in [
+            "bytes 2-4/*",
+            "bytes */10",
+            "bytes 4-2/10",
+            "bytes 2-10/10",
+            "2-4/10",
+            "bytes 0-18446744073709551615/3",
+        ] {
             assert_eq!(content_range(odd), None, "{odd}");
         }
     }
@@ -266,8 +308,14 @@ mod tests {
                 .body(body)
                 .build()
         };
-        assert_eq!(given(&answer(3, Some("bytes 2-4/10")), Some(&(2..5)), None).unwrap(), (2..5, 10));
-        assert_eq!(given(&answer(8, Some("bytes 2-9/10")), Some(&(2..50)), None).unwrap(), (2..10, 10));
+        assert_eq!(
+            given(&answer(3, Some("bytes 2-4/10")), Some(&(2..5)), None).unwrap(),
+            (2..5, 10)
+        );
+        assert_eq!(
+            given(&answer(8, Some("bytes 2-9/10")), Some(&(2..50)), None).unwrap(),
+            (2..10, 10)
+        );
         assert_eq!(given(&answer(10, None), None, None).unwrap(), (0..10, 10));
         // A store that ignores ranges, one that gives other bytes, one whose length is another.
         assert!(given(&answer(10, None), Some(&(2..5)), None).is_err());

@@ -1,11 +1,13 @@
-//! What a refusal means to a user: the words of answers that are no XML, the permission that is missing, what to do.
+//! What a refusal means to a user: the words of answers that are no XML, the permission that is
+//! missing, what to do.
 
 use std::error::Error;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use rustls::CertificateError;
 
-/// S3's code for a conditional write that met another write: nothing was decided, and the write may be tried again.
+/// S3's code for a conditional write that met another write: nothing was decided, and the write may
+/// be tried again.
 pub(super) const CONFLICT: &str = "ConditionalRequestConflict";
 
 /// The first words of an answer that is no XML: its title if it is a page, else its first line.
@@ -25,8 +27,13 @@ pub(super) fn first_line(answer: Option<&HttpResponse>) -> Option<String> {
     Some(line.trim().chars().take(SHOWN).collect())
 }
 
-/// What to do where an answer names another address. It may hold more than the address, which is not shown.
-pub(super) fn elsewhere(status: Option<u16>, code: Option<&str>, location: Option<String>) -> Option<String> {
+/// What to do where an answer names another address. It may hold more than the address, which is
+/// not shown.
+pub(super) fn elsewhere(
+    status: Option<u16>,
+    code: Option<&str>,
+    location: Option<String>,
+) -> Option<String> {
     if !matches!(status, Some(301 | 302 | 303 | 307 | 308))
         || matches!(code, Some("PermanentRedirect" | "TemporaryRedirect"))
     {
@@ -35,24 +42,32 @@ pub(super) fn elsewhere(status: Option<u16>, code: Option<&str>, location: Optio
     let location: http::Uri = location?.parse().ok()?;
     let (scheme, authority) = (location.scheme_str()?, location.authority()?);
     let host = authority.as_str().rsplit('@').next()?;
-    Some(format!("the store redirects to {scheme}://{host}: if that is the store, give it as the endpoint"))
+    Some(format!(
+        "the store redirects to {scheme}://{host}: if that is the store, give it as the endpoint"
+    ))
 }
 
-/// The permissions a call needs (Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3").
+/// The permissions a call needs (Service Authorization Reference, "Actions, resources, and
+/// condition keys for Amazon S3").
 pub(super) fn needs(operation: &str) -> Option<&'static str> {
     Some(match operation {
-        // S3 answers 403 for an absent object to those who may not list (S3 API reference, HeadObject, "Permissions").
+        // S3 answers 403 for an absent object to those who may not list (S3 API reference,
+        // HeadObject, "Permissions").
         "GetObject" | "HeadObject" => {
             "this needs s3:GetObject; without s3:ListBucket, an absent object cannot be told from a forbidden one"
         }
-        "PutObject" => "this needs s3:PutObject, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL",
+        "PutObject" => {
+            "this needs s3:PutObject, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL"
+        }
         "GetObjectTagging" => "this needs s3:GetObjectTagging",
         "CopyObject" => {
             "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
              s3:PutObjectTagging if the source has tags"
         }
         // Amazon S3 User Guide, "How to perform conditional deletes".
-        "DeleteObject" => "this needs s3:DeleteObject, and s3:GetObject where the deletion has a condition",
+        "DeleteObject" => {
+            "this needs s3:DeleteObject, and s3:GetObject where the deletion has a condition"
+        }
         "ListObjectsV2" | "HeadBucket" => "this needs s3:ListBucket",
         "ListBuckets" => "this needs s3:ListAllMyBuckets",
         "CreateBucket" => "this needs s3:CreateBucket",
@@ -63,15 +78,23 @@ pub(super) fn needs(operation: &str) -> Option<&'static str> {
 }
 
 /// What to do, where the store's words do not say it.
-pub(super) fn hint(status: Option<u16>, code: Option<&str>, bucket_region: Option<String>) -> Option<String> {
+pub(super) fn hint(
+    status: Option<u16>,
+    code: Option<&str>,
+    bucket_region: Option<String>,
+) -> Option<String> {
     match (status?, code.unwrap_or_default(), bucket_region) {
         (301 | 307 | 400, _, Some(region)) => {
             Some(format!("the bucket is in the region {region}: give --region {region}"))
         }
-        (301, ..) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) => {
+        (301, ..)
+        | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) => {
             Some("the bucket is in another region: name it by --region".to_owned())
         }
-        (404, "", _) => Some("whether the object exists was not said; is this the address of an S3 store?".to_owned()),
+        (404, "", _) => Some(
+            "whether the object exists was not said; is this the address of an S3 store?"
+                .to_owned(),
+        ),
         (_, "SecondLevelDomainForbidden", _) => Some("give --addressing-style virtual".to_owned()),
         (_, "RequestTimeTooSkewed", _) => Some("set the clock of this machine".to_owned()),
         (_, "SignatureDoesNotMatch", _) => Some("the secret access key is wrong".to_owned()),
@@ -102,7 +125,10 @@ pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<&'sta
 fn hint_of_certificate(why: &CertificateError) -> &'static str {
     use CertificateError as Why;
     match why {
-        Why::Expired | Why::ExpiredContext { .. } | Why::NotValidYet | Why::NotValidYetContext { .. } => {
+        Why::Expired
+        | Why::ExpiredContext { .. }
+        | Why::NotValidYet
+        | Why::NotValidYetContext { .. } => {
             "the certificate of the server is not valid at this time: renew it, or set the clock of this machine"
         }
         Why::NotValidForName | Why::NotValidForNameContext { .. } => {
@@ -122,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_bucket_elsewhere_is_told_with_its_region() {
-        let hint = hint(Some(301), Some("PermanentRedirect"), Some("eu-west-3".to_owned())).unwrap();
+        let hint =
+            hint(Some(301), Some("PermanentRedirect"), Some("eu-west-3".to_owned())).unwrap();
         assert!(hint.contains("--region eu-west-3"), "{hint}");
     }
 }

@@ -9,12 +9,20 @@ use super::S3Store;
 use super::attempts::send;
 
 impl S3Store {
-    pub(super) async fn lifecycle_rules(&self, bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
-        let request = self.clients.calls.get_bucket_lifecycle_configuration().bucket(bucket.as_str());
+    pub(super) async fn lifecycle_rules(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<Vec<LifecycleRule>, StorageError> {
+        let request =
+            self.clients.calls.get_bucket_lifecycle_configuration().bucket(bucket.as_str());
         match send!(self.clients.attempts, bucket, request) {
             Ok(answer) => Ok(answer.rules().iter().flat_map(rules_of).collect()),
-            // A bucket without rules answers 404 (NoSuchLifecycleConfiguration), and so does one that does not exist.
-            Err(failed) if failed.is_not_implemented() || failed.code() == Some("NoSuchLifecycleConfiguration") => {
+            // A bucket without rules answers 404 (NoSuchLifecycleConfiguration), and so does one
+            // that does not exist.
+            Err(failed)
+                if failed.is_not_implemented()
+                    || failed.code() == Some("NoSuchLifecycleConfiguration") =>
+            {
                 Ok(Vec::new())
             }
             Err(failed) => Err(failed.at("GetBucketLifecycleConfiguration", bucket)),
@@ -29,22 +37,30 @@ fn rules_of(rule: &Rule) -> Vec<LifecycleRule> {
     }
     let filter = rule.filter();
     let and = filter.and_then(LifecycleRuleFilter::and);
-    if filter.is_some_and(|filter| filter.tag().is_some()) || and.is_some_and(|and| !and.tags().is_empty()) {
+    if filter.is_some_and(|filter| filter.tag().is_some())
+        || and.is_some_and(|and| !and.tags().is_empty())
+    {
         return Vec::new();
     }
-    #[allow(deprecated, reason = "rules made before 2016 have their prefix here, and stores still answer with it")]
+    #[allow(
+        deprecated,
+        reason = "rules made before 2016 have their prefix here, and stores still answer with it"
+    )]
     let outer = rule.prefix();
-    let prefix = outer.or(filter.and_then(|filter| filter.prefix())).or(and.and_then(|and| and.prefix()));
+    let prefix =
+        outer.or(filter.and_then(|filter| filter.prefix())).or(and.and_then(|and| and.prefix()));
     let larger = filter.and_then(|filter| filter.object_size_greater_than());
     let smaller = filter.and_then(|filter| filter.object_size_less_than());
     let bytes = |size: Option<i64>| size.and_then(|size| u64::try_from(size).ok());
     let larger_than = bytes(larger.or(and.and_then(|and| and.object_size_greater_than())));
     let smaller_than = bytes(smaller.or(and.and_then(|and| and.object_size_less_than())));
     // An expiration can also concern nothing but delete markers.
-    let expires = rule.expiration().is_some_and(|expiry| expiry.days().is_some() || expiry.date().is_some());
+    let expires =
+        rule.expiration().is_some_and(|expiry| expiry.days().is_some() || expiry.date().is_some());
     let classes = rule.transitions().iter().filter_map(|to| to.storage_class());
     let actions = expires.then_some(LifecycleAction::Expire).into_iter();
-    let actions = actions.chain(classes.map(|class| LifecycleAction::Transition(class.as_str().to_owned())));
+    let actions =
+        actions.chain(classes.map(|class| LifecycleAction::Transition(class.as_str().to_owned())));
     actions
         .map(|action| LifecycleRule {
             id: rule.id().unwrap_or_default().to_owned(),
@@ -60,7 +76,8 @@ fn rules_of(rule: &Rule) -> Vec<LifecycleRule> {
 mod tests {
     use super::*;
     use aws_sdk_s3::types::{
-        LifecycleExpiration, LifecycleRuleAndOperator, Tag, Transition, TransitionStorageClass as Class,
+        LifecycleExpiration, LifecycleRuleAndOperator, Tag, Transition,
+        TransitionStorageClass as Class,
     };
 
     fn rule() -> aws_sdk_s3::types::builders::LifecycleRuleBuilder {
@@ -76,7 +93,10 @@ mod tests {
         let filter = LifecycleRuleFilter::builder();
         let days = LifecycleExpiration::builder().days(30).build();
         let archive = Transition::builder().days(1).storage_class(Class::DeepArchive).build();
-        let both = rule().filter(filter.clone().prefix("a/").build()).expiration(days.clone()).transitions(archive);
+        let both = rule()
+            .filter(filter.clone().prefix("a/").build())
+            .expiration(days.clone())
+            .transitions(archive);
         let told = rules_of(&both.build().unwrap());
         assert_eq!(told.len(), 2);
         assert_eq!(told[0].prefix, "a/");
@@ -84,7 +104,8 @@ mod tests {
         assert_eq!(told[1].action, LifecycleAction::Transition("DEEP_ARCHIVE".into()));
 
         let and = LifecycleRuleAndOperator::builder().prefix("b/").object_size_greater_than(9);
-        let sized = rule().filter(filter.clone().and(and.clone().build()).build()).expiration(days.clone());
+        let sized =
+            rule().filter(filter.clone().and(and.clone().build()).build()).expiration(days.clone());
         let told = rules_of(&sized.build().unwrap());
         assert_eq!((told[0].prefix.as_str(), told[0].larger_than), ("b/", Some(9)));
 
@@ -92,7 +113,9 @@ mod tests {
             rule().status(ExpirationStatus::Disabled).expiration(days.clone()),
             rule().filter(filter.clone().tag(tag()).build()).expiration(days.clone()),
             rule().filter(filter.and(and.tags(tag()).build()).build()).expiration(days),
-            rule().expiration(LifecycleExpiration::builder().expired_object_delete_marker(true).build()),
+            rule().expiration(
+                LifecycleExpiration::builder().expired_object_delete_marker(true).build(),
+            ),
             rule(),
         ];
         for rule in none {

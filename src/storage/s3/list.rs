@@ -5,7 +5,9 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{CommonPrefix, EncodingType, Object};
 
 use crate::domain::{BucketName, Key};
-use crate::storage::{ListPage, ListRequest, ListedBucket, ListedObject, StorageError, StorageErrorKind};
+use crate::storage::{
+    ListPage, ListRequest, ListedBucket, ListedObject, StorageError, StorageErrorKind,
+};
 
 use super::S3Store;
 use super::attempts::send;
@@ -18,7 +20,11 @@ const OPERATION: &str = "ListObjectsV2";
 const MAX_KEYS: u16 = 1000;
 
 impl S3Store {
-    pub(super) async fn list_page(&self, bucket: &BucketName, asked: &ListRequest) -> Result<ListPage, StorageError> {
+    pub(super) async fn list_page(
+        &self,
+        bucket: &BucketName,
+        asked: &ListRequest,
+    ) -> Result<ListPage, StorageError> {
         let (mut pages, next) = match &asked.continuation {
             Some(continuation) => {
                 let (pages, next) = self.listings.resume(continuation);
@@ -35,21 +41,36 @@ impl S3Store {
         };
         let page = page.map_err(|failed| failed.at(OPERATION, bucket))?;
         self.seen_buckets.record(bucket);
-        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
+        let unreadable = |cause: Cause| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause)
+        };
         let (mut page, next) = page.read().map_err(unreadable)?;
         let keys = page.objects.iter().map(|object| object.key.as_str());
-        pages.take(keys.chain(page.common_prefixes.iter().map(String::as_str)), next.as_ref()).map_err(unreadable)?;
+        pages
+            .take(keys.chain(page.common_prefixes.iter().map(String::as_str)), next.as_ref())
+            .map_err(unreadable)?;
         if let Some(start) = start {
             page.objects.retain(|object| object.key.as_str() > start);
-            page.common_prefixes.retain(|prefix| prefix.as_str() > start && !start.starts_with(prefix.as_str()));
+            page.common_prefixes
+                .retain(|prefix| prefix.as_str() > start && !start.starts_with(prefix.as_str()));
         }
         page.continuation = next.map(|next| self.listings.keep(pages, &next));
         Ok(page)
     }
 
     /// Asks for a page by ListObjectsV2.
-    async fn page(&self, bucket: &BucketName, asked: &ListRequest, token: Option<String>) -> Result<Page, Failed> {
-        let request = self.clients.lists.list_objects_v2().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
+    async fn page(
+        &self,
+        bucket: &BucketName,
+        asked: &ListRequest,
+        token: Option<String>,
+    ) -> Result<Page, Failed> {
+        let request = self
+            .clients
+            .lists
+            .list_objects_v2()
+            .bucket(bucket.as_str())
+            .encoding_type(EncodingType::Url);
         let request = request
             .set_prefix(text(&asked.prefix))
             .set_delimiter(asked.delimiter.as_deref().and_then(text))
@@ -62,8 +83,18 @@ impl S3Store {
     }
 
     /// Asks for a page by ListObjects V1, as a store needs that gave no token of the next page.
-    async fn page_after(&self, bucket: &BucketName, asked: &ListRequest, marker: String) -> Result<Page, Failed> {
-        let request = self.clients.lists.list_objects().bucket(bucket.as_str()).encoding_type(EncodingType::Url);
+    async fn page_after(
+        &self,
+        bucket: &BucketName,
+        asked: &ListRequest,
+        marker: String,
+    ) -> Result<Page, Failed> {
+        let request = self
+            .clients
+            .lists
+            .list_objects()
+            .bucket(bucket.as_str())
+            .encoding_type(EncodingType::Url);
         let request = request
             .set_prefix(text(&asked.prefix))
             .set_delimiter(asked.delimiter.as_deref().and_then(text))
@@ -78,24 +109,32 @@ impl S3Store {
         let mut continuation = None;
         let mut pages = Pages::default();
         loop {
-            let request = self.clients.lists.list_buckets().set_continuation_token(continuation.take());
+            let request =
+                self.clients.lists.list_buckets().set_continuation_token(continuation.take());
             let send = || {
                 let request = request.clone();
                 async move { request.send().await.map_err(Failed::from) }
             };
-            let answer = self.clients.attempts.send(None, send).await.map_err(|failed| failed.at(OPERATION, self))?;
+            let answer = self
+                .clients
+                .attempts
+                .send(None, send)
+                .await
+                .map_err(|failed| failed.at(OPERATION, self))?;
             for bucket in answer.buckets() {
                 match BucketName::new(bucket.name().unwrap_or_default()) {
-                    Ok(name) => listed.push(ListedBucket { name, created: time(bucket.creation_date()).ok() }),
+                    Ok(name) => listed
+                        .push(ListedBucket { name, created: time(bucket.creation_date()).ok() }),
                     // No command could be given its name.
                     Err(error) => tracing::warn!(%error, "a bucket is left out of the list"),
                 }
             }
-            continuation = answer.continuation_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            continuation =
+                answer.continuation_token().filter(|token| !token.is_empty()).map(str::to_owned);
             let names = answer.buckets().iter().filter_map(|bucket| bucket.name());
-            pages
-                .take(names, continuation.clone().map(Next::Token).as_ref())
-                .map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, self).because(cause))?;
+            pages.take(names, continuation.clone().map(Next::Token).as_ref()).map_err(|cause| {
+                StorageError::new(StorageErrorKind::Other, OPERATION, self).because(cause)
+            })?;
             if continuation.is_none() {
                 break;
             }
@@ -117,7 +156,8 @@ fn max_keys(asked: &ListRequest) -> Option<i32> {
 struct Page {
     objects: Vec<Object>,
     common_prefixes: Vec<CommonPrefix>,
-    /// Whether keys are URL-encoded. Stores that do not know the encoding do not say that they used it.
+    /// Whether keys are URL-encoded. Stores that do not know the encoding do not say that they used
+    /// it.
     encoded: bool,
     truncated: Option<bool>,
     /// The number of entries by the store's own count.
@@ -164,7 +204,8 @@ impl Page {
             )));
         }
         let decoded = |text: &str| if self.encoded { decode(text) } else { Ok(text.to_owned()) };
-        let key = |text: Option<&str>| decoded(text.ok_or_else(|| Cause::new("an entry without a key"))?);
+        let key =
+            |text: Option<&str>| decoded(text.ok_or_else(|| Cause::new("an entry without a key"))?);
         let object = |object: &Object| {
             Ok(ListedObject {
                 key: Key::new(key(object.key())?).map_err(|error| Cause::of(&error))?,
@@ -182,14 +223,16 @@ impl Page {
             (Some(token), _) => Some(Next::Token(token)),
             (None, Some(marker)) => Some(Next::Marker(decoded(&marker)?)),
             (None, None) if self.truncated != Some(true) => None,
-            // ListObjects V1: the last key is the marker of the next page, if the store lists in order.
+            // ListObjects V1: the last key is the marker of the next page, if the store lists in
+            // order.
             (None, None) => {
-                let is_ordered = objects.is_sorted_by(|a, b| a.key < b.key) && common_prefixes.is_sorted();
+                let is_ordered =
+                    objects.is_sorted_by(|a, b| a.key < b.key) && common_prefixes.is_sorted();
                 let keys = objects.iter().map(|object| object.key.as_str());
                 let last = keys.chain(common_prefixes.iter().map(String::as_str)).max();
-                let last = last
-                    .filter(|_| is_ordered)
-                    .ok_or_else(|| Cause::new("a page that is not the last does not say where the next one starts"))?;
+                let last = last.filter(|_| is_ordered).ok_or_else(|| {
+                    Cause::new("a page that is not the last does not say where the next one starts")
+                })?;
                 Some(Next::Marker(last.to_owned()))
             }
         };
@@ -222,9 +265,13 @@ mod tests {
 
     #[test]
     fn encoded_keys_are_decoded_and_what_is_not_encoded_is_refused() {
-        for (encoded, key) in
-            [("a+b", "a b"), ("a%2Bb", "a+b"), ("%e9%ab%98%0A%00", "高\n\0"), ("a%2525/%2F", "a%25//"), ("é", "é")]
-        {
+        for (encoded, key) in [
+            ("a+b", "a b"),
+            ("a%2Bb", "a+b"),
+            ("%e9%ab%98%0A%00", "高\n\0"),
+            ("a%2525/%2F", "a%25//"),
+            ("é", "é"),
+        ] {
             assert_eq!(decode(encoded).unwrap(), key);
         }
         for odd in ["%", "%4", "%zz", "%ff", "a%é"] {

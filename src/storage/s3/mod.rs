@@ -1,4 +1,5 @@
-//! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in here.
+//! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in
+//! here.
 
 mod acl;
 mod addressing;
@@ -56,9 +57,10 @@ use tokio::sync::Semaphore;
 use crate::domain::{BucketName, ObjectName};
 
 use super::{
-    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CannedAcl, CopyOptions, CustomerKey, ETag, Encryption,
-    LifecycleRule, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead, ObjectStore, OpenUpload, Presign,
-    Presigned, PutBody, PutOptions, StorageError, StorageErrorKind, s3_semantics,
+    AccessControlPolicy, Attributes, BucketAcl, BucketAdmin, CannedAcl, CopyOptions, CustomerKey,
+    ETag, Encryption, LifecycleRule, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead,
+    ObjectStore, OpenUpload, Presign, Presigned, PutBody, PutOptions, StorageError,
+    StorageErrorKind, s3_semantics,
 };
 use attempts::send;
 use attributes::{head_of, size, with_key};
@@ -72,14 +74,14 @@ use seen_buckets::SeenBuckets;
 
 pub use addressing::{AddressingStyle, NoAddressingStyle};
 pub use config::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, S3Config, S3Credentials,
-    UnknownConditionalWrites,
+    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, S3Config,
+    S3Credentials, UnknownConditionalWrites,
 };
 pub use region::Regions;
 pub use settings::S3SettingError;
 
-/// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again, three times in all or as
-/// often as `AWS_MAX_ATTEMPTS` says.
+/// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again,
+/// three times in all or as often as `AWS_MAX_ATTEMPTS` says.
 #[derive(Clone)]
 pub struct S3Store {
     clients: Clients,
@@ -103,7 +105,8 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Reads settings, profiles and certificates; asks nothing of the store and looks for no credentials yet.
+    /// Reads settings, profiles and certificates; asks nothing of the store and looks for no
+    /// credentials yet.
     ///
     /// # Errors
     ///
@@ -118,7 +121,9 @@ impl S3Store {
         };
         Ok(Self {
             clients,
-            conditions_are_atomic: config.conditional_writes.are_atomic_at(config.endpoint.as_deref()),
+            conditions_are_atomic: config
+                .conditional_writes
+                .are_atomic_at(config.endpoint.as_deref()),
             known: Known::default(),
             is_aws,
             checksum: Accepted::new(checksum),
@@ -136,7 +141,8 @@ impl S3Store {
         })
     }
 
-    /// Refuses attributes that cannot be sent: those of an object whose key is not the one at hand among them.
+    /// Refuses attributes that cannot be sent: those of an object whose key is not the one at hand
+    /// among them.
     fn check_attributes(
         &self,
         attributes: &Attributes,
@@ -150,7 +156,8 @@ impl S3Store {
         attributes.check(operation, object)
     }
 
-    /// Whether a refusal to HEAD needs no question, since GET said of another that it is one of permissions.
+    /// Whether a refusal to HEAD needs no question, since GET said of another that it is one of
+    /// permissions.
     fn is_denied_silently(&self, failed: &Failed) -> bool {
         failed.status() == Some(403) && self.denies_silently.load(Ordering::Relaxed)
     }
@@ -208,7 +215,11 @@ impl fmt::Debug for S3Store {
 
 #[async_trait::async_trait]
 impl ObjectStore for S3Store {
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+    async fn list(
+        &self,
+        bucket: &BucketName,
+        request: &ListRequest,
+    ) -> Result<ListPage, StorageError> {
         self.list_page(bucket, request).await
     }
 
@@ -216,7 +227,12 @@ impl ObjectStore for S3Store {
         const OPERATION: &str = "HeadObject";
         check_key(OPERATION, object)?;
         let ask = |key| {
-            let request = self.clients.calls.head_object().bucket(object.bucket.as_str()).key(object.key.as_str());
+            let request = self
+                .clients
+                .calls
+                .head_object()
+                .bucket(object.bucket.as_str())
+                .key(object.key.as_str());
             let request = with_key!(request, key);
             let send = move || {
                 let request = request.clone();
@@ -226,16 +242,21 @@ impl ObjectStore for S3Store {
         };
         let answer = match self.with_fitting_key(ask).await {
             Ok((answer, _)) => answer,
-            // An answer to HEAD has no body and so no code: whether the bucket or the key is missing must be asked apart.
+            // An answer to HEAD has no body and so no code: whether the bucket or the key is
+            // missing must be asked apart.
             Err(failed) if failed.is_404() && !failed.is_no_such_key() => {
                 let known = self.seen_buckets.is_fresh(&object.bucket);
-                let kind = match if known { Ok(true) } else { self.bucket_exists(&object.bucket).await } {
-                    Ok(false) => StorageErrorKind::NoSuchBucket,
-                    Ok(true) => StorageErrorKind::NotFound,
-                    // Not allowed to ask of the bucket, which then exists; of the object the answer was 404.
-                    Err(of_bucket) if of_bucket.kind() == StorageErrorKind::Denied => StorageErrorKind::NotFound,
-                    Err(of_bucket) => return Err(of_bucket.at("HeadBucket", object)),
-                };
+                let kind =
+                    match if known { Ok(true) } else { self.bucket_exists(&object.bucket).await } {
+                        Ok(false) => StorageErrorKind::NoSuchBucket,
+                        Ok(true) => StorageErrorKind::NotFound,
+                        // Not allowed to ask of the bucket, which then exists; of the object the answer
+                        // was 404.
+                        Err(of_bucket) if of_bucket.kind() == StorageErrorKind::Denied => {
+                            StorageErrorKind::NotFound
+                        }
+                        Err(of_bucket) => return Err(of_bucket.at("HeadBucket", object)),
+                    };
                 return Err(StorageError::new(kind, OPERATION, object));
             }
             Err(failed) if failed.is_silent() && !self.is_denied_silently(&failed) => {
@@ -246,16 +267,28 @@ impl ObjectStore for S3Store {
                         return Err(reason.at(OPERATION, object));
                     }
                     // It was refused for a reason that has passed.
-                    None => self.with_fitting_key(ask).await.map_err(|failed| failed.at(OPERATION, object))?.0,
+                    None => {
+                        self.with_fitting_key(ask)
+                            .await
+                            .map_err(|failed| failed.at(OPERATION, object))?
+                            .0
+                    }
                 }
             }
             Err(failed) => return Err(failed.at(OPERATION, object)),
         };
-        let head = size(answer.content_length()).and_then(|size| head_of!(answer, size, self.stated(object)));
-        head.map_err(|cause| StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause))
+        let head = size(answer.content_length())
+            .and_then(|size| head_of!(answer, size, self.stated(object)));
+        head.map_err(|cause| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause)
+        })
     }
 
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
         check_key("GetObject", object)?;
         self.open(object, range).await
     }
@@ -272,7 +305,12 @@ impl ObjectStore for S3Store {
         self.store(object, &body, attributes, &options.condition).await
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+    async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        options: &CopyOptions,
+    ) -> Result<ETag, StorageError> {
         check_key("CopyObject", from)?;
         check_key("CopyObject", to)?;
         s3_semantics::check_copy(from, to, options)?;
@@ -299,7 +337,11 @@ impl ObjectStore for S3Store {
         false
     }
 
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+    async fn delete(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError> {
         check_key("DeleteObject", object)?;
         self.remove(object, if_match).await
     }
@@ -321,18 +363,20 @@ impl BucketAdmin for S3Store {
         let region = self.clients.region.as_str();
         // The one region that must not be named.
         if region != "us-east-1" {
-            let place =
-                CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(region));
+            let place = CreateBucketConfiguration::builder()
+                .location_constraint(BucketLocationConstraint::from(region));
             request = request.create_bucket_configuration(place.build());
         }
-        send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at(OPERATION, bucket))?;
+        send!(self.clients.attempts, bucket, request)
+            .map_err(|failed| failed.at(OPERATION, bucket))?;
         Ok(())
     }
 
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
         let request = self.clients.calls.delete_bucket().bucket(bucket.as_str());
         self.seen_buckets.forget(bucket);
-        send!(self.clients.attempts, bucket, request).map_err(|failed| failed.at("DeleteBucket", bucket))?;
+        send!(self.clients.attempts, bucket, request)
+            .map_err(|failed| failed.at("DeleteBucket", bucket))?;
         Ok(())
     }
 
@@ -356,7 +400,11 @@ impl BucketAdmin for S3Store {
         self.policy_of(bucket).await
     }
 
-    async fn set_bucket_acl(&self, bucket: &BucketName, acl: &BucketAcl) -> Result<(), StorageError> {
+    async fn set_bucket_acl(
+        &self,
+        bucket: &BucketName,
+        acl: &BucketAcl,
+    ) -> Result<(), StorageError> {
         self.set_policy(bucket, acl).await
     }
 }

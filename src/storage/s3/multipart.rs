@@ -1,9 +1,10 @@
-//! Large objects, sent in parts: each part is held in memory and can be sent again by itself, and some are on their way at once.
+//! Large objects, sent in parts: each part is held in memory and can be sent again by itself, and
+//! some are on their way at once.
 //!
-//! The object appears when the upload is completed, under the condition of the put. An upload that fails or is given up is
-//! aborted, also when its future is dropped. If the machine dies, or the future is dropped while the store is still answering
-//! the first request, the parts stay in the store, invisible, until a rule of the bucket (`AbortIncompleteMultipartUpload`)
-//! removes them.
+//! The object appears when the upload is completed, under the condition of the put. An upload that
+//! fails or is given up is aborted, also when its future is dropped. If the machine dies, or the
+//! future is dropped while the store is still answering the first request, the parts stay in the
+//! store, invisible, until a rule of the bucket (`AbortIncompleteMultipartUpload`) removes them.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -19,12 +20,15 @@ use tokio::task::JoinSet;
 
 use crate::domain::ObjectName;
 use crate::storage::{
-    Attributes, ByteStream, Checksums, CustomerKey, ETag, ObjectHead, PutBody, PutCondition, StorageError,
+    Attributes, ByteStream, Checksums, CustomerKey, ETag, ObjectHead, PutBody, PutCondition,
+    StorageError,
 };
 
 use super::S3Store;
 use super::attempts::send;
-use super::attributes::{etag, quoted, set_expires, with_attributes, with_class, with_key, with_source_key};
+use super::attributes::{
+    etag, quoted, set_expires, with_attributes, with_class, with_key, with_source_key,
+};
 use super::checksum::Checksum;
 use super::conditions::Conditional;
 use super::connect::Clients;
@@ -47,19 +51,36 @@ const COPIES_AT_ONCE: usize = 8;
 
 impl S3Store {
     /// Begins an upload of the object with these attributes.
-    pub(super) async fn upload(&self, object: &ObjectName, attributes: &Attributes) -> Result<Upload, PutFailed> {
+    pub(super) async fn upload(
+        &self,
+        object: &ObjectName,
+        attributes: &Attributes,
+    ) -> Result<Upload, PutFailed> {
         let key = self.customer_key.clone();
         let clients = self.clients.clone();
-        let request = clients.calls.create_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
+        let request = clients
+            .calls
+            .create_multipart_upload()
+            .bucket(object.bucket.as_str())
+            .key(object.key.as_str());
         let checksum = self.checksum.now();
-        let request = request.set_checksum_algorithm((checksum == Checksum::Crc32).then_some(ChecksumAlgorithm::Crc32));
-        let request = with_class!(with_attributes!(request, attributes, self), attributes, key.as_ref());
+        let request = request.set_checksum_algorithm(
+            (checksum == Checksum::Crc32).then_some(ChecksumAlgorithm::Crc32),
+        );
+        let request =
+            with_class!(with_attributes!(request, attributes, self), attributes, key.as_ref());
         let send = || {
             let request = request.clone().customize().mutate_request(set_expires(attributes));
             async move { request.send().await.map_err(Failed::from) }
         };
-        let answer = clients.attempts.send(Some(object.bucket.as_str()), send).await.map_err(PutFailed::Store)?;
-        let id = answer.upload_id.ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
+        let answer = clients
+            .attempts
+            .send(Some(object.bucket.as_str()), send)
+            .await
+            .map_err(PutFailed::Store)?;
+        let id = answer
+            .upload_id
+            .ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
         let (object, aborts, held) = (object.clone(), self.aborts.clone(), self.held.clone());
         Ok(Upload { checksum, clients, object, id, key, aborts, held, open: true })
     }
@@ -80,8 +101,8 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Sends the object in parts of the store's part size, or of as many as it takes to do with [`MAX_PARTS`].
-    /// The request to complete it counts.
+    /// Sends the object in parts of the store's part size, or of as many as it takes to do with
+    /// [`MAX_PARTS`]. The request to complete it counts.
     pub(super) async fn put(
         self,
         store: &S3Store,
@@ -104,9 +125,14 @@ impl Upload {
         self.end(sent).await
     }
 
-    /// Copies the version of `from` that `head` tells of in parts of `part_size` bytes, or of as many as it takes to do with
-    /// [`MAX_PARTS`].
-    pub(super) async fn copy(self, from: &ObjectName, head: &ObjectHead, part_size: u64) -> Result<ETag, PutFailed> {
+    /// Copies the version of `from` that `head` tells of in parts of `part_size` bytes, or of as
+    /// many as it takes to do with [`MAX_PARTS`].
+    pub(super) async fn copy(
+        self,
+        from: &ObjectName,
+        head: &ObjectHead,
+        part_size: u64,
+    ) -> Result<ETag, PutFailed> {
         let part_size = part_size.max(head.size.div_ceil(MAX_PARTS)).max(1);
         let copied = match self.copy_parts(from, head, part_size).await {
             Ok(parts) => self.complete(parts, &PutCondition::None, &Sendings::default()).await,
@@ -115,7 +141,11 @@ impl Upload {
         self.end(copied).await
     }
 
-    async fn send_parts(&self, body: &PutBody, part_size: u64) -> Result<Vec<CompletedPart>, PutFailed> {
+    async fn send_parts(
+        &self,
+        body: &PutBody,
+        part_size: u64,
+    ) -> Result<Vec<CompletedPart>, PutFailed> {
         let first_size = part_size;
         let mut stream = body.open();
         let mut rest = BytesMut::new();
@@ -123,9 +153,11 @@ impl Upload {
         let mut sending = FuturesUnordered::new();
         let mut parts = Vec::new();
         for number in 1.. {
-            let part_size = if body.known_len().is_some() { first_size } else { grown(first_size, number) };
+            let part_size =
+                if body.known_len().is_some() { first_size } else { grown(first_size, number) };
             let mib = u32::try_from(part_size >> 20).unwrap_or(HELD_MIB).clamp(1, HELD_MIB);
-            // What is being sent is only moved on while somebody asks for it, and others wait for the memory it takes.
+            // What is being sent is only moved on while somebody asks for it, and others wait for
+            // the memory it takes.
             let mut room = pin!(self.held.clone().acquire_many_owned(mib));
             let room = loop {
                 tokio::select! {
@@ -174,10 +206,14 @@ impl Upload {
         let sums = Checksums::of(&part);
         let (md5, crc32) = (self.checksum.md5(&sums), self.checksum.crc32(&sums));
         let send = || {
-            let request = self.clients.transfers.upload_part().bucket(bucket).key(key).upload_id(&self.id);
+            let request =
+                self.clients.transfers.upload_part().bucket(bucket).key(key).upload_id(&self.id);
             let request = with_key!(request.part_number(number), self.key.as_ref());
             let request = request.set_content_md5(md5.clone()).set_checksum_crc32(crc32.clone());
-            let request = request.body(SdkStream::from(part.clone())).customize().config_override(time.clone());
+            let request = request
+                .body(SdkStream::from(part.clone()))
+                .customize()
+                .config_override(time.clone());
             async move { request.send().await.map_err(Failed::from) }
         };
         let answer = self.send(send).await?;
@@ -192,8 +228,15 @@ impl Upload {
             .build())
     }
 
-    async fn send<T, F: Future<Output = Result<T, Failed>>>(&self, send: impl Fn() -> F) -> Result<T, PutFailed> {
-        self.clients.attempts.send(Some(self.object.bucket.as_str()), send).await.map_err(PutFailed::Store)
+    async fn send<T, F: Future<Output = Result<T, Failed>>>(
+        &self,
+        send: impl Fn() -> F,
+    ) -> Result<T, PutFailed> {
+        self.clients
+            .attempts
+            .send(Some(self.object.bucket.as_str()), send)
+            .await
+            .map_err(PutFailed::Store)
     }
 
     async fn complete(
@@ -204,8 +247,10 @@ impl Upload {
     ) -> Result<ETag, PutFailed> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let client = &self.clients.copies;
-        let request =
-            client.complete_multipart_upload().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
+        let request = client
+            .complete_multipart_upload()
+            .bucket(self.object.bucket.as_str())
+            .key(self.object.key.as_str());
         let request = with_key!(with_condition!(request, condition), self.key.as_ref());
         let request = request.upload_id(&self.id).multipart_upload(parts);
         let send = || {
@@ -227,7 +272,8 @@ impl Upload {
             let range = start..start.saturating_add(part_size).min(head.size);
             self.copy_part(number, from, head, range)
         });
-        let mut parts: Vec<_> = futures::stream::iter(copies).buffer_unordered(COPIES_AT_ONCE).try_collect().await?;
+        let mut parts: Vec<_> =
+            futures::stream::iter(copies).buffer_unordered(COPIES_AT_ONCE).try_collect().await?;
         parts.sort_by_key(|part: &CompletedPart| part.part_number);
         Ok(parts)
     }
@@ -239,9 +285,14 @@ impl Upload {
         head: &ObjectHead,
         range: Range<u64>,
     ) -> Result<CompletedPart, PutFailed> {
+        let request = self
+            .clients
+            .copies
+            .upload_part_copy()
+            .bucket(self.object.bucket.as_str())
+            .key(self.object.key.as_str());
         let request =
-            self.clients.copies.upload_part_copy().bucket(self.object.bucket.as_str()).key(self.object.key.as_str());
-        let request = request.upload_id(&self.id).part_number(number).copy_source(copy_source(from));
+            request.upload_id(&self.id).part_number(number).copy_source(copy_source(from));
         let source_key = self.key.as_ref().filter(|_| is_by_customer(head));
         let request = with_source_key!(with_key!(request, self.key.as_ref()), source_key);
         let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
@@ -251,7 +302,9 @@ impl Upload {
             async move { request.send().await.map_err(Failed::from) }
         };
         let answer = self.send(send).await?;
-        let part = answer.copy_part_result.ok_or_else(|| PutFailed::answer("the store sent no result of the copy"))?;
+        let part = answer
+            .copy_part_result
+            .ok_or_else(|| PutFailed::answer("the store sent no result of the copy"))?;
         if part.e_tag.is_none() {
             return Err(PutFailed::answer("the store sent no ETag of the part"));
         }
@@ -281,8 +334,11 @@ impl Drop for Upload {
         if self.open
             && let Ok(runtime) = Handle::try_current()
         {
-            let (clients, object, id) = (self.clients.clone(), self.object.clone(), self.id.clone());
-            self.aborts.running().spawn_on(async move { abort(&clients, &object, &id).await }, &runtime);
+            let (clients, object, id) =
+                (self.clients.clone(), self.object.clone(), self.id.clone());
+            self.aborts
+                .running()
+                .spawn_on(async move { abort(&clients, &object, &id).await }, &runtime);
         }
     }
 }
@@ -305,9 +361,14 @@ impl Aborts {
 }
 
 async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
-    let request = clients.calls.abort_multipart_upload().bucket(object.bucket.as_str()).key(object.key.as_str());
+    let request = clients
+        .calls
+        .abort_multipart_upload()
+        .bucket(object.bucket.as_str())
+        .key(object.key.as_str());
     if let Err(failed) = send!(clients.attempts, object.bucket, request.upload_id(id)) {
-        // After an answer that was lost the upload may have been completed, or aborted by an earlier attempt.
+        // After an answer that was lost the upload may have been completed, or aborted by an
+        // earlier attempt.
         if !failed.is_404() {
             let error: StorageError = failed.at("AbortMultipartUpload", object);
             tracing::warn!(%error, "parts of a failed upload are left in the store");
@@ -315,15 +376,21 @@ async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
     }
 }
 
-/// Returns the size of a part of a stream of unknown length: twice as much after each thousand parts, so that they reach the largest
-/// object in any case, and an ordinary one has equal parts, which some stores want.
+/// Returns the size of a part of a stream of unknown length: twice as much after each thousand
+/// parts, so that they reach the largest object in any case, and an ordinary one has equal parts,
+/// which some stores want.
 fn grown(first: u64, number: i32) -> u64 {
     let doublings = u32::try_from(number.saturating_sub(1) / 1_000).unwrap_or_default();
     first.saturating_mul(2_u64.saturating_pow(doublings)).min(MAX_PART.max(first))
 }
 
-/// The next `size` bytes; fewer only at the end of the stream. When its future is dropped, `rest` keeps what was read.
-async fn next_part(stream: &mut ByteStream, rest: &mut BytesMut, size: u64) -> std::io::Result<Bytes> {
+/// The next `size` bytes; fewer only at the end of the stream. When its future is dropped, `rest`
+/// keeps what was read.
+async fn next_part(
+    stream: &mut ByteStream,
+    rest: &mut BytesMut,
+    size: u64,
+) -> std::io::Result<Bytes> {
     while (rest.len() as u64) < size {
         match stream.try_next().await? {
             Some(piece) => rest.extend_from_slice(&piece),

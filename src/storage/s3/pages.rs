@@ -1,4 +1,5 @@
-//! Checks over the pages of one listing: a store that repeats itself, or goes on without an entry, is not followed.
+//! Checks over the pages of one listing: a store that repeats itself, or goes on without an entry,
+//! is not followed.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashSet};
@@ -11,7 +12,8 @@ use super::error::Cause;
 const MAX_EMPTY: u32 = 1000;
 /// The maximum number of entries a listing remembers, for stores that list in no order.
 const MAX_REMEMBERED: usize = 1 << 16;
-/// The maximum number of listings under way. Those that were left unfinished the longest are forgotten first.
+/// The maximum number of listings under way. Those that were left unfinished the longest are
+/// forgotten first.
 const MAX_LISTINGS: usize = 64;
 /// What a continuation has before a token and before a marker.
 const TOKEN: &str = "t";
@@ -44,7 +46,8 @@ impl Pages {
     ///
     /// # Errors
     ///
-    /// A start that was seen before, entries of which each was seen before, or too many empty pages in a row.
+    /// A start that was seen before, entries of which each was seen before, or too many empty pages
+    /// in a row.
     pub(super) fn take<'a>(
         &mut self,
         entries: impl Iterator<Item = &'a str> + Clone,
@@ -52,18 +55,25 @@ impl Pages {
     ) -> Result<(), Cause> {
         let is_last = next.is_none();
         if next.is_some_and(|next| !self.starts.insert(self.hasher.hash_one(next))) {
-            return Err(Cause::new("the listing does not end: the store sent a continuation token a second time"));
+            return Err(Cause::new(
+                "the listing does not end: the store sent a continuation token a second time",
+            ));
         }
         if entries.clone().next().is_none() {
             self.empty += 1;
             return match self.empty > MAX_EMPTY && !is_last {
-                true => Err(Cause::new(format!("the listing does not end: {} pages in a row are empty", self.empty))),
+                true => Err(Cause::new(format!(
+                    "the listing does not end: {} pages in a row are empty",
+                    self.empty
+                ))),
                 false => Ok(()),
             };
         }
         self.empty = 0;
         if !entries.clone().any(|entry| self.is_new(entry)) {
-            return Err(Cause::new("the store sent a page of the listing a second time: it has no new key"));
+            return Err(Cause::new(
+                "the store sent a page of the listing a second time: it has no new key",
+            ));
         }
         self.unordered |= entries.clone().any(|entry| !self.is_greatest(entry));
         for entry in entries.clone().take(MAX_REMEMBERED.saturating_sub(self.entries.len())) {
@@ -104,7 +114,8 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the pages before a continuation that [`keep`](Self::keep) gave, and the start of the next one.
+    /// Returns the pages before a continuation that [`keep`](Self::keep) gave, and the start of the
+    /// next one.
     pub(super) fn resume(&self, continuation: &str) -> (Pages, Next) {
         let parts = continuation.split_once('-').and_then(|(id, next)| {
             let next = match next.split_at_checked(1)? {

@@ -62,7 +62,9 @@ impl ByBucket {
 impl ResolveEndpoint for ByBucket {
     fn resolve_endpoint<'a>(&'a self, params: &'a Params) -> EndpointFuture<'a> {
         match self.elsewhere(params) {
-            Some(moved) => EndpointFuture::new(async move { self.resolver.resolve_endpoint(&moved).await }),
+            Some(moved) => {
+                EndpointFuture::new(async move { self.resolver.resolve_endpoint(&moved).await })
+            }
             None => self.resolver.resolve_endpoint(params),
         }
     }
@@ -78,12 +80,16 @@ mod tests {
         let resolver = ByBucket::new(places.clone());
         for endpoint in [None, Some("http://127.0.0.1:9000")] {
             let params = |bucket: &str| {
-                let params =
-                    Params::builder().region("us-east-1").bucket(bucket).set_endpoint(endpoint.map(str::to_owned));
+                let params = Params::builder()
+                    .region("us-east-1")
+                    .bucket(bucket)
+                    .set_endpoint(endpoint.map(str::to_owned));
                 params.force_path_style(endpoint.is_some()).build().unwrap()
             };
             places.known().clear();
-            for (bucket, region) in [("far", "us-east-1"), ("far", "eu-west-3"), ("near", "us-east-1")] {
+            for (bucket, region) in
+                [("far", "us-east-1"), ("far", "eu-west-3"), ("near", "us-east-1")]
+            {
                 let resolved = resolver.resolve_endpoint(&params(bucket)).await.unwrap();
                 assert!(format!("{resolved:?}").contains(&format!("{region:?}")), "{resolved:?}");
                 assert_eq!(resolved.url().contains(region), endpoint.is_none(), "{resolved:?}");

@@ -17,11 +17,14 @@ impl S3Store {
         allowed: &Presigned,
         expires_in: Duration,
     ) -> Result<String, StorageError> {
-        let refused = |why: String| StorageError::new(StorageErrorKind::Invalid, "Presign", object).because(why);
+        let refused = |why: String| {
+            StorageError::new(StorageErrorKind::Invalid, "Presign", object).because(why)
+        };
         if self.customer_key.is_some() {
             return Err(refused("a URL cannot carry a customer's key".to_owned()));
         }
-        let lasting = PresigningConfig::expires_in(expires_in).map_err(|error| refused(error.to_string()))?;
+        let lasting =
+            PresigningConfig::expires_in(expires_in).map_err(|error| refused(error.to_string()))?;
         let (bucket, key) = (object.bucket.as_str(), object.key.as_str());
         let failed = |failed: Failed| failed.at("Presign", object);
         let request = match allowed {
@@ -36,7 +39,9 @@ impl S3Store {
             }
         };
         // Who has nothing but the URL sends nothing but the host.
-        if let Some((name, _)) = request.headers().find(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+        if let Some((name, _)) =
+            request.headers().find(|(name, _)| !name.eq_ignore_ascii_case("host"))
+        {
             return Err(refused(format!("the header {name} would have to go with the URL")));
         }
         Ok(request.uri().to_owned())

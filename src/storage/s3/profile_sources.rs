@@ -1,7 +1,8 @@
 //! Where the profiles of the profile files get credentials from.
 //!
-//! Which profile leads to which is the SDK's decision. What it does not do, or not as it must be done here, is named to it as a
-//! credential source, which comes before everything else that a profile says: processes, sign-ins, and roles that need a code.
+//! Which profile leads to which is the SDK's decision. What it does not do, or not as it must be
+//! done here, is named to it as a credential source, which comes before everything else that a
+//! profile says: processes, sign-ins, and roles that need a code.
 
 use aws_config::profile::{Profile, ProfileFileCredentialsProvider, ProfileSet};
 
@@ -12,7 +13,10 @@ use super::settings::Profiles;
 use super::sign_in::SignIn;
 
 /// Returns the provider of the chosen profile.
-pub(super) fn of_profiles(profiles: &Profiles, services: &Services) -> ProfileFileCredentialsProvider {
+pub(super) fn of_profiles(
+    profiles: &Profiles,
+    services: &Services,
+) -> ProfileFileCredentialsProvider {
     of_profile(profiles, services, &profiles.chosen, "", &[])
 }
 
@@ -58,7 +62,8 @@ fn of_profile(
         }
         let (base, text) = base_of(found.role);
         let base = of_profile(profiles, services, &base, &text, &found.passed);
-        provider = provider.with_custom_provider(ROLE, RoleWithCode::new(found.role, base, services.clone()));
+        provider = provider
+            .with_custom_provider(ROLE, RoleWithCode::new(found.role, base, services.clone()));
     }
     provider.profile_files(profiles.files_with(&sources)).profile_name(first).build()
 }
@@ -68,7 +73,8 @@ fn process_name(profile: &str) -> String {
     source_name("process", profile)
 }
 
-/// The name of a credential source of a profile. The SDK tells no cases apart in names of sources, and does in those of profiles.
+/// The name of a credential source of a profile. The SDK tells no cases apart in names of sources,
+/// and does in those of profiles.
 fn source_name(kind: &str, profile: &str) -> String {
     let mut name = format!("deltaglider-{kind}/");
     for letter in profile.chars() {
@@ -80,7 +86,8 @@ fn source_name(kind: &str, profile: &str) -> String {
     name
 }
 
-/// Returns the process of a profile, where the SDK would run it, and what makes it the profile's credential source.
+/// Returns the process of a profile, where the SDK would run it, and what makes it the profile's
+/// credential source.
 fn process_of(profile: &Profile) -> Option<(String, Process)> {
     let process = Process::new(profile.get("credential_process")?);
     if comes_before_process(profile) {
@@ -91,7 +98,9 @@ fn process_of(profile: &Profile) -> Option<(String, Process)> {
         (None, _) => format!("[{name}]\ncredential_source = {source}\n"),
         // The role's base is the profile itself, which cannot name both a profile and a source.
         (Some(_), Some(base)) if base == name => {
-            format!("[{name}]\nsource_profile = {source}\n[{source}]\ncredential_source = {source}\n")
+            format!(
+                "[{name}]\nsource_profile = {source}\n[{source}]\ncredential_source = {source}\n"
+            )
         }
         (Some(_), _) => return None,
     };
@@ -100,14 +109,16 @@ fn process_of(profile: &Profile) -> Option<(String, Process)> {
 
 /// Whether the SDK asks something else that the profile has.
 fn comes_before_process(profile: &Profile) -> bool {
-    let before = ["credential_source", "web_identity_token_file", "sso_account_id", "login_session"];
+    let before =
+        ["credential_source", "web_identity_token_file", "sso_account_id", "login_session"];
     before.iter().chain(&SSO).any(|key| profile.get(key).is_some())
 }
 
 /// What makes a profile one of IAM Identity Center.
 const SSO: [&str; 2] = ["sso_session", "sso_start_url"];
 
-/// Returns the sign-in of a profile, where the SDK would ask for it, and what makes it the profile's credential source.
+/// Returns the sign-in of a profile, where the SDK would ask for it, and what makes it the
+/// profile's credential source.
 fn sign_in_of(profile: &Profile, services: &Services) -> Option<(String, SignIn)> {
     let before = ["credential_source", "web_identity_token_file", "role_arn"];
     if before.iter().any(|key| profile.get(key).is_some()) {
@@ -136,20 +147,23 @@ struct Found<'a> {
     passed: Vec<&'a str>,
 }
 
-/// Returns the first role that needs a code on the way from a profile to its credentials. The SDK would leave the code out.
+/// Returns the first role that needs a code on the way from a profile to its credentials. The SDK
+/// would leave the code out.
 fn first_with_code<'a>(all: &'a ProfileSet, name: &str, passed: &[&'a str]) -> Option<Found<'a>> {
     let (mut before, mut passed) = (None, passed.to_vec());
     let mut role = all.get_profile(name)?;
     loop {
         // The SDK finds a loop, and says so.
-        let is_role = role.get("role_arn").is_some() && role.get("web_identity_token_file").is_none();
+        let is_role =
+            role.get("role_arn").is_some() && role.get("web_identity_token_file").is_none();
         if !is_role || passed.contains(&role.name()) {
             return None;
         }
         passed.push(role.name());
         let source = role.get("source_profile");
         let has_one_source = source.is_some() != role.get("credential_source").is_some();
-        if has_one_source && role.get("mfa_serial").is_some_and(|serial| !serial.trim().is_empty()) {
+        if has_one_source && role.get("mfa_serial").is_some_and(|serial| !serial.trim().is_empty())
+        {
             return Some(Found { role, before, passed });
         }
         before = Some(role.name());
@@ -160,8 +174,16 @@ fn first_with_code<'a>(all: &'a ProfileSet, name: &str, passed: &[&'a str]) -> O
 /// Returns the profile whose credentials a role is assumed with, and its text where no file has it.
 fn base_of(role: &Profile) -> (String, String) {
     const BASE: &str = "deltaglider-base";
-    let of_itself = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_account_id"];
-    let of_sign_in = ["sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name", "login_session"];
+    let of_itself =
+        ["aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_account_id"];
+    let of_sign_in = [
+        "sso_session",
+        "sso_start_url",
+        "sso_region",
+        "sso_account_id",
+        "sso_role_name",
+        "login_session",
+    ];
     let kept: Vec<&str> = match role.get("source_profile") {
         Some(source) if source != role.name() => return (source.to_owned(), String::new()),
         Some(_) if process_of(role).is_some() => return (process_name(role.name()), String::new()),

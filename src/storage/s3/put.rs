@@ -7,7 +7,8 @@ use futures::TryStreamExt as _;
 
 use crate::domain::ObjectName;
 use crate::storage::{
-    Attributes, ByteStream, ETag, ObjectHead, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, ByteStream, ETag, ObjectHead, ObjectStore as _, PutBody, PutCondition,
+    StorageError, StorageErrorKind,
 };
 
 use super::S3Store;
@@ -26,7 +27,9 @@ macro_rules! with_condition {
         match $condition {
             PutCondition::None => $request,
             PutCondition::IfAbsent => $request.if_none_match("*"),
-            PutCondition::IfMatch(etag) => $request.if_match($crate::storage::s3::attributes::quoted(etag)),
+            PutCondition::IfMatch(etag) => {
+                $request.if_match($crate::storage::s3::attributes::quoted(etag))
+            }
         }
     };
 }
@@ -35,8 +38,9 @@ pub(super) use with_condition;
 impl S3Store {
     /// Stores an object.
     ///
-    /// An answer that is lost makes the SDK send the request again, and a condition then meets the object of the first time, or the end of
-    /// an upload finds none. So after a second time it is looked at whether what stands there is what was to be stored.
+    /// An answer that is lost makes the SDK send the request again, and a condition then meets the
+    /// object of the first time, or the end of an upload finds none. So after a second time it is
+    /// looked at whether what stands there is what was to be stored.
     pub(super) async fn store(
         &self,
         object: &ObjectName,
@@ -77,9 +81,8 @@ impl S3Store {
                 return Ok(etag);
             }
             let failed = match condition {
-                PutCondition::IfAbsent => {
-                    failed.with_kind(StorageErrorKind::Precondition, StorageErrorKind::AlreadyExists)
-                }
+                PutCondition::IfAbsent => failed
+                    .with_kind(StorageErrorKind::Precondition, StorageErrorKind::AlreadyExists),
                 // S3 answers 404 to If-Match when there is nothing to match.
                 PutCondition::IfMatch(_) => {
                     failed.with_kind(StorageErrorKind::NotFound, StorageErrorKind::Precondition)
@@ -91,8 +94,15 @@ impl S3Store {
     }
 
     /// The tag of what stands there, if that is what was to be stored, byte by byte.
-    async fn stored_already(&self, object: &ObjectName, body: &PutBody, attributes: &Attributes) -> Option<ETag> {
-        let same = |head: &ObjectHead| head.size == body.len() && head.attributes.metadata == attributes.metadata;
+    async fn stored_already(
+        &self,
+        object: &ObjectName,
+        body: &PutBody,
+        attributes: &Attributes,
+    ) -> Option<ETag> {
+        let same = |head: &ObjectHead| {
+            head.size == body.len() && head.attributes.metadata == attributes.metadata
+        };
         // What somebody else has stored differs in this, and need not be read.
         self.head(object).await.ok().filter(same)?;
         let stored = self.open(object, None).await.ok().filter(|stored| same(&stored.head))?;
@@ -127,17 +137,26 @@ impl S3Store {
         let (stream, failure) = super::body::for_sdk(body).await.map_err(PutFailed::Body)?;
         let client = &self.clients.transfers;
         let request = client.put_object().bucket(object.bucket.as_str()).key(object.key.as_str());
-        let request = with_class!(with_attributes!(request, attributes, self), attributes, self.customer_key.as_ref());
+        let request = with_class!(
+            with_attributes!(request, attributes, self),
+            attributes,
+            self.customer_key.as_ref()
+        );
         let checksum = self.checksum.now();
         let checksums = match checksum {
             Checksum::Sdk => None,
-            Checksum::Md5 | Checksum::Crc32 => Some(body.checksums().await.map_err(PutFailed::Body)?),
+            Checksum::Md5 | Checksum::Crc32 => {
+                Some(body.checksums().await.map_err(PutFailed::Body)?)
+            }
         };
-        let request = request.set_content_md5(checksums.as_ref().and_then(|sums| checksum.md5(sums)));
-        let request = request.set_checksum_crc32(checksums.as_ref().and_then(|sums| checksum.crc32(sums)));
+        let request =
+            request.set_content_md5(checksums.as_ref().and_then(|sums| checksum.md5(sums)));
+        let request =
+            request.set_checksum_crc32(checksums.as_ref().and_then(|sums| checksum.crc32(sums)));
         let request = with_condition!(request, condition).body(stream);
         let time = self.clients.time_to_send(body.len());
-        let request = request.customize().config_override(time).mutate_request(set_expires(attributes));
+        let request =
+            request.customize().config_override(time).mutate_request(set_expires(attributes));
         let sent = request.interceptor(sendings.clone()).send().await;
         let answer = sent.map_err(|error| match failure.take() {
             Some(failure) => PutFailed::Body(failure),
@@ -148,7 +167,10 @@ impl S3Store {
 }
 
 /// The tag that an object must have, if any.
-pub(super) fn matched<'a>(object: &'a ObjectName, condition: &'a PutCondition) -> Option<(&'a ObjectName, &'a ETag)> {
+pub(super) fn matched<'a>(
+    object: &'a ObjectName,
+    condition: &'a PutCondition,
+) -> Option<(&'a ObjectName, &'a ETag)> {
     match condition {
         PutCondition::IfMatch(tag) => Some((object, tag)),
         PutCondition::None | PutCondition::IfAbsent => None,
@@ -182,7 +204,8 @@ mod tests {
     use futures::StreamExt as _;
 
     fn stream(pieces: &'static [&'static str]) -> ByteStream {
-        futures::stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes())))).boxed()
+        futures::stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))))
+            .boxed()
     }
 
     #[tokio::test]

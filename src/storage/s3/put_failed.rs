@@ -28,11 +28,19 @@ impl PutFailed {
     }
 
     /// With the call it happened in.
-    pub(super) fn at(self, operation: &'static str, target: impl std::fmt::Display) -> StorageError {
+    pub(super) fn at(
+        self,
+        operation: &'static str,
+        target: impl std::fmt::Display,
+    ) -> StorageError {
         match self {
             Self::Store(failed) => failed.at(operation, target),
-            Self::Body(error) => StorageError::new(StorageErrorKind::Other, operation, target).because(error),
-            Self::Answer(cause) => StorageError::new(StorageErrorKind::Other, operation, target).because(cause),
+            Self::Body(error) => {
+                StorageError::new(StorageErrorKind::Other, operation, target).because(error)
+            }
+            Self::Answer(cause) => {
+                StorageError::new(StorageErrorKind::Other, operation, target).because(cause)
+            }
         }
     }
 }

@@ -17,8 +17,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Regions {
     /// Requests are signed for it.
     pub requests: String,
-    /// The EC2 instance this runs on says so (IMDSv2); `None` when there is no answer within a second, or when
-    /// `AWS_EC2_METADATA_DISABLED` is `true`.
+    /// The EC2 instance this runs on says so (IMDSv2); `None` when there is no answer within a
+    /// second, or when `AWS_EC2_METADATA_DISABLED` is `true`.
     pub instance: Option<String>,
 }
 

@@ -1,11 +1,14 @@
-//! Roles that are assumed with a code of a device (`mfa_serial`), which the SDK's profiles leave out.
+//! Roles that are assumed with a code of a device (`mfa_serial`), which the SDK's profiles leave
+//! out.
 
 use std::time::{Duration, SystemTime};
 
 use aws_config::profile::{Profile, ProfileFileCredentialsProvider};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, Result, SharedCredentialsProvider, future};
+use aws_credential_types::provider::{
+    ProvideCredentials, Result, SharedCredentialsProvider, future,
+};
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_sts::Client;
 use tokio::sync::Mutex;
@@ -28,14 +31,21 @@ pub(super) struct RoleWithCode {
     /// Of what the role is assumed with.
     base: ProfileFileCredentialsProvider,
     services: Services,
-    /// Why there was no role for the last code. Who was asked once is not asked again for each of many files.
+    /// Why there was no role for the last code. Who was asked once is not asked again for each of
+    /// many files.
     failed: Mutex<Option<String>>,
 }
 
 impl RoleWithCode {
     /// Returns the provider of a profile's role.
-    pub(super) fn new(profile: &Profile, base: ProfileFileCredentialsProvider, services: Services) -> Self {
-        let get = |name: &str| profile.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    pub(super) fn new(
+        profile: &Profile,
+        base: ProfileFileCredentialsProvider,
+        services: Services,
+    ) -> Self {
+        let get = |name: &str| {
+            profile.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
         Self {
             profile: profile.name().to_owned(),
             role_arn: get("role_arn").unwrap_or_default(),
@@ -75,8 +85,13 @@ impl RoleWithCode {
     }
 
     async fn ask(&self) -> std::result::Result<String, String> {
-        let asked = tokio::time::timeout(TIMEOUT, terminal::ask(format!("Enter MFA code for {}: ", self.serial)));
-        let answer = asked.await.map_err(|_| format!("no MFA code was entered in {} s", TIMEOUT.as_secs()))?;
+        let asked = tokio::time::timeout(
+            TIMEOUT,
+            terminal::ask(format!("Enter MFA code for {}: ", self.serial)),
+        );
+        let answer = asked
+            .await
+            .map_err(|_| format!("no MFA code was entered in {} s", TIMEOUT.as_secs()))?;
         let answer = answer.map_err(|error| {
             format!(
                 "the profile {:?} needs an MFA code (mfa_serial), and there is no terminal to ask for it ({error}): run the command \
@@ -85,7 +100,11 @@ impl RoleWithCode {
             )
         })?;
         let code = answer.trim();
-        if code.is_empty() { Err("no MFA code was entered".to_owned()) } else { Ok(code.to_owned()) }
+        if code.is_empty() {
+            Err("no MFA code was entered".to_owned())
+        } else {
+            Ok(code.to_owned())
+        }
     }
 
     async fn assume(
@@ -97,7 +116,8 @@ impl RoleWithCode {
         let config = self.services.client_config(&self.profile);
         let config = config.credentials_provider(SharedCredentialsProvider::new(base));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let name = self.session_name.clone().unwrap_or_else(|| format!("deltaglider-{}", now.as_secs()));
+        let name =
+            self.session_name.clone().unwrap_or_else(|| format!("deltaglider-{}", now.as_secs()));
         let call = Client::new(&config.load().await)
             .assume_role()
             .role_arn(&self.role_arn)
@@ -108,10 +128,14 @@ impl RoleWithCode {
             .set_duration_seconds(duration);
         let role = &self.role_arn;
         let answer = call.send().await.map_err(|error| match (error.code(), error.message()) {
-            (Some(code), Some(message)) => format!("the role {role} was not given: {code}: {message}"),
+            (Some(code), Some(message)) => {
+                format!("the role {role} was not given: {code}: {message}")
+            }
             _ => format!("the role {role} was not given: {}", super::error::Cause::of(&error)),
         })?;
-        let given = answer.credentials.ok_or_else(|| format!("the role {role} was given without credentials"))?;
+        let given = answer
+            .credentials
+            .ok_or_else(|| format!("the role {role} was given without credentials"))?;
         let expiry = SystemTime::try_from(given.expiration)
             .map_err(|_| format!("the role {role} was given with an expiration that is no time"))?;
         let mut credentials = Credentials::builder()

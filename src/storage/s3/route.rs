@@ -45,7 +45,9 @@ impl Route {
                 Some(password) => tunnel.with_auth(password.clone()),
                 None => tunnel,
             };
-            return Box::pin(async move { Ok(Stream { inner: tunnel.call(to).await?, forwards: false }) });
+            return Box::pin(async move {
+                Ok(Stream { inner: tunnel.call(to).await?, forwards: false })
+            });
         }
         let connected = self.to_proxy.call(proxy.uri().clone());
         Box::pin(async move { Ok(Stream { inner: connected.await?, forwards: true }) })
@@ -66,7 +68,9 @@ impl Service<Uri> for Route {
             return self.through(&proxy, to);
         }
         let connected = self.straight.call(to);
-        Box::pin(async move { Ok(Stream { inner: MaybeHttpsStream::Http(connected.await?), forwards: false }) })
+        Box::pin(async move {
+            Ok(Stream { inner: MaybeHttpsStream::Http(connected.await?), forwards: false })
+        })
     }
 }
 
@@ -95,7 +99,11 @@ impl Read for Stream {
 }
 
 impl Write for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 

@@ -1,4 +1,5 @@
-//! Buckets that the store showed a moment ago, so that an absent object costs no question about its bucket.
+//! Buckets that the store showed a moment ago, so that an absent object costs no question about its
+//! bucket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::domain::BucketName;
 
-/// The time for which a bucket counts as present. If another process deletes the bucket, its objects are absent too.
+/// The time for which a bucket counts as present. If another process deletes the bucket, its
+/// objects are absent too.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// When each bucket was last shown. Clones share it.
@@ -45,7 +47,8 @@ mod tests {
 
     #[test]
     fn bucket_is_fresh_for_a_minute() {
-        let (seen, bucket, now) = (SeenBuckets::default(), BucketName::new("bucket").unwrap(), Instant::now());
+        let (seen, bucket, now) =
+            (SeenBuckets::default(), BucketName::new("bucket").unwrap(), Instant::now());
         assert!(!seen.is_fresh_at(&bucket, now));
         seen.all().insert(bucket.clone(), now);
         assert!(seen.is_fresh_at(&bucket, now + FRESH - Duration::from_millis(1)));

@@ -1,6 +1,8 @@
-//! What the options, the environment and the profile files say of the client, read before the SDK sees it.
+//! What the options, the environment and the profile files say of the client, read before the SDK
+//! sees it.
 //!
-//! The SDK panics on some values of these settings and ignores others. An empty value counts as unset.
+//! The SDK panics on some values of these settings and ignores others. An empty value counts as
+//! unset.
 
 use std::env::VarError;
 use std::num::NonZeroU32;
@@ -72,11 +74,14 @@ impl Profiles {
             paths.push(path);
         }
         let chosen = named.as_ref().map_or(DEFAULT_PROFILE, |(_, name)| name).to_owned();
-        let all =
-            load(&files_of(&texts, ""), &chosen).await.map_err(|why| S3SettingError::new("the profile files", why))?;
+        let all = load(&files_of(&texts, ""), &chosen)
+            .await
+            .map_err(|why| S3SettingError::new("the profile files", why))?;
         let profiles = Self { texts, all, chosen, by_option: config.profile.is_some(), paths };
         match named {
-            Some((origin, name)) if name != DEFAULT_PROFILE && profiles.all.get_profile(&name).is_none() => {
+            Some((origin, name))
+                if name != DEFAULT_PROFILE && profiles.all.get_profile(&name).is_none() =>
+            {
                 Err(profiles.without(origin, &name))
             }
             _ => Ok(profiles),
@@ -109,13 +114,21 @@ impl Profiles {
     }
 
     /// Returns the first that is set of a variable and a property, and where it is.
-    fn first(&self, name: &str, property: &str) -> Result<Option<(String, String)>, S3SettingError> {
-        Ok(variable(name)?.map(|value| (name.to_owned(), value)).or_else(|| self.property(property)))
+    fn first(
+        &self,
+        name: &str,
+        property: &str,
+    ) -> Result<Option<(String, String)>, S3SettingError> {
+        Ok(variable(name)?
+            .map(|value| (name.to_owned(), value))
+            .or_else(|| self.property(property)))
     }
 
-    /// Returns the region: that of the option, of the environment, of the profile, or the one that knows all buckets of AWS.
+    /// Returns the region: that of the option, of the environment, of the profile, or the one that
+    /// knows all buckets of AWS.
     pub(super) fn region(&self, config: &S3Config) -> Result<String, S3SettingError> {
-        let mut found = config.region.as_deref().map(|name| ("--region".to_owned(), name.trim().to_owned()));
+        let mut found =
+            config.region.as_deref().map(|name| ("--region".to_owned(), name.trim().to_owned()));
         for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
             if found.is_none() {
                 found = variable(name)?.map(|value| (name.to_owned(), value));
@@ -131,9 +144,12 @@ impl Profiles {
         Ok(region)
     }
 
-    /// Returns how often a request is sent if it goes on failing; `None` if no setting says it. The retry mode changes nothing: a store that
-    /// asks for fewer requests gets fewer in each of them.
-    pub(super) fn attempts(&self, option: Option<NonZeroU32>) -> Result<Option<u32>, S3SettingError> {
+    /// Returns how often a request is sent if it goes on failing; `None` if no setting says it. The
+    /// retry mode changes nothing: a store that asks for fewer requests gets fewer in each of them.
+    pub(super) fn attempts(
+        &self,
+        option: Option<NonZeroU32>,
+    ) -> Result<Option<u32>, S3SettingError> {
         if let Some((origin, mode)) = self.first("AWS_RETRY_MODE", "retry_mode")? {
             let modes = ["standard", "adaptive", "legacy"];
             if !modes.contains(&mode.to_ascii_lowercase().as_str()) {
@@ -146,28 +162,41 @@ impl Profiles {
         if option.is_some() {
             return Ok(option.map(NonZeroU32::get));
         }
-        let Some((origin, attempts)) = self.first("AWS_MAX_ATTEMPTS", "max_attempts")? else { return Ok(None) };
+        let Some((origin, attempts)) = self.first("AWS_MAX_ATTEMPTS", "max_attempts")? else {
+            return Ok(None);
+        };
         match attempts.parse::<NonZeroU32>() {
             Ok(number) => Ok(Some(number.get())),
-            Err(_) => Err(S3SettingError::new(origin, format!("{attempts:?} is not a number of attempts: 1 or more"))),
+            Err(_) => Err(S3SettingError::new(
+                origin,
+                format!("{attempts:?} is not a number of attempts: 1 or more"),
+            )),
         }
     }
 }
 
 impl Profiles {
     /// Returns the addressing style: that of the option, else that of the profile.
-    pub(super) fn addressing_style(&self, option: Option<AddressingStyle>) -> Result<AddressingStyle, S3SettingError> {
+    pub(super) fn addressing_style(
+        &self,
+        option: Option<AddressingStyle>,
+    ) -> Result<AddressingStyle, S3SettingError> {
         if let Some(style) = option {
             return Ok(style);
         }
         // The settings of `s3` are lines of its value.
         let lines = self.get("s3").unwrap_or_default();
         let values = lines.lines().filter_map(|line| line.split_once('='));
-        let Some((_, style)) = values.into_iter().find(|(name, _)| name.trim() == "addressing_style") else {
+        let Some((_, style)) =
+            values.into_iter().find(|(name, _)| name.trim() == "addressing_style")
+        else {
             return Ok(AddressingStyle::default());
         };
         let origin = format!("addressing_style of s3 of the profile {}", self.chosen);
-        style.trim().parse().map_err(|error: NoAddressingStyle| S3SettingError::new(origin, error.to_string()))
+        style
+            .trim()
+            .parse()
+            .map_err(|error: NoAddressingStyle| S3SettingError::new(origin, error.to_string()))
     }
 }
 
@@ -193,8 +222,12 @@ pub(super) fn keys_of_environment() -> Result<Option<Credentials>, S3SettingErro
     let (id, secret) = match (key_part(ID)?, key_part(SECRET)?) {
         (Some(id), Some(secret)) => (id, secret),
         (None, None) => return Ok(None),
-        (Some(_), None) => return Err(S3SettingError::new(ID, format!("it is set and {SECRET} is not"))),
-        (None, Some(_)) => return Err(S3SettingError::new(SECRET, format!("it is set and {ID} is not"))),
+        (Some(_), None) => {
+            return Err(S3SettingError::new(ID, format!("it is set and {SECRET} is not")));
+        }
+        (None, Some(_)) => {
+            return Err(S3SettingError::new(SECRET, format!("it is set and {ID} is not")));
+        }
     };
     Ok(Some(Credentials::new(id, secret, key_part(TOKEN)?, None, "Environment")))
 }
@@ -203,12 +236,16 @@ pub(super) fn keys_of_environment() -> Result<Option<Credentials>, S3SettingErro
 fn key_part(name: &str) -> Result<Option<String>, S3SettingError> {
     let value = variable(name)?;
     if value.as_ref().is_some_and(|value| !value.bytes().all(|byte| byte.is_ascii_graphic())) {
-        return Err(S3SettingError::new(name, "there is white space or another unlawful character inside its value"));
+        return Err(S3SettingError::new(
+            name,
+            "there is white space or another unlawful character inside its value",
+        ));
     }
     Ok(value)
 }
 
-/// Returns the proxies of the environment. `*` for `NO_PROXY` means that there is none, as for curl.
+/// Returns the proxies of the environment. `*` for `NO_PROXY` means that there is none, as for
+/// curl.
 pub(super) fn proxies() -> Option<Matcher> {
     let exceptions = ["NO_PROXY", "no_proxy"].map(|name| std::env::var(name).unwrap_or_default());
     let is_none = exceptions.iter().any(|list| list.split(',').any(|host| host.trim() == "*"));
@@ -220,7 +257,10 @@ fn text_of(path: &Path) -> Result<Option<String>, S3SettingError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(S3SettingError::new(path.display().to_string(), format!("it cannot be read: {error}"))),
+        Err(error) => Err(S3SettingError::new(
+            path.display().to_string(),
+            format!("it cannot be read: {error}"),
+        )),
     }
 }
 
@@ -233,6 +273,7 @@ fn files_of(texts: &[(EnvConfigFileKind, String)], credentials: &str) -> EnvConf
 
 async fn load(files: &EnvConfigFiles, chosen: &str) -> Result<ProfileSet, String> {
     let chosen = Some(chosen.to_owned().into());
-    let loaded = aws_config::profile::load(&Default::default(), &Default::default(), files, chosen).await;
+    let loaded =
+        aws_config::profile::load(&Default::default(), &Default::default(), files, chosen).await;
     loaded.map_err(|error| Cause::of(&error).to_string())
 }

@@ -19,7 +19,11 @@ pub(super) struct SignIn {
 }
 
 impl SignIn {
-    pub(super) fn new(profile: &str, command: &'static str, inner: ProfileFileCredentialsProvider) -> Self {
+    pub(super) fn new(
+        profile: &str,
+        command: &'static str,
+        inner: ProfileFileCredentialsProvider,
+    ) -> Self {
         Self { profile: profile.to_owned(), command, inner }
     }
 
@@ -30,10 +34,12 @@ impl SignIn {
                 self.profile
             )));
         }
-        // The SDK panics at some answers that make no sense, such as a token that ended before it began.
+        // The SDK panics at some answers that make no sense, such as a token that ended before it
+        // began.
         let asked = AssertUnwindSafe(self.inner.provide_credentials()).catch_unwind().await;
-        let given = asked
-            .unwrap_or_else(|_| Err(CredentialsError::unhandled("the answer of the sign-in service makes no sense")));
+        let given = asked.unwrap_or_else(|_| {
+            Err(CredentialsError::unhandled("the answer of the sign-in service makes no sense"))
+        });
         match given {
             Err(source) if is_ended(&source) => {
                 let (profile, command) = (self.profile.clone(), self.command);
@@ -53,9 +59,11 @@ impl ProvideCredentials for SignIn {
     }
 }
 
-/// Whether to sign in again helps: not against a setting that makes no sense, nor a service that cannot be reached.
+/// Whether to sign in again helps: not against a setting that makes no sense, nor a service that
+/// cannot be reached.
 fn is_ended(error: &CredentialsError) -> bool {
-    !matches!(error, CredentialsError::InvalidConfiguration(_)) && find::<ConnectorError>(error).is_none()
+    !matches!(error, CredentialsError::InvalidConfiguration(_))
+        && find::<ConnectorError>(error).is_none()
 }
 
 /// A sign-in that is not there, or has ended.

@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// Asks at the terminal of this process and returns the line that is entered. An answer that is no longer waited for is not read.
+/// Asks at the terminal of this process and returns the line that is entered. An answer that is no
+/// longer waited for is not read.
 #[cfg(unix)]
 pub(super) async fn ask(question: String) -> io::Result<String> {
     use std::sync::Arc;
@@ -29,7 +30,11 @@ pub(super) async fn ask(_: String) -> io::Result<String> {
 }
 
 #[cfg(unix)]
-fn ask_at(terminal: &mut std::fs::File, question: &str, stopped: impl Fn() -> bool) -> io::Result<String> {
+fn ask_at(
+    terminal: &mut std::fs::File,
+    question: &str,
+    stopped: impl Fn() -> bool,
+) -> io::Result<String> {
     use std::io::{Read as _, Write as _};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

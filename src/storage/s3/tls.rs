@@ -11,18 +11,24 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::verifier::{Trusted, Unverified};
 
-/// Returns the configuration that trusts the certificates in `bundle` and no other; without one those of the system (or of
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR` and no other), and the compiled-in ones of Mozilla, since an image made from nothing has none.
+/// Returns the configuration that trusts the certificates in `bundle` and no other; without one
+/// those of the system (or of `SSL_CERT_FILE` and `SSL_CERT_DIR` and no other), and the compiled-in
+/// ones of Mozilla, since an image made from nothing has none.
 pub(super) fn verified(bundle: Option<&Path>) -> Result<ClientConfig, String> {
     let certificates = match bundle {
         Some(path) => bundled(path)?,
         None => {
             // Both variables are read by the loader, which then asks the system no more.
-            let chosen = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
+            let chosen = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+                .iter()
+                .any(|name| std::env::var_os(name).is_some());
             let native = rustls_native_certs::load_native_certs();
             if chosen && native.certs.is_empty() {
                 let errors: Vec<String> = native.errors.iter().map(ToString::to_string).collect();
-                return Err(format!("SSL_CERT_FILE or SSL_CERT_DIR gives no certificate: {}", errors.join("; ")));
+                return Err(format!(
+                    "SSL_CERT_FILE or SSL_CERT_DIR gives no certificate: {}",
+                    errors.join("; ")
+                ));
             }
             let compiled_in = if chosen { &[] } else { webpki_root_certs::TLS_SERVER_ROOT_CERTS };
             native.certs.into_iter().chain(compiled_in.iter().cloned()).collect()
@@ -42,8 +48,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn config(verifier: Arc<dyn ServerCertVerifier>, provider: Arc<CryptoProvider>) -> Result<ClientConfig, String> {
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+fn config(
+    verifier: Arc<dyn ServerCertVerifier>,
+    provider: Arc<CryptoProvider>,
+) -> Result<ClientConfig, String> {
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
@@ -51,8 +61,13 @@ fn config(verifier: Arc<dyn ServerCertVerifier>, provider: Arc<CryptoProvider>) 
 fn bundled(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let named = |what: &dyn std::fmt::Display| format!("the CA bundle {}: {what}", path.display());
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| named(&error))?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| named(&error))?;
-    if certificates.iter().any(is_usable) { Ok(certificates) } else { Err(named(&"no usable certificate in it")) }
+    let certificates: Vec<_> =
+        certificates.collect::<Result<_, _>>().map_err(|error| named(&error))?;
+    if certificates.iter().any(is_usable) {
+        Ok(certificates)
+    } else {
+        Err(named(&"no usable certificate in it"))
+    }
 }
 
 fn is_usable(certificate: &CertificateDer<'_>) -> bool {

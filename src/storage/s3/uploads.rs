@@ -13,9 +13,14 @@ use super::list::decode;
 use super::pages::{Next, Pages};
 
 impl S3Store {
-    pub(super) async fn open_uploads(&self, bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
+    pub(super) async fn open_uploads(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<Vec<OpenUpload>, StorageError> {
         const OPERATION: &str = "ListMultipartUploads";
-        let unreadable = |cause: Cause| StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause);
+        let unreadable = |cause: Cause| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, bucket).because(cause)
+        };
         let mut open = Vec::new();
         let (mut key_marker, mut id_marker) = (None, None);
         let mut pages = Pages::default();
@@ -30,16 +35,25 @@ impl S3Store {
             let encoded = answer.encoding_type() == Some(&EncodingType::Url);
             let before = open.len();
             for upload in answer.uploads() {
-                let (key, id) = (upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default());
+                let (key, id) =
+                    (upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default());
                 let key = if encoded { decode(key).map_err(unreadable)? } else { key.to_owned() };
                 let key = Key::new(key).map_err(|error| unreadable(Cause::of(&error)))?;
                 let object = ObjectName::new(bucket.clone(), key);
-                open.push(OpenUpload { object, id: id.to_owned(), initiated: time(upload.initiated()).ok() });
+                open.push(OpenUpload {
+                    object,
+                    id: id.to_owned(),
+                    initiated: time(upload.initiated()).ok(),
+                });
             }
-            let new: Vec<_> =
-                open.iter().skip(before).map(|upload| format!("{}\0{}", upload.object.key, upload.id)).collect();
+            let new: Vec<_> = open
+                .iter()
+                .skip(before)
+                .map(|upload| format!("{}\0{}", upload.object.key, upload.id))
+                .collect();
             let is_last = answer.is_truncated() != Some(true);
-            let token = || format!("{:?} {:?}", answer.next_key_marker(), answer.next_upload_id_marker());
+            let token =
+                || format!("{:?} {:?}", answer.next_key_marker(), answer.next_upload_id_marker());
             let token = (!is_last).then(token);
             let next = token.map(Next::Token);
             pages.take(new.iter().map(String::as_str), next.as_ref()).map_err(unreadable)?;

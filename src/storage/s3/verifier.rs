@@ -15,8 +15,9 @@ use super::x509::Certificate;
 
 /// Accepts what a trusted authority signed, and what is trusted itself.
 ///
-/// A plain `openssl req -x509` makes a certificate that says it is an authority. The rules of WebPKI let no authority be a server, yet
-/// a user who gives this very certificate means this server.
+/// A plain `openssl req -x509` makes a certificate that says it is an authority. The rules of
+/// WebPKI let no authority be a server, yet a user who gives this very certificate means this
+/// server.
 #[derive(Debug)]
 pub(super) struct Trusted {
     authorities: Arc<WebPkiServerVerifier>,
@@ -25,10 +26,15 @@ pub(super) struct Trusted {
 
 impl Trusted {
     /// Trusts these certificates; an error says why none of them can be used.
-    pub(super) fn new(certificates: &[CertificateDer<'_>], provider: Arc<CryptoProvider>) -> Result<Self, String> {
+    pub(super) fn new(
+        certificates: &[CertificateDer<'_>],
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         // Stores of systems hold some that cannot be read.
-        roots.add_parsable_certificates(certificates.iter().cloned().map(CertificateDer::into_owned));
+        roots.add_parsable_certificates(
+            certificates.iter().cloned().map(CertificateDer::into_owned),
+        );
         if roots.is_empty() {
             return Err("there is no usable certificate authority".to_owned());
         }
@@ -49,7 +55,13 @@ impl ServerCertVerifier for Trusted {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.authorities.verify_server_cert(certificate, intermediates, host, ocsp_response, now) {
+        match self.authorities.verify_server_cert(
+            certificate,
+            intermediates,
+            host,
+            ocsp_response,
+            now,
+        ) {
             Err(_) if self.certificates.contains(certificate.as_ref()) => {
                 is_valid_now(certificate, now).and_then(|()| names(certificate, host))?;
                 Ok(ServerCertVerified::assertion())
@@ -83,7 +95,9 @@ impl ServerCertVerifier for Trusted {
 
 fn is_valid_now(certificate: &CertificateDer<'_>, time: UnixTime) -> Result<(), Error> {
     let read = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
-    let at = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
+    let at = |seconds: i64| {
+        UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+    };
     let (not_before, not_after) = (at(read.not_before), at(read.not_after));
     if time < not_before {
         return Err(CertificateError::NotValidYetContext { time, not_before }.into());
@@ -94,7 +108,8 @@ fn is_valid_now(certificate: &CertificateDer<'_>, time: UnixTime) -> Result<(), 
     Ok(())
 }
 
-/// Requires that a certificate names the host, by its alternative names, or by a common name where it has none of those.
+/// Requires that a certificate names the host, by its alternative names, or by a common name where
+/// it has none of those.
 fn names(certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), Error> {
     let read = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
     if read.has_alternative_names {
@@ -103,20 +118,25 @@ fn names(certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), 
     if read.common_names.iter().any(|name| is_name_of(name, host)) {
         return Ok(());
     }
-    let (expected, presented) = (host.to_owned(), read.common_names.iter().map(|name| format!("CN={name}")).collect());
+    let (expected, presented) =
+        (host.to_owned(), read.common_names.iter().map(|name| format!("CN={name}")).collect());
     Err(CertificateError::NotValidForNameContext { expected, presented }.into())
 }
 
-/// Whether a common name is this host, or has `*` for the first label of it (RFC 6125, section 6.4.3).
+/// Whether a common name is this host, or has `*` for the first label of it (RFC 6125, section
+/// 6.4.3).
 fn is_name_of(name: &str, host: &ServerName<'_>) -> bool {
     match (name.strip_prefix("*."), host) {
         (Some(domain), ServerName::DnsName(host)) => {
             let of_host = host.as_ref().split_once('.').map(|(_, domain)| domain);
             // No server owns a top-level domain.
-            domain.contains('.') && of_host.is_some_and(|of_host| of_host.eq_ignore_ascii_case(domain))
+            domain.contains('.')
+                && of_host.is_some_and(|of_host| of_host.eq_ignore_ascii_case(domain))
         }
         (Some(_), _) => false,
-        (None, ServerName::DnsName(host)) => DnsName::try_from(name).is_ok_and(|name| name == *host),
+        (None, ServerName::DnsName(host)) => {
+            DnsName::try_from(name).is_ok_and(|name| name == *host)
+        }
         (None, host) => ServerName::try_from(name).is_ok_and(|name| name == *host),
     }
 }
@@ -144,7 +164,12 @@ impl ServerCertVerifier for Unverified {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        where_readable(rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms))
+        where_readable(rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            algorithms,
+        ))
     }
 
     fn verify_tls13_signature(
@@ -154,7 +179,12 @@ impl ServerCertVerifier for Unverified {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        where_readable(rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms))
+        where_readable(rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            algorithms,
+        ))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -163,7 +193,9 @@ impl ServerCertVerifier for Unverified {
 }
 
 /// A certificate of another version than 3 has a key, but none that the TLS library reads.
-fn where_readable(verified: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
+fn where_readable(
+    verified: Result<HandshakeSignatureValid, Error>,
+) -> Result<HandshakeSignatureValid, Error> {
     match verified {
         Err(Error::InvalidCertificate(CertificateError::BadSignature)) => verified,
         Err(Error::InvalidCertificate(_)) => Ok(HandshakeSignatureValid::assertion()),

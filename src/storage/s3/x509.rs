@@ -1,6 +1,7 @@
 //! The fields of a certificate that the TLS library reads and does not give: dates and names.
 //!
-//! Written after RFC 5280, section 4.1. Anything it does not expect makes the whole certificate unreadable, never a guess.
+//! Written after RFC 5280, section 4.1. Anything it does not expect makes the whole certificate
+//! unreadable, never a guess.
 
 use crate::domain::Timestamp;
 
@@ -12,7 +13,8 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
-/// UTF8String, PrintableString, TeletexString and IA5String: a name of a host is ASCII in each of them.
+/// UTF8String, PrintableString, TeletexString and IA5String: a name of a host is ASCII in each of
+/// them.
 const TEXTS: [u8; 4] = [0x0c, 0x13, 0x14, 0x16];
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -114,7 +116,8 @@ impl<'a> Reader<'a> {
         if self.0.first() == Some(&tag) { self.any().map(drop) } else { Some(()) }
     }
 
-    /// Reads a time, in seconds since 1970 (RFC 5280, section 4.1.2.5: always to the second, always in UTC).
+    /// Reads a time, in seconds since 1970 (RFC 5280, section 4.1.2.5: always to the second, always
+    /// in UTC).
     fn time(&mut self) -> Option<i64> {
         let (tag, digits) = self.any()?;
         let digits = std::str::from_utf8(digits).ok()?.strip_suffix('Z')?;
@@ -126,7 +129,9 @@ impl<'a> Reader<'a> {
                 let (year, rest) = digits.split_at_checked(2)?;
                 (format!("{}{year}", if year < "50" { "20" } else { "19" }), rest)
             }
-            GENERALIZED_TIME => digits.split_at_checked(4).map(|(year, rest)| (year.to_owned(), rest))?,
+            GENERALIZED_TIME => {
+                digits.split_at_checked(4).map(|(year, rest)| (year.to_owned(), rest))?
+            }
             _ => return None,
         };
         let [month, day, hour, minute, second] = [0, 2, 4, 6, 8].map(|at| rest.get(at..at + 2));
@@ -156,7 +161,8 @@ mod tests {
     fn certificate(extensions: &[u8]) -> Vec<u8> {
         let name = [der(OBJECT_IDENTIFIER, COMMON_NAME), der(0x0c, b"store.test")].concat();
         let subject = der(SEQUENCE, &der(SET, &der(SEQUENCE, &name)));
-        let dates = [der(UTC_TIME, b"260102030405Z"), der(GENERALIZED_TIME, b"20510102030405Z")].concat();
+        let dates =
+            [der(UTC_TIME, b"260102030405Z"), der(GENERALIZED_TIME, b"20510102030405Z")].concat();
         let fields = [
             der(VERSION, &der(INTEGER, &[2])),
             der(INTEGER, &[1; 20]),
@@ -167,14 +173,21 @@ mod tests {
             der(SEQUENCE, &[7; 200]),
             der(EXTENSIONS, &der(SEQUENCE, extensions)),
         ];
-        der(SEQUENCE, &[der(SEQUENCE, &fields.concat()), der(SEQUENCE, &[]), der(0x03, &[0; 64])].concat())
+        der(
+            SEQUENCE,
+            &[der(SEQUENCE, &fields.concat()), der(SEQUENCE, &[]), der(0x03, &[0; 64])].concat(),
+        )
     }
 
     #[test]
     fn certificate_fields_are_read() {
-        let other = der(SEQUENCE, &[der(OBJECT_IDENTIFIER, &[0x55, 0x1d, 0x0e]), der(0x04, &[1])].concat());
-        let names = der(SEQUENCE, &[der(OBJECT_IDENTIFIER, SUBJECT_ALT_NAME), der(0x04, &[1])].concat());
-        for (extensions, has_alternative_names) in [(other.clone(), false), ([other, names].concat(), true)] {
+        let other =
+            der(SEQUENCE, &[der(OBJECT_IDENTIFIER, &[0x55, 0x1d, 0x0e]), der(0x04, &[1])].concat());
+        let names =
+            der(SEQUENCE, &[der(OBJECT_IDENTIFIER, SUBJECT_ALT_NAME), der(0x04, &[1])].concat());
+        for (extensions, has_alternative_names) in
+            [(other.clone(), false), ([other, names].concat(), true)]
+        {
             let der = certificate(&extensions);
             let read = Certificate::read(&der).unwrap();
             assert_eq!((read.not_before, read.not_after), (1_767_323_045, 2_556_241_445));
@@ -203,7 +216,15 @@ mod tests {
         assert_eq!(time(UTC_TIME, "700101000000Z"), Some(0));
         assert_eq!(time(UTC_TIME, "491231235959Z"), time(GENERALIZED_TIME, "20491231235959Z"));
         assert_eq!(time(GENERALIZED_TIME, "99991231235959Z"), Some(253_402_300_799));
-        for odd in ["", "Z", "700101000000", "7001010000Z", "701301000000Z", "700101000000+0000Z", "70010100000éZ"] {
+        for odd in [
+            "",
+            "Z",
+            "700101000000",
+            "7001010000Z",
+            "701301000000Z",
+            "700101000000+0000Z",
+            "70010100000éZ",
+        ] {
             assert_eq!(time(UTC_TIME, odd), None, "{odd}");
         }
         assert_eq!(time(0x0c, "700101000000Z"), None);

@@ -1,4 +1,5 @@
-//! What is done to a cache while operations use it costs them time, never a byte and never the operation.
+//! What is done to a cache while operations use it costs them time, never a byte and never the
+//! operation.
 
 use std::fs;
 use std::io::{self, Cursor, Write};
@@ -63,7 +64,9 @@ impl Stage {
     }
 
     async fn put(&self, key: &str, content: &[u8]) -> StoredAs {
-        let file = Payload::spool(Cursor::new(content.to_vec()), "file", self.folder.path()).await.unwrap();
+        let file = Payload::spool(Cursor::new(content.to_vec()), "file", self.folder.path())
+            .await
+            .unwrap();
         let report = self.service.put(&file, &object(key), &PutOptions::default()).await.unwrap();
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
         report.stored_as
@@ -74,8 +77,10 @@ impl Stage {
     }
 
     fn entry(&self) -> Option<PathBuf> {
-        let files = walkdir::WalkDir::new(self.folder.path().join("cache")).into_iter().map(Result::unwrap);
-        let mut entries = files.filter(|file| file.file_type().is_file()).map(|file| file.into_path());
+        let files =
+            walkdir::WalkDir::new(self.folder.path().join("cache")).into_iter().map(Result::unwrap);
+        let mut entries =
+            files.filter(|file| file.file_type().is_file()).map(|file| file.into_path());
         entries.find(|path| path.parent().is_some_and(|folder| folder.ends_with("entries")))
     }
 
@@ -125,7 +130,8 @@ async fn an_entry_damaged_in_the_middle_of_a_get_costs_the_entry_and_no_byte() {
     let stage = Stage::filled().await;
     let entry = stage.entry().unwrap();
     let saboteur = Saboteur { entry: Arc::new(Mutex::new(Some(entry.clone()))), taken: Vec::new() };
-    let got = stage.service.get(&object("a/1.zip"), saboteur, &GetOptions::default()).await.unwrap();
+    let got =
+        stage.service.get(&object("a/1.zip"), saboteur, &GetOptions::default()).await.unwrap();
     assert!(got.0.entry.lock().unwrap().is_none(), "the entry was damaged on the way");
     assert!(got.0.taken == stage.first);
     assert_eq!(stage.counts().damaged, 1);
@@ -165,7 +171,11 @@ async fn a_damaged_entry_of_a_lost_reference_is_an_error_that_names_it() {
     let stage = Stage::filled().await;
     stage.store.delete(&object("a/reference.bin"), None).await.unwrap();
     damage(&stage.entry().unwrap());
-    let error = stage.service.get(&object("a/2.zip"), Vec::new(), &GetOptions::default()).await.unwrap_err();
+    let error = stage
+        .service
+        .get(&object("a/2.zip"), Vec::new(), &GetOptions::default())
+        .await
+        .unwrap_err();
     assert!(format!("{error:?}").contains("a/reference.bin"), "{error:?}");
     assert_eq!(stage.counts().damaged, 1);
 }

@@ -1,5 +1,5 @@
-//! Sixty-four tasks on one cache in memory: they keep, hold, read, abandon and replace references in it, and what it takes is never more
-//! than it may, and in the end exactly what is there.
+//! Sixty-four tasks on one cache in memory: they keep, hold, read, abandon and replace references
+//! in it, and what it takes is never more than it may, and in the end exactly what is there.
 //!
 //! `scripts/cache-load` runs it for a minute.
 use std::sync::Arc;
@@ -59,7 +59,9 @@ impl Task {
     fn step(&mut self) {
         let which = self.random.random_range(0..self.contents.len());
         match self.random.random_range(0..10) {
-            0..4 => self.held.extend(self.cache.get(&self.contents[which].digest).map(|found| (which, found))),
+            0..4 => self
+                .held
+                .extend(self.cache.get(&self.contents[which].digest).map(|found| (which, found))),
             4..6 => self.keep(which),
             6 => self.fail_to_keep(which),
             _ => drop(self.held.pop()),
@@ -89,7 +91,10 @@ impl Task {
         let wrong = vec![1; self.random.random_range(bytes.len() / 2 + 1..bytes.len() + 100_000)];
         writer.write(&wrong).unwrap();
         let refused = writer.publish().map(drop);
-        assert!(matches!(refused, Err(CacheError::Mismatch { .. } | CacheError::Length { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(CacheError::Mismatch { .. } | CacheError::Length { .. })),
+            "{refused:?}"
+        );
     }
 
     fn read(&mut self) {
@@ -115,7 +120,8 @@ async fn sixty_four_tasks_never_take_more_than_the_limit_and_leave_what_is_count
     let steps: Arc<Vec<AtomicU64>> = Arc::new((0..TASKS).map(|_| AtomicU64::new(0)).collect());
     let tasks = (0..TASKS).map(|number| {
         let random = SmallRng::seed_from_u64(seed << 8 | number);
-        let mut task = Task { cache: cache.clone(), contents: contents.clone(), random, held: Vec::new() };
+        let mut task =
+            Task { cache: cache.clone(), contents: contents.clone(), random, held: Vec::new() };
         let (over, steps) = (over.clone(), steps.clone());
         tokio::task::spawn_blocking(move || {
             while !over.load(Ordering::Relaxed) {
@@ -152,7 +158,10 @@ async fn sixty_four_tasks_never_take_more_than_the_limit_and_leave_what_is_count
     let expected: u64 = there.map(|content| stored_len(content.bytes.len())).sum();
     assert_eq!(cache.taken(), expected);
     let counts = cache.counts();
-    assert!(counts.hits > 0 && counts.misses > 0 && counts.removed > 0 && counts.damaged == 0, "{counts:?}");
+    assert!(
+        counts.hits > 0 && counts.misses > 0 && counts.removed > 0 && counts.damaged == 0,
+        "{counts:?}"
+    );
     let steps: u64 = steps.iter().map(|steps| steps.load(Ordering::Relaxed)).sum();
     println!(
         "{TASKS} tasks, {steps} steps in {seconds} s, seed {seed}: {looks} looks, at most {most} of {LIMIT} bytes; \

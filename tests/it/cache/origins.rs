@@ -28,13 +28,15 @@ fn read_once() -> (Sandbox, Vec<u8>) {
 fn bucket_cannot_read_reference_of_another() {
     let (sandbox, second) = read_once();
     sandbox.run(["mb", "s3://public"]).succeeds();
-    // A delta that names the SHA-256 of the other bucket's reference, which this bucket does not have.
+    // A delta that names the SHA-256 of the other bucket's reference, which this bucket does not
+    // have.
     sandbox.run(["cp", "s3://buc/a-2.zip", "s3://public/"]).succeeds();
     let public = sandbox.store_of("public");
     public.keys().iter().filter(|key| key.contains("reference")).for_each(|key| public.remove(key));
     let told = ["s3://public/reference.bin"];
     Run::of(cached(&sandbox).args(["cp", "s3://public/a-2.zip", "-"])).fails(1, &told);
-    Run::of(cached(&sandbox).args(["cp", "s3://public/a-2.zip", "s3://public/a.txt"])).fails(1, &told);
+    Run::of(cached(&sandbox).args(["cp", "s3://public/a-2.zip", "s3://public/a.txt"]))
+        .fails(1, &told);
     // The bucket it was filled from is answered as before.
     sandbox.store().remove("reference.bin");
     let own = Run::of(cached(&sandbox).args(["cp", "s3://buc/a-2.zip", "-"])).succeeds();
@@ -45,7 +47,8 @@ fn bucket_cannot_read_reference_of_another() {
 fn store_cannot_read_reference_of_another() {
     let (sandbox, second) = read_once();
     let moved = sandbox.path("moved");
-    let copied = Command::new("cp").arg("-r").arg(sandbox.store_path()).arg(&moved).status().unwrap();
+    let copied =
+        Command::new("cp").arg("-r").arg(sandbox.store_path()).arg(&moved).status().unwrap();
     assert!(copied.success());
     sandbox.store().remove("reference.bin");
     let own = Run::of(cached(&sandbox).args(["cp", "s3://buc/a-2.zip", "-"])).succeeds();
@@ -66,6 +69,7 @@ fn store_cannot_read_reference_of_another() {
 #[tokio::main(flavor = "current_thread")]
 async fn remove_reference(store: &deltaglider::storage::DirStore) {
     use deltaglider::storage::ObjectStore as _;
-    let reference = "s3://buc/reference.bin".parse::<deltaglider::domain::S3Uri>().unwrap().object().unwrap();
+    let reference =
+        "s3://buc/reference.bin".parse::<deltaglider::domain::S3Uri>().unwrap().object().unwrap();
     store.delete(&reference, None).await.unwrap();
 }

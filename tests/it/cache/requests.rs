@@ -1,5 +1,5 @@
-//! What an operation asks of the store, counted at a server: a reference that was fetched is not fetched again, in this process or, with
-//! a shared key, in another.
+//! What an operation asks of the store, counted at a server: a reference that was fetched is not
+//! fetched again, in this process or, with a shared key, in another.
 
 use std::io::Cursor;
 use std::process::Command;
@@ -35,7 +35,9 @@ impl Asked {
     fn counts(&self) -> (usize, usize) {
         let calls = std::mem::take(&mut *self.0.lock().unwrap());
         let heads = calls.iter().filter(|(operation, _)| operation == "HeadObject").count();
-        let bodies = calls.iter().filter(|(operation, key)| operation == "GetObject" && key.ends_with("reference.bin"));
+        let bodies = calls
+            .iter()
+            .filter(|(operation, key)| operation == "GetObject" && key.ends_with("reference.bin"));
         (heads, bodies.count())
     }
 }
@@ -54,20 +56,30 @@ async fn in_one_process_a_reference_is_fetched_once() {
     for cache in caches {
         let server = Server::memory().unwrap();
         let store = Arc::new(S3Store::connect(server.config()).await.unwrap());
-        deltaglider::storage::BucketAdmin::create_bucket(&*store, &BucketName::new("buc").unwrap()).await.unwrap();
-        let settings = Settings { policy: Default::default(), spool_folder: folder.path().to_owned() };
+        deltaglider::storage::BucketAdmin::create_bucket(&*store, &BucketName::new("buc").unwrap())
+            .await
+            .unwrap();
+        let settings =
+            Settings { policy: Default::default(), spool_folder: folder.path().to_owned() };
         let service = DeltaService::new(store, cache, settings);
         let asked = Asked::of(&server);
         let first = noise(300_000, 1);
         let version = |n: u64| if n == 1 { first.clone() } else { edited(&first, n) };
         let put = async |n: u64, as_what: StoredAs| {
-            let file = Payload::spool(Cursor::new(version(n)), "file", folder.path()).await.unwrap();
-            let report = service.put(&file, &object(&format!("a/{n}.zip")), &PutOptions::default()).await.unwrap();
+            let file =
+                Payload::spool(Cursor::new(version(n)), "file", folder.path()).await.unwrap();
+            let report = service
+                .put(&file, &object(&format!("a/{n}.zip")), &PutOptions::default())
+                .await
+                .unwrap();
             assert_eq!(report.stored_as, as_what);
         };
         let get = async |n: u64| {
             let name = object(&format!("a/{n}.zip"));
-            assert!(service.get(&name, Vec::new(), &GetOptions::default()).await.unwrap().0 == version(n));
+            assert!(
+                service.get(&name, Vec::new(), &GetOptions::default()).await.unwrap().0
+                    == version(n)
+            );
         };
         put(1, StoredAs::Reference).await;
         asked.counts();

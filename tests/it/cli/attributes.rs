@@ -1,4 +1,5 @@
-//! What is kept beside a file, through the real binary over HTTP: metadata that cannot lie, headers, what a reference inherits.
+//! What is kept beside a file, through the real binary over HTTP: metadata that cannot lie,
+//! headers, what a reference inherits.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -31,7 +32,10 @@ impl Scene {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.sandbox.command();
-        command.env("AWS_ENDPOINT_URL_S3", self.server.url()).env("AWS_REGION", "us-east-1").args(arguments);
+        command
+            .env("AWS_ENDPOINT_URL_S3", self.server.url())
+            .env("AWS_REGION", "us-east-1")
+            .args(arguments);
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
         // One of several racers has the classic key.
         command.env("DG_CONDITIONAL_WRITES", "yes");
@@ -53,11 +57,13 @@ impl Scene {
     #[tokio::main(flavor = "current_thread")]
     async fn given_back(&self, name: &str) -> Attributes {
         let store = Arc::new(S3Store::connect(self.server.config()).await.unwrap());
-        let settings = Settings { policy: Default::default(), spool_folder: self.sandbox.temporaries() };
+        let settings =
+            Settings { policy: Default::default(), spool_folder: self.sandbox.temporaries() };
         let cache = Arc::new(WorkingCopies::new(self.sandbox.temporaries()));
         let service = DeltaService::new(store, cache, settings);
         let head = service.head(&object(name)).await.unwrap().attributes;
-        let (_, report) = service.get(&object(name), std::io::sink(), &GetOptions::default()).await.unwrap();
+        let (_, report) =
+            service.get(&object(name), std::io::sink(), &GetOptions::default()).await.unwrap();
         assert_eq!(report.attributes, head);
         head
     }
@@ -80,7 +86,9 @@ fn hostile() -> BTreeMap<String, String> {
 #[test]
 fn metadata_of_any_name_and_value_comes_back_and_never_says_what_an_object_is() {
     let scene = Scene::new();
-    for (file, key, stored) in [("a.zip", "rel/a.zip", "rel/a.zip.delta"), ("notes.txt", "notes.txt", "notes.txt")] {
+    for (file, key, stored) in
+        [("a.zip", "rel/a.zip", "rel/a.zip.delta"), ("notes.txt", "notes.txt", "notes.txt")]
+    {
         scene.run(&["cp", "--metadata", HOSTILE, file, &format!("s3://buc/{key}")]).succeeds();
         assert_eq!(scene.given_back(key).metadata, hostile(), "{key}");
         let metadata = scene.attributes(stored).metadata;
@@ -102,7 +110,12 @@ fn headers_class_and_tags_are_kept_beside_deltas_and_files() {
                          --expires 2026-10-21T07:28:00Z --storage-class STANDARD_IA --sse aws:kms --sse-kms-key-id alias/k \
                          --tags team=a --metadata owner=me";
         let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
-        arguments.extend(["--content-disposition", "attachment; filename=\"a b\"", file, "s3://buc"]);
+        arguments.extend([
+            "--content-disposition",
+            "attachment; filename=\"a b\"",
+            file,
+            "s3://buc",
+        ]);
         scene.run(&arguments).succeeds();
         let expected = Attributes {
             metadata: [("owner".to_owned(), "me".to_owned())].into(),
@@ -113,11 +126,17 @@ fn headers_class_and_tags_are_kept_beside_deltas_and_files() {
             content_language: Some("en,de".to_owned()),
             expires: Some("Wed, 21 Oct 2026 07:28:00 GMT".to_owned()),
             storage_class: Some("STANDARD_IA".parse().unwrap()),
-            encryption: Some(Encryption::Kms(KmsKey { id: Some("alias/k".to_owned()), bucket_key: false })),
+            encryption: Some(Encryption::Kms(KmsKey {
+                id: Some("alias/k".to_owned()),
+                bucket_key: false,
+            })),
             ..Attributes::default()
         };
         assert_eq!(scene.given_back(file), expected, "{file}");
-        assert_eq!(scene.attributes(stored).tags, BTreeMap::from([("team".to_owned(), "a".to_owned())]));
+        assert_eq!(
+            scene.attributes(stored).tags,
+            BTreeMap::from([("team".to_owned(), "a".to_owned())])
+        );
     }
 }
 
@@ -139,7 +158,9 @@ fn a_reference_takes_the_encryption_of_its_first_file_and_nothing_else() {
     let acls = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = acls.clone();
     scene.server.script(move |call| {
-        if let ("PutObject", Some(key), Some(acl)) = (call.operation, call.key, call.headers.get("x-amz-acl")) {
+        if let ("PutObject", Some(key), Some(acl)) =
+            (call.operation, call.key, call.headers.get("x-amz-acl"))
+        {
             seen.lock().unwrap().insert(key.to_owned(), acl.to_str().unwrap().to_owned());
         }
         None
@@ -147,12 +168,14 @@ fn a_reference_takes_the_encryption_of_its_first_file_and_nothing_else() {
     let arguments = "cp --acl public-read --storage-class GLACIER --tags expire=soon --expires 2026-10-21 --sse aws:kms \
                      --sse-kms-key-id alias/k --metadata owner=me --cache-control no-store a.zip s3://buc/rel/a.zip";
     scene.run(&arguments.split_whitespace().collect::<Vec<_>>()).succeeds();
-    let encryption = Some(Encryption::Kms(KmsKey { id: Some("alias/k".to_owned()), bucket_key: false }));
+    let encryption =
+        Some(Encryption::Kms(KmsKey { id: Some("alias/k".to_owned()), bucket_key: false }));
     let only = |attributes: Attributes| {
         assert_eq!(attributes.metadata.get("owner"), None);
         assert_eq!(attributes.metadata["dg-note"], "reference");
         let content_type = Some("application/octet-stream".to_owned());
-        let expected = Attributes { content_type, encryption: encryption.clone(), ..Attributes::default() };
+        let expected =
+            Attributes { content_type, encryption: encryption.clone(), ..Attributes::default() };
         assert_eq!(Attributes { metadata: BTreeMap::new(), ..attributes }, expected);
     };
     only(scene.attributes("rel/reference.bin"));
@@ -175,11 +198,20 @@ fn metadata_over_the_limit_is_refused_before_anything_is_stored() {
     let metadata = format!("big={}", "v".repeat(1900));
     for file in ["a.zip", "notes.txt"] {
         let run = scene.run(&["cp", "--metadata", &metadata, file, "s3://buc"]);
-        run.fails(1, &["user metadata of 1903 bytes", "S3 keeps 2048", "are needed to tell how the file is stored"]);
+        run.fails(
+            1,
+            &[
+                "user metadata of 1903 bytes",
+                "S3 keeps 2048",
+                "are needed to tell how the file is stored",
+            ],
+        );
     }
     let odd = scene.run(&["cp", "--content-disposition", "naïve", "a.zip", "s3://buc"]);
     odd.fails(1, &["\"naïve\" is no header value"]);
-    scene.run(&["cp", "--metadata", "Note=1,note=2", "a.zip", "s3://buc"]).fails(1, &["\"note\"", "is given twice"]);
+    scene
+        .run(&["cp", "--metadata", "Note=1,note=2", "a.zip", "s3://buc"])
+        .fails(1, &["\"note\"", "is given twice"]);
     assert_eq!(scene.server.requests_of("PutObject"), 0);
     let fits = format!("big={}", "v".repeat(1000));
     scene.run(&["cp", "--metadata", &fits, "a.zip", "s3://buc"]).succeeds();
@@ -202,7 +234,9 @@ fn options_that_make_no_sense_are_refused_as_usage() {
         let run = scene.run(&all).fails(255, &[told]);
         assert!(!run.err.contains("hush"), "{run:?}");
     }
-    scene.run(&["cp", "s3://buc/a.zip", "out", "--metadata", "a=b"]).fails(255, &["nothing to keep attributes beside"]);
+    scene
+        .run(&["cp", "s3://buc/a.zip", "out", "--metadata", "a=b"])
+        .fails(255, &["nothing to keep attributes beside"]);
     assert_eq!(scene.server.requests_of("PutObject"), 0);
 }
 
@@ -220,7 +254,14 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
         let to = |name: &str| format!("s3://buc/{folder}/{name}");
         if folder == "addressed" {
             // So is the first reference where conditions do not hold.
-            let mut command = scene.command(&["cp", "a.zip", &to("a.zip"), "--sse-c", "--sse-c-key", "fileb://key-1"]);
+            let mut command = scene.command(&[
+                "cp",
+                "a.zip",
+                &to("a.zip"),
+                "--sse-c",
+                "--sse-c-key",
+                "fileb://key-1",
+            ]);
             Run::of(command.env("DG_CONDITIONAL_WRITES", "no")).succeeds().says("(reference: ");
         } else {
             with("key-1", &["cp", "a.zip", &to("a.zip")]).succeeds().says("(reference: ");
@@ -228,7 +269,8 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
         with("key-1", &["cp", "b.zip", &to("b.zip")]).succeeds().says("(delta: ");
         with("key-2", &["cp", "c.zip", &to("c.zip")]).succeeds().says("another customer's key");
         scene.run(&["cp", "c.zip", &to("d.zip")]).succeeds().says("another customer's key");
-        for (name, file, key) in [("b.zip", "b.zip", "key-1"), ("c.zip", "c.zip", "key-2"), ("d.zip", "c.zip", "key-1")]
+        for (name, file, key) in
+            [("b.zip", "b.zip", "key-1"), ("c.zip", "c.zip", "key-2"), ("d.zip", "c.zip", "key-1")]
         {
             with(key, &["cp", &to(name), "back"]).succeeds();
             assert!(scene.sandbox.read("back") == scene.sandbox.read(file), "{name}");
@@ -244,7 +286,9 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
     }
     // And none is made against a reference that has no key.
     scene.run(&["cp", "a.zip", "s3://buc/plain/a.zip"]).succeeds().says("(reference: ");
-    with("key-1", &["cp", "b.zip", "s3://buc/plain/b.zip"]).succeeds().says("another customer's key");
+    with("key-1", &["cp", "b.zip", "s3://buc/plain/b.zip"])
+        .succeeds()
+        .says("another customer's key");
     with("key-1", &["cp", "s3://buc/plain/b.zip", "back"]).succeeds();
 }
 
@@ -252,7 +296,14 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
 fn the_embedded_store_takes_no_customers_key() {
     let sandbox = Sandbox::new();
     sandbox.write("f", "content");
-    let run = sandbox.run(["cp", "f", "s3://buc", "--sse-c", "--sse-c-key", "0123456789abcdef0123456789abcdef"]);
+    let run = sandbox.run([
+        "cp",
+        "f",
+        "s3://buc",
+        "--sse-c",
+        "--sse-c-key",
+        "0123456789abcdef0123456789abcdef",
+    ]);
     run.fails(1, &["the embedded store encrypts nothing"]);
 }
 
@@ -263,15 +314,20 @@ fn without_permission_to_list_absence_is_unknown_and_the_way_out_is_told() {
         matches!(call.operation, "HeadObject" | "ListObjectsV2")
             .then_some(Fault::Refuse { status: 403, code: "AccessDenied" })
     });
-    scene.run(&["cp", "a.zip", "s3://buc/rel/a.zip"]).fails(1, &["access denied", "s3:ListBucket", "--no-delta"]);
+    scene
+        .run(&["cp", "a.zip", "s3://buc/rel/a.zip"])
+        .fails(1, &["access denied", "s3:ListBucket", "--no-delta"]);
     assert_eq!(scene.server.requests_of("PutObject"), 0);
     scene.run(&["cp", "--no-delta", "a.zip", "s3://buc/rel/a.zip"]).succeeds().says("as asked");
     let delta = scene.run(&["cp", "--no-delta", "a.zip", "s3://buc/rel/b.zip.delta"]);
     delta.fails(1, &["what is there already may not be looked at"]);
     scene.server.script(|call| {
-        (call.operation == "ListObjectsV2").then_some(Fault::Refuse { status: 403, code: "AccessDenied" })
+        (call.operation == "ListObjectsV2")
+            .then_some(Fault::Refuse { status: 403, code: "AccessDenied" })
     });
-    scene.run(&["cp", "a.zip", "s3://buc/new/a.zip"]).fails(1, &["this needs s3:ListBucket", "--no-delta"]);
+    scene
+        .run(&["cp", "a.zip", "s3://buc/new/a.zip"])
+        .fails(1, &["this needs s3:ListBucket", "--no-delta"]);
 }
 
 #[test]
@@ -305,9 +361,6 @@ fn owner_gets_every_object() {
     assert!(seen.iter().all(|(_, acl)| acl.as_deref() == Some(owner)), "{seen:?}");
     assert!(acls(None).iter().all(|(_, acl)| acl.is_none()));
     let public = acls(Some("public-read"));
-    assert!(
-        public
-            .iter()
-            .all(|(key, acl)| acl.is_none() || !key.contains(".deltaglider") && !key.ends_with("reference.bin"))
-    );
+    assert!(public.iter().all(|(key, acl)| acl.is_none()
+        || !key.contains(".deltaglider") && !key.ends_with("reference.bin")));
 }

@@ -10,12 +10,17 @@ fn what_does_not_exist_is_named() {
     sandbox
         .run(["cp", "missing.zip", "s3://buc/"])
         .fails(255, &["usage error: missing.zip: No such file or directory"]);
-    sandbox.run(["cp", "-r", "missing", "s3://buc/"]).fails(255, &["usage error: missing: No such file or directory"]);
+    sandbox
+        .run(["cp", "-r", "missing", "s3://buc/"])
+        .fails(255, &["usage error: missing: No such file or directory"]);
     sandbox.write("a.zip", noise(999, 1));
-    let told = ["fatal error: ", "s3://absent/a.zip: no such bucket (404)", "hint: `deltaglider mb`"];
+    let told =
+        ["fatal error: ", "s3://absent/a.zip: no such bucket (404)", "hint: `deltaglider mb`"];
     sandbox.run(["cp", "a.zip", "s3://absent/"]).fails(1, &told);
     sandbox.run(["cp", "s3://absent/a.zip", "b.zip"]).fails(1, &told);
-    sandbox.run(["ls", "s3://absent"]).fails(1, &["fatal error: ListObjectsV2 absent: no such bucket (404)"]);
+    sandbox
+        .run(["ls", "s3://absent"])
+        .fails(1, &["fatal error: ListObjectsV2 absent: no such bucket (404)"]);
     sandbox.run(["rm", "s3://absent/a.zip"]).fails(1, &told);
     let told = ["fatal error: HeadObject s3://buc/a.zip: no such object (404)"];
     for arguments in [["cp", "s3://buc/a.zip", "b.zip"], ["cp", "s3://buc/a.zip", "-"]] {
@@ -23,8 +28,12 @@ fn what_does_not_exist_is_named() {
     }
     sandbox.run(["verify", "s3://buc/a.zip"]).fails(1, &told);
     sandbox.run(["rm", "s3://buc/a.zip"]).fails(1, &told);
-    sandbox.run(["cp", "-r", "s3://buc/none", "out"]).fails(1, &["nothing is stored under s3://buc/none"]);
-    sandbox.run(["verify", "-r", "s3://buc/none"]).fails(1, &["nothing is stored under s3://buc/none"]);
+    sandbox
+        .run(["cp", "-r", "s3://buc/none", "out"])
+        .fails(1, &["nothing is stored under s3://buc/none"]);
+    sandbox
+        .run(["verify", "-r", "s3://buc/none"])
+        .fails(1, &["nothing is stored under s3://buc/none"]);
     assert_eq!(names_below(&sandbox.work()), ["a.zip"]);
 }
 
@@ -47,7 +56,10 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         (vec!["cp", "s3://buc/dir/..", "."], "\"..\", cannot be the name of a file"),
         (vec!["cp", ".", "s3://buc/"], ". is a folder; --recursive copies it"),
         (vec!["cp", "-r", "a", "s3://buc/"], "a is no folder"),
-        (vec!["cp", "--raw", "a", "s3://buc/"], "--raw and --allow-recompressed are for copies out of a bucket"),
+        (
+            vec!["cp", "--raw", "a", "s3://buc/"],
+            "--raw and --allow-recompressed are for copies out of a bucket",
+        ),
         (vec!["cp", "a"], "DESTINATION"),
         (vec!["cp", "--nonsense", "a", "s3://buc/"], "--nonsense"),
         (vec!["mb", "buc"], "\"buc\" is not an S3 URI; they look like s3://bucket/key"),
@@ -63,13 +75,18 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         sandbox.run(arguments).fails(255, &[told]);
     }
     let long = format!("s3://buc/{}", "k".repeat(1025));
-    sandbox.run(["cp", "a", &long]).fails(255, &["the key has 1025 bytes; S3 keys have at most 1024"]);
+    sandbox
+        .run(["cp", "a", &long])
+        .fails(255, &["the key has 1025 bytes; S3 keys have at most 1024"]);
     Run::of(sandbox.command().env("DG_LOG_LEVEL", "loud").args(["ls"]))
         .fails(255, &["DG_LOG_LEVEL=\"loud\" is no level"]);
     Run::of(sandbox.command().env("DG_MAX_RATIO", "2").args(["cp", "a", "s3://buc/"]))
         .fails(255, &["\"2\" is no ratio"]);
     sandbox.run(["mb", "s3://buc"]).fails(1, &["fatal error: CreateBucket buc: exists already"]);
-    sandbox.run(["--version"]).succeeds().says(&format!("deltaglider {}\n", env!("CARGO_PKG_VERSION")));
+    sandbox
+        .run(["--version"])
+        .succeeds()
+        .says(&format!("deltaglider {}\n", env!("CARGO_PKG_VERSION")));
     sandbox.run(["--help"]).succeeds().says("Exit codes: 0 done");
 }
 
@@ -82,15 +99,25 @@ fn unprivileged(sandbox: &Sandbox) -> std::process::Command {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = sandbox.work().parent().unwrap().to_owned();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::set_permissions(sandbox.temporaries(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::set_permissions(sandbox.temporaries(), std::fs::Permissions::from_mode(0o777))
+        .unwrap();
     let binary = folder.join("deltaglider");
-    // Copied by another process: a file that this one has open for writing cannot be run while a test beside this one forks.
-    let copy = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_deltaglider")).arg(&binary).status();
+    // Copied by another process: a file that this one has open for writing cannot be run while a
+    // test beside this one forks.
+    let copy = std::process::Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_deltaglider"))
+        .arg(&binary)
+        .status();
     assert!(copy.unwrap().success());
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
-    command.current_dir(sandbox.work()).env("TMPDIR", sandbox.temporaries()).stdin(std::process::Stdio::null());
-    command.env("HOME", &folder).env("AWS_ENDPOINT_URL_S3", format!("file:{}", folder.join("other-store").display()));
+    command
+        .current_dir(sandbox.work())
+        .env("TMPDIR", sandbox.temporaries())
+        .stdin(std::process::Stdio::null());
+    command
+        .env("HOME", &folder)
+        .env("AWS_ENDPOINT_URL_S3", format!("file:{}", folder.join("other-store").display()));
     command
 }
 
@@ -107,14 +134,20 @@ fn a_file_that_may_not_be_read_is_named() {
 #[test]
 fn what_is_no_regular_file_is_refused() {
     let sandbox = Sandbox::new();
-    sandbox.run(["cp", "/dev/zero", "s3://buc/zero.zip"]).fails(1, &["/dev/zero is not a regular file"]);
+    sandbox
+        .run(["cp", "/dev/zero", "s3://buc/zero.zip"])
+        .fails(1, &["/dev/zero is not a regular file"]);
     sandbox.put("a.txt", b"a").succeeds();
     sandbox.run(["cp", "s3://buc/a.txt", "/dev/null"]).succeeds();
     assert!(!Path::new("/dev/null").is_file());
     sandbox.write("folder/a.txt/b", "b");
-    sandbox.run(["cp", "s3://buc/a.txt", "folder"]).fails(1, &["cannot write folder/a.txt: it is a directory"]);
+    sandbox
+        .run(["cp", "s3://buc/a.txt", "folder"])
+        .fails(1, &["cannot write folder/a.txt: it is a directory"]);
     sandbox.write("file", "f");
-    sandbox.run(["cp", "s3://buc/a.txt", "file/a.txt"]).fails(1, &["cannot write file/a.txt: file is not a directory"]);
+    sandbox
+        .run(["cp", "s3://buc/a.txt", "file/a.txt"])
+        .fails(1, &["cannot write file/a.txt: file is not a directory"]);
     assert_eq!(names_below(&sandbox.work()), ["file", "folder", "folder/a.txt", "folder/a.txt/b"]);
 }
 
@@ -132,7 +165,10 @@ fn empty_files_are_files_like_others() {
         assert_eq!(sandbox.run(["cp", &format!("s3://buc/{key}"), "-"]).succeeds().stdout, b"");
     }
     sandbox.run(["cp", "-r", "s3://buc/d", "back"]).succeeds();
-    assert_eq!(names_below(&sandbox.path("back")), ["a-1.zip", "a-2.zip", "empty-1.zip", "empty-2.zip"]);
+    assert_eq!(
+        names_below(&sandbox.path("back")),
+        ["a-1.zip", "a-2.zip", "empty-1.zip", "empty-2.zip"]
+    );
 }
 
 #[test]
@@ -140,7 +176,9 @@ fn an_output_that_is_full_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(300_000, 1)).succeeds();
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
-    for arguments in [["cp", "s3://buc/a.zip", "-"].as_slice(), &["ls", "s3://buc"], &["stats", "buc"]] {
+    for arguments in
+        [["cp", "s3://buc/a.zip", "-"].as_slice(), &["ls", "s3://buc"], &["stats", "buc"]]
+    {
         let mut command = sandbox.command();
         let run = Run::of(command.args(arguments).stdout(full()));
         run.fails(1, &["fatal error: the output could not be written: No space left on device"]);
@@ -159,7 +197,9 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
     let small = sandbox.path("small");
     std::fs::create_dir(&small).unwrap();
     let in_small = |script: &str| {
-        let script = format!("mount -t tmpfs -o size=1m small small && {script}; code=$?; ls -A small >&3; exit $code");
+        let script = format!(
+            "mount -t tmpfs -o size=1m small small && {script}; code=$?; ls -A small >&3; exit $code"
+        );
         let left = sandbox.work().join("left");
         let command = sandbox.command();
         let binary = command.get_program().to_owned();

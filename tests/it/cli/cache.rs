@@ -1,4 +1,5 @@
-//! `deltaglider cache` on the real binary: what is in a cache is shown, verified and removed, and nothing else is touched.
+//! `deltaglider cache` on the real binary: what is in a cache is shown, verified and removed, and
+//! nothing else is touched.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::symlink;
@@ -61,10 +62,18 @@ fn info_shows_where_the_cache_is_and_what_is_in_it() {
     assert_eq!((&info["backend"], &info["shared"]), (&"filesystem".into(), &true.into()));
     assert_eq!(info["folder"], stage.cache().to_str().unwrap());
     assert_eq!((&info["entries"], &info["bytes"]), (&1.into(), &size.into()));
-    assert_eq!((&info["unsound"], &info["expired"], &info["in_use"]), (&0.into(), &0.into(), &0.into()));
-    assert_eq!((&info["limit_bytes"], &info["ttl_seconds"]), (&(4096_u64 << 20).into(), &86_400.into()));
+    assert_eq!(
+        (&info["unsound"], &info["expired"], &info["in_use"]),
+        (&0.into(), &0.into(), &0.into())
+    );
+    assert_eq!(
+        (&info["limit_bytes"], &info["ttl_seconds"]),
+        (&(4096_u64 << 20).into(), &86_400.into())
+    );
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    assert!(info["oldest"].as_u64().unwrap().abs_diff(now) < 60 && info["newest"] == info["oldest"]);
+    assert!(
+        info["oldest"].as_u64().unwrap().abs_diff(now) < 60 && info["newest"] == info["oldest"]
+    );
     stage
         .run(KEY, &["cache", "info"])
         .succeeds()
@@ -75,7 +84,10 @@ fn info_shows_where_the_cache_is_and_what_is_in_it() {
     let other = stage.run(OTHER_KEY, &["cache", "info", "--json"]).succeeds();
     let other: Value = serde_json::from_str(&other.out).unwrap();
     assert_eq!(other["entries"], 0);
-    assert_eq!((&other["other_keys"]["caches"], &other["other_keys"]["bytes"]), (&1.into(), &size.into()));
+    assert_eq!(
+        (&other["other_keys"]["caches"], &other["other_keys"]["bytes"]),
+        (&1.into(), &size.into())
+    );
 
     // A look makes nothing.
     let sandbox = Sandbox::new();
@@ -93,7 +105,9 @@ fn info_shows_where_the_cache_is_and_what_is_in_it() {
         ("DG_CACHE_BACKEND", "memory", "memory of each process"),
         ("HOME", "/", "files of each process alone"),
     ] {
-        Run::of(sandbox.command().args(["cache", "info"]).env(variable, value)).succeeds().says(told);
+        Run::of(sandbox.command().args(["cache", "info"]).env(variable, value))
+            .succeeds()
+            .says(told);
     }
 }
 
@@ -120,8 +134,12 @@ fn verify_finds_every_unsound_entry_and_removes_it() {
     let unsound = told["unsound"].as_array().unwrap();
     assert_eq!(unsound.len(), 4, "{told}");
     assert!(unsound.iter().all(|entry| entry["removed"] == true));
-    let why =
-        |name: &str| unsound.iter().find(|entry| entry["entry"] == name).unwrap()["why"].as_str().unwrap().to_owned();
+    let why = |name: &str| {
+        unsound.iter().find(|entry| entry["entry"] == name).unwrap()["why"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     assert!(why(entry.file_name().unwrap().to_str().unwrap()).contains("does not authenticate"));
     assert!(why(&"0".repeat(64)).contains("another content"));
     assert!(why("link").contains("another type") && why("sub").contains("another type"));
@@ -139,16 +157,24 @@ fn clean_removes_what_nobody_uses_and_stays_within_its_key() {
     assert_eq!(stage.entries().len(), 2);
     // One that is read: its lock says so.
     let entry = stage.entries().into_iter().find(|entry| File::open(entry).is_ok()).unwrap();
-    let info = |key| -> Value { serde_json::from_str(&stage.run(key, &["cache", "info", "--json"]).out).unwrap() };
+    let info = |key| -> Value {
+        serde_json::from_str(&stage.run(key, &["cache", "info", "--json"]).out).unwrap()
+    };
     for entry in stage.entries() {
         let reader = File::open(&entry).unwrap();
         reader.lock_shared().unwrap();
-        assert_eq!(info(KEY)["in_use"].as_u64().unwrap() + info(OTHER_KEY)["in_use"].as_u64().unwrap(), 1);
+        assert_eq!(
+            info(KEY)["in_use"].as_u64().unwrap() + info(OTHER_KEY)["in_use"].as_u64().unwrap(),
+            1
+        );
     }
     let reader = File::open(&entry).unwrap();
     reader.lock_shared().unwrap();
     let owner = if info(KEY)["in_use"] == 1 { KEY } else { OTHER_KEY };
-    stage.run(owner, &["cache", "clean"]).succeeds().says("0 removed, 0 Bytes (0 bytes); 1 in use stay");
+    stage
+        .run(owner, &["cache", "clean"])
+        .succeeds()
+        .says("0 removed, 0 Bytes (0 bytes); 1 in use stay");
     drop(reader);
     let cleaned = stage.run(owner, &["cache", "clean", "--json"]).succeeds();
     assert_eq!(serde_json::from_str::<Value>(&cleaned.out).unwrap()["removed"], 1);
@@ -201,9 +227,10 @@ fn legacy(tmp: &Path) {
         fs::write(tmp.join(path), content).unwrap();
     }
     fs::create_dir_all(tmp.join("deltaglider-with_lnk")).unwrap();
-    for (to, link) in
-        [("elsewhere", "deltaglider-link0000"), ("../elsewhere/reference.bin", "deltaglider-with_lnk/reference.bin")]
-    {
+    for (to, link) in [
+        ("elsewhere", "deltaglider-link0000"),
+        ("../elsewhere/reference.bin", "deltaglider-with_lnk/reference.bin"),
+    ] {
         let link = tmp.join(link);
         if !link.is_symlink() {
             symlink(to, link).unwrap();
@@ -231,14 +258,18 @@ fn caches_of_the_python_tool_are_reported_and_removed_on_request_alone() {
     let info: Value = serde_json::from_str(&sandbox.run(["cache", "info", "--json"]).out).unwrap();
     let ours = |list: &Value| -> Vec<(String, u64)> {
         let caches = list.as_array().unwrap().iter();
-        let caches =
-            caches.map(|cache| (PathBuf::from(cache["path"].as_str().unwrap()), cache["bytes"].as_u64().unwrap()));
-        let below = caches
-            .filter_map(|(path, bytes)| Some((path.strip_prefix(&tmp).ok()?.to_string_lossy().into_owned(), bytes)));
+        let caches = caches.map(|cache| {
+            (PathBuf::from(cache["path"].as_str().unwrap()), cache["bytes"].as_u64().unwrap())
+        });
+        let below = caches.filter_map(|(path, bytes)| {
+            Some((path.strip_prefix(&tmp).ok()?.to_string_lossy().into_owned(), bytes))
+        });
         below.collect()
     };
-    let expected = [(".deltaglider", 10), ("deltaglider-ab_d3f6h", 16), ("deltaglider-mem-cache", 10)];
-    let expected: Vec<(String, u64)> = expected.map(|(name, bytes)| (name.to_owned(), bytes)).into();
+    let expected =
+        [(".deltaglider", 10), ("deltaglider-ab_d3f6h", 16), ("deltaglider-mem-cache", 10)];
+    let expected: Vec<(String, u64)> =
+        expected.map(|(name, bytes)| (name.to_owned(), bytes)).into();
     assert_eq!(ours(&info["legacy"]), expected);
 
     // Nobody there to be asked, nothing goes; nor does our own cleaning touch it.
@@ -247,7 +278,8 @@ fn caches_of_the_python_tool_are_reported_and_removed_on_request_alone() {
     assert_eq!(names_below(&tmp), before);
 }
 
-/// Of the machine's `/tmp` nothing may go in a test: another one stands in its place, in a namespace of the command's own.
+/// Of the machine's `/tmp` nothing may go in a test: another one stands in its place, in a
+/// namespace of the command's own.
 #[test]
 #[ignore = "needs to mount, as root: run by name from .ci/run"]
 fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
@@ -258,7 +290,8 @@ fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
     let run = |script: &str| {
         let script = format!("mount --bind ../tmp /tmp && export TMPDIR=/tmp && {script}");
         let mut command = sandbox.command();
-        let environment = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)));
+        let environment =
+            command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)));
         let environment: Vec<_> = environment.collect();
         command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script]).current_dir(sandbox.work());
@@ -270,7 +303,9 @@ fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
         }
         Run::of(&mut command)
     };
-    let asked = |answer: &str| run(&format!("echo {answer} | script -qec './dg cache clean --legacy' /dev/null"));
+    let asked = |answer: &str| {
+        run(&format!("echo {answer} | script -qec './dg cache clean --legacy' /dev/null"))
+    };
     legacy(&tmp);
     let before = names_below(&tmp);
     let told = asked("n");
@@ -281,13 +316,17 @@ fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
     let after: Vec<_> = before.into_iter().filter(|name| !is_left_by_python(name)).collect();
     assert_eq!(names_below(&tmp), after);
     legacy(&tmp);
-    let told: Value = serde_json::from_str(&run("./dg cache clean --legacy --yes --json").succeeds().out).unwrap();
+    let told: Value =
+        serde_json::from_str(&run("./dg cache clean --legacy --yes --json").succeeds().out)
+            .unwrap();
     assert_eq!(told["removed"].as_array().unwrap().len(), 3, "{told}");
     assert_eq!(names_below(&tmp), after);
 }
 
 fn is_left_by_python(name: &str) -> bool {
-    ["deltaglider-ab_d3f6h", "deltaglider-mem-cache", ".deltaglider"].iter().any(|cache| name.starts_with(cache))
+    ["deltaglider-ab_d3f6h", "deltaglider-mem-cache", ".deltaglider"]
+        .iter()
+        .any(|cache| name.starts_with(cache))
 }
 
 #[test]

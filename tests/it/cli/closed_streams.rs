@@ -8,7 +8,10 @@ use crate::support::{Run, Sandbox, edited, noise};
 fn redirected(sandbox: &Sandbox, redirection: &str, arguments: &[&str]) -> Run {
     let ours = sandbox.command();
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec \"$@\" {redirection}"), "sh"]).arg(ours.get_program()).args(arguments);
+    shell
+        .args(["-c", &format!("exec \"$@\" {redirection}"), "sh"])
+        .arg(ours.get_program())
+        .args(arguments);
     shell.current_dir(sandbox.work()).stdin(Stdio::null());
     for (name, value) in ours.get_envs() {
         match value {
@@ -41,7 +44,10 @@ fn dev_null_is_an_empty_input() {
     let sandbox = Sandbox::new();
     redirected(&sandbox, "</dev/null", &["cp", "-", "s3://buc/empty"]).succeeds();
     assert_eq!(sandbox.store().keys(), ["empty"]);
-    assert_eq!(redirected(&sandbox, ">/dev/null", &["cp", "s3://buc/empty", "-"]).succeeds().out, "");
+    assert_eq!(
+        redirected(&sandbox, ">/dev/null", &["cp", "s3://buc/empty", "-"]).succeeds().out,
+        ""
+    );
 }
 
 #[test]
@@ -82,11 +88,18 @@ fn closed_stdout_fails_before_work() {
             let arguments: Vec<&str> = command.split(' ').collect();
             let run = redirected(&sandbox, redirection, &arguments);
             assert_eq!(run.code, Some(1), "{command} {redirection}: {run:?}");
-            assert!(run.err.contains("cannot write to standard output"), "{command} {redirection}: {run:?}");
+            assert!(
+                run.err.contains("cannot write to standard output"),
+                "{command} {redirection}: {run:?}"
+            );
         }
-        for line in
-            ["-c -e new.txt", "-d -c -s old delta", "-e new.txt /dev/stdout", "printhdr delta", "merge -c delta"]
-        {
+        for line in [
+            "-c -e new.txt",
+            "-d -c -s old delta",
+            "-e new.txt /dev/stdout",
+            "printhdr delta",
+            "merge -c delta",
+        ] {
             let arguments: Vec<&str> = std::iter::once("xdelta3").chain(line.split(' ')).collect();
             redirected(&sandbox, redirection, &arguments).fails(1, &["/dev/stdout"]);
         }

@@ -8,9 +8,18 @@ fn the_first_file_becomes_the_reference_and_the_next_a_delta_and_both_come_back(
     let (first, second) = (noise(100_000, 1), edited(&noise(100_000, 1), 2));
     sandbox.write("app-1.zip", &first);
     sandbox.write("app-2.zip", &second);
-    sandbox.run(["cp", "app-1.zip", "s3://buc/rel/"]).succeeds().says("s3://buc/rel/app-1.zip (reference: 97.7 KiB)");
-    sandbox.run(["cp", "app-2.zip", "s3://buc/rel/"]).succeeds().says("s3://buc/rel/app-2.zip (delta: ");
-    assert_eq!(sandbox.store().keys(), ["rel/app-1.zip.delta", "rel/app-2.zip.delta", "rel/reference.bin"]);
+    sandbox
+        .run(["cp", "app-1.zip", "s3://buc/rel/"])
+        .succeeds()
+        .says("s3://buc/rel/app-1.zip (reference: 97.7 KiB)");
+    sandbox
+        .run(["cp", "app-2.zip", "s3://buc/rel/"])
+        .succeeds()
+        .says("s3://buc/rel/app-2.zip (delta: ");
+    assert_eq!(
+        sandbox.store().keys(),
+        ["rel/app-1.zip.delta", "rel/app-2.zip.delta", "rel/reference.bin"]
+    );
     sandbox.run(["cp", "s3://buc/rel/app-2.zip", "back/"]).succeeds().says("SHA-256 verified");
     sandbox.run(["cp", "s3://buc/rel/app-1.zip", "one"]).succeeds();
     assert!(sandbox.read("back/app-2.zip") == second && sandbox.read("one") == first);
@@ -29,12 +38,18 @@ fn a_slash_at_the_end_means_into_and_anything_else_is_the_new_name() {
         ("s3://buc/dir/new.txt", "dir/new.txt"),
         ("s3://buc//", "/a.txt"),
     ] {
-        sandbox.run(["cp", "a.txt", destination]).succeeds().says(&format!("upload: a.txt to s3://buc/{key} "));
+        sandbox
+            .run(["cp", "a.txt", destination])
+            .succeeds()
+            .says(&format!("upload: a.txt to s3://buc/{key} "));
     }
     std::fs::create_dir(sandbox.path("there")).unwrap();
-    for (destination, path) in
-        [(".", "new.txt"), ("there", "there/new.txt"), ("made/", "made/new.txt"), ("deep/er/name", "deep/er/name")]
-    {
+    for (destination, path) in [
+        (".", "new.txt"),
+        ("there", "there/new.txt"),
+        ("made/", "made/new.txt"),
+        ("deep/er/name", "deep/er/name"),
+    ] {
         sandbox.run(["cp", "s3://buc/dir/new.txt", destination]).succeeds();
         assert_eq!(sandbox.read(path), b"a");
     }
@@ -58,8 +73,14 @@ fn a_folder_goes_up_and_comes_back() {
     sandbox.run(["cp", "other.zip", "s3://buc/v10/other.zip"]).succeeds();
     sandbox.run(["cp", "-r", "s3://buc/v1", "back"]).succeeds();
     assert_eq!(names_below(&sandbox.path("src")), names_below(&sandbox.path("back")));
-    for name in names_below(&sandbox.path("src")).iter().filter(|name| sandbox.path("src").join(name).is_file()) {
-        assert!(sandbox.read(&format!("src/{name}")) == sandbox.read(&format!("back/{name}")), "{name}");
+    for name in names_below(&sandbox.path("src"))
+        .iter()
+        .filter(|name| sandbox.path("src").join(name).is_file())
+    {
+        assert!(
+            sandbox.read(&format!("src/{name}")) == sandbox.read(&format!("back/{name}")),
+            "{name}"
+        );
     }
     sandbox.run(["ls", "--recursive", "s3://buc/v1/"]).succeeds().says(" 50000 v1/a.zip\n");
 }
@@ -79,29 +100,48 @@ fn standard_input_and_output_are_files_called_minus() {
     assert_eq!(sandbox.store().keys(), ["x/1.zip.delta", "x/2.zip.delta", "x/reference.bin"]);
     sandbox.run(["cp", "-", "s3://buc/x/"]).fails(255, &["standard input has no name"]);
     sandbox.run(["cp", "-r", "-", "s3://buc/x/"]).fails(255, &["standard input is no folder"]);
-    sandbox.run(["cp", "-r", "s3://buc/x/", "-"]).fails(255, &["a folder cannot be copied to standard output"]);
+    sandbox
+        .run(["cp", "-r", "s3://buc/x/", "-"])
+        .fails(255, &["a folder cannot be copied to standard output"]);
 }
 
 #[test]
 fn a_file_with_a_delta_beyond_the_ratio_is_stored_whole() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(60_000, 1)).succeeds();
-    sandbox.put("b.zip", &noise(60_000, 2)).succeeds().says("direct: 58.6 KiB, its delta would exceed 0.5 of it");
+    sandbox
+        .put("b.zip", &noise(60_000, 2))
+        .succeeds()
+        .says("direct: 58.6 KiB, its delta would exceed 0.5 of it");
     let half = [&noise(60_000, 1)[..36_000], &noise(24_000, 3)].concat();
     sandbox.put("c.zip", &half).succeeds().says("delta: ");
     sandbox.write("half", &half);
-    // With nothing in common it is left as it is; what has something in common is the first of more to come.
-    let run = Run::of(sandbox.command().env("DG_MAX_RATIO", "0.39").args(["cp", "half", "s3://buc/d.zip"]));
+    // With nothing in common it is left as it is; what has something in common is the first of more
+    // to come.
+    let run = Run::of(sandbox.command().env("DG_MAX_RATIO", "0.39").args([
+        "cp",
+        "half",
+        "s3://buc/d.zip",
+    ]));
     run.succeeds().says("(reference: 58.6 KiB)");
     sandbox.write("e.zip", noise(60_000, 4));
-    sandbox.run(["cp", "--max-ratio", "0.1", "e.zip", "s3://buc"]).succeeds().says("its delta would exceed 0.1 of it");
+    sandbox
+        .run(["cp", "--max-ratio", "0.1", "e.zip", "s3://buc"])
+        .succeeds()
+        .says("its delta would exceed 0.1 of it");
     let keys = sandbox.store().keys();
-    let (own, files): (Vec<&String>, Vec<&String>) = keys.iter().partition(|key| key.starts_with(".deltaglider/"));
-    assert_eq!(files, ["a.zip.delta", "b.zip", "c.zip.delta", "d.zip.delta", "e.zip", "reference.bin"]);
+    let (own, files): (Vec<&String>, Vec<&String>) =
+        keys.iter().partition(|key| key.starts_with(".deltaglider/"));
+    assert_eq!(
+        files,
+        ["a.zip.delta", "b.zip", "c.zip.delta", "d.zip.delta", "e.zip", "reference.bin"]
+    );
     assert!(own.iter().any(|key| key.ends_with("/reference.bin")), "{own:?}");
     sandbox.write("d.zip", &half);
     for ratio in ["0", "1.1", "x", "-1", "nan"] {
-        sandbox.run(["cp", &format!("--max-ratio={ratio}"), "d.zip", "s3://buc"]).fails(255, &["is no ratio"]);
+        sandbox
+            .run(["cp", &format!("--max-ratio={ratio}"), "d.zip", "s3://buc"])
+            .fails(255, &["is no ratio"]);
     }
 }
 
@@ -148,7 +188,10 @@ fn a_reference_that_an_older_tool_left_packed_is_not_used_and_another_stands_in(
     assert!(sandbox.run(["cp", "s3://buc/b.bz2", "-"]).succeeds().stdout == packed);
     sandbox.put("c.zip", &noise(40_000, 3)).succeeds().says("(reference: ");
     sandbox.put("d.zip", &edited(&noise(40_000, 3), 1)).succeeds().says("(delta: ");
-    assert!(sandbox.run(["cp", "s3://buc/d.zip", "-"]).succeeds().stdout == edited(&noise(40_000, 3), 1));
+    assert!(
+        sandbox.run(["cp", "s3://buc/d.zip", "-"]).succeeds().stdout
+            == edited(&noise(40_000, 3), 1)
+    );
     assert!(sandbox.store().read("reference.bin") == packed);
 }
 
@@ -174,7 +217,10 @@ fn a_dry_run_changes_nothing() {
         .run(["cp", "--dryrun", "-r", "s3://buc", "z"])
         .succeeds()
         .says("(dryrun) download: s3://buc/a.zip to z/a.zip");
-    sandbox.run(["rm", "--dryrun", "s3://buc/a.zip"]).succeeds().says("(dryrun) delete: s3://buc/a.zip");
+    sandbox
+        .run(["rm", "--dryrun", "s3://buc/a.zip"])
+        .succeeds()
+        .says("(dryrun) delete: s3://buc/a.zip");
     assert_eq!((sandbox.store().keys(), sandbox.files()), before);
 }
 
@@ -205,7 +251,11 @@ fn one_failed_file_of_a_folder_does_not_stop_the_others() {
     let run = sandbox.run(["cp", "-r", "s3://buc/p", "back"]);
     run.fails(
         1,
-        &["download failed: s3://buc/p/m.zip: ", "needs the reference s3://buc/p/reference.bin", "1 of 3 failed"],
+        &[
+            "download failed: s3://buc/p/m.zip: ",
+            "needs the reference s3://buc/p/reference.bin",
+            "1 of 3 failed",
+        ],
     );
     assert_eq!(names_below(&sandbox.path("back")), ["a.txt", "z.txt"]);
 }

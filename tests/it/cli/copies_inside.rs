@@ -1,4 +1,5 @@
-//! `cp` from one S3 URI to another: deltas stay deltas where they can, and every copy stands on its own.
+//! `cp` from one S3 URI to another: deltas stay deltas where they can, and every copy stands on its
+//! own.
 
 use crate::support::{Sandbox, edited, noise};
 
@@ -21,7 +22,10 @@ fn gives(sandbox: &Sandbox, uri: &str, content: &[u8]) {
 #[test]
 fn a_copy_below_the_reference_shares_it() {
     let (sandbox, _, second) = with_versions();
-    sandbox.run(["cp", "s3://buc/a/app-2.zip", "s3://buc/a/kept/release.zip"]).succeeds().says("(delta: ");
+    sandbox
+        .run(["cp", "s3://buc/a/app-2.zip", "s3://buc/a/kept/release.zip"])
+        .succeeds()
+        .says("(delta: ");
     let metadata = sandbox.store().metadata("a/kept/release.zip.delta");
     assert_eq!(metadata["dg-ref-key"], "a/reference.bin");
     assert_eq!(metadata["dg-original-name"], "release.zip");
@@ -39,7 +43,11 @@ fn a_copy_elsewhere_gets_its_reference_too() {
     sandbox.run(["cp", "-r", "s3://buc/a/", "s3://buc/b/"]).succeeds();
     sandbox.run(["cp", "s3://buc/a/app-2.zip", "s3://other"]).succeeds().says("(delta: ");
     let keys = sandbox.store().keys();
-    assert!(keys.contains(&"b/app-2.zip.delta".to_owned()) && keys.contains(&"b/reference.bin".to_owned()), "{keys:?}");
+    assert!(
+        keys.contains(&"b/app-2.zip.delta".to_owned())
+            && keys.contains(&"b/reference.bin".to_owned()),
+        "{keys:?}"
+    );
     sandbox.run(["rm", "s3://buc/a/app-1.zip"]).succeeds();
     sandbox.run(["rm", "s3://buc/a/app-2.zip"]).succeeds();
     gives(&sandbox, "s3://buc/b/app-1.zip", &first);
@@ -68,7 +76,10 @@ fn what_is_no_delta_is_copied_by_the_store() {
     sandbox.store().foreign("plain/app-1.zip", &first);
     sandbox.run(["cp", "s3://buc/plain/app-1.zip", "s3://buc/d/"]).succeeds().says("reference: ");
     gives(&sandbox, "s3://buc/d/app-1.zip", &first);
-    sandbox.run(["cp", "--no-delta", "s3://buc/d/app-1.zip", "s3://buc/e/"]).succeeds().says("as asked");
+    sandbox
+        .run(["cp", "--no-delta", "s3://buc/d/app-1.zip", "s3://buc/e/"])
+        .succeeds()
+        .says("as asked");
     gives(&sandbox, "s3://buc/e/app-1.zip", &first);
 }
 
@@ -79,7 +90,10 @@ fn a_copy_replaces_what_was_there_and_leaves_one_variant() {
     sandbox.run(["cp", "--no-delta", "s3://buc/a/app-1.zip", "s3://buc/x.zip"]).succeeds();
     sandbox.run(["cp", "s3://buc/a/app-2.zip", "s3://buc/x.zip"]).succeeds();
     let keys = sandbox.store().keys();
-    assert!(!keys.contains(&"x.zip".to_owned()) && keys.contains(&"x.zip.delta".to_owned()), "{keys:?}");
+    assert!(
+        !keys.contains(&"x.zip".to_owned()) && keys.contains(&"x.zip.delta".to_owned()),
+        "{keys:?}"
+    );
     gives(&sandbox, "s3://buc/x.zip", &second);
 }
 
@@ -91,26 +105,36 @@ fn a_copy_keeps_what_its_source_has() {
     let options = ["--metadata", "team=blue,dg-note=mine", "--cache-control", "no-store"];
     sandbox.run(["cp", "app.zip", "s3://buc/a/"].iter().chain(&options)).succeeds();
     sandbox.run(["cp", "s3://buc/a/app.zip", "s3://buc/a/b/"]).succeeds().says("(delta: ");
-    sandbox.run(["cp", "--no-delta", "s3://buc/a/app.zip", "s3://buc/c/"]).succeeds().says("as asked");
+    sandbox
+        .run(["cp", "--no-delta", "s3://buc/a/app.zip", "s3://buc/c/"])
+        .succeeds()
+        .says("as asked");
     for key in ["a/b/app.zip.delta", "c/app.zip"] {
         let metadata = sandbox.store().metadata(key);
         assert_eq!(metadata["team"], "blue", "{key}");
         assert_eq!(metadata["dg-user-dg-note"], "mine", "{key}");
     }
     let told = ["has the headers, metadata and class of its source"];
-    sandbox.run(["cp", "s3://buc/a/app.zip", "s3://buc/d/"].iter().chain(&options)).fails(255, &told);
+    sandbox
+        .run(["cp", "s3://buc/a/app.zip", "s3://buc/d/"].iter().chain(&options))
+        .fails(255, &told);
 }
 
 #[test]
 fn copies_that_make_no_sense_are_refused() {
     let (sandbox, ..) = with_versions();
     let before = sandbox.store().keys();
-    sandbox.run(["cp", "s3://buc/a/app-1.zip", "s3://buc/a/app-1.zip"]).fails(1, &["cannot be copied onto itself"]);
+    sandbox
+        .run(["cp", "s3://buc/a/app-1.zip", "s3://buc/a/app-1.zip"])
+        .fails(1, &["cannot be copied onto itself"]);
     sandbox.run(["cp", "-r", "s3://buc/a", "s3://buc/a/b"]).fails(255, &["is in the other"]);
     let long = format!("s3://buc/.deltaglider/{}", ".".repeat(400));
     sandbox.run(["cp", "s3://buc/a/app-1.zip", &long]).fails(1, &["needs an escaped key"]);
     sandbox.run(["cp", "s3://buc/a/absent.zip", "s3://buc/b.zip"]).fails(1, &["no such object"]);
     sandbox.run(["cp", "s3://buc/a/app-1.zip", "s3://absent/"]).fails(1, &["no such bucket"]);
-    sandbox.run(["cp", "--dryrun", "s3://buc/a/app-1.zip", "s3://buc/b/"]).succeeds().says("(dryrun) copy: ");
+    sandbox
+        .run(["cp", "--dryrun", "s3://buc/a/app-1.zip", "s3://buc/b/"])
+        .succeeds()
+        .says("(dryrun) copy: ");
     assert_eq!(sandbox.store().keys(), before);
 }

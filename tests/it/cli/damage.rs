@@ -70,11 +70,15 @@ fn a_damaged_reference_is_refused_by_name() {
     let reference = store.read("reference.bin");
     let mut flipped = reference.clone();
     flipped[1_500] ^= 0x10;
-    for damaged in [flipped, reference[..1_000].to_vec(), Vec::new(), [reference.clone(), vec![0]].concat()] {
+    for damaged in
+        [flipped, reference[..1_000].to_vec(), Vec::new(), [reference.clone(), vec![0]].concat()]
+    {
         store.replace("reference.bin", damaged);
         refused(
             &sandbox,
-            &["fatal error: reference s3://buc/reference.bin is damaged or was replaced: expected SHA-256 "],
+            &[
+                "fatal error: reference s3://buc/reference.bin is damaged or was replaced: expected SHA-256 ",
+            ],
         );
     }
     store.replace("reference.bin", reference);
@@ -103,7 +107,9 @@ fn a_damaged_direct_file_is_refused() {
     sandbox.run(["cp", "s3://buc/note.txt", "out.txt"]).fails(1, &told);
     sandbox.run(["cp", "s3://buc/note.txt", "-"]).fails(1, &told);
     sandbox.store().replace("note.txt", b"what was".to_vec());
-    sandbox.run(["cp", "s3://buc/note.txt", "out.txt"]).fails(1, &["s3://buc/note.txt: expected 15 bytes, got 8"]);
+    sandbox
+        .run(["cp", "s3://buc/note.txt", "out.txt"])
+        .fails(1, &["s3://buc/note.txt: expected 15 bytes, got 8"]);
     assert!(names_below(&sandbox.work()).is_empty());
 }
 
@@ -123,11 +129,15 @@ fn a_delta_without_its_metadata_is_never_handed_out_as_a_file() {
     let delta = sandbox.store().read("a-2.zip.delta");
     sandbox.store().foreign("a-2.zip.delta", &delta);
     refused(&sandbox, &["s3://buc/a-2.zip.delta is a delta that lost its metadata", "--raw"]);
-    sandbox.run(["cp", "s3://buc/a-2.zip.delta", "file"]).fails(1, &["is a delta that lost its metadata"]);
+    sandbox
+        .run(["cp", "s3://buc/a-2.zip.delta", "file"])
+        .fails(1, &["is a delta that lost its metadata"]);
     sandbox.run(["cp", "--raw", "s3://buc/a-2.zip.delta", "stored"]).succeeds();
     assert!(sandbox.read("stored") == delta);
     // It can be removed under its own name, and its place is not taken by another delta unasked.
-    sandbox.put("a-2.zip.delta", b"x").fails(1, &["is where the delta of s3://buc/a-2.zip is stored"]);
+    sandbox
+        .put("a-2.zip.delta", b"x")
+        .fails(1, &["is where the delta of s3://buc/a-2.zip is stored"]);
     sandbox.run(["rm", "s3://buc/a-2.zip.delta"]).succeeds();
 }
 
@@ -137,7 +147,10 @@ fn a_delta_whose_metadata_lacks_a_field_is_named_with_the_field() {
     sandbox.store().change_metadata("a-2.zip.delta", |metadata| {
         metadata.remove("dg-file-size");
     });
-    refused(&sandbox, &["fatal error: s3://buc/a-2.zip.delta: metadata dg-file-size is absent or malformed"]);
+    refused(
+        &sandbox,
+        &["fatal error: s3://buc/a-2.zip.delta: metadata dg-file-size is absent or malformed"],
+    );
     sandbox.run(["ls", "s3://buc/"]).fails(2, &["warning: a-2.zip.delta: metadata dg-file-size"]);
     sandbox.run(["verify", "-r", "s3://buc/"]).fails(1, &["verify failed: s3://buc/a-2.zip.delta"]);
     sandbox.run(["rm", "s3://buc/a-2.zip"]).succeeds();

@@ -38,7 +38,10 @@ impl Damaged {
 #[test]
 fn damaged_head_stops_only_itself() {
     let Damaged { sandbox, files } = damaged();
-    sandbox.run(["ls", "--recursive", "s3://buc"]).fails(1, &["damaged: d/f2.zip.delta"]).says("d/f3.zip");
+    sandbox
+        .run(["ls", "--recursive", "s3://buc"])
+        .fails(1, &["damaged: d/f2.zip.delta"])
+        .says("d/f3.zip");
     sandbox.run(["ls", "s3://buc/other/"]).succeeds();
     sandbox.run(["cp", "-r", "s3://buc", "out"]).fails(1, &["d/f2.zip"]);
     for n in [0, 1, 3] {
@@ -47,7 +50,10 @@ fn damaged_head_stops_only_itself() {
     assert!(!sandbox.path("out/d/f2.zip").exists());
     sandbox.run(["verify", "-r", "s3://buc"]).fails(1, &["d/f2.zip"]).says("4 verified");
     for _ in 0..2 {
-        sandbox.run(["stats", "--detailed", "buc"]).fails(1, &["damaged objects: 1"]).says("Damaged objects:    1");
+        sandbox
+            .run(["stats", "--detailed", "buc"])
+            .fails(1, &["damaged objects: 1"])
+            .says("Damaged objects:    1");
     }
     sandbox.run(["cp", "s3://buc/d/f1.zip", "x"]).succeeds();
 }
@@ -74,7 +80,10 @@ fn sync_into_damaged_bucket_does_the_rest() {
     assert!(!run.err.contains("fatal error"), "{}", run.err);
     let files = sandbox.run(["ls", "--recursive", "s3://buc/d/"]);
     let files = String::from_utf8_lossy(&files.stdout);
-    assert!(files.contains("new.zip") && files.contains("damaged") && !files.contains("f3.zip"), "{files}");
+    assert!(
+        files.contains("new.zip") && files.contains("damaged") && !files.contains("f3.zip"),
+        "{files}"
+    );
 }
 
 #[test]
@@ -144,6 +153,7 @@ fn repair_moves_damaged_object_aside() {
     assert!(mended.err.contains("moved aside"), "{}", mended.err);
     sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds();
     sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
-    let aside = fs::read_dir(sandbox.store_path().join("aside")).unwrap().next().unwrap().unwrap().path();
+    let aside =
+        fs::read_dir(sandbox.store_path().join("aside")).unwrap().next().unwrap().unwrap().path();
     assert!(aside.join("=d,f2.zip.delta").exists());
 }

@@ -1,4 +1,5 @@
-//! Files under way in a destination: their names, their locks, and what becomes of those that a killed process left.
+//! Files under way in a destination: their names, their locks, and what becomes of those that a
+//! killed process left.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -21,7 +22,9 @@ fn draft(letter: char) -> String {
 fn is_draft(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or_default();
     let middle = name.strip_prefix(".deltaglider-").and_then(|rest| rest.strip_suffix(".part"));
-    middle.is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    middle.is_some_and(|hex| {
+        hex.len() == 32 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 fn is_locked(path: &Path) -> bool {
@@ -36,7 +39,9 @@ fn age(path: &Path, by: Duration) {
 fn draft_of(child: &mut Child, folder: &Path) -> String {
     let begun = Instant::now();
     loop {
-        if let Some(name) = names_below(folder).into_iter().find(|name| name.contains(".deltaglider-")) {
+        if let Some(name) =
+            names_below(folder).into_iter().find(|name| name.contains(".deltaglider-"))
+        {
             return name;
         }
         assert_eq!(child.try_wait().unwrap(), None);
@@ -89,7 +94,8 @@ fn walks_leave_drafts_out() {
         sandbox.write(&format!("dst/{name}"), b"half");
     }
     // Names that no draft has.
-    let others = [".deltaglider-Ab3dEf", ".deltaglider-.part", &draft('A'), &format!("{}.zip", draft('b'))];
+    let others =
+        [".deltaglider-Ab3dEf", ".deltaglider-.part", &draft('A'), &format!("{}.zip", draft('b'))];
     for name in others {
         sandbox.write(&format!("dst/{name}"), b"whole");
     }
@@ -105,9 +111,13 @@ fn walks_leave_drafts_out() {
     assert_eq!(quiet.err, "");
     // What a bucket has not is removed from the folder, but for drafts.
     sandbox.run(["rm", "s3://buc/.deltaglider-.part"]).succeeds();
-    sandbox.run(["sync", "--delete", "s3://buc", "dst"]).fails(0, &[note]).says("delete: dst/.deltaglider-.part");
+    sandbox
+        .run(["sync", "--delete", "s3://buc", "dst"])
+        .fails(0, &[note])
+        .says("delete: dst/.deltaglider-.part");
     sandbox.run(["mv", "-r", "dst", "s3://buc"]).fails(0, &[note]);
-    let left: Vec<String> = names_below(&sandbox.path("dst")).into_iter().filter(|name| name != "sub").collect();
+    let left: Vec<String> =
+        names_below(&sandbox.path("dst")).into_iter().filter(|name| name != "sub").collect();
     assert_eq!(left, [draft('0'), format!("sub/{}", draft('a')), format!("sub/{}", draft('f'))]);
 }
 
@@ -134,7 +144,14 @@ fn old_unlocked_drafts_are_swept() {
     let link = draft('5');
     for name in [&old, &young, &locked, &other, &elsewhere] {
         let path = sandbox.write(&format!("dst/{name}"), b"half");
-        age(&path, if *name == young { DAY - Duration::from_secs(60) } else { DAY + Duration::from_secs(1) });
+        age(
+            &path,
+            if *name == young {
+                DAY - Duration::from_secs(60)
+            } else {
+                DAY + Duration::from_secs(1)
+            },
+        );
     }
     let target = sandbox.write("target", b"whole");
     age(&target, 2 * DAY);
@@ -175,7 +192,9 @@ fn decoding_sweeps_and_locks_drafts() {
     age(&left, 2 * DAY);
     let delta = sandbox.read("delta");
     let mut command = sandbox.command();
-    command.args(["xdelta3", "-e", "-W", "16384", "-s", "old", "/dev/stdin", "out"]).stdin(Stdio::piped());
+    command
+        .args(["xdelta3", "-e", "-W", "16384", "-s", "old", "/dev/stdin", "out"])
+        .stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Enough for the first windows, so that there is a draft.
     let mut pipe = child.stdin.take().unwrap();
@@ -183,7 +202,9 @@ fn decoding_sweeps_and_locks_drafts() {
     let begun = Instant::now();
     let name = loop {
         let names = sandbox.files().into_iter();
-        if let Some(name) = names.into_iter().find(|name| name.starts_with(".deltaglider-") && *name != draft('1')) {
+        if let Some(name) =
+            names.into_iter().find(|name| name.starts_with(".deltaglider-") && *name != draft('1'))
+        {
             break name;
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "no draft appears");

@@ -1,4 +1,5 @@
-//! Files of a user's own whose names are keys of DeltaGlider's objects: stored under escaped keys, and known by their names.
+//! Files of a user's own whose names are keys of DeltaGlider's objects: stored under escaped keys,
+//! and known by their names.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,8 @@ impl Scene {
         scene
     }
 
-    /// In an embedded store, and on a server that is said to let one of several racing writers win, or several.
+    /// In an embedded store, and on a server that is said to let one of several racing writers win,
+    /// or several.
     fn all() -> impl Iterator<Item = Self> {
         [None, Some("yes"), Some("no")].into_iter().map(Self::new)
     }
@@ -60,12 +62,14 @@ impl Scene {
             assert!(self.sandbox.read(&format!("{folder}/{name}")) == *content, "{name}");
         }
         let there = names_below(&self.sandbox.path(folder));
-        let files = there.iter().filter(|name| self.sandbox.path(&format!("{folder}/{name}")).is_file());
+        let files =
+            there.iter().filter(|name| self.sandbox.path(&format!("{folder}/{name}")).is_file());
         assert_eq!(files.count(), self.tree.len());
     }
 }
 
-/// Files with names of ours, names like them, encoded ones, and versions that are kept as deltas beside them.
+/// Files with names of ours, names like them, encoded ones, and versions that are kept as deltas
+/// beside them.
 fn tree() -> BTreeMap<String, Vec<u8>> {
     let first = noise(50_000, 1);
     let mut tree: BTreeMap<String, Vec<u8>> = [
@@ -141,19 +145,29 @@ fn sync_delete_removes_what_went() {
     for mut scene in Scene::all() {
         scene.run(&["sync", "in", "s3://buc"]).succeeds();
         scene.run(&["sync", "s3://buc", "out"]).succeeds();
-        let gone =
-            ["reference.bin", "sub/.deltaglider/reference.bin", ".deltaglider/files/x%2F", "sub/reference.bin.delta"];
+        let gone = [
+            "reference.bin",
+            "sub/.deltaglider/reference.bin",
+            ".deltaglider/files/x%2F",
+            "sub/reference.bin.delta",
+        ];
         for name in gone {
             std::fs::remove_file(scene.sandbox.path(&format!("in/{name}"))).unwrap();
             scene.tree.remove(name);
         }
-        for arguments in [["sync", "--delete", "in", "s3://buc"], ["sync", "--delete", "s3://buc", "out"]] {
+        for arguments in
+            [["sync", "--delete", "in", "s3://buc"], ["sync", "--delete", "s3://buc", "out"]]
+        {
             let run = scene.run(&arguments).succeeds();
-            let mut removed: Vec<&str> = run.out.lines().filter(|line| line.starts_with("delete: ")).collect();
+            let mut removed: Vec<&str> =
+                run.out.lines().filter(|line| line.starts_with("delete: ")).collect();
             removed.sort_unstable();
             assert_eq!(removed.len(), gone.len(), "{run:?}");
             for name in gone {
-                assert!(removed.iter().any(|line| line.ends_with(&format!("/{name}"))), "{name}: {run:?}");
+                assert!(
+                    removed.iter().any(|line| line.ends_with(&format!("/{name}"))),
+                    "{name}: {run:?}"
+                );
             }
         }
         scene.has_tree("out");
@@ -180,7 +194,8 @@ fn lists_show_names_in_place() {
         assert_eq!(scene.listed("t/.deltaglider/f"), ["iles/reference%2Ebin", "iles/x%2F"]);
         assert_eq!(scene.listed("t/.del").len(), 4);
         scene.run(&["ls", "s3://buc/t/.deltaglider/references/"]).fails(1, &[]);
-        let stored = scene.run(&["ls", "--sizes", "stored", "s3://buc/t/sub/reference.bin"]).succeeds();
+        let stored =
+            scene.run(&["ls", "--sizes", "stored", "s3://buc/t/sub/reference.bin"]).succeeds();
         stored.says(" 25 reference.bin\n");
         let stats: serde_json::Value =
             serde_json::from_str(&scene.run(&["stats", "--json", "buc"]).succeeds().out).unwrap();
@@ -194,8 +209,14 @@ fn lists_show_names_in_place() {
 fn trees_in_folders_of_ours_come_back() {
     let scene = Scene::new(None);
     let all = scene.tree.len();
-    scene.run(&["sync", "in", "s3://buc/.deltaglider/backup"]).succeeds().says(&format!("{all} changed"));
-    scene.run(&["sync", "in", "s3://buc/.deltaglider/backup"]).succeeds().says(&format!("{all} unchanged"));
+    scene
+        .run(&["sync", "in", "s3://buc/.deltaglider/backup"])
+        .succeeds()
+        .says(&format!("{all} changed"));
+    scene
+        .run(&["sync", "in", "s3://buc/.deltaglider/backup"])
+        .succeeds()
+        .says(&format!("{all} unchanged"));
     scene.run(&["sync", "s3://buc/.deltaglider/backup", "out"]).succeeds();
     scene.has_tree("out");
     std::fs::remove_file(scene.sandbox.path("in/sub/reference.bin")).unwrap();
@@ -211,7 +232,8 @@ fn escaped_files_give_way_to_directories() {
     let scene = Scene::new(None);
     scene.run(&["cp", "in/reference.bin", "s3://buc/t/"]).succeeds();
     scene.run(&["cp", "in/reference.bin", "s3://buc/t/reference.bin/a"]).succeeds();
-    let told = ["cannot download s3://buc/t/reference.bin: s3://buc/t/reference.bin/a needs a directory"];
+    let told =
+        ["cannot download s3://buc/t/reference.bin: s3://buc/t/reference.bin/a needs a directory"];
     scene.run(&["cp", "-r", "s3://buc/t", "out"]).fails(1, &told);
     assert_eq!(names_below(&scene.sandbox.path("out")), ["reference.bin", "reference.bin/a"]);
 }
@@ -219,10 +241,19 @@ fn escaped_files_give_way_to_directories() {
 #[test]
 fn patterns_match_names() {
     let scene = Scene::new(None);
-    scene.run(&["cp", "-r", "in", "s3://buc", "--exclude", "*", "--include", "*/reference.bin"]).succeeds();
-    let names = ["other/reference.bin/reference.bin", "sub/.deltaglider/reference.bin", "sub/reference.bin"];
+    scene
+        .run(&["cp", "-r", "in", "s3://buc", "--exclude", "*", "--include", "*/reference.bin"])
+        .succeeds();
+    let names = [
+        "other/reference.bin/reference.bin",
+        "sub/.deltaglider/reference.bin",
+        "sub/reference.bin",
+    ];
     assert_eq!(scene.listed(""), names);
-    scene.run(&["sync", "s3://buc", "out", "--exclude", "*.deltaglider/*"]).succeeds().says("2 changed");
+    scene
+        .run(&["sync", "s3://buc", "out", "--exclude", "*.deltaglider/*"])
+        .succeeds()
+        .says("2 changed");
 }
 
 #[test]
@@ -236,11 +267,17 @@ fn damaged_files_are_listed_by_name() {
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     for uri in ["s3://buc", "s3://buc/ref"] {
-        scene.run(&["ls", uri]).fails(1, &["damaged: reference.bin"]).says("    damaged reference.bin\n");
+        scene
+            .run(&["ls", uri])
+            .fails(1, &["damaged: reference.bin"])
+            .says("    damaged reference.bin\n");
     }
     scene.run(&["cp", "s3://buc/reference.bin", "-"]).fails(1, &["the stored object is damaged"]);
     scene.run(&["cp", "in/reference.bin", "s3://buc/"]).succeeds();
-    assert_eq!(scene.run(&["cp", "s3://buc/reference.bin", "-"]).succeeds().out, "this is reference.bin");
+    assert_eq!(
+        scene.run(&["cp", "s3://buc/reference.bin", "-"]).succeeds().out,
+        "this is reference.bin"
+    );
 }
 
 #[test]
@@ -260,9 +297,12 @@ fn empty_folders_of_ours_are_not_shown() {
 fn names_are_read_moved_and_removed() {
     for scene in Scene::all() {
         scene.run(&["cp", "-r", "in", "s3://buc/t"]).succeeds();
-        for name in
-            ["reference.bin", ".deltaglider/a", ".deltaglider/files/reference%2Ebin", "sub/.deltaglider/x.zip.delta"]
-        {
+        for name in [
+            "reference.bin",
+            ".deltaglider/a",
+            ".deltaglider/files/reference%2Ebin",
+            "sub/.deltaglider/x.zip.delta",
+        ] {
             let (uri, content) = (format!("s3://buc/t/{name}"), &scene.tree[name]);
             assert_eq!(scene.run(&["cp", &uri, "-"]).succeeds().stdout, *content);
             assert_eq!(scene.run(&["cp", "--range", "bytes=5-6", &uri, "-"]).succeeds().out, "is");
@@ -281,7 +321,10 @@ fn names_are_read_moved_and_removed() {
             scene.run(&["mv", "one", "s3://buc/m/reference.bin"]).succeeds();
             scene.run(&["mv", "s3://buc/m/reference.bin", "two"]).succeeds();
             assert_eq!(scene.sandbox.read("two"), *content);
-            scene.run(&["rm", "--dryrun", &uri]).succeeds().says(&format!("(dryrun) delete: {uri}\n"));
+            scene
+                .run(&["rm", "--dryrun", &uri])
+                .succeeds()
+                .says(&format!("(dryrun) delete: {uri}\n"));
             scene.run(&["rm", &uri]).succeeds().says(&format!("delete: {uri}\n"));
             scene.run(&["rm", &uri]).fails(1, &[&uri]);
         }
@@ -294,26 +337,47 @@ fn names_are_read_moved_and_removed() {
         scene.run(&["rm", "-r", "s3://buc"]).succeeds();
         scene.run(&["cp", "in/reference.bin", "s3://buc/"]).succeeds();
         scene.run(&["rb", "s3://buc"]).fails(1, &[]);
-        scene.run(&["rb", "--force", "s3://buc"]).succeeds().says("delete: s3://buc/reference.bin\n");
+        scene
+            .run(&["rb", "--force", "s3://buc"])
+            .succeeds()
+            .says("delete: s3://buc/reference.bin\n");
     }
 }
 
 #[test]
 fn other_tools_see_escaped_keys() {
     let scene = Scene::new(None);
-    scene.run(&["cp", "in/reference.bin", "s3://buc/t/"]).succeeds().says("(direct: 21 Bytes, under an escaped key");
-    scene.run(&["cp", "in/sub/app-1.zip", "s3://buc/t/.deltaglider/"]).succeeds().says("under an escaped key");
+    scene
+        .run(&["cp", "in/reference.bin", "s3://buc/t/"])
+        .succeeds()
+        .says("(direct: 21 Bytes, under an escaped key");
+    scene
+        .run(&["cp", "in/sub/app-1.zip", "s3://buc/t/.deltaglider/"])
+        .succeeds()
+        .says("under an escaped key");
     let store = scene.sandbox.store();
-    let keys = ["t/.deltaglider/files/%2Edeltaglider/app%2D1%2Ezip", "t/.deltaglider/files/reference%2Ebin"];
+    let keys = [
+        "t/.deltaglider/files/%2Edeltaglider/app%2D1%2Ezip",
+        "t/.deltaglider/files/reference%2Ebin",
+    ];
     assert_eq!(store.keys(), keys);
     let metadata = store.metadata(keys[1]);
-    assert_eq!((metadata["dg-original-name"].as_str(), metadata["dg-compression"].as_str()), ("reference.bin", "none"));
+    assert_eq!(
+        (metadata["dg-original-name"].as_str(), metadata["dg-compression"].as_str()),
+        ("reference.bin", "none")
+    );
     // An escaped key is no name: it can be that of another file.
     scene.run(&["cp", &format!("s3://buc/{}", keys[1]), "-"]).fails(1, &[]);
     scene.run(&["rm", &format!("s3://buc/{}", keys[1])]).fails(1, &[]);
     scene.run(&["cp", "in/plain.txt", &format!("s3://buc/{}", keys[1])]).succeeds();
-    assert_eq!(scene.run(&["cp", &format!("s3://buc/{}", keys[1]), "-"]).succeeds().out, "this is plain.txt");
-    assert_eq!(scene.run(&["cp", "s3://buc/t/reference.bin", "-"]).succeeds().out, "this is reference.bin");
+    assert_eq!(
+        scene.run(&["cp", &format!("s3://buc/{}", keys[1]), "-"]).succeeds().out,
+        "this is plain.txt"
+    );
+    assert_eq!(
+        scene.run(&["cp", "s3://buc/t/reference.bin", "-"]).succeeds().out,
+        "this is reference.bin"
+    );
 }
 
 #[test]
@@ -359,12 +423,18 @@ fn foreign_objects_stay_at_names() {
 fn urls_lead_to_escaped_keys() {
     let scene = Scene::new(Some("yes"));
     scene.run(&["cp", "-r", "in", "s3://buc"]).succeeds();
-    for (name, saved) in [("reference.bin", "reference.bin"), ("sub/.deltaglider/x.zip.delta", "x.zip.delta")] {
+    for (name, saved) in
+        [("reference.bin", "reference.bin"), ("sub/.deltaglider/x.zip.delta", "x.zip.delta")]
+    {
         let url = scene.run(&["presign", &format!("s3://buc/{name}")]).succeeds().out;
         let (status, head, body) = request("GET", url.trim_end(), b"");
         assert_eq!((status, &body), (200, &scene.tree[name]));
-        assert!(head.contains(&format!("content-disposition: attachment; filename=\"{saved}\"")), "{head}");
-        let url = scene.run(&["presign", "--method", "put", &format!("s3://buc/{name}")]).succeeds().out;
+        assert!(
+            head.contains(&format!("content-disposition: attachment; filename=\"{saved}\"")),
+            "{head}"
+        );
+        let url =
+            scene.run(&["presign", "--method", "put", &format!("s3://buc/{name}")]).succeeds().out;
         assert_eq!(request("PUT", url.trim_end(), b"by a URL").0, 200);
         assert_eq!(scene.run(&["cp", &format!("s3://buc/{name}"), "-"]).succeeds().out, "by a URL");
     }
@@ -405,12 +475,21 @@ fn references_survive_files_of_their_name() {
         // The last delta takes its reference along, and not the file.
         for name in ["app-1.zip", "app-2.zip", "app-3.zip"] {
             let uri = format!("s3://buc/sub/{name}");
-            assert!(scene.run(&["cp", &uri, "-"]).succeeds().stdout == scene.tree[&format!("sub/{name}")]);
+            assert!(
+                scene.run(&["cp", &uri, "-"]).succeeds().stdout
+                    == scene.tree[&format!("sub/{name}")]
+            );
             scene.run(&["rm", &uri]).succeeds();
         }
         assert_eq!(scene.listed(""), ["sub/reference.bin"]);
-        assert_eq!(scene.run(&["cp", "s3://buc/sub/reference.bin", "-"]).succeeds().out, "this is sub/reference.bin");
+        assert_eq!(
+            scene.run(&["cp", "s3://buc/sub/reference.bin", "-"]).succeeds().out,
+            "this is sub/reference.bin"
+        );
         scene.run(&["cp", "in/sub/app-2.zip", "s3://buc/sub/"]).succeeds();
-        assert!(scene.run(&["cp", "s3://buc/sub/app-2.zip", "-"]).succeeds().stdout == scene.tree["sub/app-2.zip"]);
+        assert!(
+            scene.run(&["cp", "s3://buc/sub/app-2.zip", "-"]).succeeds().stdout
+                == scene.tree["sub/app-2.zip"]
+        );
     }
 }

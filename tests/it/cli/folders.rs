@@ -1,4 +1,5 @@
-//! Folders as they are: links that lead nowhere, pipes, files that may not be read, names that are not UTF-8, and filters that leave them out.
+//! Folders as they are: links that lead nowhere, pipes, files that may not be read, names that are
+//! not UTF-8, and filters that leave them out.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,11 +21,18 @@ fn run_unprivileged(sandbox: &Sandbox, arguments: &[&str]) -> Run {
         return sandbox.run(arguments);
     }
     let root = sandbox.work().parent().unwrap().to_owned();
-    // The directory of the build may be closed to other users. Another process copies, so that no test that starts a process at the same
-    // time keeps the copy open for writing.
+    // The directory of the build may be closed to other users. Another process copies, so that no
+    // test that starts a process at the same time keeps the copy open for writing.
     let binary = root.join("deltaglider");
     if !binary.exists() {
-        assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_deltaglider")).arg(&binary).status().unwrap().success());
+        assert!(
+            Command::new("cp")
+                .arg(env!("CARGO_BIN_EXE_deltaglider"))
+                .arg(&binary)
+                .status()
+                .unwrap()
+                .success()
+        );
     }
     for entry in walkdir::WalkDir::new(root).into_iter().map(Result::unwrap) {
         if !entry.path_is_symlink() {
@@ -91,7 +99,11 @@ fn excluded_names_are_not_looked_at() {
     assert!(run.out.contains("delete: s3://buc/p/stale\n"), "{run:?}");
     assert_eq!(keys(&sandbox).len(), 2 + BELOW_ODD.len());
     for command in ["sync", "cp -r"] {
-        for rules in ["--exclude odd/*", "--exclude * --include ok", "--include odd/* --exclude o*/* --include ok"] {
+        for rules in [
+            "--exclude odd/*",
+            "--exclude * --include ok",
+            "--include odd/* --exclude o*/* --include ok",
+        ] {
             let words = [command, "in", "s3://buc/q/", rules].join(" ");
             run_unprivileged(&sandbox, &words.split(' ').collect::<Vec<_>>()).succeeds();
         }
@@ -103,7 +115,10 @@ fn excluded_names_are_not_looked_at() {
         words.extend(["--exclude", Box::leak(format!("odd/{name}").into_boxed_str())]);
     }
     run_unprivileged(&sandbox, &words).succeeds();
-    assert_eq!(keys(&sandbox).iter().filter(|key| key.starts_with("r/")).collect::<Vec<_>>(), ["r/ok"]);
+    assert_eq!(
+        keys(&sandbox).iter().filter(|key| key.starts_with("r/")).collect::<Vec<_>>(),
+        ["r/ok"]
+    );
 }
 
 #[test]
@@ -139,7 +154,11 @@ fn skipped_files_are_not_counted_as_changed() {
     let run = run_unprivileged(&sandbox, &["sync", "--size-only", "--json", "in", "s3://buc/p/"]);
     assert_eq!(run.code, Some(2), "{run:?}");
     let end: serde_json::Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
-    assert_eq!((&end["changed"], &end["unchanged"], &end["failed"]), (&0.into(), &1.into(), &0.into()), "{end}");
+    assert_eq!(
+        (&end["changed"], &end["unchanged"], &end["failed"]),
+        (&0.into(), &1.into(), &0.into()),
+        "{end}"
+    );
     assert!(end["skipped"].as_u64() >= Some(7), "{end}");
     // A folder that exists is none that is made.
     sandbox.store().foreign("m/d/", b"");
@@ -154,7 +173,8 @@ fn unreadable_source_folder_removes_nothing() {
     let sandbox = with_odd_files();
     set_mode(&sandbox.path("in"), 0o311);
     let before = keys(&sandbox);
-    run_unprivileged(&sandbox, &UP).fails(1, &["in: Permission denied", "nothing was removed from s3://buc/p/"]);
+    run_unprivileged(&sandbox, &UP)
+        .fails(1, &["in: Permission denied", "nothing was removed from s3://buc/p/"]);
     assert_eq!(keys(&sandbox), before);
 }
 
@@ -165,12 +185,14 @@ fn odd_files_of_a_destination_stay() {
         sandbox.put(&format!("d/{key}"), b"stored").succeeds();
     }
     let run = run_unprivileged(&sandbox, &["sync", "--delete", "s3://buc/d", "in"]);
-    run.fails(2, &["warning: skipped: in/odd/closed: Permission denied"]).says("delete: in/odd/secret\n");
+    run.fails(2, &["warning: skipped: in/odd/closed: Permission denied"])
+        .says("delete: in/odd/secret\n");
     let left = ["bad\u{fffd}", "closed", "dangling", "dir\u{fffd}", "itself", "loop", "pipe"];
     set_mode(&sandbox.path("in/odd/closed"), 0o700);
     let files = sandbox.files();
     for name in left {
         assert!(files.contains(&format!("in/odd/{name}")), "{name}: {files:?}");
     }
-    run_unprivileged(&sandbox, &["sync", "--delete", "s3://buc/d", "in", "--exclude", "odd/*"]).succeeds();
+    run_unprivileged(&sandbox, &["sync", "--delete", "s3://buc/d", "in", "--exclude", "odd/*"])
+        .succeeds();
 }

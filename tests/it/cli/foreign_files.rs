@@ -55,7 +55,8 @@ impl Stage {
     fn damage(&self, every: u64) {
         let downloads = Mutex::new(BTreeMap::<String, u64>::new());
         self.server.script(move |call| {
-            let key = call.key.filter(|key| call.operation == "GetObject" && !key.ends_with(".delta"))?;
+            let key =
+                call.key.filter(|key| call.operation == "GetObject" && !key.ends_with(".delta"))?;
             let mut downloads = downloads.lock().unwrap();
             let nth = downloads.entry(key.to_owned()).or_default();
             *nth += 1;
@@ -75,7 +76,10 @@ fn equal_tag_verifies() {
     stage.run(&["cp", "s3://buc/v/app.zip", "back"]).succeeds().says("MD5 of the store verified");
     assert_eq!(stage.sandbox.read("back"), CONTENT.as_bytes());
     let verified = stage.run(&["verify", "-r", "s3://buc"]).succeeds();
-    assert!(verified.out.contains("MD5 of the store") && verified.out.contains("2 verified, 0 failed"), "{verified:?}");
+    assert!(
+        verified.out.contains("MD5 of the store") && verified.out.contains("2 verified, 0 failed"),
+        "{verified:?}"
+    );
     stage.run(&["migrate", "--yes", "s3://buc/v", "s3://buc/w"]).succeeds().says("2 copied");
 }
 
@@ -84,9 +88,15 @@ fn file_without_checksum_is_not_called_verified() {
     let stage = Stage::new();
     stage.store("v/kms.zip", "aws:kms");
     let verified = stage.run(&["verify", "-r", "s3://buc"]).succeeds();
-    assert!(verified.out.contains("2 verified, 1 with nothing to compare with, 0 failed"), "{verified:?}");
+    assert!(
+        verified.out.contains("2 verified, 1 with nothing to compare with, 0 failed"),
+        "{verified:?}"
+    );
     let one = stage.run(&["verify", "s3://buc/v/kms.zip"]).succeeds();
-    assert!(one.out.contains("nothing to compare with") && !one.out.contains("verified"), "{one:?}");
+    assert!(
+        one.out.contains("nothing to compare with") && !one.out.contains("verified"),
+        "{one:?}"
+    );
     // What is not compared is written without a word.
     stage.damage(1);
     stage.run(&["cp", "s3://buc/v/kms.zip", "kms"]).succeeds();
@@ -97,7 +107,9 @@ fn file_without_checksum_is_not_called_verified() {
 fn same_bytes_twice_contradict_the_tag() {
     let stage = Stage::new();
     stage.damage(1);
-    let done = stage.run(&["cp", "s3://buc/v/app.zip", "back"]).fails(2, &[CONTRADICTED, "--no-verify-etag"]);
+    let done = stage
+        .run(&["cp", "s3://buc/v/app.zip", "back"])
+        .fails(2, &[CONTRADICTED, "--no-verify-etag"]);
     assert_eq!(done.out.matches("download:").count(), 1, "{done:?}");
     assert_eq!(stage.sandbox.read("back"), DAMAGED.as_bytes());
     stage.run(&["cp", "s3://buc/v/app.zip", "-"]).fails(2, &[CONTRADICTED]).says(DAMAGED);
@@ -157,14 +169,18 @@ fn run_at_aws(headers: &'static str, body: &'static str, arguments: &[&str]) -> 
                 ("200 OK", headers, body.to_owned())
             }
             "HEAD" if request.path.ends_with("/file.bin") => ("200 OK", headers, body.to_owned()),
-            "HEAD" if request.path == "http://buc.s3.us-east-1.amazonaws.com/" => ("200 OK", "", String::new()),
+            "HEAD" if request.path == "http://buc.s3.us-east-1.amazonaws.com/" => {
+                ("200 OK", "", String::new())
+            }
             _ => ("404 Not Found", "", xml("NoSuchKey", "", "")),
         };
         (status, format!("{more}Last-Modified: Mon, 30 Nov 2026 00:00:00 GMT\r\n"), text)
     });
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
-    command.env("HTTP_PROXY", proxy).env("AWS_ENDPOINT_URL_S3", "http://s3.us-east-1.amazonaws.com");
+    command
+        .env("HTTP_PROXY", proxy)
+        .env("AWS_ENDPOINT_URL_S3", "http://s3.us-east-1.amazonaws.com");
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
     let done = Run::of(command.args(arguments));
     (done, downloads.load(Ordering::Relaxed))
@@ -182,7 +198,9 @@ fn difference_on_aws_is_damage() {
     let tag = "ETag: \"25f9e794323b453885f5181f1b624d0b\"\r\n";
     run_at_aws(tag, "123456789", &get).0.succeeds().says("MD5 of the store verified");
     run_at_aws(tag, "123456780", &get).0.fails(1, &["is damaged", "MD5"]);
-    run_at_aws(tag, "123456780", &["verify", "s3://buc/file.bin"]).0.fails(1, &["is damaged", "MD5"]);
+    run_at_aws(tag, "123456780", &["verify", "s3://buc/file.bin"])
+        .0
+        .fails(1, &["is damaged", "MD5"]);
     // Of parts, and of a directory bucket.
     let parts = "ETag: \"00000000000000000000000000000000-2\"\r\nx-amz-checksum-crc32: AAAAAA==-2\r\nx-amz-checksum-type: COMPOSITE\r\n";
     run_at_aws(parts, "123456789", &get).0.succeeds();

@@ -1,4 +1,5 @@
-//! Objects that another writer of the bucket made to harm: times and sizes at the edge of their types, and forged indexes.
+//! Objects that another writer of the bucket made to harm: times and sizes at the edge of their
+//! types, and forged indexes.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -20,7 +21,11 @@ fn object(key: &str) -> ObjectName {
 async fn plant(sandbox: &Sandbox, key: &str, bytes: &[u8], metadata: BTreeMap<String, String>) {
     let attributes = Attributes { metadata, ..Attributes::default() };
     let body = PutBody::from_bytes(bytes.to_vec());
-    sandbox.dir_store().put(&object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
+    sandbox
+        .dir_store()
+        .put(&object(key), body, &attributes, &PutCondition::None.into())
+        .await
+        .unwrap();
 }
 
 fn direct(content: &[u8], created_at: &str) -> BTreeMap<String, String> {
@@ -35,7 +40,12 @@ fn direct(content: &[u8], created_at: &str) -> BTreeMap<String, String> {
     metadata
 }
 
-fn delta(file: &[u8], file_size: u64, reference: &[u8], delta_size: usize) -> BTreeMap<String, String> {
+fn delta(
+    file: &[u8],
+    file_size: u64,
+    reference: &[u8],
+    delta_size: usize,
+) -> BTreeMap<String, String> {
     let metadata = DeltaMetadata {
         original_name: "n".into(),
         file_sha256: Sha256Digest::of(file),
@@ -60,7 +70,8 @@ fn times_at_calendar_edges_stop_nothing() {
     ] {
         let (sandbox, first) = (Sandbox::new(), noise(5_000, 1));
         plant(&sandbox, "d/b.zip", &first, direct(&first, time));
-        let expiring = [("dg-rehydrated", "true"), ("dg-expires-at", time), ("dg-created-at", time)];
+        let expiring =
+            [("dg-rehydrated", "true"), ("dg-expires-at", time), ("dg-created-at", time)];
         let expiring = expiring.map(|(name, value)| (name.to_owned(), value.to_owned()));
         plant(&sandbox, ".deltaglider/tmp/00_b.zip", b"x", expiring.into());
         for arguments in [
@@ -79,7 +90,8 @@ fn times_at_calendar_edges_stop_nothing() {
         for (n, name) in ["a", "b", "c"].iter().enumerate() {
             sandbox.write(&format!("in/{name}.zip"), edited(&first, n as u64));
         }
-        // A file that comes over the one of this time takes it into account, and those after it have their turn.
+        // A file that comes over the one of this time takes it into account, and those after it
+        // have their turn.
         let run = sandbox.run(["sync", "--concurrency", "1", "in", "s3://buc/d"]);
         assert!(run.code == Some(0) && run.out.contains("3 changed"), "{time}: {run:?}");
         sandbox.run(["cp", "s3://buc/d/b.zip", "back.zip"]).succeeds();
@@ -111,7 +123,10 @@ fn releases() -> Sandbox {
         sandbox.write(&format!("in/d/f{n:02}.zip"), edited(&first, n));
     }
     sandbox.run(["sync", "in", "s3://buc", "--quiet"]).succeeds();
-    assert_eq!(sandbox.store().keys().iter().filter(|key| key.ends_with(".delta")).count() as u64, FILES);
+    assert_eq!(
+        sandbox.store().keys().iter().filter(|key| key.ends_with(".delta")).count() as u64,
+        FILES
+    );
     sandbox
 }
 
@@ -122,8 +137,11 @@ async fn forge(sandbox: &Sandbox, says: impl Fn(&str) -> Value) {
     let page = store.list(&object("x").bucket, &ListRequest::default()).await.unwrap();
     let entry = |listed: &deltaglider::storage::ListedObject| {
         let what = says(listed.key.as_str());
-        let modified = listed.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        (!what.is_null()).then(|| json!({ "k": listed.key.as_str(), "e": listed.etag.0, "m": modified, "w": what }))
+        let modified =
+            listed.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        (!what.is_null()).then(
+            || json!({ "k": listed.key.as_str(), "e": listed.etag.0, "m": modified, "w": what }),
+        )
     };
     let entries: Vec<Value> = page.objects.iter().filter_map(entry).collect();
     assert!(!entries.is_empty());
@@ -147,7 +165,10 @@ fn forge_kinds(sandbox: &Sandbox, kind: &'static str) {
 fn has_all_files(sandbox: &Sandbox, folder: &str) {
     for n in 0..FILES {
         let name = format!("d/f{n:02}.zip");
-        assert!(sandbox.read(&format!("{folder}/{name}")) == sandbox.read(&format!("in/{name}")), "{name}");
+        assert!(
+            sandbox.read(&format!("{folder}/{name}")) == sandbox.read(&format!("in/{name}")),
+            "{name}"
+        );
     }
 }
 
@@ -159,8 +180,13 @@ fn forged_kinds_hide_no_file_from_ls() {
         let sandbox = releases();
         forge_kinds(&sandbox, kind);
         let listed = sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds().out;
-        let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().nth(3)).collect();
-        assert_eq!(names, (0..FILES).map(|n| format!("d/f{n:02}.zip")).collect::<Vec<_>>(), "{kind}");
+        let names: Vec<&str> =
+            listed.lines().filter_map(|line| line.split_whitespace().nth(3)).collect();
+        assert_eq!(
+            names,
+            (0..FILES).map(|n| format!("d/f{n:02}.zip")).collect::<Vec<_>>(),
+            "{kind}"
+        );
     }
 }
 
@@ -222,7 +248,8 @@ fn forged_kinds_spare_no_file_from_rm() {
     }
 }
 
-/// Files of users that are called as deltas and references are, beside [`releases`]; the index calls them what they are not.
+/// Files of users that are called as deltas and references are, beside [`releases`]; the index
+/// calls them what they are not.
 fn own_names() -> Sandbox {
     let sandbox = releases();
     sandbox.run(["cp", "-r", "s3://buc", "in", "--quiet"]).succeeds();
@@ -250,7 +277,11 @@ fn own_delta_names_are_copied_and_verified() {
     let run = sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
     run.says("22 verified, 0 failed");
     sandbox.run(["rm", "-r", "s3://buc"]).succeeds();
-    assert!(sandbox.store().keys().iter().all(|key| key.contains(".deltaglider/")), "{:?}", sandbox.store().keys());
+    assert!(
+        sandbox.store().keys().iter().all(|key| key.contains(".deltaglider/")),
+        "{:?}",
+        sandbox.store().keys()
+    );
 }
 
 #[test]
@@ -277,6 +308,9 @@ fn migrate_takes_own_delta_names() {
     let stored = sandbox.store_of("other").read("e/.deltaglider/files/reference%2Ebin");
     assert_eq!(stored, b"a file of its own");
     assert_eq!(sandbox.store_of("other").read("d/notes.delta"), b"a file of its own");
-    let kind = Kind::of(&Key::new("d/f01.zip.delta").unwrap(), &sandbox.store_of("other").metadata("d/f01.zip.delta"));
+    let kind = Kind::of(
+        &Key::new("d/f01.zip.delta").unwrap(),
+        &sandbox.store_of("other").metadata("d/f01.zip.delta"),
+    );
     assert!(matches!(kind, Kind::Delta(_)));
 }

@@ -1,4 +1,5 @@
-//! A local file where the source has a directory, a directory where it has a file, and a bucket that has both.
+//! A local file where the source has a directory, a directory where it has a file, and a bucket
+//! that has both.
 
 use std::os::unix::fs::symlink;
 
@@ -15,7 +16,8 @@ fn aside(letter: char) -> String {
 }
 
 fn below_out(sandbox: &Sandbox) -> Vec<String> {
-    let names = sandbox.files().into_iter().filter_map(|name| name.strip_prefix("out/").map(str::to_owned));
+    let names =
+        sandbox.files().into_iter().filter_map(|name| name.strip_prefix("out/").map(str::to_owned));
     names.collect()
 }
 
@@ -52,11 +54,17 @@ fn directory_makes_way_for_file() {
     std::fs::create_dir(sandbox.path("out/x/empty")).unwrap();
     let before = below_out(&sandbox);
     sandbox.run(DOWN).fails(1, &["cannot write out/x: it is a directory"]);
-    sandbox.run(["cp", "-r", "s3://buc/d", "out"]).fails(1, &["cannot write out/x: it is a directory"]);
+    sandbox
+        .run(["cp", "-r", "s3://buc/d", "out"])
+        .fails(1, &["cannot write out/x: it is a directory"]);
     assert_eq!(below_out(&sandbox), before);
-    let run = sandbox.run(DOWN_DELETE).succeeds().says("delete: out/x/a\n").says("delete: out/x/b/c\n");
+    let run =
+        sandbox.run(DOWN_DELETE).succeeds().says("delete: out/x/a\n").says("delete: out/x/b/c\n");
     assert!(run.out.ends_with("3 changed, 0 unchanged\n"), "{run:?}");
-    assert_eq!((below_out(&sandbox), sandbox.read("out/x")), (vec!["x".to_owned()], b"stored".to_vec()));
+    assert_eq!(
+        (below_out(&sandbox), sandbox.read("out/x")),
+        (vec!["x".to_owned()], b"stored".to_vec())
+    );
 }
 
 #[test]
@@ -67,9 +75,21 @@ fn content_that_stays_keeps_its_directory() {
     sandbox.write("elsewhere/f", "precious");
     type Change = fn(&Sandbox);
     let contents: [(&str, Change, &[&str]); 4] = [
-        ("out/x/keep.log", |sandbox| drop(sandbox.write("out/x/keep.log", "log")), &["--exclude", "*.log"]),
-        ("out/x/link", |sandbox| symlink(sandbox.path("elsewhere"), sandbox.path("out/x/link")).unwrap(), &[]),
-        ("out/x/dangling", |sandbox| symlink("nowhere", sandbox.path("out/x/dangling")).unwrap(), &[]),
+        (
+            "out/x/keep.log",
+            |sandbox| drop(sandbox.write("out/x/keep.log", "log")),
+            &["--exclude", "*.log"],
+        ),
+        (
+            "out/x/link",
+            |sandbox| symlink(sandbox.path("elsewhere"), sandbox.path("out/x/link")).unwrap(),
+            &[],
+        ),
+        (
+            "out/x/dangling",
+            |sandbox| symlink("nowhere", sandbox.path("out/x/dangling")).unwrap(),
+            &[],
+        ),
         (
             "out/x",
             |sandbox| {
@@ -122,8 +142,12 @@ fn killed_download_is_given_back() {
         // Made for a file that did not come.
         std::fs::create_dir_all(sandbox.path("out/y/sub")).unwrap();
     };
-    for command in ["cp -r s3://buc/d out", "cp s3://buc/d/f out/f", "cp s3://buc/d/f out/new/f", "sync s3://buc/d out"]
-    {
+    for command in [
+        "cp -r s3://buc/d out",
+        "cp s3://buc/d/f out/f",
+        "cp s3://buc/d/f out/new/f",
+        "sync s3://buc/d out",
+    ] {
         leave();
         sandbox.run(command.split(' ')).succeeds();
         assert_eq!(
@@ -150,7 +174,8 @@ fn killed_download_is_given_back() {
         .run(["sync", "--delete", "out", "s3://buc/u"])
         .fails(2, &["out/x was renamed aside", "out/y was renamed aside"]);
     assert!(run.out.contains("delete: s3://buc/u/stale\n"), "{run:?}");
-    let keys = sandbox.store().keys().into_iter().filter(|key| key.starts_with("u/")).collect::<Vec<_>>();
+    let keys =
+        sandbox.store().keys().into_iter().filter(|key| key.starts_with("u/")).collect::<Vec<_>>();
     assert_eq!(keys, ["u/f", "u/x/a", "u/y"]);
 }
 
@@ -176,7 +201,19 @@ fn same_file_is_named_beside_its_directory() {
                 ],
             );
             assert!(run.err.contains("4 of "), "{run:?}");
-            let written = ["v", "w", "w/a", "w/a/b", "w/a.zip", "w/a.zip/b", "x", "x/y", "x/z", "x-1", "x.txt"];
+            let written = [
+                "v",
+                "w",
+                "w/a",
+                "w/a/b",
+                "w/a.zip",
+                "w/a.zip/b",
+                "x",
+                "x/y",
+                "x/z",
+                "x-1",
+                "x.txt",
+            ];
             assert_eq!(below_out(&sandbox), written, "{command}");
         }
         if !command.contains("concurrency") {
@@ -199,13 +236,18 @@ fn obstacles_are_found_before_a_fetch() {
     run("cp f.bin s3://buc/d/f.bin").succeeds();
     sandbox.write("file", "local");
     sandbox.write("dir/f.bin/x", "local");
-    server.script(|call| (call.operation == "GetObject").then_some(Fault::Refuse { status: 418, code: "Fetched" }));
+    server.script(|call| {
+        (call.operation == "GetObject").then_some(Fault::Refuse { status: 418, code: "Fetched" })
+    });
     for (destination, why) in [
         ("file/f.bin", "file is not a directory"),
         ("file/sub/f.bin", "file is not a directory"),
         ("dir/", "cannot write dir/f.bin: it is a directory"),
     ] {
         let run = run(&format!("cp s3://buc/d/f.bin {destination}"));
-        assert!(run.code == Some(1) && run.err.contains(why) && !run.err.contains("Fetched"), "{run:?}");
+        assert!(
+            run.code == Some(1) && run.err.contains(why) && !run.err.contains("Fetched"),
+            "{run:?}"
+        );
     }
 }

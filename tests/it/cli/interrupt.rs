@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::support::{Run, Sandbox, edited, names_below, noise, without_what_the_machine_has};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
-/// The binary, which gets signals also where the tests themselves run with some ignored: in the background
-/// of a script, or under `nohup`.
+/// The binary, which gets signals also where the tests themselves run with some ignored: in the
+/// background of a script, or under `nohup`.
 fn command(sandbox: &Sandbox) -> Command {
     let mut command = sandbox.command_of(Path::new("env"));
     command.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_deltaglider")]);
@@ -19,11 +19,15 @@ fn command(sandbox: &Sandbox) -> Command {
 
 fn signal(child: &Child, name: &str) {
     // The shell's own: a bare system has no program of that name.
-    let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &child.id().to_string()]).status().unwrap();
+    let sent = Command::new("sh")
+        .args(["-c", "kill -$0 $1", name, &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(sent.success());
 }
 
-/// The exit code, which must come soon; a signal that comes before anything was begun ends the process itself.
+/// The exit code, which must come soon; a signal that comes before anything was begun ends the
+/// process itself.
 fn ends(child: &mut Child) -> Option<i32> {
     let begun = Instant::now();
     loop {
@@ -40,7 +44,8 @@ fn an_interrupted_upload_from_a_pipe_leaves_nothing() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let sandbox = Sandbox::new();
         let mut command = command(&sandbox);
-        let mut child = command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         // More than is kept in memory, so that there is a file for it.
         pipe.write_all(&noise(20 << 20, 1)).unwrap();
@@ -58,7 +63,11 @@ fn ignored_hangup_ends_no_command() {
     let sandbox = Sandbox::new();
     // As `nohup` starts a command.
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" cp - s3://buc/a.zip", env!("CARGO_BIN_EXE_deltaglider")]);
+    command.args([
+        "-c",
+        "trap '' HUP; exec \"$0\" cp - s3://buc/a.zip",
+        env!("CARGO_BIN_EXE_deltaglider"),
+    ]);
     command.env("AWS_ENDPOINT_URL_S3", sandbox.endpoint()).env("TMPDIR", sandbox.temporaries());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
@@ -79,7 +88,11 @@ fn an_interrupted_download_leaves_nothing_or_the_whole_file() {
     sandbox.put("a-2.zip", &second).succeeds();
     for round in 0..24 {
         let mut command = command(&sandbox);
-        let mut child = command.args(["cp", "s3://buc/a-2.zip", "out/a-2.zip"]).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .args(["cp", "s3://buc/a-2.zip", "out/a-2.zip"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(round * 15));
         if child.try_wait().unwrap().is_none() {
             signal(&child, "INT");
@@ -110,7 +123,8 @@ fn an_interrupted_upload_leaves_the_store_whole() {
     let before = sandbox.run(["cp", "s3://buc/p/b.zip", "-"]).succeeds().stdout;
     for round in 0..12 {
         let mut command = command(&sandbox);
-        let mut child = command.args(["cp", "b.zip", "s3://buc/p/"]).stdout(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.args(["cp", "b.zip", "s3://buc/p/"]).stdout(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(round * 12));
         if child.try_wait().unwrap().is_none() {
             signal(&child, "TERM");
@@ -195,7 +209,9 @@ fn until(child: &mut Child, mut reached: impl FnMut(&Child) -> bool) {
 fn waits_for_a_lock(child: &Child) -> bool {
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
     let process = child.id().to_string();
-    locks.lines().any(|line| line.contains("->") && line.split_whitespace().any(|word| word == process))
+    locks
+        .lines()
+        .any(|line| line.contains("->") && line.split_whitespace().any(|word| word == process))
 }
 
 #[test]
@@ -203,7 +219,8 @@ fn signal_ends_wait_for_stdin() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let sandbox = Sandbox::new();
         let mut command = command(&sandbox);
-        let mut child = command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         pipe.write_all(&noise(1 << 20, 1)).unwrap();
         // All was taken: more is waited for.
@@ -241,7 +258,10 @@ fn signal_ends_wait_for_a_full_pipe() {
 fn signal_ends_wait_for_a_lock() {
     let sandbox = Sandbox::new();
     sandbox.write("a.txt", b"content");
-    let lock = names_below(&sandbox.store_path()).into_iter().find(|name| name.ends_with("buc/lock")).unwrap();
+    let lock = names_below(&sandbox.store_path())
+        .into_iter()
+        .find(|name| name.ends_with("buc/lock"))
+        .unwrap();
     let held = std::fs::File::open(sandbox.store_path().join(lock)).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let mut child = command(&sandbox).args(["cp", "a.txt", "s3://buc/"]).spawn().unwrap();

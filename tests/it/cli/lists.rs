@@ -23,14 +23,24 @@ fn lists_show_the_originals_and_nothing_of_ours() {
     sandbox.store().foreign(".deltaglider/stats_quick.json", b"{}");
     let second = edited(&noise(20_000, 1), 1).len();
     let line = |size: usize, name: &str| format!("{size:>10} {name}");
-    assert_eq!(names(&sandbox.run(["ls", "s3://buc"]).succeeds().out), ["       PRE rel/", &line(4, "note.txt")]);
+    assert_eq!(
+        names(&sandbox.run(["ls", "s3://buc"]).succeeds().out),
+        ["       PRE rel/", &line(4, "note.txt")]
+    );
     let expected = ["       PRE sub/".to_owned(), line(20_000, "a-1.zip"), line(second, "a-2.zip")];
     assert_eq!(names(&sandbox.run(["ls", "s3://buc/rel/"]).succeeds().out), expected);
     let all = sandbox.run(["ls", "--recursive", "--summarize", "s3://buc/"]).succeeds().out;
-    let expected =
-        [line(4, "note.txt"), line(20_000, "rel/a-1.zip"), line(second, "rel/a-2.zip"), line(2_000, "rel/sub/b.zip")];
+    let expected = [
+        line(4, "note.txt"),
+        line(20_000, "rel/a-1.zip"),
+        line(second, "rel/a-2.zip"),
+        line(2_000, "rel/sub/b.zip"),
+    ];
     assert_eq!(names(&all)[..4], expected);
-    assert!(all.ends_with(&format!("\n\nTotal Objects: 4\n   Total Size: {}\n", 22_004 + second)), "{all}");
+    assert!(
+        all.ends_with(&format!("\n\nTotal Objects: 4\n   Total Size: {}\n", 22_004 + second)),
+        "{all}"
+    );
     let human = sandbox.run(["ls", "--human-readable", "s3://buc/rel/a-1"]).succeeds().out;
     assert_eq!(names(&human), ["  19.5 KiB a-1.zip"]);
     // The name of what is stored is no prefix of a name.
@@ -60,7 +70,9 @@ fn stats_count_every_stored_byte() {
     }
     assert_eq!(stats["space_saved"], original as i64 - stored as i64);
     let told = sandbox.run(["stats", "s3://buc/rel/"]).succeeds();
-    told.says("Statistics of s3://buc/rel/").says("as deltas:        3").says("as they are:      0");
+    told.says("Statistics of s3://buc/rel/")
+        .says("as deltas:        3")
+        .says("as they are:      0");
     sandbox.run(["stats", "nothing-here"]).fails(1, &["no such bucket"]);
 }
 
@@ -70,9 +82,15 @@ fn a_removed_file_is_gone_and_its_neighbours_stay() {
     sandbox.run(["rm", "s3://buc/rel/a-1.zip"]).succeeds().says("delete: s3://buc/rel/a-1.zip");
     sandbox.run(["cp", "s3://buc/rel/a-1.zip", "-"]).fails(1, &["s3://buc/rel/a-1.zip", "404"]);
     sandbox.run(["verify", "s3://buc/rel/a-2.zip"]).succeeds();
-    sandbox.run(["rm", "s3://buc/rel/a-1.zip"]).fails(1, &["s3://buc/rel/a-1.zip: no such object (404)"]);
-    sandbox.run(["rm", "s3://buc/rel/reference.bin"]).fails(1, &["is a reference that deltas need"]);
-    sandbox.run(["rm", "s3://buc/rel/a-2.zip.delta"]).fails(1, &["is the delta of s3://buc/rel/a-2.zip"]);
+    sandbox
+        .run(["rm", "s3://buc/rel/a-1.zip"])
+        .fails(1, &["s3://buc/rel/a-1.zip: no such object (404)"]);
+    sandbox
+        .run(["rm", "s3://buc/rel/reference.bin"])
+        .fails(1, &["is a reference that deltas need"]);
+    sandbox
+        .run(["rm", "s3://buc/rel/a-2.zip.delta"])
+        .fails(1, &["is the delta of s3://buc/rel/a-2.zip"]);
     sandbox.run(["rm", "s3://buc/rel/"]).fails(1, &["404"]);
     sandbox.run(["rm", "s3://buc"]).fails(255, &["the key is empty"]);
     sandbox.run(["verify", "-r", "s3://buc"]).succeeds().says("3 verified, 0 failed");
@@ -82,8 +100,13 @@ fn a_removed_file_is_gone_and_its_neighbours_stay() {
 fn removing_a_name_removes_every_object_of_it() {
     let sandbox = releases();
     sandbox.store().foreign("rel/a-2.zip", b"newer, by another tool");
-    sandbox.run(["verify", "s3://buc/rel/a-2.zip"]).fails(2, &["rel/a-2.zip.delta is an older file of the same name"]);
-    assert_eq!(sandbox.run(["cp", "s3://buc/rel/a-2.zip", "-"]).succeeds().out, "newer, by another tool");
+    sandbox
+        .run(["verify", "s3://buc/rel/a-2.zip"])
+        .fails(2, &["rel/a-2.zip.delta is an older file of the same name"]);
+    assert_eq!(
+        sandbox.run(["cp", "s3://buc/rel/a-2.zip", "-"]).succeeds().out,
+        "newer, by another tool"
+    );
     sandbox.run(["rm", "s3://buc/rel/a-2.zip"]).succeeds();
     sandbox.run(["ls", "s3://buc/rel/a-2.zip"]).fails(1, &[]);
     assert!(!sandbox.store().keys().iter().any(|key| key.contains("a-2")));
@@ -95,12 +118,21 @@ fn what_another_tool_stored_is_a_file_as_it_is() {
     sandbox.store().foreign("rel/foreign.delta", b"no delta");
     sandbox.store().foreign("elsewhere/reference.bin", b"no reference");
     assert_eq!(sandbox.run(["cp", "s3://buc/rel/foreign.delta", "-"]).succeeds().out, "no delta");
-    assert_eq!(sandbox.run(["cp", "s3://buc/elsewhere/reference.bin", "-"]).succeeds().out, "no reference");
+    assert_eq!(
+        sandbox.run(["cp", "s3://buc/elsewhere/reference.bin", "-"]).succeeds().out,
+        "no reference"
+    );
     let all = sandbox.run(["ls", "-r", "s3://buc"]).succeeds().out;
-    assert!(all.contains(" rel/foreign.delta\n") && all.contains(" elsewhere/reference.bin\n"), "{all}");
+    assert!(
+        all.contains(" rel/foreign.delta\n") && all.contains(" elsewhere/reference.bin\n"),
+        "{all}"
+    );
     // No delta is made against it, and it is not replaced.
     sandbox.put("elsewhere/a.zip", &noise(1_000, 1)).succeeds().says("(reference: ");
-    assert_eq!(sandbox.run(["cp", "s3://buc/elsewhere/reference.bin", "-"]).succeeds().out, "no reference");
+    assert_eq!(
+        sandbox.run(["cp", "s3://buc/elsewhere/reference.bin", "-"]).succeeds().out,
+        "no reference"
+    );
     // Nor is a file whose name a delta would have.
     sandbox.put("rel/foreign", &noise(1_000, 1)).succeeds();
     sandbox.store().foreign("rel/c.zip.delta", b"somebody's own");
@@ -108,6 +140,9 @@ fn what_another_tool_stored_is_a_file_as_it_is() {
         .put("rel/c.zip", &noise(20_000, 1))
         .succeeds()
         .says("s3://buc/rel/c.zip.delta stands where its delta would");
-    assert_eq!(sandbox.run(["cp", "s3://buc/rel/c.zip.delta", "-"]).succeeds().out, "somebody's own");
+    assert_eq!(
+        sandbox.run(["cp", "s3://buc/rel/c.zip.delta", "-"]).succeeds().out,
+        "somebody's own"
+    );
     sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
 }

@@ -12,12 +12,20 @@ fn debug_tells_every_step_and_silence_is_the_default() {
     sandbox.write("a-2.zip", edited(&noise(5_000, 1), 1));
     let run = sandbox.run(["--debug", "cp", "a-2.zip", "s3://buc/"]);
     assert_eq!(run.code, Some(0));
-    for step in ["DEBUG", "put object=s3://buc/a-2.zip", "fetch the reference", "s3://buc/a-2.zip.delta"] {
+    for step in
+        ["DEBUG", "put object=s3://buc/a-2.zip", "fetch the reference", "s3://buc/a-2.zip.delta"]
+    {
         assert!(run.err.contains(step), "{step}: {run:?}");
     }
     assert!(!run.out.contains("DEBUG"));
-    for (level, tells) in [("debug", true), ("DEBUG", true), ("info", false), ("off", false), ("", false)] {
-        let run = Run::of(sandbox.command().env("DG_LOG_LEVEL", level).args(["cp", "s3://buc/a-2.zip", "out"]));
+    for (level, tells) in
+        [("debug", true), ("DEBUG", true), ("info", false), ("off", false), ("", false)]
+    {
+        let run = Run::of(sandbox.command().env("DG_LOG_LEVEL", level).args([
+            "cp",
+            "s3://buc/a-2.zip",
+            "out",
+        ]));
         assert_eq!((run.code, run.err.contains("DEBUG")), (Some(0), tells), "{level:?}: {run:?}");
     }
 }
@@ -35,9 +43,11 @@ fn no_secret_is_logged_or_told() {
     sandbox.write("a.zip", noise(5_000, 1));
     let mut told = String::new();
     for (secret, token_of, code) in [(SECRET_KEY, "", 0), ("a-wrong-secret", token, 1)] {
-        for arguments in
-            [["mb", "s3://buc", "--debug"], ["cp", "a.zip", "s3://buc/"], ["ls", "s3://buc", "--recursive"]]
-        {
+        for arguments in [
+            ["mb", "s3://buc", "--debug"],
+            ["cp", "a.zip", "s3://buc/"],
+            ["ls", "s3://buc", "--recursive"],
+        ] {
             let mut command = over_http(secret);
             if !token_of.is_empty() {
                 command.env("AWS_SESSION_TOKEN", token_of);

@@ -1,4 +1,5 @@
-//! `migrate`: a bucket into another, once and again; and `--rebase`, old deltas against newer references.
+//! `migrate`: a bucket into another, once and again; and `--rebase`, old deltas against newer
+//! references.
 
 use crate::support::{Run, Sandbox, edited, noise};
 
@@ -9,10 +10,14 @@ fn deltas_are_made_again_where_a_later_reference_saves() {
     sandbox.put("app-1.zip", &old).succeeds();
     // Half old, half new: against the only reference there was, the delta has all of the new half.
     let middle = [&old[..50_000], &new[..50_000]].concat();
-    Run::of(sandbox.command().env("DG_MAX_RATIO", "0.9").args(["cp", "-", "s3://buc/app-2.zip"]).stdin({
-        sandbox.write("middle", &middle);
-        std::fs::File::open(sandbox.path("middle")).unwrap()
-    }))
+    Run::of(
+        sandbox.command().env("DG_MAX_RATIO", "0.9").args(["cp", "-", "s3://buc/app-2.zip"]).stdin(
+            {
+                sandbox.write("middle", &middle);
+                std::fs::File::open(sandbox.path("middle")).unwrap()
+            },
+        ),
+    )
     .succeeds();
     let last = [&old[..10_000], &new[..90_000]].concat();
     sandbox.put("app-3.zip", &last).succeeds().says("(reference: ");
@@ -22,10 +27,16 @@ fn deltas_are_made_again_where_a_later_reference_saves() {
     sandbox.run(["migrate", "s3://buc"]).fails(255, &["DESTINATION"]);
     sandbox.run(["migrate", "--rebase", "--dryrun", "s3://buc"]).succeeds().says("1 of 3 deltas");
     assert_eq!(sandbox.store().metadata("app-2.zip.delta"), before);
-    sandbox.run(["migrate", "--rebase", "s3://buc"]).succeeds().says("rebase: s3://buc/app-2.zip (");
+    sandbox
+        .run(["migrate", "--rebase", "s3://buc"])
+        .succeeds()
+        .says("rebase: s3://buc/app-2.zip (");
     let after = sandbox.store().metadata("app-2.zip.delta");
     assert!(after["dg-ref-key"].starts_with(".deltaglider/references/"), "{after:?}");
-    assert!(after["dg-delta-size"].parse::<u64>().unwrap() < before["dg-delta-size"].parse::<u64>().unwrap());
+    assert!(
+        after["dg-delta-size"].parse::<u64>().unwrap()
+            < before["dg-delta-size"].parse::<u64>().unwrap()
+    );
     assert_eq!(after["dg-file-sha256"], before["dg-file-sha256"]);
     sandbox.run(["migrate", "--rebase", "s3://buc"]).succeeds().says("0 of 3 deltas");
     for (name, content) in [("app-1.zip", &old), ("app-2.zip", &middle), ("app-3.zip", &last)] {
@@ -41,8 +52,11 @@ fn deltas_are_made_again_where_a_later_reference_saves() {
 fn to_migrate() -> (Sandbox, Vec<(&'static str, Vec<u8>)>) {
     let sandbox = Sandbox::new();
     let first = noise(60_000, 1);
-    let mut files =
-        vec![("app/one.zip", first.clone()), ("app/two.zip", edited(&first, 2)), ("notes.txt", b"plain".to_vec())];
+    let mut files = vec![
+        ("app/one.zip", first.clone()),
+        ("app/two.zip", edited(&first, 2)),
+        ("notes.txt", b"plain".to_vec()),
+    ];
     for (key, content) in &files {
         sandbox.store().foreign(key, content);
     }
@@ -88,17 +102,36 @@ fn a_bucket_is_copied_once_and_what_is_there_by_content_is_passed_over() {
 #[test]
 fn a_folder_goes_along_under_its_own_name_unless_told_otherwise() {
     let (sandbox, _) = to_migrate();
-    sandbox.run(["migrate", "--yes", "s3://buc/app/", "s3://new", "--exclude", "t*"]).succeeds().says("1 copied");
-    sandbox.run(["migrate", "--yes", "--no-preserve-prefix", "--exclude", "t*", "s3://buc/app", "s3://new"]).succeeds();
+    sandbox
+        .run(["migrate", "--yes", "s3://buc/app/", "s3://new", "--exclude", "t*"])
+        .succeeds()
+        .says("1 copied");
+    sandbox
+        .run([
+            "migrate",
+            "--yes",
+            "--no-preserve-prefix",
+            "--exclude",
+            "t*",
+            "s3://buc/app",
+            "s3://new",
+        ])
+        .succeeds();
     let keys = sandbox.store_of("new").keys();
-    assert!(keys.contains(&"app/one.zip.delta".to_owned()) && keys.contains(&"one.zip.delta".to_owned()), "{keys:?}");
+    assert!(
+        keys.contains(&"app/one.zip.delta".to_owned())
+            && keys.contains(&"one.zip.delta".to_owned()),
+        "{keys:?}"
+    );
 }
 
 #[test]
 fn nothing_is_copied_unless_somebody_says_yes() {
     let (sandbox, _) = to_migrate();
     sandbox.run(["migrate", "s3://buc", "s3://new"]).fails(255, &["--yes"]);
-    sandbox.run(["migrate", "--yes", "s3://buc/none", "s3://new"]).fails(1, &["nothing is stored under s3://buc/none"]);
+    sandbox
+        .run(["migrate", "--yes", "s3://buc/none", "s3://new"])
+        .fails(1, &["nothing is stored under s3://buc/none"]);
     assert!(sandbox.store_of("new").keys().is_empty());
 }
 
@@ -106,10 +139,15 @@ fn nothing_is_copied_unless_somebody_says_yes() {
 fn a_failed_file_is_named_and_fails_the_command_and_the_next_run_finishes() {
     let (sandbox, files) = to_migrate();
     sandbox.store().remove("app/reference.bin");
-    let run = sandbox.run(["migrate", "--yes", "s3://buc", "s3://new"]).fails(1, &["app/three.zip", "1 of 4 failed"]);
+    let run = sandbox
+        .run(["migrate", "--yes", "s3://buc", "s3://new"])
+        .fails(1, &["app/three.zip", "1 of 4 failed"]);
     assert!(run.out.contains("3 copied, 0 were there, 1 failed"), "{run:?}");
     sandbox.put("app/three.zip", &files[3].1).succeeds();
-    sandbox.run(["migrate", "--yes", "s3://buc", "s3://new"]).succeeds().says("1 copied, 3 were there, 0 failed");
+    sandbox
+        .run(["migrate", "--yes", "s3://buc", "s3://new"])
+        .succeeds()
+        .says("1 copied, 3 were there, 0 failed");
     is_there(&sandbox, &files, "");
 }
 
@@ -117,12 +155,18 @@ fn a_failed_file_is_named_and_fails_the_command_and_the_next_run_finishes() {
 fn what_happened_is_told_as_json() {
     let (sandbox, _) = to_migrate();
     let run = sandbox.run(["migrate", "--yes", "--json", "s3://buc", "s3://new"]).succeeds();
-    let told: Vec<serde_json::Value> = run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<serde_json::Value> =
+        run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(told.last().unwrap()["copied"], 4, "{}", run.out);
-    assert!(told.iter().any(|told| told["action"] == "copy" && told["stored_as"] == "delta"), "{}", run.out);
+    assert!(
+        told.iter().any(|told| told["action"] == "copy" && told["stored_as"] == "delta"),
+        "{}",
+        run.out
+    );
 }
 
-/// Answers as the metadata service of an EC2 instance in `region` does, version 2 of its protocol only.
+/// Answers as the metadata service of an EC2 instance in `region` does, version 2 of its protocol
+/// only.
 fn instance_metadata(region: &'static str) -> String {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -130,10 +174,13 @@ fn instance_metadata(region: &'static str) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let mut lines =
+                BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
             let request = lines.next().unwrap_or_default();
             let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-            let has_token = headers.iter().any(|line| line.eq_ignore_ascii_case("x-aws-ec2-metadata-token: secret"));
+            let has_token = headers
+                .iter()
+                .any(|line| line.eq_ignore_ascii_case("x-aws-ec2-metadata-token: secret"));
             let (status, body) = match request.split(' ').collect::<Vec<_>>()[..] {
                 ["PUT", "/latest/api/token", _] => ("200 OK", "secret"),
                 ["GET", "/latest/meta-data/placement/region", _] if has_token => ("200 OK", region),
@@ -141,8 +188,9 @@ fn instance_metadata(region: &'static str) -> String {
             };
             let length = body.len();
             let ttl = "x-aws-ec2-metadata-token-ttl-seconds: 60";
-            let answer =
-                format!("HTTP/1.1 {status}\r\n{ttl}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let answer = format!(
+                "HTTP/1.1 {status}\r\n{ttl}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
@@ -154,13 +202,19 @@ fn on_ec2_it_is_told_what_a_copy_between_regions_costs() {
     let sandbox = Sandbox::new();
     let run = |region: &str, disabled: &str| {
         let mut command = sandbox.command();
-        command.env_remove("AWS_ENDPOINT_URL_S3").env("AWS_REGION", region).env("DG_DISABLE_EC2_DETECTION", disabled);
+        command
+            .env_remove("AWS_ENDPOINT_URL_S3")
+            .env("AWS_REGION", region)
+            .env("DG_DISABLE_EC2_DETECTION", disabled);
         command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", instance_metadata("eu-west-1"));
         command.env("AWS_ACCESS_KEY_ID", "none").env("AWS_SECRET_ACCESS_KEY", "none");
         // Nobody says yes, so that nothing is sent.
         Run::of(command.args(["migrate", "s3://old", "s3://new"])).fails(255, &["--yes"]).out
     };
-    assert!(run("us-east-1", "").contains("requests go to us-east-1 and this instance is in eu-west-1: AWS charges"));
+    assert!(
+        run("us-east-1", "")
+            .contains("requests go to us-east-1 and this instance is in eu-west-1: AWS charges")
+    );
     assert!(run("eu-west-1", "").contains("requests go to eu-west-1, where this instance is"));
     assert!(!run("us-east-1", "true").contains("instance"));
 }
@@ -186,11 +240,21 @@ fn a_file_and_one_of_the_name_its_delta_would_have_both_arrive() {
         sandbox.run(["mb", &format!("s3://{bucket}")]).succeeds();
         sandbox.run(line).succeeds();
         for (key, content) in &files {
-            assert!(sandbox.run(["cp", &format!("s3://{bucket}/{key}"), "-"]).succeeds().stdout == *content, "{key}");
+            assert!(
+                sandbox.run(["cp", &format!("s3://{bucket}/{key}"), "-"]).succeeds().stdout
+                    == *content,
+                "{key}"
+            );
         }
-        sandbox.run(["ls", "-r", "--summarize", &format!("s3://{bucket}")]).succeeds().says("Total Objects: 3");
+        sandbox
+            .run(["ls", "-r", "--summarize", &format!("s3://{bucket}")])
+            .succeeds()
+            .says("Total Objects: 3");
     }
-    sandbox.run(["migrate", "--yes", "s3://buc", "s3://migrated"]).succeeds().says("0 copied, 3 were there, 0 failed");
+    sandbox
+        .run(["migrate", "--yes", "s3://buc", "s3://migrated"])
+        .succeeds()
+        .says("0 copied, 3 were there, 0 failed");
 }
 
 #[test]
@@ -199,6 +263,9 @@ fn a_file_of_the_name_of_a_delta_that_is_there_is_refused_by_name_and_the_delta_
     sandbox.run(["migrate", "--yes", "s3://buc", "s3://new"]).succeeds();
     sandbox.store().foreign("app/two.zip.delta", b"a patch of somebody's own");
     let run = sandbox.run(["migrate", "--yes", "s3://buc", "s3://new"]);
-    run.fails(1, &["copy failed: s3://buc/app/two.zip.delta", "s3://new/app/two.zip", "1 of 1 failed"]);
+    run.fails(
+        1,
+        &["copy failed: s3://buc/app/two.zip.delta", "s3://new/app/two.zip", "1 of 1 failed"],
+    );
     is_there(&sandbox, &files, "");
 }

@@ -11,8 +11,14 @@ fn files_move_in_across_and_out() {
     let second = edited(&first, 2);
     sandbox.write("rel/app-1.zip", &first);
     sandbox.write("rel/app-2.zip", &second);
-    sandbox.run(["mv", "--dryrun", "rel/app-1.zip", "s3://buc/a/"]).succeeds().says("(dryrun) move: rel/app-1.zip");
-    sandbox.run(["mv", "-r", "rel", "s3://buc/a/"]).succeeds().says("move: rel/app-2.zip to s3://buc/a/app-2.zip");
+    sandbox
+        .run(["mv", "--dryrun", "rel/app-1.zip", "s3://buc/a/"])
+        .succeeds()
+        .says("(dryrun) move: rel/app-1.zip");
+    sandbox
+        .run(["mv", "-r", "rel", "s3://buc/a/"])
+        .succeeds()
+        .says("move: rel/app-2.zip to s3://buc/a/app-2.zip");
     assert_eq!(sandbox.files(), ["rel"]);
 
     sandbox.run(["mv", "s3://buc/a/app-2.zip", "s3://buc/a/new.zip"]).succeeds().says("move: ");
@@ -40,7 +46,9 @@ fn what_could_not_be_copied_stays() {
     let before = sandbox.store().keys();
     sandbox.run(["mv", "s3://buc/app-2.zip", "out.zip"]).fails(1, &["is damaged or was replaced"]);
     sandbox.run(["mb", "s3://other"]).succeeds();
-    sandbox.run(["mv", "s3://buc/app-2.zip", "s3://other/"]).fails(1, &["is damaged or was replaced"]);
+    sandbox
+        .run(["mv", "s3://buc/app-2.zip", "s3://other/"])
+        .fails(1, &["is damaged or was replaced"]);
     sandbox.run(["mv", "s3://buc/app-2.zip", "-"]).fails(255, &["only whole files can be moved"]);
     assert_eq!(sandbox.store().keys(), before);
     assert_eq!(sandbox.files(), ["app-3.zip"]);
@@ -97,7 +105,10 @@ fn replaced_file_survives_its_move() {
         let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
         let begun = std::time::Instant::now();
         while server.requests_of("PutObject") == before {
-            assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{what}: nothing is stored");
+            assert!(
+                begun.elapsed() < std::time::Duration::from_secs(30),
+                "{what}: nothing is stored"
+            );
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         change(&sandbox);
@@ -119,13 +130,20 @@ fn files_behind_directory_links_stay() {
     sandbox.write("important/k.txt", b"content");
     sandbox.write("folder/own.txt", b"own");
     sandbox.write("folder/deep/own.txt", b"own");
-    let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, sandbox.path(name)).unwrap();
+    let link =
+        |target: &str, name: &str| std::os::unix::fs::symlink(target, sandbox.path(name)).unwrap();
     link("../important", "folder/link");
     link("../../important", "folder/deep/link");
     link("../important/k.txt", "folder/file-link");
     link("folder", "named");
     let run = sandbox.run(["mv", "-r", "named", "s3://buc"]);
-    run.fails(2, &["warning: named/link/k.txt stays: a link leads to it", "warning: named/deep/link/k.txt stays"]);
+    run.fails(
+        2,
+        &[
+            "warning: named/link/k.txt stays: a link leads to it",
+            "warning: named/deep/link/k.txt stays",
+        ],
+    );
     let stored = ["deep/link/k.txt", "deep/own.txt", "file-link", "link/k.txt", "own.txt"];
     assert_eq!(sandbox.store().keys(), stored);
     let mut left = sandbox.files();

@@ -1,4 +1,5 @@
-//! The keys that broke other systems, through the real binary: up, listed, down and removed, and nothing leaves its folder.
+//! The keys that broke other systems, through the real binary: up, listed, down and removed, and
+//! nothing leaves its folder.
 
 use crate::support::{Sandbox, names_below, noise};
 use deltaglider::storage::conformance::nasty_keys::NASTY_KEYS;
@@ -20,7 +21,8 @@ fn a_nasty_key_is_a_plain_name_or_means_into() {
     for (kind, key) in keys() {
         let uri = format!("s3://buc/{key}");
         let run = sandbox.run(["cp", "f", &uri]);
-        let (uri, key) = if key.ends_with('/') { (format!("{uri}f"), format!("{key}f")) } else { (uri, key) };
+        let (uri, key) =
+            if key.ends_with('/') { (format!("{uri}f"), format!("{key}f")) } else { (uri, key) };
         if key.len() > 1024 {
             run.fails(255, &["S3 keys have at most 1024"]);
             continue;
@@ -72,7 +74,19 @@ fn deltas_of_nasty_names_come_back() {
 fn nothing_leaves_the_folder_it_is_copied_to() {
     let sandbox = Sandbox::new();
     let store = sandbox.store();
-    for key in ["../out", "a/../../out", "/etc/out", "..", "a//b", "a/./b", "a/", "full/", "ok/x", "ok", "a/b"] {
+    for key in [
+        "../out",
+        "a/../../out",
+        "/etc/out",
+        "..",
+        "a//b",
+        "a/./b",
+        "a/",
+        "full/",
+        "ok/x",
+        "ok",
+        "a/b",
+    ] {
         store.foreign(key, if key == "a/" { b"" } else { b"content" });
     }
     store.foreign("C:\\out", b"content");

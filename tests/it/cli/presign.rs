@@ -14,9 +14,15 @@ struct Room {
 impl Room {
     fn new() -> Self {
         let first = noise(50_000, 1);
-        let room = Self { sandbox: Sandbox::new(), server: Server::memory().unwrap(), second: edited(&first, 2) };
+        let room = Self {
+            sandbox: Sandbox::new(),
+            server: Server::memory().unwrap(),
+            second: edited(&first, 2),
+        };
         room.run(&["mb", "s3://buc"]).succeeds();
-        for (name, content) in [("a.zip", &first[..]), ("b c.zip", &room.second), ("plain.txt", b"plain")] {
+        for (name, content) in
+            [("a.zip", &first[..]), ("b c.zip", &room.second), ("plain.txt", b"plain")]
+        {
             room.sandbox.write(name, content);
             room.run(&["cp", name, "s3://buc/x/"]).succeeds();
         }
@@ -47,7 +53,9 @@ fn a_file_that_is_stored_as_it_is_is_read_by_its_url() {
     assert_eq!((status, &body[..]), (200, &b"plain"[..]));
     let told = room.run(&["presign", "s3://buc/x/plain.txt", "--json"]).succeeds().out;
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert!(told["url"].as_str().unwrap().contains("X-Amz-Signature=") && told["temporary"].is_null());
+    assert!(
+        told["url"].as_str().unwrap().contains("X-Amz-Signature=") && told["temporary"].is_null()
+    );
 }
 
 #[test]
@@ -99,13 +107,16 @@ fn a_file_is_written_by_its_url_and_read_as_it_was_written() {
 #[test]
 fn urls_that_make_no_sense_are_refused() {
     let room = Room::new();
-    room.run(&["presign", "s3://buc/x/plain.txt", "--expires-in", "604801"]).fails(1, &["604800", "604801"]);
+    room.run(&["presign", "s3://buc/x/plain.txt", "--expires-in", "604801"])
+        .fails(1, &["604800", "604801"]);
     room.run(&["presign", "s3://buc/x/plain.txt", "--expires-in", "0"]).fails(1, &["from 1 to"]);
     room.run(&["presign", "s3://buc/x/none"]).fails(1, &["s3://buc/x/none"]);
     let long = format!("s3://buc/.deltaglider/{}", ".".repeat(400));
     room.run(&["presign", "--method", "put", &long]).fails(1, &["needs an escaped key"]);
-    room.run(&["presign", "--method", "put", "s3://buc/x/b c.zip.delta"]).fails(1, &["where the delta of"]);
-    room.run(&["presign", "--method", "put", "--rehydrate", "s3://buc/x/new"]).fails(255, &["--rehydrate"]);
+    room.run(&["presign", "--method", "put", "s3://buc/x/b c.zip.delta"])
+        .fails(1, &["where the delta of"]);
+    room.run(&["presign", "--method", "put", "--rehydrate", "s3://buc/x/new"])
+        .fails(255, &["--rehydrate"]);
     room.sandbox.put("plain.txt", b"plain").succeeds();
     room.sandbox.run(["presign", "s3://buc/plain.txt"]).fails(1, &["no URLs"]);
 }
@@ -113,19 +124,25 @@ fn urls_that_make_no_sense_are_refused() {
 #[test]
 fn the_access_control_list_of_a_bucket_is_passed_on_as_it_is() {
     let room = Room::new();
-    room.run(&["put-bucket-acl", "buc", "--acl", "public-read", "--dryrun"]).succeeds().says("(dryrun)");
+    room.run(&["put-bucket-acl", "buc", "--acl", "public-read", "--dryrun"])
+        .succeeds()
+        .says("(dryrun)");
     let get = || room.run(&["get-bucket-acl", "s3://buc"]).succeeds().out;
     assert!(!get().contains("AllUsers"), "{}", get());
     room.run(&["put-bucket-acl", "buc", "--acl", "public-read"]).succeeds();
     let told = get();
-    assert!(told.contains("http://acs.amazonaws.com/groups/global/AllUsers") && told.contains("\"READ\""), "{told}");
-    let policy =
-        r#"{"Owner":{"ID":"me"},"Grants":[{"Grantee":{"Type":"CanonicalUser","ID":"you"},"Permission":"WRITE"}]}"#;
+    assert!(
+        told.contains("http://acs.amazonaws.com/groups/global/AllUsers")
+            && told.contains("\"READ\""),
+        "{told}"
+    );
+    let policy = r#"{"Owner":{"ID":"me"},"Grants":[{"Grantee":{"Type":"CanonicalUser","ID":"you"},"Permission":"WRITE"}]}"#;
     room.run(&["put-bucket-acl", "buc", "--access-control-policy", policy]).succeeds();
     let told: serde_json::Value = serde_json::from_str(&get()).unwrap();
     assert_eq!(told, serde_json::from_str::<serde_json::Value>(policy).unwrap());
     room.run(&["put-bucket-acl", "buc"]).fails(255, &["nothing is granted"]);
-    room.run(&["put-bucket-acl", "buc", "--access-control-policy", "{"]).fails(255, &["--access-control-policy"]);
+    room.run(&["put-bucket-acl", "buc", "--access-control-policy", "{"])
+        .fails(255, &["--access-control-policy"]);
     room.run(&["get-bucket-acl", "s3://none"]).fails(1, &["no such bucket"]);
     room.sandbox.run(["get-bucket-acl", "buc"]).fails(1, &["no access control lists"]);
 }

@@ -11,7 +11,9 @@ fn a_part_of_a_file_is_the_part_of_its_bytes_however_it_is_stored() {
     sandbox.put("a-2.zip", &next).succeeds().says("delta");
     sandbox.put("a.txt", &base).succeeds();
     sandbox.store().foreign("foreign.bin", &base);
-    for (key, content) in [("a-1.zip", &base), ("a-2.zip", &next), ("a.txt", &base), ("foreign.bin", &base)] {
+    for (key, content) in
+        [("a-1.zip", &base), ("a-2.zip", &next), ("a.txt", &base), ("foreign.bin", &base)]
+    {
         let len = content.len();
         for (range, from, to) in [
             ("bytes=0-0", 0, 1),
@@ -32,7 +34,10 @@ fn a_part_of_a_file_is_the_part_of_its_bytes_however_it_is_stored() {
         sandbox.run(["cp", "--range", &outside, &uri, "part"]).fails(1, &["416", &uri]);
         assert_eq!(sandbox.files(), [""; 0]);
     }
-    let raw = sandbox.run(["cp", "--raw", "--range", "bytes=0-2", "s3://buc/a-2.zip.delta", "-"]).succeeds().stdout;
+    let raw = sandbox
+        .run(["cp", "--raw", "--range", "bytes=0-2", "s3://buc/a-2.zip.delta", "-"])
+        .succeeds()
+        .stdout;
     assert_eq!(raw, [0xd6, 0xc3, 0xc4]);
 }
 
@@ -42,7 +47,10 @@ fn a_part_of_a_delta_that_does_not_give_the_file_back_is_an_error() {
     let base = noise(50_000, 1);
     sandbox.put("a-1.zip", &base).succeeds();
     sandbox.put("a-2.zip", &edited(&base, 1)).succeeds();
-    sandbox.run(["cp", "--range", "bytes=0-9", "s3://buc/a-2.zip", "part"]).succeeds().says("SHA-256 verified");
+    sandbox
+        .run(["cp", "--range", "bytes=0-9", "s3://buc/a-2.zip", "part"])
+        .succeeds()
+        .says("SHA-256 verified");
     let mut delta = sandbox.store().read("a-2.zip.delta");
     let middle = delta.len() / 2;
     delta[middle] ^= 1;
@@ -56,9 +64,15 @@ fn a_part_of_a_delta_that_does_not_give_the_file_back_is_an_error() {
 fn a_range_that_makes_no_sense_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.put("a.txt", b"abc").succeeds();
-    sandbox.run(["cp", "--range", "0-1", "s3://buc/a.txt", "-"]).fails(255, &["\"0-1\" is no range", "bytes=0-99"]);
+    sandbox
+        .run(["cp", "--range", "0-1", "s3://buc/a.txt", "-"])
+        .fails(255, &["\"0-1\" is no range", "bytes=0-99"]);
     sandbox.write("b.txt", b"b");
-    sandbox.run(["cp", "--range", "bytes=0-1", "b.txt", "s3://buc/b.txt"]).fails(255, &["--range is for copies out"]);
-    sandbox.run(["mv", "--range", "bytes=0-1", "s3://buc/a.txt", "c.txt"]).fails(255, &["--range is for copies out"]);
+    sandbox
+        .run(["cp", "--range", "bytes=0-1", "b.txt", "s3://buc/b.txt"])
+        .fails(255, &["--range is for copies out"]);
+    sandbox
+        .run(["mv", "--range", "bytes=0-1", "s3://buc/a.txt", "c.txt"])
+        .fails(255, &["--range is for copies out"]);
     sandbox.run(["cp", "-r", "--range", "bytes=0-1", "s3://buc/", "out"]).fails(255, &["--range"]);
 }

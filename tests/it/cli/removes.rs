@@ -23,7 +23,8 @@ fn a_folder_goes_with_its_references_and_its_neighbours_stay() {
     assert_eq!(sandbox.store().keys(), before);
     let run = sandbox.run(["rm", "-r", "s3://buc/v1"]).succeeds();
     assert_eq!(run.out, dry.out.replace("(dryrun) ", ""));
-    let left: Vec<String> = sandbox.store().keys().into_iter().filter(|key| key.starts_with("v1/")).collect();
+    let left: Vec<String> =
+        sandbox.store().keys().into_iter().filter(|key| key.starts_with("v1/")).collect();
     // The copy of the reference stays for its grace period.
     assert!(left.iter().all(|key| key.starts_with("v1/.deltaglider/references/")), "{left:?}");
     for folder in ["v10", "other"] {

@@ -1,10 +1,12 @@
-//! `repair` as it is typed, against an S3 server: uploads and lifecycle rules too, texts, JSON and exit codes.
+//! `repair` as it is typed, against an S3 server: uploads and lifecycle rules too, texts, JSON and
+//! exit codes.
 
 use crate::support::{Run, Sandbox, edited, noise};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
+    LifecycleRuleFilter,
 };
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -37,8 +39,10 @@ impl Shop {
     async fn set_lifecycle(&self, status: ExpirationStatus) {
         let days = LifecycleExpiration::builder().days(30).build();
         let filter = LifecycleRuleFilter::builder().prefix("rel/").build();
-        let rule = LifecycleRule::builder().id("tidy up").status(status).filter(filter).expiration(days);
-        let rules = BucketLifecycleConfiguration::builder().rules(rule.build().unwrap()).build().unwrap();
+        let rule =
+            LifecycleRule::builder().id("tidy up").status(status).filter(filter).expiration(days);
+        let rules =
+            BucketLifecycleConfiguration::builder().rules(rule.build().unwrap()).build().unwrap();
         let request = self.client().put_bucket_lifecycle_configuration().bucket("shop");
         request.lifecycle_configuration(rules).send().await.unwrap();
     }
@@ -53,7 +57,10 @@ fn findings(run: &Run) -> Vec<(String, String)> {
 }
 
 fn owned(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    expected.iter().map(|(trouble, outcome)| ((*trouble).to_owned(), (*outcome).to_owned())).collect()
+    expected
+        .iter()
+        .map(|(trouble, outcome)| ((*trouble).to_owned(), (*outcome).to_owned()))
+        .collect()
 }
 
 #[tokio::test]
@@ -66,7 +73,9 @@ async fn what_is_wrong_is_told_and_mended_on_request() {
     shop.run(&["cp", "app-1.zip", "s3://shop/rel/"]).succeeds();
     shop.run(&["cp", "app-2.zip", "s3://shop/rel/"]).succeeds();
     shop.run(&["cp", "--no-delta", "app-1.zip", "s3://shop/backup/"]).succeeds();
-    shop.run(&["repair", "shop"]).succeeds().says("2 deltas and 1 references: 0 found, 0 mended, 0 left");
+    shop.run(&["repair", "shop"])
+        .succeeds()
+        .says("2 deltas and 1 references: 0 found, 0 mended, 0 left");
 
     let client = shop.client();
     client.create_multipart_upload().bucket("shop").key("never ended +%").send().await.unwrap();
@@ -85,8 +94,10 @@ async fn what_is_wrong_is_told_and_mended_on_request() {
         assert!(told.out.contains(text), "{text:?} is not in {told:?}");
     }
     assert_eq!(shop.server.open_uploads(), 1);
-    let mended = shop.run(&["repair", "shop", "--grace-days", "0", "--mend", "--json"]).fails(1, &[]);
-    let expected = [("missing reference", "mended"), ("open upload", "mended"), ("lifecycle rule", "beyond")];
+    let mended =
+        shop.run(&["repair", "shop", "--grace-days", "0", "--mend", "--json"]).fails(1, &[]);
+    let expected =
+        [("missing reference", "mended"), ("open upload", "mended"), ("lifecycle rule", "beyond")];
     assert_eq!(findings(&mended), owned(&expected));
     assert_eq!(shop.server.open_uploads(), 0);
     let again = shop.run(&["repair", "shop", "--mend", "--json"]).fails(1, &[]);
@@ -107,7 +118,8 @@ fn what_is_lost_is_no_success() {
     sandbox.put("app-2.zip", &edited(&first, 2)).succeeds();
     sandbox.store().remove("reference.bin");
     let run = sandbox.run(["repair", "--mend", "buc"]).fails(1, &[]);
-    run.says("cannot be mended here: its content is nowhere in this bucket").says("1 found, 0 mended, 1 left");
+    run.says("cannot be mended here: its content is nowhere in this bucket")
+        .says("1 found, 0 mended, 1 left");
 }
 
 #[test]

@@ -13,7 +13,8 @@ const CACHE_KEY: &str = "NrG2sUZ8HWwS5cXbhcYp5jo8z6xcUZ7xkY1s6i3Yt0A=";
 
 /// A program that writes its environment to a file, and then does what `rest` says.
 fn program(sandbox: &Sandbox, name: &str, rest: &str) -> PathBuf {
-    let path = sandbox.write(name, format!("#!/bin/sh\nenv >> {}.env\n{rest}\n", sandbox.path(name).display()));
+    let path = sandbox
+        .write(name, format!("#!/bin/sh\nenv >> {}.env\n{rest}\n", sandbox.path(name).display()));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
@@ -44,12 +45,17 @@ fn credential_process_gets_no_own_variables() {
     let path = program(&sandbox, "process", &credentials(""));
     let config = format!("[profile own]\ncredential_process = {}\n", path.display());
     let mut command = with_profile(&sandbox, &server, &config);
-    command.env("DG_CACHE_ENCRYPTION_KEY", CACHE_KEY).env("DG_CACHE_DIR", sandbox.temporaries().join("cache"));
+    command
+        .env("DG_CACHE_ENCRYPTION_KEY", CACHE_KEY)
+        .env("DG_CACHE_DIR", sandbox.temporaries().join("cache"));
     command.env("AWS_PROFILE", "own").env("AWS_SECRET_OF_TEST", "kept");
     Run::of(command.args(["mb", "s3://buc"])).succeeds();
     let environment = environment_of(&sandbox, "process");
     assert!(environment.keys().all(|name| !name.starts_with("DG_")), "{environment:?}");
-    assert_eq!((environment["AWS_PROFILE"].as_str(), environment["AWS_SECRET_OF_TEST"].as_str()), ("own", "kept"));
+    assert_eq!(
+        (environment["AWS_PROFILE"].as_str(), environment["AWS_SECRET_OF_TEST"].as_str()),
+        ("own", "kept")
+    );
 }
 
 #[test]
@@ -99,7 +105,9 @@ fn profile_names_differ_by_case() {
             "[profile {right}]\ncredential_process = {}\n[profile {other}]\ncredential_process = exit 7\n",
             path.display()
         );
-        let run = |name: &str| Run::of(with_profile(&sandbox, &server, &config).args(["--profile", name, "ls"]));
+        let run = |name: &str| {
+            Run::of(with_profile(&sandbox, &server, &config).args(["--profile", name, "ls"]))
+        };
         run(right).succeeds();
         run(other).fails(1, &["exit status: 7"]);
     }
@@ -111,7 +119,11 @@ fn expired_credentials_are_asked_for_again() {
     sandbox.write("a.zip", noise(10_000, 1));
     let run = |expiration: &str, arguments: &[&str]| {
         let before: u64 = server.requests().values().sum();
-        let path = program(&sandbox, "process", &credentials(&format!(", \"Expiration\": \"{expiration}\"")));
+        let path = program(
+            &sandbox,
+            "process",
+            &credentials(&format!(", \"Expiration\": \"{expiration}\"")),
+        );
         let config = format!("[default]\ncredential_process = {}\n", path.display());
         Run::of(with_profile(&sandbox, &server, &config).args(arguments)).succeeds();
         let text = String::from_utf8(sandbox.read("process.env")).unwrap();
@@ -138,13 +150,20 @@ fn endless_credential_process_fails() {
 #[test]
 fn compressors_get_no_secrets() {
     let sandbox = Sandbox::new();
-    let real = String::from_utf8(Command::new("sh").args(["-c", "command -v gzip"]).output().unwrap().stdout).unwrap();
+    let real = String::from_utf8(
+        Command::new("sh").args(["-c", "command -v gzip"]).output().unwrap().stdout,
+    )
+    .unwrap();
     program(&sandbox, "gzip", &format!("exec {} \"$@\"", real.trim()));
     sandbox.write("old", noise(10_000, 1));
     sandbox.write("new", noise(10_000, 1));
-    assert!(Command::new(real.trim()).arg("-n").arg(sandbox.path("new")).status().unwrap().success());
+    assert!(
+        Command::new(real.trim()).arg("-n").arg(sandbox.path("new")).status().unwrap().success()
+    );
     let path = format!("{}:{}", sandbox.work().display(), std::env::var("PATH").unwrap());
-    for arguments in [&["-e", "-s", "old", "new.gz", "delta"][..], &["-d", "-s", "old", "delta", "back.gz"]] {
+    for arguments in
+        [&["-e", "-s", "old", "new.gz", "delta"][..], &["-d", "-s", "old", "delta", "back.gz"]]
+    {
         let mut command = sandbox.command();
         command.env("PATH", &path).env("DG_XDELTA3_EXTERNAL", "1").env("KEPT", "yes");
         command.env("DG_CACHE_ENCRYPTION_KEY", CACHE_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);

@@ -29,7 +29,9 @@ impl Stage {
 
     fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = self.sandbox.command();
-        command.env("AWS_ENDPOINT_URL_S3", self.server.url()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env("AWS_ENDPOINT_URL_S3", self.server.url())
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         command.args(arguments).envs(variables.iter().copied());
         command
     }
@@ -39,8 +41,10 @@ impl Stage {
     }
 }
 
-const RIGHT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
-const OTHER: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "other"), ("AWS_SECRET_ACCESS_KEY", "other")];
+const RIGHT: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+const OTHER: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", "other"), ("AWS_SECRET_ACCESS_KEY", "other")];
 
 #[test]
 fn profile_option_chooses_credentials() {
@@ -58,7 +62,9 @@ fn profile_option_chooses_credentials() {
 fn absent_profile_is_a_usage_error() {
     let stage = Stage::new();
     for keys in [&RIGHT[..], &[]] {
-        stage.run(&["--profile", "nosuch", "ls"], keys).fails(255, &["--profile", "\"nosuch\"", ".aws/credentials"]);
+        stage
+            .run(&["--profile", "nosuch", "ls"], keys)
+            .fails(255, &["--profile", "\"nosuch\"", ".aws/credentials"]);
         let variables = [keys, &[("AWS_PROFILE", "nosuch")]].concat();
         stage.run(&["ls"], &variables).fails(255, &["AWS_PROFILE", "\"nosuch\""]);
     }
@@ -100,7 +106,10 @@ fn retry_settings_never_panic() {
 #[test]
 fn white_space_around_values_is_no_part() {
     let stage = Stage::new();
-    let padded = [("AWS_ACCESS_KEY_ID", " test-access-key\r\n"), ("AWS_SECRET_ACCESS_KEY", "test-secret-key\n")];
+    let padded = [
+        ("AWS_ACCESS_KEY_ID", " test-access-key\r\n"),
+        ("AWS_SECRET_ACCESS_KEY", "test-secret-key\n"),
+    ];
     stage.run(&["ls"], &[padded[0], padded[1], ("AWS_REGION", "us-east-1\n")]).succeeds();
     stage.run(&["--region", " us-east-1\n", "ls"], &RIGHT).succeeds();
     for (name, value) in [
@@ -114,7 +123,9 @@ fn white_space_around_values_is_no_part() {
         run.fails(255, &[name]);
     }
     stage.run(&["--region", "", "ls"], &RIGHT).fails(255, &["--region"]);
-    stage.run(&["ls"], &[RIGHT[0]]).fails(255, &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY is not"]);
+    stage
+        .run(&["ls"], &[RIGHT[0]])
+        .fails(255, &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY is not"]);
 }
 
 #[test]
@@ -169,7 +180,9 @@ fn profile_files_are_named_when_unreadable() {
 fn no_proxy_star_means_no_proxy() {
     let stage = Stage::new();
     let proxy = ("HTTP_PROXY", "http://127.0.0.1:1");
-    stage.run(&["ls"], &[RIGHT[0], RIGHT[1], proxy, ("AWS_MAX_ATTEMPTS", "1")]).fails(1, &["could not be reached"]);
+    stage
+        .run(&["ls"], &[RIGHT[0], RIGHT[1], proxy, ("AWS_MAX_ATTEMPTS", "1")])
+        .fails(1, &["could not be reached"]);
     for (name, value) in [("NO_PROXY", "*"), ("no_proxy", "example.com, *")] {
         stage.run(&["ls"], &[RIGHT[0], RIGHT[1], proxy, (name, value)]).succeeds();
     }

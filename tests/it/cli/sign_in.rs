@@ -1,4 +1,5 @@
-//! Credentials that a person signs in for: IAM Identity Center, `aws login`, codes of a device. The services are doubles on this machine.
+//! Credentials that a person signs in for: IAM Identity Center, `aws login`, codes of a device. The
+//! services are doubles on this machine.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +42,9 @@ impl Stage {
 
     fn command(&self) -> Command {
         let mut command = self.sandbox.command();
-        command.env("AWS_ENDPOINT_URL_S3", self.store.url()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env("AWS_ENDPOINT_URL_S3", self.store.url())
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         for service in ["SSO", "SSO_OIDC", "SIGNIN", "STS"] {
             command.env(format!("AWS_ENDPOINT_URL_{service}"), &self.services);
         }
@@ -67,22 +70,27 @@ impl Stage {
 
     /// Keeps a token as `aws` does.
     fn cache(&self, folder: &str, name: &str, content: &serde_json::Value) {
-        let path = self.sandbox.write(&format!("../.aws/{folder}/cache/{name}.json"), content.to_string());
+        let path =
+            self.sandbox.write(&format!("../.aws/{folder}/cache/{name}.json"), content.to_string());
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     fn cached(&self, folder: &str, name: &str) -> serde_json::Value {
-        serde_json::from_slice(&self.sandbox.read(&format!("../.aws/{folder}/cache/{name}.json"))).unwrap()
+        serde_json::from_slice(&self.sandbox.read(&format!("../.aws/{folder}/cache/{name}.json")))
+            .unwrap()
     }
 }
 
 /// Of the session, SHA-1.
 const SESSION: (&str, &str) = ("dev-session", "6a8732fe3624aef043e5f7811b597bd5e2a56b39");
 /// Of the start page, SHA-1.
-const START: (&str, &str) = ("https://start.test/start", "8f5f88472d93311799e4d7c40100ad6d95a1f793");
+const START: (&str, &str) =
+    ("https://start.test/start", "8f5f88472d93311799e4d7c40100ad6d95a1f793");
 /// Of the login, SHA-256.
-const LOGIN: (&str, &str) =
-    ("arn:aws:iam::123456789012:user/ann", "143b1fc18f5ca9bb89e81d9a77fe53029e237039039ccab734b6fb08284f7780");
+const LOGIN: (&str, &str) = (
+    "arn:aws:iam::123456789012:user/ann",
+    "143b1fc18f5ca9bb89e81d9a77fe53029e237039039ccab734b6fb08284f7780",
+);
 const LATER: &str = "2099-01-01T00:00:00Z";
 const BEFORE: &str = "2020-01-01T00:00:00Z";
 
@@ -100,8 +108,14 @@ fn sso_config() -> String {
 fn identity_center(request: &Request) -> Answer {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/federation/credentials") => {
-            if !matches!(request.header("x-amz-sso_bearer_token"), Some("right-token\r" | "right-token")) {
-                return ("401 Unauthorized", json!({"message": "Session token not found or invalid"}).to_string());
+            if !matches!(
+                request.header("x-amz-sso_bearer_token"),
+                Some("right-token\r" | "right-token")
+            ) {
+                return (
+                    "401 Unauthorized",
+                    json!({"message": "Session token not found or invalid"}).to_string(),
+                );
             }
             assert_eq!(request.query, "role_name=Reader&account_id=123456789012");
             ("200 OK", json!({"roleCredentials": role_credentials()}).to_string())
@@ -130,13 +144,21 @@ fn sts(request: &Request) -> Answer {
     if form.contains("SerialNumber=") && !form.contains("&TokenCode=123456") {
         let error = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>MultiFactorAuthentication failed with invalid MFA one \
             time pass code.</Message></Error>";
-        return ("403 Forbidden", format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>"));
+        return (
+            "403 Forbidden",
+            format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>"),
+        );
     }
-    let keys = format!("<AccessKeyId>{ACCESS_KEY}</AccessKeyId><SecretAccessKey>{SECRET_KEY}</SecretAccessKey>");
-    let keys =
-        format!("<Credentials>{keys}<SessionToken>s</SessionToken><Expiration>{LATER}</Expiration></Credentials>");
+    let keys = format!(
+        "<AccessKeyId>{ACCESS_KEY}</AccessKeyId><SecretAccessKey>{SECRET_KEY}</SecretAccessKey>"
+    );
+    let keys = format!(
+        "<Credentials>{keys}<SessionToken>s</SessionToken><Expiration>{LATER}</Expiration></Credentials>"
+    );
     let user = "<AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/R/s</Arn><AssumedRoleId>A:s</AssumedRoleId></AssumedRoleUser>";
-    let answer = format!("<AssumeRoleResponse><AssumeRoleResult>{user}{keys}</AssumeRoleResult></AssumeRoleResponse>");
+    let answer = format!(
+        "<AssumeRoleResponse><AssumeRoleResult>{user}{keys}</AssumeRoleResult></AssumeRoleResponse>"
+    );
     ("200 OK", answer)
 }
 
@@ -170,16 +192,22 @@ fn ended_session_is_renewed() {
     let stage = Stage::new(identity_center);
     stage.config(&sso_config());
     let mut token = sso_token("ended-token", BEFORE);
-    for (key, value) in
-        [("clientId", "id"), ("clientSecret", "hush"), ("refreshToken", "renew"), ("registrationExpiresAt", LATER)]
-    {
+    for (key, value) in [
+        ("clientId", "id"),
+        ("clientSecret", "hush"),
+        ("refreshToken", "renew"),
+        ("registrationExpiresAt", LATER),
+    ] {
         token[key] = value.into();
     }
     stage.cache("sso", SESSION.1, &token);
     stage.ls("new").succeeds();
     assert_eq!(stage.asked(), ["POST /token", "GET /federation/credentials"]);
     let cached = stage.cached("sso", SESSION.1);
-    assert_eq!((&cached["accessToken"], &cached["refreshToken"]), (&json!("right-token"), &json!("renew-2")));
+    assert_eq!(
+        (&cached["accessToken"], &cached["refreshToken"]),
+        (&json!("right-token"), &json!("renew-2"))
+    );
     let path = stage.sandbox.path(&format!("../.aws/sso/cache/{}.json", SESSION.1));
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     // The next run has it from there.
@@ -218,7 +246,10 @@ fn missing_sign_in_names_its_command() {
 
 /// What `aws login` keeps, with a key that openssl makes.
 fn login(expires: &str) -> serde_json::Value {
-    let made = Command::new("openssl").args(["ecparam", "-name", "prime256v1", "-genkey", "-noout"]).output().unwrap();
+    let made = Command::new("openssl")
+        .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout"])
+        .output()
+        .unwrap();
     json!({
         "accessToken": {
             "accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session", "accountId": "123456789012",
@@ -240,10 +271,12 @@ fn console_login_gives_and_renews_credentials() {
         assert_eq!(request.header("dpop").map(|proof| proof.split('.').count()), Some(3));
         let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let client = "arn:aws:signin:::devtools/same-device";
-        assert_eq!(asked, json!({"clientId": client, "grantType": "refresh_token", "refreshToken": "renew"}));
+        assert_eq!(
+            asked,
+            json!({"clientId": client, "grantType": "refresh_token", "refreshToken": "renew"})
+        );
         let keys = json!({"accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session"});
-        let answer =
-            json!({"accessToken": keys, "expiresIn": 900, "refreshToken": "renew-2", "tokenType": "aws_sigv4"});
+        let answer = json!({"accessToken": keys, "expiresIn": 900, "refreshToken": "renew-2", "tokenType": "aws_sigv4"});
         ("200 OK", answer.to_string())
     });
     stage.config(&format!("[profile ann]\nlogin_session = {}\nregion = eu-west-3\n", LOGIN.0));
@@ -284,7 +317,8 @@ fn mfa_config() -> String {
     )
 }
 
-/// A run at a terminal where `typed` is entered once the question is there. What is printed there is in `out`.
+/// A run at a terminal where `typed` is entered once the question is there. What is printed there
+/// is in `out`.
 fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     let binary = stage.command();
     let mut command = Command::new("script");
@@ -295,7 +329,12 @@ fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     // What is entered at the terminal is not what is piped in.
     let line = format!("{} {arguments} < /dev/null", binary.get_program().to_str().unwrap());
     command.current_dir(stage.sandbox.work()).args(["-qec", &line, "/dev/null"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let (mut shown, mut byte) = (Vec::new(), [0]);
     let out = child.stdout.as_mut().unwrap();
     while !shown.ends_with(b"/ann: ") && out.read(&mut byte).unwrap() > 0 {
@@ -321,7 +360,9 @@ fn code_is_asked_at_terminal() {
     let stage = Stage::new(sts);
     stage.config(&mfa_config());
     const QUESTION: &str = "Enter MFA code for arn:aws:iam::123456789012:mfa/ann: ";
-    for (profile, roles) in [("deploy", &["Deploy"][..]), ("next", &["Deploy", "Next"]), ("own", &["Own"])] {
+    for (profile, roles) in
+        [("deploy", &["Deploy"][..]), ("next", &["Deploy", "Next"]), ("own", &["Own"])]
+    {
         let run = at_terminal(&stage, &format!("--profile {profile} ls"), "123456\n");
         assert_eq!(run.code, Some(0), "{run:?}");
         assert_eq!(run.out.matches(QUESTION).count(), 1, "{run:?}");
@@ -333,7 +374,10 @@ fn code_is_asked_at_terminal() {
         }
         let with_code = |name: &str| asked[0].iter().any(|field| field == name);
         assert!(with_code("TokenCode=123456"), "{asked:?}");
-        assert!(with_code("SerialNumber=arn%3Aaws%3Aiam%3A%3A123456789012%3Amfa%2Fann"), "{asked:?}");
+        assert!(
+            with_code("SerialNumber=arn%3Aaws%3Aiam%3A%3A123456789012%3Amfa%2Fann"),
+            "{asked:?}"
+        );
         let more = ["ExternalId=ext", "DurationSeconds=1800"].map(with_code);
         assert_eq!(more, [profile != "own"; 2], "{asked:?}");
     }
@@ -357,7 +401,10 @@ fn wrong_code_is_asked_for_once() {
     let run = at_terminal(&stage, "--profile deploy cp -r many s3://buc/", "654321\n123456\n");
     assert_eq!(run.code, Some(1), "{run:?}");
     assert_eq!(run.out.matches("Enter MFA code").count(), 1, "{run:?}");
-    assert!(run.out.contains("MultiFactorAuthentication failed with invalid MFA one time pass code"), "{run:?}");
+    assert!(
+        run.out.contains("MultiFactorAuthentication failed with invalid MFA one time pass code"),
+        "{run:?}"
+    );
     let run = at_terminal(&stage, "--profile deploy ls", "\n");
     assert!(run.code == Some(1) && run.out.contains("no MFA code was entered"), "{run:?}");
 }
@@ -378,8 +425,14 @@ fn code_needs_a_terminal() {
     let binary = stage.command();
     // A session of its own has no terminal.
     let mut command = Command::new("setsid");
-    command.arg("--wait").arg(binary.get_program()).args(["--profile", "deploy", "ls"]).stdin(Stdio::null());
-    command.envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(stage.sandbox.work());
+    command
+        .arg("--wait")
+        .arg(binary.get_program())
+        .args(["--profile", "deploy", "ls"])
+        .stdin(Stdio::null());
+    command
+        .envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(stage.sandbox.work());
     Run::of(&mut command).fails(1, &["the profile \"deploy\" needs an MFA code", "no terminal"]);
     assert_eq!(stage.asked(), [""; 0]);
 }

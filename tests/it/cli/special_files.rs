@@ -25,11 +25,18 @@ fn downloads_go_to_devices_and_pipes() {
     sandbox.put("d/f.bin", &content).succeeds();
     sandbox.put("d/f.zip", &content).succeeds();
     let before = std::fs::read_dir("/dev").unwrap().count();
-    sandbox.run(["cp", "s3://buc/d/f.bin", "/dev/null"]).succeeds().says("to /dev/null (195.3 KiB, SHA-256 verified)");
+    sandbox
+        .run(["cp", "s3://buc/d/f.bin", "/dev/null"])
+        .succeeds()
+        .says("to /dev/null (195.3 KiB, SHA-256 verified)");
     assert_eq!(std::fs::read_dir("/dev").unwrap().count(), before);
     for path in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
-        assert!(sandbox.run(["cp", "s3://buc/d/f.zip", path]).succeeds().stdout == content, "{path}");
-        shell(&sandbox, &format!("echo first > out && $DG cp s3://buc/d/f.bin {path} >> out")).succeeds();
+        assert!(
+            sandbox.run(["cp", "s3://buc/d/f.zip", path]).succeeds().stdout == content,
+            "{path}"
+        );
+        shell(&sandbox, &format!("echo first > out && $DG cp s3://buc/d/f.bin {path} >> out"))
+            .succeeds();
         assert!(sandbox.read("out") == [b"first\n", &content[..]].concat(), "{path}");
     }
     pipe(&sandbox.path("pipe"));
@@ -42,7 +49,8 @@ fn downloads_go_to_devices_and_pipes() {
     shell(&sandbox, "set -o pipefail; { $DG cp -q s3://buc/d/f.bin >(cat > got; echo done >&3); } 3>&1 | grep -q done")
         .succeeds();
     assert!(sandbox.read("got") == content);
-    shell(&sandbox, "exec 5> five && $DG cp --range bytes=0-9 s3://buc/d/f.bin /dev/fd/5").succeeds();
+    shell(&sandbox, "exec 5> five && $DG cp --range bytes=0-9 s3://buc/d/f.bin /dev/fd/5")
+        .succeeds();
     assert_eq!(sandbox.read("five"), &content[..10]);
 }
 
@@ -66,7 +74,8 @@ fn uploads_come_from_devices_and_pipes() {
         sandbox.run(["rm", "s3://buc/f"]).succeeds();
     }
     // What was read of standard input before is not read again.
-    shell(&sandbox, "(head -c 8 > /dev/null; $DG cp /dev/stdin s3://buc/f) <<< '12345678rest'").succeeds();
+    shell(&sandbox, "(head -c 8 > /dev/null; $DG cp /dev/stdin s3://buc/f) <<< '12345678rest'")
+        .succeeds();
     sandbox.run(["cp", "/dev/null", "s3://buc/empty"]).succeeds();
     sandbox.run(["cp", "s3://buc/empty", "-"]).succeeds();
 }
@@ -79,10 +88,16 @@ fn streams_without_sense_are_refused() {
     for words in ["mv s3://buc/f /dev/null", "mv s3://buc/f pipe", "mv pipe s3://buc/p"] {
         sandbox.run(words.split(' ')).fails(255, &["only whole files can be moved"]);
     }
-    sandbox.run(["cp", "-r", "s3://buc/", "/dev/null"]).fails(255, &["cannot be copied to /dev/null"]);
-    sandbox.run(["cp", "--allow-recompressed", "s3://buc/f", "/dev/null"]).fails(255, &["needs a file"]);
-    shell(&sandbox, "$DG cp /dev/stdin s3://buc/ < /dev/null").fails(255, &["standard input has no name"]);
-    shell(&sandbox, "$DG cp <(true) s3://buc/d/").fails(255, &["has no name; s3://buc/d/ needs one"]);
+    sandbox
+        .run(["cp", "-r", "s3://buc/", "/dev/null"])
+        .fails(255, &["cannot be copied to /dev/null"]);
+    sandbox
+        .run(["cp", "--allow-recompressed", "s3://buc/f", "/dev/null"])
+        .fails(255, &["needs a file"]);
+    shell(&sandbox, "$DG cp /dev/stdin s3://buc/ < /dev/null")
+        .fails(255, &["standard input has no name"]);
+    shell(&sandbox, "$DG cp <(true) s3://buc/d/")
+        .fails(255, &["has no name; s3://buc/d/ needs one"]);
     sandbox.run(["cp", "/dev/fd/77", "s3://buc/x"]).fails(255, &["/dev/fd/77"]);
     sandbox.run(["cp", "s3://buc/f", "/dev/fd/77"]).fails(255, &["/dev/fd/77"]);
     assert_eq!(sandbox.store().keys(), ["f"]);
@@ -108,6 +123,7 @@ fn destinations_are_opened_before_a_fetch() {
     let fetches = || calls.try_iter().filter(|operation| operation == "GetObject").count();
     Run::of(command().args(["cp", "s3://buc/f.bin", "/dev/fd/77"])).fails(255, &["/dev/fd/77"]);
     assert_eq!(fetches(), 0);
-    Run::of(command().args(["cp", "s3://buc/f.bin", "/dev/full"])).fails(1, &["No space left on device"]);
+    Run::of(command().args(["cp", "s3://buc/f.bin", "/dev/full"]))
+        .fails(1, &["No space left on device"]);
     assert!(fetches() > 0);
 }

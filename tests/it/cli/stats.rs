@@ -39,7 +39,10 @@ fn quick_figures_leave_open_what_a_listing_does_not_tell() {
         assert_eq!(quick[field], Value::Null, "{field}: {quick}");
     }
     assert_eq!(quick["compressed_size"], stats(&sandbox, &[])["compressed_size"]);
-    sandbox.run(["stats", "--quick", "buc"]).succeeds().says("Original size:      unknown: --sampled or --detailed");
+    sandbox
+        .run(["stats", "--quick", "buc"])
+        .succeeds()
+        .says("Original size:      unknown: --sampled or --detailed");
 }
 
 #[test]
@@ -59,9 +62,17 @@ fn an_earlier_result_is_told_only_while_the_bucket_is_unchanged_and_never_counts
     assert_eq!(sandbox.store().keys(), before, "--no-cache keeps nothing");
     for mode in ["--detailed", "--sampled"] {
         let counted = stats(&sandbox, &[mode]);
-        assert_eq!((figures(&counted), &counted["cached"]), (figures(&first), &Value::Bool(false)), "{mode}");
+        assert_eq!(
+            (figures(&counted), &counted["cached"]),
+            (figures(&first), &Value::Bool(false)),
+            "{mode}"
+        );
         let told = stats(&sandbox, &[mode]);
-        assert_eq!((figures(&told), &told["cached"]), (figures(&first), &Value::Bool(true)), "{mode}");
+        assert_eq!(
+            (figures(&told), &told["cached"]),
+            (figures(&first), &Value::Bool(true)),
+            "{mode}"
+        );
         assert_eq!(stats(&sandbox, &[mode, "--refresh"])["cached"], false);
     }
     assert_eq!(stats(&sandbox, &["--quick"])["cached"], false);
@@ -72,7 +83,10 @@ fn an_earlier_result_is_told_only_while_the_bucket_is_unchanged_and_never_counts
     assert_eq!(stats(&sandbox, &[])["cached"], true);
     sandbox.run(["rm", "s3://buc/note.txt"]).succeeds();
     let changed = stats(&sandbox, &[]);
-    assert_eq!((&changed["object_count"], &changed["cached"]), (&Value::from(2), &Value::Bool(false)));
+    assert_eq!(
+        (&changed["object_count"], &changed["cached"]),
+        (&Value::from(2), &Value::Bool(false))
+    );
     // What is no result is not believed.
     sandbox.store().foreign(".deltaglider/stats/detailed.json", b"{\"version\":1}");
     assert_eq!(stats(&sandbox, &[]), changed);
@@ -95,6 +109,10 @@ fn what_makes_no_sense_or_is_not_there_is_an_error_whatever_the_way_of_counting(
     for mode in ["--quick", "--sampled", "--detailed"] {
         sandbox.run(["stats", "nothing-here", mode]).fails(1, &["no such bucket", "nothing-here"]);
     }
-    sandbox.run(["stats", "buc", "--sampled", "--detailed"]).fails(255, &["--sampled", "--detailed"]);
-    sandbox.run(["stats", "buc", "--refresh", "--no-cache"]).fails(255, &["--refresh", "--no-cache"]);
+    sandbox
+        .run(["stats", "buc", "--sampled", "--detailed"])
+        .fails(255, &["--sampled", "--detailed"]);
+    sandbox
+        .run(["stats", "buc", "--refresh", "--no-cache"])
+        .fails(255, &["--refresh", "--no-cache"]);
 }

@@ -1,4 +1,5 @@
-//! Streams of unknown length that no delta is made of: stored in parts as they come, without a temporary file.
+//! Streams of unknown length that no delta is made of: stored in parts as they come, without a
+//! temporary file.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -32,20 +33,27 @@ fn stdin_is_stored_as_it_comes() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let content = noise(LEN, 1);
     for endpoint in [server.url(), sandbox.endpoint()] {
-        let run = |words: &str, input: &[u8]| without_temporaries(&sandbox, &endpoint, words, input);
+        let run =
+            |words: &str, input: &[u8]| without_temporaries(&sandbox, &endpoint, words, input);
         if endpoint == server.url() {
             run("mb s3://buc", b"").succeeds();
         }
         for (words, name) in [
             ("cp - s3://buc/dump.sql", "dump.sql"),
             ("cp --no-delta - s3://buc/dump.zip", "dump.zip"),
-            ("cp --expected-size 100000000 --metadata team=x --content-type text/x - s3://buc/dump.txt", "dump.txt"),
+            (
+                "cp --expected-size 100000000 --metadata team=x --content-type text/x - s3://buc/dump.txt",
+                "dump.txt",
+            ),
             ("cp --no-delta /dev/stdin s3://buc/d/dump", "d/dump"),
         ] {
             let stored = run(words, &content).succeeds().says("(direct: 17.0 MiB, ");
             assert!(!stored.out.contains("without"), "{stored:?}");
             let back = run(&format!("cp s3://buc/{name} back"), b"").succeeds();
-            assert!(back.out.contains("SHA-256 verified") && sandbox.read("back") == content, "{back:?}");
+            assert!(
+                back.out.contains("SHA-256 verified") && sandbox.read("back") == content,
+                "{back:?}"
+            );
         }
         run("repair buc", b"").succeeds();
         run("cp - s3://buc/short.txt", b"short").succeeds();
@@ -60,8 +68,11 @@ fn refused_metadata_leaves_a_plain_file() {
     let (content, url) = (noise(LEN, 1), server.url());
     let run = |words: &str, input: &[u8]| without_temporaries(&sandbox, &url, words, input);
     run("mb s3://buc", b"").succeeds();
-    for (status, code) in [(403, "AccessDenied"), (501, "NotImplemented"), (400, "InvalidRequest")] {
-        server.script(move |call| (call.operation == "CopyObject").then_some(Fault::Refuse { status, code }));
+    for (status, code) in [(403, "AccessDenied"), (501, "NotImplemented"), (400, "InvalidRequest")]
+    {
+        server.script(move |call| {
+            (call.operation == "CopyObject").then_some(Fault::Refuse { status, code })
+        });
         run("cp - s3://buc/dump.sql", &content).succeeds().says("without its SHA-256)\n");
         let back = run("cp s3://buc/dump.sql back", b"").succeeds();
         assert!(!back.out.contains("SHA-256") && sandbox.read("back") == content, "{back:?}");

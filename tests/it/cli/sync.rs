@@ -1,4 +1,5 @@
-//! `sync`: what differs is copied, what is the same is not, and nothing is removed that should not be.
+//! `sync`: what differs is copied, what is the same is not, and nothing is removed that should not
+//! be.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -13,7 +14,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Sets the time of a file to so many hours from now.
 fn date(sandbox: &Sandbox, name: &str, hours: i32) {
     let now = SystemTime::now();
-    let at = if hours < 0 { now - HOUR * hours.unsigned_abs() } else { now + HOUR * hours.unsigned_abs() };
+    let at = if hours < 0 {
+        now - HOUR * hours.unsigned_abs()
+    } else {
+        now + HOUR * hours.unsigned_abs()
+    };
     File::options().write(true).open(sandbox.path(name)).unwrap().set_modified(at).unwrap();
 }
 
@@ -125,7 +130,10 @@ fn buckets_are_made_like_each_other_and_deltas_stay_deltas() {
     sandbox.put("x/a/app-1.zip", &edited(&first, 8)).succeeds();
     is(sandbox.run([&across[..], &["--checksum"]].concat()), 1, 2);
     sandbox.run(["rm", "s3://buc/x/notes.txt"]).succeeds();
-    sandbox.run([&across[..], &["--delete"]].concat()).succeeds().says("delete: s3://other/notes.txt\n");
+    sandbox
+        .run([&across[..], &["--delete"]].concat())
+        .succeeds()
+        .says("delete: s3://other/notes.txt\n");
     sandbox.run(["repair", "other"]).succeeds();
     for folder in ["s3://buc/x", "s3://other"] {
         sandbox.run(["cp", &format!("{folder}/a/app-1.zip"), "back"]).succeeds();
@@ -158,15 +166,25 @@ fn what_a_pattern_leaves_out_is_neither_copied_nor_removed() {
     let (sandbox, _) = with_files();
     sandbox.put("x/kept.log", b"log").succeeds();
     is(
-        sandbox
-            .run([&UP[..], &["--delete", "--exclude", "*.log", "--exclude", "a/*", "--include", "*-2.zip"]].concat()),
+        sandbox.run(
+            [
+                &UP[..],
+                &["--delete", "--exclude", "*.log", "--exclude", "a/*", "--include", "*-2.zip"],
+            ]
+            .concat(),
+        ),
         2,
         0,
     );
     sandbox.run(["ls", "-r", "s3://buc/x/"]).succeeds().says("kept.log").says("app-2.zip");
     sandbox.write("out/mine.log", "mine");
     is(sandbox.run([&DOWN[..], &["--delete", "--exclude", "*.log"]].concat()), 2, 0);
-    assert_eq!(sandbox.files().iter().filter(|name| name.starts_with("out/")).count(), 4, "{:?}", sandbox.files());
+    assert_eq!(
+        sandbox.files().iter().filter(|name| name.starts_with("out/")).count(),
+        4,
+        "{:?}",
+        sandbox.files()
+    );
 }
 
 #[test]
@@ -195,7 +213,9 @@ fn an_empty_source_removes_nothing() {
     sandbox
         .run(["sync", "empty", "s3://buc/x", "--delete"])
         .fails(1, &["there is nothing in empty, so all in s3://buc/x/"]);
-    sandbox.run(["sync", "s3://buc/typo", "in", "--delete"]).fails(1, &["there is nothing in s3://buc/typo/"]);
+    sandbox
+        .run(["sync", "s3://buc/typo", "in", "--delete"])
+        .fails(1, &["there is nothing in s3://buc/typo/"]);
     assert_eq!(sandbox.store().keys(), keys);
     assert!(sandbox.path("in/notes.txt").exists());
     sandbox.run(["sync", "missing", "s3://buc/x", "--delete"]).fails(255, &["missing"]);
@@ -214,9 +234,13 @@ fn no_key_is_written_outside_the_folder() {
 fn folders_that_hold_each_other_and_options_without_sense_are_refused() {
     let (sandbox, _) = with_files();
     sandbox.run(["sync", "s3://buc/x", "s3://buc/x/y"]).fails(255, &["is in the other"]);
-    sandbox.run(["sync", "s3://buc/x/y", "s3://buc/x", "--delete"]).fails(255, &["is in the other"]);
+    sandbox
+        .run(["sync", "s3://buc/x/y", "s3://buc/x", "--delete"])
+        .fails(255, &["is in the other"]);
     sandbox.run(["sync", "in", "out"]).fails(255, &["S3 URI"]);
-    sandbox.run(["sync", "s3://buc", "out", "--metadata", "a=b"]).fails(255, &["keep attributes beside"]);
+    sandbox
+        .run(["sync", "s3://buc", "out", "--metadata", "a=b"])
+        .fails(255, &["keep attributes beside"]);
     sandbox.run([&UP[..], &["--checksum", "--size-only"]].concat()).fails(255, &["--size-only"]);
     sandbox.run([&UP[..], &["--exclude", "[a"]].concat()).fails(255, &["--exclude"]);
 }
@@ -227,7 +251,8 @@ fn one_file_that_fails_is_named_and_the_others_are_copied() {
     // The first becomes the reference, and comes back without its delta.
     sandbox.run([&UP[..], &["--concurrency", "1"]].concat()).succeeds();
     sandbox.store().replace("x/a/app-2.zip.delta", b"no delta".to_vec());
-    let run = sandbox.run(DOWN).fails(1, &["download failed: s3://buc/x/a/app-2.zip", "1 of 3 failed"]);
+    let run =
+        sandbox.run(DOWN).fails(1, &["download failed: s3://buc/x/a/app-2.zip", "1 of 3 failed"]);
     assert!(run.out.contains("2 changed, 0 unchanged"), "{run:?}");
     assert!(!sandbox.path("out/a/app-2.zip").exists());
 }
@@ -241,7 +266,11 @@ fn a_sync_that_was_killed_is_finished_by_the_next_one() {
     }
     let mut kills = 0;
     for wait in 1..40 {
-        let mut child = sandbox.command().args(["sync", "in", "s3://buc", "--quiet", "--checksum"]).spawn().unwrap();
+        let mut child = sandbox
+            .command()
+            .args(["sync", "in", "s3://buc", "--quiet", "--checksum"])
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(wait * 7));
         child.kill().unwrap();
         if child.wait().unwrap().success() {
@@ -262,7 +291,8 @@ fn a_sync_that_was_killed_is_finished_by_the_next_one() {
 fn what_happened_is_told_as_json() {
     let (sandbox, _) = with_files();
     let run = sandbox.run([&UP[..], &["--json"]].concat()).succeeds();
-    let told: Vec<serde_json::Value> = run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<serde_json::Value> =
+        run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((told.len(), told[3]["changed"].clone()), (4, 3.into()), "{}", run.out);
     let notes = told.iter().find(|told| told["source"] == "in/notes.txt").unwrap();
     assert_eq!((notes["stored_as"].as_str(), notes["size"].as_u64()), (Some("direct"), Some(5)));
@@ -283,9 +313,12 @@ fn nothing_is_removed_before_all_is_copied_and_nothing_if_something_could_not_be
     // What has only another name now is not gone under both.
     std::fs::rename(sandbox.path("in/app-1.txt"), sandbox.path("in/app-2.txt")).unwrap();
     let up = [&UP[..], &["--delete"]].concat();
-    server
-        .script(|call| (call.operation == "PutObject").then_some(Fault::Refuse { status: 403, code: "AccessDenied" }));
-    let failed = run(&up).fails(1, &["upload failed: in/app-2.txt", "nothing was removed", "1 of 1 failed"]);
+    server.script(|call| {
+        (call.operation == "PutObject")
+            .then_some(Fault::Refuse { status: 403, code: "AccessDenied" })
+    });
+    let failed =
+        run(&up).fails(1, &["upload failed: in/app-2.txt", "nothing was removed", "1 of 1 failed"]);
     assert!(!failed.out.contains("delete:"), "{failed:?}");
     let (stored, early) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (told, noticed) = (stored.clone(), early.clone());

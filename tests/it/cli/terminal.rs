@@ -1,4 +1,5 @@
-//! Text from elsewhere on a terminal: whatever a key or a store says, it stays on its line and is seen.
+//! Text from elsewhere on a terminal: whatever a key or a store says, it stays on its line and is
+//! seen.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -6,8 +7,7 @@ use std::net::TcpListener;
 use crate::support::{Run, Sandbox, edited, noise};
 
 /// Forges a line, clears the screen, turns the direction, and hides characters.
-const HOSTILE: &str =
-    "a\nupload: forged.zip to forged\r\u{1b}[2J\u{202e}\u{2066}\u{200b}\u{85}\u{2028}\u{feff}\u{e0041}\t.zip";
+const HOSTILE: &str = "a\nupload: forged.zip to forged\r\u{1b}[2J\u{202e}\u{2066}\u{200b}\u{85}\u{2028}\u{feff}\u{e0041}\t.zip";
 
 /// Requires that nothing steers the terminal and that the hostile name is shown, on one line.
 #[track_caller]
@@ -135,7 +135,10 @@ fn messages_of_a_store_stay_on_their_line() {
         }
     });
     let mut command = sandbox.command();
-    command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command
+        .env("AWS_ENDPOINT_URL_S3", url)
+        .env("AWS_ACCESS_KEY_ID", "id")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
     let run = Run::of(command.args(["--debug", "ls", "s3://buc"]));
     assert_eq!(run.code, Some(1), "{run:?}");
     is_harmless(&run);

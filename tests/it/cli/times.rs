@@ -100,20 +100,26 @@ fn times_and_modes_come_back() {
     bench.run("cp in/run.sh s3://buc/c/run.sh").succeeds();
     bench.run("cp --no-delta in/app-1.zip s3://buc/c/app-1.zip").succeeds();
     bench.run("mv s3://buc/b/app-2.zip s3://buc/c/app-2.zip").succeeds();
-    for (folder, names) in
-        [("a", "app-1.zip app-2.zip run.sh"), ("b", "app-1.zip run.sh"), ("c", "app-1.zip app-2.zip run.sh")]
-    {
+    for (folder, names) in [
+        ("a", "app-1.zip app-2.zip run.sh"),
+        ("b", "app-1.zip run.sh"),
+        ("c", "app-1.zip app-2.zip run.sh"),
+    ] {
         bench.run(&format!("sync s3://buc/{folder} out-{folder}")).succeeds();
         for name in names.split(' ') {
-            let (there, back) =
-                (status(sandbox, &format!("in/{name}")), status(sandbox, &format!("out-{folder}/{name}")));
+            let (there, back) = (
+                status(sandbox, &format!("in/{name}")),
+                status(sandbox, &format!("out-{folder}/{name}")),
+            );
             assert_eq!(back, there, "{folder}/{name}");
         }
     }
     // What has none is as it was: of the time of the object.
     bench.run("cp s3://buc/a/run.sh - --quiet").succeeds();
     let mut command = sandbox.command_of("sh".as_ref());
-    command.env("AWS_ENDPOINT_URL_S3", bench.server.url()).env("DG", env!("CARGO_BIN_EXE_deltaglider"));
+    command
+        .env("AWS_ENDPOINT_URL_S3", bench.server.url())
+        .env("DG", env!("CARGO_BIN_EXE_deltaglider"));
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
     Run::of(command.args(["-c", "echo text | $DG cp - s3://buc/d/stdin"])).succeeds();
     bench.run("cp s3://buc/d/stdin out-d").succeeds();
@@ -132,7 +138,8 @@ fn replaced_file_keeps_its_mode() {
         set_mode(sandbox, &format!("out/{name}"), mode);
     }
     bench.run("sync s3://buc/a out").succeeds();
-    let modes = ["run.sh", "app-1.zip", "app-2.zip"].map(|name| status(sandbox, &format!("out/{name}")).1);
+    let modes =
+        ["run.sh", "app-1.zip", "app-2.zip"].map(|name| status(sandbox, &format!("out/{name}")).1);
     assert_eq!(modes, [0o600, 0o755, 0o444]);
     bench.run("cp s3://buc/a/app-1.zip out/run.sh").succeeds();
     assert_eq!(status(sandbox, "out/run.sh").1, 0o600);
@@ -144,7 +151,8 @@ fn metadata_that_fills_the_room_drops_time_and_mode() {
     with_files(&bench);
     // Our own part grows with the key.
     for size in (1_500..2_048).step_by(20) {
-        let run = bench.run(&format!("cp --metadata k={} in/run.sh s3://buc/run.sh", "v".repeat(size)));
+        let run =
+            bench.run(&format!("cp --metadata k={} in/run.sh s3://buc/run.sh", "v".repeat(size)));
         if run.code != Some(0) {
             assert!(size > 1_500 && run.err.contains("user metadata"), "{run:?}");
             return;

@@ -1,4 +1,5 @@
-//! Which certificates of a store are accepted, by the real binary over TLS, and the ways through proxies.
+//! Which certificates of a store are accepted, by the real binary over TLS, and the ways through
+//! proxies.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -31,7 +32,8 @@ impl Certificates {
     }
 
     fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new("openssl").current_dir(self.0.path()).args(arguments).output().unwrap();
+        let output =
+            Command::new("openssl").current_dir(self.0.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 
@@ -55,17 +57,20 @@ impl Certificates {
             None => vec!["-signkey", "key"],
         };
         let command = ["x509", "-req", "-in", "request", "-days", days, "-out", name];
-        let extensions = if extensions.is_empty() { vec![] } else { vec!["-extfile", "extensions"] };
+        let extensions =
+            if extensions.is_empty() { vec![] } else { vec!["-extfile", "extensions"] };
         self.openssl(&[&command[..], &by, &extensions].concat());
     }
 
     /// A server on 127.0.0.1 with these certificates, the key of the first among them.
     fn serve(&self, name: &str, key: &str) -> Server {
-        let chain = CertificateDer::pem_file_iter(self.path(name)).unwrap().map(Result::unwrap).collect();
+        let chain =
+            CertificateDer::pem_file_iter(self.path(name)).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(self.path(key)).unwrap();
         let provider = rustls::crypto::ring::default_provider();
         let key = provider.key_provider.load_private_key(key).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions();
         // Unlike `with_single_cert`, this does not ask whether the key is the certificate's.
         let resolver = Arc::new(Always(Arc::new(CertifiedKey::new(chain, key))));
         Server::start(config.unwrap().with_no_client_auth().with_cert_resolver(resolver))
@@ -133,9 +138,16 @@ fn head_of(stream: &mut impl io::Read) -> io::Result<String> {
 /// `ls` at a URL, with further arguments before it.
 fn ls(sandbox: &Sandbox, url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
     let mut command = sandbox.command();
-    for name in
-        ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"]
-    {
+    for name in [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
         command.env_remove(name);
     }
     command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_EC2_METADATA_DISABLED", "true");
@@ -190,8 +202,11 @@ fn common_name_counts_without_alternative_names() {
     }
     certificates.plain("plain", "/CN=127.0.0.1", &[]);
     let server = certificates.serve("plain", "key");
-    with_bundle(&sandbox, &server.url("127.0.0.1"), &certificates.path("plain")).succeeds().says("seen");
-    with_bundle(&sandbox, &server.url("localhost"), &certificates.path("plain")).fails(1, &["for another host"]);
+    with_bundle(&sandbox, &server.url("127.0.0.1"), &certificates.path("plain"))
+        .succeeds()
+        .says("seen");
+    with_bundle(&sandbox, &server.url("localhost"), &certificates.path("plain"))
+        .fails(1, &["for another host"]);
 }
 
 #[test]
@@ -219,9 +234,11 @@ fn other_certificate_of_same_name_is_refused() {
     }
     let server = certificates.serve("one", "key");
     let url = server.url("localhost");
-    with_bundle(&sandbox, &url, &certificates.path("two")).fails(1, &["not trusted", "--ca-bundle FILE"]);
+    with_bundle(&sandbox, &url, &certificates.path("two"))
+        .fails(1, &["not trusted", "--ca-bundle FILE"]);
     assert_eq!(server.requests(), 0);
-    let both = [certificates.path("two"), certificates.path("one")].map(|path| std::fs::read(path).unwrap());
+    let both = [certificates.path("two"), certificates.path("one")]
+        .map(|path| std::fs::read(path).unwrap());
     std::fs::write(certificates.path("both"), both.concat()).unwrap();
     with_bundle(&sandbox, &url, &certificates.path("both")).succeeds().says("seen");
 }
@@ -240,16 +257,29 @@ fn server_without_the_key_is_refused() {
 #[test]
 fn chains_and_single_leaves_are_trusted() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
-    let authority = ["req", "-x509", "-key", "other-key", "-days", "2", "-subj", "/CN=Authority", "-out", "authority"];
+    let authority = [
+        "req",
+        "-x509",
+        "-key",
+        "other-key",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=Authority",
+        "-out",
+        "authority",
+    ];
     certificates.openssl(&authority);
     certificates.signed("leaf", Some("authority"), "2", "subjectAltName=DNS:localhost");
     let server = certificates.serve("leaf", "key");
     let url = server.url("localhost");
     with_bundle(&sandbox, &url, &certificates.path("authority")).succeeds().says("seen");
     with_bundle(&sandbox, &url, &certificates.path("leaf")).succeeds().says("seen");
-    with_bundle(&sandbox, &server.url("127.0.0.1"), &certificates.path("authority")).fails(1, &["for another host"]);
+    with_bundle(&sandbox, &server.url("127.0.0.1"), &certificates.path("authority"))
+        .fails(1, &["for another host"]);
     certificates.plain("plain", "/CN=localhost", &[]);
-    with_bundle(&sandbox, &url, &certificates.path("plain")).fails(1, &["not trusted", "--ca-bundle FILE"]);
+    with_bundle(&sandbox, &url, &certificates.path("plain"))
+        .fails(1, &["not trusted", "--ca-bundle FILE"]);
 }
 
 #[test]
@@ -262,7 +292,8 @@ fn unverified_store_is_used_with_warning() {
     for name in ["expired", "old"] {
         let server = certificates.serve(name, "key");
         for variables in [&[][..], &[("DG_LOG_LEVEL", "off")]] {
-            let run = ls(&sandbox, &server.url("localhost"), &["--no-verify-ssl"], variables).says("seen");
+            let run = ls(&sandbox, &server.url("localhost"), &["--no-verify-ssl"], variables)
+                .says("seen");
             assert_eq!((run.code, run.err.as_str()), (Some(0), warning), "{name}: {run:?}");
         }
     }
@@ -270,16 +301,28 @@ fn unverified_store_is_used_with_warning() {
     let server = certificates.serve("expired", "key");
     let url = server.url("localhost");
     let mut command = sandbox.command();
-    command.env("AWS_ENDPOINT_URL_S3", &url).env("AWS_ACCESS_KEY_ID", "id").env("AWS_SECRET_ACCESS_KEY", "secret");
-    let run = Run::of(command.args(["--no-verify-ssl", "cp", "--quiet", "a.txt", "s3://seen/", "--dryrun"]));
+    command
+        .env("AWS_ENDPOINT_URL_S3", &url)
+        .env("AWS_ACCESS_KEY_ID", "id")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
+    let run = Run::of(command.args([
+        "--no-verify-ssl",
+        "cp",
+        "--quiet",
+        "a.txt",
+        "s3://seen/",
+        "--dryrun",
+    ]));
     assert_eq!(run.err, warning, "{run:?}");
     // Where there is nothing to verify, there is nothing to warn of.
     sandbox.run(["--no-verify-ssl", "ls"]).succeeds();
 }
 
-/// A proxy that keeps the heads of what it is asked, and leads every tunnel to this port of 127.0.0.1.
+/// A proxy that keeps the heads of what it is asked, and leads every tunnel to this port of
+/// 127.0.0.1.
 fn proxy(port: u16) -> (String, Arc<Mutex<Vec<String>>>) {
-    let (heads, listener) = (Arc::new(Mutex::new(Vec::new())), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (heads, listener) =
+        (Arc::new(Mutex::new(Vec::new())), TcpListener::bind("127.0.0.1:0").unwrap());
     let (kept, address) = (heads.clone(), listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for socket in listener.incoming() {
@@ -289,12 +332,15 @@ fn proxy(port: u16) -> (String, Arc<Mutex<Vec<String>>>) {
             kept.lock().unwrap().push(head);
             if !is_tunnel {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nConnection: close";
-                write!(client, "{head}\r\nContent-Length: {}\r\n\r\n{BUCKETS}", BUCKETS.len()).unwrap();
+                write!(client, "{head}\r\nContent-Length: {}\r\n\r\n{BUCKETS}", BUCKETS.len())
+                    .unwrap();
                 continue;
             }
             let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
             client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
-            for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
+            for (mut from, mut to) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+            {
                 std::thread::spawn(move || {
                     let _ = io::copy(&mut from, &mut to);
                     let _ = to.shutdown(std::net::Shutdown::Write);
@@ -321,7 +367,10 @@ fn proxies_forward_and_tunnel() {
     assert!(tunneled.starts_with("CONNECT store.test:443 HTTP/1.1\r\n"), "{tunneled}");
     assert!(forwarded.starts_with("GET http://store.test/"), "{forwarded}");
     for head in [tunneled, forwarded] {
-        assert!(head.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjp3b3jk\r\n"), "{head}");
+        assert!(
+            head.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjp3b3jk\r\n"),
+            "{head}"
+        );
     }
     // The store itself sees nothing of the password, and an exception leads to it straight.
     assert!(!server.requests.lock().unwrap()[0].to_ascii_lowercase().contains("proxy-"));

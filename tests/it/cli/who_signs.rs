@@ -1,5 +1,5 @@
-//! Whose key signs, by what environment, profile and option say together. aws 1.45 gives the same key in each row
-//! (docs/S3.md, "Credentials").
+//! Whose key signs, by what environment, profile and option say together. aws 1.45 gives the same
+//! key in each row (docs/S3.md, "Credentials").
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,8 @@ use crate::support::{Run, Sandbox};
 
 type Pairs = &'static [(&'static str, &'static str)];
 
-/// Environment; `--profile`; the profile file; the key that signs. `URL` is the address of all services, `TOKEN` a file with a token.
+/// Environment; `--profile`; the profile file; the key that signs. `URL` is the address of all
+/// services, `TOKEN` a file with a token.
 type Row = (Pairs, Option<&'static str>, &'static str, &'static str);
 
 const KEYS: Pairs = &[("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -22,7 +23,8 @@ const TOKEN: Pairs = &[
 const TOKEN_AND_P: Pairs = &[TOKEN[0], TOKEN[1], TOKEN[2], ("AWS_PROFILE", "p")];
 const CONTAINER: Pairs = &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "URL/container")];
 const CONTAINER_AND_KEYS: Pairs = &[CONTAINER[0], KEYS[0], KEYS[1]];
-const INSTANCE: Pairs = &[("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "URL")];
+const INSTANCE: Pairs =
+    &[("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "URL")];
 const INSTANCE_AND_CONTAINER: Pairs = &[INSTANCE[0], INSTANCE[1], CONTAINER[0]];
 
 const OF_DEFAULT: &str = "[default]\naws_access_key_id = DEFAULT\naws_secret_access_key = s\n";
@@ -32,8 +34,7 @@ const ROLE: &str = "[profile q]\naws_access_key_id = Q\naws_secret_access_key = 
 const ROLE_BY_ENVIRONMENT: &str =
     "[profile p]\ncredential_source = Environment\nrole_arn = arn:aws:iam::123456789012:role/r\n";
 const PROCESS: &str = "[profile p]\ncredential_process = /bin/sh TOKEN.sh\n";
-const PROCESS_AND_KEYS: &str =
-    "[profile p]\ncredential_process = /bin/sh TOKEN.sh\naws_access_key_id = P\naws_secret_access_key = s\n";
+const PROCESS_AND_KEYS: &str = "[profile p]\ncredential_process = /bin/sh TOKEN.sh\naws_access_key_id = P\naws_secret_access_key = s\n";
 const ROLE_BY_TOKEN: &str =
     "[profile p]\nweb_identity_token_file = TOKEN\nrole_arn = arn:aws:iam::123456789012:role/r\n";
 
@@ -96,7 +97,9 @@ fn services() -> (String, Arc<Mutex<Vec<String>>>) {
             "/latest/meta-data/iam/security-credentials/" => "role".to_owned(),
             path if path.starts_with("/latest/") => json("INSTANCE"),
             "/container" => json("CONTAINER"),
-            _ if body.contains("Action=AssumeRoleWithWebIdentity") => assumed("AssumeRoleWithWebIdentity", "TOKEN"),
+            _ if body.contains("Action=AssumeRoleWithWebIdentity") => {
+                assumed("AssumeRoleWithWebIdentity", "TOKEN")
+            }
             _ if body.contains("Action=AssumeRole") => {
                 assumed("AssumeRole", &format!("ROLE-BY-{}", signer(request).unwrap_or_default()))
             }
@@ -117,13 +120,17 @@ fn same_key_signs_as_with_aws() {
         let sandbox = Sandbox::new();
         let token = sandbox.write("token", "a.web.token");
         sandbox.write("token.sh", format!("echo '{}'", json("PROCESS")));
-        let filled = |text: &str| text.replace("TOKEN", token.to_str().unwrap()).replace("URL", &url);
+        let filled =
+            |text: &str| text.replace("TOKEN", token.to_str().unwrap()).replace("URL", &url);
         let config = sandbox.write("config", filled(profiles));
         let mut command = sandbox.command();
         for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"] {
             command.env(name, &url);
         }
-        command.env("AWS_CONFIG_FILE", config).env("AWS_REGION", "us-east-1").env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env("AWS_CONFIG_FILE", config)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             command.env_remove(name);
         }
@@ -131,6 +138,9 @@ fn same_key_signs_as_with_aws() {
         command.args(option.map(|name| format!("--profile={name}"))).args(["ls", "s3://buc/"]);
         let run = Run::of(&mut command).fails(0, &[]);
         let signed = std::mem::take(&mut *signers.lock().unwrap());
-        assert!(signed.iter().all(|key| key == expected) && !signed.is_empty(), "{expected}: {signed:?} {run:?}");
+        assert!(
+            signed.iter().all(|key| key == expected) && !signed.is_empty(),
+            "{expected}: {signed:?} {run:?}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The binary in place of xdelta3: by its subcommand and by its name. Comparisons with the xdelta3 3.0.11 on PATH are ignored by
-//! plain `cargo test` and run by name.
+//! The binary in place of xdelta3: by its subcommand and by its name. Comparisons with the xdelta3
+//! 3.0.11 on PATH are ignored by plain `cargo test` and run by name.
 
 mod field;
 mod generated_deltas;
@@ -24,7 +24,11 @@ impl Room {
         for name in ["bin", "work", "tmp"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_deltaglider"), folder.path().join("bin/xdelta3")).unwrap();
+        std::os::unix::fs::symlink(
+            env!("CARGO_BIN_EXE_deltaglider"),
+            folder.path().join("bin/xdelta3"),
+        )
+        .unwrap();
         let room = Self { folder };
         let old = noise(200_000, 1);
         let mut new = edited(&old, 2);
@@ -48,7 +52,10 @@ impl Room {
 
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(self.work()).env("TMPDIR", self.folder.path().join("tmp")).stdin(Stdio::null());
+        command
+            .current_dir(self.work())
+            .env("TMPDIR", self.folder.path().join("tmp"))
+            .stdin(Stdio::null());
         command.env_remove("XDELTA").env_remove("DG_XDELTA3_EXTERNAL");
         command
     }
@@ -163,13 +170,20 @@ fn deltas_are_rewritten_and_printed_window_by_window_and_a_missing_file_of_confi
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.err.contains("xdelta3: 0: in ") && run.err.contains("xdelta3: 12: in "), "{run:?}");
     let total: usize = room.read("delta").len();
-    assert!(run.err.contains(&format!("input {total} output {} bytes", room.read("recoded").len())), "{run:?}");
+    assert!(
+        run.err.contains(&format!("input {total} output {} bytes", room.read("recoded").len())),
+        "{run:?}"
+    );
     let run = room.run("merge -v -m delta recoded merged");
-    run.fails(1, &["finished in", &format!("input {total} output 0 bytes"), "Invalid copy offset in merge"]);
+    run.fails(
+        1,
+        &["finished in", &format!("input {total} output 0 bytes"), "Invalid copy offset in merge"],
+    );
     let run = room.run("printdelta -v delta");
     assert!(run.err.contains(&format!("input {total} output {} bytes", run.out.len())), "{run:?}");
     assert_eq!(room.run("config old").code, Some(0));
-    room.run("config nowhere").fails(1, &["file open failed: read: nowhere: No such file or directory"]);
+    room.run("config nowhere")
+        .fails(1, &["file open failed: read: nowhere: No such file or directory"]);
 }
 
 #[test]
@@ -178,7 +192,8 @@ fn an_existing_file_is_replaced_only_when_told_and_keeps_its_mode() {
     room.write("delta", b"kept");
     let path = room.work().join("delta");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    room.run("-e -s old new delta").fails(1, &["xdelta3: to overwrite output file specify -f: delta"]);
+    room.run("-e -s old new delta")
+        .fails(1, &["xdelta3: to overwrite output file specify -f: delta"]);
     assert_eq!(room.run("-q -e -s old new delta").err, "");
     assert_eq!(room.read("delta"), b"kept");
     room.run("-e -f -s old new delta").succeeds();
@@ -240,7 +255,12 @@ fn piped_input_is_that_of_a_pipe_and_a_piped_delta_decodes_to_standard_output() 
         run.succeeds().stdout
     };
     room.write("delta", &pipe("new", "-e -c -s old"));
-    assert!(room.run("printhdr delta").succeeds().out.contains("VCDIFF application header:    -//old/\n"));
+    assert!(
+        room.run("printhdr delta")
+            .succeeds()
+            .out
+            .contains("VCDIFF application header:    -//old/\n")
+    );
     assert!(pipe("delta", "-d -s old") == room.read("new"));
     assert!(pipe("old", "-d -c -s /dev/stdin delta") == room.read("new"));
 }
@@ -251,7 +271,12 @@ fn packed_files_are_taken_as_they_are_and_what_others_unpacked_is_refused() {
     room.gzip("old");
     room.gzip("new");
     room.run("-e -s old.gz new.gz delta").succeeds();
-    assert!(room.run("printhdr delta").succeeds().out.contains("VCDIFF application header:    new.gz//old.gz/\n"));
+    assert!(
+        room.run("printhdr delta")
+            .succeeds()
+            .out
+            .contains("VCDIFF application header:    new.gz//old.gz/\n")
+    );
     room.run("-d -s old.gz delta back").succeeds();
     assert!(room.read("back") == room.read("new.gz"));
 
@@ -280,11 +305,17 @@ fn other_programs_run_when_the_environment_allows_it() {
     let room = Room::new();
     room.gzip("old");
     room.gzip("new");
-    let external = |line: &str| Run::of(room.ours().env("DG_XDELTA3_EXTERNAL", "1").args(line.split(' ')));
+    let external =
+        |line: &str| Run::of(room.ours().env("DG_XDELTA3_EXTERNAL", "1").args(line.split(' ')));
     let run = external("-e -s old.gz new.gz delta");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.err.contains("externally compressed input: gzip -dc < old.gz"), "{run:?}");
-    assert!(room.run("printhdr delta").succeeds().out.contains("VCDIFF application header:    new.gz/G/old.gz/G\n"));
+    assert!(
+        room.run("printhdr delta")
+            .succeeds()
+            .out
+            .contains("VCDIFF application header:    new.gz/G/old.gz/G\n")
+    );
     let run = external("-d -s old.gz delta back.gz");
     assert_eq!(run.code, Some(0), "{run:?}");
     let unpacked = Run::of(room.command("gzip").args(["-dc", "back.gz"])).succeeds().stdout;
@@ -302,7 +333,9 @@ fn other_programs_run_when_the_environment_allows_it() {
         external(line).fails(1, &["external compression commands failed", "gzip ended with"]);
         assert!(!room.files().contains_key("out"), "{line}");
     }
-    let run = Run::of(room.ours().env("DG_XDELTA3_EXTERNAL", "1").env("PATH", "").args(["-e", "old.gz", "out"]));
+    let run = Run::of(
+        room.ours().env("DG_XDELTA3_EXTERNAL", "1").env("PATH", "").args(["-e", "old.gz", "out"]),
+    );
     run.fails(1, &["external compression commands failed", "gzip cannot be run"]);
 }
 
@@ -359,14 +392,20 @@ fn what_makes_no_sense_is_refused_by_name() {
 #[test]
 fn a_reader_that_went_away_is_told_nothing() {
     let room = Room::new();
-    let mut child =
-        room.ours().args(["-e", "-c", "new"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = room
+        .ours()
+        .args(["-e", "-c", "new"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let run = Run::from(child.wait_with_output().unwrap());
     assert_eq!((run.code, run.err.as_str()), (Some(141), ""));
 }
 
-/// Command lines run one after the other by both, in folders that begin the same. `<name` is standard input.
+/// Command lines run one after the other by both, in folders that begin the same. `<name` is
+/// standard input.
 const LINES: &str = "\
 -e -s old new d
 -e -s old new d
@@ -496,7 +535,8 @@ encode -d
 -E x
 ";
 
-/// Command lines whose effect on files is another one on purpose: xdelta3 leaves what it had written when it failed.
+/// Command lines whose effect on files is another one on purpose: xdelta3 leaves what it had
+/// written when it failed.
 const LEAVES_WHAT_IT_WROTE: [&str; 1] = ["-C 1,2,3,4,5,6,7 new z"];
 
 #[test]
@@ -510,18 +550,21 @@ fn command_lines_do_what_they_do_in_the_live_xdelta3() {
     }
     let mut compared = 0;
     for line in LINES.lines() {
-        let [theirs, ours] = [("xdelta3".as_ref(), &rooms[0]), (rooms[1].ours().get_program(), &rooms[1])].map(
-            |(program, room): (&OsStr, &Room)| {
-                let mut command = room.command(program);
-                for word in line.split(' ') {
-                    match word.strip_prefix('<') {
-                        Some(file) => command.stdin(std::fs::File::open(room.work().join(file)).unwrap()),
-                        None => command.arg(word),
-                    };
-                }
-                Run::of(&mut command)
-            },
-        );
+        let [theirs, ours] =
+            [("xdelta3".as_ref(), &rooms[0]), (rooms[1].ours().get_program(), &rooms[1])].map(
+                |(program, room): (&OsStr, &Room)| {
+                    let mut command = room.command(program);
+                    for word in line.split(' ') {
+                        match word.strip_prefix('<') {
+                            Some(file) => {
+                                command.stdin(std::fs::File::open(room.work().join(file)).unwrap())
+                            }
+                            None => command.arg(word),
+                        };
+                    }
+                    Run::of(&mut command)
+                },
+            );
         assert_eq!(theirs.code, ours.code, "{line}: {theirs:?} {ours:?}");
         assert!(theirs.stdout == ours.stdout, "{line}: {theirs:?} {ours:?}");
         // Help and version have other words.
@@ -533,8 +576,11 @@ fn command_lines_do_what_they_do_in_the_live_xdelta3() {
         }
         let leaves = LEAVES_WHAT_IT_WROTE.contains(&line);
         let [theirs, ours] = [rooms[0].files(), rooms[1].files()];
-        let differ: Vec<&String> =
-            theirs.keys().chain(ours.keys()).filter(|name| theirs.get(*name) != ours.get(*name)).collect();
+        let differ: Vec<&String> = theirs
+            .keys()
+            .chain(ours.keys())
+            .filter(|name| theirs.get(*name) != ours.get(*name))
+            .collect();
         assert!(leaves || differ.is_empty(), "{line}: {differ:?}");
         compared += 1;
     }
@@ -564,10 +610,11 @@ fn damaged_deltas_are_printed_as_by_the_live_xdelta3() {
                 let theirs = Run::of(room.command("xdelta3").args([command, "damaged"]));
                 let ours = room.run(&format!("{command} damaged"));
                 // We see more damage, and some of it sooner; but integers may have zeros in front.
-                let sooner =
-                    ours.code == Some(1) && theirs.stdout.starts_with(&ours.stdout) && ours.stdout != theirs.stdout;
-                let padded =
-                    theirs.err.contains("incorrect encoding length") && ours.stdout.starts_with(&theirs.stdout);
+                let sooner = ours.code == Some(1)
+                    && theirs.stdout.starts_with(&ours.stdout)
+                    && ours.stdout != theirs.stdout;
+                let padded = theirs.err.contains("incorrect encoding length")
+                    && ours.stdout.starts_with(&theirs.stdout);
                 if sooner || padded {
                     more += 1;
                 } else {
@@ -583,15 +630,22 @@ fn damaged_deltas_are_printed_as_by_the_live_xdelta3() {
             }
         }
     }
-    println!("{compared} texts of damaged deltas, 0 differences but {more} where we see more or accept padding");
+    println!(
+        "{compared} texts of damaged deltas, 0 differences but {more} where we see more or accept padding"
+    );
     assert!(compared > 1000 && more * 10 < compared);
 }
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
 fn generated_deltas_are_printed_recoded_and_merged_as_by_the_live_xdelta3() {
-    let number = |variable: &str, otherwise| std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap());
-    let figures = generated_deltas::compare(number("DGTEST_SEED", 1), number("DGTEST_COMPARISONS", 40) as usize);
+    let number = |variable: &str, otherwise| {
+        std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+    };
+    let figures = generated_deltas::compare(
+        number("DGTEST_SEED", 1),
+        number("DGTEST_COMPARISONS", 40) as usize,
+    );
     println!("{figures}");
     assert!(figures.printed > 0 && figures.recoded > 0 && figures.merged > 0);
 }
@@ -599,8 +653,10 @@ fn generated_deltas_are_printed_recoded_and_merged_as_by_the_live_xdelta3() {
 /// A line without the time it tells.
 fn timeless(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
-    let kept =
-        words.iter().enumerate().filter(|&(index, _)| !words.get(index + 1).is_some_and(|next| next.starts_with("ms")));
+    let kept = words
+        .iter()
+        .enumerate()
+        .filter(|&(index, _)| !words.get(index + 1).is_some_and(|next| next.starts_with("ms")));
     kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
 }
 
@@ -664,12 +720,15 @@ fn set_id_bits_need_the_owner() {
     }
     let program = room.folder.path().join("xdelta3");
     std::fs::copy(env!("CARGO_BIN_EXE_deltaglider"), &program).unwrap();
-    for (gid, mode, left) in [(0, 0o6777, 0o777), (user, 0o4777, 0o777), (user, 0o2777, 0o777), (user, 0o666, 0o666)] {
+    for (gid, mode, left) in
+        [(0, 0o6777, 0o777), (user, 0o4777, 0o777), (user, 0o2777, 0o777), (user, 0o666, 0o666)]
+    {
         room.write("target", b"before");
         std::os::unix::fs::chown(&path, Some(0), Some(gid)).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         let mut command = room.command(&program);
-        Run::of(command.args(["-d", "-f", "-s", "old", "delta", "target"]).uid(user).gid(user)).succeeds();
+        Run::of(command.args(["-d", "-f", "-s", "old", "delta", "target"]).uid(user).gid(user))
+            .succeeds();
         assert_eq!(owner_and_mode(&path), (user, user, left), "{gid} {mode:o}");
         std::fs::remove_file(&path).unwrap();
     }

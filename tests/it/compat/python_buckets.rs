@@ -16,7 +16,8 @@ use deltaglider::storage::{
 };
 
 /// Files whose delta is one of unpacked content: the key, and what it was packed with.
-const UNPACKED_TARGETS: [&str; 4] = ["bz2/pkg2.tar.bz2", "gz6n/dump2.sql.gz", "mix1/dump2.sql.gz", "xz/pkg2.tar.xz"];
+const UNPACKED_TARGETS: [&str; 4] =
+    ["bz2/pkg2.tar.bz2", "gz6n/dump2.sql.gz", "mix1/dump2.sql.gz", "xz/pkg2.tar.xz"];
 
 #[derive(serde::Deserialize)]
 struct Manifest {
@@ -68,7 +69,10 @@ async fn fill(store: &dyn ObjectStore, entries: &[Entry], prefix: &str) {
             ..Attributes::default()
         };
         let object = object(&format!("{prefix}{}", entry.key));
-        store.put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
+        store
+            .put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
+            .await
+            .unwrap();
     }
 }
 
@@ -86,8 +90,12 @@ fn every_file_that_python_reads_comes_back() {
         match (entry.key.as_str(), key) {
             ("broken/nometa/root-b.zip.delta", _) => {
                 let uri = format!("s3://buc/{key}");
-                sandbox.run(["cp", &uri, "out"]).fails(1, &["is a delta that lost its metadata", "--raw"]);
-                sandbox.run(["cp", "s3://buc/broken/nometa/root-b.zip", "out"]).fails(1, &["lost its metadata"]);
+                sandbox
+                    .run(["cp", &uri, "out"])
+                    .fails(1, &["is a delta that lost its metadata", "--raw"]);
+                sandbox
+                    .run(["cp", "s3://buc/broken/nometa/root-b.zip", "out"])
+                    .fails(1, &["lost its metadata"]);
                 sandbox.run(["cp", "--raw", &uri, "out"]).succeeds();
             }
             // The older of two files of one name.
@@ -101,7 +109,10 @@ fn every_file_that_python_reads_comes_back() {
         std::fs::remove_file(sandbox.path("out")).unwrap();
         exact += 1;
     }
-    assert_eq!(exact, entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")).count() - 5);
+    assert_eq!(
+        exact,
+        entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")).count() - 5
+    );
 }
 
 #[test]
@@ -110,8 +121,13 @@ fn of_two_files_of_one_name_the_newer_is_served_and_verify_names_the_other() {
     let newer = entries.iter().find(|entry| entry.key == "conflict/f.zip.delta").unwrap();
     let served = sandbox.run(["cp", "s3://buc/conflict/f.zip", "-"]).succeeds().stdout;
     assert_eq!(Some(Sha256Digest::of(&served).to_string()), newer.expected_plaintext_sha256);
-    let told = ["s3://buc/conflict/f.zip is an older file of the same name; s3://buc/conflict/f.zip.delta is served"];
-    sandbox.run(["verify", "s3://buc/conflict/f.zip"]).fails(2, &told).says("verified: s3://buc/conflict/f.zip");
+    let told = [
+        "s3://buc/conflict/f.zip is an older file of the same name; s3://buc/conflict/f.zip.delta is served",
+    ];
+    sandbox
+        .run(["verify", "s3://buc/conflict/f.zip"])
+        .fails(2, &told)
+        .says("verified: s3://buc/conflict/f.zip");
     let listed = sandbox.run(["ls", "s3://buc/conflict/"]).succeeds().out;
     assert!(listed.ends_with("    250005 f.zip\n") && listed.lines().count() == 1, "{listed}");
 }
@@ -122,20 +138,28 @@ fn what_was_unpacked_before_it_became_a_delta_is_packed_again_exactly() {
     for key in UNPACKED_TARGETS {
         let entry = entries.iter().find(|entry| entry.logical_key.as_deref() == Some(key)).unwrap();
         let got = sandbox.run(["cp", &format!("s3://buc/{key}"), "-"]).succeeds().stdout;
-        assert_eq!(Some(Sha256Digest::of(&got).to_string()), entry.expected_plaintext_sha256, "{key}");
+        assert_eq!(
+            Some(Sha256Digest::of(&got).to_string()),
+            entry.expected_plaintext_sha256,
+            "{key}"
+        );
     }
 }
 
 #[test]
 fn what_is_broken_gives_an_error_and_no_file() {
     let (sandbox, entries) = bucket();
-    let broken: Vec<&Entry> =
-        entries.iter().filter(|entry| entry.python_read.as_deref().is_some_and(|read| read != "ok")).collect();
+    let broken: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| entry.python_read.as_deref().is_some_and(|read| read != "ok"))
+        .collect();
     assert_eq!(broken.len(), 3);
     for entry in broken {
         let key = entry.logical_key.as_deref().unwrap();
         let told = match key {
-            "broken/badsha/root-b.zip" => "s3://buc/broken/badsha/root-b.zip: SHA-256 mismatch: expected 0000",
+            "broken/badsha/root-b.zip" => {
+                "s3://buc/broken/badsha/root-b.zip: SHA-256 mismatch: expected 0000"
+            }
             "broken/missingref/root-b.zip" => {
                 "needs the reference s3://buc/broken/missingref/reference.bin, which does not exist"
             }
@@ -147,17 +171,23 @@ fn what_is_broken_gives_an_error_and_no_file() {
         sandbox.run(["cp", &uri, "out"]).fails(1, &["fatal error: ", told]);
         sandbox.run(["cp", &uri, "-"]).fails(1, &["fatal error: ", told]);
         sandbox.run(["verify", &uri]).fails(1, &["fatal error: ", told]);
-        assert!(names_below(&sandbox.work()).is_empty() && names_below(&sandbox.temporaries()).is_empty());
+        assert!(
+            names_below(&sandbox.work()).is_empty()
+                && names_below(&sandbox.temporaries()).is_empty()
+        );
     }
 }
 
 #[test]
 fn a_whole_bucket_comes_out_but_for_what_is_broken() {
     let (sandbox, entries) = bucket();
-    // The cache keeps references by content: with it, a file whose own reference is lost comes out by the same one of another folder.
-    let run =
-        crate::support::Run::of(sandbox.command().env("DG_NO_CACHE", "true").args(["cp", "-r", "s3://buc", "out"]));
-    let failed: Vec<&str> = run.err.lines().filter_map(|line| line.strip_prefix("download failed: ")).collect();
+    // The cache keeps references by content: with it, a file whose own reference is lost comes out
+    // by the same one of another folder.
+    let run = crate::support::Run::of(
+        sandbox.command().env("DG_NO_CACHE", "true").args(["cp", "-r", "s3://buc", "out"]),
+    );
+    let failed: Vec<&str> =
+        run.err.lines().filter_map(|line| line.strip_prefix("download failed: ")).collect();
     let failed: BTreeSet<&str> = failed.iter().filter_map(|line| line.split(": ").next()).collect();
     assert_eq!(
         failed,
@@ -181,24 +211,35 @@ fn a_whole_bucket_comes_out_but_for_what_is_broken() {
     // What the cache has is no proof that the store has it.
     let run = sandbox.run(["verify", "-r", "s3://buc"]);
     for name in ["badsha", "missingref", "replacedref"] {
-        assert!(run.err.contains(&format!("verify failed: s3://buc/broken/{name}/root-b.zip")), "{run:?}");
+        assert!(
+            run.err.contains(&format!("verify failed: s3://buc/broken/{name}/root-b.zip")),
+            "{run:?}"
+        );
     }
 }
 
 #[test]
 fn own_files_stay_beside_python_references() {
     let (sandbox, entries) = bucket();
-    let references: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == "reference").collect();
-    let before: Vec<Vec<u8>> = references.iter().map(|entry| sandbox.store().read(&entry.key)).collect();
+    let references: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.kind == "reference").collect();
+    let before: Vec<Vec<u8>> =
+        references.iter().map(|entry| sandbox.store().read(&entry.key)).collect();
     for entry in &references {
         sandbox.put(&entry.key, entry.key.as_bytes()).succeeds();
     }
     let read = || {
-        for entry in entries.iter().filter(|entry| entry.kind == "delta" && entry.python_read.as_deref() == Some("ok"))
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.kind == "delta" && entry.python_read.as_deref() == Some("ok"))
         {
             let key = entry.logical_key.as_deref().unwrap();
             let got = sandbox.run(["cp", &format!("s3://buc/{key}"), "-"]).succeeds().stdout;
-            assert_eq!(Some(Sha256Digest::of(&got).to_string()), entry.expected_plaintext_sha256, "{key}");
+            assert_eq!(
+                Some(Sha256Digest::of(&got).to_string()),
+                entry.expected_plaintext_sha256,
+                "{key}"
+            );
         }
     };
     read();
@@ -235,22 +276,31 @@ fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
     // But for the older of the two called conflict/f.zip.
     assert_eq!(stats["direct_objects"], count("direct") + count("passthrough") - 1);
     assert_eq!(stats["older_objects"], 1);
-    let stored: u64 = entries.iter().map(|entry| std::fs::metadata(data().join(&entry.file)).unwrap().len()).sum();
+    let stored: u64 = entries
+        .iter()
+        .map(|entry| std::fs::metadata(data().join(&entry.file)).unwrap().len())
+        .sum();
     assert_eq!(stats["compressed_size"], stored);
 }
 
-/// Repairs the bucket below a prefix twice, and reads every file that the Python tool read where it was made.
+/// Repairs the bucket below a prefix twice, and reads every file that the Python tool read where it
+/// was made.
 async fn repair_below(prefix: &str, atomic: bool) -> Vec<String> {
     let store = MemoryStore::new();
     let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
     let spool_folder = std::env::temp_dir();
     let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-    let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+    let service = DeltaService::new(
+        store.clone(),
+        cache,
+        Settings { policy: Policy::default(), spool_folder },
+    );
     let (bucket, entries) = (object("x").bucket, entries());
     store.create_bucket(&bucket).await.unwrap();
     fill(&*store, &entries, prefix).await;
     for _ in 0..2 {
-        let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now: SystemTime::now() };
+        let options =
+            RepairOptions { mend: true, grace: RepairOptions::GRACE, now: SystemTime::now() };
         service.repair(&bucket, &options).await.unwrap();
     }
     for entry in entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")) {
@@ -260,12 +310,17 @@ async fn repair_below(prefix: &str, atomic: bool) -> Vec<String> {
         }
         let name = object(&format!("{prefix}{key}"));
         let (bytes, _) = service.get(&name, Vec::new(), &GetOptions::default()).await.unwrap();
-        assert_eq!(Some(Sha256Digest::of(&bytes).to_string()), entry.expected_plaintext_sha256, "{key}");
+        assert_eq!(
+            Some(Sha256Digest::of(&bytes).to_string()),
+            entry.expected_plaintext_sha256,
+            "{key}"
+        );
     }
     let page = store.list(&bucket, &ListRequest::default()).await.unwrap();
     assert!(page.continuation.is_none());
     let keys = page.objects.into_iter().map(|listed| listed.key.to_string());
-    let were: BTreeSet<String> = entries.iter().map(|entry| format!("{prefix}{}", entry.key)).collect();
+    let were: BTreeSet<String> =
+        entries.iter().map(|entry| format!("{prefix}{}", entry.key)).collect();
     keys.filter(|key| !were.contains(key)).collect()
 }
 
@@ -282,10 +337,14 @@ async fn python_bucket_is_repaired_where_it_is() {
 async fn copied_python_bucket_is_repaired() {
     for atomic in [true, false] {
         for key in repair_below("copied/", atomic).await {
-            let addressed = key.contains(".deltaglider/references/") && key.ends_with("/reference.bin");
+            let addressed =
+                key.contains(".deltaglider/references/") && key.ends_with("/reference.bin");
             // The folder that the root's deltas name is above them.
             let of_root = key == "reference.bin" && atomic;
-            assert!(addressed || of_root || key.starts_with("copied/broken/"), "atomic {atomic}: {key}");
+            assert!(
+                addressed || of_root || key.starts_with("copied/broken/"),
+                "atomic {atomic}: {key}"
+            );
         }
     }
 }

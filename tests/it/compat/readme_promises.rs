@@ -10,7 +10,10 @@ fn what_comes_back_is_exact_or_an_error() {
     let mut version = noise(50_000, 1);
     for release in 0..6 {
         sandbox.put(&format!("app-{release}.zip"), &version).succeeds();
-        assert!(sandbox.run(["cp", &format!("s3://buc/app-{release}.zip"), "-"]).succeeds().stdout == version);
+        assert!(
+            sandbox.run(["cp", &format!("s3://buc/app-{release}.zip"), "-"]).succeeds().stdout
+                == version
+        );
         version = edited(&version, release);
     }
     let store = sandbox.store();
@@ -47,11 +50,16 @@ fn a_reference_goes_with_its_last_delta_and_a_copy_stays_for_a_while() {
     sandbox.run(["rm", "s3://buc/rel/app-1.zip"]).succeeds();
     assert!(sandbox.store().read("rel/reference.bin") == first);
     sandbox.run(["rm", "s3://buc/rel/app-2.zip"]).succeeds();
-    let copy = format!("rel/.deltaglider/references/{}/reference.bin", deltaglider::domain::Sha256Digest::of(&first));
+    let copy = format!(
+        "rel/.deltaglider/references/{}/reference.bin",
+        deltaglider::domain::Sha256Digest::of(&first)
+    );
     assert_eq!(sandbox.store().keys(), [copy]);
     // A put that was under way, or comes later, can still use it.
     sandbox.put("rel/app-3.zip", &edited(&first, 2)).succeeds().says("(delta: ");
-    assert!(sandbox.run(["cp", "s3://buc/rel/app-3.zip", "-"]).succeeds().stdout == edited(&first, 2));
+    assert!(
+        sandbox.run(["cp", "s3://buc/rel/app-3.zip", "-"]).succeeds().stdout == edited(&first, 2)
+    );
 }
 
 #[test]
@@ -118,15 +126,25 @@ fn stock_xdelta3_is_the_way_out_by_hand() {
     let second = edited(&first, 1);
     sandbox.put("app-1.zip", &first).succeeds();
     sandbox.put("app-2.zip", &second).succeeds();
-    for (object, file) in
-        [("reference.bin", "reference"), ("app-1.zip.delta", "1.delta"), ("app-2.zip.delta", "2.delta")]
-    {
+    for (object, file) in [
+        ("reference.bin", "reference"),
+        ("app-1.zip.delta", "1.delta"),
+        ("app-2.zip.delta", "2.delta"),
+    ] {
         sandbox.run(["cp", "--raw", &format!("s3://buc/{object}"), file]).succeeds();
     }
     for (delta, content) in [("1.delta", &first), ("2.delta", &second)] {
         let mut xdelta3 = Command::new("xdelta3");
-        Run::of(xdelta3.current_dir(sandbox.work()).args(["-d", "-D", "-f", "-s", "reference", delta, "out"]))
-            .succeeds();
+        Run::of(xdelta3.current_dir(sandbox.work()).args([
+            "-d",
+            "-D",
+            "-f",
+            "-s",
+            "reference",
+            delta,
+            "out",
+        ]))
+        .succeeds();
         assert!(sandbox.read("out") == *content);
     }
 }

@@ -1,7 +1,9 @@
-//! Real releases and real packages through the real binary, over the embedded store and over S3 on a socket.
+//! Real releases and real packages through the real binary, over the embedded store and over S3 on
+//! a socket.
 //!
-//! `scripts/real-input` fetches them and runs this file. `DGTEST_RELEASES` names a folder of consecutive releases, `DGTEST_MOST_STORED`
-//! the share of their bytes that may be stored, `DGTEST_PACKED` a folder of packed files of other projects.
+//! `scripts/real-input` fetches them and runs this file. `DGTEST_RELEASES` names a folder of
+//! consecutive releases, `DGTEST_MOST_STORED` the share of their bytes that may be stored,
+//! `DGTEST_PACKED` a folder of packed files of other projects.
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +32,13 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         let store = Arc::new(DirStore::open(&path).unwrap());
-        Self { name: "embedded store", endpoint: format!("file:{}", path.display()), store, folder, _server: None }
+        Self {
+            name: "embedded store",
+            endpoint: format!("file:{}", path.display()),
+            store,
+            folder,
+            _server: None,
+        }
     }
 
     #[tokio::main(flavor = "current_thread")]
@@ -40,7 +48,13 @@ impl Place {
         std::fs::create_dir(&path).unwrap();
         let server = Server::folder_at(&path, 0).unwrap();
         let store = Arc::new(S3Store::connect(server.config()).await.unwrap());
-        Self { name: "s3s-fs over HTTP", endpoint: server.url(), store, folder, _server: Some(server) }
+        Self {
+            name: "s3s-fs over HTTP",
+            endpoint: server.url(),
+            store,
+            folder,
+            _server: Some(server),
+        }
     }
 
     /// Runs the binary and returns what it printed; it must end with 0.
@@ -82,7 +96,8 @@ impl Place {
 
 fn folder_from(variable: &str) -> Vec<PathBuf> {
     let folder = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} names no folder"));
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 1, "{variable} has {} files", files.len());
     files
@@ -94,7 +109,12 @@ fn digest(path: &Path) -> Sha256Digest {
 
 fn restored_exactly(files: &[PathBuf], back: &Path) {
     for file in files {
-        assert_eq!(digest(&back.join(file.file_name().unwrap())), digest(file), "{}", file.display());
+        assert_eq!(
+            digest(&back.join(file.file_name().unwrap())),
+            digest(file),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -113,8 +133,13 @@ fn consecutive_releases_are_stored_at_a_fraction_and_come_back() {
             "s3://releases/p/".as_ref(),
         ]);
         let objects = place.objects();
-        let named = |suffix: &str| objects.iter().filter(|object| object.key.as_str().ends_with(suffix)).count();
-        assert_eq!((named("/reference.bin"), named(".delta"), objects.len()), (1, releases.len(), releases.len() + 1));
+        let named = |suffix: &str| {
+            objects.iter().filter(|object| object.key.as_str().ends_with(suffix)).count()
+        };
+        assert_eq!(
+            (named("/reference.bin"), named(".delta"), objects.len()),
+            (1, releases.len(), releases.len() + 1)
+        );
         let stored: u64 = objects.iter().map(|object| object.size).sum();
         let share = stored as f64 / original as f64;
         println!(
@@ -141,17 +166,31 @@ fn releases_in_folders_of_their_own_share_a_reference() {
     let original: u64 = releases.iter().map(|path| path.metadata().unwrap().len()).sum();
     for place in [Place::embedded(), Place::http()] {
         place.run(["mb", "s3://releases"]);
-        let key = |path: &Path| format!("releases/{}/django.zip", path.file_stem().unwrap().display());
+        let key =
+            |path: &Path| format!("releases/{}/django.zip", path.file_stem().unwrap().display());
         for path in &releases {
-            place.run(["cp".as_ref(), path.as_os_str(), format!("s3://releases/{}", key(path)).as_ref()]);
+            place.run([
+                "cp".as_ref(),
+                path.as_os_str(),
+                format!("s3://releases/{}", key(path)).as_ref(),
+            ]);
         }
         let stored: u64 = place.objects().iter().map(|object| object.size).sum();
         let share = stored as f64 / original as f64;
-        println!("{}: {} folders, {stored} of {original} bytes: {:.2} %", place.name, releases.len(), share * 100.0);
+        println!(
+            "{}: {} folders, {stored} of {original} bytes: {:.2} %",
+            place.name,
+            releases.len(),
+            share * 100.0
+        );
         assert!(share <= 0.14, "{share}");
         for path in &releases {
             let back = place.folder.path().join("back");
-            place.run(["cp".as_ref(), format!("s3://releases/{}", key(path)).as_ref(), back.as_os_str()]);
+            place.run([
+                "cp".as_ref(),
+                format!("s3://releases/{}", key(path)).as_ref(),
+                back.as_os_str(),
+            ]);
             assert_eq!(digest(&back), digest(path), "{}", path.display());
         }
     }
@@ -159,13 +198,15 @@ fn releases_in_folders_of_their_own_share_a_reference() {
 
 /// Every delta has the bytes `xdelta3 -e -9 -D` gives with the same (no) application header.
 fn compare_with_xdelta3(place: &Place, objects: &[ListedObject], releases: &[PathBuf]) {
-    let reference = objects.iter().find(|object| object.key.as_str().ends_with("/reference.bin")).unwrap();
+    let reference =
+        objects.iter().find(|object| object.key.as_str().ends_with("/reference.bin")).unwrap();
     let source = place.folder.path().join("reference");
     std::fs::write(&source, place.bytes(reference)).unwrap();
     let mut equal = 0;
     for object in objects.iter().filter(|object| object.key.as_str().ends_with(".delta")) {
         let name = object.key.base_name().strip_suffix(".delta").unwrap();
-        let release = releases.iter().find(|release| release.file_name() == Some(OsStr::new(name))).unwrap();
+        let release =
+            releases.iter().find(|release| release.file_name() == Some(OsStr::new(name))).unwrap();
         let theirs = place.folder.path().join("theirs");
         let status = Command::new("xdelta3")
             .args(["-e", "-f", "-9", "-D", "-A=", "-s"])
@@ -173,7 +214,10 @@ fn compare_with_xdelta3(place: &Place, objects: &[ListedObject], releases: &[Pat
             .status()
             .expect("xdelta3 is on PATH");
         assert!(status.success());
-        assert!(place.bytes(object) == std::fs::read(&theirs).unwrap(), "{name}: the deltas differ");
+        assert!(
+            place.bytes(object) == std::fs::read(&theirs).unwrap(),
+            "{name}: the deltas differ"
+        );
         equal += 1;
     }
     assert_eq!(equal, releases.len());
@@ -186,7 +230,9 @@ fn packed_files_come_back_exactly_and_do_not_spoil_their_folder() {
     let (packed, releases) = (folder_from("DGTEST_PACKED"), folder_from("DGTEST_RELEASES"));
     for place in [Place::embedded(), Place::http()] {
         place.run(["mb", "s3://releases"]);
-        let upload = |path: &PathBuf| place.run([OsStr::new("cp"), path.as_os_str(), OsStr::new("s3://releases/p/")]);
+        let upload = |path: &PathBuf| {
+            place.run([OsStr::new("cp"), path.as_os_str(), OsStr::new("s3://releases/p/")])
+        };
         for path in &packed {
             let told = upload(path);
             assert!(told.contains("(direct: ") && told.contains("cannot be a reference"), "{told}");
@@ -200,6 +246,11 @@ fn packed_files_come_back_exactly_and_do_not_spoil_their_folder() {
         place.run(["cp".as_ref(), "-r".as_ref(), "s3://releases/p".as_ref(), back.as_os_str()]);
         restored_exactly(&packed, &back);
         restored_exactly(&releases[..2], &back);
-        println!("{}: {} packed files came back exactly; {}", place.name, packed.len(), second.trim_end());
+        println!(
+            "{}: {} packed files came back exactly; {}",
+            place.name,
+            packed.len(),
+            second.trim_end()
+        );
     }
 }

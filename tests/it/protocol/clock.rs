@@ -1,4 +1,5 @@
-//! The clock of the store goes back while a name is replaced, and the older object stays: the newer one is served.
+//! The clock of the store goes back while a name is replaced, and the older object stays: the newer
+//! one is served.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ async fn read(store: &Arc<DirStore>, key: &str) -> Vec<u8> {
     service(store.clone()).get(&object(key), Vec::new(), &GetOptions::default()).await.unwrap().0
 }
 
-/// Stores `x.zip` as a delta or not, and sources of copies beside it. The clock then goes back by an hour.
+/// Stores `x.zip` as a delta or not, and sources of copies beside it. The clock then goes back by
+/// an hour.
 async fn stage(folder: &Path, is_delta: bool) -> Arc<DirStore> {
     let seconds = Arc::new(AtomicU64::new(500_000 * HOUR));
     let hand = seconds.clone();

@@ -12,7 +12,8 @@ use deltaglider::wiring::StoreDecorator;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// A command line, and what names hold afterwards, in the order in which that may be seen; `cp in/3` copies the third version.
+/// A command line, and what names hold afterwards, in the order in which that may be seen; `cp
+/// in/3` copies the third version.
 type Step = (&'static [&'static str], &'static [(&'static str, Option<u64>)]);
 
 struct Scenario {
@@ -24,7 +25,8 @@ struct Scenario {
 
 const A: Step = (&["cp", "in/1", "s3://buc/v/a.zip"], &[("v/a.zip", Some(1))]);
 const B: Step = (&["cp", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
-const B_AS_IT_IS: Step = (&["cp", "--no-delta", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
+const B_AS_IT_IS: Step =
+    (&["cp", "--no-delta", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
 const MEND: Step = (&["repair", "--mend", "--grace-days", "0", "buc"], &[]);
 
 const fn on(before: &'static [Step], op: Step) -> Scenario {
@@ -49,10 +51,25 @@ const SCENARIOS: [Scenario; 20] = [
     on(&[A, B], (&["cp", "s3://buc/v/b.zip", "s3://buc/v/c.zip"], &[("v/c.zip", Some(2))])),
     // Into a folder without a reference, as into another bucket.
     on(&[A, B], (&["cp", "s3://buc/v/b.zip", "s3://buc/w/b.zip"], &[("w/b.zip", Some(2))])),
-    on(&[A, B_AS_IT_IS], (&["cp", "s3://buc/v/a.zip", "s3://buc/v/b.zip"], &[("v/b.zip", Some(1))])),
+    on(
+        &[A, B_AS_IT_IS],
+        (&["cp", "s3://buc/v/a.zip", "s3://buc/v/b.zip"], &[("v/b.zip", Some(1))]),
+    ),
     on(&[A, B], (&["cp", "s3://buc/v/b.zip", "s3://buc/v/b.txt"], &[("v/b.txt", Some(2))])),
-    on(&[A, B], (&["mv", "s3://buc/v/b.zip", "s3://buc/v/c.zip"], &[("v/c.zip", Some(2)), ("v/b.zip", None)])),
-    on(&[A], (&["mv", "s3://buc/v/a.zip", "s3://buc/w/a.zip"], &[("w/a.zip", Some(1)), ("v/a.zip", None)])),
+    on(
+        &[A, B],
+        (
+            &["mv", "s3://buc/v/b.zip", "s3://buc/v/c.zip"],
+            &[("v/c.zip", Some(2)), ("v/b.zip", None)],
+        ),
+    ),
+    on(
+        &[A],
+        (
+            &["mv", "s3://buc/v/a.zip", "s3://buc/w/a.zip"],
+            &[("w/a.zip", Some(1)), ("v/a.zip", None)],
+        ),
+    ),
     mend(&[A, B], |sandbox| {
         copy_reference(sandbox);
         sandbox.store().remove("v/reference.bin");
@@ -76,7 +93,10 @@ const SCENARIOS: [Scenario; 20] = [
 
 /// At its content-addressed key.
 fn copy_reference(sandbox: &Sandbox) {
-    let home = Deltaspace::of(&ObjectName::new(BucketName::new("buc").unwrap(), Key::new("v/a.zip").unwrap()));
+    let home = Deltaspace::of(&ObjectName::new(
+        BucketName::new("buc").unwrap(),
+        Key::new("v/a.zip").unwrap(),
+    ));
     let copy = home.addressed(&Sha256Digest::of(&version(1))).unwrap();
     sandbox.store().copy("v/reference.bin", copy.key.as_str());
 }
@@ -109,7 +129,10 @@ fn files(sandbox: &Sandbox) -> Files {
     let run = sandbox.run(["ls", "-r", "s3://buc"]);
     if !run.out.is_empty() {
         // Where a reference was taken from is told, and is no complaint.
-        Run::of(sandbox.command().args(["cp", "-r", "s3://buc", "back"]).env("DG_LOG_LEVEL", "error")).succeeds();
+        Run::of(
+            sandbox.command().args(["cp", "-r", "s3://buc", "back"]).env("DG_LOG_LEVEL", "error"),
+        )
+        .succeeds();
     }
     let names = names_below(&back).into_iter().filter(|name| back.join(name).is_file());
     names.map(|name| (name.clone(), std::fs::read(back.join(&name)).unwrap())).collect()
@@ -150,8 +173,8 @@ fn check(sandbox: &Sandbox, there: &Files, (line, changes): Step, point: &str) {
 /// The words of the command line that [`command_on_crashing_store`] runs, separated by line feeds.
 const COMMAND_LINE: &str = "DGTEST_COMMAND_LINE";
 
-/// Runs a command line on a store on which the process aborts. The crash sweep starts this test in a
-/// process of its own: a separate program would link the whole AWS SDK again.
+/// Runs a command line on a store on which the process aborts. The crash sweep starts this test in
+/// a process of its own: a separate program would link the whole AWS SDK again.
 #[test]
 #[ignore = "a process that the crash sweep starts"]
 fn command_on_crashing_store() -> ExitCode {
@@ -163,7 +186,12 @@ fn command_on_crashing_store() -> ExitCode {
 /// Starts [`command_on_crashing_store`], which aborts at this call.
 fn dying(sandbox: &Sandbox, line: &[&str], at: &str) -> Command {
     let mut command = sandbox.command_of(&std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", "protocol::crash_sweep::command_on_crashing_store"]);
+    command.args([
+        "--ignored",
+        "--exact",
+        "--nocapture",
+        "protocol::crash_sweep::command_on_crashing_store",
+    ]);
     // The main thread of the binary has a stack of 8 MiB, a test's thread 2 MiB.
     command.env("RUST_MIN_STACK", (8 << 20).to_string());
     command.env(COMMAND_LINE, line.join("\n")).env(CRASH_AT, at);

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use deltaglider::domain::ObjectName;
-use deltaglider::storage::{Attributes, Call, ETag, Layer, PutBody, PutOptions, Run, StorageError, Store};
+use deltaglider::storage::{
+    Attributes, Call, ETag, Layer, PutBody, PutOptions, Run, StorageError, Store,
+};
 use futures::StreamExt as _;
 
-/// Names the call at which the process aborts, counted from 1: `3` before it is made, `3:during` when
-/// half of the bytes it stores were sent, `3:after` when it has taken effect.
+/// Names the call at which the process aborts, counted from 1: `3` before it is made, `3:during`
+/// when half of the bytes it stores were sent, `3:after` when it has taken effect.
 pub(crate) const CRASH_AT: &str = "DGTEST_CRASH_AT";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,7 +89,11 @@ impl Layer for CrashingStore {
         &*self.inner
     }
 
-    async fn around<'a, T: Send + 'a>(&'a self, _: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        _: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
         let chosen = self.next();
         self.after(chosen, run().await)
     }

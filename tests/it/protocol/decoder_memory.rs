@@ -1,4 +1,5 @@
-//! Memory of many downloads side by side: it does not grow with their number, whatever their deltas declare.
+//! Memory of many downloads side by side: it does not grow with their number, whatever their deltas
+//! declare.
 #![cfg(target_os = "linux")]
 
 use std::io::Write as _;
@@ -32,7 +33,8 @@ fn varint(out: &mut Vec<u8>, value: usize) {
     out.extend(bytes);
 }
 
-/// A window of `target` bytes, over a source of `source` bytes if there is one, with the data section compressed or not.
+/// A window of `target` bytes, over a source of `source` bytes if there is one, with the data
+/// section compressed or not.
 fn window(
     target: usize,
     source: usize,
@@ -56,7 +58,8 @@ fn window(
     window
 }
 
-/// A window of 1 MiB, which is ordinary and written at once, and one of 64 MiB, each one RUN: 36 bytes.
+/// A window of 1 MiB, which is ordinary and written at once, and one of 64 MiB, each one RUN: 36
+/// bytes.
 fn long_runs() -> Sample {
     let mut delta = vec![0xd6, 0xc3, 0xc4, 0, 0];
     let mut file = Vec::new();
@@ -69,7 +72,8 @@ fn long_runs() -> Sample {
     Sample { name: "runs", delta, file }
 }
 
-/// A window of 64 MiB from an LZMA section with a dictionary of 8 MiB, and copies from each block of the source that a decoder keeps.
+/// A window of 64 MiB from an LZMA section with a dictionary of 8 MiB, and copies from each block
+/// of the source that a decoder keeps.
 fn long_section(reference: &[u8]) -> Sample {
     let blocks = 512;
     let (mut instructions, mut addresses, mut file) = (Vec::new(), Vec::new(), Vec::new());
@@ -95,7 +99,8 @@ fn long_section(reference: &[u8]) -> Sample {
 fn lzma_section(zeros: usize) -> Vec<u8> {
     let encoder = xz::stream::Stream::new_easy_encoder(6, xz::stream::Check::None).unwrap();
     let mut encoder = xz::write::XzEncoder::new_stream(Vec::new(), encoder);
-    (0..zeros.div_ceil(MIB)).for_each(|n| encoder.write_all(&vec![0; MIB.min(zeros - n * MIB)]).unwrap());
+    (0..zeros.div_ceil(MIB))
+        .for_each(|n| encoder.write_all(&vec![0; MIB.min(zeros - n * MIB)]).unwrap());
     let stream = encoder.finish().unwrap();
     let mut at = 12 + (usize::from(stream[12]) + 1) * 4;
     loop {
@@ -108,12 +113,14 @@ fn lzma_section(zeros: usize) -> Vec<u8> {
     }
 }
 
-/// Three thousand bytes, 40 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 64 MiB.
+/// Three thousand bytes, 40 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 64
+/// MiB.
 const FAR_MATCH: &[u8] = include_bytes!("far-match.lzma2");
 
 /// Windows of up to 2 MiB from one LZMA stream, the last of which has a match 40 MiB back.
 fn large_dictionary() -> Sample {
-    let mut start = b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x1c\0\0\0\x10\xcf\x58\xcc".to_vec();
+    let mut start =
+        b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x1c\0\0\0\x10\xcf\x58\xcc".to_vec();
     let mut delta = vec![0xd6, 0xc3, 0xc4, 0, 1, 2];
     let mut rest = FAR_MATCH;
     while !rest.is_empty() {
@@ -140,14 +147,20 @@ fn ordinary(reference: &[u8]) -> Sample {
         piece[..2_000].copy_from_slice(&noise(2_000, n as u64));
     }
     file = edited(&file, 3);
-    let delta = deltaglider_vcdiff::encode(Some(reference), &file, &EncodeOptions::at_level(Level::BEST)).unwrap();
+    let delta =
+        deltaglider_vcdiff::encode(Some(reference), &file, &EncodeOptions::at_level(Level::BEST))
+            .unwrap();
     Sample { name: "ordinary", delta, file }
 }
 
 fn long_noise(len: usize) -> Vec<u8> {
     let piece = noise(MIB, 1);
     (0..len / MIB)
-        .flat_map(|n| piece.iter().map(move |byte| byte.wrapping_mul(2 * n as u8 + 1).rotate_left(n as u32 % 8)))
+        .flat_map(|n| {
+            piece
+                .iter()
+                .map(move |byte| byte.wrapping_mul(2 * n as u8 + 1).rotate_left(n as u32 % 8))
+        })
         .collect()
 }
 
@@ -161,7 +174,10 @@ async fn fill(sandbox: &Sandbox, reference: &[u8], sample: &Sample, count: usize
     let put = async |key: &str, bytes: Vec<u8>, metadata: Vec<(&str, String)>| {
         let metadata = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let attributes = Attributes { metadata, ..Attributes::default() };
-        store.put(&object(key), PutBody::from_bytes(bytes), &attributes, &PutOptions::default()).await.unwrap();
+        store
+            .put(&object(key), PutBody::from_bytes(bytes), &attributes, &PutOptions::default())
+            .await
+            .unwrap();
     };
     let tool = || ("dg-tool", "deltaglider/0.1.0".to_owned());
     let created = || ("dg-created-at", "2026-11-20T00:00:00.000000Z".to_owned());
@@ -191,7 +207,8 @@ async fn fill(sandbox: &Sandbox, reference: &[u8], sample: &Sample, count: usize
     }
 }
 
-/// MiB at most of `cp -r` of `count` deltas, so many at once or as many as by default. Every file has the right bytes.
+/// MiB at most of `cp -r` of `count` deltas, so many at once or as many as by default. Every file
+/// has the right bytes.
 fn peak_of(reference: &[u8], sample: &Sample, count: usize, at_once: Option<&str>) -> u64 {
     let sandbox = Sandbox::new();
     fill(&sandbox, reference, sample, count);
@@ -205,7 +222,11 @@ fn peak_of(reference: &[u8], sample: &Sample, count: usize, at_once: Option<&str
         let path = sandbox.path(&format!("out/{n}.zip"));
         assert!(std::fs::read(&path).unwrap() == sample.file, "{} {n}", sample.name);
     }
-    println!("{count} {} deltas of {} bytes, {at_once:?} at once: {peak} MiB", sample.name, sample.delta.len());
+    println!(
+        "{count} {} deltas of {} bytes, {at_once:?} at once: {peak} MiB",
+        sample.name,
+        sample.delta.len()
+    );
     peak
 }
 

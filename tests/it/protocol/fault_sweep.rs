@@ -1,7 +1,9 @@
-//! Every storage call of every operation goes wrong in every way, and every await is where the operation is dropped: what was
-//! readable stays readable, what was reported is there, and nothing is in the way of what comes next.
+//! Every storage call of every operation goes wrong in every way, and every await is where the
+//! operation is dropped: what was readable stays readable, what was reported is there, and nothing
+//! is in the way of what comes next.
 //!
-//! What a store gives afterwards depends on what it holds. So where many faults leave the same, that is looked at once.
+//! What a store gives afterwards depends on what it holds. So where many faults leave the same,
+//! that is looked at once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -61,9 +63,10 @@ async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
             }
             Some(Err(error)) => End::Failed(chain(&error)),
         };
-        // What is only kept to be faster next time may be lost, and what is not there to be faster now is done without.
-        let for_speed =
-            faulty.struck_at("PutObject") || faulty.struck_at("GetObject") && !matches!(fault, Fault::Down(_));
+        // What is only kept to be faster next time may be lost, and what is not there to be faster
+        // now is done without.
+        let for_speed = faulty.struck_at("PutObject")
+            || faulty.struck_at("GetObject") && !matches!(fault, Fault::Down(_));
         if let (Op::Many(many), End::Failed(why)) = (op, &end)
             && many.only_reads()
             && for_speed
@@ -78,12 +81,16 @@ async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
 }
 
 /// Lets an operation go on until a call of it hangs, and drops it; gives its answer if none does.
-async fn until_it_hangs<T>(operation: Pin<Box<impl Future<Output = T>>>, faulty: &Faulty) -> Option<T> {
+async fn until_it_hangs<T>(
+    operation: Pin<Box<impl Future<Output = T>>>,
+    faulty: &Faulty,
+) -> Option<T> {
     let watch = async {
         while !faulty.struck() {
             tokio::task::yield_now().await;
         }
-        // What takes effect before it hangs does so, and other calls of the operation, which it makes side by side, go on.
+        // What takes effect before it hangs does so, and other calls of the operation, which it
+        // makes side by side, go on.
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
@@ -238,7 +245,11 @@ async fn a_store_that_copies_other_bytes_loses_nothing_that_is_moved() {
             struck += u32::from(faulty.struck());
             let kept = if moved.is_ok() { to } else { from };
             let held = read(&room.store, kept).await;
-            assert!(held.as_ref().is_ok_and(|held| held.as_ref() == content), "{}, call {at}: {kept}", scenario.name);
+            assert!(
+                held.as_ref().is_ok_and(|held| held.as_ref() == content),
+                "{}, call {at}: {kept}",
+                scenario.name
+            );
         }
     }
     assert!(struck >= 4, "{struck}");

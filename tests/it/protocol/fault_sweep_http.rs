@@ -1,10 +1,11 @@
-//! Every request of every operation goes wrong in every way on its way to a store over HTTP and back: nothing is lost, nothing is left
-//! half done, and what passes, the operation survives.
+//! Every request of every operation goes wrong in every way on its way to a store over HTTP and
+//! back: nothing is lost, nothing is left half done, and what passes, the operation survives.
 //!
-//! Here it is the adapter and its SDK that send requests again; the sweep over the model store itself has no such layer.
+//! Here it is the adapter and its SDK that send requests again; the sweep over the model store
+//! itself has no such layer.
 //!
-//! A fault that is waited out takes the third of a second: such faults happen to every third request, and to
-//! each with `DGTEST_ALL_POINTS` (`scripts/sweep-faults`).
+//! A fault that is waited out takes the third of a second: such faults happen to every third
+//! request, and to each with `DGTEST_ALL_POINTS` (`scripts/sweep-faults`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -64,16 +65,21 @@ impl Fault {
 
     /// Returns to which requests it happens: the first of them, and every so many from there on.
     fn points(self, operation: &str) -> (u64, usize) {
-        if !matches!(self, Self::Hangs | Self::Late) || std::env::var_os("DGTEST_ALL_POINTS").is_some() {
+        if !matches!(self, Self::Hangs | Self::Late)
+            || std::env::var_os("DGTEST_ALL_POINTS").is_some()
+        {
             return (1, 1);
         }
-        // Operations of one kind have most of their requests in common, so each begins at another one.
+        // Operations of one kind have most of their requests in common, so each begins at another
+        // one.
         (1 + operation.len() as u64 % EVERY as u64, EVERY)
     }
 
     fn can_happen_to(self, call: &Call<'_>) -> bool {
         match self {
-            Self::Refused(409, _) => ["if-match", "if-none-match"].iter().any(|name| call.headers.contains_key(*name)),
+            Self::Refused(409, _) => {
+                ["if-match", "if-none-match"].iter().any(|name| call.headers.contains_key(*name))
+            }
             Self::LostAndTold => call.operation == "DeleteObject",
             // Other answers have no body.
             Self::Cut => matches!(
@@ -156,7 +162,12 @@ impl World {
         let before_retry = Duration::from_millis(4);
         let mut config = S3Config {
             conditional_writes,
-            patience: Patience { answer: PATIENCE, copy: PATIENCE, before_retry, ..Patience::default() },
+            patience: Patience {
+                answer: PATIENCE,
+                copy: PATIENCE,
+                before_retry,
+                ..Patience::default()
+            },
             ..server.config()
         };
         if bodies == Bodies::InParts {
@@ -176,7 +187,9 @@ impl World {
             let service = service(self.store.clone());
             // Long enough on a machine with much else to do: what hangs for ever does so longer.
             let longest = Duration::from_secs(60);
-            let performed = tokio::time::timeout(longest, perform(&service, &sweep.scenario.op, room.now())).await;
+            let performed =
+                tokio::time::timeout(longest, perform(&service, &sweep.scenario.op, room.now()))
+                    .await;
             self.store.settle().await;
             let struck = strike.lock().unwrap().struck.take();
             let Some((operation, key)) = struck else { return };
@@ -193,8 +206,8 @@ impl World {
                 wrong = Some("what passes is no failure".to_owned());
             }
             // The id of an upload that was begun and never told is known to nobody.
-            let untold =
-                operation == "CreateMultipartUpload" && matches!(fault, Fault::Lost | Fault::Late | Fault::Cut);
+            let untold = operation == "CreateMultipartUpload"
+                && matches!(fault, Fault::Lost | Fault::Late | Fault::Cut);
             let open = self.server.open_uploads();
             if open > usize::from(untold) {
                 wrong = Some(format!("{open} uploads are left open"));
@@ -219,8 +232,8 @@ fn sweep_one(scenario: &Scenario, conditions: Conditions, bodies: Bodies) -> (u6
     })
 }
 
-/// What is swept beside everything on atomic conditions in one piece: loose conditions lead to other references, and what is sent in
-/// parts has more requests.
+/// What is swept beside everything on atomic conditions in one piece: loose conditions lead to
+/// other references, and what is sent in parts has more requests.
 const FURTHER: [(&str, Conditions, Bodies); 9] = [
     ("put, the first of all", Conditions::Loose, Bodies::Whole),
     ("put, the second", Conditions::Loose, Bodies::Whole),
@@ -235,7 +248,8 @@ const FURTHER: [(&str, Conditions, Bodies); 9] = [
 
 /// Sweeps the operations whose names begin so.
 fn sweep(operation: &str) {
-    let scenarios: Vec<_> = scenarios().into_iter().filter(|scenario| scenario.name.starts_with(operation)).collect();
+    let scenarios: Vec<_> =
+        scenarios().into_iter().filter(|scenario| scenario.name.starts_with(operation)).collect();
     let further = FURTHER.iter().filter_map(|&(name, conditions, bodies)| {
         Some((scenarios.iter().find(|scenario| scenario.name == name)?, conditions, bodies))
     });
@@ -245,7 +259,9 @@ fn sweep(operation: &str) {
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some(&(scenario, conditions, bodies)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&(scenario, conditions, bodies)) =
+                    jobs.get(next.fetch_add(1, Ordering::Relaxed))
+                {
                     let (points, losses) = sweep_one(scenario, conditions, bodies);
                     let mut told = told.lock().unwrap();
                     told.0 += points;

@@ -1,4 +1,5 @@
-//! The reader of `scripts/check-history`: a process that reads bytes and metadata of a name together, again and again.
+//! The reader of `scripts/check-history`: a process that reads bytes and metadata of a name
+//! together, again and again.
 
 use std::io::{BufRead as _, Write as _};
 
@@ -8,7 +9,8 @@ use deltaglider::domain::{S3Uri, Sha256Digest};
 use deltaglider::service::{DeltaService, GetOptions, Settings};
 use deltaglider::wiring::Connection;
 
-/// Answers each URI on standard input with one line: `absent`, `error WHY`, or the file's SHA-256 and the `n` of its metadata.
+/// Answers each URI on standard input with one line: `absent`, `error WHY`, or the file's SHA-256
+/// and the `n` of its metadata.
 #[test]
 #[ignore = "serves scripts/check-history"]
 fn history_reader() {
@@ -28,7 +30,9 @@ fn history_reader() {
                 println!("answer {} {n}", Sha256Digest::of(&bytes));
             }
             Err(error) if error.is_absent() => println!("answer absent"),
-            Err(error) => println!("answer error {}", deltaglider::service::chain(&error).replace('\n', " ")),
+            Err(error) => {
+                println!("answer error {}", deltaglider::service::chain(&error).replace('\n', " "))
+            }
         }
         std::io::stdout().flush().unwrap();
     }

@@ -1,4 +1,5 @@
-//! What `scripts/check-history` found: a copy had the content of one write and the metadata of another.
+//! What `scripts/check-history` found: a copy had the content of one write and the metadata of
+//! another.
 
 use std::sync::Arc;
 
@@ -13,7 +14,13 @@ use crate::support::small_files::{self, content, object, service};
 async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
     let metadata = [("n".to_owned(), number.to_string())].into();
     let attributes = Attributes { metadata, ..Attributes::default() };
-    small_files::put(service, key, number, &PutOptions { delta, attributes, ..PutOptions::default() }).await;
+    small_files::put(
+        service,
+        key,
+        number,
+        &PutOptions { delta, attributes, ..PutOptions::default() },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -24,15 +31,23 @@ async fn copy_has_content_and_metadata_of_one_write() {
         put(&service(store.clone()), "other/x.zip", 7, true).await;
         put(&service(store.clone()), "a.zip", 1, delta).await;
         let other = service(store.clone());
-        // The source is replaced between the look at it and the read of it, which comes after the look at the target.
+        // The source is replaced between the look at it and the read of it, which comes after the
+        // look at the target.
         let read = if delta { "get a.zip.delta" } else { "get a.zip" };
-        let moment =
-            move |calls: &[String], call: &str| call == read && calls.iter().any(|made| made.contains("other/b.zip"));
-        let scripted = ScriptedStore::at(&store, moment, async move { put(&other, "a.zip", 2, delta).await });
-        service(scripted.clone()).copy(&object("a.zip"), &object("other/b.zip"), true).await.unwrap();
+        let moment = move |calls: &[String], call: &str| {
+            call == read && calls.iter().any(|made| made.contains("other/b.zip"))
+        };
+        let scripted =
+            ScriptedStore::at(&store, moment, async move { put(&other, "a.zip", 2, delta).await });
+        service(scripted.clone())
+            .copy(&object("a.zip"), &object("other/b.zip"), true)
+            .await
+            .unwrap();
         assert!(scripted.happened(), "{:?}", scripted.calls());
-        let (bytes, report) =
-            service(store).get(&object("other/b.zip"), Vec::new(), &GetOptions::default()).await.unwrap();
+        let (bytes, report) = service(store)
+            .get(&object("other/b.zip"), Vec::new(), &GetOptions::default())
+            .await
+            .unwrap();
         let number: u64 = report.attributes.metadata["n"].parse().unwrap();
         assert!(bytes == content(number), "the metadata is of write {number}");
     }

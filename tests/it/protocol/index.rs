@@ -1,4 +1,5 @@
-//! Listings that remember: whatever happened to the bucket or to the index, they tell what a listing without one tells.
+//! Listings that remember: whatever happened to the bucket or to the index, they tell what a
+//! listing without one tells.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -22,10 +23,17 @@ type Told = Vec<(String, u64, Option<Sha256Digest>)>;
 impl Room {
     async fn new() -> Self {
         let ticks = AtomicU64::new(1);
-        let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(ticks.fetch_add(1, Ordering::Relaxed));
-        let (store, spool_folder) = (Arc::new(MemoryStore::with_clock(clock)), std::env::temp_dir());
+        let clock = move || {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(ticks.fetch_add(1, Ordering::Relaxed))
+        };
+        let (store, spool_folder) =
+            (Arc::new(MemoryStore::with_clock(clock)), std::env::temp_dir());
         let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-        let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+        let service = DeltaService::new(
+            store.clone(),
+            cache,
+            Settings { policy: Policy::default(), spool_folder },
+        );
         store.create_bucket(&bucket()).await.unwrap();
         Self { store, service }
     }
@@ -52,7 +60,10 @@ impl Room {
         loop {
             let page = self.store.list(&bucket(), &request).await.unwrap();
             keys.extend(
-                page.objects.into_iter().map(|object| object.key).filter(|key| key.as_str().contains("/index/")),
+                page.objects
+                    .into_iter()
+                    .map(|object| object.key)
+                    .filter(|key| key.as_str().contains("/index/")),
             );
             request.continuation = page.continuation;
             if request.continuation.is_none() {
@@ -88,7 +99,8 @@ async fn a_listing_that_remembers_tells_what_one_without_an_index_tells() {
     let room = Room::new().await;
     let mut state = 0x5eed_u64;
     let mut next = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let name = |n: u64| format!("{}/v{:04}.zip", ["a", "a/b", "c"][n as usize % 3], n);
@@ -100,29 +112,45 @@ async fn a_listing_that_remembers_tells_what_one_without_an_index_tells() {
             room.put_delta(&name(next(6_000)), 10_000 + next(1_000)).await;
         }
         for _ in 0..next(60) {
-            room.store.delete(&object(&format!("{}.delta", name(next(6_000)))), None).await.unwrap();
+            room.store
+                .delete(&object(&format!("{}.delta", name(next(6_000)))), None)
+                .await
+                .unwrap();
         }
         // The index is spoilt in one way or another.
         let index = room.index().await;
         if round > 1 {
-            let spoilt = ObjectName::new(bucket(), index[next(index.len() as u64) as usize].clone());
+            let spoilt =
+                ObjectName::new(bucket(), index[next(index.len() as u64) as usize].clone());
             match next(3) {
                 0 => room.store.delete(&spoilt, None).await.unwrap(),
                 1 => {
                     let body = PutBody::from_bytes("{\"version\":1,\"entries\":[{}]}");
-                    room.store.put(&spoilt, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+                    room.store
+                        .put(&spoilt, body, &Attributes::default(), &PutCondition::None.into())
+                        .await
+                        .unwrap();
                 }
                 _ => {}
             }
         }
-        for (prefix, delimiter) in [("", None), ("a/", Some("/")), ("a/", None), ("a/v1", Some("/")), ("", Some("/"))] {
+        for (prefix, delimiter) in
+            [("", None), ("a/", Some("/")), ("a/", None), ("a/v1", Some("/")), ("", Some("/"))]
+        {
             let expected = told(room.list(prefix, delimiter).afresh()).await;
-            assert!(told(room.list(prefix, delimiter).learning()).await == expected, "round {round}, {prefix:?}");
-            assert!(told(room.list(prefix, delimiter)).await == expected, "round {round}, {prefix:?}, again");
+            assert!(
+                told(room.list(prefix, delimiter).learning()).await == expected,
+                "round {round}, {prefix:?}"
+            );
+            assert!(
+                told(room.list(prefix, delimiter)).await == expected,
+                "round {round}, {prefix:?}, again"
+            );
         }
     }
     let index = room.index().await;
-    // Leaves of at most 2,048 entries of three folders that were listed, and what says where they begin.
+    // Leaves of at most 2,048 entries of three folders that were listed, and what says where they
+    // begin.
     assert!((5..20).contains(&index.len()), "{index:?}");
 }
 
@@ -149,8 +177,14 @@ async fn a_part_that_is_listed_does_not_forget_the_rest() {
         room.put_delta(&format!("a/y{n:02}"), n).await;
     }
     told(room.list("a/", None).learning()).await;
-    let leaf = room.index().await.into_iter().find(|key| !key.as_str().ends_with("contents.json")).unwrap();
-    let size = || async { room.store.head(&ObjectName::new(bucket(), leaf.clone())).await.unwrap().size };
+    let leaf = room
+        .index()
+        .await
+        .into_iter()
+        .find(|key| !key.as_str().ends_with("contents.json"))
+        .unwrap();
+    let size =
+        || async { room.store.head(&ObjectName::new(bucket(), leaf.clone())).await.unwrap().size };
     let before = size().await;
     for n in 0..20 {
         room.put_delta(&format!("a/x{n:02}"), n).await;

@@ -1,4 +1,5 @@
-//! References under every order of what two writers, a deleter and a reader do at once, with crashes.
+//! References under every order of what two writers, a deleter and a reader do at once, with
+//! crashes.
 
 use std::time::Instant;
 
@@ -83,8 +84,9 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
     ]
 }
 
-/// Two writers beside a repair that marks the copy of a reference that nobody needs, or removes one that was marked long ago. Later repairs
-/// find the mark old: whoever was at work before is done or dead.
+/// Two writers beside a repair that marks the copy of a reference that nobody needs, or removes one
+/// that was marked long ago. Later repairs find the mark old: whoever was at work before is done or
+/// dead.
 fn repairs() -> Vec<(&'static str, Scenario)> {
     let unneeded = [Op::Put("x.zip", version(0)), Op::Delete("x.zip")];
     let marked = [unneeded.as_slice(), &[Op::Repair(0)]].concat();
@@ -101,7 +103,8 @@ fn repairs() -> Vec<(&'static str, Scenario)> {
 
 pub(super) fn explore(name: &str, scenario: &Scenario, most: u64) -> Vec<bool> {
     let begun = Instant::now();
-    let Found { executions, states, transitions, ends, runs, did, violations } = search(scenario, most);
+    let Found { executions, states, transitions, ends, runs, did, violations } =
+        search(scenario, most);
     println!(
         "{name}, {:?}, crashes {}, steps of time {}: {executions} executions, {states} states, {transitions} steps, {ends} ends, \
          {runs} runs, {} violations, {:.1} s",
@@ -124,7 +127,11 @@ fn pairs_under_every_order_lose_nothing() {
                 for other in leave + 1..scenario.ops.len() {
                     let kept = (0..scenario.ops.len()).filter(|&at| at != leave && at != other);
                     let ops: Vec<Op> = kept.map(|at| scenario.ops[at].clone()).collect();
-                    explore(name, &Scenario { mortal: mortal(&ops), ops, kind, ..scenario.clone() }, u64::MAX);
+                    explore(
+                        name,
+                        &Scenario { mortal: mortal(&ops), ops, kind, ..scenario.clone() },
+                        u64::MAX,
+                    );
                 }
             }
         }
@@ -138,7 +145,11 @@ fn repairs_beside_writers_lose_nothing() {
             for leave in 0..2 {
                 let mut ops = scenario.ops.clone();
                 ops.remove(leave);
-                explore(name, &Scenario { mortal: mortal(&ops), ops, kind, ..scenario.clone() }, u64::MAX);
+                explore(
+                    name,
+                    &Scenario { mortal: mortal(&ops), ops, kind, ..scenario.clone() },
+                    u64::MAX,
+                );
             }
         }
     }
@@ -154,8 +165,10 @@ fn a_repair_beside_two_writers_under_every_order_loses_nothing() {
     }
 }
 
-/// The copy of a reference makes up for what the other steps are there for. So these are seen at work without it: where nobody dies and one writer is at work, its
-/// look at the reference before it announces a delta keeps that readable. Fails with the planted bugs `copy` and `recheck`, not with `copy`.
+/// The copy of a reference makes up for what the other steps are there for. So these are seen at
+/// work without it: where nobody dies and one writer is at work, its look at the reference before
+/// it announces a delta keeps that readable. Fails with the planted bugs `copy` and `recheck`, not
+/// with `copy`.
 #[test]
 fn without_copies_and_crashes_the_look_before_the_announcement_is_enough() {
     let ops = vec![Op::Put("a.zip", version(1)), Op::Delete("x.zip")];
@@ -163,8 +176,8 @@ fn without_copies_and_crashes_the_look_before_the_announcement_is_enough() {
     explore("no copies, nobody dies", &undying, u64::MAX);
 }
 
-/// And where a writer dies, what it was to replace is there until the reference of the new delta was seen. Fails with the planted bugs
-/// `copy` and `order`, not with `copy`.
+/// And where a writer dies, what it was to replace is there until the reference of the new delta
+/// was seen. Fails with the planted bugs `copy` and `order`, not with `copy`.
 #[test]
 fn without_copies_a_writer_that_dies_leaves_what_it_was_to_replace() {
     let before = [Op::Put("x.zip", version(0)), Op::PutDirect("b.zip", version(1))];

@@ -1,5 +1,6 @@
-//! The objects of a name, and buckets, under every order of what two operations do at once: contents that come again, operations that are
-//! suspended, names with two objects, moves, removed buckets.
+//! The objects of a name, and buckets, under every order of what two operations do at once:
+//! contents that come again, operations that are suspended, names with two objects, moves, removed
+//! buckets.
 
 use crate::protocol::exploration::{KINDS, Kind, Op, Scenario};
 use crate::protocol::interleavings::{explore, mortal, scenario, version};
@@ -41,7 +42,10 @@ fn twins() -> Vec<(&'static str, Scenario)> {
         let delta = Scenario { twin: Some((Op::Put("x.zip", new()), is_old)), ..delta };
         let plain = scenario(&[reference(), Op::Put("x.zip", old())], vec![]);
         let plain = Scenario { twin: Some((Op::PutDirect("x.zip", new()), is_old)), ..plain };
-        twins.extend([("a delta over a plain object", delta), ("a plain object over a delta", plain)]);
+        twins.extend([
+            ("a delta over a plain object", delta),
+            ("a plain object over a delta", plain),
+        ]);
     }
     twins
 }
@@ -61,8 +65,14 @@ fn restored() -> [(&'static str, Scenario); 2] {
     let plain = [reference(), Op::PutDirect("x.zip", old())];
     let delta = [reference(), Op::Put("x.zip", old())];
     [
-        ("plain content comes again", beside(&plain, vec![Op::Put("x.zip", new()), Op::PutDirect("x.zip", old())])),
-        ("a delta comes again", beside(&delta, vec![Op::PutDirect("x.zip", new()), Op::Put("x.zip", old())])),
+        (
+            "plain content comes again",
+            beside(&plain, vec![Op::Put("x.zip", new()), Op::PutDirect("x.zip", old())]),
+        ),
+        (
+            "a delta comes again",
+            beside(&delta, vec![Op::PutDirect("x.zip", new()), Op::Put("x.zip", old())]),
+        ),
     ]
 }
 
@@ -80,24 +90,48 @@ fn restored_content_survives_another_put() {
 fn restored_content_survives_two_operations() {
     for (name, scenario) in restored() {
         explore_kinds(name, &Scenario { steps: STEPS + 1, ..scenario.clone() }, &KINDS);
-        for third in [Op::Read("x.zip"), Op::Delete("x.zip"), Op::Repair(0), Op::PutDirect("x.zip", version(3))] {
+        for third in [
+            Op::Read("x.zip"),
+            Op::Delete("x.zip"),
+            Op::Repair(0),
+            Op::PutDirect("x.zip", version(3)),
+        ] {
             let ops = [scenario.ops.as_slice(), &[third]].concat();
-            explore_kinds(name, &Scenario { steps: 0, mortal: mortal(&ops), ops, ..scenario.clone() }, &KINDS);
+            explore_kinds(
+                name,
+                &Scenario { steps: 0, mortal: mortal(&ops), ops, ..scenario.clone() },
+                &KINDS,
+            );
         }
     }
 }
 
 #[test]
 fn puts_of_two_kinds_survive_beside_twins() {
-    with_twins("two puts", &[Op::Put("x.zip", old()), Op::PutDirect("x.zip", version(3))], 0, &KINDS);
-    with_twins("two puts", &[Op::Put("x.zip", version(3)), Op::PutDirect("x.zip", old())], 0, &KINDS);
+    with_twins(
+        "two puts",
+        &[Op::Put("x.zip", old()), Op::PutDirect("x.zip", version(3))],
+        0,
+        &KINDS,
+    );
+    with_twins(
+        "two puts",
+        &[Op::Put("x.zip", version(3)), Op::PutDirect("x.zip", old())],
+        0,
+        &KINDS,
+    );
 }
 
 #[test]
 fn move_keeps_what_is_put_meanwhile() {
     for content in [old(), version(3)] {
         for put in [Op::Put("x.zip", content.clone()), Op::PutDirect("x.zip", content.clone())] {
-            with_twins("a put beside a move", &[Op::Move("x.zip", "y.zip"), put.clone()], 0, &HONEST);
+            with_twins(
+                "a put beside a move",
+                &[Op::Move("x.zip", "y.zip"), put.clone()],
+                0,
+                &HONEST,
+            );
             let before = [reference(), Op::Put("x.zip", old())];
             let ops = vec![Op::Move("x.zip", "y.zip"), put];
             explore_kinds("a put beside a move", &scenario(&before, ops), &HONEST);
@@ -139,8 +173,11 @@ fn rebase_keeps_what_is_put_meanwhile() {
     // The second has more in common with the third, which becomes a reference later.
     let (one, other) = (noise(20_000, 1), noise(20_000, 2));
     let mixed = |at: usize| [&one[..at], &other[..20_000 - at]].concat();
-    let before =
-        [Op::Put("app-1.zip", one.clone()), Op::Put("app-2.zip", mixed(10_400)), Op::Put("app-3.zip", mixed(6_000))];
+    let before = [
+        Op::Put("app-1.zip", one.clone()),
+        Op::Put("app-2.zip", mixed(10_400)),
+        Op::Put("app-3.zip", mixed(6_000)),
+    ];
     for put in [Op::Put("app-2.zip", version(3)), Op::PutDirect("app-2.zip", version(3))] {
         for kind in [Kind::Atomic, Kind::ContentTags] {
             let scenario = scenario(&before, vec![Op::Rebase("app-2.zip"), put.clone()]);

@@ -1,5 +1,5 @@
-//! Listings and statistics of a large bucket, over HTTP: how many requests, how many at once, how soon the first line, how much memory.
-//! `scripts/large-bucket` runs this with 100,000 objects.
+//! Listings and statistics of a large bucket, over HTTP: how many requests, how many at once, how
+//! soon the first line, how much memory. `scripts/large-bucket` runs this with 100,000 objects.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -77,11 +77,16 @@ impl Bucket {
     /// Three of five objects are deltas.
     fn new(objects: u64, layout: Layout) -> Self {
         let server = Server::memory().unwrap();
-        block_on(server.store().unwrap().create_bucket(&BucketName::new("large").unwrap())).unwrap();
+        block_on(server.store().unwrap().create_bucket(&BucketName::new("large").unwrap()))
+            .unwrap();
         let deltas = objects * 3 / 5;
         let at = Some(SystemTime::UNIX_EPOCH.into());
         let reference = |folder: &str| {
-            let metadata = ReferenceMetadata { source_name: "a".into(), file_sha256: digest(0), created_at: at };
+            let metadata = ReferenceMetadata {
+                source_name: "a".into(),
+                file_sha256: digest(0),
+                created_at: at,
+            };
             put(&server, &format!("{folder}reference.bin"), metadata.write());
         };
         let folder_of = |n: u64| match layout {
@@ -108,11 +113,14 @@ impl Bucket {
         }
         for n in 0..objects - deltas - references {
             let (file_sha256, original_name) = (digest(n), "n".to_owned());
-            let metadata = DirectMetadata { original_name, file_sha256, file_size: 20, created_at: at };
+            let metadata =
+                DirectMetadata { original_name, file_sha256, file_size: 20, created_at: at };
             put(&server, &format!("texts/{:04}/{n:06}.txt", n / 100), metadata.write());
         }
         // Long enough that those who are at once are seen so.
-        server.script(|call| (call.operation == "HeadObject").then_some(Fault::Wait(Duration::from_millis(2))));
+        server.script(|call| {
+            (call.operation == "HeadObject").then_some(Fault::Wait(Duration::from_millis(2)))
+        });
         Self { server, sandbox: Sandbox::new(), objects, deltas, references }
     }
 
@@ -144,15 +152,18 @@ impl Bucket {
         let mut out = String::new();
         stdout.read_line(&mut out).unwrap();
         let first_line = begun.elapsed();
-        let pages = |requests: &BTreeMap<String, u64>| requests.get("ListObjectsV2").copied().unwrap_or_default();
+        let pages = |requests: &BTreeMap<String, u64>| {
+            requests.get("ListObjectsV2").copied().unwrap_or_default()
+        };
         let pages_before = pages(&self.server.requests()) - pages(&before);
         let status = format!("/proc/{}/status", child.id());
         let mut mebibytes = 0;
         let mut chunk = vec![0; 1 << 16];
         loop {
             let peak = std::fs::read_to_string(&status).unwrap_or_default();
-            let peak =
-                peak.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+            let peak = peak.lines().find_map(|line| {
+                line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok()
+            });
             mebibytes = mebibytes.max(peak.unwrap_or(0) / 1024);
             let n = stdout.read(&mut chunk).unwrap();
             if n == 0 {
@@ -162,7 +173,9 @@ impl Bucket {
         }
         let succeeded = child.wait().unwrap().success();
         let after = self.server.requests();
-        let requests = after.iter().map(|(name, n)| (name.clone(), n - before.get(name).copied().unwrap_or_default()));
+        let requests = after
+            .iter()
+            .map(|(name, n)| (name.clone(), n - before.get(name).copied().unwrap_or_default()));
         let requests = requests.filter(|(_, n)| *n > 0).collect();
         let seconds = begun.elapsed().as_secs_f64();
         (Taken { out, requests, first_line, pages_before, seconds, mebibytes }, succeeded)
@@ -182,11 +195,19 @@ fn tell(what: &str, taken: &Taken) {
 fn check(layout: Layout) {
     let bucket = Bucket::new(number("OBJECTS", 2_500), layout);
     let (objects, looked_at) = (bucket.objects, bucket.deltas + bucket.references);
-    println!("{layout:?}: {objects} objects, {} deltas, {} references", bucket.deltas, bucket.references);
+    println!(
+        "{layout:?}: {objects} objects, {} deltas, {} references",
+        bucket.deltas, bucket.references
+    );
     let listed = ["ls", "--recursive", "s3://large"];
     let stored = bucket.run(&["ls", "--recursive", "--sizes", "stored", "s3://large"]);
     tell("ls --recursive --sizes stored", &stored);
-    assert_eq!(stored.of("HeadObject") + stored.of("GetObject") + stored.of("PutObject"), 0, "{:?}", stored.requests);
+    assert_eq!(
+        stored.of("HeadObject") + stored.of("GetObject") + stored.of("PutObject"),
+        0,
+        "{:?}",
+        stored.requests
+    );
 
     // A server that answers before the next request was sent would not be asked for many at once.
     // And who reads the first line may come late: the third page waits.
@@ -217,14 +238,21 @@ fn check(layout: Layout) {
     assert_eq!(counted.of("HeadObject"), 0, "{:?}", counted.requests);
     let again = bucket.run(&["stats", "large", "--json"]);
     tell("stats, second", &again);
-    assert_eq!((again.of("GetObject"), again.all()), (1, again.of("ListObjectsV2") + 1), "{:?}", again.requests);
+    assert_eq!(
+        (again.of("GetObject"), again.all()),
+        (1, again.of("ListObjectsV2") + 1),
+        "{:?}",
+        again.requests
+    );
     let quick = bucket.run(&["stats", "large", "--json", "--quick"]);
     tell("stats --quick", &quick);
     assert_eq!(quick.all(), quick.of("ListObjectsV2"), "{:?}", quick.requests);
     let sampled = bucket.run(&["stats", "large", "--json", "--sampled"]);
     tell("stats --sampled", &sampled);
     assert_eq!(sampled.of("HeadObject"), bucket.deltas.min(1000), "{:?}", sampled.requests);
-    let size = |taken: &Taken| serde_json::from_str::<serde_json::Value>(&taken.out).unwrap()["total_size"].as_f64();
+    let size = |taken: &Taken| {
+        serde_json::from_str::<serde_json::Value>(&taken.out).unwrap()["total_size"].as_f64()
+    };
     let (exact, estimate) = (size(&counted).unwrap(), size(&sampled).unwrap());
     assert!((exact - estimate).abs() < exact / 100.0, "{exact} was estimated as {estimate}");
     assert_eq!(size(&again), Some(exact));
@@ -265,7 +293,8 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
     let store = server.store().unwrap();
     block_on(store.create_bucket(&BucketName::new("large").unwrap())).unwrap();
     let (reference, file) = (noise(300, 1), edited(&noise(300, 1), 2));
-    let delta = deltaglider_vcdiff::encode(Some(&reference), &file, &EncodeOptions::default()).unwrap();
+    let delta =
+        deltaglider_vcdiff::encode(Some(&reference), &file, &EncodeOptions::default()).unwrap();
     let at = Some(SystemTime::UNIX_EPOCH.into());
     let put = |key: &str, bytes: &[u8], metadata: BTreeMap<String, String>| {
         let object = ObjectName::new(BucketName::new("large").unwrap(), Key::new(key).unwrap());
@@ -279,7 +308,8 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
         let ref_key = format!("{folder}reference.bin");
         if n % per_folder == 0 {
             let file_sha256 = Sha256Digest::of(&reference);
-            let metadata = ReferenceMetadata { source_name: "a".into(), file_sha256, created_at: at };
+            let metadata =
+                ReferenceMetadata { source_name: "a".into(), file_sha256, created_at: at };
             put(&ref_key, &reference, metadata.write());
             references += 1;
         }
@@ -301,7 +331,8 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
     Bucket { server, sandbox, objects: deltas + references, deltas, references }
 }
 
-/// Requests and seconds of what does not believe an index, and of what does; with `DGTEST_BINARY` of another version of the program.
+/// Requests and seconds of what does not believe an index, and of what does; with `DGTEST_BINARY`
+/// of another version of the program.
 #[test]
 fn commands_that_believe_no_index_cost_little() {
     let deltas = number("DELTAS", 120);
@@ -312,9 +343,11 @@ fn commands_that_believe_no_index_cost_little() {
         println!("| {what} | {} | {:.1} | {:?} |", taken.all(), taken.seconds, taken.requests);
         (taken, succeeded)
     };
-    let (first, _) = row("cp -r --dryrun, no index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
+    let (first, _) =
+        row("cp -r --dryrun, no index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
     row("ls --recursive, first", &["ls", "--recursive", "s3://large"]);
-    let (again, _) = row("cp -r --dryrun, with an index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
+    let (again, _) =
+        row("cp -r --dryrun, with an index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
     let (unchanged, _) = row("sync, unchanged", &["sync", "files", "s3://large"]);
     let (kept, removed) = row("rb, refused", &["rb", "s3://large"]);
     // What reads or removes each file takes long in a bucket of 100,000.
@@ -325,14 +358,26 @@ fn commands_that_believe_no_index_cost_little() {
     let (verified, sound) = row("verify -r", &["verify", "-r", "--quiet", "s3://large"]);
     for n in 0..10 {
         let folder = n / number("PER_FOLDER", 60);
-        std::fs::remove_file(bucket.sandbox.path(&format!("files/project-{folder:06}/app-{n:06}.zip"))).unwrap();
+        std::fs::remove_file(
+            bucket.sandbox.path(&format!("files/project-{folder:06}/app-{n:06}.zip")),
+        )
+        .unwrap();
     }
-    let (removing, _) = row("sync --delete to the bucket, ten removals", &["sync", "--delete", "files", "s3://large"]);
-    let (pulling, _) = row("sync --delete from the bucket, ten removals", &["sync", "--delete", "s3://large", "out"]);
+    let (removing, _) = row(
+        "sync --delete to the bucket, ten removals",
+        &["sync", "--delete", "files", "s3://large"],
+    );
+    let (pulling, _) = row(
+        "sync --delete from the bucket, ten removals",
+        &["sync", "--delete", "s3://large", "out"],
+    );
     assert!(sound && !removed, "{kept:?}");
     let (gone, _) = row("rm -r", &["rm", "-r", "--quiet", "s3://large"]);
     row("rb --force, without files", &["rb", "--force", "s3://large"]);
-    assert!(removing.out.contains("10 changed") && pulling.out.contains("10 changed"), "{removing:?} {pulling:?}");
+    assert!(
+        removing.out.contains("10 changed") && pulling.out.contains("10 changed"),
+        "{removing:?} {pulling:?}"
+    );
     if std::env::var_os("DGTEST_BINARY").is_some() {
         return;
     }
@@ -344,7 +389,8 @@ fn commands_that_believe_no_index_cost_little() {
     assert_eq!(down.of("HeadObject"), deltas + references, "{down:?}");
     assert_eq!(verified.of("HeadObject"), deltas + references, "{verified:?}");
     assert_eq!(unchanged.of("HeadObject"), 0, "{unchanged:?}");
-    // Of each file that goes one to decide and two to remove, and those that look for others that need its reference.
+    // Of each file that goes one to decide and two to remove, and those that look for others that
+    // need its reference.
     let release = removing.of("HeadObject") - 30;
     assert!(release <= 10 * (number("PER_FOLDER", 60) + 2), "{removing:?}");
     assert_eq!(pulling.of("HeadObject"), 0, "{pulling:?}");

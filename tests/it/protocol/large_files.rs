@@ -1,5 +1,5 @@
-//! Files longer than clients send at once and than decoders like to hold: they are deltas too, they come back, and memory does not
-//! grow with them.
+//! Files longer than clients send at once and than decoders like to hold: they are deltas too, they
+//! come back, and memory does not grow with them.
 
 use std::process::Command;
 use std::time::Duration;
@@ -19,7 +19,8 @@ pub(super) fn peak(command: &mut Command) -> u64 {
     let (status, mut kib) = (format!("/proc/{}/status", child.id()), 0);
     let ended = loop {
         let told = std::fs::read_to_string(&status).unwrap_or_default();
-        let most = told.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let most =
+            told.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         kib = most.map_or(kib, |most| most.parse().unwrap());
         if let Some(ended) = child.try_wait().unwrap() {
             break ended;
@@ -34,7 +35,9 @@ pub(super) fn peak(command: &mut Command) -> u64 {
 fn long_noise(len: usize) -> Vec<u8> {
     let piece = noise(MIB, 1);
     (0..len / MIB)
-        .flat_map(|n| piece.iter().map(move |byte| byte.wrapping_add(n as u8).rotate_left(n as u32 % 8)))
+        .flat_map(|n| {
+            piece.iter().map(move |byte| byte.wrapping_add(n as u8).rotate_left(n as u32 % 8))
+        })
         .collect()
 }
 
@@ -58,19 +61,24 @@ fn a_file_that_is_sent_in_parts_is_a_delta_too_and_is_never_held_whole() {
     let up = ["a-1.zip", "a-2.zip"].map(|name| peak(&mut command(&["cp", name, "s3://buc/"])));
     assert!(server.requests_of("UploadPart") > 1, "the reference goes in parts");
     let listed = Run::of(&mut command(&["ls", "--sizes", "stored", "s3://buc"])).succeeds().out;
-    let stored: u64 = listed.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
+    let stored: u64 =
+        listed.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
     assert!(stored < (LARGE + LARGE / 4) as u64, "{listed}");
     let down = ["a-1.zip", "a-2.zip"].map(|name| {
         let most = peak(&mut command(&["cp", &format!("s3://buc/{name}"), "back"]));
         assert!(sandbox.read("back") == sandbox.read(name), "{name}");
         most
     });
-    println!("a file of {} MiB: {up:?} MiB resident on the way up, {down:?} on the way down", LARGE / MIB);
+    println!(
+        "a file of {} MiB: {up:?} MiB resident on the way up, {down:?} on the way down",
+        LARGE / MIB
+    );
     // The tool this takes the place of had 7.7 times the file.
     assert!(up.iter().chain(&down).all(|most| *most < 400), "{up:?}, {down:?}");
 }
 
-/// Faults, 2: a limit that counts reference and delta together, or how much a small delta gives, is one of the put too.
+/// Faults, 2: a limit that counts reference and delta together, or how much a small delta gives, is
+/// one of the put too.
 #[test]
 fn what_a_put_accepted_a_get_gives_back_however_long_it_is_and_however_short_its_delta() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,5 @@
-//! What a listing showed is replaced before it is removed: the new file stays, also within the same instant.
+//! What a listing showed is replaced before it is removed: the new file stays, also within the same
+//! instant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,25 +7,37 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::ObjectName;
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, ListedRemoval, ListedWrite, ServiceError, Step, SyncOptions,
+    Compare, DeltaService, Folder, GetOptions, ListedRemoval, ListedWrite, ServiceError, Step,
+    SyncOptions,
 };
-use deltaglider::storage::{BucketAdmin as _, Call, DirStore, Layer, MemoryStore, Run, StorageError, Store};
+use deltaglider::storage::{
+    BucketAdmin as _, Call, DirStore, Layer, MemoryStore, Run, StorageError, Store,
+};
 
 use crate::support::small_files::{content, object, put_as, service};
 
 /// Stores whose clock stands still.
 fn stores(folder: &std::path::Path) -> [Arc<dyn Store>; 2] {
     let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
-    [Arc::new(DirStore::open_with_clock(folder, clock).unwrap()), Arc::new(MemoryStore::with_clock(clock))]
+    [
+        Arc::new(DirStore::open_with_clock(folder, clock).unwrap()),
+        Arc::new(MemoryStore::with_clock(clock)),
+    ]
 }
 
 /// Returns what `sync --delete` is about to remove: all but one file, which is in the local folder.
 async fn removals(service: &DeltaService) -> Vec<(ObjectName, ListedWrite)> {
     let local = tempfile::tempdir().unwrap();
     std::fs::write(local.path().join("base.zip"), content(0)).unwrap();
-    let options = SyncOptions { compare: Compare::Size, remove: true, filter: Arc::new(|_: &str| true), dryrun: false };
+    let options = SyncOptions {
+        compare: Compare::Size,
+        remove: true,
+        filter: Arc::new(|_: &str| true),
+        dryrun: false,
+    };
     let to = Folder::in_bucket(&object("x").bucket, "");
-    let mut steps = service.sync(&Folder::Local(local.path().to_owned()), &to, options).await.unwrap();
+    let mut steps =
+        service.sync(&Folder::Local(local.path().to_owned()), &to, options).await.unwrap();
     let mut removals = Vec::new();
     while let Some(step) = steps.next().await.unwrap() {
         if let Step::RemoveObject(object, listed) = step {
@@ -45,14 +58,18 @@ async fn replaced_within_an_instant_stays() {
             put_as(&service, "x.zip", 1, before).await;
             put_as(&service, "y.zip", 1, before).await;
             let removals = removals(&service).await;
-            assert_eq!(removals.iter().map(|(object, _)| object.key.as_str()).collect::<Vec<_>>(), ["x.zip", "y.zip"]);
+            assert_eq!(
+                removals.iter().map(|(object, _)| object.key.as_str()).collect::<Vec<_>>(),
+                ["x.zip", "y.zip"]
+            );
             put_as(&service, "x.zip", 2, after).await;
             let kinds = format!("delta {before}, then {after}");
             for (object, listed) in removals {
                 let removed = service.delete_listed(&object, &listed).await.unwrap();
                 assert_eq!(removed.is_some(), object.key.as_str() == "y.zip", "{object}, {kinds}");
             }
-            let read = service.get(&object("x.zip"), Vec::new(), &GetOptions::default()).await.unwrap().0;
+            let read =
+                service.get(&object("x.zip"), Vec::new(), &GetOptions::default()).await.unwrap().0;
             assert!(read == content(2), "{kinds}");
         }
     }
@@ -68,7 +85,11 @@ impl Layer for Replacing {
         &*self.0
     }
 
-    async fn around<'a, T: Send + 'a>(&'a self, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
         let done = run().await;
         if call.operation == "ListObjectsV2" && self.1.swap(false, Ordering::Relaxed) {
             put_as(&service(self.0.clone()), "x.zip", 2, false).await;
@@ -92,8 +113,11 @@ async fn whole_folder_reports_what_stays() {
         Ok::<_, ServiceError>(())
     };
     let deletion = service.delete_all(&object("x").bucket, "", report).await.unwrap();
-    let all =
-        [("w.zip", ListedRemoval::Removed), ("x.zip", ListedRemoval::Replaced), ("y.zip", ListedRemoval::Removed)];
+    let all = [
+        ("w.zip", ListedRemoval::Removed),
+        ("x.zip", ListedRemoval::Replaced),
+        ("y.zip", ListedRemoval::Removed),
+    ];
     assert_eq!(reported, all.map(|(name, became)| (name.to_owned(), became)));
     assert_eq!(deletion.removed.len(), 2);
     let read = service.get(&object("x.zip"), Vec::new(), &GetOptions::default()).await.unwrap().0;

@@ -7,9 +7,12 @@ use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, Listed, Listing, MayBeDelta, Payload, PutOptions, Settings, Step, SyncOptions,
+    Compare, DeltaService, Folder, Listed, Listing, MayBeDelta, Payload, PutOptions, Settings,
+    Step, SyncOptions,
 };
-use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+};
 
 struct Room {
     store: Arc<MemoryStore>,
@@ -20,7 +23,11 @@ impl Room {
     async fn new(store: MemoryStore) -> Self {
         let (store, spool_folder) = (Arc::new(store), std::env::temp_dir());
         let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-        let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+        let service = DeltaService::new(
+            store.clone(),
+            cache,
+            Settings { policy: Policy::default(), spool_folder },
+        );
         let room = Self { store, service };
         room.store.create_bucket(&bucket()).await.unwrap();
         room
@@ -53,7 +60,9 @@ impl Room {
         let mut listing = self.service.list(&bucket(), prefix, None);
         let (mut files, mut older) = (Vec::new(), Vec::new());
         while let Some(page) = listing.next().await.unwrap() {
-            files.extend(page.files.into_iter().map(|file| (file.key.to_string(), file.size, file.listed)));
+            files.extend(
+                page.files.into_iter().map(|file| (file.key.to_string(), file.size, file.listed)),
+            );
             older.extend(page.older.into_iter().map(|file| file.stored.key.to_string()));
         }
         (files, older)
@@ -90,7 +99,8 @@ async fn a_name_is_listed_once_however_far_apart_its_objects_are() {
         }
         let (mut files, older) = room.listed("").await;
         let served = files.iter().position(|(key, ..)| key == "n").unwrap();
-        let (size, kind, loser) = if delta_is_newer { (7, Listed::Delta, "n") } else { (1, Listed::Plain, "n.delta") };
+        let (size, kind, loser) =
+            if delta_is_newer { (7, Listed::Delta, "n") } else { (1, Listed::Plain, "n.delta") };
         assert_eq!(files.remove(served), ("n".to_owned(), size, kind));
         assert_eq!(older, [loser]);
         assert_eq!(files.into_iter().map(|(key, ..)| key).collect::<Vec<_>>(), between);
@@ -133,27 +143,54 @@ async fn escaped_names_are_in_place_on_any_page() {
         room.put(key, &Attributes::default()).await;
         expected.push(key.to_owned());
     }
-    // What no name is stored as, and what another tool left at the name itself, are no further files.
-    for key in ["a/.deltaglider/files/n", "a/.deltaglider/files/reference.bin", "a/reference.bin", "a/.deltaglider/x"] {
+    // What no name is stored as, and what another tool left at the name itself, are no further
+    // files.
+    for key in [
+        "a/.deltaglider/files/n",
+        "a/.deltaglider/files/reference.bin",
+        "a/reference.bin",
+        "a/.deltaglider/x",
+    ] {
         room.put(key, &Attributes::default()).await;
     }
     expected.sort();
-    for prefix in ["", "a/", "a/r", "a/.", "a/.deltaglider/", "a/.deltaglider/z", "a/n-1", "r", "a/z/reference.bin"] {
-        let listings: [fn(Listing) -> Listing; 4] = [|it| it, Listing::afresh, Listing::undecided, Listing::learning];
+    for prefix in [
+        "",
+        "a/",
+        "a/r",
+        "a/.",
+        "a/.deltaglider/",
+        "a/.deltaglider/z",
+        "a/n-1",
+        "r",
+        "a/z/reference.bin",
+    ] {
+        let listings: [fn(Listing) -> Listing; 4] =
+            [|it| it, Listing::afresh, Listing::undecided, Listing::learning];
         for (n, looks) in listings.into_iter().enumerate() {
             let mut listing = looks(service.list(&bucket(), prefix, None));
             let mut names = Vec::new();
             while let Some(page) = listing.next().await.unwrap() {
-                names.extend(page.files.into_iter().filter(|file| file.is_shown()).map(|file| file.key.to_string()));
+                names.extend(
+                    page.files
+                        .into_iter()
+                        .filter(|file| file.is_shown())
+                        .map(|file| file.key.to_string()),
+                );
             }
             // A key that ends as that of a delta may be listed as one.
             if n == 2 {
                 let undecided = |name: &String| prefix == "r" || !name.ends_with(".delta");
                 names.retain(undecided);
             }
-            let begins =
-                |name: &&String| name.starts_with(prefix) && (n != 2 || prefix == "r" || !name.ends_with(".delta"));
-            assert_eq!(names, expected.iter().filter(begins).cloned().collect::<Vec<_>>(), "{prefix:?}, {n}");
+            let begins = |name: &&String| {
+                name.starts_with(prefix) && (n != 2 || prefix == "r" || !name.ends_with(".delta"))
+            };
+            assert_eq!(
+                names,
+                expected.iter().filter(begins).cloned().collect::<Vec<_>>(),
+                "{prefix:?}, {n}"
+            );
         }
     }
 }
@@ -163,7 +200,9 @@ async fn a_prefix_selects_names_and_not_the_keys_they_are_stored_at() {
     let room = Room::new(ticking()).await;
     room.put_delta("a.zip").await;
     room.put_delta("a.zip.delta").await;
-    let names = |files: Vec<(String, u64, Listed)>| files.into_iter().map(|(key, ..)| key).collect::<Vec<_>>();
+    let names = |files: Vec<(String, u64, Listed)>| {
+        files.into_iter().map(|(key, ..)| key).collect::<Vec<_>>()
+    };
     assert_eq!(names(room.listed("a.zip").await.0), ["a.zip", "a.zip.delta"]);
     assert_eq!(names(room.listed("a.zip.d").await.0), ["a.zip.delta"]);
     assert_eq!(names(room.listed("a.zip.delta.").await.0), [""; 0]);
@@ -179,9 +218,14 @@ async fn a_file_is_known_beside_one_of_its_deltas_name_however_far_apart_they_ar
         room.put(key, &Attributes::default()).await;
     }
     let to = Folder::in_bucket(&BucketName::new("other").unwrap(), "");
-    let options =
-        SyncOptions { compare: Compare::Never, remove: false, filter: Arc::new(|_: &str| true), dryrun: false };
-    let mut steps = room.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
+    let options = SyncOptions {
+        compare: Compare::Never,
+        remove: false,
+        filter: Arc::new(|_: &str| true),
+        dryrun: false,
+    };
+    let mut steps =
+        room.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
     let mut as_it_is = Vec::new();
     while let Some(step) = steps.next().await.unwrap() {
         let Step::Copy(from, _, MayBeDelta(may_be_delta)) = step else { panic!("{step:?}") };

@@ -1,4 +1,5 @@
-//! Processes that store the first files of a folder at the same time, on stores of every kind: DGTEST_ROUNDS rounds (2 unless told).
+//! Processes that store the first files of a folder at the same time, on stores of every kind:
+//! DGTEST_ROUNDS rounds (2 unless told).
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,8 +13,8 @@ fn rounds() -> u64 {
     std::env::var("DGTEST_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
 }
 
-/// Every process stores another version of one file; afterwards each comes back, and the next version is a delta.
-/// Returns how many became references.
+/// Every process stores another version of one file; afterwards each comes back, and the next
+/// version is a delta. Returns how many became references.
 fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
     let command = || {
         let mut command: Command = sandbox.command();
@@ -38,7 +39,10 @@ fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
         let start = |process| -> Child {
             let file = format!("in/{folder}/app-{process}.zip");
             let mut command = command();
-            command.args(["cp", &file, &format!("s3://race/{folder}/")]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+                .args(["cp", &file, &format!("s3://race/{folder}/")])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             command.spawn().unwrap()
         };
         let processes: Vec<Child> = (0..PROCESSES).map(start).collect();
@@ -46,18 +50,32 @@ fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
             let run = Run::from(process.wait_with_output().unwrap()).succeeds();
             references += u64::from(run.out.contains("(reference: "));
         }
-        Run::of(command().args(["cp", "-r", &format!("s3://race/{folder}/"), &format!("out/{folder}")])).succeeds();
+        Run::of(command().args([
+            "cp",
+            "-r",
+            &format!("s3://race/{folder}/"),
+            &format!("out/{folder}"),
+        ]))
+        .succeeds();
         let (stored, back) = (format!("in/{folder}"), format!("out/{folder}"));
-        assert_eq!(names_below(&sandbox.path(&stored)), names_below(&sandbox.path(&back)), "round {round}");
+        assert_eq!(
+            names_below(&sandbox.path(&stored)),
+            names_below(&sandbox.path(&back)),
+            "round {round}"
+        );
         for name in names_below(&sandbox.path(&stored)) {
-            let same = |folder: &str| sandbox.read(&Path::new(folder).join(&name).to_string_lossy());
+            let same =
+                |folder: &str| sandbox.read(&Path::new(folder).join(&name).to_string_lossy());
             assert!(same(&stored) == same(&back), "round {round}: {name}");
         }
         sandbox.write("next.zip", edited(&first, 99));
         let next = format!("s3://race/{folder}/app-next.zip");
         Run::of(command().args(["cp", "next.zip", &next])).succeeds().says("(delta: ");
     }
-    println!("{} rounds of {PROCESSES} processes, {references} references made, nothing lost", rounds());
+    println!(
+        "{} rounds of {PROCESSES} processes, {references} references made, nothing lost",
+        rounds()
+    );
     assert!(references >= rounds());
     references
 }
@@ -90,7 +108,8 @@ fn racing_first_puts_lose_nothing_on_the_server_named() {
     race(&sandbox, &std::env::var("DGTEST_RACE_URL").unwrap());
 }
 
-/// Processes store three contents under one name, of both kinds, again and again: each succeeds, and one of the files is served.
+/// Processes store three contents under one name, of both kinds, again and again: each succeeds,
+/// and one of the files is served.
 fn race_for_one_name(sandbox: &Sandbox, endpoint: &str) {
     let command = || {
         let mut command: Command = sandbox.command();

@@ -1,5 +1,5 @@
-//! Any sequence of operations, of other tools too, leaves what a map of names and contents says: everything is compared after
-//! every step. `scripts/check-model` runs more sequences.
+//! Any sequence of operations, of other tools too, leaves what a map of names and contents says:
+//! everything is compared after every step. `scripts/check-model` runs more sequences.
 
 use deltaglider::service::Compare;
 
@@ -16,11 +16,17 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn any_sequence(atomic: bool) {
-    let (seed, sequences) = (number("DGTEST_MODEL_SEED", 1), number("DGTEST_MODEL_SEQUENCES", 100) / 2);
+    let (seed, sequences) =
+        (number("DGTEST_MODEL_SEED", 1), number("DGTEST_MODEL_SEQUENCES", 100) / 2);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases: sequences.try_into().unwrap(), failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let config = Config {
+        cases: sequences.try_into().unwrap(),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let (runtime, steps) = (runtime(), std::cell::Cell::new(0));
     let ran = runner.run(&super::model::acts(), |acts| {
         runtime.block_on(super::model::run(atomic, &acts));
@@ -29,7 +35,10 @@ fn any_sequence(atomic: bool) {
     });
     ran.unwrap_or_else(|failure| panic!("{failure}"));
     let kind = if atomic { "atomic" } else { "loose" };
-    println!("{sequences} sequences of {} steps with {kind} conditions, 0 differences; seed {seed}", steps.get());
+    println!(
+        "{sequences} sequences of {} steps with {kind} conditions, 0 differences; seed {seed}",
+        steps.get()
+    );
 }
 
 #[test]
@@ -58,10 +67,12 @@ fn file_named_as_delta_keeps_no_other_file() {
 
 #[test]
 fn a_copy_is_newer_than_what_it_replaces_within_the_same_second() {
-    // The copy is an object with the time of its source; the delta of its name is too young to be removed here.
+    // The copy is an object with the time of its source; the delta of its name is too young to be
+    // removed here.
     let put = |name, delta| Op::Put { at: (false, name), content: 7 + name, delta };
     for more in [0, 1, 2] {
-        let puts = [put(1, false), put(0, true)].into_iter().chain((0..more).map(|_| put(2, false)));
+        let puts =
+            [put(1, false), put(0, true)].into_iter().chain((0..more).map(|_| put(2, false)));
         let copy = Op::Copy { from: (false, 1), to: (false, 0), delta: false };
         leaves_what_the_model_says(false, puts.chain([copy]));
     }
@@ -69,10 +80,14 @@ fn a_copy_is_newer_than_what_it_replaces_within_the_same_second() {
 
 #[test]
 fn a_reference_and_its_copy_that_nobody_needs_go_in_the_same_repair() {
-    // The first put keeps the reference by its content; the Python tool makes the classic one of the same file.
+    // The first put keeps the reference by its content; the Python tool makes the classic one of
+    // the same file.
     let at = (false, 0);
     let puts = [Op::Put { at, content: 3, delta: true }, Op::PythonPut { at, content: 3 }];
-    leaves_what_the_model_says(false, puts.into_iter().chain([Op::ForeignPut { at: (false, 2), content: 0 }]));
+    leaves_what_the_model_says(
+        false,
+        puts.into_iter().chain([Op::ForeignPut { at: (false, 2), content: 0 }]),
+    );
 }
 
 #[test]

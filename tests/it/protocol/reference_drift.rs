@@ -1,4 +1,5 @@
-//! Releases that drift away from their first one: what they cost against the best that choosing references could have done.
+//! Releases that drift away from their first one: what they cost against the best that choosing
+//! references could have done.
 
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider_vcdiff::{EncodeOptions, Level, encode};
@@ -19,24 +20,31 @@ fn releases() -> Vec<Vec<u8>> {
     releases
 }
 
-/// The least bytes any choice of releases as references costs, each other release as a delta against the best earlier one of them.
+/// The least bytes any choice of releases as references costs, each other release as a delta
+/// against the best earlier one of them.
 fn best(releases: &[Vec<u8>]) -> u64 {
     let delta = |from: usize, to: usize| {
         let options = EncodeOptions::at_level(Level::BEST);
         encode(Some(&releases[from][..]), &releases[to], &options).unwrap().len() as u64
     };
-    let deltas: Vec<Vec<u64>> = (0..RELEASES).map(|to| (0..to).map(|from| delta(from, to)).collect()).collect();
+    let deltas: Vec<Vec<u64>> =
+        (0..RELEASES).map(|to| (0..to).map(|from| delta(from, to)).collect()).collect();
     // The first is always one: there is nothing before it.
     let cost = |chosen: u32| -> u64 {
         let is_reference = |n: usize| n == 0 || chosen >> n & 1 == 1;
         (0..RELEASES)
             .map(|to| match is_reference(to) {
                 true => releases[to].len() as u64,
-                false => (0..to).filter(|&from| is_reference(from)).map(|from| deltas[to][from]).min().unwrap(),
+                false => (0..to)
+                    .filter(|&from| is_reference(from))
+                    .map(|from| deltas[to][from])
+                    .min()
+                    .unwrap(),
             })
             .sum()
     };
-    // Any choice of at most three references besides the first; more cost more than the first alone.
+    // Any choice of at most three references besides the first; more cost more than the first
+    // alone.
     let single = (0..RELEASES).map(|a| 1 << a);
     let pairs = (0..RELEASES).flat_map(|a| (0..a).map(move |b| 1 << a | 1 << b));
     single.chain(pairs).map(cost).min().unwrap()
@@ -59,7 +67,12 @@ fn releases_that_drift_cost_little_more_than_with_the_best_references() {
     for (n, release) in releases.iter().enumerate() {
         sandbox.write("app.zip", release);
         let before: u64 = server.requests().values().sum();
-        let run = Run::of(command().args(["cp", "app.zip", &format!("s3://drift/releases/1.{n}/app.zip")])).succeeds();
+        let run = Run::of(command().args([
+            "cp",
+            "app.zip",
+            &format!("s3://drift/releases/1.{n}/app.zip"),
+        ]))
+        .succeeds();
         let requests = server.requests().values().sum::<u64>() - before;
         let kind = run.out.split(['(', ':']).nth(3).unwrap_or_default().to_owned();
         kinds.push((kind, requests));

@@ -1,4 +1,5 @@
-//! The rules by which references and the objects of a name are kept, one test each, with somebody else doing something in between.
+//! The rules by which references and the objects of a name are kept, one test each, with somebody
+//! else doing something in between.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use deltaglider::service::{
     DeltaService, DirectReason, GetOptions, Payload, PutOptions, PutReport, Settings, StoredAs,
 };
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition, Store,
+    Attributes, BucketAdmin as _, CopyOptions, ListRequest, MemoryStore, ObjectStore, PutBody,
+    PutCondition, Store,
 };
 
 const MINUTE: u64 = 60;
@@ -43,9 +45,14 @@ impl Room {
     async fn with(atomic: bool) -> Self {
         let seconds = Arc::new(AtomicU64::new(0));
         let hand = seconds.clone();
-        let store =
-            MemoryStore::with_clock(move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed)));
-        let store = Arc::new(if atomic { store } else { store.with_loose_conditions().with_content_tags() });
+        let store = MemoryStore::with_clock(move || {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed))
+        });
+        let store = Arc::new(if atomic {
+            store
+        } else {
+            store.with_loose_conditions().with_content_tags()
+        });
         store.create_bucket(&BucketName::new("bucket").unwrap()).await.unwrap();
         Self { store, seconds }
     }
@@ -73,7 +80,10 @@ impl Room {
     /// As another tool would.
     async fn foreign(&self, key: &str, content: &[u8]) {
         let body = PutBody::from_bytes(content.to_vec());
-        self.store.put(&object(key), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+        self.store
+            .put(&object(key), body, &Attributes::default(), &PutCondition::None.into())
+            .await
+            .unwrap();
     }
 
     /// As a racer would to whom the store did not keep its word.
@@ -85,20 +95,31 @@ impl Room {
         };
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
         let body = PutBody::from_bytes(content.to_vec());
-        self.store.put(&object("reference.bin"), body, &attributes, &PutCondition::None.into()).await.unwrap();
+        self.store
+            .put(&object("reference.bin"), body, &attributes, &PutCondition::None.into())
+            .await
+            .unwrap();
     }
 
     /// What the writer of a stored object says of when it was.
     async fn date(&self, key: &str, told: &str) {
-        let (service, name, options) = (self.service(), object(key), GetOptions { raw: true, ..GetOptions::default() });
+        let (service, name, options) =
+            (self.service(), object(key), GetOptions { raw: true, ..GetOptions::default() });
         let bytes = service.get(&name, Vec::new(), &options).await.unwrap().0;
         let mut attributes = self.store.head(&name).await.unwrap().attributes;
         attributes.metadata.insert("dg-created-at".to_owned(), told.to_owned());
-        self.store.put(&name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
+        self.store
+            .put(&name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
+            .await
+            .unwrap();
     }
 
     async fn keys(&self) -> Vec<String> {
-        let page = self.store.list(&BucketName::new("bucket").unwrap(), &ListRequest::default()).await.unwrap();
+        let page = self
+            .store
+            .list(&BucketName::new("bucket").unwrap(), &ListRequest::default())
+            .await
+            .unwrap();
         page.objects.into_iter().map(|object| object.key.to_string()).collect()
     }
 
@@ -118,7 +139,10 @@ fn service(store: Arc<dyn Store>, policy: Policy) -> DeltaService {
 }
 
 async fn put(service: &DeltaService, key: &str, content: &[u8], delta: bool) -> PutReport {
-    let file = Payload::spool(std::io::Cursor::new(content.to_vec()), "file", &std::env::temp_dir()).await.unwrap();
+    let file =
+        Payload::spool(std::io::Cursor::new(content.to_vec()), "file", &std::env::temp_dir())
+            .await
+            .unwrap();
     service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap()
 }
 
@@ -128,7 +152,10 @@ fn during(store: &Arc<ScriptedStore>) -> DeltaService {
 }
 
 /// Before the first such call that follows `earlier`.
-fn call_after(earlier: &'static str, call: &'static str) -> impl Fn(&[String], &str) -> bool + Send + Sync + 'static {
+fn call_after(
+    earlier: &'static str,
+    call: &'static str,
+) -> impl Fn(&[String], &str) -> bool + Send + Sync + 'static {
     move |calls, next| next == call && calls.iter().any(|call| call == earlier)
 }
 
@@ -154,7 +181,10 @@ async fn the_loser_of_a_race_for_the_first_reference_encodes_against_what_is_sto
     });
     assert_eq!(put(&during(&store), "a.zip", &version(1), true).await.stored_as, StoredAs::Delta);
     assert!(store.happened());
-    assert_eq!(room.metadata("a.zip.delta").await["dg-ref-sha256"], Sha256Digest::of(&version(2)).to_string());
+    assert_eq!(
+        room.metadata("a.zip.delta").await["dg-ref-sha256"],
+        Sha256Digest::of(&version(2)).to_string()
+    );
     assert!(room.get("a.zip").await == version(1));
     assert!(room.get("b.zip").await == version(2));
 }
@@ -164,9 +194,13 @@ async fn a_reference_that_went_before_the_delta_was_announced_is_put_back() {
     let room = Room::new().await;
     room.put("a.zip", &version(1)).await;
     let other = room.clone();
-    let store = ScriptedStore::at(&room.store, call_after("put b.zip.delta", "head reference.bin"), async move {
-        other.store.delete(&object("reference.bin"), None).await.unwrap();
-    });
+    let store = ScriptedStore::at(
+        &room.store,
+        call_after("put b.zip.delta", "head reference.bin"),
+        async move {
+            other.store.delete(&object("reference.bin"), None).await.unwrap();
+        },
+    );
     put(&during(&store), "b.zip", &version(2), true).await;
     assert!(store.happened());
     assert!(room.has(&object("reference.bin")).await);
@@ -181,9 +215,13 @@ async fn a_reference_that_was_replaced_before_the_delta_was_announced_is_kept_at
         // As the Python tool makes it, whatever the store.
         room.replace_reference(&version(1)).await;
         let other = room.clone();
-        let store = ScriptedStore::at(&room.store, call_after("put b.zip.delta", "head reference.bin"), async move {
-            other.replace_reference(&noise(1_000, 9)).await;
-        });
+        let store = ScriptedStore::at(
+            &room.store,
+            call_after("put b.zip.delta", "head reference.bin"),
+            async move {
+                other.replace_reference(&noise(1_000, 9)).await;
+            },
+        );
         put(&during(&store), "b.zip", &version(2), true).await;
         assert!(store.happened());
         assert!(room.has(&addressed(&version(1))).await);
@@ -211,7 +249,10 @@ async fn a_reader_takes_the_copy_where_the_named_reference_is_absent_or_another(
     let room = Room::new().await;
     room.put("a.zip", &version(1)).await;
     room.put("b.zip", &version(2)).await;
-    room.store.copy(&object("reference.bin"), &addressed(&version(1)), &CopyOptions::default()).await.unwrap();
+    room.store
+        .copy(&object("reference.bin"), &addressed(&version(1)), &CopyOptions::default())
+        .await
+        .unwrap();
     room.replace_reference(&noise(1_000, 9)).await;
     assert!(room.get("b.zip").await == version(2));
     room.store.delete(&object("reference.bin"), None).await.unwrap();
@@ -271,10 +312,11 @@ async fn a_reference_is_put_back_though_its_removal_was_sent_twice() {
     room.put("a.zip", &version(1)).await;
     let other = room.clone();
     // The first removal took effect, and its answer was lost.
-    let store = ScriptedStore::at(&room.store, |_, call| call == "delete reference.bin", async move {
-        other.put("b.zip", &version(2)).await;
-        other.store.delete(&object("reference.bin"), None).await.unwrap();
-    });
+    let store =
+        ScriptedStore::at(&room.store, |_, call| call == "delete reference.bin", async move {
+            other.put("b.zip", &version(2)).await;
+            other.store.delete(&object("reference.bin"), None).await.unwrap();
+        });
     during(&store).delete(&object("a.zip")).await.unwrap();
     assert!(store.happened() && room.has(&object("reference.bin")).await);
     assert_eq!(room.get("b.zip").await, version(2));
@@ -288,10 +330,11 @@ async fn a_put_removes_no_other_object_of_the_name_than_the_one_it_saw() {
         room.foreign("b.zip", &version(2)).await;
         room.wait(60 * MINUTE);
         let other = room.clone();
-        let store = ScriptedStore::at(&room.store, call_after("put b.zip.delta", removal), async move {
-            other.wait(1);
-            other.foreign("b.zip", &version(4)).await;
-        });
+        let store =
+            ScriptedStore::at(&room.store, call_after("put b.zip.delta", removal), async move {
+                other.wait(1);
+                other.foreign("b.zip", &version(4)).await;
+            });
         put(&during(&store), "b.zip", &version(3), true).await;
         assert!(store.happened());
         assert!(room.get("b.zip").await == version(4), "conditions atomic: {atomic}");
@@ -318,7 +361,9 @@ async fn of_the_two_objects_of_a_name_the_later_is_read_and_on_a_tie_that_of_the
     room.put("a.zip", &version(1)).await;
     let (direct, delta) = (object("b.zip"), object("b.zip.delta"));
     room.foreign("b.zip", &version(2)).await;
-    for (n, as_delta, later) in [(3, true, 0), (4, false, 0), (5, true, 0), (6, false, 1), (7, true, 1)] {
+    for (n, as_delta, later) in
+        [(3, true, 0), (4, false, 0), (5, true, 0), (6, false, 1), (7, true, 1)]
+    {
         room.wait(later);
         put(&room.service(), "b.zip", &version(n), as_delta).await;
         assert!(room.has(&direct).await && room.has(&delta).await);
@@ -366,19 +411,34 @@ async fn versions_in_folders_of_their_own_share_the_reference_above_them() {
     let room = Room::new().await;
     assert_eq!(room.put("releases/1.0/app.zip", &version(1)).await.stored_as, StoredAs::Reference);
     assert_eq!(room.put("releases/1.1/app.zip", &version(2)).await.stored_as, StoredAs::Delta);
-    assert_eq!(room.metadata("releases/1.1/app.zip.delta").await["dg-ref-key"], "releases/reference.bin");
+    assert_eq!(
+        room.metadata("releases/1.1/app.zip.delta").await["dg-ref-key"],
+        "releases/reference.bin"
+    );
     // One that has a reference of its own keeps to it.
     room.put("releases/2.0/other.zip", &version(3)).await;
-    let own = service(room.store.clone(), Policy { deltaspace: Some("releases/3.0".to_owned()), ..Policy::default() });
-    assert_eq!(put(&own, "releases/3.0/app.zip", &version(4), true).await.stored_as, StoredAs::Reference);
+    let own = service(
+        room.store.clone(),
+        Policy { deltaspace: Some("releases/3.0".to_owned()), ..Policy::default() },
+    );
+    assert_eq!(
+        put(&own, "releases/3.0/app.zip", &version(4), true).await.stored_as,
+        StoredAs::Reference
+    );
     assert_eq!(room.put("releases/3.0/lib.zip", &version(5)).await.stored_as, StoredAs::Delta);
-    assert_eq!(room.metadata("releases/3.0/lib.zip.delta").await["dg-ref-key"], "releases/3.0/reference.bin");
+    assert_eq!(
+        room.metadata("releases/3.0/lib.zip.delta").await["dg-ref-key"],
+        "releases/3.0/reference.bin"
+    );
 }
 
 #[tokio::test]
 async fn a_chosen_deltaspace_is_where_the_reference_is_looked_for_and_made() {
     let room = Room::new().await;
-    let chosen = service(room.store.clone(), Policy { deltaspace: Some("all".to_owned()), ..Policy::default() });
+    let chosen = service(
+        room.store.clone(),
+        Policy { deltaspace: Some("all".to_owned()), ..Policy::default() },
+    );
     assert_eq!(put(&chosen, "all/x/a.zip", &version(1), true).await.stored_as, StoredAs::Reference);
     assert_eq!(put(&chosen, "all/y/b.zip", &version(2), true).await.stored_as, StoredAs::Delta);
     assert_eq!(room.metadata("all/y/b.zip.delta").await["dg-ref-key"], "all/reference.bin");
@@ -396,7 +456,8 @@ async fn of_several_references_the_one_most_like_the_file_is_taken_and_old_delta
         StoredAs::Reference,
         "nothing in common with what is there"
     );
-    let taken = async |key: &str| room.metadata(&format!("{key}.delta")).await["dg-ref-sha256"].clone();
+    let taken =
+        async |key: &str| room.metadata(&format!("{key}.delta")).await["dg-ref-sha256"].clone();
     room.put("app-4.zip", &edited(&new, 2)).await;
     room.put("app-5.zip", &edited(&old, 3)).await;
     let (of_old, of_new) = (Sha256Digest::of(&old).to_string(), Sha256Digest::of(&new).to_string());
@@ -425,7 +486,9 @@ async fn when_deltas_have_cost_half_a_file_more_than_usual_the_next_file_is_a_re
 #[tokio::test]
 async fn a_name_that_leaves_no_room_for_that_of_a_delta_is_stored_as_it_is() {
     let room = Room::new().await;
-    for (len, expected) in [(1018, StoredAs::Reference), (1019, StoredAs::Direct(DirectReason::NameTooLong))] {
+    for (len, expected) in
+        [(1018, StoredAs::Reference), (1019, StoredAs::Direct(DirectReason::NameTooLong))]
+    {
         let key = format!("{}.zip", "k".repeat(len - 4));
         assert_eq!(room.put(&key, &version(len as u64)).await.stored_as, expected, "{len}");
         assert!(room.get(&key).await == version(len as u64), "{len}");

@@ -1,5 +1,6 @@
-//! What went wrong in systems of this design, each fault by a test that fails where it happens. The sections are those of the surveys that
-//! found them: "facts" of the Python tool, "faults" of others. What other files test already is not repeated here; docs/architecture.md has them all.
+//! What went wrong in systems of this design, each fault by a test that fails where it happens. The
+//! sections are those of the surveys that found them: "facts" of the Python tool, "faults" of
+//! others. What other files test already is not repeated here; docs/architecture.md has them all.
 
 use std::io::Write as _;
 
@@ -16,9 +17,13 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn packed_files_come_back_byte_for_byte_whatever_packed_them() {
     let sandbox = Sandbox::new();
     let (first, second) = (gzip(&vec![7; 300_000]), gzip(&noise(100_000, 2)));
-    for (name, content) in [("p/a-1.tar.gz", &first), ("p/a-2.tgz", &second), ("p/a-3.gz", &first)] {
+    for (name, content) in [("p/a-1.tar.gz", &first), ("p/a-2.tgz", &second), ("p/a-3.gz", &first)]
+    {
         sandbox.put(name, content).succeeds();
-        assert!(sandbox.run(["cp", &format!("s3://buc/{name}"), "-"]).succeeds().stdout == *content, "{name}");
+        assert!(
+            sandbox.run(["cp", &format!("s3://buc/{name}"), "-"]).succeeds().stdout == *content,
+            "{name}"
+        );
     }
 }
 
@@ -33,9 +38,16 @@ fn a_folder_is_no_prefix_of_its_siblings() {
     let told = sandbox.run(["rm", "-r", "--dryrun", "s3://buc/v1"]).succeeds().out;
     assert_eq!(told, "(dryrun) delete: s3://buc/v1/a.zip\n(dryrun) delete: s3://buc/v1/b.zip\n");
     sandbox.run(["rm", "-r", "s3://buc/v1"]).succeeds();
-    assert!(!sandbox.store().keys().iter().any(|key| key == "v1/reference.bin"), "{:?}", sandbox.store().keys());
+    assert!(
+        !sandbox.store().keys().iter().any(|key| key == "v1/reference.bin"),
+        "{:?}",
+        sandbox.store().keys()
+    );
     for name in ["v10/a.zip", "v1.txt"] {
-        assert!(sandbox.run(["cp", &format!("s3://buc/{name}"), "-"]).succeeds().stdout == base, "{name}");
+        assert!(
+            sandbox.run(["cp", &format!("s3://buc/{name}"), "-"]).succeeds().stdout == base,
+            "{name}"
+        );
     }
 }
 
@@ -47,7 +59,8 @@ fn a_file_is_stored_in_the_folder_and_under_the_name_asked_for() {
     sandbox.run(["cp", "file.zip", "s3://buc/dir/"]).succeeds();
     sandbox.run(["cp", "file.zip", "s3://buc/dir/new.zip"]).succeeds();
     let listed = sandbox.run(["ls", "-r", "s3://buc"]).succeeds().out;
-    let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    let names: Vec<&str> =
+        listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
     assert_eq!(names, ["dir/file.zip", "dir/new.zip"]);
 }
 
@@ -60,17 +73,23 @@ fn a_delta_beyond_the_ratio_is_not_stored() {
     for (options, is_delta) in [(["--max-ratio", "0.9"], true), (["--max-ratio", "0.1"], false)] {
         let sandbox = Sandbox::new();
         sandbox.put("a-1.zip", &noise(20_000, 1)).succeeds();
-        let stored = || sandbox.store().keys().iter().map(|key| sandbox.store().read(key).len()).sum::<usize>();
+        let stored = || {
+            sandbox.store().keys().iter().map(|key| sandbox.store().read(key).len()).sum::<usize>()
+        };
         let before = stored();
         sandbox.write("a-2.zip", &next);
-        let told = sandbox.run(["cp"].iter().chain(&options).chain(&["a-2.zip", "s3://buc/"])).succeeds().out;
+        let told = sandbox
+            .run(["cp"].iter().chain(&options).chain(&["a-2.zip", "s3://buc/"]))
+            .succeeds()
+            .out;
         assert_eq!(told.contains("(delta: "), is_delta, "{told}");
         assert_eq!(stored() - before < 10_000, is_delta, "{} bytes more", stored() - before);
         assert!(sandbox.run(["cp", "s3://buc/a-2.zip", "-"]).succeeds().stdout == next);
     }
 }
 
-/// Facts, 9, for stats: an earlier result is read and written, and a bucket that does not exist is no empty one.
+/// Facts, 9, for stats: an earlier result is read and written, and a bucket that does not exist is
+/// no empty one.
 #[test]
 fn figures_are_kept_and_an_absent_bucket_has_none() {
     let sandbox = Sandbox::new();
@@ -93,7 +112,11 @@ fn a_folder_of_deltas_is_copied_with_every_file() {
     sandbox.run(["cp", "-r", "s3://buc/from/", "s3://other/to/"]).succeeds();
     sandbox.run(["rm", "-r", "s3://buc"]).succeeds();
     for (n, version) in versions.iter().enumerate() {
-        assert!(sandbox.run(["cp", &format!("s3://other/to/a-{n}.zip"), "-"]).succeeds().stdout == *version, "{n}");
+        assert!(
+            sandbox.run(["cp", &format!("s3://other/to/a-{n}.zip"), "-"]).succeeds().stdout
+                == *version,
+            "{n}"
+        );
     }
 }
 
@@ -109,7 +132,8 @@ fn a_file_goes_to_a_folder_that_is_there_and_to_another_file_system() {
     if elsewhere.is_dir() {
         let folder = tempfile::tempdir_in(elsewhere).unwrap();
         let path = folder.path().join("a-1.zip");
-        crate::support::Run::of(sandbox.command().args(["cp", "s3://buc/a-1.zip"]).arg(&path)).succeeds();
+        crate::support::Run::of(sandbox.command().args(["cp", "s3://buc/a-1.zip"]).arg(&path))
+            .succeeds();
         assert!(std::fs::read(path).unwrap() == content);
     }
 }
@@ -128,9 +152,15 @@ fn a_folder_is_made_like_another_where_one_stands_and_on_another_file_system() {
     folders.extend(other.as_ref().map(|folder| folder.path().to_owned()));
     for folder in folders {
         let typed = if folder == sandbox.path(".") { "./".into() } else { folder.clone() };
-        crate::support::Run::of(sandbox.command().args(["sync", "s3://buc/x"]).arg(typed)).succeeds().says("2 changed");
+        crate::support::Run::of(sandbox.command().args(["sync", "s3://buc/x"]).arg(typed))
+            .succeeds()
+            .says("2 changed");
         assert!(std::fs::read(folder.join("a-1.zip")).unwrap() == first, "{}", folder.display());
-        assert!(std::fs::read(folder.join("deep/a-2.zip")).unwrap() == second, "{}", folder.display());
+        assert!(
+            std::fs::read(folder.join("deep/a-2.zip")).unwrap() == second,
+            "{}",
+            folder.display()
+        );
     }
 }
 
@@ -144,7 +174,8 @@ fn a_listing_shows_the_size_of_the_file_and_goes_on_doing_so() {
     }
     for _ in 0..2 {
         let listed = sandbox.run(["ls", "s3://buc"]).succeeds().out;
-        let sizes = listed.lines().filter(|line| line.split_whitespace().nth(2) == Some("20000")).count();
+        let sizes =
+            listed.lines().filter(|line| line.split_whitespace().nth(2) == Some("20000")).count();
         assert_eq!((sizes, listed.lines().count()), (20, 20), "{listed}");
     }
     // The second listing went by the index, which is about the deltas as they were.

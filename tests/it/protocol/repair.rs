@@ -1,4 +1,5 @@
-//! `repair` on buckets that were damaged by hand: it finds each damage, mends what can be, and loses nothing.
+//! `repair` on buckets that were damaged by hand: it finds each damage, mends what can be, and
+//! loses nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    DeltaService, DirectReason, GetOptions, Outcome, Payload, PutOptions, RepairOptions, RepairReport, Settings,
-    StoredAs, Trouble,
+    DeltaService, DirectReason, GetOptions, Outcome, Payload, PutOptions, RepairOptions,
+    RepairReport, Settings, StoredAs, Trouble,
 };
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore,
+    PutBody, PutCondition,
 };
 use futures::TryStreamExt as _;
 
@@ -55,20 +57,33 @@ impl Room {
     pub(super) async fn with_conditions(atomic: bool) -> Self {
         let seconds = Arc::new(AtomicU64::new(100 * DAY));
         let hand = seconds.clone();
-        let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(1, Ordering::Relaxed));
+        let clock = move || {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(1, Ordering::Relaxed))
+        };
         let store = MemoryStore::with_clock(clock);
         let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
         store.create_bucket(&bucket()).await.unwrap();
         let spool_folder = std::env::temp_dir();
         let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-        let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+        let service = DeltaService::new(
+            store.clone(),
+            cache,
+            Settings { policy: Policy::default(), spool_folder },
+        );
         Self { store, service, seconds, files: BTreeMap::new() }
     }
 
     pub(super) async fn put_as(&mut self, key: &str, content: &[u8], delta: bool) -> StoredAs {
         self.files.insert(key.to_owned(), content.to_vec());
-        let file = Payload::spool(std::io::Cursor::new(content.to_vec()), key, &std::env::temp_dir()).await.unwrap();
-        self.service.put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() }).await.unwrap().stored_as
+        let file =
+            Payload::spool(std::io::Cursor::new(content.to_vec()), key, &std::env::temp_dir())
+                .await
+                .unwrap();
+        self.service
+            .put(&file, &object(key), &PutOptions { delta, ..PutOptions::default() })
+            .await
+            .unwrap()
+            .stored_as
     }
 
     pub(super) async fn put(&mut self, key: &str, content: &[u8]) -> StoredAs {
@@ -98,8 +113,16 @@ impl Room {
         self.put_raw(name, bytes, &attributes).await;
     }
 
-    pub(super) async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, attributes: &Attributes) -> ETag {
-        self.store.put(name, PutBody::from_bytes(bytes), attributes, &PutCondition::None.into()).await.unwrap()
+    pub(super) async fn put_raw(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        attributes: &Attributes,
+    ) -> ETag {
+        self.store
+            .put(name, PutBody::from_bytes(bytes), attributes, &PutCondition::None.into())
+            .await
+            .unwrap()
     }
 
     /// Copies an object as another tool would, to a key in any folder.
@@ -112,18 +135,22 @@ impl Room {
     }
 
     pub(super) async fn repair(&self, mend: bool) -> RepairReport {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
+        let now =
+            SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
         let options = RepairOptions { mend, grace: RepairOptions::GRACE, now };
         self.service.repair(&bucket(), &options).await.unwrap()
     }
 
-    /// Looks, mends, and looks again; gives what was found the first time. Only what is beyond mending is found again.
+    /// Looks, mends, and looks again; gives what was found the first time. Only what is beyond
+    /// mending is found again.
     pub(super) async fn mends(&self) -> Vec<Trouble> {
         let before = self.keys().await;
         let found = self.repair(false).await;
         assert_eq!(self.keys().await, before, "looking changed something");
         let mended = self.repair(true).await;
-        let troubles = |report: &RepairReport| report.findings.iter().map(|f| f.trouble.clone()).collect::<Vec<_>>();
+        let troubles = |report: &RepairReport| {
+            report.findings.iter().map(|f| f.trouble.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(troubles(&found), troubles(&mended));
         for (found, mended) in found.findings.iter().zip(&mended.findings) {
             match (&found.outcome, &mended.outcome) {
@@ -177,7 +204,10 @@ async fn a_sound_bucket_has_nothing_to_repair() {
     room.put("notes.txt", b"text").await;
     room.pass(30);
     let report = room.repair(true).await;
-    assert!(report.findings.is_empty() && report.waiting.is_empty() && report.unseen.is_empty(), "{report:?}");
+    assert!(
+        report.findings.is_empty() && report.waiting.is_empty() && report.unseen.is_empty(),
+        "{report:?}"
+    );
     assert_eq!((report.deltas, report.references), (2, 1));
     room.gives_all_but(&[]).await;
 }
@@ -190,7 +220,9 @@ async fn a_missing_reference_comes_back_from_its_copy() {
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.remove(&object("a/reference.bin")).await;
     let troubles = room.mends().await;
-    let [Trouble::ReferenceMissing { reference, digest, files }] = troubles.as_slice() else { panic!("{troubles:?}") };
+    let [Trouble::ReferenceMissing { reference, digest, files }] = troubles.as_slice() else {
+        panic!("{troubles:?}")
+    };
     assert_eq!((reference, *digest), (&object("a/reference.bin"), Sha256Digest::of(&first)));
     assert_eq!(*files, [object("a/app-1.zip"), object("a/app-2.zip")]);
     assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
@@ -228,7 +260,9 @@ async fn a_reference_that_is_nowhere_is_told_with_its_files_and_nothing_is_remov
     room.pass(30);
     let before = room.keys().await;
     let troubles = room.mends().await;
-    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceMissing { files, .. }] if files.len() == 2));
+    assert!(
+        matches!(troubles.as_slice(), [Trouble::ReferenceMissing { files, .. }] if files.len() == 2)
+    );
     assert_eq!(room.keys().await, before);
     room.gives_all_but(&["a/app-1.zip", "a/app-2.zip"]).await;
 }
@@ -238,7 +272,8 @@ async fn files_whose_reference_was_replaced_by_another_one_name_their_own_again(
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
-    // As two racing writers of the Python tool leave it: the later reference stands, with a delta of its own.
+    // As two racing writers of the Python tool leave it: the later reference stands, with a delta
+    // of its own.
     let (other, other_next) = (noise(100_000, 7), edited(&noise(100_000, 7), 8));
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.put("b/tool-1.zip", &other).await;
@@ -252,7 +287,8 @@ async fn files_whose_reference_was_replaced_by_another_one_name_their_own_again(
     }
     room.files.insert("a/tool-2.zip".into(), other_next.clone());
     let troubles = room.mends().await;
-    let [Trouble::ReferenceDiffers { reference, digest, actual, files }] = troubles.as_slice() else {
+    let [Trouble::ReferenceDiffers { reference, digest, actual, files }] = troubles.as_slice()
+    else {
         panic!("{troubles:?}")
     };
     assert_eq!(*reference, object("a/reference.bin"));
@@ -271,7 +307,9 @@ async fn a_rotten_reference_is_replaced_by_its_copy() {
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.rot(&object("a/reference.bin")).await;
     let troubles = room.mends().await;
-    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceDiffers { files, .. }] if files.len() == 2));
+    assert!(
+        matches!(troubles.as_slice(), [Trouble::ReferenceDiffers { files, .. }] if files.len() == 2)
+    );
     assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
     room.gives_all_but(&[]).await;
 }
@@ -282,7 +320,8 @@ async fn a_rotten_reference_is_no_source_for_the_copy_it_has() {
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
-    // One delta needs the copy; the last one that needs the classic reference, which has rotted, is deleted.
+    // One delta needs the copy; the last one that needs the classic reference, which has rotted, is
+    // deleted.
     let two = object("a/app-2.zip.delta");
     let mut attributes = room.store.head(&two).await.unwrap().attributes;
     attributes.metadata.insert("dg-ref-key".into(), addressed("a/", &first).key.to_string());
@@ -338,7 +377,10 @@ async fn an_unneeded_reference_goes_though_its_copy_is_as_old_as_it() {
     room.files.clear();
     room.pass(30);
     let troubles = room.mends().await;
-    assert!(troubles.iter().all(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })), "{troubles:?}");
+    assert!(
+        troubles.iter().all(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })),
+        "{troubles:?}"
+    );
     assert_eq!(troubles.len(), 2);
     assert!(!room.exists(&object("a/reference.bin")).await);
     assert!(room.exists(&addressed("a/", &first)).await && room.exists(&mark("a/", &first)).await);
@@ -381,7 +423,10 @@ async fn a_reference_stays_as_long_as_a_delta_anywhere_may_need_it() {
     room.files.clear();
     room.pass(30);
     let troubles = room.mends().await;
-    assert!(matches!(troubles.as_slice(), [Trouble::DeltaDamaged { field: None, .. }]), "{troubles:?}");
+    assert!(
+        matches!(troubles.as_slice(), [Trouble::DeltaDamaged { field: None, .. }]),
+        "{troubles:?}"
+    );
     assert!(room.exists(&object("a/reference.bin")).await);
     room.remove(&damaged).await;
     assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceUnneeded { .. }]));
@@ -397,7 +442,9 @@ async fn of_two_variants_the_older_goes_if_the_newer_can_be_read() {
     room.put_raw(&object("a/app.zip"), first.clone(), &Attributes::default()).await;
     room.files.insert("a/app.zip".into(), first.clone());
     let troubles = room.mends().await;
-    let [Trouble::TwoVariants { served, older }] = troubles.as_slice() else { panic!("{troubles:?}") };
+    let [Trouble::TwoVariants { served, older }] = troubles.as_slice() else {
+        panic!("{troubles:?}")
+    };
     assert_eq!((served, older), (&object("a/app.zip"), &object("a/app.zip.delta")));
     assert!(!room.exists(&object("a/app.zip.delta")).await);
     room.gives_all_but(&[]).await;
@@ -427,7 +474,10 @@ async fn what_is_left_of_references_that_are_gone_goes() {
     room.pass(8);
     let troubles = room.mends().await;
     assert_eq!(troubles.len(), 2);
-    assert!(troubles.iter().all(|trouble| matches!(trouble, Trouble::LeftBehind { .. })), "{troubles:?}");
+    assert!(
+        troubles.iter().all(|trouble| matches!(trouble, Trouble::LeftBehind { .. })),
+        "{troubles:?}"
+    );
     room.gives_all_but(&[]).await;
 }
 
@@ -449,7 +499,8 @@ async fn a_bucket_with_every_damage_is_mended_at_once() {
             "differs/" => room.copy(&object("missing/app-1.zip.delta"), &reference).await,
             "rotten/" => room.rot(&reference).await,
             "variants/" => {
-                room.put_raw(&object("variants/app-2.zip"), first.clone(), &Attributes::default()).await;
+                room.put_raw(&object("variants/app-2.zip"), first.clone(), &Attributes::default())
+                    .await;
                 room.files.insert("variants/app-2.zip".into(), first.clone());
             }
             _ => {
@@ -462,10 +513,22 @@ async fn a_bucket_with_every_damage_is_mended_at_once() {
     room.pass(30);
     let troubles = room.mends().await;
     let count = |of: fn(&Trouble) -> bool| troubles.iter().filter(|trouble| of(trouble)).count();
-    assert_eq!(count(|trouble| matches!(trouble, Trouble::ReferenceMissing { .. })), 2, "{troubles:?}");
-    assert_eq!(count(|trouble| matches!(trouble, Trouble::ReferenceDiffers { .. })), 2, "{troubles:?}");
+    assert_eq!(
+        count(|trouble| matches!(trouble, Trouble::ReferenceMissing { .. })),
+        2,
+        "{troubles:?}"
+    );
+    assert_eq!(
+        count(|trouble| matches!(trouble, Trouble::ReferenceDiffers { .. })),
+        2,
+        "{troubles:?}"
+    );
     assert_eq!(count(|trouble| matches!(trouble, Trouble::TwoVariants { .. })), 1, "{troubles:?}");
-    assert_eq!(count(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })), 1, "{troubles:?}");
+    assert_eq!(
+        count(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })),
+        1,
+        "{troubles:?}"
+    );
     assert_eq!(troubles.len(), 6, "{troubles:?}");
     room.gives_all_but(&["lost/app-1.zip", "lost/app-2.zip"]).await;
 }
@@ -477,7 +540,8 @@ async fn a_file_of_a_marked_content_is_stored_as_it_is() {
     room.put("a/base.zip", &base).await;
     room.put_raw(&addressed("a/", &other), other.clone(), &Attributes::default()).await;
     room.put_raw(&mark("a/", &other), Vec::new(), &Attributes::default()).await;
-    // It shares nothing with what is there and has an earlier version, so it would become a further reference.
+    // It shares nothing with what is there and has an earlier version, so it would become a further
+    // reference.
     room.put_as("a/other-1.zip", &edited(&other, 1), false).await;
     assert_eq!(room.put("a/other-2.zip", &other).await, StoredAs::Direct(DirectReason::Tombstoned));
     room.gives_all_but(&[]).await;

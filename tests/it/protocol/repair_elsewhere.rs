@@ -1,4 +1,5 @@
-//! `repair` of deltas that name a reference of another folder: it writes only where nothing but that reference can be.
+//! `repair` of deltas that name a reference of another folder: it writes only where nothing but
+//! that reference can be.
 
 use crate::support::edited;
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata};
@@ -27,7 +28,8 @@ impl Room {
 
     /// Stores the delta of a file against a content that it says is at `reference`.
     async fn plant_delta(&self, key: &str, file: &[u8], reference: &str, content: &[u8]) {
-        let delta = deltaglider_vcdiff::encode(Some(content), file, &EncodeOptions::default()).unwrap();
+        let delta =
+            deltaglider_vcdiff::encode(Some(content), file, &EncodeOptions::default()).unwrap();
         let metadata = DeltaMetadata {
             original_name: "n".into(),
             file_sha256: Sha256Digest::of(file),
@@ -51,7 +53,8 @@ impl Room {
         objects
     }
 
-    /// Copies every object of a folder into another and removes the first, as `aws s3 mv --recursive` does.
+    /// Copies every object of a folder into another and removes the first, as `aws s3 mv
+    /// --recursive` does.
     async fn move_folder(&mut self, from: &str, to: &str) {
         for key in self.below(from).await.into_keys() {
             let moved = key.replacen(from, to, 1);
@@ -63,7 +66,8 @@ impl Room {
     }
 }
 
-const EVIL: &[u8] = b"MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE";
+const EVIL: &[u8] =
+    b"MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE";
 
 #[tokio::test]
 async fn repair_plants_no_variant_of_a_file() {

@@ -1,4 +1,5 @@
-//! A `sync` of what has not changed sends and fetches no body: DGTEST_FILES files (300 unless told), counted at the server.
+//! A `sync` of what has not changed sends and fetches no body: DGTEST_FILES files (300 unless
+//! told), counted at the server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -19,7 +20,11 @@ fn what_is_unchanged_costs_no_body_in_any_direction() {
     let first = noise(400, 1);
     for n in 0..files {
         // Six of ten become deltas.
-        let name = if n % 10 < 6 { format!("in/{}/app-{n}.zip", n % 7) } else { format!("in/{}/file-{n}.txt", n % 7) };
+        let name = if n % 10 < 6 {
+            format!("in/{}/app-{n}.zip", n % 7)
+        } else {
+            format!("in/{}/file-{n}.txt", n % 7)
+        };
         sandbox.write(&name, edited(&first, n));
     }
     run(&["mb", "s3://buc"]);

@@ -1,12 +1,13 @@
-//! A user of the library makes one folder like another: the steps are carried out, reported, and nothing is deleted after a failure.
+//! A user of the library makes one folder like another: the steps are carried out, reported, and
+//! nothing is deleted after a failure.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use deltaglider::domain::BucketName;
 use deltaglider::service::{
-    Action, Compare, Completion, DeltaService, Folder, ServiceError, Source, StoredAs, SyncOptions, TransferOptions,
-    Transferred,
+    Action, Compare, Completion, DeltaService, Folder, ServiceError, Source, StoredAs, SyncOptions,
+    TransferOptions, Transferred,
 };
 use deltaglider::storage::{Call, Layer, MemoryStore, Run, StorageError, StorageErrorKind, Store};
 
@@ -25,7 +26,12 @@ async fn sync(
     to: &Folder,
     options: &TransferOptions,
 ) -> (Completion, Vec<(Action, Result<Transferred, ServiceError>)>) {
-    let sync = SyncOptions { compare: Compare::Content, remove: true, filter: Arc::new(|_: &str| true), dryrun: false };
+    let sync = SyncOptions {
+        compare: Compare::Content,
+        remove: true,
+        filter: Arc::new(|_: &str| true),
+        dryrun: false,
+    };
     let steps = service.sync(from, to, sync).await.unwrap();
     let mut done = Vec::new();
     let report = |action, outcome| {
@@ -60,16 +66,32 @@ async fn folders_are_made_alike() {
     assert_eq!(deltas.count(), 1);
 
     let options = TransferOptions { moving: true, ..TransferOptions::default() };
-    let (completion, done) = sync(&service, &remote, &Folder::Local(down.path().to_owned()), &options).await;
+    let (completion, done) =
+        sync(&service, &remote, &Folder::Local(down.path().to_owned()), &options).await;
     assert_eq!((completion, done.len()), (Completion::Complete, 4));
-    let moved = |outcome: &Result<_, _>| matches!(outcome, Ok(Transferred::Downloaded { source: Source::Deleted, .. }));
+    let moved = |outcome: &Result<_, _>| {
+        matches!(outcome, Ok(Transferred::Downloaded { source: Source::Deleted, .. }))
+    };
     assert_eq!(done.iter().filter(|(_, outcome)| moved(outcome)).count(), 3);
     let deleted = |outcome: &Result<_, _>| matches!(outcome, Ok(Transferred::DeletedFile(_)));
     assert_eq!(done.iter().filter(|(_, outcome)| deleted(outcome)).count(), 1);
     for name in ["a-1.zip", "a-2.zip", "a-3.txt"] {
-        assert!(std::fs::read(down.path().join(name)).unwrap() == std::fs::read(up.path().join(name)).unwrap());
+        assert!(
+            std::fs::read(down.path().join(name)).unwrap()
+                == std::fs::read(up.path().join(name)).unwrap()
+        );
     }
-    assert!(service.list(&bucket, "", None).next().await.unwrap().unwrap().files.iter().all(|file| !file.is_shown()));
+    assert!(
+        service
+            .list(&bucket, "", None)
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .files
+            .iter()
+            .all(|file| !file.is_shown())
+    );
 }
 
 /// A store that refuses to write one name.
@@ -82,7 +104,11 @@ impl Layer for Refusing {
         &*self.0
     }
 
-    async fn around<'a, T: Send + 'a>(&'a self, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
         if call.operation == "PutObject" && call.key.contains("bad") {
             return Err(StorageError::new(StorageErrorKind::Denied, "PutObject", call.target));
         }
@@ -104,7 +130,9 @@ async fn failure_keeps_surplus_files() {
     let refusing = service(Arc::new(Refusing(memory)));
     let (completion, done) = sync(&refusing, &from, &to, &TransferOptions::default()).await;
     assert_eq!((completion, done.len()), (Completion::NothingDeleted, 2));
-    assert!(matches!(&done[0], (Action::Upload(path), Err(ServiceError::Storage(_))) if path.ends_with("bad.txt")));
+    assert!(
+        matches!(&done[0], (Action::Upload(path), Err(ServiceError::Storage(_))) if path.ends_with("bad.txt"))
+    );
     assert!(matches!(&done[1].1, Ok(Transferred::Uploaded { .. })));
     assert!(refusing.head(&object("old.txt")).await.is_ok());
 }

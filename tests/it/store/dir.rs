@@ -1,4 +1,5 @@
-//! What the embedded store promises beyond the port: what it opens, what it keeps private, what damage it notices, what it leaves behind.
+//! What the embedded store promises beyond the port: what it opens, what it keeps private, what
+//! damage it notices, what it leaves behind.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::conformance::nasty_keys::NASTY_KEYS;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition, PutOptions,
-    StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition,
+    PutOptions, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -28,9 +29,16 @@ async fn store_in(folder: &Path) -> DirStore {
     store
 }
 
-async fn put(store: &DirStore, key: &str, content: impl Into<bytes::Bytes>) -> Result<(), StorageError> {
+async fn put(
+    store: &DirStore,
+    key: &str,
+    content: impl Into<bytes::Bytes>,
+) -> Result<(), StorageError> {
     let body = PutBody::from_bytes(content);
-    store.put(&object(key), body, &Attributes::default(), &PutCondition::None.into()).await.map(drop)
+    store
+        .put(&object(key), body, &Attributes::default(), &PutCondition::None.into())
+        .await
+        .map(drop)
 }
 
 async fn read(store: &DirStore, key: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
@@ -52,7 +60,10 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn file_of(store: &Path, name: &str) -> PathBuf {
-    walk(store).into_iter().find(|path| path.file_name().is_some_and(|found| found == name)).unwrap()
+    walk(store)
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|found| found == name))
+        .unwrap()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -142,7 +153,8 @@ async fn no_key_leaves_the_store_or_its_alphabet() {
     for key in &keys {
         put(&store, key, key.clone()).await.unwrap();
     }
-    let beside: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let beside: Vec<_> =
+        fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(beside, ["store"]);
     let leaf = path.join("buckets/=bucket/leaves/=");
     let files: Vec<PathBuf> = walk(&path).into_iter().filter(|path| path.is_file()).collect();
@@ -151,7 +163,10 @@ async fn no_key_leaves_the_store_or_its_alphabet() {
     let mut folded = BTreeSet::new();
     for file in walk(&leaf) {
         let name = file.file_name().unwrap().to_str().unwrap();
-        assert!(name.len() <= 241 && name.is_ascii() && !name.contains(char::is_uppercase), "{name}");
+        assert!(
+            name.len() <= 241 && name.is_ascii() && !name.contains(char::is_uppercase),
+            "{name}"
+        );
         assert!(folded.insert(file.to_str().unwrap().to_lowercase()), "{name}");
     }
 }
@@ -161,7 +176,11 @@ async fn every_damaged_byte_and_every_missing_byte_of_an_object_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let metadata = [("name".to_owned(), "value".to_owned())].into();
-    let attributes = Attributes { metadata, content_type: Some("text/plain".to_owned()), ..Attributes::default() };
+    let attributes = Attributes {
+        metadata,
+        content_type: Some("text/plain".to_owned()),
+        ..Attributes::default()
+    };
     let body = PutBody::from_bytes("what was stored");
     store.put(&object("k"), body, &attributes, &PutCondition::None.into()).await.unwrap();
     let path = file_of(folder.path(), "=k");
@@ -194,7 +213,8 @@ async fn a_damaged_large_body_never_ends_well() {
     let file = fs::OpenOptions::new().write(true).open(file_of(folder.path(), "=k")).unwrap();
     file.write_all_at(&[8], 1 << 20).unwrap();
     let pieces: Vec<_> = store.get(&object("k"), None).await.unwrap().stream.collect().await;
-    let read: usize = pieces.iter().filter_map(|piece| piece.as_ref().ok()).map(|piece| piece.len()).sum();
+    let read: usize =
+        pieces.iter().filter_map(|piece| piece.as_ref().ok()).map(|piece| piece.len()).sum();
     assert!(pieces.last().unwrap().is_err() && read < (3 << 20) + 5);
     // Cut while it is being read.
     put(&store, "k", vec![7; 3 << 20]).await.unwrap();
@@ -247,11 +267,18 @@ async fn files_the_store_did_not_make_are_neither_listed_nor_removed() {
 async fn failed_and_dropped_puts_leave_no_temporary() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
-    let temporaries = || walk(&folder.path().join("tmp")).into_iter().filter(|path| path.is_file()).count();
+    let temporaries =
+        || walk(&folder.path().join("tmp")).into_iter().filter(|path| path.is_file()).count();
     let begun = || futures::stream::iter((0..3).map(|_| Ok(vec![1; 1 << 20].into())));
-    let failing =
-        PutBody::new(9 << 20, move || begun().chain(futures::stream::iter([Err(std::io::Error::other("x"))])).boxed());
-    assert!(store.put(&object("k"), failing, &Attributes::default(), &PutCondition::None.into()).await.is_err());
+    let failing = PutBody::new(9 << 20, move || {
+        begun().chain(futures::stream::iter([Err(std::io::Error::other("x"))])).boxed()
+    });
+    assert!(
+        store
+            .put(&object("k"), failing, &Attributes::default(), &PutCondition::None.into())
+            .await
+            .is_err()
+    );
     assert_eq!(temporaries(), 0, "after a failed put");
     let endless = PutBody::new(9 << 20, move || begun().chain(futures::stream::pending()).boxed());
     let (attributes, name) = (Attributes::default(), object("k"));
@@ -268,10 +295,15 @@ async fn failed_and_dropped_puts_leave_no_temporary() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(store);
-    assert_eq!(walk(&folder.path().join("tmp")), Vec::<PathBuf>::new(), "the folder of a store that was dropped");
+    assert_eq!(
+        walk(&folder.path().join("tmp")),
+        Vec::<PathBuf>::new(),
+        "the folder of a store that was dropped"
+    );
 }
 
-/// Run by name, as root: `cargo test --test it -- --ignored --exact store::dir::a_full_disk_is_no_space_and_leaves_all_as_it_was`.
+/// Run by name, as root: `cargo test --test it -- --ignored --exact
+/// store::dir::a_full_disk_is_no_space_and_leaves_all_as_it_was`.
 #[tokio::test]
 #[ignore = "mounts a file system, which needs root"]
 async fn a_full_disk_is_no_space_and_leaves_all_as_it_was() {
@@ -282,15 +314,20 @@ async fn a_full_disk_is_no_space_and_leaves_all_as_it_was() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let mount =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path()).status();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+        .arg(folder.path())
+        .status();
     assert!(mount.unwrap().success(), "mounting needs root");
     let mounted = Mounted(folder);
     let path = mounted.0.path().join("store");
     let store = store_in(&path).await;
     put(&store, "k", vec![1; 1 << 20]).await.unwrap();
     for key in ["k", "new"] {
-        assert_eq!(put(&store, key, vec![2; 8 << 20]).await.unwrap_err().kind, StorageErrorKind::NoSpace);
+        assert_eq!(
+            put(&store, key, vec![2; 8 << 20]).await.unwrap_err().kind,
+            StorageErrorKind::NoSpace
+        );
     }
     let mut filled = 0;
     let error = loop {
@@ -319,7 +356,8 @@ async fn what_a_customers_key_would_encrypt_is_refused() {
     let object = ObjectName::new(bucket, Key::new("k").unwrap());
     let encryption = Some(deltaglider::storage::Encryption::Customer { key_md5: "md5".to_owned() });
     let attributes = Attributes { encryption, ..Attributes::default() };
-    let put = store.put(&object, PutBody::from_bytes("x"), &attributes, &PutCondition::None.into()).await;
+    let put =
+        store.put(&object, PutBody::from_bytes("x"), &attributes, &PutCondition::None.into()).await;
     assert_eq!(put.unwrap_err().kind, StorageErrorKind::Invalid);
     assert_eq!(store.head(&object).await.unwrap_err().kind, StorageErrorKind::NotFound);
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, DirStore, ETag, ListPage, ListRequest, ObjectStore as _, PutBody,
-    PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, DirStore, ETag, ListPage, ListRequest,
+    ObjectStore as _, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 
@@ -71,7 +71,12 @@ impl Stored {
     }
 }
 
-async fn put(store: &DirStore, key: &str, content: &str, options: PutOptions) -> Result<ETag, StorageError> {
+async fn put(
+    store: &DirStore,
+    key: &str,
+    content: &str,
+    options: PutOptions,
+) -> Result<ETag, StorageError> {
     let body = PutBody::from_bytes(content.to_owned());
     store.put(&object(key), body, &Attributes::default(), &options).await
 }
@@ -93,9 +98,16 @@ async fn damaged_head_is_listed_apart() {
     let absent = put(&stored.store, "b", "new", PutCondition::IfAbsent.into()).await.unwrap_err();
     assert_eq!(absent.kind, StorageErrorKind::AlreadyExists);
     // Pages count it, so that none is cut short by it.
-    let request = ListRequest { max_keys: Some(1), start_after: Some("a".to_owned()), ..ListRequest::default() };
+    let request = ListRequest {
+        max_keys: Some(1),
+        start_after: Some("a".to_owned()),
+        ..ListRequest::default()
+    };
     let page = stored.store.list(&bucket(), &request).await.unwrap();
-    assert_eq!((page.objects.len(), page.damaged.len(), page.continuation.as_deref()), (0, 1, Some("b")));
+    assert_eq!(
+        (page.objects.len(), page.damaged.len(), page.continuation.as_deref()),
+        (0, 1, Some("b"))
+    );
 }
 
 #[tokio::test]
@@ -139,7 +151,8 @@ async fn what_is_no_file_hangs_nothing() {
     }
     // The directory held what is not ours.
     let aside = stored.folder.path().join("aside");
-    let kept = fs::read_dir(&aside).unwrap().next().unwrap().unwrap().path().join("=folder/mine.txt");
+    let kept =
+        fs::read_dir(&aside).unwrap().next().unwrap().unwrap().path().join("=folder/mine.txt");
     assert_eq!(fs::read(kept).unwrap(), b"mine");
     fs::remove_file(place("=fifo")).unwrap();
     mkfifo(&place("=fifo"));
@@ -161,7 +174,8 @@ async fn stray_names_cut_no_listing() {
     mkfifo(&stored.leaf().join("pipe"));
     fs::write(stored.leaf().with_file_name("=stray"), "x").unwrap();
     for max_keys in [1, 2, 1000] {
-        let (mut keys, mut request) = (Vec::new(), ListRequest { max_keys: Some(max_keys), ..Default::default() });
+        let (mut keys, mut request) =
+            (Vec::new(), ListRequest { max_keys: Some(max_keys), ..Default::default() });
         loop {
             let page = stored.store.list(&bucket(), &request).await.unwrap();
             keys.extend(page.objects.into_iter().map(|object| object.key.to_string()));
@@ -239,7 +253,8 @@ async fn foreign_leaf_removes_nothing() {
         assert!(stored.leaf().join(name).exists(), "{name} was removed");
     }
     let debris = stored.store.debris(&bucket()).await.unwrap();
-    let hidden: Vec<_> = debris.iter().filter_map(|piece| piece.key.as_ref()).map(|key| key.as_str()).collect();
+    let hidden: Vec<_> =
+        debris.iter().filter_map(|piece| piece.key.as_ref()).map(|key| key.as_str()).collect();
     assert_eq!(hidden, ["b", "c", "m", "z"], "{debris:#?}");
 }
 
@@ -259,12 +274,16 @@ async fn clock_going_back_keeps_order() {
     let tag = put(&store, "k", "new", PutOptions::default()).await.unwrap();
     assert!(dated("k").await >= old);
     assert_eq!(store.head(&object("k")).await.unwrap().etag, tag);
-    put(&store, "k.delta", "new", PutOptions { newer_than: Some(old), ..PutOptions::default() }).await.unwrap();
+    put(&store, "k.delta", "new", PutOptions { newer_than: Some(old), ..PutOptions::default() })
+        .await
+        .unwrap();
     assert_eq!(dated("k.delta").await, old + Duration::from_nanos(1));
     store.copy(&object("k.delta"), &object("k"), &CopyOptions::default()).await.unwrap();
     assert!(dated("k").await >= old);
     let page = store.list(&bucket(), &ListRequest::default()).await.unwrap();
-    assert!(page.damaged.is_empty() && page.objects.iter().all(|object| object.last_modified >= old));
+    assert!(
+        page.damaged.is_empty() && page.objects.iter().all(|object| object.last_modified >= old)
+    );
 }
 
 /// As `docs/EMBEDDED_STORE.md` says it: links under the bucket's lock, which are copied at leisure.
@@ -281,7 +300,14 @@ async fn store_in_use_is_backed_up() {
     // More than a leaf holds, so that leaves are cut in two while they are copied.
     let writing = tokio::spawn(async move {
         for n in 0..2600 {
-            put(&writer, &format!("key {:04}", n * 7 % 2600), &n.to_string(), PutOptions::default()).await.unwrap();
+            put(
+                &writer,
+                &format!("key {:04}", n * 7 % 2600),
+                &n.to_string(),
+                PutOptions::default(),
+            )
+            .await
+            .unwrap();
             counted.store(n + 1, Ordering::SeqCst);
         }
     });
@@ -293,13 +319,21 @@ async fn store_in_use_is_backed_up() {
         let before = acknowledged.load(Ordering::SeqCst);
         let (path, to) = (path.clone(), backup.clone());
         let copied = tokio::task::spawn_blocking(move || {
-            std::process::Command::new("sh").args(["-c", script, "sh"]).arg(path).arg(to).status().unwrap()
+            std::process::Command::new("sh")
+                .args(["-c", script, "sh"])
+                .arg(path)
+                .arg(to)
+                .status()
+                .unwrap()
         });
         assert!(copied.await.unwrap().success());
         let restored = DirStore::open(&backup).unwrap();
         for n in 0..before {
             let name = object(&format!("key {:04}", n * 7 % 2600));
-            restored.head(&name).await.unwrap_or_else(|error| panic!("write {n} of {before}: {error}"));
+            restored
+                .head(&name)
+                .await
+                .unwrap_or_else(|error| panic!("write {n} of {before}: {error}"));
         }
         let (mut listed, mut request) = (0, ListRequest::default());
         loop {

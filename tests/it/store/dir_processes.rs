@@ -1,4 +1,5 @@
-//! Several processes in one embedded store: each is this test program again, told by its environment what to do.
+//! Several processes in one embedded store: each is this test program again, told by its
+//! environment what to do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, DirStore, ETag, ListRequest, ObjectStore as _, PutBody, PutCondition, StorageError,
-    StorageErrorKind,
+    Attributes, BucketAdmin as _, DirStore, ETag, ListRequest, ObjectStore as _, PutBody,
+    PutCondition, StorageError, StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -25,7 +26,12 @@ struct Process(Child);
 impl Process {
     fn start(task: &str, folder: &Path, number: usize) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--ignored", "--exact", "store::dir_processes::a_process_with_a_task", "--nocapture"]);
+        command.args([
+            "--ignored",
+            "--exact",
+            "store::dir_processes::a_process_with_a_task",
+            "--nocapture",
+        ]);
         command.env(TASK, task).env(FOLDER, folder).env(NUMBER, number.to_string());
         Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
     }
@@ -37,7 +43,10 @@ impl Process {
     /// Waits for a line that starts with `said`.
     fn hear(&mut self, said: &str) {
         let mut lines = BufReader::new(self.0.stdout.as_mut().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains(said)), "the process ended without saying {said:?}");
+        assert!(
+            lines.any(|line| line.unwrap().contains(said)),
+            "the process ended without saying {said:?}"
+        );
     }
 
     fn finish(mut self) -> String {
@@ -68,8 +77,15 @@ async fn store_in(folder: &Path) -> DirStore {
     store
 }
 
-async fn put(store: &DirStore, key: &str, content: String, condition: PutCondition) -> Result<ETag, StorageError> {
-    store.put(&object(key), PutBody::from_bytes(content), &Attributes::default(), &condition.into()).await
+async fn put(
+    store: &DirStore,
+    key: &str,
+    content: String,
+    condition: PutCondition,
+) -> Result<ETag, StorageError> {
+    store
+        .put(&object(key), PutBody::from_bytes(content), &Attributes::default(), &condition.into())
+        .await
 }
 
 async fn read(store: &DirStore, key: &str) -> (ETag, String) {
@@ -110,7 +126,9 @@ async fn a_process_with_a_task() {
 /// Tries to create each of 40 objects and says which it made.
 async fn create(store: &DirStore, number: usize) {
     for round in 0..40 {
-        match put(store, &format!("k{round}"), format!("process {number}"), PutCondition::IfAbsent).await {
+        match put(store, &format!("k{round}"), format!("process {number}"), PutCondition::IfAbsent)
+            .await
+        {
             Ok(_) => println!("made k{round} as {number}"),
             Err(error) => assert_eq!(error.kind, StorageErrorKind::AlreadyExists),
         }
@@ -125,8 +143,9 @@ async fn of_creators_in_several_processes_one_wins() {
     let said: Vec<String> = processes.into_iter().map(Process::finish).collect();
     for round in 0..40 {
         let key = format!("k{round}");
-        let winners: Vec<usize> =
-            (0..RACERS).filter(|number| said[*number].contains(&format!("made {key} as {number}\n"))).collect();
+        let winners: Vec<usize> = (0..RACERS)
+            .filter(|number| said[*number].contains(&format!("made {key} as {number}\n")))
+            .collect();
         assert_eq!(winners.len(), 1, "{key}");
         assert_eq!(read(&store, &key).await.1, format!("process {}", winners[0]));
     }
@@ -151,7 +170,9 @@ async fn no_replacement_by_several_processes_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     put(&store, "number", "0".to_owned(), PutCondition::None).await.unwrap();
-    Process::start_all("count", folder.path()).into_iter().for_each(|process| drop(process.finish()));
+    Process::start_all("count", folder.path())
+        .into_iter()
+        .for_each(|process| drop(process.finish()));
     assert_eq!(read(&store, "number").await.1, (40 * RACERS).to_string());
 }
 
@@ -165,7 +186,10 @@ async fn hang(store: &DirStore) {
         });
         begun.chain(says).boxed()
     });
-    store.put(&object("never"), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+    store
+        .put(&object("never"), body, &Attributes::default(), &PutCondition::None.into())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -173,7 +197,9 @@ async fn temporaries_of_the_dead_are_swept_and_those_of_the_living_stay() {
     let folder = tempfile::tempdir().unwrap();
     drop(store_in(folder.path()).await);
     let tmp = folder.path().join("tmp");
-    let temporaries = || -> BTreeSet<_> { fs::read_dir(&tmp).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let temporaries = || -> BTreeSet<_> {
+        fs::read_dir(&tmp).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
     let mut living = Process::start("hang", folder.path(), 0);
     living.hear("hanging");
     let of_living = temporaries();
@@ -188,19 +214,28 @@ async fn temporaries_of_the_dead_are_swept_and_those_of_the_living_stay() {
     put(&store, "k", "x".to_owned(), PutCondition::None).await.unwrap();
     let left = temporaries();
     assert!(left.is_superset(&of_living), "the temporaries of a living process were swept");
-    assert_eq!(left.intersection(&of_both).count(), 1, "the temporaries of a dead process were not swept");
+    assert_eq!(
+        left.intersection(&of_both).count(),
+        1,
+        "the temporaries of a dead process were not swept"
+    );
     assert_eq!(keys(&store).await, ["k"]);
     drop(store);
     drop(living);
-    put(&DirStore::open(folder.path()).unwrap(), "k", "y".to_owned(), PutCondition::None).await.unwrap();
+    put(&DirStore::open(folder.path()).unwrap(), "k", "y".to_owned(), PutCondition::None)
+        .await
+        .unwrap();
     assert!(temporaries().is_empty());
 }
 
-/// Puts many objects so that leaves are cut in two, and deletes every second so that leaves become bare.
+/// Puts many objects so that leaves are cut in two, and deletes every second so that leaves become
+/// bare.
 async fn fill(store: &DirStore, number: usize) {
     for round in 0..2 {
         for n in 0..400 {
-            put(store, &format!("moving {n:03} of {number}"), "x".to_owned(), PutCondition::None).await.unwrap();
+            put(store, &format!("moving {n:03} of {number}"), "x".to_owned(), PutCondition::None)
+                .await
+                .unwrap();
         }
         for n in (round..400).step_by(2) {
             store.delete(&object(&format!("moving {n:03} of {number}")), None).await.unwrap();
@@ -233,8 +268,11 @@ async fn readers_miss_nothing_while_other_processes_move_it() {
     processes.into_iter().for_each(|process| drop(process.finish()));
     assert!(rounds > 3 && most_leaves > 1, "{rounds} rounds, {most_leaves} leaves: nothing moved");
     let mut expected = fixed;
-    expected
-        .extend((0..RACERS).flat_map(|number| (0..400).step_by(2).map(move |n| format!("moving {n:03} of {number}"))));
+    expected.extend(
+        (0..RACERS).flat_map(|number| {
+            (0..400).step_by(2).map(move |n| format!("moving {n:03} of {number}"))
+        }),
+    );
     expected.sort();
     assert_eq!(keys(&store).await, expected);
 }
@@ -273,16 +311,23 @@ async fn several_processes_found_one_store() {
     for _ in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/store");
-        let said: Vec<String> = Process::start_all("found", &path).into_iter().map(Process::finish).collect();
+        let said: Vec<String> =
+            Process::start_all("found", &path).into_iter().map(Process::finish).collect();
         assert_eq!(said.iter().filter(|said| said.contains("founded")).count(), 1);
         let store = DirStore::open(&path).unwrap();
-        let names: Vec<String> =
-            store.list_buckets().await.unwrap().iter().map(|bucket| bucket.name.to_string()).collect();
+        let names: Vec<String> = store
+            .list_buckets()
+            .await
+            .unwrap()
+            .iter()
+            .map(|bucket| bucket.name.to_string())
+            .collect();
         assert_eq!(names, ["bucket"]);
     }
 }
 
-/// Run by name: `cargo test --release --test it -- --ignored --exact store::dir_processes::times_of_pages --nocapture`.
+/// Run by name: `cargo test --release --test it -- --ignored --exact
+/// store::dir_processes::times_of_pages --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes and prints times"]
 async fn times_of_pages() {
@@ -292,7 +337,9 @@ async fn times_of_pages() {
     type Layout = (&'static str, fn(usize) -> String);
     let layouts: [Layout; 3] = [
         ("flat", |n| format!("file-{:06}.bin", n * 7919 % COUNT)),
-        ("spread", |n| format!("releases/v{:03}/part{:02}/file-{:06}.zip", n % 100, n / 100 % 10, n)),
+        ("spread", |n| {
+            format!("releases/v{:03}/part{:02}/file-{:06}.zip", n % 100, n / 100 % 10, n)
+        }),
         ("one-big-folder", |n| if n < 10 { format!("z{n}") } else { format!("big/{n:06}") }),
     ];
     for (name, key) in layouts {
@@ -300,10 +347,14 @@ async fn times_of_pages() {
         store.create_bucket(&bucket).await.unwrap();
         let start = Instant::now();
         let puts = (0..COUNT).map(|n| {
-            let (store, object) = (store.clone(), ObjectName::new(bucket.clone(), Key::new(key(n)).unwrap()));
+            let (store, object) =
+                (store.clone(), ObjectName::new(bucket.clone(), Key::new(key(n)).unwrap()));
             async move {
                 let body = PutBody::from_bytes(format!("{n}"));
-                store.put(&object, body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+                store
+                    .put(&object, body, &Attributes::default(), &PutCondition::None.into())
+                    .await
+                    .unwrap();
             }
         });
         futures::stream::iter(puts).buffer_unordered(8).collect::<()>().await;
@@ -311,7 +362,8 @@ async fn times_of_pages() {
         for delimiter in [None, Some("/")] {
             let mut times = Vec::new();
             let mut seen = 0;
-            let mut request = ListRequest { delimiter: delimiter.map(str::to_owned), ..ListRequest::default() };
+            let mut request =
+                ListRequest { delimiter: delimiter.map(str::to_owned), ..ListRequest::default() };
             loop {
                 let start = Instant::now();
                 let page = store.list(&bucket, &request).await.unwrap();

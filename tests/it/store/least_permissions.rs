@@ -1,5 +1,6 @@
-//! The table "Permissions" of the README: each command works with exactly these actions on a store that denies everything else, and
-//! without any one of them it fails and says that access is denied.
+//! The table "Permissions" of the README: each command works with exactly these actions on a store
+//! that denies everything else, and without any one of them it fails and says that access is
+//! denied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use crate::support::{Run, Sandbox, edited, noise};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
-use deltaglider::storage::{Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
 /// The commands of the table and what is typed for each.
@@ -52,11 +55,14 @@ const COMMANDS: [(&str, &[&str]); 36] = [
     ("put-bucket-acl BUCKET", &["put-bucket-acl", "buc", "--acl", "private"]),
 ];
 
-/// What IAM asks for an operation (Amazon S3 User Guide, "Required permissions for Amazon S3 API operations").
+/// What IAM asks for an operation (Amazon S3 User Guide, "Required permissions for Amazon S3 API
+/// operations").
 fn actions(operation: &str) -> &'static [&'static str] {
     match operation {
         "GetObject" | "HeadObject" => &["s3:GetObject"],
-        "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => &["s3:PutObject"],
+        "PutObject" | "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
+            &["s3:PutObject"]
+        }
         "CopyObject" => &["s3:GetObject", "s3:PutObject"],
         "DeleteObject" => &["s3:DeleteObject"],
         "AbortMultipartUpload" => &["s3:AbortMultipartUpload"],
@@ -82,7 +88,10 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
         let mut cells = row.trim_matches('|').split(" | ");
         let command = cells.next().unwrap().trim().trim_matches('`').to_owned();
         let actions = cells.next().unwrap().split('`').filter(|part| part.contains(':'));
-        (command, actions.map(|action| format!("s3:{}", action.trim_start_matches("s3:"))).collect())
+        (
+            command,
+            actions.map(|action| format!("s3:{}", action.trim_start_matches("s3:"))).collect(),
+        )
     })
     .collect()
 }
@@ -121,12 +130,15 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
         command(&["mb", bucket]).succeeds();
     }
     let base = noise(20_000, 1);
-    for (name, content) in [("a-1.zip", base.clone()), ("a-2.zip", edited(&base, 1)), ("note.txt", b"note".to_vec())] {
+    for (name, content) in
+        [("a-1.zip", base.clone()), ("a-2.zip", edited(&base, 1)), ("note.txt", b"note".to_vec())]
+    {
         sandbox.write(name, content);
         command(&["cp", name, "s3://buc/"]).succeeds();
     }
     sandbox.write("a-3.zip", edited(&base, 2));
-    let temporary = ObjectName::new(BucketName::new("buc").unwrap(), Key::new(".deltaglider/tmp/0_a").unwrap());
+    let temporary =
+        ObjectName::new(BucketName::new("buc").unwrap(), Key::new(".deltaglider/tmp/0_a").unwrap());
     let expired = [("dg-rehydrated", "true"), ("dg-expires-at", "2020-01-01T00:00:00")];
     let metadata = expired.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let attributes = Attributes { metadata, ..Attributes::default() };
@@ -137,38 +149,51 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
     if arguments.contains(&"--rebase") {
         // The second has more in common with the third, which becomes a reference later.
         let (old, new) = (noise(100_000, 3), noise(100_000, 4));
-        let (half, most) = ([&old[..50_000], &new[..50_000]].concat(), [&old[..10_000], &new[..90_000]].concat());
-        for (name, content, ratio) in [("d-1.zip", old, "0.5"), ("d-2.zip", half, "0.9"), ("d-3.zip", most, "0.5")] {
+        let (half, most) =
+            ([&old[..50_000], &new[..50_000]].concat(), [&old[..10_000], &new[..90_000]].concat());
+        for (name, content, ratio) in
+            [("d-1.zip", old, "0.5"), ("d-2.zip", half, "0.9"), ("d-3.zip", most, "0.5")]
+        {
             sandbox.write(name, content);
             command(&["cp", "--max-ratio", ratio, name, "s3://buc/drift/"]).succeeds();
         }
     }
     if arguments.contains(&"--mend") {
-        let page = runtime.block_on(store.list(&temporary.bucket, &ListRequest::default())).unwrap();
+        let page =
+            runtime.block_on(store.list(&temporary.bucket, &ListRequest::default())).unwrap();
         let object = |key: &str| temporary.sibling(Key::new(key).unwrap());
-        let reference = page.objects.iter().find(|object| object.key.base_name() == "reference.bin").unwrap();
+        let reference =
+            page.objects.iter().find(|object| object.key.base_name() == "reference.bin").unwrap();
         runtime.block_on(store.delete(&object(reference.key.as_str()), None)).unwrap();
         // Its content is that of a file, and of another one that is gone something is left.
         sandbox.write("content", &base);
         command(&["cp", "content", "s3://buc/"]).succeeds();
-        let mark = Deltaspace::of(&object("a-1.zip")).tombstone(&Sha256Digest::of(b"gone")).unwrap();
+        let mark =
+            Deltaspace::of(&object("a-1.zip")).tombstone(&Sha256Digest::of(b"gone")).unwrap();
         let (none, always) = (Attributes::default(), PutCondition::None.into());
         runtime.block_on(store.put(&mark, PutBody::from_bytes(""), &none, &always)).unwrap();
-        runtime.block_on(client(&server).create_multipart_upload().bucket("buc").key("never-ended").send()).unwrap();
+        runtime
+            .block_on(
+                client(&server).create_multipart_upload().bucket("buc").key("never-ended").send(),
+            )
+            .unwrap();
     }
     let page = runtime.block_on(store.list(&temporary.bucket, &ListRequest::default())).unwrap();
-    let there: BTreeSet<String> = page.objects.into_iter().map(|object| object.key.to_string()).collect();
+    let there: BTreeSet<String> =
+        page.objects.into_iter().map(|object| object.key.to_string()).collect();
 
     let allowed = allowed.clone();
     server.script(move |call| {
         let may = |action: &str| allowed.contains(action);
         let of_object = matches!(call.operation, "GetObject" | "HeadObject");
         // Who may not list is not told what is absent.
-        let hidden = of_object && !may("s3:ListBucket") && call.key.is_some_and(|key| !there.contains(key));
+        let hidden =
+            of_object && !may("s3:ListBucket") && call.key.is_some_and(|key| !there.contains(key));
         // "How to perform conditional deletes" in the same guide.
         let compares = call.operation == "DeleteObject" && call.headers.contains_key("if-match");
-        let denied =
-            hidden || (compares && !may("s3:GetObject")) || !actions(call.operation).iter().all(|action| may(action));
+        let denied = hidden
+            || (compares && !may("s3:GetObject"))
+            || !actions(call.operation).iter().all(|action| may(action));
         denied.then_some(Fault::Refuse { status: 403, code: "AccessDenied" })
     });
     command(arguments)

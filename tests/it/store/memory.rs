@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::conformance::{Capabilities, run, run_one};
-use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+};
 
 macro_rules! tests {
     ($($check:ident,)*) => {$(
@@ -38,7 +40,10 @@ async fn creators_on_many_threads_have_one_winner() {
             let (store, object) = (store.clone(), object.clone());
             tokio::spawn(async move {
                 let body = PutBody::from_bytes(format!("racer {racer}"));
-                store.put(&object, body, &Attributes::default(), &PutCondition::IfAbsent.into()).await.is_ok()
+                store
+                    .put(&object, body, &Attributes::default(), &PutCondition::IfAbsent.into())
+                    .await
+                    .is_ok()
             })
         });
         let outcomes = futures::future::join_all(racers).await;
@@ -57,7 +62,9 @@ async fn race(store: &MemoryStore, object: &ObjectName, condition: &PutCondition
 
 #[tokio::test]
 async fn loose_conditions_are_answered_and_let_several_racers_win() {
-    for (store, atomic) in [(MemoryStore::new(), true), (MemoryStore::new().with_loose_conditions(), false)] {
+    for (store, atomic) in
+        [(MemoryStore::new(), true), (MemoryStore::new().with_loose_conditions(), false)]
+    {
         assert_eq!(store.conditions_are_atomic(), atomic);
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).await.unwrap();

@@ -1,4 +1,5 @@
-//! What the S3 adapter does beyond the conformance suite: parts, broken connections, refusals, and what it says about them.
+//! What the S3 adapter does beyond the conformance suite: parts, broken connections, refusals, and
+//! what it says about them.
 
 use std::io;
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, ConditionalWrites, CopyOptions, ETag, ListRequest, ObjectStore as _, PutBody,
-    PutCondition, PutOptions, S3Config, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, ConditionalWrites, CopyOptions, ETag, ListRequest,
+    ObjectStore as _, PutBody, PutCondition, PutOptions, S3Config, S3Store, StorageError,
+    StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
@@ -43,8 +45,20 @@ fn content(len: u64) -> Vec<u8> {
     (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-async fn put(store: &S3Store, key: &str, bytes: Vec<u8>, condition: &PutCondition) -> Result<ETag, StorageError> {
-    store.put(&object(key), PutBody::from_bytes(bytes), &Attributes::default(), &condition.clone().into()).await
+async fn put(
+    store: &S3Store,
+    key: &str,
+    bytes: Vec<u8>,
+    condition: &PutCondition,
+) -> Result<ETag, StorageError> {
+    store
+        .put(
+            &object(key),
+            PutBody::from_bytes(bytes),
+            &Attributes::default(),
+            &condition.clone().into(),
+        )
+        .await
 }
 
 async fn read(store: &S3Store, key: &str) -> io::Result<Vec<u8>> {
@@ -57,7 +71,11 @@ async fn is_absent(store: &S3Store, key: &str) -> bool {
 }
 
 /// A body that is given in pieces of 100 kB, of which `given` bytes come before the end.
-fn pieces(len: u64, given: u64, end: fn() -> futures::stream::BoxStream<'static, io::Result<Bytes>>) -> PutBody {
+fn pieces(
+    len: u64,
+    given: u64,
+    end: fn() -> futures::stream::BoxStream<'static, io::Result<Bytes>>,
+) -> PutBody {
     let bytes = Bytes::from(content(given));
     PutBody::new(len, move || {
         let pieces: Vec<_> = bytes.chunks(100_000).map(Bytes::copy_from_slice).map(Ok).collect();
@@ -92,7 +110,9 @@ fn counted(body: PutBody) -> (PutBody, Arc<AtomicU64>) {
 async fn a_large_object_goes_in_parts_and_comes_back_with_its_attributes() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
-    for (len, parts) in [(MIN_PART_SIZE, 0), (MIN_PART_SIZE + 1, 2), (2 * MIN_PART_SIZE, 2), (12_345_678, 3)] {
+    for (len, parts) in
+        [(MIN_PART_SIZE, 0), (MIN_PART_SIZE + 1, 2), (2 * MIN_PART_SIZE, 2), (12_345_678, 3)]
+    {
         let before = server.requests_of("UploadPart");
         let attributes = Attributes {
             metadata: [("dg-tool".to_owned(), "deltaglider".to_owned())].into(),
@@ -101,7 +121,10 @@ async fn a_large_object_goes_in_parts_and_comes_back_with_its_attributes() {
             ..Attributes::default()
         };
         let body = pieces(len, len, ends);
-        let etag = store.put(&object("large"), body, &attributes, &PutCondition::None.into()).await.unwrap();
+        let etag = store
+            .put(&object("large"), body, &attributes, &PutCondition::None.into())
+            .await
+            .unwrap();
         assert_eq!(server.requests_of("UploadPart") - before, parts, "{len} bytes");
         let head = store.head(&object("large")).await.unwrap();
         assert_eq!((head.size, head.etag, head.attributes), (len, etag, attributes));
@@ -118,7 +141,10 @@ async fn conditions_hold_for_objects_in_parts() {
     let first = put(&store, "k", large.clone(), &PutCondition::IfAbsent).await.unwrap();
     let again = put(&store, "k", large.clone(), &PutCondition::IfAbsent).await.unwrap_err();
     assert_eq!(again.kind, StorageErrorKind::AlreadyExists, "{}", chain(&again));
-    let second = put(&store, "k", content(MIN_PART_SIZE + 2), &PutCondition::IfMatch(first.clone())).await.unwrap();
+    let second =
+        put(&store, "k", content(MIN_PART_SIZE + 2), &PutCondition::IfMatch(first.clone()))
+            .await
+            .unwrap();
     for (key, tag) in [("k", first), ("nothing", second)] {
         let late = put(&store, key, large.clone(), &PutCondition::IfMatch(tag)).await.unwrap_err();
         assert_eq!(late.kind, StorageErrorKind::Precondition, "{}", chain(&late));
@@ -140,8 +166,14 @@ async fn a_large_body_that_fails_leaves_neither_object_nor_upload() {
         ("is long", len + 1, ends, "more than its"),
         ("is long by a part", len + MIN_PART_SIZE, ends, "more than its"),
     ] {
-        let error =
-            store.put(&object("k"), pieces(len, given, end), &Attributes::default(), &PutCondition::None.into()).await;
+        let error = store
+            .put(
+                &object("k"),
+                pieces(len, given, end),
+                &Attributes::default(),
+                &PutCondition::None.into(),
+            )
+            .await;
         let error = error.unwrap_err();
         assert!(chain(&error).contains(cause), "a body that {what}: {}", chain(&error));
         assert!(is_absent(&store, "k").await, "a body that {what}");
@@ -186,7 +218,10 @@ async fn a_part_that_fails_is_sent_again_by_itself() {
     });
     let len = 3 * MIN_PART_SIZE;
     put(&store, "k", content(len), &PutCondition::None).await.unwrap();
-    assert_eq!((server.requests_of("UploadPart"), server.requests_of("CreateMultipartUpload")), (4, 1));
+    assert_eq!(
+        (server.requests_of("UploadPart"), server.requests_of("CreateMultipartUpload")),
+        (4, 1)
+    );
     assert!(read(&store, "k").await.unwrap() == content(len));
 }
 
@@ -216,7 +251,10 @@ async fn a_wrong_secret_an_unknown_key_and_no_signature_are_denied() {
         assert_eq!(put.kind, kind, "{}", chain(&put));
         for text in [chain(&listed), format!("{put:?}"), format!("{store:?}")] {
             for secret in [SECRET_KEY, "wrong-secret-key", "Signature=", "Credential=", "x-amz-"] {
-                assert!(!text.to_lowercase().contains(&secret.to_lowercase()), "{secret} in {text}");
+                assert!(
+                    !text.to_lowercase().contains(&secret.to_lowercase()),
+                    "{secret} in {text}"
+                );
             }
         }
     }
@@ -228,13 +266,19 @@ async fn a_store_that_is_not_there_is_told_in_bounded_time() {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let server = Server::memory().unwrap();
-    let store = S3Store::connect(S3Config { endpoint: Some(endpoint), ..server.config() }).await.unwrap();
+    let store =
+        S3Store::connect(S3Config { endpoint: Some(endpoint), ..server.config() }).await.unwrap();
     let started = Instant::now();
     let error = store.list_buckets().await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert_eq!(error.kind, StorageErrorKind::Other);
     let told = chain(&error);
-    assert!(told.contains("could not be reached") && told.contains("refused") && told.contains("127.0.0.1"), "{told}");
+    assert!(
+        told.contains("could not be reached")
+            && told.contains("refused")
+            && told.contains("127.0.0.1"),
+        "{told}"
+    );
     let error = store.head(&object("k")).await.unwrap_err();
     assert!(!error.is_absent(), "{error}");
 }
@@ -245,7 +289,9 @@ async fn a_download_that_breaks_is_taken_up_again_where_it_broke() {
     let store = store_with_bucket(server.config()).await;
     let bytes = content(3_000_000);
     put(&store, "k", bytes.clone(), &PutCondition::None).await.unwrap();
-    server.script(|call| (call.operation == "GetObject" && call.nth <= 2).then_some(Fault::Cut(1_000_000)));
+    server.script(|call| {
+        (call.operation == "GetObject" && call.nth <= 2).then_some(Fault::Cut(1_000_000))
+    });
     assert!(read(&store, "k").await.unwrap() == bytes);
     assert_eq!(server.requests_of("GetObject"), 3);
 
@@ -272,7 +318,9 @@ async fn a_download_never_goes_on_with_another_version() {
     let store = store_with_bucket(server.config()).await;
     let bytes = content(3_000_000);
     put(&store, "k", bytes.clone(), &PutCondition::None).await.unwrap();
-    server.script(|call| (call.operation == "GetObject" && call.nth == 1).then_some(Fault::Cut(1_000_000)));
+    server.script(|call| {
+        (call.operation == "GetObject" && call.nth == 1).then_some(Fault::Cut(1_000_000))
+    });
     let mut stream = store.get(&object("k"), None).await.unwrap().stream;
     let first = stream.try_next().await.unwrap().unwrap();
     assert!(bytes.starts_with(&first));
@@ -291,7 +339,10 @@ async fn a_put_is_sent_again_from_the_start_of_its_body() {
         fails.then_some(Fault::Refuse { status: 503, code: "SlowDown" })
     });
     let (body, opened) = counted(pieces(1_000_000, 1_000_000, ends));
-    store.put(&object("k"), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap();
+    store
+        .put(&object("k"), body, &Attributes::default(), &PutCondition::None.into())
+        .await
+        .unwrap();
     assert!(read(&store, "k").await.unwrap() == content(1_000_000));
     // It was read for its checksum before.
     assert_eq!((server.requests_of("PutObject"), opened.load(Ordering::Relaxed)), (2, 3));
@@ -302,7 +353,10 @@ async fn a_body_that_fails_is_told_by_its_own_words_and_not_sent_again() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let (body, opened) = counted(pieces(1_000_000, 500_000, breaks));
-    let error = store.put(&object("k"), body, &Attributes::default(), &PutCondition::None.into()).await.unwrap_err();
+    let error = store
+        .put(&object("k"), body, &Attributes::default(), &PutCondition::None.into())
+        .await
+        .unwrap_err();
     assert!(chain(&error).ends_with("the source broke"), "{}", chain(&error));
     assert_eq!(opened.load(Ordering::Relaxed), 1);
 }
@@ -312,7 +366,9 @@ async fn a_store_that_is_overloaded_throttles_after_three_attempts() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     for (status, code) in [(503, "SlowDown"), (429, "TooManyRequests")] {
-        server.script(move |call| (call.operation == "ListObjectsV2").then_some(Fault::Refuse { status, code }));
+        server.script(move |call| {
+            (call.operation == "ListObjectsV2").then_some(Fault::Refuse { status, code })
+        });
         let before = server.requests_of("ListObjectsV2");
         let error = store.list(&bucket(), &ListRequest::default()).await.unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Throttled, "{}", chain(&error));
@@ -342,7 +398,11 @@ async fn a_conflict_with_another_conditional_write_is_tried_again() {
         server.script(conflict(operation, u64::MAX));
         let error = put(&store, "other", bytes, &PutCondition::IfAbsent).await.unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Other);
-        assert!(chain(&error).contains("another write was under way: try again"), "{}", chain(&error));
+        assert!(
+            chain(&error).contains("another write was under way: try again"),
+            "{}",
+            chain(&error)
+        );
         assert!(is_absent(&store, "other").await);
         assert_eq!(server.open_uploads(), 0);
     }
@@ -366,7 +426,9 @@ async fn absent_is_only_said_when_the_store_said_so() {
         (403, "AccessDenied", StorageErrorKind::NotFound),
         (404, "NoSuchBucket", StorageErrorKind::NoSuchBucket),
     ] {
-        server.script(move |call| (call.operation == "HeadBucket").then_some(Fault::Refuse { status, code }));
+        server.script(move |call| {
+            (call.operation == "HeadBucket").then_some(Fault::Refuse { status, code })
+        });
         let error = store.head(&object("k")).await.unwrap_err();
         assert_eq!(error.kind, kind, "{status}: {}", chain(&error));
     }
@@ -389,11 +451,17 @@ async fn absent_objects_ask_once_for_their_bucket() {
 async fn absent_is_not_said_of_other_failures() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
-    for (status, code) in [(404, "NoSuchUpload"), (500, "InternalError"), (403, "AccessDenied"), (503, "SlowDown")] {
-        server.script(move |call| (call.operation == "GetObject").then_some(Fault::Refuse { status, code }));
+    for (status, code) in
+        [(404, "NoSuchUpload"), (500, "InternalError"), (403, "AccessDenied"), (503, "SlowDown")]
+    {
+        server.script(move |call| {
+            (call.operation == "GetObject").then_some(Fault::Refuse { status, code })
+        });
         let error = store.get(&object("k"), None).await.unwrap_err();
         assert!(!error.is_absent(), "{status}: {}", chain(&error));
-        server.script(move |call| (call.operation == "HeadObject").then_some(Fault::Refuse { status, code }));
+        server.script(move |call| {
+            (call.operation == "HeadObject").then_some(Fault::Refuse { status, code })
+        });
         let error = store.head(&object("k")).await.unwrap_err();
         assert_eq!(error.is_absent(), status == 404, "{status}: {}", chain(&error));
     }
@@ -404,7 +472,8 @@ async fn a_delete_under_a_condition_that_finds_nothing_is_no_success() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let refuse = |call: &s3_server::Call<'_>| {
-        (call.operation == "DeleteObject").then_some(Fault::Refuse { status: 404, code: "NoSuchKey" })
+        (call.operation == "DeleteObject")
+            .then_some(Fault::Refuse { status: 404, code: "NoSuchKey" })
     };
     server.script(refuse);
     let error = store.delete(&object("k"), Some(&ETag("0".repeat(32)))).await.unwrap_err();
@@ -416,7 +485,9 @@ async fn a_delete_under_a_condition_that_finds_nothing_is_no_success() {
 async fn a_slow_start_of_the_store_is_waited_for() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
-    server.script(|call| (call.operation == "HeadObject").then_some(Fault::Wait(Duration::from_secs(1))));
+    server.script(|call| {
+        (call.operation == "HeadObject").then_some(Fault::Wait(Duration::from_secs(1)))
+    });
     let started = Instant::now();
     assert!(is_absent(&store, "k").await);
     assert!(started.elapsed() >= Duration::from_secs(1));
@@ -434,8 +505,16 @@ async fn a_key_of_white_space_alone_is_refused_and_not_taken_for_none() {
             store.head(&object(key)).await.map(drop).unwrap_err(),
             store.get(&object(key), None).await.map(drop).unwrap_err(),
             store.delete(&object(key), None).await.unwrap_err(),
-            store.copy(&object(key), &object("to"), &CopyOptions::default()).await.map(drop).unwrap_err(),
-            store.copy(&object("k"), &object(key), &CopyOptions::default()).await.map(drop).unwrap_err(),
+            store
+                .copy(&object(key), &object("to"), &CopyOptions::default())
+                .await
+                .map(drop)
+                .unwrap_err(),
+            store
+                .copy(&object("k"), &object(key), &CopyOptions::default())
+                .await
+                .map(drop)
+                .unwrap_err(),
         ] {
             assert_eq!(error.kind, StorageErrorKind::Invalid);
             assert!(chain(&error).contains("white space"), "{}", chain(&error));
@@ -459,13 +538,22 @@ async fn a_large_object_is_copied_in_parts_and_keeps_its_attributes() {
         expires: Some("Wed, 21 Oct 2026 07:28:00 GMT".to_owned()),
         ..Attributes::default()
     };
-    for (len, parts) in [(MIN_PART_SIZE, 0), (MIN_PART_SIZE + 1, 2), (2 * MIN_PART_SIZE, 2), (12_345_678, 3)] {
+    for (len, parts) in
+        [(MIN_PART_SIZE, 0), (MIN_PART_SIZE + 1, 2), (2 * MIN_PART_SIZE, 2), (12_345_678, 3)]
+    {
         let body = pieces(len, len, ends);
-        let source = store.put(&object("from"), body, &attributes, &PutCondition::None.into()).await.unwrap();
+        let source = store
+            .put(&object("from"), body, &attributes, &PutCondition::None.into())
+            .await
+            .unwrap();
         let count = || (server.requests_of("UploadPartCopy"), server.requests_of("CopyObject"));
         let before = count();
         let etag = copy(&store, Some(&source)).await.unwrap();
-        assert_eq!((count().0 - before.0, count().1 - before.1), (parts, u64::from(parts == 0)), "{len} bytes");
+        assert_eq!(
+            (count().0 - before.0, count().1 - before.1),
+            (parts, u64::from(parts == 0)),
+            "{len} bytes"
+        );
         let head = store.head(&object("to")).await.unwrap();
         assert_eq!((head.size, head.etag, &head.attributes), (len, etag, &attributes));
         assert!(read(&store, "to").await.unwrap() == content(len), "{len} bytes");
@@ -478,10 +566,13 @@ async fn a_copy_in_parts_that_fails_leaves_neither_object_nor_upload() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     put(&store, "from", content(3 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
-    for (operation, status) in [("UploadPartCopy", 403), ("UploadPartCopy", 200), ("CompleteMultipartUpload", 403)] {
+    for (operation, status) in
+        [("UploadPartCopy", 403), ("UploadPartCopy", 200), ("CompleteMultipartUpload", 403)]
+    {
         server.script(move |call| {
             let third = operation != "UploadPartCopy" || call.nth % 3 == 0;
-            (call.operation == operation && third).then_some(Fault::Refuse { status, code: "AccessDenied" })
+            (call.operation == operation && third)
+                .then_some(Fault::Refuse { status, code: "AccessDenied" })
         });
         let error = copy(&store, None).await.unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Denied, "{}", chain(&error));
@@ -497,7 +588,9 @@ async fn a_copy_in_parts_that_is_dropped_leaves_neither_object_nor_upload() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
-    server.script(|call| (call.operation == "UploadPartCopy").then_some(Fault::Wait(Duration::from_secs(30))));
+    server.script(|call| {
+        (call.operation == "UploadPartCopy").then_some(Fault::Wait(Duration::from_secs(30)))
+    });
     assert!(tokio::time::timeout(Duration::from_millis(1500), copy(&store, None)).await.is_err());
     assert!(server.requests_of("UploadPartCopy") > 0);
     store.settle().await;
@@ -512,7 +605,8 @@ async fn a_copy_in_parts_is_of_one_version_of_its_source() {
     let first = put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
     // Replaced while the second part waits to be copied.
     let slow_second = |call: &s3_server::Call<'_>| {
-        (call.operation == "UploadPartCopy" && call.nth == 2).then_some(Fault::Wait(Duration::from_secs(4)))
+        (call.operation == "UploadPartCopy" && call.nth == 2)
+            .then_some(Fault::Wait(Duration::from_secs(4)))
     };
     server.script(slow_second);
     let replaced = vec![7; 2 * MIN_PART_SIZE as usize + 3];
@@ -534,7 +628,9 @@ async fn a_condition_of_a_copy_is_left_to_the_store_too() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let first = put(&store, "from", content(10), &PutCondition::None).await.unwrap();
-    server.script(|call| (call.operation == "CopyObject").then_some(Fault::Wait(Duration::from_secs(4))));
+    server.script(|call| {
+        (call.operation == "CopyObject").then_some(Fault::Wait(Duration::from_secs(4)))
+    });
     // Replaced after the head was asked for.
     let replace = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -556,7 +652,9 @@ async fn an_error_in_an_answer_that_began_with_200_is_an_error() {
         ("AccessDenied", StorageErrorKind::Denied, 1),
     ] {
         let before = server.requests_of("CopyObject");
-        server.script(move |call| (call.operation == "CopyObject").then_some(Fault::Refuse { status: 200, code }));
+        server.script(move |call| {
+            (call.operation == "CopyObject").then_some(Fault::Refuse { status: 200, code })
+        });
         let error = copy(&store, None).await.unwrap_err();
         assert_eq!(error.kind, kind, "{}", chain(&error));
         assert!(chain(&error).contains(code), "{}", chain(&error));
@@ -568,11 +666,17 @@ async fn an_error_in_an_answer_that_began_with_200_is_an_error() {
 #[tokio::test]
 async fn conditions_are_called_atomic_where_somebody_says_so() {
     let server = Server::memory().unwrap();
-    for (said, atomic) in
-        [(ConditionalWrites::Auto, false), (ConditionalWrites::No, false), (ConditionalWrites::Yes, true)]
-    {
+    for (said, atomic) in [
+        (ConditionalWrites::Auto, false),
+        (ConditionalWrites::No, false),
+        (ConditionalWrites::Yes, true),
+    ] {
         let config = S3Config { conditional_writes: said, ..server.config() };
-        assert_eq!(S3Store::connect(config).await.unwrap().conditions_are_atomic(), atomic, "{said:?}");
+        assert_eq!(
+            S3Store::connect(config).await.unwrap().conditions_are_atomic(),
+            atomic,
+            "{said:?}"
+        );
     }
     let aws = S3Config { endpoint: None, ..server.config() };
     assert!(S3Store::connect(aws).await.unwrap().conditions_are_atomic());

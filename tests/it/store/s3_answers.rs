@@ -10,7 +10,8 @@ use std::time::Duration;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    CopyOptions, ListRequest, MinRate, ObjectStore as _, Patience, S3Config, S3Credentials, S3Store, StorageError,
+    CopyOptions, ListRequest, MinRate, ObjectStore as _, Patience, S3Config, S3Credentials,
+    S3Store, StorageError,
 };
 use futures::TryStreamExt as _;
 
@@ -18,7 +19,8 @@ const SHORT: Duration = Duration::from_millis(10);
 const OBJECT: &str = "ETag: \"0\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
 const PAGE: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
 
-/// A server that answers each request by `answer`, which gets its head, and counts the bytes it could send.
+/// A server that answers each request by `answer`, which gets its head, and counts the bytes it
+/// could send.
 struct Scripted {
     url: String,
     sent: Arc<AtomicU64>,
@@ -47,7 +49,9 @@ impl Connection {
 }
 
 impl Scripted {
-    fn start(answer: impl Fn(&str, &mut Connection) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    fn start(
+        answer: impl Fn(&str, &mut Connection) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sent, requests) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -74,7 +78,9 @@ impl Scripted {
             session_token: None,
         };
         let endpoint = Some(self.url.clone());
-        S3Store::connect(S3Config { endpoint, credentials: Some(credentials), ..config }).await.unwrap()
+        S3Store::connect(S3Config { endpoint, credentials: Some(credentials), ..config })
+            .await
+            .unwrap()
     }
 }
 
@@ -118,7 +124,8 @@ async fn endless_answers_are_given_up() {
     ] {
         let chunk = format!("10000\r\n{}\r\n", "a".repeat(0x10000));
         let server = Scripted::start(move |_, connection| {
-            let head = format!("HTTP/1.1 {status}\r\n{CHUNKED}{:x}\r\n{begin} \r\n", begin.len() + 1);
+            let head =
+                format!("HTTP/1.1 {status}\r\n{CHUNKED}{:x}\r\n{begin} \r\n", begin.len() + 1);
             connection.send_for_ever(&head, &chunk)
         });
         let config = S3Config { min_rate: MinRate::default(), ..quick() };
@@ -133,7 +140,10 @@ async fn endless_answers_are_given_up() {
 #[tokio::test]
 async fn endless_heads_are_given_up() {
     let server = Scripted::start(|_, connection| {
-        connection.send_for_ever("HTTP/1.1 200 OK\r\n", &format!("X-Amz-Meta-A: {}\r\n", "a".repeat(60_000)))
+        connection.send_for_ever(
+            "HTTP/1.1 200 OK\r\n",
+            &format!("X-Amz-Meta-A: {}\r\n", "a".repeat(60_000)),
+        )
     });
     let store = server.store(S3Config { min_rate: MinRate::default(), ..quick() }).await;
     assert!(list(&store).await.is_err() && read(&store).await.is_err());
@@ -144,10 +154,16 @@ async fn endless_heads_are_given_up() {
 #[tokio::test]
 async fn trickling_body_is_given_up() {
     let server = Scripted::start(|head, connection| {
-        let from = head.split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next()).unwrap_or("0");
+        let from = head
+            .split("range: bytes=")
+            .nth(1)
+            .and_then(|rest| rest.split('-').next())
+            .unwrap_or("0");
         let range = format!("Content-Range: bytes {from}-999999/1000000\r\n");
         let left = 1_000_000 - from.parse::<usize>().unwrap();
-        connection.send(format!("HTTP/1.1 206 Partial Content\r\n{OBJECT}{range}Content-Length: {left}\r\n\r\n"))?;
+        connection.send(format!(
+            "HTTP/1.1 206 Partial Content\r\n{OBJECT}{range}Content-Length: {left}\r\n\r\n"
+        ))?;
         loop {
             connection.send("a")?;
             sleep(SHORT);
@@ -161,16 +177,22 @@ async fn trickling_body_is_given_up() {
 async fn trickling_and_silent_bodies_are_taken_up_again() {
     for trickle in ["a", ""] {
         let server = Scripted::start(move |head, connection| {
-            let Some(from) = head.split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next()) else {
-                connection.send(format!("HTTP/1.1 200 OK\r\n{OBJECT}Content-Length: 5000\r\n\r\nbegun"))?;
+            let Some(from) =
+                head.split("range: bytes=").nth(1).and_then(|rest| rest.split('-').next())
+            else {
+                connection.send(format!(
+                    "HTTP/1.1 200 OK\r\n{OBJECT}Content-Length: 5000\r\n\r\nbegun"
+                ))?;
                 loop {
                     connection.send(trickle)?;
                     sleep(SHORT);
                 }
             };
             let left = 5000 - from.parse::<usize>().unwrap();
-            let head = format!("Content-Range: bytes {from}-4999/5000\r\nContent-Length: {left}\r\n\r\n");
-            connection.send(format!("HTTP/1.1 206 Partial Content\r\n{OBJECT}{head}{}", "b".repeat(left)))
+            let head =
+                format!("Content-Range: bytes {from}-4999/5000\r\nContent-Length: {left}\r\n\r\n");
+            connection
+                .send(format!("HTTP/1.1 206 Partial Content\r\n{OBJECT}{head}{}", "b".repeat(left)))
         });
         let read = read(&server.store(quick()).await).await.unwrap();
         assert_eq!((read.len(), &read[..5]), (5000, &b"begun"[..]));
@@ -220,7 +242,8 @@ async fn slow_reader_is_not_blamed() {
 #[tokio::test]
 async fn slow_list_is_read() {
     let server = Scripted::start(|_, connection| {
-        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PAGE.len() + 200_000))?;
+        connection
+            .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PAGE.len() + 200_000))?;
         for _ in 0..200 {
             connection.send(" ".repeat(1000))?;
             sleep(SHORT);
@@ -229,7 +252,10 @@ async fn slow_list_is_read() {
     });
     let patience = Patience { answer: Duration::from_secs(1), ..quick().patience };
     let min_rate = MinRate { over: Duration::from_secs(10), ..quick().min_rate };
-    assert_eq!(list(&server.store(S3Config { patience, min_rate, ..quick() }).await).await.unwrap(), 0);
+    assert_eq!(
+        list(&server.store(S3Config { patience, min_rate, ..quick() }).await).await.unwrap(),
+        0
+    );
     assert_eq!(server.requests.load(Ordering::Relaxed), 1);
 }
 
@@ -238,10 +264,12 @@ async fn slow_list_is_read() {
 async fn store_at_work_is_waited_for() {
     let server = Scripted::start(|head, connection| {
         if head.starts_with("head") {
-            return connection.send(format!("HTTP/1.1 200 OK\r\n{OBJECT}Content-Length: 5\r\n\r\n"));
+            return connection
+                .send(format!("HTTP/1.1 200 OK\r\n{OBJECT}Content-Length: 5\r\n\r\n"));
         }
         let result = "<CopyObjectResult><ETag>\"1\"</ETag></CopyObjectResult>";
-        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 100 + result.len()))?;
+        connection
+            .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 100 + result.len()))?;
         for _ in 0..100 {
             connection.send(" ")?;
             sleep(SHORT);
@@ -249,7 +277,11 @@ async fn store_at_work_is_waited_for() {
         connection.send(result)
     });
     let object = |key: &str| ObjectName::new(bucket(), Key::new(key).unwrap());
-    let copied = server.store(quick()).await.copy(&object("k"), &object("copy"), &CopyOptions::default()).await;
+    let copied = server
+        .store(quick())
+        .await
+        .copy(&object("k"), &object("copy"), &CopyOptions::default())
+        .await;
     assert_eq!(copied.unwrap().0, "1");
     assert_eq!(server.requests.load(Ordering::Relaxed), 2);
 }

@@ -1,4 +1,5 @@
-//! Class, encryption, tags, ACL and customers' keys over HTTP: what the S3 adapter sends with each kind of request, and reads back.
+//! Class, encryption, tags, ACL and customers' keys over HTTP: what the S3 adapter sends with each
+//! kind of request, and reads back.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CannedAcl, CopyOptions, CustomerKey, Encryption, KmsKey, ObjectStore as _, PutBody,
-    PutCondition, S3Config, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CannedAcl, CopyOptions, CustomerKey, Encryption, KmsKey,
+    ObjectStore as _, PutBody, PutCondition, S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 use s3_server::{Fault, MIN_PART_SIZE, Server};
@@ -36,7 +37,12 @@ fn content(len: u64) -> Vec<u8> {
     (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-async fn put(store: &S3Store, key: &str, len: u64, attributes: &Attributes) -> Result<(), StorageError> {
+async fn put(
+    store: &S3Store,
+    key: &str,
+    len: u64,
+    attributes: &Attributes,
+) -> Result<(), StorageError> {
     let body = PutBody::from_bytes(content(len));
     store.put(&object(key), body, attributes, &PutCondition::None.into()).await.map(drop)
 }
@@ -54,7 +60,10 @@ fn attributes() -> Attributes {
     Attributes {
         content_type: Some("application/zip".to_owned()),
         storage_class: Some("STANDARD_IA".parse().unwrap()),
-        encryption: Some(Encryption::Kms(KmsKey { id: Some("alias/k".to_owned()), bucket_key: true })),
+        encryption: Some(Encryption::Kms(KmsKey {
+            id: Some("alias/k".to_owned()),
+            bucket_key: true,
+        })),
         expires: Some("Wed, 21 Oct 2026 07:28:00 GMT".to_owned()),
         ..Attributes::default()
     }
@@ -77,10 +86,15 @@ async fn an_object_in_parts_has_class_encryption_and_tags_and_so_have_its_copies
         put(&store, "k", len, &Attributes { tags: tags(), ..attributes() }).await.unwrap();
         store.copy(&object("k"), &object("copy"), &CopyOptions::default()).await.unwrap();
         for key in ["k", "copy"] {
-            assert_eq!(store.head(&object(key)).await.unwrap().attributes, attributes(), "{key} of {len} bytes");
+            assert_eq!(
+                store.head(&object(key)).await.unwrap().attributes,
+                attributes(),
+                "{key} of {len} bytes"
+            );
             assert_eq!(store.tags(&object(key)).await.unwrap(), tags(), "{key} of {len} bytes");
         }
-        let other = Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
+        let other =
+            Attributes { content_type: Some("text/plain".to_owned()), ..Attributes::default() };
         store.copy(&object("k"), &object("copy"), &copied_as(other.clone())).await.unwrap();
         assert_eq!(store.head(&object("copy")).await.unwrap().attributes, other, "{len} bytes");
         assert_eq!(store.tags(&object("copy")).await.unwrap(), BTreeMap::new(), "{len} bytes");
@@ -127,8 +141,11 @@ async fn an_acl_is_sent_when_it_is_asked_for_and_never_else() {
 async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it() {
     let server = Server::memory().unwrap();
     let key = customer_key(1);
-    let (plain, with_key, with_other) =
-        (store(&server, None).await, store(&server, Some(&key)).await, store(&server, Some(&customer_key(2))).await);
+    let (plain, with_key, with_other) = (
+        store(&server, None).await,
+        store(&server, Some(&key)).await,
+        store(&server, Some(&customer_key(2))).await,
+    );
     plain.create_bucket(&bucket()).await.unwrap();
     assert_eq!((plain.customer_key(), with_key.customer_key()), (None, Some(key.md5())));
     for len in [5, MIN_PART_SIZE + 1] {
@@ -136,7 +153,10 @@ async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it()
         with_key.copy(&object("k"), &object("copy"), &CopyOptions::default()).await.unwrap();
         let by_customer = Some(Encryption::Customer { key_md5: key.md5() });
         for name in ["k", "copy"] {
-            assert_eq!(with_key.head(&object(name)).await.unwrap().attributes.encryption, by_customer);
+            assert_eq!(
+                with_key.head(&object(name)).await.unwrap().attributes.encryption,
+                by_customer
+            );
             assert!(read(&with_key, name).await.unwrap() == content(len), "{name} of {len} bytes");
             for store in [&plain, &with_other] {
                 for refused in [
@@ -157,7 +177,10 @@ async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it()
     assert_eq!(plain.head(&object("copy")).await.unwrap_err().kind, StorageErrorKind::KeyNeeded);
     // Attributes of an object whose key is not at hand are not those of another.
     let of_other = with_key.head(&object("k")).await.unwrap().attributes;
-    assert_eq!(put(&plain, "new", 5, &of_other).await.unwrap_err().kind, StorageErrorKind::KeyNeeded);
+    assert_eq!(
+        put(&plain, "new", 5, &of_other).await.unwrap_err().kind,
+        StorageErrorKind::KeyNeeded
+    );
     assert!(put(&with_key, "new", 5, &of_other).await.is_ok());
 }
 
@@ -167,7 +190,9 @@ async fn a_download_that_broke_is_taken_up_again_with_the_customers_key() {
     let store = store(&server, Some(&customer_key(1))).await;
     store.create_bucket(&bucket()).await.unwrap();
     put(&store, "k", 100_000, &Attributes::default()).await.unwrap();
-    server.script(|call| (call.operation == "GetObject" && call.nth == 1).then_some(Fault::Cut(1000)));
+    server.script(|call| {
+        (call.operation == "GetObject" && call.nth == 1).then_some(Fault::Cut(1000))
+    });
     assert!(read(&store, "k").await.unwrap() == content(100_000));
     assert_eq!(server.requests_of("GetObject"), 2);
 }
@@ -175,7 +200,8 @@ async fn a_download_that_broke_is_taken_up_again_with_the_customers_key() {
 #[tokio::test]
 async fn refusals_are_told_apart_from_a_missing_key() {
     let server = Server::memory().unwrap();
-    let (plain, with_key) = (store(&server, None).await, store(&server, Some(&customer_key(1))).await);
+    let (plain, with_key) =
+        (store(&server, None).await, store(&server, Some(&customer_key(1))).await);
     plain.create_bucket(&bucket()).await.unwrap();
     put(&plain, "k", 5, &Attributes::default()).await.unwrap();
     server.script(|call| {

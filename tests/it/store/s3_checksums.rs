@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, Checksums, ObjectStore as _, PutBody, PutOptions, S3Config, S3Credentials, S3Store,
+    Attributes, BucketAdmin as _, Checksums, ObjectStore as _, PutBody, PutOptions, S3Config,
+    S3Credentials, S3Store,
 };
 use s3_server::{ACCESS_KEY, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
 
@@ -19,7 +20,8 @@ const WRITES: [&str; 2] = ["PutObject", "UploadPart"];
 fn lock_objects(server: &Server) {
     server.script(|call| {
         let has = |name: &str| call.headers.contains_key(name);
-        let is_refused = WRITES.contains(&call.operation) && !has("content-md5") && !has("x-amz-checksum-crc32");
+        let is_refused =
+            WRITES.contains(&call.operation) && !has("content-md5") && !has("x-amz-checksum-crc32");
         is_refused.then_some(Fault::Refuse { status: 400, code: "InvalidRequest" })
     });
 }
@@ -27,7 +29,11 @@ fn lock_objects(server: &Server) {
 #[tokio::test]
 async fn locked_bucket_takes_every_write() {
     let server = Server::memory().unwrap();
-    let in_parts = S3Config { multipart_threshold: MIN_PART_SIZE + 1, part_size: MIN_PART_SIZE, ..server.config() };
+    let in_parts = S3Config {
+        multipart_threshold: MIN_PART_SIZE + 1,
+        part_size: MIN_PART_SIZE,
+        ..server.config()
+    };
     let store = S3Store::connect(in_parts).await.unwrap();
     let bucket = BucketName::new("bucket").unwrap();
     store.create_bucket(&bucket).await.unwrap();
@@ -64,9 +70,16 @@ fn locked_bucket_takes_deltas() {
 }
 
 async fn store_at(endpoint: String) -> S3Store {
-    let credentials =
-        S3Credentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned(), session_token: None };
-    let config = S3Config { endpoint: Some(endpoint), credentials: Some(credentials), ..S3Config::default() };
+    let credentials = S3Credentials {
+        access_key_id: "AKID".to_owned(),
+        secret_access_key: "secret".to_owned(),
+        session_token: None,
+    };
+    let config = S3Config {
+        endpoint: Some(endpoint),
+        credentials: Some(credentials),
+        ..S3Config::default()
+    };
     S3Store::connect(config).await.unwrap()
 }
 
@@ -78,10 +91,17 @@ async fn refused_header_gives_way_to_the_other() {
         let md5 = request.header("content-md5").map(str::to_owned);
         let crc32 = request.header("x-amz-checksum-crc32").map(str::to_owned);
         let refused = md5.is_some();
-        assert!(request.header("x-amz-trailer").is_none() && request.header("content-encoding").is_none());
+        assert!(
+            request.header("x-amz-trailer").is_none()
+                && request.header("content-encoding").is_none()
+        );
         kept.lock().unwrap().push((md5, crc32));
         match refused {
-            true => ("400 Bad Request", String::new(), xml("InvalidArgument", "Content-MD5 is not supported here", "")),
+            true => (
+                "400 Bad Request",
+                String::new(),
+                xml("InvalidArgument", "Content-MD5 is not supported here", ""),
+            ),
             false => ("200 OK", "ETag: \"0\"\r\n".to_owned(), String::new()),
         }
     });
@@ -115,17 +135,21 @@ async fn store_that_refuses_both_is_believed() {
 fn refused_write_is_not_called_locked() {
     let sandbox = Sandbox::new();
     sandbox.write("a.bin", "content");
-    let text =
-        "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
+    let text = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
     let url = scripted_by(move |request| match request.method.as_str() {
         "PUT" => ("400 Bad Request", String::new(), xml("InvalidRequest", text, "")),
-        "DELETE" => ("403 Forbidden", String::new(), xml("AccessDenied", "protected by object lock", "")),
-        _ if request.path == "/buc" || request.path == "/buc/" => ("200 OK", String::new(), String::new()),
+        "DELETE" => {
+            ("403 Forbidden", String::new(), xml("AccessDenied", "protected by object lock", ""))
+        }
+        _ if request.path == "/buc" || request.path == "/buc/" => {
+            ("200 OK", String::new(), String::new())
+        }
         _ => ("404 Not Found", String::new(), xml("NoSuchKey", "", "")),
     });
     let mut command = sandbox.command();
     command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_MAX_ATTEMPTS", "1");
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-    let told = Run::of(command.args(["cp", "--no-delta", "a.bin", "s3://buc/"])).fails(1, &["Content-MD5"]);
+    let told = Run::of(command.args(["cp", "--no-delta", "a.bin", "s3://buc/"]))
+        .fails(1, &["Content-MD5"]);
     assert!(!told.err.contains("locked") && !told.err.contains("retention"), "{told:?}");
 }

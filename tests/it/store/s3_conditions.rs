@@ -1,10 +1,11 @@
-//! Conditions are sent to every store, and left out only where the store shows that it has none on this call.
+//! Conditions are sent to every store, and left out only where the store shows that it has none on
+//! this call.
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, ConditionalWrites, CopyOptions, ETag, ObjectStore as _, PutBody, PutCondition,
-    S3Config, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, ConditionalWrites, CopyOptions, ETag, ObjectStore as _, PutBody,
+    PutCondition, S3Config, S3Store, StorageError, StorageErrorKind,
 };
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, Server};
 
@@ -26,13 +27,22 @@ async fn store(server: &Server, conditional_writes: ConditionalWrites) -> S3Stor
     store
 }
 
-async fn put(store: &S3Store, key: &str, content: &str, condition: &PutCondition) -> Result<ETag, StorageError> {
+async fn put(
+    store: &S3Store,
+    key: &str,
+    content: &str,
+    condition: &PutCondition,
+) -> Result<ETag, StorageError> {
     let body = PutBody::from_bytes(content.to_owned());
     store.put(&object(key), body, &Attributes::default(), &condition.clone().into()).await
 }
 
 /// Stores an object in parts.
-async fn put_large(store: &S3Store, content: u8, condition: &PutCondition) -> Result<ETag, StorageError> {
+async fn put_large(
+    store: &S3Store,
+    content: u8,
+    condition: &PutCondition,
+) -> Result<ETag, StorageError> {
     let body = PutBody::from_bytes(vec![content; MIN_PART_SIZE as usize + 1]);
     store.put(&object("large"), body, &Attributes::default(), &condition.clone().into()).await
 }
@@ -50,14 +60,18 @@ async fn refused_conditions_are_left_out() {
     for conditions in [Conditions::NotImplemented, Conditions::InvalidArgument] {
         let server = Server::memory_with(conditions).unwrap();
         let store = store(&server, ConditionalWrites::Auto).await;
-        // The first request of each kind is refused and sent again without its condition; the next one has none.
+        // The first request of each kind is refused and sent again without its condition; the next
+        // one has none.
         for (n, puts) in [(1, 4), (2, 6)] {
             let first = put(&store, &format!("{n}"), "first", &ABSENT).await.unwrap();
             put(&store, &format!("{n}"), "second", &PutCondition::IfMatch(first)).await.unwrap();
             assert_eq!(server.requests_of("PutObject"), puts, "{conditions:?}");
         }
         for (n, deletes) in [("1", 2), ("2", 3)] {
-            store.copy(&object(n), &object("copy"), &CopyOptions::from(&tag(&store, n).await)).await.unwrap();
+            store
+                .copy(&object(n), &object("copy"), &CopyOptions::from(&tag(&store, n).await))
+                .await
+                .unwrap();
             store.delete(&object(n), Some(&tag(&store, n).await)).await.unwrap();
             assert_eq!(server.requests_of("CopyObject"), deletes, "{conditions:?}");
             assert_eq!(server.requests_of("DeleteObject"), deletes, "{conditions:?}");
@@ -79,7 +93,10 @@ async fn condition_that_never_matches_is_left_out() {
     put(&store, "k", "third", &PutCondition::IfMatch(second.clone())).await.unwrap();
     assert_eq!(server.requests_of("PutObject"), 5);
     // Of the other calls the conditions hold.
-    assert_eq!(put(&store, "k", "x", &ABSENT).await.unwrap_err().kind, StorageErrorKind::AlreadyExists);
+    assert_eq!(
+        put(&store, "k", "x", &ABSENT).await.unwrap_err().kind,
+        StorageErrorKind::AlreadyExists
+    );
     assert!(is_refused(store.delete(&object("k"), Some(&second)).await));
     store.delete(&object("k"), Some(&tag(&store, "k").await)).await.unwrap();
     let first = put_large(&store, 1, &PutCondition::None).await.unwrap();
@@ -94,8 +111,14 @@ async fn mismatch_is_a_refusal() {
         let store = store(&server, ConditionalWrites::Auto).await;
         let old = put(&store, "k", "old", &ABSENT).await.unwrap();
         let new = put(&store, "k", "new", &PutCondition::None).await.unwrap();
-        assert!(is_refused(put(&store, "k", "late", &PutCondition::IfMatch(old.clone())).await), "{conditions:?}");
-        assert!(is_refused(put(&store, "gone", "late", &PutCondition::IfMatch(old.clone())).await), "{conditions:?}");
+        assert!(
+            is_refused(put(&store, "k", "late", &PutCondition::IfMatch(old.clone())).await),
+            "{conditions:?}"
+        );
+        assert!(
+            is_refused(put(&store, "gone", "late", &PutCondition::IfMatch(old.clone())).await),
+            "{conditions:?}"
+        );
         assert!(is_refused(store.delete(&object("k"), Some(&old)).await), "{conditions:?}");
         assert!(is_refused(store.delete(&object("gone"), Some(&old)).await), "{conditions:?}");
         assert!(
@@ -112,8 +135,12 @@ async fn accepted_condition_is_never_left_out() {
     let store = store(&server, ConditionalWrites::Auto).await;
     let first = put(&store, "k", "first", &ABSENT).await.unwrap();
     let second = put(&store, "k", "second", &PutCondition::IfMatch(first)).await.unwrap();
-    for (status, code) in [(501, "NotImplemented"), (400, "InvalidArgument"), (412, "PreconditionFailed")] {
-        server.script(move |call| (call.operation == "PutObject").then_some(Fault::Refuse { status, code }));
+    for (status, code) in
+        [(501, "NotImplemented"), (400, "InvalidArgument"), (412, "PreconditionFailed")]
+    {
+        server.script(move |call| {
+            (call.operation == "PutObject").then_some(Fault::Refuse { status, code })
+        });
         let before = server.requests_of("PutObject");
         put(&store, "k", "late", &PutCondition::IfMatch(second.clone())).await.unwrap_err();
         assert_eq!(server.requests_of("PutObject") - before, 1, "{status}");
@@ -139,12 +166,15 @@ async fn same_content_again_is_no_lacking_condition() {
 
 #[tokio::test]
 async fn believed_conditions_are_never_left_out() {
-    for conditions in [Conditions::NotImplemented, Conditions::InvalidArgument, Conditions::NeverMatch] {
+    for conditions in
+        [Conditions::NotImplemented, Conditions::InvalidArgument, Conditions::NeverMatch]
+    {
         let server = Server::memory_with(conditions).unwrap();
         let store = store(&server, ConditionalWrites::Yes).await;
         let first = put(&store, "k", "first", &PutCondition::None).await.unwrap();
         for _ in 0..2 {
-            let error = put(&store, "k", "late", &PutCondition::IfMatch(first.clone())).await.unwrap_err();
+            let error =
+                put(&store, "k", "late", &PutCondition::IfMatch(first.clone())).await.unwrap_err();
             assert_eq!(error.kind, StorageErrorKind::ConditionUnsupported, "{}", chain(&error));
             assert!(chain(&error).contains("DG_CONDITIONAL_WRITES=no"), "{}", chain(&error));
         }
@@ -172,10 +202,14 @@ async fn delete_whose_answer_was_lost_succeeds() {
     let server = Server::memory().unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     let first = put(&store, "k", "first", &ABSENT).await.unwrap();
-    server.script(|call| (call.operation == "DeleteObject" && call.nth == 1).then_some(Fault::Lost));
+    server
+        .script(|call| (call.operation == "DeleteObject" && call.nth == 1).then_some(Fault::Lost));
     store.delete(&object("k"), Some(&first)).await.unwrap();
     assert_eq!(server.requests_of("DeleteObject"), 2);
-    assert!(is_refused(store.delete(&object("k"), Some(&first)).await), "there was nothing before it was sent");
+    assert!(
+        is_refused(store.delete(&object("k"), Some(&first)).await),
+        "there was nothing before it was sent"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The conformance suite over HTTP: on the model store behind a real socket, and on s3s-fs with its named weaknesses.
+//! The conformance suite over HTTP: on the model store behind a real socket, and on s3s-fs with its
+//! named weaknesses.
 
 use deltaglider::storage::S3Store;
 use deltaglider::storage::conformance::{Capabilities, run_one};
@@ -9,7 +10,8 @@ mod model {
     use super::*;
 
     fn capabilities() -> Capabilities {
-        Capabilities::full().without("only a space", "the AWS SDK takes a key of white space alone for none")
+        Capabilities::full()
+            .without("only a space", "the AWS SDK takes a key of white space alone for none")
     }
 
     macro_rules! tests {
@@ -28,11 +30,13 @@ mod model {
     deltaglider::for_each_storage_check!(tests);
 }
 
-/// On s3s-fs, which keeps keys as paths, answers conditions without being atomic, and is weak in other ways named here.
+/// On s3s-fs, which keeps keys as paths, answers conditions without being atomic, and is weak in
+/// other ways named here.
 mod folder {
     use super::*;
 
-    const PATHS: &str = "keys are paths: no object where a folder is, no empty, overlong or dot segment";
+    const PATHS: &str =
+        "keys are paths: no object where a folder is, no empty, overlong or dot segment";
     const ENCODING: &str = "lists say that keys are URL-encoded and do not encode them";
     const RACE: &str = "conditions are looked at first and written under afterwards";
 
@@ -40,10 +44,16 @@ mod folder {
         let mut capabilities = Capabilities::full()
             .without("only a space", "the AWS SDK takes a key of white space alone for none")
             .without("a_bucket_with_an_object_stays", "deletes buckets that are not empty")
-            .without("a_missing_bucket_is_no_missing_key", "answers NoSuchKey when the bucket is missing")
+            .without(
+                "a_missing_bucket_is_no_missing_key",
+                "answers NoSuchKey when the bucket is missing",
+            )
             .without("a_delimiter_is_any_text", "takes only the first character of a delimiter")
             .without("delete_if_match_removes_what_it_names", "ignores the condition of a delete")
-            .without("racing_replacer_and_remover_have_one_winner", "ignores the condition of a delete")
+            .without(
+                "racing_replacer_and_remover_have_one_winner",
+                "ignores the condition of a delete",
+            )
             .without("racing_creators_have_one_winner", RACE)
             .without("racing_replacers_have_one_winner", RACE)
             .without("listed_objects_are_those_of_head", "lists tell no tags")
@@ -51,7 +61,10 @@ mod folder {
             .without("encryption_comes_back", "tells no encryption")
             .without("tags_are_read_apart", "knows no tags")
             .without("a_copy_keeps_class_encryption_and_tags", "refuses every class but STANDARD")
-            .without("a_copy_with_other_attributes_has_none_of_its_source", "refuses every class but STANDARD");
+            .without(
+                "a_copy_with_other_attributes_has_none_of_its_source",
+                "refuses every class but STANDARD",
+            );
         let of_paths = [
             "a_delimiter_rolls_up_folders",
             "a_deleted_object_is_gone",

@@ -1,4 +1,5 @@
-//! The table "Listings" of docs/S3.md: what a page of a listing may be, and what commands that act on listings do with it.
+//! The table "Listings" of docs/S3.md: what a page of a listing may be, and what commands that act
+//! on listings do with it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,15 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutOptions, S3Config,
-    S3Credentials, S3Store,
+    Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutOptions,
+    S3Config, S3Credentials, S3Store,
 };
 use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
 
 use crate::support::scripted_http::scripted_by;
 use crate::support::{Run, Sandbox, edited, noise};
 
-/// A page that is asked for: how many of this listing were asked for before, and what the store would send.
+/// A page that is asked for: how many of this listing were asked for before, and what the store
+/// would send.
 type Page = fn(usize, String) -> String;
 
 const WRONG: [(&str, Page); 14] = [
@@ -27,10 +29,16 @@ const WRONG: [(&str, Page); 14] = [
     ("an error with status 200", |_, _| "<Error><Code>InternalError</Code></Error>".to_owned()),
     ("more than 16 MiB", |_, xml| format!("{xml}{}", " ".repeat(17 << 20))),
     ("fewer entries than its count", |_, xml| without_last_entry(&xml)),
-    ("not the last, and no token and no entry", |_, xml| without_entries(&xml).replace(LAST, NOT_LAST)),
-    ("not the last, in another order, and no token", |_, xml| reversed(&with_one_more(&xml)).replace(LAST, NOT_LAST)),
+    ("not the last, and no token and no entry", |_, xml| {
+        without_entries(&xml).replace(LAST, NOT_LAST)
+    }),
+    ("not the last, in another order, and no token", |_, xml| {
+        reversed(&with_one_more(&xml)).replace(LAST, NOT_LAST)
+    }),
     ("the same token twice", |_, xml| followed(xml, 1)),
-    ("a token seen before", |n, xml| followed(if n == 0 { xml } else { without_entries(&xml) }, n % 3)),
+    ("a token seen before", |n, xml| {
+        followed(if n == 0 { xml } else { without_entries(&xml) }, n % 3)
+    }),
     ("new tokens, the same keys", |n, xml| if n < 3 { followed(xml, n) } else { xml }),
 ];
 
@@ -38,17 +46,21 @@ const WRONG: [(&str, Page); 14] = [
 const ENDLESS: (&str, Page) = ("1001 empty pages", |n, xml| followed(without_entries(&xml), n));
 
 const LAWFUL: [(&str, Page); 7] = [
-    (
-        "not the last, and no token",
-        |n, xml| if n == 0 && has_entries(&xml) { xml.replace(LAST, NOT_LAST) } else { xml },
-    ),
+    ("not the last, and no token", |n, xml| {
+        if n == 0 && has_entries(&xml) { xml.replace(LAST, NOT_LAST) } else { xml }
+    }),
     ("no count", |_, xml| without(&xml, "KeyCount")),
-    ("a smaller count", |_, xml| without(&xml, "KeyCount").replace(LAST, &format!("<KeyCount>0</KeyCount>{LAST}"))),
+    ("a smaller count", |_, xml| {
+        without(&xml, "KeyCount").replace(LAST, &format!("<KeyCount>0</KeyCount>{LAST}"))
+    }),
     ("empty pages first", |n, xml| if n < 5 { followed(without_entries(&xml), n) } else { xml }),
     ("an empty page last", |n, xml| if n == 0 { followed(xml, n) } else { without_entries(&xml) }),
     ("another order", |_, xml| reversed(&xml)),
     ("comments, and text after the root", |_, xml| {
-        format!("{}\n<!-- </ListBucketResult> -->\n", xml.replace(LAST, &format!("<!-- <a> -->\n{LAST}")))
+        format!(
+            "{}\n<!-- </ListBucketResult> -->\n",
+            xml.replace(LAST, &format!("<!-- <a> -->\n{LAST}"))
+        )
     }),
 ];
 
@@ -109,7 +121,8 @@ fn without(xml: &str, name: &str) -> String {
     }
 }
 
-/// Says that another page comes. The server takes tokens for the hexadecimal digits of a key, and starts after it: here before all.
+/// Says that another page comes. The server takes tokens for the hexadecimal digits of a key, and
+/// starts after it: here before all.
 fn followed(xml: String, token: usize) -> String {
     let digits: String = token.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
     let token = format!("<NextContinuationToken>01{digits}</NextContinuationToken>");
@@ -157,7 +170,12 @@ impl Fixture {
     #[tokio::main(flavor = "current_thread")]
     async fn make_buckets(&self) {
         for bucket in ["files", "versions", "kept", "empty", "rest"] {
-            self.server.store().unwrap().create_bucket(&BucketName::new(bucket).unwrap()).await.unwrap();
+            self.server
+                .store()
+                .unwrap()
+                .create_bucket(&BucketName::new(bucket).unwrap())
+                .await
+                .unwrap();
         }
     }
 
@@ -165,7 +183,10 @@ impl Fixture {
     async fn put(&self, bucket: &str, key: &str) {
         let body = PutBody::from_bytes(key.as_bytes().to_vec());
         let store = self.server.store().unwrap();
-        store.put(&object(bucket, key), body, &Attributes::default(), &PutOptions::default()).await.unwrap();
+        store
+            .put(&object(bucket, key), body, &Attributes::default(), &PutOptions::default())
+            .await
+            .unwrap();
     }
 
     #[tokio::main(flavor = "current_thread")]
@@ -222,7 +243,8 @@ impl Fixture {
 fn wrong_pages_are_not_acted_on() {
     let fixture = Fixture::new();
     fixture.put("rest", "z.txt");
-    let acted: Vec<_> = WRONG.iter().flat_map(|(name, page)| acts_on(&fixture, name, *page)).collect();
+    let acted: Vec<_> =
+        WRONG.iter().flat_map(|(name, page)| acts_on(&fixture, name, *page)).collect();
     assert!(acted.is_empty(), "{}", acted.join("\n"));
 }
 
@@ -270,11 +292,16 @@ fn lawful_pages_are_not_refused() {
         let fixture = Fixture::new();
         fixture.list(page);
         let run = fixture.run(&["ls", "-r", "s3://files"]).succeeds();
-        let listed: BTreeSet<&str> = run.out.lines().filter_map(|line| line.split_whitespace().last()).collect();
+        let listed: BTreeSet<&str> =
+            run.out.lines().filter_map(|line| line.split_whitespace().last()).collect();
         assert_eq!(listed, ["a.txt", "b.txt", "c.txt", "d.txt"].into(), "{name}");
         fixture.run(&["sync", "--delete", "s3://files", "out"]).succeeds();
         let left = fixture.sandbox.files().into_iter().filter(|file| file.starts_with("out/"));
-        assert_eq!(left.collect::<Vec<_>>(), ["out/a.txt", "out/b.txt", "out/c.txt", "out/d.txt"], "{name}");
+        assert_eq!(
+            left.collect::<Vec<_>>(),
+            ["out/a.txt", "out/b.txt", "out/c.txt", "out/d.txt"],
+            "{name}"
+        );
         for bucket in ["empty", "rest"] {
             fixture.run(&["rb", &format!("s3://{bucket}")]).succeeds();
             assert!(fixture.deleted().contains(bucket), "{name}");
@@ -289,7 +316,9 @@ fn lawful_pages_are_not_refused() {
 /// A store that knows ListObjects V1 only, with pages of two entries and without `NextMarker`.
 fn first_version_only(keys: &'static [&'static str]) -> String {
     scripted_by(move |request| {
-        let value = |name: &str| request.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let value = |name: &str| {
+            request.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
         let marker = value("marker").unwrap_or_default().replace("%2F", "/");
         let is_rolled_up = value("delimiter").is_some();
         let shown = |key: &str| match key.split_once('/') {
@@ -317,8 +346,15 @@ fn first_version_only(keys: &'static [&'static str]) -> String {
 #[tokio::test]
 async fn first_version_is_followed_by_marker() {
     let endpoint = Some(first_version_only(&["a", "b", "c/1", "c/2", "d/1", "e"]));
-    let keys = S3Credentials { access_key_id: "id".into(), secret_access_key: "secret".into(), session_token: None };
-    let store = S3Store::connect(S3Config { endpoint, credentials: Some(keys), ..S3Config::default() }).await.unwrap();
+    let keys = S3Credentials {
+        access_key_id: "id".into(),
+        secret_access_key: "secret".into(),
+        session_token: None,
+    };
+    let store =
+        S3Store::connect(S3Config { endpoint, credentials: Some(keys), ..S3Config::default() })
+            .await
+            .unwrap();
     let bucket = BucketName::new("bucket").unwrap();
     let list = async |delimiter: Option<&str>, start_after: Option<&str>| {
         let (mut listed, mut continuation) = (Vec::new(), None);

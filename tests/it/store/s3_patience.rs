@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, ListRequest, ObjectStore as _, Patience, PutBody, PutOptions, S3Config,
-    S3Credentials, S3Store, StorageErrorKind,
+    Attributes, BucketAdmin as _, ListRequest, ObjectStore as _, Patience, PutBody, PutOptions,
+    S3Config, S3Credentials, S3Store, StorageErrorKind,
 };
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
@@ -49,7 +49,14 @@ async fn busy_store_loses_no_file() {
             let store = store.clone();
             puts.push(async move {
                 let body = PutBody::from_bytes(format!("content {n}"));
-                store.put(&object(&n.to_string()), body, &Attributes::default(), &PutOptions::default()).await
+                store
+                    .put(
+                        &object(&n.to_string()),
+                        body,
+                        &Attributes::default(),
+                        &PutOptions::default(),
+                    )
+                    .await
             });
             if puts.len() == 8 {
                 puts.next().await.unwrap().unwrap();
@@ -58,7 +65,10 @@ async fn busy_store_loses_no_file() {
         while let Some(put) = puts.next().await {
             put.unwrap();
         }
-        assert_eq!(store.list(&bucket("bucket"), &ListRequest::default()).await.unwrap().objects.len(), 100);
+        assert_eq!(
+            store.list(&bucket("bucket"), &ListRequest::default()).await.unwrap().objects.len(),
+            100
+        );
     }
 }
 
@@ -78,7 +88,10 @@ async fn setting_of_attempts_counts_for_all_failures() {
     for (status, code) in [(503, "SlowDown"), (500, "InternalError")] {
         for most in [1, 2, 5] {
             let config = patient(&server, Duration::from_secs(300));
-            let store = S3Store::connect(S3Config { max_attempts: NonZeroU32::new(most), ..config }).await.unwrap();
+            let store =
+                S3Store::connect(S3Config { max_attempts: NonZeroU32::new(most), ..config })
+                    .await
+                    .unwrap();
             server.script(move |_| Some(Fault::Refuse { status, code }));
             let before = server.requests_of("ListObjectsV2");
             store.list(&bucket("bucket"), &ListRequest::default()).await.unwrap_err();
@@ -106,10 +119,16 @@ fn attempts_are_an_option() {
 /// Refuses requests about `far` that are not signed for its region.
 fn two_regions(server: &Server) {
     server.script(|call| {
-        let signed = call.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let signed = call
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let wanted = if call.bucket == Some("far") { "eu-west-3" } else { "us-east-1" };
-        (call.bucket.is_some() && call.operation != "CreateBucket" && !signed.contains(&format!("/{wanted}/s3/")))
-            .then_some(Fault::Elsewhere(wanted))
+        (call.bucket.is_some()
+            && call.operation != "CreateBucket"
+            && !signed.contains(&format!("/{wanted}/s3/")))
+        .then_some(Fault::Elsewhere(wanted))
     });
 }
 
@@ -118,7 +137,10 @@ fn region_of_bucket_is_followed() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let run = |region: &str, arguments: &[&str]| {
         let mut command = sandbox.command();
-        command.env("AWS_ENDPOINT_URL_S3", server.url()).env("AWS_REGION", region).env("AWS_MAX_ATTEMPTS", "1");
+        command
+            .env("AWS_ENDPOINT_URL_S3", server.url())
+            .env("AWS_REGION", region)
+            .env("AWS_MAX_ATTEMPTS", "1");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
         Run::of(command.args(arguments)).succeeds()
     };
@@ -142,10 +164,18 @@ fn region_of_bucket_is_followed() {
 }
 
 async fn store_at(endpoint: String) -> S3Store {
-    let credentials =
-        S3Credentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned(), session_token: None };
+    let credentials = S3Credentials {
+        access_key_id: "AKID".to_owned(),
+        secret_access_key: "secret".to_owned(),
+        session_token: None,
+    };
     let patience = Patience { before_retry: Duration::from_millis(5), ..Patience::default() };
-    let config = S3Config { endpoint: Some(endpoint), credentials: Some(credentials), patience, ..S3Config::default() };
+    let config = S3Config {
+        endpoint: Some(endpoint),
+        credentials: Some(credentials),
+        patience,
+        ..S3Config::default()
+    };
     S3Store::connect(config).await.unwrap()
 }
 
@@ -158,12 +188,17 @@ async fn bodiless_bad_request_is_sent_again() {
         _ => ("200 OK", "ETag: \"0\"\r\n".to_owned(), String::new()),
     });
     let store = store_at(url).await;
-    store.put(&object("k"), PutBody::from_bytes("x"), &Attributes::default(), &PutOptions::default()).await.unwrap();
+    store
+        .put(&object("k"), PutBody::from_bytes("x"), &Attributes::default(), &PutOptions::default())
+        .await
+        .unwrap();
     assert_eq!(sent.load(Ordering::Relaxed), 2);
     // One with a reason is final.
     let url = scripted_by(|_| ("400 Bad Request", String::new(), xml("InvalidArgument", "no", "")));
     let store = store_at(url).await;
-    let put = store.put(&object("k"), PutBody::from_bytes("x"), &Attributes::default(), &PutOptions::default()).await;
+    let put = store
+        .put(&object("k"), PutBody::from_bytes("x"), &Attributes::default(), &PutOptions::default())
+        .await;
     assert_eq!(put.unwrap_err().kind, StorageErrorKind::Invalid);
 }
 
@@ -181,7 +216,10 @@ async fn time_asked_for_is_kept() {
         }
     });
     let store = store_at(url).await;
-    store.put(&object("k"), PutBody::from_bytes("x"), &Attributes::default(), &PutOptions::default()).await.unwrap();
+    store
+        .put(&object("k"), PutBody::from_bytes("x"), &Attributes::default(), &PutOptions::default())
+        .await
+        .unwrap();
     let times = times.lock().unwrap();
     assert!(times[1] - times[0] >= Duration::from_secs(1), "{times:?}");
 }
@@ -195,12 +233,15 @@ async fn skewed_clock_is_corrected() {
     let url = scripted_by(move |request| {
         counted.fetch_add(1, Ordering::Relaxed);
         let date = time::OffsetDateTime::from(there());
-        let format =
-            format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+        let format = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
         let date = date.format(format).unwrap();
         // Such as 20260102t030405z: right to the hour, which may just have begun.
         let hours = [there(), there() - Duration::from_secs(60)].map(|time| {
-            time::OffsetDateTime::from(time).format(format_description!("[year][month][day]t[hour]")).unwrap()
+            time::OffsetDateTime::from(time)
+                .format(format_description!("[year][month][day]t[hour]"))
+                .unwrap()
         });
         match request.header("x-amz-date") {
             Some(sent) if hours.iter().any(|hour| sent.starts_with(hour)) => {
@@ -216,7 +257,10 @@ async fn skewed_clock_is_corrected() {
     let store = store_at(url).await;
     for _ in 0..2 {
         let body = PutBody::from_bytes("x");
-        store.put(&object("k"), body, &Attributes::default(), &PutOptions::default()).await.unwrap();
+        store
+            .put(&object("k"), body, &Attributes::default(), &PutOptions::default())
+            .await
+            .unwrap();
     }
     assert_eq!(sent.load(Ordering::Relaxed), 3);
 }
@@ -226,12 +270,16 @@ async fn weak_tag_is_read_on() {
     let url = scripted_by(|request| {
         let tag = "ETag: W/\"v1\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
         match (request.header("range"), request.header("if-match")) {
-            (_, Some(_)) => ("412 Precondition Failed", String::new(), xml("PreconditionFailed", "", "")),
+            (_, Some(_)) => {
+                ("412 Precondition Failed", String::new(), xml("PreconditionFailed", "", ""))
+            }
             // The connection ends early.
             (None, _) => ("200 OK", format!("{tag}Content-Length: 10\r\n"), "01234".to_owned()),
-            (Some(_), _) => {
-                ("206 Partial Content", format!("{tag}Content-Range: bytes 5-9/10\r\n"), "56789".to_owned())
-            }
+            (Some(_), _) => (
+                "206 Partial Content",
+                format!("{tag}Content-Range: bytes 5-9/10\r\n"),
+                "56789".to_owned(),
+            ),
         }
     });
     let body = store_at(url).await.get(&object("k"), None).await.unwrap();
@@ -249,7 +297,11 @@ async fn answer_without_length_is_read() {
             _ => {
                 let chunked = "6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n".to_owned();
                 // The name of the header keeps the server from adding a length.
-                ("200 OK", format!("{tag}Transfer-Encoding: chunked\r\nX-No-Content-Length: 1\r\n"), chunked)
+                (
+                    "200 OK",
+                    format!("{tag}Transfer-Encoding: chunked\r\nX-No-Content-Length: 1\r\n"),
+                    chunked,
+                )
             }
         }
     });
@@ -265,7 +317,11 @@ fn bucket_stands_in_host_where_asked() {
     let kept = hosts.clone();
     // As a proxy, so that every host leads to it.
     let proxy = scripted_by(move |request| {
-        kept.lock().unwrap().push(format!("{} {}", request.header("host").unwrap_or_default(), request.path));
+        kept.lock().unwrap().push(format!(
+            "{} {}",
+            request.header("host").unwrap_or_default(),
+            request.path
+        ));
         ("404 Not Found", String::new(), xml("NoSuchBucket", "", ""))
     });
     let run = |options: &[&str], config: &str| {
@@ -277,7 +333,8 @@ fn bucket_stands_in_host_where_asked() {
         let run = Run::of(command.args(options).args(["ls", "s3://buc/"]));
         (run, hosts.lock().unwrap().pop())
     };
-    let virtually = "[default]\ns3 =\n  max_concurrent_requests = 3\n  addressing_style = virtual\n";
+    let virtually =
+        "[default]\ns3 =\n  max_concurrent_requests = 3\n  addressing_style = virtual\n";
     for (options, config, is_virtual) in [
         (&[][..], "", false),
         (&["--addressing-style", "virtual"], "", true),
@@ -288,9 +345,15 @@ fn bucket_stands_in_host_where_asked() {
         let (run, host) = run(options, config);
         run.fails(1, &["no such bucket"]);
         let host = host.unwrap();
-        assert_eq!(host.starts_with("buc.store.example "), is_virtual, "{options:?} {config:?}: {host}");
+        assert_eq!(
+            host.starts_with("buc.store.example "),
+            is_virtual,
+            "{options:?} {config:?}: {host}"
+        );
         assert_eq!(host.contains("store.example/buc"), !is_virtual, "{host}");
     }
     run(&["--addressing-style", "host"], "").0.fails(255, &[]);
-    run(&[], "[default]\ns3 =\n  addressing_style = host\n").0.fails(255, &["addressing_style", "\"host\""]);
+    run(&[], "[default]\ns3 =\n  addressing_style = host\n")
+        .0
+        .fails(255, &["addressing_style", "\"host\""]);
 }

@@ -9,7 +9,10 @@ use crate::support::{Run, Sandbox};
 /// Runs the binary at a store.
 fn run(sandbox: &Sandbox, url: &str, arguments: &[&str]) -> Run {
     let mut command = sandbox.command();
-    command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_REGION", "us-east-1").env("AWS_MAX_ATTEMPTS", "1");
+    command
+        .env("AWS_ENDPOINT_URL_S3", url)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_MAX_ATTEMPTS", "1");
     command.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret");
     Run::of(command.args(arguments))
 }
@@ -36,8 +39,11 @@ fn reason_of_credentials_is_the_same_everywhere() {
     ] {
         let url = scripted(move |_, _| (status, "", xml(code, "as the test wants it", "")));
         for arguments in COMMANDS {
-            let told = run(&sandbox, &url, arguments).fails(1, &["the credentials cannot be used", code, hint]);
-            for wrong in ["without an S3 error code", "this needs", "is not stored", "access denied"] {
+            let told = run(&sandbox, &url, arguments)
+                .fails(1, &["the credentials cannot be used", code, hint]);
+            for wrong in
+                ["without an S3 error code", "this needs", "is not stored", "access denied"]
+            {
                 assert!(!told.err.contains(wrong), "{arguments:?}: {told:?}");
             }
         }
@@ -48,10 +54,15 @@ fn reason_of_credentials_is_the_same_everywhere() {
 fn store_that_wants_buckets_in_hosts_names_the_option() {
     let sandbox = Sandbox::new();
     sandbox.write("a.zip", "content");
-    let url = scripted(|_, _| ("403 Forbidden", "", xml("SecondLevelDomainForbidden", "use virtual hosted style", "")));
+    let url = scripted(|_, _| {
+        ("403 Forbidden", "", xml("SecondLevelDomainForbidden", "use virtual hosted style", ""))
+    });
     for arguments in COMMANDS {
         let told = run(&sandbox, &url, arguments).fails(1, &["--addressing-style virtual"]);
-        assert!(!told.err.contains("denied") && !told.err.contains("is not stored"), "{arguments:?}: {told:?}");
+        assert!(
+            !told.err.contains("denied") && !told.err.contains("is not stored"),
+            "{arguments:?}: {told:?}"
+        );
     }
 }
 
@@ -67,7 +78,8 @@ fn folder_ends_at_expired_token() {
         counted.fetch_add(1, Ordering::Relaxed);
         ("400 Bad Request", "", xml("ExpiredToken", "The provided token has expired.", ""))
     });
-    let told = run(&sandbox, &url, &["cp", "-r", "--concurrency", "2", "d", "s3://buc/"]).fails(1, &["ExpiredToken"]);
+    let told = run(&sandbox, &url, &["cp", "-r", "--concurrency", "2", "d", "s3://buc/"])
+        .fails(1, &["ExpiredToken"]);
     assert_eq!(told.err.matches("ExpiredToken").count(), 1, "{told:?}");
     assert!(asked.load(Ordering::Relaxed) <= 8, "{asked:?}");
 }
@@ -91,9 +103,21 @@ fn denied_head_is_asked_about_once() {
 fn answers_without_code_show_their_words() {
     let sandbox = Sandbox::new();
     for (status, body, words) in [
-        ("502 Bad Gateway", "<html>\r\n<head><title>502 Bad Gateway</title></head>", "502 Bad Gateway"),
-        ("413 Payload Too Large", "<html><head><title>413 Request Entity Too Large</title>", "413 Request Entity"),
-        ("407 Proxy Authentication Required", "\nyou shall not pass\nfurther", "you shall not pass"),
+        (
+            "502 Bad Gateway",
+            "<html>\r\n<head><title>502 Bad Gateway</title></head>",
+            "502 Bad Gateway",
+        ),
+        (
+            "413 Payload Too Large",
+            "<html><head><title>413 Request Entity Too Large</title>",
+            "413 Request Entity",
+        ),
+        (
+            "407 Proxy Authentication Required",
+            "\nyou shall not pass\nfurther",
+            "you shall not pass",
+        ),
         (
             "400 Bad Request",
             "Client sent an HTTP request to an HTTPS server.\n",
@@ -113,13 +137,17 @@ fn answers_without_code_show_their_words() {
 #[test]
 fn redirect_elsewhere_names_the_address() {
     let sandbox = Sandbox::new();
-    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+    for status in
+        ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
         let url = scripted_by(move |_| {
             let location =
-                "Location: https://user:hush@store.example.com:9000/buc/?X-Amz-Signature=hush\r\n".to_owned();
+                "Location: https://user:hush@store.example.com:9000/buc/?X-Amz-Signature=hush\r\n"
+                    .to_owned();
             (status, location, String::new())
         });
-        let told = run(&sandbox, &url, &["ls", "s3://buc/"]).fails(1, &["https://store.example.com:9000"]);
+        let told =
+            run(&sandbox, &url, &["ls", "s3://buc/"]).fails(1, &["https://store.example.com:9000"]);
         assert!(!told.err.contains("region") && !told.err.contains("hush"), "{told:?}");
     }
 }
@@ -141,7 +169,10 @@ fn unreachable_store_is_named() {
 fn no_status_without_a_request() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command();
-    command.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9").env("AWS_EC2_METADATA_DISABLED", "true");
-    let told = Run::of(command.args(["ls", "s3://buc/"])).fails(1, &["no AWS credentials were found"]);
+    command
+        .env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let told =
+        Run::of(command.args(["ls", "s3://buc/"])).fails(1, &["no AWS credentials were found"]);
     assert!(!told.err.contains("403") && !told.err.contains("access denied"), "{told:?}");
 }

@@ -1,5 +1,5 @@
-//! How refusals are told that the servers of the other tests do not know: answers of AWS and MinIO, word for word, from a scripted
-//! server, to the adapter and to the real binary.
+//! How refusals are told that the servers of the other tests do not know: answers of AWS and MinIO,
+//! word for word, from a scripted server, to the adapter and to the real binary.
 
 use std::process::Command;
 
@@ -8,11 +8,12 @@ use crate::support::{Run, Sandbox};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody, PutCondition, S3Config,
-    S3Credentials, S3Store, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, ListRequest, ObjectStore as _, PutBody,
+    PutCondition, S3Config, S3Credentials, S3Store, StorageError, StorageErrorKind,
 };
 
-const HEAD: &str = "Content-Length: 5\r\nETag: \"0\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
+const HEAD: &str =
+    "Content-Length: 5\r\nETag: \"0\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
 const FORBIDDEN: &str = "403 Forbidden";
 
 fn found() -> Answer {
@@ -26,13 +27,24 @@ fn archived() -> Answer {
 }
 
 fn locked_on_aws() -> Answer {
-    (FORBIDDEN, "", xml("AccessDenied", "Access Denied because object protected by object lock.", ""))
+    (
+        FORBIDDEN,
+        "",
+        xml("AccessDenied", "Access Denied because object protected by object lock.", ""),
+    )
 }
 
 async fn store(endpoint: String) -> S3Store {
-    let credentials =
-        S3Credentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned(), session_token: None };
-    let config = S3Config { endpoint: Some(endpoint), credentials: Some(credentials), ..S3Config::default() };
+    let credentials = S3Credentials {
+        access_key_id: "AKID".to_owned(),
+        secret_access_key: "secret".to_owned(),
+        session_token: None,
+    };
+    let config = S3Config {
+        endpoint: Some(endpoint),
+        credentials: Some(credentials),
+        ..S3Config::default()
+    };
     S3Store::connect(config).await.unwrap()
 }
 
@@ -57,13 +69,22 @@ async fn an_archived_object_is_told_with_its_class() {
         _ => (
             FORBIDDEN,
             "",
-            xml("ObjectNotInActiveTierError", "The source object of the COPY operation is not in the active tier", ""),
+            xml(
+                "ObjectNotInActiveTierError",
+                "The source object of the COPY operation is not in the active tier",
+                "",
+            ),
         ),
     });
     let store = store(url).await;
     let got = store.get(&object("k"), None).await.map(drop).unwrap_err();
-    is_told(got, StorageErrorKind::Archived, &["archived, to be restored first", "its storage class is DEEP_ARCHIVE"]);
-    let copied = store.copy(&object("k"), &object("to"), &CopyOptions::default()).await.unwrap_err();
+    is_told(
+        got,
+        StorageErrorKind::Archived,
+        &["archived, to be restored first", "its storage class is DEEP_ARCHIVE"],
+    );
+    let copied =
+        store.copy(&object("k"), &object("to"), &CopyOptions::default()).await.unwrap_err();
     is_told(copied, StorageErrorKind::Archived, &["not in the active tier"]);
 }
 
@@ -71,9 +92,11 @@ async fn an_archived_object_is_told_with_its_class() {
 async fn a_lock_is_told_from_a_missing_permission() {
     let url = scripted(|_, path| match path {
         "/buc/aws" => locked_on_aws(),
-        "/buc/minio" => {
-            ("400 Bad Request", "", xml("InvalidRequest", "Object is WORM protected and cannot be overwritten", ""))
-        }
+        "/buc/minio" => (
+            "400 Bad Request",
+            "",
+            xml("InvalidRequest", "Object is WORM protected and cannot be overwritten", ""),
+        ),
         _ => (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")),
     });
     let store = store(url).await;
@@ -90,12 +113,21 @@ async fn each_denied_call_names_the_permission_it_needs() {
     let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));
     let store = store(url).await;
     let (denied, object) = (StorageErrorKind::Denied, object("k"));
-    let unknown = ["s3:GetObject", "without s3:ListBucket, an absent object cannot be told from a forbidden one"];
+    let unknown = [
+        "s3:GetObject",
+        "without s3:ListBucket, an absent object cannot be told from a forbidden one",
+    ];
     is_told(store.head(&object).await.unwrap_err(), denied, &unknown);
     is_told(store.get(&object, None).await.map(drop).unwrap_err(), denied, &unknown);
-    let put = store.put(&object, PutBody::from_bytes("x"), &Attributes::default(), &PutCondition::None.into()).await;
+    let put = store
+        .put(&object, PutBody::from_bytes("x"), &Attributes::default(), &PutCondition::None.into())
+        .await;
     is_told(put.unwrap_err(), denied, &["s3:PutObject"]);
-    is_told(store.list(&object.bucket, &ListRequest::default()).await.unwrap_err(), denied, &["s3:ListBucket"]);
+    is_told(
+        store.list(&object.bucket, &ListRequest::default()).await.unwrap_err(),
+        denied,
+        &["s3:ListBucket"],
+    );
     is_told(store.list_buckets().await.unwrap_err(), denied, &["s3:ListAllMyBuckets"]);
     is_told(store.create_bucket(&object.bucket).await.unwrap_err(), denied, &["s3:CreateBucket"]);
     is_told(store.delete_bucket(&object.bucket).await.unwrap_err(), denied, &["s3:DeleteBucket"]);
@@ -103,15 +135,26 @@ async fn each_denied_call_names_the_permission_it_needs() {
         "HEAD" => found(),
         _ => (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")),
     });
-    let copied = self::store(url).await.copy(&object, &self::object("to"), &CopyOptions::default()).await;
-    is_told(copied.unwrap_err(), denied, &["s3:GetObject for the source", "s3:PutObject for the copy"]);
+    let copied =
+        self::store(url).await.copy(&object, &self::object("to"), &CopyOptions::default()).await;
+    is_told(
+        copied.unwrap_err(),
+        denied,
+        &["s3:GetObject for the source", "s3:PutObject for the copy"],
+    );
 }
 
 #[tokio::test]
 async fn wrong_credentials_are_not_told_as_a_missing_permission() {
-    let url = scripted(|_, _| (FORBIDDEN, "", xml("SignatureDoesNotMatch", "The request signature is wrong", "")));
+    let url = scripted(|_, _| {
+        (FORBIDDEN, "", xml("SignatureDoesNotMatch", "The request signature is wrong", ""))
+    });
     let error = store(url).await.get(&object("k"), None).await.map(drop).unwrap_err();
-    assert!(error.kind == StorageErrorKind::Credentials && !chain(&error).contains("this needs"), "{}", chain(&error));
+    assert!(
+        error.kind == StorageErrorKind::Credentials && !chain(&error).contains("this needs"),
+        "{}",
+        chain(&error)
+    );
 }
 
 #[tokio::test]
@@ -124,7 +167,11 @@ async fn a_delete_marker_is_no_object() {
         });
         let store = store(url).await;
         is_told(store.head(&object("k")).await.unwrap_err(), StorageErrorKind::NotFound, &[]);
-        is_told(store.get(&object("k"), None).await.map(drop).unwrap_err(), StorageErrorKind::NotFound, &[]);
+        is_told(
+            store.get(&object("k"), None).await.map(drop).unwrap_err(),
+            StorageErrorKind::NotFound,
+            &[],
+        );
     }
     let url = scripted(|_, _| ("405 Method Not Allowed", "", xml("MethodNotAllowed", "", "")));
     is_told(store(url).await.head(&object("k")).await.unwrap_err(), StorageErrorKind::Invalid, &[]);
@@ -133,7 +180,10 @@ async fn a_delete_marker_is_no_object() {
 /// The binary, with the store at this address.
 fn command(sandbox: &Sandbox, url: &str) -> Command {
     let mut command = sandbox.command();
-    command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command
+        .env("AWS_ENDPOINT_URL_S3", url)
+        .env("AWS_ACCESS_KEY_ID", "AKID")
+        .env("AWS_SECRET_ACCESS_KEY", "secret");
     command
 }
 
@@ -146,9 +196,13 @@ fn the_binary_says_what_can_be_done() {
         ("DELETE", "/buc/k") => locked_on_aws(),
         _ => ("404 Not Found", "", xml("NoSuchKey", "The specified key does not exist.", "")),
     });
-    let archived = ["s3://buc/k: archived", "DEEP_ARCHIVE", "hint: restore it (`aws s3api restore-object`)"];
+    let archived =
+        ["s3://buc/k: archived", "DEEP_ARCHIVE", "hint: restore it (`aws s3api restore-object`)"];
     Run::of(command(&sandbox, &url).args(["cp", "s3://buc/k", "out"])).fails(1, &archived);
-    let locked = ["s3://buc/k: locked", "hint: it can go when its retention has ended or its legal hold was lifted"];
+    let locked = [
+        "s3://buc/k: locked",
+        "hint: it can go when its retention has ended or its legal hold was lifted",
+    ];
     Run::of(command(&sandbox, &url).args(["rm", "s3://buc/k"])).fails(1, &locked);
     let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));
     let denied = ["access denied", "s3:GetObject", "s3:ListBucket", "hint: check the credentials"];

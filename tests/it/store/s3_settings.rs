@@ -1,4 +1,5 @@
-//! Where the S3 adapter takes its settings from: each case is a process of its own with an environment and home of its own.
+//! Where the S3 adapter takes its settings from: each case is a process of its own with an
+//! environment and home of its own.
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store, StorageError,
-    StorageErrorKind,
+    Attributes, BucketAdmin as _, ObjectStore as _, PutBody, PutCondition, S3Config, S3Store,
+    StorageError, StorageErrorKind,
 };
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -17,9 +18,9 @@ const ENDPOINT: &str = "DGTEST_ENDPOINT";
 
 async fn put_something() -> Result<(), StorageError> {
     let config = S3Config { endpoint: std::env::var(ENDPOINT).ok(), ..S3Config::default() };
-    let store = S3Store::connect(config)
-        .await
-        .map_err(|error| StorageError::new(StorageErrorKind::Invalid, "Connect", "the store").because(error))?;
+    let store = S3Store::connect(config).await.map_err(|error| {
+        StorageError::new(StorageErrorKind::Invalid, "Connect", "the store").because(error)
+    })?;
     let bucket = BucketName::new("bucket").unwrap();
     match store.create_bucket(&bucket).await {
         Err(error) if error.kind != StorageErrorKind::AlreadyExists => return Err(error),
@@ -72,8 +73,13 @@ impl Home {
     /// Runs the process and gives what it printed.
     fn run(&self, server: Option<&Server>, variables: &[(&str, &str)]) -> String {
         let mut process = Command::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "store::s3_settings::process", "--ignored", "--nocapture"]).env_clear();
-        process.env("HOME", self.folder.path()).env("AWS_EC2_METADATA_DISABLED", "true").env("PATH", "/usr/bin:/bin");
+        process
+            .args(["--exact", "store::s3_settings::process", "--ignored", "--nocapture"])
+            .env_clear();
+        process
+            .env("HOME", self.folder.path())
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("PATH", "/usr/bin:/bin");
         process.envs(server.map(|server| (ENDPOINT, server.url())));
         process.envs(variables.iter().copied());
         let output = process.output().unwrap();
@@ -84,7 +90,8 @@ impl Home {
     }
 }
 
-const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
+const KEYS: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)];
 
 fn credentials_file(profile: &str) -> String {
     format!("[{profile}]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
@@ -94,7 +101,10 @@ fn credentials_file(profile: &str) -> String {
 fn without_credentials_nothing_is_sent_and_the_error_says_how_to_get_some() {
     let server = Server::memory().unwrap();
     let printed = Home::new().run(Some(&server), &[]);
-    assert!(printed.contains("Credentials") && printed.contains("no AWS credentials were found"), "{printed}");
+    assert!(
+        printed.contains("Credentials") && printed.contains("no AWS credentials were found"),
+        "{printed}"
+    );
     for way in ["AWS_ACCESS_KEY_ID", "--profile", "--no-sign-request"] {
         assert!(printed.contains(way), "{printed}");
     }
@@ -112,11 +122,15 @@ fn keys_come_from_the_environment_and_a_custom_endpoint_needs_no_region() {
 #[test]
 fn keys_come_from_the_credentials_file_of_the_chosen_profile() {
     let server = Server::memory().unwrap();
-    let home =
-        Home::new().with(".aws/credentials", &credentials_file("work")).with("keys", &credentials_file("default"));
+    let home = Home::new()
+        .with(".aws/credentials", &credentials_file("work"))
+        .with("keys", &credentials_file("default"));
     let printed = home.run(Some(&server), &[("AWS_PROFILE", "work")]);
     assert!(printed.contains("DONE"), "{printed}");
-    let printed = home.run(Some(&server), &[("AWS_SHARED_CREDENTIALS_FILE", home.path("keys").to_str().unwrap())]);
+    let printed = home.run(
+        Some(&server),
+        &[("AWS_SHARED_CREDENTIALS_FILE", home.path("keys").to_str().unwrap())],
+    );
     assert!(printed.contains("DONE"), "{printed}");
     let printed = home.run(Some(&server), &[]);
     assert!(printed.contains("Credentials"), "{printed}");
@@ -125,8 +139,9 @@ fn keys_come_from_the_credentials_file_of_the_chosen_profile() {
 #[test]
 fn keys_come_from_a_credential_process() {
     let server = Server::memory().unwrap();
-    let answer =
-        format!("{{\"Version\": 1, \"AccessKeyId\": \"{ACCESS_KEY}\", \"SecretAccessKey\": \"{SECRET_KEY}\"}}");
+    let answer = format!(
+        "{{\"Version\": 1, \"AccessKeyId\": \"{ACCESS_KEY}\", \"SecretAccessKey\": \"{SECRET_KEY}\"}}"
+    );
     let home = Home::new().with("answer", &answer);
     let command = format!("cat {}", home.path("answer").display());
     let home = home.with(".aws/config", &format!("[default]\ncredential_process = {command}\n"));
@@ -139,7 +154,10 @@ fn credentials_that_cannot_be_loaded_are_denied_with_the_cause() {
     let server = Server::memory().unwrap();
     let home = Home::new().with(".aws/config", "[default]\ncredential_process = no-such-program\n");
     let printed = home.run(Some(&server), &[]);
-    assert!(printed.contains("Credentials") && printed.contains("could not be loaded"), "{printed}");
+    assert!(
+        printed.contains("Credentials") && printed.contains("could not be loaded"),
+        "{printed}"
+    );
     assert!(printed.contains("no-such-program"), "{printed}");
 }
 
@@ -151,11 +169,15 @@ fn aws_means_aws_also_when_the_sdk_knows_an_endpoint_and_proxies_are_asked() {
     let proxy = format!("http://{}", free.local_addr().unwrap());
     drop(free);
     let url = server.url();
-    let settings = [("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL_S3", &url), ("HTTPS_PROXY", &proxy)];
+    let settings =
+        [("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL_S3", &url), ("HTTPS_PROXY", &proxy)];
     // Without a region too.
     for settings in [&settings[..], &settings[1..]] {
         let printed = Home::new().run(None, &[KEYS.as_slice(), settings].concat());
-        assert!(printed.contains("could not be reached") && printed.contains("refused"), "{printed}");
+        assert!(
+            printed.contains("could not be reached") && printed.contains("refused"),
+            "{printed}"
+        );
     }
     assert!(server.requests().is_empty(), "{:?}", server.requests());
 }
@@ -173,7 +195,9 @@ fn a_chosen_endpoint_wins_over_those_the_sdk_knows() {
 #[test]
 fn a_bad_ca_bundle_is_named_wherever_it_is_set() {
     let server = Server::memory().unwrap();
-    let home = Home::new().with("empty.pem", "").with(".aws/config", "[profile ca]\nca_bundle = /no/such/bundle.pem\n");
+    let home = Home::new()
+        .with("empty.pem", "")
+        .with(".aws/config", "[profile ca]\nca_bundle = /no/such/bundle.pem\n");
     let empty = home.path("empty.pem");
     let empty = |name| (name, empty.to_str().unwrap());
     for (setting, named) in [
@@ -194,7 +218,9 @@ fn checksums(home: &Home, variables: &[(&str, &str)]) -> Vec<String> {
     server.script(move |call| {
         if call.operation == "PutObject" {
             let names = call.headers.keys().map(|name| name.as_str().to_owned());
-            kept.lock().unwrap().extend(names.filter(|name| name.contains("checksum") || name.contains("trailer")));
+            kept.lock()
+                .unwrap()
+                .extend(names.filter(|name| name.contains("checksum") || name.contains("trailer")));
         }
         None
     });
@@ -206,9 +232,11 @@ fn checksums(home: &Home, variables: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn checksums_are_sent_when_required_unless_the_settings_of_the_sdk_ask_for_them() {
-    let home = Home::new().with(".aws/config", "[profile sums]\nrequest_checksum_calculation = when_supported\n");
+    let home = Home::new()
+        .with(".aws/config", "[profile sums]\nrequest_checksum_calculation = when_supported\n");
     assert_eq!(checksums(&home, &[]), Vec::<String>::new());
-    for setting in [("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported"), ("AWS_PROFILE", "sums")] {
+    for setting in [("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported"), ("AWS_PROFILE", "sums")]
+    {
         assert!(!checksums(&home, &[setting]).is_empty(), "{setting:?}");
     }
 }

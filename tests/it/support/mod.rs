@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
-use deltaglider::storage::{CopyOptions, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{
+    CopyOptions, DirStore, ListRequest, ObjectStore as _, PutBody, PutCondition,
+};
 use futures::TryStreamExt as _;
 
 /// A folder to work in, a store beside it, and a folder for temporaries.
@@ -73,11 +75,17 @@ impl Sandbox {
         let mut command = Command::new(program);
         // Settings of the environment of the tests must not reach the binary.
         for (name, _) in std::env::vars_os() {
-            if [&b"AWS_"[..], b"DG_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
+            if [&b"AWS_"[..], b"DG_"]
+                .iter()
+                .any(|prefix| name.as_encoded_bytes().starts_with(prefix))
+            {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.work()).env("TMPDIR", self.temporaries()).env("HOME", self.folder.path());
+        command
+            .current_dir(self.work())
+            .env("TMPDIR", self.temporaries())
+            .env("HOME", self.folder.path());
         command.env("AWS_ENDPOINT_URL_S3", self.endpoint());
         command.stdin(Stdio::null());
         command
@@ -118,8 +126,14 @@ impl Sandbox {
 
 /// The names of everything below a folder, in order.
 pub(crate) fn names_below(folder: &Path) -> Vec<String> {
-    let entries = walkdir::WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter().map(Result::unwrap);
-    entries.map(|entry| entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned()).collect()
+    let entries = walkdir::WalkDir::new(folder)
+        .min_depth(1)
+        .sort_by_file_name()
+        .into_iter()
+        .map(Result::unwrap);
+    entries
+        .map(|entry| entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// What stands in a bucket.
@@ -161,7 +175,11 @@ impl Stored {
 
     /// Changes what is kept beside the bytes of an object.
     #[tokio::main(flavor = "current_thread")]
-    pub(crate) async fn change_metadata(&self, key: &str, change: fn(&mut BTreeMap<String, String>)) {
+    pub(crate) async fn change_metadata(
+        &self,
+        key: &str,
+        change: fn(&mut BTreeMap<String, String>),
+    ) {
         let body = PutBody::from_bytes(self.bytes(key).await);
         let mut attributes = self.0.head(&self.object(key)).await.unwrap().attributes;
         change(&mut attributes.metadata);
@@ -181,7 +199,10 @@ impl Stored {
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn foreign(&self, key: &str, bytes: &[u8]) {
         let body = PutBody::from_bytes(bytes.to_vec());
-        self.0.put(&self.object(key), body, &Default::default(), &PutCondition::None.into()).await.unwrap();
+        self.0
+            .put(&self.object(key), body, &Default::default(), &PutCondition::None.into())
+            .await
+            .unwrap();
     }
 
     /// Copies an object as another tool would.
@@ -247,9 +268,12 @@ impl Run {
     }
 }
 
-/// What the Python tool left in `/tmp` of this machine is told at every start, and none of the tests' business.
+/// What the Python tool left in `/tmp` of this machine is told at every start, and none of the
+/// tests' business.
 pub(crate) fn without_what_the_machine_has(err: &str) -> String {
-    let of_machine = |line: &&str| line.contains("the Python tool left references") && line.contains(" folder=/tmp ");
+    let of_machine = |line: &&str| {
+        line.contains("the Python tool left references") && line.contains(" folder=/tmp ")
+    };
     err.split_inclusive('\n').filter(|line| !of_machine(line)).collect()
 }
 

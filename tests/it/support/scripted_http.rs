@@ -35,7 +35,9 @@ pub(crate) fn scripted(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -
 }
 
 /// Answers each request as `answer` says, and gives the address.
-pub(crate) fn scripted_by(answer: impl Fn(&Request) -> (&'static str, String, String) + Send + 'static) -> String {
+pub(crate) fn scripted_by(
+    answer: impl Fn(&Request) -> (&'static str, String, String) + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -47,7 +49,10 @@ pub(crate) fn scripted_by(answer: impl Fn(&Request) -> (&'static str, String, St
     url
 }
 
-fn serve(mut socket: TcpStream, answer: &impl Fn(&Request) -> (&'static str, String, String)) -> io::Result<()> {
+fn serve(
+    mut socket: TcpStream,
+    answer: &impl Fn(&Request) -> (&'static str, String, String),
+) -> io::Result<()> {
     let mut reader = BufReader::new(socket.try_clone()?);
     let (mut first, mut headers) = (String::new(), String::new());
     reader.read_line(&mut first)?;
@@ -66,8 +71,11 @@ fn serve(mut socket: TcpStream, answer: &impl Fn(&Request) -> (&'static str, Str
     let len = request.header("content-length").map_or(0, |len| len.trim().parse().unwrap());
     reader.take(len).read_to_end(&mut request.body)?;
     let (status, headers, body) = answer(&request);
-    let len =
-        if headers.contains("Content-Length") { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let len = if headers.contains("Content-Length") {
+        String::new()
+    } else {
+        format!("Content-Length: {}\r\n", body.len())
+    };
     let body = if method == "HEAD" { "" } else { &body };
     write!(socket, "HTTP/1.1 {status}\r\n{headers}{len}Connection: close\r\n\r\n{body}")
 }

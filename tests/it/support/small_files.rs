@@ -27,7 +27,9 @@ pub(crate) fn content(number: u64) -> Vec<u8> {
 
 /// Stores a version.
 pub(crate) async fn put(service: &DeltaService, key: &str, number: u64, options: &PutOptions) {
-    let file = Payload::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir()).await.unwrap();
+    let file = Payload::spool(std::io::Cursor::new(content(number)), key, &std::env::temp_dir())
+        .await
+        .unwrap();
     service.put(&file, &object(key), options).await.unwrap();
 }
 

@@ -79,7 +79,8 @@ impl PartialEq for Rewrite {
 
 impl Eq for Rewrite {}
 
-/// What shall become of an answer: left among a request's extensions by who passes it on, and filled in here.
+/// What shall become of an answer: left among a request's extensions by who passes it on, and
+/// filled in here.
 #[derive(Clone, Default)]
 pub(crate) struct Aftermath(Arc<Mutex<Option<Fault>>>);
 
@@ -114,7 +115,10 @@ impl Calls {
         locked(&self.0.counts).clone()
     }
 
-    pub(crate) fn script(&self, script: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
+    pub(crate) fn script(
+        &self,
+        script: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static,
+    ) {
         *locked(&self.0.script) = Some(Arc::new(script));
     }
 
@@ -141,18 +145,25 @@ impl S3Access for Calls {
         }
         let operation = cx.s3_op().name();
         let nth = self.count(operation);
-        let (bucket, key) = (cx.s3_path().get_bucket_name(), cx.s3_path().as_object().map(|(_, key)| key));
+        let (bucket, key) =
+            (cx.s3_path().get_bucket_name(), cx.s3_path().as_object().map(|(_, key)| key));
         let script = locked(&self.0.script).clone();
         let query = cx.uri().query().unwrap_or_default();
-        match script.and_then(|script| script(&Call { operation, bucket, key, nth, query, headers: cx.headers() })) {
+        match script.and_then(|script| {
+            script(&Call { operation, bucket, key, nth, query, headers: cx.headers() })
+        }) {
             Some(Fault::Refuse { status, code }) => {
-                let code = S3ErrorCode::from_bytes(code.as_bytes()).ok_or_else(|| s3_error!(InternalError))?;
+                let code = S3ErrorCode::from_bytes(code.as_bytes())
+                    .ok_or_else(|| s3_error!(InternalError))?;
                 let mut error = S3Error::with_message(code, "as the test wants it");
-                error.set_status_code(StatusCode::from_u16(status).map_err(S3Error::internal_error)?);
+                error.set_status_code(
+                    StatusCode::from_u16(status).map_err(S3Error::internal_error)?,
+                );
                 return Err(error);
             }
             Some(Fault::Elsewhere(region)) => {
-                let mut error = S3Error::with_message(S3ErrorCode::PermanentRedirect, "as the test wants it");
+                let mut error =
+                    S3Error::with_message(S3ErrorCode::PermanentRedirect, "as the test wants it");
                 error.set_status_code(StatusCode::MOVED_PERMANENTLY);
                 error.set_headers(HeaderMap::from_iter([(
                     HeaderName::from_static("x-amz-bucket-region"),

@@ -1,7 +1,8 @@
-//! S3 servers on a socket of this machine, for tests: the model store in memory, and s3s-fs over a folder.
+//! S3 servers on a socket of this machine, for tests: the model store in memory, and s3s-fs over a
+//! folder.
 //!
-//! Signatures are verified, requests are counted by operation, and faults can be scripted. A server lives as long as the value
-//! does, on threads of its own: tests may block.
+//! Signatures are verified, requests are counted by operation, and faults can be scripted. A server
+//! lives as long as the value does, on threads of its own: tests may block.
 
 mod calls;
 mod linger;
@@ -83,7 +84,8 @@ impl Server {
 
     /// s3s-fs over a folder, at this port of 127.0.0.1; 0 for a free one.
     pub fn folder_at(folder: &Path, port: u16) -> io::Result<Self> {
-        let fs = s3s_fs::FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        let fs = s3s_fs::FileSystem::new(folder)
+            .map_err(|error| io::Error::other(format!("{error:?}")))?;
         Self::start(fs, None, port)
     }
 
@@ -96,7 +98,8 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?

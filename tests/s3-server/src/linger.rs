@@ -1,4 +1,5 @@
-//! How answers reach the client, or do not. S3 reads on what it has refused, so that the connection is not reset under its answer.
+//! How answers reach the client, or do not. S3 reads on what it has refused, so that the connection
+//! is not reset under its answer.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -21,8 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What was sent before a connection breaks leaves within this.
 const LEAVES: Duration = Duration::from_millis(20);
 
-/// Serves a request; after an error the rest of its body is read and forgotten before the answer is given.
-pub(crate) async fn serve(service: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
+/// Serves a request; after an error the rest of its body is read and forgotten before the answer is
+/// given.
+pub(crate) async fn serve(
+    service: S3Service,
+    request: Request<Incoming>,
+) -> Result<HttpResponse, HttpError> {
     let (head, body) = request.into_parts();
     let body = SharedBody(Arc::new(Mutex::new(body)));
     let aftermath = Aftermath::default();
@@ -34,7 +39,8 @@ pub(crate) async fn serve(service: S3Service, request: Request<Incoming>) -> Res
         Some(Fault::Lost) => return Err(HttpError::new("lost as the test wants it".into())),
         Some(Fault::Late(duration)) => tokio::time::sleep(duration).await,
         Some(Fault::Cut(left)) => {
-            return Ok(answer.map(|body| s3s::Body::http_body_unsync(CutBody { body, left, breaks: None })));
+            return Ok(answer
+                .map(|body| s3s::Body::http_body_unsync(CutBody { body, left, breaks: None })));
         }
         Some(Fault::Rewrite(rewrite)) => {
             let (mut head, body) = answer.into_parts();
@@ -79,7 +85,10 @@ impl Body for SharedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         self.with(|body| body.poll_frame(cx))
     }
 
@@ -103,12 +112,16 @@ impl Body for CutBody {
     type Data = Bytes;
     type Error = s3s::StdError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if self.left > 0
             && let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx))
         {
             let frame = frame?.map_data(|piece| {
-                let piece = piece.slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
+                let piece = piece
+                    .slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
                 self.left -= piece.len() as u64;
                 piece
             });

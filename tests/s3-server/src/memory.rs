@@ -1,4 +1,5 @@
-//! The model store behind the S3 trait: exact where the adapter looks, refusing what it does not implement.
+//! The model store behind the S3 trait: exact where the adapter looks, refusing what it does not
+//! implement.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,8 +8,8 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ETag, Encryption, KmsKey, ListRequest, MemoryStore, ObjectHead,
-    ObjectStore, PutBody, PutCondition, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, Encryption, KmsKey, ListRequest, MemoryStore,
+    ObjectHead, ObjectStore, PutBody, PutCondition, StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 use s3s::dto::*;
@@ -16,8 +17,8 @@ use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use crate::multipart::Uploads;
 use crate::translate::{
-    attributes, bucket_name, check_customer_key, condition, copy_source, customer_key, etag, from_http_date, length,
-    object_name, s3_error, url_encode,
+    attributes, bucket_name, check_customer_key, condition, copy_source, customer_key, etag,
+    from_http_date, length, object_name, s3_error, url_encode,
 };
 
 /// Bytes every part but the last must have (S3 User Guide, "Multipart upload limits").
@@ -53,13 +54,15 @@ pub enum Conditions {
     /// They hold, also among racers, as on AWS.
     #[default]
     Atomic,
-    /// They are not looked at, as stores do that do not know them: what should have been refused is done.
+    /// They are not looked at, as stores do that do not know them: what should have been refused is
+    /// done.
     Ignored,
     /// A request with a condition is refused by 501 `NotImplemented`.
     NotImplemented,
     /// A request with a condition is refused by 400 `InvalidArgument`.
     InvalidArgument,
-    /// A write with `If-Match` is refused by 412, whatever the tag of the object, as radosgw does. Other conditions hold.
+    /// A write with `If-Match` is refused by 412, whatever the tag of the object, as radosgw does.
+    /// Other conditions hold.
     NeverMatch,
 }
 
@@ -87,7 +90,10 @@ impl Memory {
         match self.0.conditions {
             Conditions::Ignored => Ok(PutCondition::None),
             Conditions::NotImplemented if if_match.is_some() || if_none_match.is_some() => {
-                Err(s3_error!(NotImplemented, "A header you provided implies functionality that is not implemented"))
+                Err(s3_error!(
+                    NotImplemented,
+                    "A header you provided implies functionality that is not implemented"
+                ))
             }
             Conditions::InvalidArgument if if_match.is_some() || if_none_match.is_some() => {
                 Err(s3_error!(InvalidArgument, "Conditions are not supported"))
@@ -134,12 +140,19 @@ impl Memory {
         attributes: &Attributes,
         condition: &PutCondition,
     ) -> S3Result<ETag> {
-        if self.0.conditions == Conditions::NeverMatch && matches!(condition, PutCondition::IfMatch(_)) {
+        if self.0.conditions == Conditions::NeverMatch
+            && matches!(condition, PutCondition::IfMatch(_))
+        {
             return Err(s3_error!(PreconditionFailed));
         }
         let put = self
             .store()
-            .put(&object_name(bucket, key)?, PutBody::from_bytes(bytes), attributes, &condition.clone().into())
+            .put(
+                &object_name(bucket, key)?,
+                PutBody::from_bytes(bytes),
+                attributes,
+                &condition.clone().into(),
+            )
             .await;
         match put {
             // AWS does not say 412 where there is nothing to match.
@@ -187,9 +200,11 @@ macro_rules! describe {
                 output.sse_customer_key_md5 = Some(key_md5);
             }
             Some(encryption) => {
-                output.server_side_encryption = encryption.algorithm().map(|name| name.to_owned().into());
+                output.server_side_encryption =
+                    encryption.algorithm().map(|name| name.to_owned().into());
                 output.ssekms_key_id = encryption.kms_key().and_then(|key| key.id.clone());
-                output.bucket_key_enabled = encryption.kms_key().and_then(|key| key.bucket_key.then_some(true));
+                output.bucket_key_enabled =
+                    encryption.kms_key().and_then(|key| key.bucket_key.then_some(true));
             }
             None => {}
         }
@@ -218,24 +233,38 @@ fn content_range(range: &std::ops::Range<u64>, size: u64) -> String {
 
 #[async_trait::async_trait]
 impl S3 for Memory {
-    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
         match self.store().create_bucket(&bucket_name(&req.input.bucket)?).await {
-            Err(error) if error.kind == StorageErrorKind::AlreadyExists => Err(s3_error!(BucketAlreadyOwnedByYou)),
+            Err(error) if error.kind == StorageErrorKind::AlreadyExists => {
+                Err(s3_error!(BucketAlreadyOwnedByYou))
+            }
             made => made.map(|()| S3Response::new(CreateBucketOutput::default())).map_err(s3_error),
         }
     }
 
-    async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
+    async fn delete_bucket(
+        &self,
+        req: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
         self.store().delete_bucket(&bucket_name(&req.input.bucket)?).await.map_err(s3_error)?;
         Ok(S3Response::new(DeleteBucketOutput::default()))
     }
 
-    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(
+        &self,
+        req: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
         self.bucket_exists(&req.input.bucket).await?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+    async fn list_buckets(
+        &self,
+        _: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
         let buckets = self.store().list_buckets().await.map_err(s3_error)?;
         let bucket = |bucket: deltaglider::storage::ListedBucket| Bucket {
             name: Some(bucket.name.as_str().to_owned()),
@@ -246,7 +275,10 @@ impl S3 for Memory {
         Ok(S3Response::new(ListBucketsOutput { buckets, ..ListBucketsOutput::default() }))
     }
 
-    async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+    async fn list_objects(
+        &self,
+        req: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
         let marker = req.input.marker.clone();
         let has_delimiter = req.input.delimiter.is_some();
         let v2 = req.map_input(|input| ListObjectsV2Input {
@@ -281,9 +313,15 @@ impl S3 for Memory {
         Ok(S3Response::new(output))
     }
 
-    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
-        let encoded = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
+        let encoded = input
+            .encoding_type
+            .as_ref()
+            .is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
         let text = |text: String| if encoded { url_encode(&text) } else { text };
         // A token is what it is in S3: text without a meaning to the client, and fit for XML.
         let continuation = input.continuation_token.as_deref().map(from_token).transpose()?;
@@ -294,7 +332,8 @@ impl S3 for Memory {
             continuation,
             max_keys: input.max_keys.map(|keys| u16::try_from(keys).unwrap_or(u16::MAX)),
         };
-        let page = self.store().list(&bucket_name(&input.bucket)?, &request).await.map_err(s3_error)?;
+        let page =
+            self.store().list(&bucket_name(&input.bucket)?, &request).await.map_err(s3_error)?;
         let object = |object: deltaglider::storage::ListedObject| {
             Ok(Object {
                 key: Some(text(object.key.as_str().to_owned())),
@@ -323,24 +362,38 @@ impl S3 for Memory {
         Ok(S3Response::new(output))
     }
 
-    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        req: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let input = req.input;
-        let head = self.store().head(&object_name(&input.bucket, &input.key)?).await.map_err(s3_error)?;
+        let head =
+            self.store().head(&object_name(&input.bucket, &input.key)?).await.map_err(s3_error)?;
         let key = customer_key(&input.sse_customer_key, &input.sse_customer_key_md5)?;
         check_customer_key(key.as_deref(), &head.attributes)?;
         check_if_match(input.if_match.as_ref(), &head)?;
         let size = head.size;
         let range = ranged(input.range.as_ref(), size)?;
         let mut output = describe!(HeadObjectOutput, head);
-        output.content_length = Some(length(range.as_ref().map_or(size, |range| range.end - range.start))?);
+        output.content_length =
+            Some(length(range.as_ref().map_or(size, |range| range.end - range.start))?);
         output.content_range = range.map(|range| content_range(&range, size));
         Ok(S3Response::new(output))
     }
 
-    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(
+        &self,
+        req: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
         let input = req.input;
-        if input.if_none_match.is_some() || input.if_modified_since.is_some() || input.if_unmodified_since.is_some() {
-            return Err(s3_error!(NotImplemented, "of the conditions of GET only If-Match is implemented"));
+        if input.if_none_match.is_some()
+            || input.if_modified_since.is_some()
+            || input.if_unmodified_since.is_some()
+        {
+            return Err(s3_error!(
+                NotImplemented,
+                "of the conditions of GET only If-Match is implemented"
+            ));
         }
         let object = object_name(&input.bucket, &input.key)?;
         let body = self.store().get(&object, None).await.map_err(s3_error)?;
@@ -366,45 +419,70 @@ impl S3 for Memory {
         Ok(S3Response::new(output))
     }
 
-    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(
+        &self,
+        req: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         let mut input = req.input;
         self.bucket_exists(&input.bucket).await?;
         let attributes = attributes!(input)?;
         let condition = self.condition(input.if_match, input.if_none_match)?;
         let bytes = collect(input.body, input.content_length).await?;
         let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
-        Ok(S3Response::new(PutObjectOutput { e_tag: Some(etag(&tag)), ..PutObjectOutput::default() }))
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(etag(&tag)),
+            ..PutObjectOutput::default()
+        }))
     }
 
-    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(
+        &self,
+        req: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
         let mut input = req.input;
         if input.copy_source_if_none_match.is_some()
             || input.copy_source_if_modified_since.is_some()
             || input.copy_source_if_unmodified_since.is_some()
         {
-            return Err(s3_error!(NotImplemented, "of the conditions of a copy only If-Match is implemented"));
+            return Err(s3_error!(
+                NotImplemented,
+                "of the conditions of a copy only If-Match is implemented"
+            ));
         }
-        let (from, to) = (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
-        let replaces =
-            input.metadata_directive.as_ref().map(|directive| directive.as_str()) == Some(MetadataDirective::REPLACE);
+        let (from, to) =
+            (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
+        let replaces = input.metadata_directive.as_ref().map(|directive| directive.as_str())
+            == Some(MetadataDirective::REPLACE);
         if from == to && !replaces {
-            return Err(s3_error!(InvalidRequest, "This copy request is illegal because it changes nothing"));
+            return Err(s3_error!(
+                InvalidRequest,
+                "This copy request is illegal because it changes nothing"
+            ));
         }
         let if_match = match self.condition(input.copy_source_if_match, None)? {
             PutCondition::IfMatch(etag) => Some(etag),
             _ => None,
         };
         let source = self.store().head(&from).await.map_err(s3_error)?;
-        let key = customer_key(&input.copy_source_sse_customer_key, &input.copy_source_sse_customer_key_md5)?;
+        let key = customer_key(
+            &input.copy_source_sse_customer_key,
+            &input.copy_source_sse_customer_key_md5,
+        )?;
         check_customer_key(key.as_deref(), &source.attributes)?;
         let replaced = |directive: Option<&str>| directive == Some(MetadataDirective::REPLACE);
-        let replaces_metadata = replaced(input.metadata_directive.as_ref().map(|directive| directive.as_str()));
-        let replaces_tags = replaced(input.tagging_directive.as_ref().map(|directive| directive.as_str()));
+        let replaces_metadata =
+            replaced(input.metadata_directive.as_ref().map(|directive| directive.as_str()));
+        let replaces_tags =
+            replaced(input.tagging_directive.as_ref().map(|directive| directive.as_str()));
         let asked = attributes!(input)?;
         // Class and encryption are those of the request, whatever the directives.
         let Attributes { storage_class, encryption, acl, .. } = asked.clone();
         let kept = if replaces_metadata { asked.clone() } else { source.attributes };
-        let tags = if replaces_tags { asked.tags } else { self.store().tags(&from).await.map_err(s3_error)? };
+        let tags = if replaces_tags {
+            asked.tags
+        } else {
+            self.store().tags(&from).await.map_err(s3_error)?
+        };
         let attributes = Attributes { storage_class, encryption, acl, tags, ..kept };
         let options = CopyOptions { if_match, attributes: Some(attributes), newer_than: None };
         let tag = self.store().copy(&from, &to, &options).await.map_err(s3_error)?;
@@ -414,7 +492,10 @@ impl S3 for Memory {
             last_modified: Some(Timestamp::from(head.last_modified)),
             ..CopyObjectResult::default()
         };
-        Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(result),
+            ..CopyObjectOutput::default()
+        }))
     }
 
     async fn get_object_tagging(
@@ -428,13 +509,19 @@ impl S3 for Memory {
         Ok(S3Response::new(GetObjectTaggingOutput { tag_set, ..GetObjectTaggingOutput::default() }))
     }
 
-    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = req.input;
         let if_match = match self.condition(input.if_match, None)? {
             PutCondition::IfMatch(etag) => Some(etag),
             _ => None,
         };
-        self.store().delete(&object_name(&input.bucket, &input.key)?, if_match.as_ref()).await.map_err(s3_error)?;
+        self.store()
+            .delete(&object_name(&input.bucket, &input.key)?, if_match.as_ref())
+            .await
+            .map_err(s3_error)?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -455,13 +542,25 @@ impl S3 for Memory {
         Ok(S3Response::new(output))
     }
 
-    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(
+        &self,
+        req: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = req.input;
         let bytes = collect(input.body, input.content_length).await?;
         let object = object_name(&input.bucket, &input.key)?;
         let key = customer_key(&input.sse_customer_key, &input.sse_customer_key_md5)?;
-        let tag = self.uploads().put_part(&object, &input.upload_id, input.part_number, bytes, key.as_deref())?;
-        Ok(S3Response::new(UploadPartOutput { e_tag: Some(etag(&tag)), ..UploadPartOutput::default() }))
+        let tag = self.uploads().put_part(
+            &object,
+            &input.upload_id,
+            input.part_number,
+            bytes,
+            key.as_deref(),
+        )?;
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(etag(&tag)),
+            ..UploadPartOutput::default()
+        }))
     }
 
     async fn upload_part_copy(
@@ -469,9 +568,13 @@ impl S3 for Memory {
         req: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let input = req.input;
-        let (from, to) = (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
+        let (from, to) =
+            (copy_source(&input.copy_source)?, object_name(&input.bucket, &input.key)?);
         let body = self.store().get(&from, None).await.map_err(s3_error)?;
-        let key = customer_key(&input.copy_source_sse_customer_key, &input.copy_source_sse_customer_key_md5)?;
+        let key = customer_key(
+            &input.copy_source_sse_customer_key,
+            &input.copy_source_sse_customer_key_md5,
+        )?;
         check_customer_key(key.as_deref(), &body.head.attributes)?;
         if !self.ignores_conditions() {
             check_if_match(input.copy_source_if_match.as_ref(), &body.head)?;
@@ -480,11 +583,17 @@ impl S3 for Memory {
         let range = match &input.copy_source_range {
             Some(range) => {
                 let odd = || {
-                    s3_error!(InvalidArgument, "The x-amz-copy-source-range value must be of the form bytes=first-last")
+                    s3_error!(
+                        InvalidArgument,
+                        "The x-amz-copy-source-range value must be of the form bytes=first-last"
+                    )
                 };
-                let (first, last) =
-                    range.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(odd)?;
-                let (first, last): (u64, u64) = (first.parse().map_err(|_| odd())?, last.parse().map_err(|_| odd())?);
+                let (first, last) = range
+                    .strip_prefix("bytes=")
+                    .and_then(|range| range.split_once('-'))
+                    .ok_or_else(odd)?;
+                let (first, last): (u64, u64) =
+                    (first.parse().map_err(|_| odd())?, last.parse().map_err(|_| odd())?);
                 if first > last || last >= size {
                     return Err(s3_error!(
                         InvalidArgument,
@@ -495,12 +604,26 @@ impl S3 for Memory {
             }
             None => 0..size,
         };
-        let whole: BytesMut = body.stream.map_ok(BytesMut::from).try_concat().await.map_err(S3Error::internal_error)?;
+        let whole: BytesMut = body
+            .stream
+            .map_ok(BytesMut::from)
+            .try_concat()
+            .await
+            .map_err(S3Error::internal_error)?;
         let bytes = whole.freeze().slice(range.start as usize..range.end as usize);
         let key = customer_key(&input.sse_customer_key, &input.sse_customer_key_md5)?;
-        let tag = self.uploads().put_part(&to, &input.upload_id, input.part_number, bytes, key.as_deref())?;
+        let tag = self.uploads().put_part(
+            &to,
+            &input.upload_id,
+            input.part_number,
+            bytes,
+            key.as_deref(),
+        )?;
         let result = CopyPartResult { e_tag: Some(etag(&tag)), ..CopyPartResult::default() };
-        Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() }))
+        Ok(S3Response::new(UploadPartCopyOutput {
+            copy_part_result: Some(result),
+            ..UploadPartCopyOutput::default()
+        }))
     }
 
     async fn complete_multipart_upload(
@@ -529,10 +652,16 @@ impl S3 for Memory {
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let input = req.input;
         self.uploads().remove(&object_name(&input.bucket, &input.key)?, &input.upload_id)?;
-        Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
+        Ok(S3Response::with_status(
+            AbortMultipartUploadOutput::default(),
+            http::StatusCode::NO_CONTENT,
+        ))
     }
 
-    async fn put_bucket_acl(&self, req: S3Request<PutBucketAclInput>) -> S3Result<S3Response<PutBucketAclOutput>> {
+    async fn put_bucket_acl(
+        &self,
+        req: S3Request<PutBucketAclInput>,
+    ) -> S3Result<S3Response<PutBucketAclOutput>> {
         let input = req.input;
         self.bucket_exists(&input.bucket).await?;
         let policy = match (input.acl, input.access_control_policy) {
@@ -544,9 +673,16 @@ impl S3 for Memory {
         Ok(S3Response::new(PutBucketAclOutput::default()))
     }
 
-    async fn get_bucket_acl(&self, req: S3Request<GetBucketAclInput>) -> S3Result<S3Response<GetBucketAclOutput>> {
+    async fn get_bucket_acl(
+        &self,
+        req: S3Request<GetBucketAclInput>,
+    ) -> S3Result<S3Response<GetBucketAclOutput>> {
         self.bucket_exists(&req.input.bucket).await?;
-        let policy = self.policies().get(&req.input.bucket).cloned().unwrap_or_else(|| canned_policy("private"));
+        let policy = self
+            .policies()
+            .get(&req.input.bucket)
+            .cloned()
+            .unwrap_or_else(|| canned_policy("private"));
         Ok(S3Response::new(GetBucketAclOutput { grants: policy.grants, owner: policy.owner }))
     }
 
@@ -556,7 +692,10 @@ impl S3 for Memory {
     ) -> S3Result<S3Response<PutBucketLifecycleConfigurationOutput>> {
         let input = req.input;
         self.bucket_exists(&input.bucket).await?;
-        let rules = input.lifecycle_configuration.map(|configuration| configuration.rules).unwrap_or_default();
+        let rules = input
+            .lifecycle_configuration
+            .map(|configuration| configuration.rules)
+            .unwrap_or_default();
         self.lifecycles().insert(input.bucket, rules);
         Ok(S3Response::new(PutBucketLifecycleConfigurationOutput::default()))
     }
@@ -578,7 +717,10 @@ impl S3 for Memory {
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         let input = req.input;
         self.bucket_exists(&input.bucket).await?;
-        let encoded = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
+        let encoded = input
+            .encoding_type
+            .as_ref()
+            .is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
         let upload = |(key, id, initiated): (String, String, SystemTime)| MultipartUpload {
             key: Some(if encoded { url_encode(&key) } else { key }),
             upload_id: Some(id),
@@ -621,8 +763,10 @@ fn canned_policy(name: &str) -> AccessControlPolicy {
         uri: None,
     };
     let owner = Grantee { id: Some("owner".to_owned()), ..someone(Type::CANONICAL_USER) };
-    let all =
-        Grantee { uri: Some("http://acs.amazonaws.com/groups/global/AllUsers".to_owned()), ..someone(Type::GROUP) };
+    let all = Grantee {
+        uri: Some("http://acs.amazonaws.com/groups/global/AllUsers".to_owned()),
+        ..someone(Type::GROUP)
+    };
     let mut grants = vec![grant(owner, Permission::FULL_CONTROL)];
     if name.starts_with("public-read") {
         grants.push(grant(all, Permission::READ));

@@ -31,22 +31,33 @@ impl Uploads {
     }
 
     /// Keys, ids, and when they were begun.
-    pub(crate) fn of_bucket(&self, bucket: &str) -> impl Iterator<Item = (String, String, SystemTime)> {
-        let of_bucket = self.open.iter().filter(move |(_, upload)| upload.object.bucket.as_str() == bucket);
-        of_bucket.map(|(id, upload)| (upload.object.key.as_str().to_owned(), id.clone(), upload.initiated))
+    pub(crate) fn of_bucket(
+        &self,
+        bucket: &str,
+    ) -> impl Iterator<Item = (String, String, SystemTime)> {
+        let of_bucket =
+            self.open.iter().filter(move |(_, upload)| upload.object.bucket.as_str() == bucket);
+        of_bucket.map(|(id, upload)| {
+            (upload.object.key.as_str().to_owned(), id.clone(), upload.initiated)
+        })
     }
 
     /// Gives the id.
     pub(crate) fn create(&mut self, object: ObjectName, attributes: Attributes) -> String {
         self.made += 1;
         let id = format!("upload-{}", self.made);
-        self.open
-            .insert(id.clone(), Upload { object, attributes, parts: BTreeMap::new(), initiated: SystemTime::now() });
+        self.open.insert(
+            id.clone(),
+            Upload { object, attributes, parts: BTreeMap::new(), initiated: SystemTime::now() },
+        );
         id
     }
 
     fn upload(&mut self, object: &ObjectName, id: &str) -> S3Result<&mut Upload> {
-        self.open.get_mut(id).filter(|upload| upload.object == *object).ok_or_else(|| s3_error!(NoSuchUpload))
+        self.open
+            .get_mut(id)
+            .filter(|upload| upload.object == *object)
+            .ok_or_else(|| s3_error!(NoSuchUpload))
     }
 
     /// Every part comes with the customer's key of the upload, if that has one.
@@ -59,7 +70,10 @@ impl Uploads {
         customer_key: Option<&str>,
     ) -> S3Result<ETag> {
         if !(1..=10_000).contains(&number) {
-            return Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"));
+            return Err(s3_error!(
+                InvalidArgument,
+                "Part number must be an integer between 1 and 10000, inclusive"
+            ));
         }
         let etag = ETag(Sha256Digest::of(&bytes).to_string());
         let upload = self.upload(object, id)?;
@@ -93,7 +107,11 @@ impl Uploads {
             }
             whole.extend_from_slice(bytes);
         }
-        if named.is_empty() { Err(s3_error!(MalformedXML)) } else { Ok((whole.freeze(), upload.attributes.clone())) }
+        if named.is_empty() {
+            Err(s3_error!(MalformedXML))
+        } else {
+            Ok((whole.freeze(), upload.attributes.clone()))
+        }
     }
 
     pub(crate) fn remove(&mut self, object: &ObjectName, id: &str) -> S3Result<()> {

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::storage::{
-    Attributes, CustomerKey, ETag, Encryption, MAX_USER_METADATA_BYTES, PutCondition, StorageError, StorageErrorKind,
+    Attributes, CustomerKey, ETag, Encryption, MAX_USER_METADATA_BYTES, PutCondition, StorageError,
+    StorageErrorKind,
 };
 use s3s::dto::{self, ETagCondition, Timestamp, TimestampFormat};
 use s3s::{S3Error, S3Result, s3_error};
@@ -24,7 +25,10 @@ pub(crate) fn object_name(bucket: &str, key: &str) -> S3Result<ObjectName> {
 pub(crate) fn copy_source(source: &dto::CopySource) -> S3Result<ObjectName> {
     match source {
         dto::CopySource::Bucket { bucket, key, version_id: None } => object_name(bucket, key),
-        _ => Err(s3_error!(NotImplemented, "only a bucket and a key without a version name a source")),
+        _ => Err(s3_error!(
+            NotImplemented,
+            "only a bucket and a key without a version name a source"
+        )),
     }
 }
 
@@ -33,7 +37,9 @@ pub(crate) fn s3_error(error: StorageError) -> S3Error {
     match error.kind {
         StorageErrorKind::NoSuchBucket => s3_error!(NoSuchBucket),
         StorageErrorKind::NotFound => s3_error!(NoSuchKey),
-        StorageErrorKind::AlreadyExists | StorageErrorKind::Precondition => s3_error!(PreconditionFailed),
+        StorageErrorKind::AlreadyExists | StorageErrorKind::Precondition => {
+            s3_error!(PreconditionFailed)
+        }
         StorageErrorKind::NotEmpty => s3_error!(BucketNotEmpty),
         StorageErrorKind::InvalidRange => s3_error!(InvalidRange),
         StorageErrorKind::Invalid => s3_error!(InvalidArgument, "{error}"),
@@ -53,8 +59,13 @@ pub(crate) fn condition(
     match (if_match, if_none_match) {
         (None, None) => Ok(PutCondition::None),
         (None, Some(ETagCondition::Any)) => Ok(PutCondition::IfAbsent),
-        (Some(ETagCondition::ETag(etag)), None) => Ok(PutCondition::IfMatch(ETag(etag.value().to_owned()))),
-        _ => Err(s3_error!(NotImplemented, "only If-None-Match: * and If-Match with a tag are implemented")),
+        (Some(ETagCondition::ETag(etag)), None) => {
+            Ok(PutCondition::IfMatch(ETag(etag.value().to_owned())))
+        }
+        _ => Err(s3_error!(
+            NotImplemented,
+            "only If-None-Match: * and If-Match with a tag are implemented"
+        )),
     }
 }
 
@@ -69,7 +80,12 @@ macro_rules! attributes {
             content_encoding: $input.content_encoding.take(),
             content_language: $input.content_language.take(),
             expires: $input.expires.take().map($crate::translate::http_date).transpose()?,
-            tags: $input.tagging.take().map($crate::translate::from_query).transpose()?.unwrap_or_default(),
+            tags: $input
+                .tagging
+                .take()
+                .map($crate::translate::from_query)
+                .transpose()?
+                .unwrap_or_default(),
             ..$crate::translate::class_of!($input)
         })
     };
@@ -80,14 +96,29 @@ pub(crate) use attributes;
 macro_rules! class_of {
     ($input:expr) => {{
         let algorithm = $input.server_side_encryption.take();
-        let key = KmsKey { id: $input.ssekms_key_id.take(), bucket_key: $input.bucket_key_enabled.unwrap_or_default() };
-        let customer = $crate::translate::customer_key(&$input.sse_customer_key, &$input.sse_customer_key_md5)?;
+        let key = KmsKey {
+            id: $input.ssekms_key_id.take(),
+            bucket_key: $input.bucket_key_enabled.unwrap_or_default(),
+        };
+        let customer = $crate::translate::customer_key(
+            &$input.sse_customer_key,
+            &$input.sse_customer_key_md5,
+        )?;
         let customer = customer.map(|key_md5| Encryption::Customer { key_md5 });
         let class = $input.storage_class.take();
         Attributes {
-            storage_class: class.map(|class| class.as_str().parse()).transpose().map_err(S3Error::internal_error)?,
-            encryption: customer.or_else(|| algorithm.and_then(|name| Encryption::named(name.as_str(), key))),
-            acl: $input.acl.take().map(|acl| acl.as_str().parse()).transpose().map_err(S3Error::internal_error)?,
+            storage_class: class
+                .map(|class| class.as_str().parse())
+                .transpose()
+                .map_err(S3Error::internal_error)?,
+            encryption: customer
+                .or_else(|| algorithm.and_then(|name| Encryption::named(name.as_str(), key))),
+            acl: $input
+                .acl
+                .take()
+                .map(|acl| acl.as_str().parse())
+                .transpose()
+                .map_err(S3Error::internal_error)?,
             ..Attributes::default()
         }
     }};
@@ -116,9 +147,10 @@ pub(crate) fn check_customer_key(sent: Option<&str>, attributes: &Attributes) ->
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to \
              retrieve the object."
         )),
-        (Some(_), None) => {
-            Err(s3_error!(InvalidRequest, "The encryption parameters are not applicable to this object."))
-        }
+        (Some(_), None) => Err(s3_error!(
+            InvalidRequest,
+            "The encryption parameters are not applicable to this object."
+        )),
         (Some(sent), Some(key)) if sent != key => Err(s3_error!(AccessDenied, "Access Denied")),
         _ => Ok(()),
     }
@@ -162,7 +194,10 @@ pub(crate) fn from_query(text: String) -> S3Result<BTreeMap<String, String>> {
 pub(crate) fn checked(attributes: Attributes) -> S3Result<Attributes> {
     let size = attributes.user_metadata_bytes();
     if size > MAX_USER_METADATA_BYTES {
-        return Err(s3_error!(MetadataTooLarge, "{size} bytes; the limit is {MAX_USER_METADATA_BYTES}"));
+        return Err(s3_error!(
+            MetadataTooLarge,
+            "{size} bytes; the limit is {MAX_USER_METADATA_BYTES}"
+        ));
     }
     Ok(attributes)
 }
@@ -185,7 +220,9 @@ pub(crate) fn length(len: u64) -> S3Result<i64> {
 /// As AWS encodes keys in lists: like an HTML form, but for the slash.
 pub(crate) fn url_encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'*' => char::from(byte).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'*' => {
+            char::from(byte).to_string()
+        }
         b' ' => "+".to_owned(),
         byte => format!("%{byte:02X}"),
     };

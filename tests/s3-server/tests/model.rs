@@ -1,6 +1,11 @@
-//! Where the model store is as strict as AWS and our adapter does not go, asked by a plain client; and the binary.
+//! Where the model store is as strict as AWS and our adapter does not go, asked by a plain client;
+//! and the binary.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in the functions it is made of")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in the functions it is made of"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -26,7 +31,9 @@ async fn client(url: String) -> Client {
     client
 }
 
-fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(refused: Result<T, E>) -> String {
+fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
+    refused: Result<T, E>,
+) -> String {
     refused.unwrap_err().code().unwrap().to_owned()
 }
 
@@ -37,10 +44,19 @@ async fn metadata_has_2_kib_in_objects_and_in_uploads() {
     for (len, fits) in [(2046, true), (2047, false)] {
         let value = "v".repeat(len);
         let put = client.put_object().bucket("bucket").key("k").metadata("ab", &value).send().await;
-        let create = client.create_multipart_upload().bucket("bucket").key("k").metadata("ab", &value).send().await;
+        let create = client
+            .create_multipart_upload()
+            .bucket("bucket")
+            .key("k")
+            .metadata("ab", &value)
+            .send()
+            .await;
         assert_eq!((put.is_ok(), create.is_ok()), (fits, fits), "{len}");
         if !fits {
-            assert_eq!((code(put).as_str(), code(create).as_str()), ("MetadataTooLarge", "MetadataTooLarge"));
+            assert_eq!(
+                (code(put).as_str(), code(create).as_str()),
+                ("MetadataTooLarge", "MetadataTooLarge")
+            );
         }
     }
 }
@@ -54,14 +70,27 @@ async fn an_upload_is_completed_only_from_lawful_parts_in_order() {
     let mut parts = Vec::new();
     for (number, len) in [(1, MIN_PART_SIZE as usize), (2, 10), (3, 10)] {
         let body = ByteStream::from(vec![0; len]);
-        let part = client.upload_part().bucket("bucket").key("k").upload_id(id).part_number(number).body(body);
+        let part = client
+            .upload_part()
+            .bucket("bucket")
+            .key("k")
+            .upload_id(id)
+            .part_number(number)
+            .body(body);
         let etag = part.send().await.unwrap().e_tag;
         parts.push(CompletedPart::builder().part_number(number).set_e_tag(etag).build());
     }
     let complete = async |parts: &[&CompletedPart]| {
         let parts = parts.iter().map(|part| (*part).clone()).collect();
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        client.complete_multipart_upload().bucket("bucket").key("k").upload_id(id).multipart_upload(parts).send().await
+        client
+            .complete_multipart_upload()
+            .bucket("bucket")
+            .key("k")
+            .upload_id(id)
+            .multipart_upload(parts)
+            .send()
+            .await
     };
     let [first, second, third] = parts.as_slice() else { panic!("three parts were sent") };
     let false_tag = CompletedPart::builder().part_number(2).e_tag("\"0\"").build();
@@ -71,7 +100,8 @@ async fn an_upload_is_completed_only_from_lawful_parts_in_order() {
     assert_eq!(code(complete(&[first, &false_tag]).await), "InvalidPart");
     assert_eq!(code(complete(&[first, &missing]).await), "InvalidPart");
     let listed = client.list_multipart_uploads().bucket("bucket").send().await.unwrap();
-    let listed: Vec<_> = listed.uploads().iter().map(|upload| (upload.key(), upload.upload_id())).collect();
+    let listed: Vec<_> =
+        listed.uploads().iter().map(|upload| (upload.key(), upload.upload_id())).collect();
     assert_eq!(listed, [(Some("k"), Some(id))]);
     complete(&[first, second]).await.unwrap();
     let head = client.head_object().bucket("bucket").key("k").send().await.unwrap();
@@ -92,13 +122,30 @@ async fn a_conditional_put_over_nothing_is_404_as_on_aws() {
 async fn a_copy_onto_itself_and_a_part_beyond_the_source_are_refused() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
-    client.put_object().bucket("bucket").key("k").body(ByteStream::from(vec![0; 10])).send().await.unwrap();
-    let onto_itself = client.copy_object().bucket("bucket").key("k").copy_source("bucket/k").send().await;
+    client
+        .put_object()
+        .bucket("bucket")
+        .key("k")
+        .body(ByteStream::from(vec![0; 10]))
+        .send()
+        .await
+        .unwrap();
+    let onto_itself =
+        client.copy_object().bucket("bucket").key("k").copy_source("bucket/k").send().await;
     assert_eq!(code(onto_itself), "InvalidRequest");
-    let created = client.create_multipart_upload().bucket("bucket").key("copy").send().await.unwrap();
+    let created =
+        client.create_multipart_upload().bucket("bucket").key("copy").send().await.unwrap();
     let part = async |range: Option<&str>| {
-        let part = client.upload_part_copy().bucket("bucket").key("copy").upload_id(created.upload_id().unwrap());
-        part.part_number(1).copy_source("bucket/k").set_copy_source_range(range.map(str::to_owned)).send().await
+        let part = client
+            .upload_part_copy()
+            .bucket("bucket")
+            .key("copy")
+            .upload_id(created.upload_id().unwrap());
+        part.part_number(1)
+            .copy_source("bucket/k")
+            .set_copy_source_range(range.map(str::to_owned))
+            .send()
+            .await
     };
     for odd in ["bytes=0-10", "bytes=5-4", "bytes=0-", "0-4"] {
         assert_eq!(code(part(Some(odd)).await), "InvalidArgument", "{odd}");
@@ -117,7 +164,9 @@ async fn the_binary_ignores_conditions_when_told_to() {
     let mut url = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
     let client = client(url.trim().to_owned()).await;
-    let put = async || client.put_object().bucket("bucket").key("k").if_none_match("*").send().await.is_ok();
+    let put = async || {
+        client.put_object().bucket("bucket").key("k").if_none_match("*").send().await.is_ok()
+    };
     let done = (put().await, put().await);
     process.kill().unwrap();
     process.wait().unwrap();
@@ -130,7 +179,13 @@ async fn keys_in_lists_are_encoded_only_when_asked() {
     let client = client(server.url()).await;
     client.put_object().bucket("bucket").key("a b/+é").send().await.unwrap();
     for (encoding, listed) in [(None, "a b/+é"), (Some(EncodingType::Url), "a+b/%2B%C3%A9")] {
-        let page = client.list_objects_v2().bucket("bucket").set_encoding_type(encoding).send().await.unwrap();
+        let page = client
+            .list_objects_v2()
+            .bucket("bucket")
+            .set_encoding_type(encoding)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(page.contents().first().unwrap().key(), Some(listed));
     }
 }
@@ -138,11 +193,16 @@ async fn keys_in_lists_are_encoded_only_when_asked() {
 #[tokio::test]
 async fn the_binary_prints_the_address_at_which_it_serves() {
     let folder = std::env::temp_dir();
-    for arguments in
-        [vec!["memory"], vec!["memory", "--ignore-conditions"], vec!["fs", folder.to_str().unwrap(), "--port", "0"]]
-    {
-        let mut process =
-            Command::new(env!("CARGO_BIN_EXE_s3-server")).args(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    for arguments in [
+        vec!["memory"],
+        vec!["memory", "--ignore-conditions"],
+        vec!["fs", folder.to_str().unwrap(), "--port", "0"],
+    ] {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_s3-server"))
+            .args(&arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut url = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut url).unwrap();
         let reached = std::net::TcpStream::connect(url.trim().strip_prefix("http://").unwrap());
@@ -150,6 +210,9 @@ async fn the_binary_prints_the_address_at_which_it_serves() {
         process.wait().unwrap();
         assert!(reached.is_ok(), "{arguments:?} {url}");
     }
-    let refused = Command::new(env!("CARGO_BIN_EXE_s3-server")).args(["memory", "--port", "x"]).output().unwrap();
+    let refused = Command::new(env!("CARGO_BIN_EXE_s3-server"))
+        .args(["memory", "--port", "x"])
+        .output()
+        .unwrap();
     assert_eq!(refused.status.code(), Some(2));
 }

@@ -1,4 +1,5 @@
-//! xdelta3's instruction buffer: settles overlaps between matches and hands them over as instructions.
+//! xdelta3's instruction buffer: settles overlaps between matches and hands them over as
+//! instructions.
 
 use super::found::{Found, FoundKind};
 use crate::encode::error::EncodeError;
@@ -56,7 +57,8 @@ impl CopyRange {
     }
 }
 
-/// The matches of one window in the order they were found, which may overlap until they are handed over.
+/// The matches of one window in the order they were found, which may overlap until they are handed
+/// over.
 #[derive(Debug)]
 pub(super) struct InstructionBuffer {
     waiting: Vec<Found>,
@@ -108,8 +110,8 @@ impl InstructionBuffer {
         }
     }
 
-    /// Adds a match; when the buffer is full, half of it is handed over first. An instruction that waits in
-    /// `sections` for its successor counts as one of the buffer's.
+    /// Adds a match; when the buffer is full, half of it is handed over first. An instruction that
+    /// waits in `sections` for its successor counts as one of the buffer's.
     pub(super) fn push(
         &mut self,
         found: Found,
@@ -117,7 +119,8 @@ impl InstructionBuffer {
         source_end: Option<u64>,
         sections: &mut SectionWriter,
     ) -> Result<(), EncodeError> {
-        if self.limit != 0 && self.waiting.len() + usize::from(sections.is_holding()) == self.limit {
+        if self.limit != 0 && self.waiting.len() + usize::from(sections.is_holding()) == self.limit
+        {
             self.hand_over_half(target, source_end, sections)?;
         }
         self.waiting.push(found);
@@ -134,11 +137,20 @@ impl InstructionBuffer {
         // Two stay behind, since the next match may still change what they are cut to.
         let half = self.limit / 2 + 1;
         let count = self.waiting.len().saturating_sub(2).max(1).min(half).min(self.waiting.len());
-        self.hand_over(count, target, FlushKind::Scanning { target_len: target.len(), source_end }, sections)
+        self.hand_over(
+            count,
+            target,
+            FlushKind::Scanning { target_len: target.len(), source_end },
+            sections,
+        )
     }
 
     /// Hands over everything and the bytes between, and begins a new window.
-    pub(super) fn finish(&mut self, target: &[u8], sections: &mut SectionWriter) -> Result<(), EncodeError> {
+    pub(super) fn finish(
+        &mut self,
+        target: &[u8],
+        sections: &mut SectionWriter,
+    ) -> Result<(), EncodeError> {
         settle(&mut self.waiting, true);
         self.hand_over(self.waiting.len(), target, FlushKind::Finishing, sections)?;
         self.add_up_to(target.len(), target, sections);
@@ -163,15 +175,19 @@ impl InstructionBuffer {
             self.add_up_to(position as usize, target, sections);
             let operation = match kind {
                 FoundKind::Run(byte) => Operation::Run(byte),
-                FoundKind::CopySource => {
-                    Operation::CopySource { address: address - self.choose_copy_window(flush, sections).offset }
-                }
+                FoundKind::CopySource => Operation::CopySource {
+                    address: address - self.choose_copy_window(flush, sections).offset,
+                },
                 FoundKind::CopyTarget => {
                     self.choose_copy_window(flush, sections);
                     Operation::CopyTarget { position: address }
                 }
             };
-            sections.write(Instruction { position: u64::from(position), size: u64::from(size), operation });
+            sections.write(Instruction {
+                position: u64::from(position),
+                size: u64::from(size),
+                operation,
+            });
             self.written += size as usize;
         }
         self.waiting.drain(..count);
@@ -197,8 +213,8 @@ impl InstructionBuffer {
     }
 }
 
-/// Cuts or drops matches so that none overlaps its successor. When more are to come (not `complete`), the last two are
-/// left as they are.
+/// Cuts or drops matches so that none overlaps its successor. When more are to come (not
+/// `complete`), the last two are left as they are.
 fn settle(queue: &mut Vec<Found>, complete: bool) {
     let Some(&first) = queue.first() else { return };
     // `queue[..kept]` is settled, `current` comes next, then `queue[next..]`.

@@ -35,7 +35,12 @@ pub(super) fn common_suffix(a: &[u8], b: &[u8]) -> usize {
         }
         at += WORD;
     }
-    at + a[..len - at].iter().rev().zip(b[..len - at].iter().rev()).take_while(|(x, y)| x == y).count()
+    at + a[..len - at]
+        .iter()
+        .rev()
+        .zip(b[..len - at].iter().rev())
+        .take_while(|(x, y)| x == y)
+        .count()
 }
 
 #[cfg(test)]

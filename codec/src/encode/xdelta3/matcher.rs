@@ -33,12 +33,18 @@ impl<S: Source> Matcher<S> {
     pub(in crate::encode) fn new(plan: &Plan, source: Option<S>) -> io::Result<Self> {
         let profile = plan.profile;
         let source = source.map(|source| SourceSide::new(source, plan)).transpose()?;
-        let target_index = plan.target_matching.then(|| TargetIndex::new(&profile, plan.window, plan.history));
+        let target_index =
+            plan.target_matching.then(|| TargetIndex::new(&profile, plan.window, plan.history));
         let buffer = InstructionBuffer::new(plan, source.is_some());
         Ok(Self { profile, source, target_index, buffer, passed: 0 })
     }
 
-    fn scan(&mut self, target: &[u8], mut at: usize, sections: &mut SectionWriter) -> Result<(), EncodeError> {
+    fn scan(
+        &mut self,
+        target: &[u8],
+        mut at: usize,
+        sections: &mut SectionWriter,
+    ) -> Result<(), EncodeError> {
         let look = self.profile.small_look as usize;
         if at + look > target.len() {
             return Ok(());
@@ -56,7 +62,8 @@ impl<S: Source> Matcher<S> {
         Ok(())
     }
 
-    /// Scans from `at` on until a match is taken for good; returns where it ends, or `None` at the end of the window.
+    /// Scans from `at` on until a match is taken for good; returns where it ends, or `None` at the
+    /// end of the window.
     fn scan_to_match(
         &mut self,
         target: &[u8],
@@ -94,7 +101,8 @@ impl<S: Source> Matcher<S> {
             {
                 let earlier = index.find_and_enter(target, at, least > LEAST_MATCH);
                 if let Some(earlier) = earlier.filter(|earlier| earlier.len >= least) {
-                    let copy = Found::new(at, earlier.len, earlier.at as u64, FoundKind::CopyTarget);
+                    let copy =
+                        Found::new(at, earlier.len, earlier.at as u64, FoundKind::CopyTarget);
                     self.push(copy, target, sections)?;
                     found = Some(earlier.len);
                 }
@@ -133,7 +141,8 @@ impl<S: Source> Matcher<S> {
         Ok(Some(run.len))
     }
 
-    /// Has the index cover the source ahead of the target; returns the position in the window to do it again at.
+    /// Has the index cover the source ahead of the target; returns the position in the window to do
+    /// it again at.
     fn index_source(&mut self, at: usize) -> Result<u64, EncodeError> {
         let Some(source) = &mut self.source else { return Ok(u64::MAX) };
         let SourceSide { index, blocks, matched, .. } = source;
@@ -141,7 +150,8 @@ impl<S: Source> Matcher<S> {
         Ok(ahead.saturating_add(at as u64))
     }
 
-    /// Tries a match of `target[at..]` with the source at `position`; returns its length from `at` on.
+    /// Tries a match of `target[at..]` with the source at `position`; returns its length from `at`
+    /// on.
     fn match_source(
         &mut self,
         target: &[u8],
@@ -152,15 +162,17 @@ impl<S: Source> Matcher<S> {
     ) -> Result<Option<usize>, EncodeError> {
         let Some(source) = &mut self.source else { return Ok(None) };
         let chosen = self.buffer.copy_window();
-        // A short queue may have written a match that ends behind `at`. xdelta3's difference wraps around there, so
-        // that nothing but the source and the window bounds what it looks at.
+        // A short queue may have written a match that ends behind `at`. xdelta3's difference wraps
+        // around there, so that nothing but the source and the window bounds what it looks at.
         let room_behind = at.checked_sub(self.buffer.written()).unwrap_or(at);
         let Some((behind, ahead)) = source.room(position, chosen) else {
             return Ok(None);
         };
         let behind = behind.min(room_behind as u64) as usize;
         let ahead = ahead.min((target.len() - at) as u64) as usize;
-        let Some(behind) = source.extend_back(&target[at - behind..at], position)? else { return Ok(None) };
+        let Some(behind) = source.extend_back(&target[at - behind..at], position)? else {
+            return Ok(None);
+        };
         let ahead = source.extend_ahead(&target[at..at + ahead], position)?;
         if ahead < least {
             return Ok(None);
@@ -178,7 +190,12 @@ impl<S: Source> Matcher<S> {
         Ok(Some(ahead))
     }
 
-    fn push(&mut self, found: Found, target: &[u8], sections: &mut SectionWriter) -> Result<(), EncodeError> {
+    fn push(
+        &mut self,
+        found: Found,
+        target: &[u8],
+        sections: &mut SectionWriter,
+    ) -> Result<(), EncodeError> {
         let source_end = self.source.as_ref().and_then(|source| source.blocks.end());
         self.buffer.push(found, target, source_end, sections)
     }

@@ -27,8 +27,16 @@ pub(super) struct SourceSide<S> {
 impl<S: Source> SourceSide<S> {
     pub(super) fn new(source: S, plan: &Plan) -> io::Result<Self> {
         let blocks = SourceWindow::new(source, plan.source_window)?;
-        let index = SourceIndex::new(plan.profile.large_look, plan.profile.large_step, plan.source_window);
-        Ok(Self { blocks, index, window: plan.source_window, matched: 0, tried: 0, resume: Some(0) })
+        let index =
+            SourceIndex::new(plan.profile.large_look, plan.profile.large_step, plan.source_window);
+        Ok(Self {
+            blocks,
+            index,
+            window: plan.source_window,
+            matched: 0,
+            tried: 0,
+            resume: Some(0),
+        })
     }
 
     /// How far a match at `position` may extend back and ahead, `None` when it may not be tried.
@@ -41,16 +49,24 @@ impl<S: Source> SourceSide<S> {
             return None;
         }
         match chosen {
-            None => Some((position, self.blocks.end().map_or(u64::MAX, |end| end.saturating_sub(position)))),
+            None => Some((
+                position,
+                self.blocks.end().map_or(u64::MAX, |end| end.saturating_sub(position)),
+            )),
             Some(CopyWindow { offset, len }) => {
                 Some((position.checked_sub(offset)?, (offset + len).checked_sub(position)?))
             }
         }
     }
 
-    /// How many bytes before `position` equal the end of `target`; `None` when the source there is no longer at hand.
+    /// How many bytes before `position` equal the end of `target`; `None` when the source there is
+    /// no longer at hand.
     #[inline]
-    pub(super) fn extend_back(&mut self, target: &[u8], position: u64) -> io::Result<Option<usize>> {
+    pub(super) fn extend_back(
+        &mut self,
+        target: &[u8],
+        position: u64,
+    ) -> io::Result<Option<usize>> {
         let block_len = self.blocks.block_len();
         let mut back = 0;
         while back < target.len() {

@@ -1,6 +1,8 @@
-//! The part of the source at hand: a first-in-first-out of 32 blocks, as xdelta3 keeps it even for a file it could seek in.
+//! The part of the source at hand: a first-in-first-out of 32 blocks, as xdelta3 keeps it even for
+//! a file it could seek in.
 //!
-//! Which blocks are gone decides which matches exist, so this is part of what the delta's bytes depend on.
+//! Which blocks are gone decides which matches exist, so this is part of what the delta's bytes
+//! depend on.
 
 use std::io;
 
@@ -11,8 +13,9 @@ use crate::encode::options::SOURCE_BLOCKS;
 #[derive(Debug)]
 pub(super) struct SourceWindow<S> {
     source: S,
-    /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ... Empty for a source that lends
-    /// its bytes: then a block is at hand when its slot says so, and stays where it is.
+    /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ... Empty
+    /// for a source that lends its bytes: then a block is at hand when its slot says so, and stays
+    /// where it is.
     memory: Vec<u8>,
     /// Which block each slot holds.
     held: Vec<u64>,
@@ -62,8 +65,8 @@ impl<S: Source> SourceWindow<S> {
         self.ended.then_some(self.last * self.block_len + self.last_len)
     }
 
-    /// The bytes of a block, shorter than [`Self::block_len`] only at the end of the source; `None` when it was
-    /// already given up for a later one.
+    /// The bytes of a block, shorter than [`Self::block_len`] only at the end of the source; `None`
+    /// when it was already given up for a later one.
     pub(super) fn block(&mut self, number: u64) -> io::Result<Option<&[u8]>> {
         let slot = (number % self.held.len() as u64) as usize;
         let start = slot * self.block_len as usize;
@@ -75,7 +78,9 @@ impl<S: Source> SourceWindow<S> {
         }
         let len = if number == self.last { self.last_len } else { self.block_len } as usize;
         let bytes = match self.source.bytes() {
-            Some(lent) => lent.get((number * self.block_len) as usize..).and_then(|rest| rest.get(..len)),
+            Some(lent) => {
+                lent.get((number * self.block_len) as usize..).and_then(|rest| rest.get(..len))
+            }
             None => self.memory.get(start..start + len),
         };
         Ok(Some(bytes.unwrap_or_default()))

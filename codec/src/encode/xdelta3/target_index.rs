@@ -58,14 +58,21 @@ impl TargetIndex {
         }
     }
 
-    /// Looks for `target[at..]` earlier in the target, then remembers `at`. `lazy` when a match is already at hand.
+    /// Looks for `target[at..]` earlier in the target, then remembers `at`. `lazy` when a match is
+    /// already at hand.
     #[inline]
-    pub(super) fn find_and_enter(&mut self, target: &[u8], at: usize, lazy: bool) -> Option<TargetMatch> {
+    pub(super) fn find_and_enter(
+        &mut self,
+        target: &[u8],
+        at: usize,
+        lazy: bool,
+    ) -> Option<TargetMatch> {
         let bytes = target[at..].first_chunk::<CHECKSUM_LEN>()?;
         let slot = slot(u32::from_le_bytes(*bytes).wrapping_mul(MULTIPLIER), self.bits);
         let head = self.table[slot];
         self.table[slot] = at as u32 + 1;
-        let found = if head == 0 { None } else { self.longest(target, at, head as usize - 1, lazy) };
+        let found =
+            if head == 0 { None } else { self.longest(target, at, head as usize - 1, lazy) };
         if !self.previous.is_empty() {
             let mask = self.previous.len() - 1;
             self.previous[at & mask] = head;
@@ -105,7 +112,8 @@ impl TargetIndex {
             }
         }
         let distance = at - best.at;
-        let costly = (best.len == 4 && distance >= FAR_FOR_4) || (best.len == 5 && distance >= FAR_FOR_5);
+        let costly =
+            (best.len == 4 && distance >= FAR_FOR_4) || (best.len == 5 && distance >= FAR_FOR_5);
         (best.len > 0 && !costly).then_some(best)
     }
 }

@@ -3,17 +3,22 @@
 
 use super::move_to_front::FrontDecoder;
 use super::{
-    BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LIKELY_LENGTHS, LONGEST, SECTOR_BITS,
-    SECTOR_UNIT, SELECTOR_LENGTH_BITS,
+    BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LIKELY_LENGTHS, LONGEST,
+    SECTOR_BITS, SECTOR_UNIT, SELECTOR_LENGTH_BITS,
 };
 use crate::error::{Fault, HuffmanFault};
 use crate::secondary::bits::BitReader;
 
-/// Codes up to this many bits are looked up at once; the tables of eight groups fit the first cache of a processor.
+/// Codes up to this many bits are looked up at once; the tables of eight groups fit the first cache
+/// of a processor.
 const QUICK_BITS: u32 = 10;
 
 /// Appends a section of `len` bytes, which has to use all of `input`.
-pub(in crate::secondary) fn decode_section(input: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(in crate::secondary) fn decode_section(
+    input: &[u8],
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let mut bits = BitReader::new(input);
     let groups = (bits.number(GROUP_BITS)? as usize).saturating_add(1);
     if groups == 1 {
@@ -38,8 +43,8 @@ pub(in crate::secondary) fn decode_section(input: &[u8], len: usize, out: &mut V
     bits.finish()
 }
 
-/// Reads the lengths of all codes, which are coded themselves. The first group has a length for every byte, the others for
-/// those whose length there is not 0.
+/// Reads the lengths of all codes, which are coded themselves. The first group has a length for
+/// every byte, the others for those whose length there is not 0.
 fn read_codes(groups: usize, bits: &mut BitReader<'_>) -> Result<Vec<Code>, Fault> {
     let count = (bits.number(LENGTH_COUNT_BITS)? as usize).saturating_add(LEAST_LENGTHS);
     let of_lengths = read_code(count, LENGTH_BITS, bits)?;
@@ -62,7 +67,11 @@ fn read_codes(groups: usize, bits: &mut BitReader<'_>) -> Result<Vec<Code>, Faul
 }
 
 /// Reads which group each sector takes.
-fn read_selectors(groups: usize, sectors: usize, bits: &mut BitReader<'_>) -> Result<Vec<u8>, Fault> {
+fn read_selectors(
+    groups: usize,
+    sectors: usize,
+    bits: &mut BitReader<'_>,
+) -> Result<Vec<u8>, Fault> {
     let of_selectors = read_code(groups.saturating_add(1), SELECTOR_LENGTH_BITS, bits)?;
     let list: Vec<u8> = (0..groups as u8).collect();
     let mut front = FrontDecoder::new(&list);
@@ -86,7 +95,8 @@ fn read_code(symbols: usize, length_bits: u32, bits: &mut BitReader<'_>) -> Resu
 /// A canonical Huffman code.
 #[derive(Debug)]
 struct Code {
-    /// By the next [`QUICK_BITS`] bits, the first one lowest: symbol and length, 0 for longer codes.
+    /// By the next [`QUICK_BITS`] bits, the first one lowest: symbol and length, 0 for longer
+    /// codes.
     quick: Vec<(u8, u8)>,
     /// How many codes there are of each length, from 0.
     counts: [u32; LONGEST + 1],
@@ -106,11 +116,16 @@ impl Code {
         for &count in counts.iter().skip(1) {
             room = room.saturating_mul(2).checked_sub(count).ok_or(HuffmanFault::Lengths)?;
         }
-        let mut code =
-            Self { quick: vec![(0, 0); 1 << QUICK_BITS], counts, symbols: Vec::with_capacity(lengths.len()) };
+        let mut code = Self {
+            quick: vec![(0, 0); 1 << QUICK_BITS],
+            counts,
+            symbols: Vec::with_capacity(lengths.len()),
+        };
         let mut next = 0u32;
         for len in 1..=LONGEST as u32 {
-            for (symbol, _) in lengths.iter().enumerate().filter(|&(_, &other)| u32::from(other) == len) {
+            for (symbol, _) in
+                lengths.iter().enumerate().filter(|&(_, &other)| u32::from(other) == len)
+            {
                 code.symbols.push(symbol as u8);
                 code.look_up_at_once(next, len, symbol as u8);
                 next = next.saturating_add(1);
@@ -133,7 +148,8 @@ impl Code {
     #[inline]
     fn symbol(&self, bits: &mut BitReader<'_>) -> Result<u8, Fault> {
         let ahead = bits.peek();
-        let (symbol, len) = self.quick.get(ahead as usize & ((1 << QUICK_BITS) - 1)).copied().unwrap_or_default();
+        let (symbol, len) =
+            self.quick.get(ahead as usize & ((1 << QUICK_BITS) - 1)).copied().unwrap_or_default();
         if len > 0 {
             bits.take(u32::from(len))?;
             return Ok(symbol);
@@ -142,7 +158,8 @@ impl Code {
     }
 
     fn long_symbol(&self, ahead: u32, bits: &mut BitReader<'_>) -> Result<u8, Fault> {
-        // The first code of the length at hand, the code itself, and how many symbols have shorter ones.
+        // The first code of the length at hand, the code itself, and how many symbols have shorter
+        // ones.
         let (mut first, mut code, mut shorter) = (0u32, 0u32, 0u32);
         let mut rest = ahead;
         for (len, &count) in (1..).zip(self.counts.iter().skip(1)) {

@@ -1,20 +1,24 @@
-//! The DJW encoder: byte for byte what xdelta3 3.0.11 writes, its weighing of when to give up included.
+//! The DJW encoder: byte for byte what xdelta3 3.0.11 writes, its weighing of when to give up
+//! included.
 
 use super::lengths::{code_lengths, codes};
 use super::move_to_front;
 use super::{
-    BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LENGTH_SYMBOLS, LIKELY_LENGTHS, LONGEST,
-    LONGEST_OF_LENGTHS, LONGEST_OF_SELECTORS, SECTOR_BITS, SECTOR_UNIT, SELECTOR_LENGTH_BITS,
+    BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LENGTH_SYMBOLS,
+    LIKELY_LENGTHS, LONGEST, LONGEST_OF_LENGTHS, LONGEST_OF_SELECTORS, SECTOR_BITS, SECTOR_UNIT,
+    SELECTOR_LENGTH_BITS,
 };
 use crate::error::Section;
 use crate::secondary::bits::BitWriter;
 
 /// A code that saves less than this is not worth having, in bits.
 const LEAST_GAIN: u32 = 16;
-/// Rounds of sorting sectors into groups, and the bits a round after the first two has to gain for another one.
+/// Rounds of sorting sectors into groups, and the bits a round after the first two has to gain for
+/// another one.
 const MOST_ROUNDS: usize = 6;
 const ROUND_GAIN: u32 = 20;
-/// Bits a byte is taken to cost before there are codes: in the group it is meant for, and in the others.
+/// Bits a byte is taken to cost before there are codes: in the group it is meant for, and in the
+/// others.
 const NEAR_COST: u32 = 1;
 const FAR_COST: u32 = 16;
 /// xdelta3 collects its output in pages and reckons with what the last one holds.
@@ -45,8 +49,16 @@ impl Division {
                 (100_000, 8, 30),
                 (ANY, 8, 70),
             ],
-            Section::Instructions => &[(7000, 1, 0), (10_000, 2, 50), (25_000, 3, 50), (50_000, 6, 40), (ANY, 8, 40)],
-            Section::Addresses => &[(9000, 1, 0), (25_000, 2, 130), (50_000, 3, 130), (100_000, 5, 130), (ANY, 7, 130)],
+            Section::Instructions => {
+                &[(7000, 1, 0), (10_000, 2, 50), (25_000, 3, 50), (50_000, 6, 40), (ANY, 8, 40)]
+            }
+            Section::Addresses => &[
+                (9000, 1, 0),
+                (25_000, 2, 130),
+                (50_000, 3, 130),
+                (100_000, 5, 130),
+                (ANY, 7, 130),
+            ],
         };
         let row = table.iter().find(|row| len < row.0);
         row.map_or(Self::ONE, |&(_, groups, sector)| Self { groups, sector })
@@ -56,13 +68,19 @@ impl Division {
 /// A section was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::secondary) struct Written {
-    /// Whether it can be read. Only lengths other than 0 are written for the groups behind the first, and they are read for
-    /// the bytes that have a length in the first; where a code grew too long, its group has lengths for all bytes.
+    /// Whether it can be read. Only lengths other than 0 are written for the groups behind the
+    /// first, and they are read for the bytes that have a length in the first; where a code grew
+    /// too long, its group has lengths for all bytes.
     pub(in crate::secondary) decodable: bool,
 }
 
-/// Appends the section's code; `None` when xdelta3 would leave the section as it is, and then `out` is not to be used.
-pub(in crate::secondary) fn encode_section(section: &[u8], division: Division, out: &mut Vec<u8>) -> Option<Written> {
+/// Appends the section's code; `None` when xdelta3 would leave the section as it is, and then `out`
+/// is not to be used.
+pub(in crate::secondary) fn encode_section(
+    section: &[u8],
+    division: Division,
+    out: &mut Vec<u8>,
+) -> Option<Written> {
     let mut frequencies = [0u32; BYTES];
     section.iter().for_each(|&byte| frequencies[usize::from(byte)] += 1);
     let mut division = division;
@@ -92,7 +110,11 @@ fn page_bits(bits: &BitWriter<'_>) -> u32 {
     (bytes - bytes.saturating_sub(1) / PAGE * PAGE) as u32 * u8::BITS
 }
 
-fn encode_with_one_code(section: &[u8], frequencies: &[u32; BYTES], bits: &mut BitWriter<'_>) -> Option<Written> {
+fn encode_with_one_code(
+    section: &[u8],
+    frequencies: &[u32; BYTES],
+    bits: &mut BitWriter<'_>,
+) -> Option<Written> {
     let (lengths, total) = code_lengths(frequencies, LONGEST);
     if !pays(total, section) {
         return None;
@@ -108,8 +130,8 @@ fn encode_with_one_code(section: &[u8], frequencies: &[u32; BYTES], bits: &mut B
     Some(Written { decodable: true })
 }
 
-/// What each byte costs in each group, to begin with: the bytes are dealt out in order, about as many occurrences to each
-/// group. `None` when a group would go empty.
+/// What each byte costs in each group, to begin with: the bytes are dealt out in order, about as
+/// many occurrences to each group. `None` when a group would go empty.
 fn first_costs(len: usize, groups: usize, frequencies: &[u32; BYTES]) -> Option<Vec<[u32; BYTES]>> {
     let mut left = len as u32;
     let (mut first, mut next) = (0, 0);
@@ -147,7 +169,8 @@ fn encode_in_sectors(
     if !pays(total, section) {
         return None;
     }
-    let (first, others) = lengths.split_first().map_or((&[][..], &[][..]), |(first, others)| (first, others));
+    let (first, others) =
+        lengths.split_first().map_or((&[][..], &[][..]), |(first, others)| (first, others));
     let mut all = first.to_vec();
     all.extend(others.iter().flatten().filter(|&&len| len > 0));
     write_lengths(&all, bits);
@@ -187,7 +210,9 @@ fn sorted_into_groups(
         let mut counts = vec![[0u32; BYTES]; costs.len()];
         let mut picks = Vec::with_capacity(section.len().div_ceil(sector));
         for bytes in section.chunks(sector) {
-            let cost = |costs: &[u32; BYTES]| bytes.iter().map(|&byte| costs[usize::from(byte)]).sum::<u32>();
+            let cost = |costs: &[u32; BYTES]| {
+                bytes.iter().map(|&byte| costs[usize::from(byte)]).sum::<u32>()
+            };
             // Of equally cheap groups the first.
             let pick = (0..costs.len()).min_by_key(|&group| cost(&costs[group])).unwrap_or(0);
             bytes.iter().for_each(|&byte| counts[pick][usize::from(byte)] += 1);
@@ -197,7 +222,8 @@ fn sorted_into_groups(
         let mut lengths = Vec::with_capacity(costs.len());
         for (counts, costs) in counts.iter_mut().zip(&mut costs) {
             // Every byte of the section has a code in every group, used there or not.
-            let unused: Vec<usize> = (0..BYTES).filter(|&byte| counts[byte] == 0 && frequencies[byte] != 0).collect();
+            let unused: Vec<usize> =
+                (0..BYTES).filter(|&byte| counts[byte] == 0 && frequencies[byte] != 0).collect();
             unused.iter().for_each(|&byte| counts[byte] = 1);
             let (of_group, bits) = code_lengths(counts, LONGEST);
             let of_unused: u32 = unused.iter().map(|&byte| u32::from(of_group[byte])).sum();
@@ -219,13 +245,15 @@ fn write_lengths(lengths: &[u8], bits: &mut BitWriter<'_>) {
     let mut frequencies = [0u32; LENGTH_SYMBOLS];
     symbols.iter().for_each(|&symbol| frequencies[usize::from(symbol)] += 1);
     let (of_symbols, _) = code_lengths(&frequencies, LONGEST_OF_LENGTHS);
-    let used = of_symbols.iter().rposition(|&len| len > 0).map_or(0, |last| last + 1).max(LEAST_LENGTHS);
+    let used =
+        of_symbols.iter().rposition(|&len| len > 0).map_or(0, |last| last + 1).max(LEAST_LENGTHS);
     bits.number((used - LEAST_LENGTHS) as u32, LENGTH_COUNT_BITS);
     of_symbols[..used].iter().for_each(|&len| bits.number(u32::from(len), LENGTH_BITS));
     write_symbols(&symbols, &of_symbols, bits);
 }
 
-/// Writes the group of each sector; returns how many bits the symbols took, their lengths not counted.
+/// Writes the group of each sector; returns how many bits the symbols took, their lengths not
+/// counted.
 fn write_selectors(picks: &[u8], groups: usize, bits: &mut BitWriter<'_>) -> u32 {
     let list: Vec<u8> = (0..groups as u8).collect();
     let symbols = move_to_front::encode(picks.iter().copied(), &list);

@@ -1,6 +1,8 @@
-//! Lengths of Huffman codes, with the ties resolved as xdelta3 resolves them, and the canonical codes of such lengths.
+//! Lengths of Huffman codes, with the ties resolved as xdelta3 resolves them, and the canonical
+//! codes of such lengths.
 
-/// Code lengths for symbols of these frequencies, none longer than `longest`, and how many bits all of them take together.
+/// Code lengths for symbols of these frequencies, none longer than `longest`, and how many bits all
+/// of them take together.
 pub(super) fn code_lengths(frequencies: &[u32], longest: usize) -> (Vec<u8>, u32) {
     let mut weights = frequencies.to_vec();
     if weights.iter().filter(|&&weight| weight > 0).count() == 1 {
@@ -11,8 +13,10 @@ pub(super) fn code_lengths(frequencies: &[u32], longest: usize) -> (Vec<u8>, u32
     loop {
         let lengths = tree_depths(&weights);
         if lengths.iter().all(|&len| usize::from(len) <= longest) {
-            let total =
-                lengths.iter().zip(frequencies).map(|(&len, &frequency)| u32::from(len).wrapping_mul(frequency));
+            let total = lengths
+                .iter()
+                .zip(frequencies)
+                .map(|(&len, &frequency)| u32::from(len).wrapping_mul(frequency));
             let total = total.fold(0, u32::wrapping_add);
             return (lengths, total);
         }
@@ -53,10 +57,15 @@ fn tree_depths(weights: &[u32]) -> Vec<u8> {
         }
         depth
     };
-    weights.iter().enumerate().map(|(symbol, &weight)| if weight > 0 { depth(symbol) } else { 0 }).collect()
+    weights
+        .iter()
+        .enumerate()
+        .map(|(symbol, &weight)| if weight > 0 { depth(symbol) } else { 0 })
+        .collect()
 }
 
-/// A binary heap that breaks ties by where its entries happen to stand, which decides between codes of equal cost.
+/// A binary heap that breaks ties by where its entries happen to stand, which decides between codes
+/// of equal cost.
 #[derive(Default)]
 struct Heap(Vec<(Rank, usize)>);
 
@@ -84,7 +93,11 @@ impl Heap {
         loop {
             let (left, right) = (2 * at + 1, 2 * at + 2);
             let Some(of_left) = self.0.get(left) else { break };
-            let child = if self.0.get(right).is_some_and(|of_right| of_right.0 < of_left.0) { right } else { left };
+            let child = if self.0.get(right).is_some_and(|of_right| of_right.0 < of_left.0) {
+                right
+            } else {
+                left
+            };
             if self.0[child].0 >= self.0[at].0 {
                 break;
             }
@@ -122,7 +135,10 @@ mod tests {
     #[test]
     fn codes_are_complete_and_no_longer_than_allowed() {
         let fibonacci: Vec<u32> =
-            std::iter::successors(Some((1u32, 1u32)), |&(a, b)| Some((b, a + b))).map(|pair| pair.0).take(30).collect();
+            std::iter::successors(Some((1u32, 1u32)), |&(a, b)| Some((b, a + b)))
+                .map(|pair| pair.0)
+                .take(30)
+                .collect();
         for (frequencies, longest) in [
             (fibonacci, 20),
             (vec![0, 5, 0, 0], 7),
@@ -133,7 +149,11 @@ mod tests {
             let (lengths, total) = code_lengths(&frequencies, longest);
             assert_eq!(space(&lengths), 1 << 20, "{lengths:?}");
             assert!(lengths.iter().all(|&len| usize::from(len) <= longest));
-            let sum: u32 = lengths.iter().zip(&frequencies).map(|(&len, &frequency)| u32::from(len) * frequency).sum();
+            let sum: u32 = lengths
+                .iter()
+                .zip(&frequencies)
+                .map(|(&len, &frequency)| u32::from(len) * frequency)
+                .sum();
             assert_eq!(total, sum);
         }
     }
@@ -148,7 +168,8 @@ mod tests {
                     (state >> 8) % (1 + round)
                 })
                 .collect();
-            let mut sorted: Vec<u32> = frequencies.iter().copied().filter(|&frequency| frequency > 0).collect();
+            let mut sorted: Vec<u32> =
+                frequencies.iter().copied().filter(|&frequency| frequency > 0).collect();
             if sorted.len() < 2 {
                 continue;
             }

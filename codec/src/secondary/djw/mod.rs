@@ -1,4 +1,5 @@
-//! DJW sections: static Huffman codes, one or several to a section, with nothing kept from one section to the next.
+//! DJW sections: static Huffman codes, one or several to a section, with nothing kept from one
+//! section to the next.
 
 pub(super) mod decode;
 pub(super) mod encode;
@@ -23,8 +24,10 @@ const LENGTH_BITS: u32 = 4;
 const SELECTOR_LENGTH_BITS: u32 = 3;
 
 const BYTES: usize = 256;
-/// Lengths from 0 to [`LONGEST`] as places in a list, with one more symbol since runs of the first place have two.
+/// Lengths from 0 to [`LONGEST`] as places in a list, with one more symbol since runs of the first
+/// place have two.
 const LENGTH_SYMBOLS: usize = LONGEST + 2;
 
 /// The lengths in the order the list of them starts with: likely ones first.
-const LIKELY_LENGTHS: [u8; LONGEST + 1] = [0, 4, 5, 6, 7, 8, 9, 10, 3, 11, 2, 12, 13, 1, 14, 15, 16, 17, 18, 19, 20];
+const LIKELY_LENGTHS: [u8; LONGEST + 1] =
+    [0, 4, 5, 6, 7, 8, 9, 10, 3, 11, 2, 12, 13, 1, 14, 15, 16, 17, 18, 19, 20];

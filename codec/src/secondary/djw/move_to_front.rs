@@ -1,7 +1,7 @@
 //! Move to front, with runs of the first place written as numbers in two digits.
 //!
-//! A run of `r` is its bijective base-2 digits, the lowest first: the symbols 0 and 1 stand for the digits 1 and 2. Any other
-//! place is its index in the list plus one.
+//! A run of `r` is its bijective base-2 digits, the lowest first: the symbols 0 and 1 stand for the
+//! digits 1 and 2. Any other place is its index in the list plus one.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::{Fault, HuffmanFault};
@@ -56,7 +56,10 @@ impl FrontDecoder {
 
     /// The next value; `symbol` is asked for a symbol where one is needed.
     #[inline]
-    pub(super) fn value(&mut self, symbol: impl FnOnce() -> Result<u8, Fault>) -> Result<u8, Fault> {
+    pub(super) fn value(
+        &mut self,
+        symbol: impl FnOnce() -> Result<u8, Fault>,
+    ) -> Result<u8, Fault> {
         if self.run == 0 {
             match symbol()? {
                 digit @ (0 | 1) => {
@@ -92,7 +95,11 @@ impl FrontDecoder {
 mod tests {
     use super::*;
 
-    fn decode(count: usize, list: &[u8], symbols: &[u8]) -> Result<Vec<u8>, crate::error::DecodeErrorKind> {
+    fn decode(
+        count: usize,
+        list: &[u8],
+        symbols: &[u8],
+    ) -> Result<Vec<u8>, crate::error::DecodeErrorKind> {
         let mut coded = symbols.iter();
         let mut front = FrontDecoder::new(list);
         let mut value = || front.value(|| coded.next().copied().ok_or(HuffmanFault::Ends.into()));

@@ -1,4 +1,5 @@
-//! FGK sections: one adaptive Huffman code per section kind, kept and changed by every byte over all windows of a delta.
+//! FGK sections: one adaptive Huffman code per section kind, kept and changed by every byte over
+//! all windows of a delta.
 
 mod tree;
 
@@ -21,7 +22,12 @@ impl Tree {
     }
 
     /// Appends a section of `len` bytes, which has to use all of `input`.
-    pub(super) fn decode_section(&mut self, input: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn decode_section(
+        &mut self,
+        input: &[u8],
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let mut bits = BitReader::new(input);
         for _ in 0..len {
             let byte = self.find(&mut bits)?;

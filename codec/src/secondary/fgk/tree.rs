@@ -37,7 +37,8 @@ pub(in crate::secondary) struct Tree {
     nodes: Nodes,
     inner: u16,
     root: NodeId,
-    /// The leaf that stands for all bytes not seen yet, the first of their list; `None` when all were seen.
+    /// The leaf that stands for all bytes not seen yet, the first of their list; `None` when all
+    /// were seen.
     unseen: Option<NodeId>,
     unseen_count: u32,
     /// The heaviest node of each block.
@@ -74,7 +75,8 @@ impl Tree {
         for byte in 0..BYTES as u16 {
             let leaf = &mut nodes[NodeId(byte)];
             leaf.left = byte.checked_sub(1).map(NodeId);
-            leaf.right = Some(byte.saturating_add(1)).filter(|&next| usize::from(next) < BYTES).map(NodeId);
+            leaf.right =
+                Some(byte.saturating_add(1)).filter(|&next| usize::from(next) < BYTES).map(NodeId);
         }
         Self {
             nodes,
@@ -172,8 +174,11 @@ impl Tree {
     /// Exchanges a node with the heaviest of its block, both in the tree and in the list.
     fn make_leader(&mut self, node: NodeId) {
         let Node { weight, block, parent, .. } = self.nodes[node];
-        let leader = block.and_then(|block| self.leaders.get(usize::from(block.0)).copied().flatten());
-        let Some(leader) = leader.filter(|&leader| weight != 0 && leader != node && Some(leader) != parent) else {
+        let leader =
+            block.and_then(|block| self.leaders.get(usize::from(block.0)).copied().flatten());
+        let Some(leader) =
+            leader.filter(|&leader| weight != 0 && leader != node && Some(leader) != parent)
+        else {
             return;
         };
         self.exchange_in_list(node, leader);
@@ -224,8 +229,9 @@ impl Tree {
         if weight == 0 {
             return;
         }
-        let joins =
-            heavier.filter(|&heavier| heavier != self.root && self.nodes[heavier].weight == weight.saturating_add(1));
+        let joins = heavier.filter(|&heavier| {
+            heavier != self.root && self.nodes[heavier].weight == weight.saturating_add(1)
+        });
         let joined = joins.and_then(|heavier| self.nodes[heavier].block);
         let over_unseen = left.is_some_and(|left| self.nodes[left].weight == 0);
         if let Some(lighter) = lighter.filter(|_| lighter == right && over_unseen) {
@@ -258,7 +264,8 @@ impl Tree {
         let inner = NodeId(self.inner);
         self.inner = self.inner.saturating_add(1);
         let Node { parent, heavier, .. } = self.nodes[unseen];
-        self.nodes[inner] = Node { parent, heavier, right: Some(leaf), lighter: Some(leaf), ..Node::default() };
+        self.nodes[inner] =
+            Node { parent, heavier, right: Some(leaf), lighter: Some(leaf), ..Node::default() };
         if unseen == self.root {
             self.root = inner;
             self.nodes[leaf].block = self.new_block(leaf);

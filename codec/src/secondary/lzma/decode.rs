@@ -1,4 +1,5 @@
-//! Reads the container of LZMA sections: the header of the .xz stream before the first one, LZMA2 chunks in all.
+//! Reads the container of LZMA sections: the header of the .xz stream before the first one, LZMA2
+//! chunks in all.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::decode_symbols::{Chunk, SymbolDecoder};
@@ -10,7 +11,8 @@ const STREAM_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const STREAM_HEADER: usize = 12;
 /// The filter that stands for LZMA2 in a block header.
 const FILTER_LZMA2: u8 = 0x21;
-/// What may stay in memory beyond the dictionary between windows, so that short sections do not move it each time.
+/// What may stay in memory beyond the dictionary between windows, so that short sections do not
+/// move it each time.
 const SLACK: usize = 2 << 20;
 /// Bytes a range coder needs before the first symbol.
 const CODER_START: usize = 5;
@@ -29,9 +31,11 @@ pub(crate) struct LzmaDecoder {
     oldest: usize,
     /// Where in `bytes` the last section begins.
     section: usize,
-    /// Bytes dropped from the front of `bytes`, modulo the word: positions are coded by their low bits.
+    /// Bytes dropped from the front of `bytes`, modulo the word: positions are coded by their low
+    /// bits.
     dropped: usize,
-    /// Bytes of the dictionary that were dropped by [`forget_oldest`](Self::forget_oldest), next before `oldest`.
+    /// Bytes of the dictionary that were dropped by [`forget_oldest`](Self::forget_oldest), next
+    /// before `oldest`.
     lost: usize,
     /// What is said to be allowed where a match needs them.
     allowed: u64,
@@ -107,7 +111,8 @@ impl LzmaDecoder {
         Ok(())
     }
 
-    /// Drops the last section, and of what came before all that no match can reach any more, once it is worth moving the rest.
+    /// Drops the last section, and of what came before all that no match can reach any more, once
+    /// it is worth moving the rest.
     pub(crate) fn forget(&mut self) {
         self.section = self.bytes.len();
         let Some(dictionary) = self.dictionary else { return };
@@ -121,10 +126,11 @@ impl LzmaDecoder {
     /// Reads the stream's and the block's header and returns the dictionary's size and the rest.
     fn stream_start<'a>(&self, input: &'a [u8]) -> Result<(usize, &'a [u8]), Fault> {
         let (stream, rest) = input.split_at_checked(STREAM_HEADER).ok_or(LzmaFault::Header)?;
-        let (flags, crc) = match stream.strip_prefix(&STREAM_MAGIC).and_then(|rest| rest.split_at_checked(2)) {
-            Some(parts) => parts,
-            None => return Err(LzmaFault::Header.into()),
-        };
+        let (flags, crc) =
+            match stream.strip_prefix(&STREAM_MAGIC).and_then(|rest| rest.split_at_checked(2)) {
+                Some(parts) => parts,
+                None => return Err(LzmaFault::Header.into()),
+            };
         if crc32(flags).to_le_bytes() != crc {
             return Err(LzmaFault::Header.into());
         }
@@ -154,7 +160,12 @@ impl LzmaDecoder {
     }
 
     /// Decodes the first chunk of `input` and returns the rest.
-    fn chunk<'a>(&mut self, input: &'a [u8], dictionary: usize, end: usize) -> Result<&'a [u8], Fault> {
+    fn chunk<'a>(
+        &mut self,
+        input: &'a [u8],
+        dictionary: usize,
+        end: usize,
+    ) -> Result<&'a [u8], Fault> {
         let (&control, _) = input.split_first().ok_or(LzmaFault::Ends)?;
         if control == 1 || control >= 0xe0 {
             self.oldest = self.bytes.len();
@@ -190,7 +201,8 @@ impl LzmaDecoder {
     ) -> Result<&'a [u8], Fault> {
         let (head, mut rest) = input.split_first_chunk::<5>().ok_or(LzmaFault::Ends)?;
         let &[_, len_high, len_low, coded_high, coded_low] = head;
-        let len = usize::from(control & 0x1f) << 16 | usize::from(u16::from_be_bytes([len_high, len_low]));
+        let len = usize::from(control & 0x1f) << 16
+            | usize::from(u16::from_be_bytes([len_high, len_low]));
         let len = len.saturating_add(1);
         let coded = usize::from(u16::from_be_bytes([coded_high, coded_low])).saturating_add(1);
         if control >= 0xc0 {
@@ -214,8 +226,14 @@ impl LzmaDecoder {
         self.reserve(len, end)?;
         let start = self.bytes.len();
         self.bytes.resize(start.saturating_add(len), 0);
-        let chunk =
-            Chunk { coded, out: &mut self.bytes, start, oldest: self.oldest, dictionary, dropped: self.dropped };
+        let chunk = Chunk {
+            coded,
+            out: &mut self.bytes,
+            start,
+            oldest: self.oldest,
+            dictionary,
+            dropped: self.dropped,
+        };
         symbols.decode(chunk).map_err(|fault| self.forgotten(fault, dictionary))?;
         self.symbols = Some(symbols);
         Ok(rest)
@@ -225,10 +243,12 @@ impl LzmaDecoder {
     fn forgotten(&self, fault: LzmaFault, dictionary: usize) -> Fault {
         match fault {
             LzmaFault::Distance { distance, available }
-                if distance <= (dictionary as u64).min(available.saturating_add(self.lost as u64)) =>
+                if distance
+                    <= (dictionary as u64).min(available.saturating_add(self.lost as u64)) =>
             {
                 let asked = self.allowed.saturating_add(distance.saturating_sub(available));
-                DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed: self.allowed }.into()
+                DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed: self.allowed }
+                    .into()
             }
             fault => fault.into(),
         }
@@ -266,10 +286,11 @@ fn crc32(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// A stream header without a check and a block header with a dictionary of 256 KiB, as liblzma writes them.
+    /// A stream header without a check and a block header with a dictionary of 256 KiB, as liblzma
+    /// writes them.
     const START: [u8; 24] = [
-        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 0, 0xff, 0x12, 0xd9, 0x41, 2, 0, 0x21, 1, 0x0c, 0, 0, 0, 0x8f, 0x98, 0x41,
-        0x9c,
+        0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 0, 0xff, 0x12, 0xd9, 0x41, 2, 0, 0x21, 1, 0x0c, 0, 0,
+        0, 0x8f, 0x98, 0x41, 0x9c,
     ];
 
     fn section(chunks: &[u8]) -> Vec<u8> {
@@ -309,9 +330,18 @@ mod tests {
     fn a_section_is_used_up_and_gives_its_stated_length() {
         let left = DecodeErrorKind::Lzma(LzmaFault::Left { left: 1 });
         assert_eq!(decode(&section(b"\x01\x00\x01ab\x00"), 2), Err(left));
-        assert_eq!(decode(&section(b"\x01\x00\x01ab"), 3), Err(DecodeErrorKind::Lzma(LzmaFault::Ends)));
-        assert_eq!(decode(&section(b"\x01\x00\x01ab"), 1), Err(DecodeErrorKind::Lzma(LzmaFault::Excess)));
-        assert_eq!(decode(&section(b"\x01\x00\x02ab"), 3), Err(DecodeErrorKind::Lzma(LzmaFault::Ends)));
+        assert_eq!(
+            decode(&section(b"\x01\x00\x01ab"), 3),
+            Err(DecodeErrorKind::Lzma(LzmaFault::Ends))
+        );
+        assert_eq!(
+            decode(&section(b"\x01\x00\x01ab"), 1),
+            Err(DecodeErrorKind::Lzma(LzmaFault::Excess))
+        );
+        assert_eq!(
+            decode(&section(b"\x01\x00\x02ab"), 3),
+            Err(DecodeErrorKind::Lzma(LzmaFault::Ends))
+        );
     }
 
     #[test]
@@ -319,8 +349,14 @@ mod tests {
         let no_state = Err(DecodeErrorKind::Lzma(LzmaFault::NoState));
         assert_eq!(decode(&section(b"\x02\x00\x01ab"), 2), no_state);
         assert_eq!(decode(&section(b"\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 1), no_state);
-        assert_eq!(decode(&section(b"\x01\x00\x01ab\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 3), no_state);
-        assert_eq!(decode(&section(b"\x01\x00\x01ab\x03"), 3), Err(DecodeErrorKind::Lzma(LzmaFault::Control(3))));
+        assert_eq!(
+            decode(&section(b"\x01\x00\x01ab\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 3),
+            no_state
+        );
+        assert_eq!(
+            decode(&section(b"\x01\x00\x01ab\x03"), 3),
+            Err(DecodeErrorKind::Lzma(LzmaFault::Control(3)))
+        );
         assert_eq!(
             decode(&section(b"\xe0\x00\x00\x00\x04\xff\x00\x00\x00\x00\x00"), 1),
             Err(DecodeErrorKind::Lzma(LzmaFault::Properties(0xff)))
@@ -331,18 +367,27 @@ mod tests {
     fn checks_sizes_and_other_filters_are_refused_by_name() {
         let unsupported = Err(DecodeErrorKind::Unsupported(Feature::XzOption));
         let flags = [0, 1];
-        let stream = [&STREAM_MAGIC[..], &flags, &crc32(&flags).to_le_bytes(), &START[12..], b"\x01\x00\x00a"].concat();
+        let stream = [
+            &STREAM_MAGIC[..],
+            &flags,
+            &crc32(&flags).to_le_bytes(),
+            &START[12..],
+            b"\x01\x00\x00a",
+        ]
+        .concat();
         assert_eq!(decode(&stream, 1), unsupported);
         let with_filter = [&block_header(&[2, 0, 3, 1, 0, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
         assert_eq!(decode(&with_filter, 1), unsupported);
-        let with_sizes = [&block_header(&[2, 0x40, 0x21, 1, 12, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
+        let with_sizes =
+            [&block_header(&[2, 0x40, 0x21, 1, 12, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
         assert_eq!(decode(&with_sizes, 1), unsupported);
     }
 
     #[test]
     fn declared_dictionary_is_not_memory() {
         for (bits, size) in [(0u8, 4096), (17, 3 << 19), (40, u64::from(u32::MAX))] {
-            let input = [&block_header(&[2, 0, 0x21, 1, bits, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
+            let input =
+                [&block_header(&[2, 0, 0x21, 1, bits, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
             let mut decoder = LzmaDecoder::new(1);
             decoder.decode(&input, 1).unwrap();
             assert_eq!((decoder.decoded(), decoder.declared()), (&b"a"[..], size));

@@ -148,7 +148,8 @@ impl<'a> RangeDecoder<'a> {
         let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(even);
         if self.code < bound {
             self.range = bound;
-            *probability = probability.wrapping_add((1u16 << PROBABILITY_BITS).wrapping_sub(*probability) >> MOVE_BITS);
+            *probability = probability
+                .wrapping_add((1u16 << PROBABILITY_BITS).wrapping_sub(*probability) >> MOVE_BITS);
             false
         } else {
             self.range = self.range.wrapping_sub(bound);
@@ -170,7 +171,12 @@ impl<'a> RangeDecoder<'a> {
 
     /// A symbol of `bits` bits, lowest bit first, with probabilities from `first` on.
     #[inline(always)]
-    fn reverse_tree<const N: usize>(&mut self, probabilities: &mut [u16; N], first: usize, bits: u32) -> u32 {
+    fn reverse_tree<const N: usize>(
+        &mut self,
+        probabilities: &mut [u16; N],
+        first: usize,
+        bits: u32,
+    ) -> u32 {
         let mut node = 1usize;
         let mut symbol = 0u32;
         for shift in 0..bits {
@@ -271,9 +277,12 @@ impl SymbolDecoder {
             let position = dropped.wrapping_add(at);
             let masked = position & self.position_mask;
             if !coder.bit(pick(pick(&mut self.is_match, state), masked)) {
-                let previous = if at > oldest { out.get(at.wrapping_sub(1)).copied().unwrap_or(0) } else { 0 };
-                let table = (position & self.literal_position_mask).wrapping_shl(self.literal_context_bits)
-                    | usize::from(previous).wrapping_shr(8u32.wrapping_sub(self.literal_context_bits));
+                let previous =
+                    if at > oldest { out.get(at.wrapping_sub(1)).copied().unwrap_or(0) } else { 0 };
+                let table = (position & self.literal_position_mask)
+                    .wrapping_shl(self.literal_context_bits)
+                    | usize::from(previous)
+                        .wrapping_shr(8u32.wrapping_sub(self.literal_context_bits));
                 let table = pick(&mut self.literals, table);
                 let byte = if state < LITERAL_STATES {
                     literal(coder, table)
@@ -320,7 +329,10 @@ impl SymbolDecoder {
             let distance = (latest as usize).saturating_add(1);
             let available = at.saturating_sub(oldest).min(dictionary);
             if distance > available {
-                return Err(LzmaFault::Distance { distance: distance as u64, available: available as u64 });
+                return Err(LzmaFault::Distance {
+                    distance: distance as u64,
+                    available: available as u64,
+                });
             }
             at = repeat(out, at, distance, length).ok_or(LzmaFault::ChunkEnd)?;
         }
@@ -374,7 +386,8 @@ fn literal_after_match(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024], ex
     symbol as u8
 }
 
-/// Writes `length` bytes from `distance` back, which lie in `out`, and returns the end; `None` if they do not fit.
+/// Writes `length` bytes from `distance` back, which lie in `out`, and returns the end; `None` if
+/// they do not fit.
 #[inline(always)]
 fn repeat(out: &mut [u8], at: usize, distance: usize, length: usize) -> Option<usize> {
     let end = at.checked_add(length)?;

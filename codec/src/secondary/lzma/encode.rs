@@ -1,17 +1,20 @@
-//! The LZMA encoder: byte for byte what liblzma writes at preset 0, each section ended by a sync flush.
+//! The LZMA encoder: byte for byte what liblzma writes at preset 0, each section ended by a sync
+//! flush.
 
 use super::encode_symbols::SymbolEncoder;
 use super::fast_parse::{Choice, Symbol};
 use super::match_finder::{LONGEST_MATCH, MatchFinder};
 use super::range_encoder::RangeEncoder;
 
-/// Stream header without integrity check, and the header of a block whose one filter is LZMA2 with a dictionary of 256 KiB.
+/// Stream header without integrity check, and the header of a block whose one filter is LZMA2 with
+/// a dictionary of 256 KiB.
 const STREAM_HEADER: [u8; 24] = [
     0xfd, b'7', b'z', b'X', b'Z', 0x00, 0x00, 0x00, 0xff, 0x12, 0xd9, 0x41, // stream
     0x02, 0x00, 0x21, 0x01, 0x0c, 0x00, 0x00, 0x00, 0x8f, 0x98, 0x41, 0x9c, // block
 ];
 
-/// A chunk holds at most 2 MiB of data, and the symbol that reaches this limit may be of any length.
+/// A chunk holds at most 2 MiB of data, and the symbol that reaches this limit may be of any
+/// length.
 const CHUNK_DATA: usize = (1 << 21) - LONGEST_MATCH;
 /// A chunk holds at most 64 KiB; liblzma leaves this much room for the last symbol.
 const CHUNK_BYTES: usize = (1 << 16) - 4097;
@@ -66,7 +69,8 @@ impl LzmaEncoder {
         }
     }
 
-    /// Fills the range encoder with one chunk's worth of symbols; returns the number of bytes they stand for.
+    /// Fills the range encoder with one chunk's worth of symbols; returns the number of bytes they
+    /// stand for.
     fn encode_chunk(&mut self, rest: &mut &[u8]) -> usize {
         if self.state_reset_due {
             self.symbols.reset();
@@ -100,7 +104,11 @@ impl LzmaEncoder {
             self.symbols.pass(ahead);
             let end = self.finder.next();
             let stored = &self.finder.bytes()[end - len - ahead..end];
-            out.push(if self.dictionary_reset_due { STORED_AFTER_DICTIONARY_RESET } else { STORED });
+            out.push(if self.dictionary_reset_due {
+                STORED_AFTER_DICTIONARY_RESET
+            } else {
+                STORED
+            });
             out.extend_from_slice(&low_16_bits_less_one(stored.len()));
             out.extend_from_slice(stored);
             self.dictionary_reset_due = false;

@@ -64,7 +64,8 @@ struct Probabilities {
     match_lengths: Lengths,
     repeat_lengths: Lengths,
     distance_slots: [[u16; 64]; 4],
-    /// Low bits of the slots below [`FIRST_ALIGNED_SLOT`], each slot's after those of the one before.
+    /// Low bits of the slots below [`FIRST_ALIGNED_SLOT`], each slot's after those of the one
+    /// before.
     distance_bits: [u16; 128 - FIRST_ALIGNED_SLOT as usize],
     align: [u16; 16],
 }
@@ -121,7 +122,13 @@ impl SymbolEncoder {
 
     /// Encodes the symbol for `bytes[at..]`; everything before `at` is known to the decoder.
     #[inline]
-    pub(super) fn encode(&mut self, range: &mut RangeEncoder, symbol: Symbol, bytes: &[u8], at: usize) {
+    pub(super) fn encode(
+        &mut self,
+        range: &mut RangeEncoder,
+        symbol: Symbol,
+        bytes: &[u8],
+        at: usize,
+    ) {
         let position_state = self.position % POSITION_STATES;
         let state = self.state % STATES;
         let is_match = &mut self.probabilities.is_match[state][position_state];
@@ -164,7 +171,8 @@ impl SymbolEncoder {
             for shift in (0..8).rev() {
                 let bit = (byte >> shift) & 1;
                 let guess = (expected >> shift) & 1;
-                let probabilities = if agrees { &mut expecting[usize::from(guess)] } else { &mut *plain };
+                let probabilities =
+                    if agrees { &mut expecting[usize::from(guess)] } else { &mut *plain };
                 range.bit(&mut probabilities[node & 0xff], bit != 0);
                 agrees &= bit == guess;
                 node = node * 2 + usize::from(bit);

@@ -1,5 +1,5 @@
-//! The encoder against liblzma 5.4.1: sections made here, digests of what `lzma_stream_encoder` (preset 0, no check,
-//! `LZMA_SYNC_FLUSH` after each section) wrote for them.
+//! The encoder against liblzma 5.4.1: sections made here, digests of what `lzma_stream_encoder`
+//! (preset 0, no check, `LZMA_SYNC_FLUSH` after each section) wrote for them.
 
 use super::super::match_finder::{DICTIONARY, MatchFinder};
 use super::LzmaEncoder;
@@ -42,7 +42,9 @@ fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
     let mut made = Vec::with_capacity(len + 1024);
     let mut address = 0u32;
     let words: Vec<Vec<u8>> = (0..200)
-        .map(|_| (0..1 + random.below(9)).map(|_| b'a' + random.below(26) as u8).chain([b' ']).collect())
+        .map(|_| {
+            (0..1 + random.below(9)).map(|_| b'a' + random.below(26) as u8).chain([b' ']).collect()
+        })
         .collect();
     while made.len() < len {
         match shape {
@@ -64,7 +66,9 @@ fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
                     made.push(random.next() as u8 & 0x1f);
                 }
             }
-            Shape::Edge => copy(&mut made, DICTIONARY - 4 + random.below(10), 2 + random.below(300)),
+            Shape::Edge => {
+                copy(&mut made, DICTIONARY - 4 + random.below(10), 2 + random.below(300))
+            }
             Shape::LonelyEdge => {
                 let (start, len) = (made.len(), 2 + random.below(40));
                 made.extend((0..len).map(|_| random.next() as u8));
@@ -73,7 +77,9 @@ fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
                 made.resize(made.len() + 1000, 0);
             }
             Shape::Mixed => {
-                let part = [Shape::Zeros, Shape::Noise, Shape::Words, Shape::Addresses, Shape::Runs][random.below(5)];
+                let part =
+                    [Shape::Zeros, Shape::Noise, Shape::Words, Shape::Addresses, Shape::Runs]
+                        [random.below(5)];
                 let len = 1 + random.below(70_000);
                 made.extend(bytes(part, len, random));
                 let distance = 1 + random.below(made.len().min(300_000));
@@ -117,7 +123,8 @@ fn digest(sections: &[Vec<u8>], encode: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Str
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sections, and the first half of the SHA-256 of their encodings, each after its length in 8 bytes.
+/// Sections, and the first half of the SHA-256 of their encodings, each after its length in 8
+/// bytes.
 fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
     let sizes = [10, 11, 13, 100, 4096, 61_439, 70_000];
     vec![
@@ -128,8 +135,14 @@ fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
         (sections(5, Shape::Words, &sizes), "8221bccce702d6770a8baf7b8d76330c"),
         (sections(6, Shape::Words, &[2_500_000]), "8689154145a6d24ec627cf3c7c3b33b8"),
         (sections(7, Shape::Addresses, &sizes), "8b27e15ed1d64d192d884e5c3028a446"),
-        (sections(8, Shape::Addresses, &[800_000, 10, 200_000]), "bcc1b32bbdcf4dc0ecee80d904a36a06"),
-        (sections(9, Shape::FourLetters, &[12, 40_000, 800_000]), "4a89620eba1627ff59fb4346301b3415"),
+        (
+            sections(8, Shape::Addresses, &[800_000, 10, 200_000]),
+            "bcc1b32bbdcf4dc0ecee80d904a36a06",
+        ),
+        (
+            sections(9, Shape::FourLetters, &[12, 40_000, 800_000]),
+            "4a89620eba1627ff59fb4346301b3415",
+        ),
         (sections(10, Shape::Runs, &sizes), "daa852decd96117b8df6dc0d9b16176c"),
         (sections(11, Shape::Runs, &[3_000_000, 2_097_152]), "7ca7023fed47f83225aaba0f0ffd23a6"),
         (sections(12, Shape::Edge, &[1_500_000]), "be113cb49be1219f70f58db4f87a181e"),
@@ -183,7 +196,8 @@ fn positions_at_the_end_of_32_bits_change_nothing() {
     for distance_to_end in [3 << 20, 2_500_000, (1 << 20) + 1] {
         let start = u32::MAX - distance_to_end;
         let sections = sections(30, Shape::Mixed, &[2_000_000, 1_100_000, 10, 900_000, 700_000]);
-        let mut late = LzmaEncoder { finder: MatchFinder::starting_at(start), ..LzmaEncoder::new() };
+        let mut late =
+            LzmaEncoder { finder: MatchFinder::starting_at(start), ..LzmaEncoder::new() };
         let mut early = encoded(LzmaEncoder::new());
         for section in &sections {
             let mut out = Vec::new();

@@ -1,4 +1,5 @@
-//! Which match to take, if any: liblzma's fast mode, which compares the matches of two neighbouring positions.
+//! Which match to take, if any: liblzma's fast mode, which compares the matches of two neighbouring
+//! positions.
 
 use super::match_finder::{Found, LONG_ENOUGH, LONGEST_MATCH, MatchFinder, common_len};
 
@@ -112,7 +113,8 @@ impl Choice {
         let nearly = (len - 1).max(2);
         let after = at + 1;
         for &distance in recent {
-            if common_len(finder.bytes(), after - distance as usize - 1, after, 0, nearly) == nearly {
+            if common_len(finder.bytes(), after - distance as usize - 1, after, 0, nearly) == nearly
+            {
                 return Symbol::Literal;
             }
         }

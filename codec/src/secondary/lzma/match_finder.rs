@@ -1,4 +1,5 @@
-//! Where earlier data repeats: the sliding window over a stream, and liblzma's hash chains over it ("HC3").
+//! Where earlier data repeats: the sliding window over a stream, and liblzma's hash chains over it
+//! ("HC3").
 
 /// How far back a match may reach.
 pub(super) const DICTIONARY: usize = 1 << 18;
@@ -7,13 +8,16 @@ pub(super) const LONGEST_MATCH: usize = 273;
 /// A match of this length is taken without looking further.
 pub(super) const LONG_ENOUGH: usize = 128;
 
-/// What stays when the window slides: the dictionary before the earliest byte still to be encoded or entered, which is
-/// at most two before the next. (A chunk that is stored instead of encoded reaches back 64 KiB, less than that.)
+/// What stays when the window slides: the dictionary before the earliest byte still to be encoded
+/// or entered, which is at most two before the next. (A chunk that is stored instead of encoded
+/// reaches back 64 KiB, less than that.)
 const HISTORY: usize = DICTIONARY + 16;
-/// No choice looks at more bytes than this beyond the next position: two searches and the longest match.
+/// No choice looks at more bytes than this beyond the next position: two searches and the longest
+/// match.
 const LOOK_AHEAD: usize = 1024;
 const WINDOW: usize = 1 << 20;
-/// Lengths are compared eight bytes at a time, which may read past the data but not past the buffer.
+/// Lengths are compared eight bytes at a time, which may read past the data but not past the
+/// buffer.
 const STRIDE: usize = 8;
 
 const PAIR_SLOTS: usize = 1 << 10;
@@ -21,8 +25,8 @@ const TRIPLE_SLOTS: usize = 1 << 17;
 /// Candidates followed along a chain.
 const CHAIN_DEPTH: usize = 4;
 
-/// The first position is far enough from 0 for 0 to mean "none" by its distance alone. A multiple of the dictionary size,
-/// as chains are stored at the position modulo that.
+/// The first position is far enough from 0 for 0 to mean "none" by its distance alone. A multiple
+/// of the dictionary size, as chains are stored at the position modulo that.
 const FIRST_POSITION: u32 = 2 * DICTIONARY as u32;
 
 /// An earlier place that begins with the same bytes.
@@ -38,7 +42,8 @@ pub(super) struct Match {
 pub(super) struct Found {
     matches: [Match; CHAIN_DEPTH + 1],
     count: usize,
-    /// Length of the last match, compared beyond [`LONG_ENOUGH`], which the entry itself never exceeds.
+    /// Length of the last match, compared beyond [`LONG_ENOUGH`], which the entry itself never
+    /// exceeds.
     pub(super) longest: usize,
 }
 
@@ -55,8 +60,8 @@ impl Found {
     }
 }
 
-/// The window and the index of everything in it. A *position* counts from the start of the stream in 32 bits, an index
-/// is a place in the buffer.
+/// The window and the index of everything in it. A *position* counts from the start of the stream
+/// in 32 bits, an index is a place in the buffer.
 #[derive(Debug)]
 pub(super) struct MatchFinder {
     bytes: Box<[u8]>,
@@ -67,7 +72,8 @@ pub(super) struct MatchFinder {
     ready_until: usize,
     /// Position of index 0.
     offset: u32,
-    /// Bytes before `next` that could not be entered, because fewer than three were known from there on.
+    /// Bytes before `next` that could not be entered, because fewer than three were known from
+    /// there on.
     pending: usize,
     pairs: Box<[u32; PAIR_SLOTS]>,
     triples: Box<[u32; TRIPLE_SLOTS]>,
@@ -112,8 +118,8 @@ impl MatchFinder {
         self.filled - self.next
     }
 
-    /// Takes in more of the section when the known bytes run short. Afterwards everything a choice can look at is there,
-    /// just as if the whole section had been.
+    /// Takes in more of the section when the known bytes run short. Afterwards everything a choice
+    /// can look at is there, just as if the whole section had been.
     #[inline]
     pub(super) fn refill(&mut self, section: &mut &[u8]) {
         if self.next >= self.ready_until && !section.is_empty() {
@@ -146,8 +152,8 @@ impl MatchFinder {
         }
     }
 
-    /// Moves all positions down before they outgrow 32 bits. Only differences of positions are ever used, and what ends
-    /// up as 0 was already out of reach, so nothing changes in what is found.
+    /// Moves all positions down before they outgrow 32 bits. Only differences of positions are ever
+    /// used, and what ends up as 0 was already out of reach, so nothing changes in what is found.
     fn rebase(&mut self) {
         let position = self.offset + self.next as u32;
         let drop = (position - FIRST_POSITION) & !(DICTIONARY as u32 - 1);
@@ -194,14 +200,16 @@ impl MatchFinder {
                 }
             }
             if reach == DICTIONARY as u32 {
-                // Its place in the chain has just been taken by the position searched for; whatever followed is further.
+                // Its place in the chain has just been taken by the position searched for; whatever
+                // followed is further.
                 break;
             }
             candidate = self.chain[candidate as usize % DICTIONARY];
         }
         if found.longest == LONG_ENOUGH {
             let distance = found.matches[found.count - 1].distance as usize;
-            found.longest = common_len(bytes, at - distance - 1, at, LONG_ENOUGH, available.min(LONGEST_MATCH));
+            found.longest =
+                common_len(bytes, at - distance - 1, at, LONG_ENOUGH, available.min(LONGEST_MATCH));
         }
         found
     }
@@ -236,9 +244,17 @@ impl MatchFinder {
 
 /// Number of equal bytes at `earlier` and `later`, at most `limit`, the first `len` known to be so.
 #[inline(always)]
-pub(super) fn common_len(bytes: &[u8], earlier: usize, later: usize, mut len: usize, limit: usize) -> usize {
+pub(super) fn common_len(
+    bytes: &[u8],
+    earlier: usize,
+    later: usize,
+    mut len: usize,
+    limit: usize,
+) -> usize {
     while len < limit {
-        let (Some(a), Some(b)) = (eight(bytes, earlier + len), eight(bytes, later + len)) else { break };
+        let (Some(a), Some(b)) = (eight(bytes, earlier + len), eight(bytes, later + len)) else {
+            break;
+        };
         let difference = a ^ b;
         if difference != 0 {
             len += difference.trailing_zeros() as usize / 8;

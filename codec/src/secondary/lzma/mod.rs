@@ -1,4 +1,5 @@
-//! LZMA sections: per section kind one .xz stream that goes on over all windows of a delta and never ends.
+//! LZMA sections: per section kind one .xz stream that goes on over all windows of a delta and
+//! never ends.
 
 pub(crate) mod decode;
 mod decode_symbols;

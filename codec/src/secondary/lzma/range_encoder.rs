@@ -8,14 +8,15 @@ const ADAPTION_SHIFT: u32 = 5;
 /// Below this the range is widened by a byte.
 const NARROW: u32 = 1 << 24;
 
-/// Bytes of one LZMA2 chunk under way. Widening happens before a decision, never after it: how many bytes are out at a
-/// given moment decides where a chunk ends.
+/// Bytes of one LZMA2 chunk under way. Widening happens before a decision, never after it: how many
+/// bytes are out at a given moment decides where a chunk ends.
 #[derive(Debug)]
 pub(super) struct RangeEncoder {
     bytes: Vec<u8>,
     low: u64,
     range: u32,
-    /// The byte held back because a carry may still change it, followed by `held - 1` bytes of 0xff.
+    /// The byte held back because a carry may still change it, followed by `held - 1` bytes of
+    /// 0xff.
     cache: u8,
     held: usize,
 }
@@ -62,9 +63,15 @@ impl RangeEncoder {
         }
     }
 
-    /// The lowest `bits` bits of `value`, most significant first, each in the context of those before it.
+    /// The lowest `bits` bits of `value`, most significant first, each in the context of those
+    /// before it.
     #[inline(always)]
-    pub(super) fn tree<const N: usize>(&mut self, probabilities: &mut [u16; N], bits: u32, value: u32) {
+    pub(super) fn tree<const N: usize>(
+        &mut self,
+        probabilities: &mut [u16; N],
+        bits: u32,
+        value: u32,
+    ) {
         let mut node = 1usize;
         for shift in (0..bits).rev() {
             let bit = (value >> shift) & 1;

@@ -1,4 +1,5 @@
-//! Deltas cut short and with flipped bits: an error or the right bytes, never wrong ones and never a panic.
+//! Deltas cut short and with flipped bits: an error or the right bytes, never wrong ones and never
+//! a panic.
 
 use deltaglider_vcdiff::inspect::inspect;
 use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, Decoder, decode};
@@ -8,7 +9,10 @@ use crate::support::decode_inputs::{FIXTURES, Random, fixture, input};
 
 /// Fixtures small enough to be damaged at every bit.
 fn small() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
-    FIXTURES.iter().map(|&(file, name, _)| (file, name, fixture(file))).filter(|(_, _, delta)| delta.len() < 1100)
+    FIXTURES
+        .iter()
+        .map(|&(file, name, _)| (file, name, fixture(file)))
+        .filter(|(_, _, delta)| delta.len() < 1100)
 }
 
 #[test]
@@ -16,7 +20,8 @@ fn every_truncation_is_an_error_or_ends_at_a_window() {
     for (file, name, delta) in small() {
         let pair = input(name, 1);
         let inspection = inspect(delta.as_slice(), &DecodeLimits::default()).unwrap();
-        let mut ends: Vec<u64> = inspection.map(|window| window.unwrap().delta_offset()).skip(1).collect();
+        let mut ends: Vec<u64> =
+            inspection.map(|window| window.unwrap().delta_offset()).skip(1).collect();
         ends.push(delta.len() as u64);
         // A plain file header is open-vcdiff's delta of an empty target.
         ends.extend((delta[4] == 0).then_some(5));
@@ -31,7 +36,9 @@ fn every_truncation_is_an_error_or_ends_at_a_window() {
             assert!(pair.target.starts_with(&out), "{file} cut at {len}");
             let summary = decoder.finish();
             assert_eq!(summary.is_ok(), ends.contains(&(len as u64)), "{file} cut at {len}");
-            assert!(summary.is_err() || len == delta.len() || len == 5 || out.len() < pair.target.len());
+            assert!(
+                summary.is_err() || len == delta.len() || len == 5 || out.len() < pair.target.len()
+            );
         }
     }
 }
@@ -67,7 +74,8 @@ fn every_flipped_bit_ends_within_the_limits_even_if_no_checksum_is_compared() {
     }
 }
 
-/// In a window of a kilobyte several exchanged letters can leave the Adler-32 as it was; nothing else may pass.
+/// In a window of a kilobyte several exchanged letters can leave the Adler-32 as it was; nothing
+/// else may pass.
 #[test]
 fn several_damaged_bytes_give_an_error_or_bytes_of_the_right_checksum() {
     let mut random = Random::new(9);
@@ -81,7 +89,11 @@ fn several_damaged_bytes_give_an_error_or_bytes_of_the_right_checksum() {
                 damaged[at] = random.next() as u8;
             }
             if let Ok(target) = decoded(pair.source.as_deref(), &damaged) {
-                assert_eq!(adler2::adler32_slice(&target), adler2::adler32_slice(&pair.target), "{file}");
+                assert_eq!(
+                    adler2::adler32_slice(&target),
+                    adler2::adler32_slice(&pair.target),
+                    "{file}"
+                );
                 other += usize::from(target != pair.target);
             }
         }

@@ -7,7 +7,12 @@ use super::decoded;
 use crate::support::decode_inputs::{FIXTURES, Pair, Random, fixture, input};
 
 /// Pushes pieces of the lengths `next` gives, each window into `out` as it then is.
-fn in_pieces(pair: &Pair, delta: &[u8], mut next: impl FnMut() -> usize, out: &mut Vec<u8>) -> DecodeSummary {
+fn in_pieces(
+    pair: &Pair,
+    delta: &[u8],
+    mut next: impl FnMut() -> usize,
+    out: &mut Vec<u8>,
+) -> DecodeSummary {
     let mut decoder = Decoder::new(pair.source.as_deref(), &DecodeOptions::default());
     let mut rest = delta;
     while !rest.is_empty() {
@@ -39,7 +44,10 @@ fn any_split_of_the_delta_gives_the_same_target() {
             let mut out = Vec::new();
             let summary = in_pieces(&pair, &delta, || len, &mut out);
             assert!(out == pair.target, "{file} in pieces of {len}");
-            assert_eq!((summary.delta_len, summary.target_len), (delta.len() as u64, pair.target.len() as u64));
+            assert_eq!(
+                (summary.delta_len, summary.target_len),
+                (delta.len() as u64, pair.target.len() as u64)
+            );
         }
         let mut out = Vec::new();
         in_pieces(&pair, &delta, || 1 + random.below(200), &mut out);
@@ -90,7 +98,11 @@ fn the_headers_of_xdelta3_are_shown() {
         assert!(decoder.header().is_none());
         decoder.push(&fixture(file), &mut Vec::new()).unwrap();
         let header = decoder.header().unwrap();
-        assert_eq!((header.secondary, header.application.as_deref()), (secondary, application), "{file}");
+        assert_eq!(
+            (header.secondary, header.application.as_deref()),
+            (secondary, application),
+            "{file}"
+        );
     }
 }
 

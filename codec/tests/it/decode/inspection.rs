@@ -4,7 +4,9 @@ use std::error::Error as _;
 use std::io;
 
 use deltaglider_vcdiff::decode::{Part, Section};
-use deltaglider_vcdiff::inspect::{CopyFrom, CopyWindow, Instruction, Operation, SectionLengths, Window, inspect};
+use deltaglider_vcdiff::inspect::{
+    CopyFrom, CopyWindow, Instruction, Operation, SectionLengths, Window, inspect,
+};
 use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits};
 
 use crate::support::decode_inputs::{FIXTURES, fixture, input};
@@ -32,7 +34,13 @@ fn the_delta_xdelta3_documents_is_shown_field_by_field() {
     assert_eq!((window.stored(), window.decompressed()), (lengths, lengths));
     assert_eq!(window.checksum(), Some(0x741d_1731));
     let instructions: Vec<Instruction<'_>> = window.instructions().map(Result::unwrap).collect();
-    let single = |offset, code, size, operation| Instruction { offset, code, second: false, size, operation };
+    let single = |offset, code, size, operation| Instruction {
+        offset,
+        code,
+        second: false,
+        size,
+        operation,
+    };
     let copy = |from| Operation::Copy { mode: 0, from: CopyFrom::Source(from) };
     assert_eq!(
         instructions,
@@ -50,14 +58,22 @@ fn the_delta_xdelta3_documents_is_shown_field_by_field() {
 fn double_codes_and_copies_from_the_target_are_told_apart() {
     let first = HandWindow::new(3, b"xyz", &[4], &[]);
     let second = HandWindow::new(15, b"ab", &[163, 247, 21], &[10, 51, 60]).source(60, 100);
-    let windows: Vec<_> =
-        inspect(delta(&[first, second]).as_slice(), &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
+    let windows: Vec<_> = inspect(delta(&[first, second]).as_slice(), &DecodeLimits::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!((windows[1].number(), windows[1].target_offset()), (1, 3));
     let shown: Vec<_> = windows[1]
         .instructions()
         .map(Result::unwrap)
         .map(|instruction| {
-            (instruction.offset, instruction.code, instruction.second, instruction.size, instruction.operation)
+            (
+                instruction.offset,
+                instruction.code,
+                instruction.second,
+                instruction.size,
+                instruction.operation,
+            )
         })
         .collect();
     let copy = |from| Operation::Copy { mode: 0, from };
@@ -92,9 +108,12 @@ fn instructions_of_every_fixture_rebuild_its_target() {
                     Operation::Copy { from: CopyFrom::Source(from), .. } => {
                         target.extend(&source[from as usize..from as usize + size]);
                     }
-                    Operation::Copy { from: CopyFrom::Target(_), .. } => panic!("xdelta3 never writes VCD_TARGET"),
+                    Operation::Copy { from: CopyFrom::Target(_), .. } => {
+                        panic!("xdelta3 never writes VCD_TARGET")
+                    }
                     Operation::Copy { from: CopyFrom::Window(from), .. } => {
-                        (0..size).for_each(|step| target.push(target[start + from as usize + step]));
+                        (0..size)
+                            .for_each(|step| target.push(target[start + from as usize + step]));
                     }
                 }
             }
@@ -144,15 +163,21 @@ fn how_a_delta_is_read_does_not_show_and_headers_are_those_of_the_windows() {
         let delta = fixture(file);
         let limits = DecodeLimits::default();
         let tell = |window: Window| {
-            let instructions: Vec<String> = window.instructions().map(|step| format!("{:?}", step.unwrap())).collect();
+            let instructions: Vec<String> =
+                window.instructions().map(|step| format!("{:?}", step.unwrap())).collect();
             (format!("{:?}", *window), window.decompressed(), instructions)
         };
-        let whole: Vec<_> = inspect(delta.as_slice(), &limits).unwrap().map(|window| tell(window.unwrap())).collect();
+        let whole: Vec<_> = inspect(delta.as_slice(), &limits)
+            .unwrap()
+            .map(|window| tell(window.unwrap()))
+            .collect();
         let dripped = inspect(Dripping(&delta, None), &limits).unwrap();
         assert!(dripped.map(|window| tell(window.unwrap())).eq(whole.iter().cloned()), "{file}");
         let headers = inspect(Dripping(&delta, None), &limits).unwrap().headers();
         assert!(
-            headers.map(|header| format!("{:?}", header.unwrap())).eq(whole.into_iter().map(|told| told.0)),
+            headers
+                .map(|header| format!("{:?}", header.unwrap()))
+                .eq(whole.into_iter().map(|told| told.0)),
             "{file}"
         );
     }
@@ -160,7 +185,8 @@ fn how_a_delta_is_read_does_not_show_and_headers_are_those_of_the_windows() {
 
 #[test]
 fn headers_come_before_their_sections_and_whatever_those_hold() {
-    let windows = [HandWindow::new(3, b"abc", &[4], &[]), HandWindow::new(2, b"", &[0xff; 9], &[0xff; 9])];
+    let windows =
+        [HandWindow::new(3, b"abc", &[4], &[]), HandWindow::new(2, b"", &[0xff; 9], &[0xff; 9])];
     let file = delta(&windows);
     let end = file.len() as u64;
     let cut = &file[..file.len() - 10];
@@ -172,14 +198,20 @@ fn headers_come_before_their_sections_and_whatever_those_hold() {
     assert_eq!(*error.kind(), DecodeErrorKind::Truncated(Part::Sections { missing: 10 }));
     assert_eq!((error.window(), error.offset()), (Some(1), end - 10));
     assert!(headers.next().is_none());
-    assert_eq!(inspect(file.as_slice(), &DecodeLimits::default()).unwrap().headers().flatten().count(), 2);
+    assert_eq!(
+        inspect(file.as_slice(), &DecodeLimits::default()).unwrap().headers().flatten().count(),
+        2
+    );
 }
 
 #[test]
 fn a_delta_that_cannot_be_read_is_told_from_one_that_ends() {
     let file = delta(&[HandWindow::new(3, b"abc", &[4], &[])]);
     for len in 0..file.len() {
-        let read = inspect(Dripping(&file[..len], Some(io::ErrorKind::TimedOut)), &DecodeLimits::default());
+        let read = inspect(
+            Dripping(&file[..len], Some(io::ErrorKind::TimedOut)),
+            &DecodeLimits::default(),
+        );
         let error = match read {
             Ok(mut windows) => windows.next().unwrap().unwrap_err(),
             Err(error) => error,

@@ -1,8 +1,12 @@
 //! Every limit, reached by a delta made for it.
 
-use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, Source, decode};
+use deltaglider_vcdiff::{
+    DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, Source, decode,
+};
 
-use crate::support::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
+use crate::support::delta_by_hand::{
+    HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks,
+};
 
 fn limited(change: impl Fn(&mut DecodeLimits)) -> DecodeOptions {
     let mut limits = DecodeLimits::default();
@@ -10,8 +14,15 @@ fn limited(change: impl Fn(&mut DecodeLimits)) -> DecodeOptions {
     limits.into()
 }
 
-/// The delta is refused by this limit with `allowed`, and read when one more is allowed, or as much as is asked.
-fn assert_limit(delta: &[u8], source: Option<&[u8]>, limit: Limit, set: impl Fn(&mut DecodeLimits, u64), asked: u64) {
+/// The delta is refused by this limit with `allowed`, and read when one more is allowed, or as much
+/// as is asked.
+fn assert_limit(
+    delta: &[u8],
+    source: Option<&[u8]>,
+    limit: Limit,
+    set: impl Fn(&mut DecodeLimits, u64),
+    asked: u64,
+) {
     let allowed = asked - 1;
     let error = decode(source, delta, &limited(|limits| set(limits, allowed))).unwrap_err();
     assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked, allowed });
@@ -43,7 +54,13 @@ fn each_limit_is_kept_to_the_byte() {
     let two = delta(&[run(1000), run(500)]);
     assert_limit(&two, None, Limit::Target, |limits, to| limits.target = Some(to), 1500);
     let amplified = 1000u64.div_ceil(one.len() as u64);
-    assert_limit(&one, None, Limit::Amplification, |limits, to| limits.amplification = Some(to), amplified);
+    assert_limit(
+        &one,
+        None,
+        Limit::Amplification,
+        |limits, to| limits.amplification = Some(to),
+        amplified,
+    );
     assert_limit(&one, None, Limit::StoredSections, |limits, to| limits.sections = to, 4);
     let many = delta(&[HandWindow::new(5, b"abcde", &[2, 2, 2, 2, 2], &[])]);
     assert_limit(&many, None, Limit::Instructions, |limits, to| limits.instructions = to, 5);
@@ -68,13 +85,23 @@ fn each_limit_is_kept_to_the_byte() {
     // Of a source that lends its bytes nothing is read.
     decode(Some(&source), &far, &limited(|limits| limits.source_reads = 0)).unwrap();
     let named = b"\xd6\xc3\xc4\0\x04\x03abc\x04\x09\0\0\0\0\0\0\0\0\x01";
-    assert_limit(named, None, Limit::ApplicationHeader, |limits, to| limits.application_header = to, 3);
+    assert_limit(
+        named,
+        None,
+        Limit::ApplicationHeader,
+        |limits, to| limits.application_header = to,
+        3,
+    );
 }
 
 #[test]
 fn decompressed_sections_are_limited_together() {
-    let bomb = |len: u64| HandWindow { delta_indicator: 1, ..HandWindow::new(1, &lzma_start(len), &[2], &[]) };
-    let error = decode(None, &lzma_delta(&[bomb(97 << 20)]), &DecodeOptions::default()).unwrap_err();
+    let bomb = |len: u64| HandWindow {
+        delta_indicator: 1,
+        ..HandWindow::new(1, &lzma_start(len), &[2], &[])
+    };
+    let error =
+        decode(None, &lzma_delta(&[bomb(97 << 20)]), &DecodeOptions::default()).unwrap_err();
     let limit = Limit::DecompressedSections;
     assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked: 97 << 20, allowed: 96 << 20 });
     // 60 MB in the data section leave less than 60 for the addresses.
@@ -95,17 +122,23 @@ fn a_limit_is_told_before_the_bytes_it_is_about_arrive() {
 
 #[test]
 fn a_whole_delta_in_memory_gives_a_gibibyte_at_most_unless_told_otherwise() {
-    let delta = [&delta(&[])[..], &HandWindow::new((1 << 30) + 1, &[], &[], &[]).header([0; 3])].concat();
+    let delta =
+        [&delta(&[])[..], &HandWindow::new((1 << 30) + 1, &[], &[], &[]).header([0; 3])].concat();
     let window = |limits: &mut DecodeLimits| limits.window = u64::MAX;
     let error = decode(None, &delta, &limited(window)).unwrap_err();
     let limit = Limit::Target;
-    assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked: (1 << 30) + 1, allowed: 1 << 30 });
-    let told = |limits: &mut DecodeLimits| (limits.window, limits.target) = (u64::MAX, Some(u64::MAX));
+    assert_eq!(
+        *error.kind(),
+        DecodeErrorKind::Limit { limit, asked: (1 << 30) + 1, allowed: 1 << 30 }
+    );
+    let told =
+        |limits: &mut DecodeLimits| (limits.window, limits.target) = (u64::MAX, Some(u64::MAX));
     let error = decode(None, &delta, &limited(told)).unwrap_err();
     assert!(matches!(error.kind(), DecodeErrorKind::WindowShort { .. }), "{error}");
 }
 
-/// Three thousand bytes, 13 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 16 MiB, cut into its seven chunks.
+/// Three thousand bytes, 13 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 16
+/// MiB, cut into its seven chunks.
 const FAR_MATCH: &[u8] = include_bytes!("../../fixtures/decode/far-match.lzma2");
 
 /// One window for each chunk.
@@ -135,7 +168,9 @@ fn large_dictionary_is_read_by_default() {
     let target = decode(None, &far_match(), &DecodeOptions::default()).unwrap();
     let (first, rest) = target.split_at(3000);
     let (zeros, last) = rest.split_at(13 << 20);
-    assert!(first == last && zeros.iter().all(|&byte| byte == 0) && first.iter().any(|&byte| byte != 0));
+    assert!(
+        first == last && zeros.iter().all(|&byte| byte == 0) && first.iter().any(|&byte| byte != 0)
+    );
 }
 
 #[test]
@@ -152,7 +187,9 @@ fn dictionary_limit_counts_what_is_needed() {
     };
     // The zeros were read, and only the last window needs what is forgotten.
     assert_eq!((error.window(), decoder.declared_dictionaries()), (Some(6), 16 << 20));
-    let DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed } = *error.kind() else { panic!("{error}") };
+    let DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed } = *error.kind() else {
+        panic!("{error}")
+    };
     assert_eq!(allowed, 4 << 20);
     assert!((11 << 20..=13 << 20).contains(&asked), "{asked}");
     decode(None, &delta, &limited(|limits| limits.dictionary = 13 << 20)).unwrap();
@@ -187,6 +224,9 @@ fn copy_window_above_four_gigabytes_is_a_limit() {
         decoder.push(&delta, &mut out).map(|_| out).map_err(|error| *error.kind())
     };
     let (asked, allowed) = (6 << 32, u64::from(u32::MAX));
-    assert_eq!(read(allowed), Err(DecodeErrorKind::Limit { limit: Limit::SourceSpan, asked, allowed }));
+    assert_eq!(
+        read(allowed),
+        Err(DecodeErrorKind::Limit { limit: Limit::SourceSpan, asked, allowed })
+    );
     assert_eq!(read(asked), Ok([[5; 4], [3; 4], [4; 4]].concat()));
 }

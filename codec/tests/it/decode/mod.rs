@@ -1,4 +1,5 @@
-//! The decoder and the inspection: what they read, what they refuse, and what a delta cannot make them do.
+//! The decoder and the inspection: what they read, what they refuse, and what a delta cannot make
+//! them do.
 
 mod damage;
 mod fixtures;

@@ -1,4 +1,5 @@
-//! The naive twin of the decoder: RFC 3284 byte by byte, without secondary compressors, limits or speed.
+//! The naive twin of the decoder: RFC 3284 byte by byte, without secondary compressors, limits or
+//! speed.
 
 struct Bytes<'a>(&'a [u8]);
 
@@ -40,7 +41,10 @@ pub(crate) fn code(code: u8) -> Vec<(u8, u64)> {
             let size = (code_of - 19) % 16;
             vec![(2 + (code - 19) / 16, if size == 0 { 0 } else { size + 3 })]
         }
-        163..=234 => vec![(0, (code_of - 163) % 12 / 3 + 1), (2 + (code - 163) / 12, (code_of - 163) % 3 + 4)],
+        163..=234 => vec![
+            (0, (code_of - 163) % 12 / 3 + 1),
+            (2 + (code - 163) / 12, (code_of - 163) % 3 + 4),
+        ],
         235..=246 => vec![(0, (code_of - 235) % 4 + 1), (8 + (code - 235) / 4, 4)],
         247..=255 => vec![(2 + (code - 247), 4), (0, 1)],
     }
@@ -76,7 +80,11 @@ fn window(source: &[u8], file: &mut Bytes<'_>, sdch: bool, target: &mut Vec<u8>)
     let (copy_len, copy_offset) =
         if indicator & 3 != 0 { (file.integer(U32)?, file.integer(u64::MAX)?) } else { (0, 0) };
     let copy_end = copy_offset.checked_add(copy_len)?;
-    let copied = if indicator & 2 != 0 { target.get(..copy_end as usize)?.to_vec() } else { source.to_vec() };
+    let copied = if indicator & 2 != 0 {
+        target.get(..copy_end as usize)?.to_vec()
+    } else {
+        source.to_vec()
+    };
     let encoding_len = file.integer(U32)?;
     let before = file.0.len();
     let len = file.integer(U32).filter(|len| len + copy_len <= U32)?;
@@ -102,7 +110,8 @@ fn window(source: &[u8], file: &mut Bytes<'_>, sdch: bool, target: &mut Vec<u8>)
                 return None;
             }
             match kind {
-                0 => window.extend(if interleaved { &mut instructions } else { &mut data }.take(size)?),
+                0 => window
+                    .extend(if interleaved { &mut instructions } else { &mut data }.take(size)?),
                 1 => {
                     let byte = if interleaved { &mut instructions } else { &mut data }.byte()?;
                     window.extend(std::iter::repeat_n(byte, size as usize));
@@ -137,5 +146,6 @@ fn window(source: &[u8], file: &mut Bytes<'_>, sdch: bool, target: &mut Vec<u8>)
     adler.write_slice(&window);
     let right = checksum.is_none_or(|checksum| checksum == adler.checksum());
     target.extend(&window);
-    (right && window.len() as u64 == len && data.0.is_empty() && addresses.0.is_empty()).then_some(())
+    (right && window.len() as u64 == len && data.0.is_empty() && addresses.0.is_empty())
+        .then_some(())
 }

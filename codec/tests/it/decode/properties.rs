@@ -17,11 +17,16 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..20).prop_map(Step::Add),
         (any::<u8>(), 0..300u16).prop_map(|(byte, size)| Step::Run(byte, size)),
-        (0..9u8, any::<u32>(), 0..300u16).prop_map(|(mode, at, size)| Step::Copy { mode, at, size }),
+        (0..9u8, any::<u32>(), 0..300u16).prop_map(|(mode, at, size)| Step::Copy {
+            mode,
+            at,
+            size
+        }),
     ]
 }
 
-/// A window of these steps, each with its size apart. Addresses of mode 0 and 1 are lawful, of the others as they come.
+/// A window of these steps, each with its size apart. Addresses of mode 0 and 1 are lawful, of the
+/// others as they come.
 fn window(steps: &[Step], copy: Option<(u64, u64)>) -> HandWindow {
     let copy_len = copy.map_or(0, |(len, _)| len);
     let mut window = HandWindow { source: copy, ..HandWindow::default() };
@@ -82,7 +87,8 @@ proptest! {
 
 #[test]
 fn lawful_random_instructions_are_not_all_refused() {
-    let steps = [Step::Add(b"ab".to_vec()), Step::Copy { mode: 1, at: 1, size: 30 }, Step::Run(7, 3)];
+    let steps =
+        [Step::Add(b"ab".to_vec()), Step::Copy { mode: 1, at: 1, size: 30 }, Step::Run(7, 3)];
     let delta = delta(&[window(&steps, Some((5, 2)))]);
     assert!(naive::decode(b"0123456789", &delta).is_some());
 }
@@ -90,7 +96,9 @@ fn lawful_random_instructions_are_not_all_refused() {
 #[test]
 fn damaged_deltas_decode_as_by_the_naive_twin() {
     let (mut compared, mut right) = (0, 0);
-    for (file, name, _) in FIXTURES.iter().filter(|(file, ..)| file.starts_with("tiny") && !file.contains("lzma")) {
+    for (file, name, _) in
+        FIXTURES.iter().filter(|(file, ..)| file.starts_with("tiny") && !file.contains("lzma"))
+    {
         let (pair, delta) = (input(name, 1), fixture(file));
         let source = pair.source.unwrap_or_default();
         assert_eq!(naive::decode(&source, &delta), Some(pair.target));
@@ -99,7 +107,11 @@ fn damaged_deltas_decode_as_by_the_naive_twin() {
                 let mut damaged = delta.clone();
                 damaged[at] = byte;
                 let twin = naive::decode(&source, &damaged);
-                assert_eq!(decoded(Some(&source), &damaged).ok(), twin, "{file}: {byte:#x} at {at}");
+                assert_eq!(
+                    decoded(Some(&source), &damaged).ok(),
+                    twin,
+                    "{file}: {byte:#x} at {at}"
+                );
                 compared += 1;
                 right += usize::from(twin.is_some());
             }

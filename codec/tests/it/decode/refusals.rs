@@ -4,7 +4,9 @@ use std::error::Error;
 use std::io;
 
 use deltaglider_vcdiff::decode::{CodeTableFault, Field, HuffmanFault, LzmaFault, Part, Section};
-use deltaglider_vcdiff::{DecodeError, DecodeErrorKind as Kind, DecodeOptions, Decoder, Limit, Source, decode};
+use deltaglider_vcdiff::{
+    DecodeError, DecodeErrorKind as Kind, DecodeOptions, Decoder, Limit, Source, decode,
+};
 
 use super::decoded;
 use crate::support::delta_by_hand::{HandWindow, delta, lzma_delta, lzma_start};
@@ -31,9 +33,17 @@ fn file_headers_that_are_none_are_refused() {
         (b"\xd6\xc3\xc4T\0", Kind::Version(b'T'), 3),
         (b"\xd6\xc3\xc4\0\x08", Kind::HeaderIndicator(8), 4),
         (b"\xd6\xc3\xc4\0\x02\x01\0\0\0\0", Kind::CodeTable(CodeTableFault::Short), 0),
-        (b"\xd6\xc3\xc4\0\x02\x84\x80\x01", Kind::Limit { limit: Limit::CodeTable, asked: 65_537, allowed: 65_536 }, 5),
+        (
+            b"\xd6\xc3\xc4\0\x02\x84\x80\x01",
+            Kind::Limit { limit: Limit::CodeTable, asked: 65_537, allowed: 65_536 },
+            5,
+        ),
         (b"\xd6\xc3\xc4\0\x01\x03", Kind::UnknownSecondary(3), 5),
-        (b"\xd6\xc3\xc4\0\x04\x90\x80\x80\x80\x00", Kind::IntegerOverflow(Field::ApplicationHeader), 5),
+        (
+            b"\xd6\xc3\xc4\0\x04\x90\x80\x80\x80\x00",
+            Kind::IntegerOverflow(Field::ApplicationHeader),
+            5,
+        ),
         (
             b"\xd6\xc3\xc4\0\x04\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80",
             Kind::IntegerOverflow(Field::ApplicationHeader),
@@ -41,7 +51,11 @@ fn file_headers_that_are_none_are_refused() {
         ),
     ] {
         let error = error(None, header);
-        assert_eq!((*error.kind(), error.window(), error.offset()), (kind, None, offset), "{header:02x?}");
+        assert_eq!(
+            (*error.kind(), error.window(), error.offset()),
+            (kind, None, offset),
+            "{header:02x?}"
+        );
     }
 }
 
@@ -55,7 +69,11 @@ fn window_headers_that_are_none_are_refused() {
         (&[8][..], Kind::WindowIndicator(8), 0),
         (&[3], Kind::WindowIndicator(3), 0),
         (&[2, 1, 0], Kind::TargetWindow { offset: 0, len: 1, produced: 0 }, 2),
-        (&[&[1][..], &overflow].concat(), Kind::Limit { limit: Limit::SourceSpan, asked: 1 << 32, allowed: SPAN }, 1),
+        (
+            &[&[1][..], &overflow].concat(),
+            Kind::Limit { limit: Limit::SourceSpan, asked: 1 << 32, allowed: SPAN },
+            1,
+        ),
         (&[&[1][..], &[0xff; 9], &[0x7f]].concat(), Kind::IntegerOverflow(Field::CopyLength), 1),
         (
             &[1, 2, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
@@ -73,12 +91,20 @@ fn window_headers_that_are_none_are_refused() {
         (&[0, 7, 2, 1], Kind::NoCompressor(Section::Data), 3),
         (&[0, 7, 2, 2], Kind::NoCompressor(Section::Instructions), 3),
         (&[0, 7, 2, 4], Kind::NoCompressor(Section::Addresses), 3),
-        (&[&[0, 9, 2, 0][..], &overflow].concat(), Kind::IntegerOverflow(Field::SectionLength(Section::Data)), 4),
+        (
+            &[&[0, 9, 2, 0][..], &overflow].concat(),
+            Kind::IntegerOverflow(Field::SectionLength(Section::Data)),
+            4,
+        ),
         (&[0, 9, 2, 0, 2, 1, 0, b'a', b'b', 3], Kind::EncodingLength { stated: 9, actual: 8 }, 1),
         (&[0, 7, 2, 0, 2, 1, 0, b'a', b'b', 3], Kind::EncodingLength { stated: 7, actual: 8 }, 1),
     ] {
         let error = error(Some(SOURCE), &[&delta(&[]), window].concat());
-        assert_eq!((*error.kind(), error.window(), error.offset()), (kind, Some(0), 5 + offset), "{window:02x?}");
+        assert_eq!(
+            (*error.kind(), error.window(), error.offset()),
+            (kind, Some(0), 5 + offset),
+            "{window:02x?}"
+        );
     }
 }
 
@@ -87,7 +113,10 @@ fn sections_are_used_up_exactly_and_the_window_is_filled_exactly() {
     let left = |section, left| Kind::SectionLeft { section, left };
     assert_eq!(refused(window(2, b"abc", &[3], &[])), left(Section::Data, 1));
     assert_eq!(refused(window(2, b"ab", &[3], &[0, 0])), left(Section::Addresses, 2));
-    assert_eq!(refused(window(3, b"ab", &[3], &[])), Kind::WindowShort { produced: 2, expected: 3 });
+    assert_eq!(
+        refused(window(3, b"ab", &[3], &[])),
+        Kind::WindowShort { produced: 2, expected: 3 }
+    );
     assert_eq!(refused(window(2, b"", &[], &[])), Kind::WindowShort { produced: 0, expected: 2 });
     assert_eq!(refused(window(2, b"abc", &[4], &[])), Kind::WindowExceeded { asked: 3, left: 2 });
     assert_eq!(refused(window(2, b"ab", &[3, 2], &[])), Kind::WindowExceeded { asked: 1, left: 0 });
@@ -96,13 +125,19 @@ fn sections_are_used_up_exactly_and_the_window_is_filled_exactly() {
     assert_eq!(refused(window(2, b"a", &[3], &[])), Kind::SectionEnds(Section::Data));
     assert_eq!(refused(window(2, b"", &[0, 2], &[])), Kind::SectionEnds(Section::Data));
     assert_eq!(refused(window(2, b"ab", &[1], &[])), Kind::SectionEnds(Section::Instructions));
-    assert_eq!(refused(window(200, b"ab", &[1, 0x81], &[])), Kind::SectionEnds(Section::Instructions));
+    assert_eq!(
+        refused(window(200, b"ab", &[1, 0x81], &[])),
+        Kind::SectionEnds(Section::Instructions)
+    );
     assert_eq!(refused(window(4, b"", &[20], &[])), Kind::SectionEnds(Section::Addresses));
     assert_eq!(refused(window(4, b"", &[20], &[0x80])), Kind::SectionEnds(Section::Addresses));
     assert_eq!(refused(window(4, b"", &[20 + 96], &[])), Kind::SectionEnds(Section::Addresses));
     let overflow = [1, 0x90, 0x80, 0x80, 0x80, 0];
     assert_eq!(refused(window(2, b"ab", &overflow, &[])), Kind::IntegerOverflow(Field::Size));
-    assert_eq!(refused(window(4, b"", &[20], &overflow[1..])), Kind::IntegerOverflow(Field::Address));
+    assert_eq!(
+        refused(window(4, b"", &[20], &overflow[1..])),
+        Kind::IntegerOverflow(Field::Address)
+    );
 }
 
 #[test]
@@ -113,7 +148,10 @@ fn a_copy_begins_before_the_current_address_and_stays_in_its_window() {
     assert_eq!(refused(window(4, b"", &[36], &[0])), address(Some(8), 8));
     assert_eq!(refused(window(4, b"", &[36], &[9])), address(None, 8));
     assert_eq!(refused(window(4, b"", &[52], &[9])), address(Some(9), 8));
-    assert_eq!(refused(window(4, b"", &[20], &[5])), Kind::CopyBeyondSource { address: 5, size: 4, len: 8 });
+    assert_eq!(
+        refused(window(4, b"", &[20], &[5])),
+        Kind::CopyBeyondSource { address: 5, size: 4, len: 8 }
+    );
     let without_source = HandWindow::new(4, b"", &[20], &[0]);
     assert_eq!(refused(without_source), address(Some(0), 0));
 }
@@ -128,7 +166,9 @@ fn the_error_tells_the_window_and_the_byte_of_the_instruction() {
     assert_eq!((error.window(), error.offset()), (Some(1), first + codes + 1));
     let text = error.to_string();
     assert!(
-        text.starts_with("a copy of 4 bytes at 5 runs past the end of the copy window of 8 (window 1, byte "),
+        text.starts_with(
+            "a copy of 4 bytes at 5 runs past the end of the copy window of 8 (window 1, byte "
+        ),
         "{text}"
     );
 }
@@ -245,8 +285,14 @@ fn compressed_sections_are_refused_by_what_is_wrong_with_them() {
     let first_is_match = [0xe0, 0, 1, 0, 5, 0x5d, 0, 0xff, 0xff, 0xff, 0xfe, 0];
     assert!(matches!(with(&first_is_match), Kind::Lzma(LzmaFault::Distance { available: 0, .. })));
     // Two zeros need seven bytes, and leave the range coder at zero.
-    assert_eq!(with(&[0xe0, 0, 1, 0, 6, 0x5d, 0, 0, 0, 0, 0, 0, 1]), Kind::Lzma(LzmaFault::ChunkEnd));
-    assert_eq!(with(&[0xe0, 0, 1, 0, 7, 0x5d, 0, 0, 0, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
+    assert_eq!(
+        with(&[0xe0, 0, 1, 0, 6, 0x5d, 0, 0, 0, 0, 0, 0, 1]),
+        Kind::Lzma(LzmaFault::ChunkEnd)
+    );
+    assert_eq!(
+        with(&[0xe0, 0, 1, 0, 7, 0x5d, 0, 0, 0, 0, 0, 0, 0, 0]),
+        Kind::Lzma(LzmaFault::ChunkEnd)
+    );
     assert_eq!(with(&[0xe0, 0, 1, 0, 5, 0x5d, 0, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 5, 0x5d, 1, 0, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
     assert_eq!(with(&[0xe0, 0, 1, 0, 3, 0x5d, 0, 0, 0, 0]), Kind::Lzma(LzmaFault::ChunkEnd));
@@ -265,7 +311,8 @@ fn huffman_coded_sections_are_refused_by_what_is_wrong_with_them() {
         assert_eq!(compressed(&[2]), HuffmanFault::Ends);
         assert_eq!(compressed(&[9, 0]), HuffmanFault::Ends);
     }
-    // Two letters seen for the first time: eight bits each, of which the second counts those not seen yet.
+    // Two letters seen for the first time: eight bits each, of which the second counts those not
+    // seen yet.
     let fgk = |data: &[u8]| {
         let window = HandWindow { delta_indicator: 1, ..HandWindow::new(2, data, &[3], &[]) };
         decoded(None, &[b"\xd6\xc3\xc4\0\x01\x10", &window.bytes()[..]].concat())

@@ -3,7 +3,8 @@
 use deltaglider_vcdiff::decode::{CodeTableFault, WholeFile};
 use deltaglider_vcdiff::inspect::{CopyFrom, Operation, inspect};
 use deltaglider_vcdiff::{
-    DecodeErrorKind as Kind, DecodeLimits, DecodeOptions, Decoder, EncodeOptions, Limit, Secondary, decode, encode,
+    DecodeErrorKind as Kind, DecodeLimits, DecodeOptions, Decoder, EncodeOptions, Limit, Secondary,
+    decode, encode,
 };
 
 use super::{decoded, naive};
@@ -17,7 +18,8 @@ fn in_target(window: HandWindow) -> HandWindow {
 /// "abcdef", then four of these bytes and a copy of the copy.
 fn target_windows() -> Vec<u8> {
     let first = HandWindow::new(6, b"abcdef", &[7], &[]).checksum(b"abcdef");
-    let second = in_target(HandWindow::new(8, b"", &[20, 20], &[0, 4]).source(4, 1)).checksum(b"bcdebcde");
+    let second =
+        in_target(HandWindow::new(8, b"", &[20, 20], &[0, 4]).source(4, 1)).checksum(b"bcdebcde");
     delta(&[first, second])
 }
 
@@ -26,7 +28,8 @@ fn a_window_may_copy_from_the_target_before_it() {
     assert_eq!(decoded(None, &target_windows()), Ok(b"abcdefbcdebcde".to_vec()));
     assert_eq!(naive::decode(b"", &target_windows()), Some(b"abcdefbcdebcde".to_vec()));
     let delta = target_windows();
-    let windows: Vec<_> = inspect(delta.as_slice(), &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
+    let windows: Vec<_> =
+        inspect(delta.as_slice(), &DecodeLimits::default()).unwrap().map(Result::unwrap).collect();
     let from = windows[1].instructions().map(|instruction| match instruction.unwrap().operation {
         Operation::Copy { from, .. } => from,
         other => panic!("{other:?}"),
@@ -57,12 +60,14 @@ fn how_much_target_is_kept_for_such_windows_is_a_limit() {
     assert_eq!(pushed(&target_windows(), 4), limit(4));
     assert_eq!(pushed(&target_windows(), 0), limit(0));
 
-    // Many windows, each with the last 100 bytes before it: of the target no more is kept than is needed.
+    // Many windows, each with the last 100 bytes before it: of the target no more is kept than is
+    // needed.
     let mut windows = vec![HandWindow::new(100, &[7; 100], &[1, 100], &[])];
     let mut target = vec![7; 100];
     for number in 0..50u8 {
         let next: Vec<u8> = [&target[target.len() - 100..][..99], &[number]].concat();
-        let window = HandWindow::new(100, &[number], &[19, 99, 2], &[0]).source(100, target.len() as u64 - 100);
+        let window = HandWindow::new(100, &[number], &[19, 99, 2], &[0])
+            .source(100, target.len() as u64 - 100);
         windows.push(in_target(window).checksum(&next));
         target.extend(next);
     }
@@ -122,7 +127,8 @@ fn own_table() -> Vec<u8> {
 fn with_table(near: u8, same: u8, table: &[u8], windows: &[HandWindow]) -> Vec<u8> {
     let mut plain = EncodeOptions::default();
     plain.secondary = Secondary::None;
-    let table = [&[near, same][..], &encode(Some(&default_table()), table, &plain).unwrap()].concat();
+    let table =
+        [&[near, same][..], &encode(Some(&default_table()), table, &plain).unwrap()].concat();
     let mut file = b"\xd6\xc3\xc4\0\x06".to_vec();
     integer(table.len() as u64, &mut file);
     file.extend(table);
@@ -133,8 +139,11 @@ fn with_table(near: u8, same: u8, table: &[u8], windows: &[HandWindow]) -> Vec<u
 
 #[test]
 fn a_code_table_of_an_application_is_read_and_used() {
-    // ADD 3 abc; RUN 4 z; COPY 4 self 2; COPY 3 near 0 + 1 = 3; COPY 5 here - 9; COPY 5 same 3; ADD 2 xy, COPY 4 self 0; RUN 9
-    let target = ["abc", "zzzz", "czzz", "zzz", "zzczz", "zzzzc", "xy", "abcz", "---------"].concat().into_bytes();
+    // ADD 3 abc; RUN 4 z; COPY 4 self 2; COPY 3 near 0 + 1 = 3; COPY 5 here - 9; COPY 5 same 3; ADD
+    // 2 xy, COPY 4 self 0; RUN 9
+    let target = ["abc", "zzzz", "czzz", "zzz", "zzczz", "zzzzc", "xy", "abcz", "---------"]
+        .concat()
+        .into_bytes();
     let instructions = [7, 1, 4, 2, 4, 4, 3, 5, 6, 8, 9];
     let addresses = [2, 1, 9, 3, 0];
     let window = HandWindow::new(target.len() as u64, b"abczxy-", &instructions, &addresses);
@@ -165,23 +174,28 @@ fn code_table_may_have_no_length() {
         file[3] = version;
         file.extend(windows[0].bytes());
         assert_eq!(decoded(None, &file), Ok(b"wxyzwxyzxyzw".to_vec()));
-        let (mut decoder, mut out) = (Decoder::<&[u8]>::new(None, &DecodeOptions::default()), Vec::new());
+        let (mut decoder, mut out) =
+            (Decoder::<&[u8]>::new(None, &DecodeOptions::default()), Vec::new());
         for byte in &file {
             decoder.push(std::slice::from_ref(byte), &mut out).unwrap();
         }
         assert_eq!(decoder.finish().unwrap().windows, 1);
         for len in 6..plain.len() + stored.len() {
-            assert!(matches!(decoded(None, &file[..len]), Err(Kind::Truncated(_) | Kind::CodeTable(_))), "{len}");
+            assert!(
+                matches!(decoded(None, &file[..len]), Err(Kind::Truncated(_) | Kind::CodeTable(_))),
+                "{len}"
+            );
         }
     }
 }
 
 #[test]
 fn code_tables_that_are_none_are_refused_by_what_is_wrong_with_them() {
-    let refused = |near, same, table: &[u8]| match decoded(None, &with_table(near, same, table, &[])) {
-        Err(Kind::CodeTable(fault)) => fault,
-        other => panic!("{other:?}"),
-    };
+    let refused =
+        |near, same, table: &[u8]| match decoded(None, &with_table(near, same, table, &[])) {
+            Err(Kind::CodeTable(fault)) => fault,
+            other => panic!("{other:?}"),
+        };
     assert_eq!(refused(200, 60, &own_table()), CodeTableFault::Caches { near: 200, same: 60 });
     assert_eq!(refused(4, 3, &own_table()[1..]), CodeTableFault::Delta);
     assert_eq!(refused(4, 3, &[&own_table()[..], &[0]].concat()), CodeTableFault::Delta);
@@ -200,7 +214,8 @@ fn code_tables_that_are_none_are_refused_by_what_is_wrong_with_them() {
 
 #[cfg(feature = "blake3")]
 fn armored(target: &[u8], source: &[u8], delta: &[u8]) -> Vec<u8> {
-    let header = format!("new#{}//old#{}/", blake3::hash(target).to_hex(), blake3::hash(source).to_hex());
+    let header =
+        format!("new#{}//old#{}/", blake3::hash(target).to_hex(), blake3::hash(source).to_hex());
     let mut file = b"\xd6\xc3\xc4\0\x04".to_vec();
     integer(header.len() as u64, &mut file);
     file.extend(header.as_bytes());
@@ -226,7 +241,8 @@ fn digests_in_the_application_header_are_compared() {
     decoder.push(&file[taken..], &mut target).unwrap();
     assert!(decoder.finish().unwrap().verified_digest);
 
-    // Another source, even where no copy looks; and a delta cut at the end of a window, which nothing else tells.
+    // Another source, even where no copy looks; and a delta cut at the end of a window, which
+    // nothing else tells.
     assert_eq!(decoded(Some(b"0123456780"), &file), Err(Kind::Digest(WholeFile::Source)));
     let cut = &file[..file.len() - (delta.len() - 5) / 2];
     assert_eq!(decoded(Some(source), cut), Err(Kind::Digest(WholeFile::Target)));
@@ -286,7 +302,8 @@ fn the_format_of_open_vcdiff_is_read_interleaved_or_not() {
     let source = b"abcdefghijklmnop";
     let target = b"abcdwxyzefghefghefghefghzzzz";
     for checked in [false, true] {
-        let apart = sdch(checked, Some((16, 0)), target, [b"wxyzz", &[20, 5, 20, 28, 0, 4], &[0, 4, 24]]);
+        let apart =
+            sdch(checked, Some((16, 0)), target, [b"wxyzz", &[20, 5, 20, 28, 0, 4], &[0, 4, 24]]);
         let together = [20, 0, 5, b'w', b'x', b'y', b'z', 20, 4, 28, 24, 0, 4, b'z'];
         let together = sdch(checked, Some((16, 0)), target, [b"", &together, b""]);
         for file in [&apart, &together] {
@@ -298,7 +315,8 @@ fn the_format_of_open_vcdiff_is_read_interleaved_or_not() {
     }
 }
 
-/// What open-vcdiff 868f459 writes with its format flags 0 to 3: plain, interleaved, with checksums, with both.
+/// What open-vcdiff 868f459 writes with its format flags 0 to 3: plain, interleaved, with
+/// checksums, with both.
 const OPEN_VCDIFF: [&str; 4] = [
     concat!(
         "d6c3c4000001814a004b822a003a09025448457468652066697273742076657273696f6e206f7a7a7a7a7a7a7a7a7a7a7a7a",
@@ -325,7 +343,11 @@ fn deltas_of_open_vcdiff_are_read_in_all_its_formats() {
     let target = ["THE ", &source[4..120], &"z".repeat(32), &source[60..], "done"].concat();
     for (flags, hex) in OPEN_VCDIFF.iter().enumerate() {
         let delta = from_hex(hex);
-        assert_eq!(decoded(Some(source.as_bytes()), &delta), Ok(target.clone().into_bytes()), "flags {flags}");
+        assert_eq!(
+            decoded(Some(source.as_bytes()), &delta),
+            Ok(target.clone().into_bytes()),
+            "flags {flags}"
+        );
         let other = source.replace("copied", "COPIED");
         assert_eq!(decoded(Some(other.as_bytes()), &delta).is_err(), flags >= 2, "flags {flags}");
     }

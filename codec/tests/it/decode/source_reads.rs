@@ -32,21 +32,27 @@ impl Source for &Computed {
     }
 }
 
-/// Decodes a window of `copies` copies of `size` bytes from places all over a source; returns how much of it was read.
+/// Decodes a window of `copies` copies of `size` bytes from places all over a source; returns how
+/// much of it was read.
 fn bytes_read(len: u64, copies: u64, size: u8) -> u64 {
-    let places: Vec<u64> = (1..=copies).map(|copy| copy.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (len - 255)).collect();
+    let places: Vec<u64> =
+        (1..=copies).map(|copy| copy.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (len - 255)).collect();
     let (mut instructions, mut addresses) = (Vec::new(), Vec::new());
     for &place in &places {
         instructions.extend([19, size]); // COPY, mode 0, size follows
         integer(place, &mut addresses);
     }
-    let window = HandWindow::new(copies * u64::from(size), b"", &instructions, &addresses).source(len, 0);
+    let window =
+        HandWindow::new(copies * u64::from(size), b"", &instructions, &addresses).source(len, 0);
     let source = Computed { len, read: AtomicU64::new(0) };
     let mut decoder = Decoder::new(Some(&source), &DecodeOptions::default());
     let mut out = Vec::new();
     decoder.push(&delta(&[window]), &mut out).unwrap();
     for (copied, &place) in out.chunks(size.into()).zip(&places) {
-        assert!(copied.iter().zip(place..).all(|(&byte, position)| byte == byte_at(position)), "at {place}");
+        assert!(
+            copied.iter().zip(place..).all(|(&byte, position)| byte == byte_at(position)),
+            "at {place}"
+        );
     }
     source.read.into_inner()
 }

@@ -3,7 +3,9 @@
 use deltaglider_vcdiff::{DecodeOptions, decode};
 
 use super::decoded;
-use crate::support::delta_by_hand::{HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks};
+use crate::support::delta_by_hand::{
+    HandWindow, ZEROS_CHUNK, delta, integer, lzma_delta, lzma_start, zeros_chunks,
+};
 
 /// RFC 3284, section 3: the example of a source, a target and the instructions between them.
 const RFC_SOURCE: &[u8] = b"abcdefghijklmnop";
@@ -21,7 +23,8 @@ fn the_example_of_rfc_3284_section_3_is_decoded() {
 #[test]
 fn the_example_of_rfc_3284_section_3_is_decoded_from_double_codes_and_other_modes() {
     // COPY 4 here-16; ADD 4 + COPY 4 near[0]+4; COPY 12 here-4 with its size apart; RUN 4
-    let window = HandWindow::new(28, b"wxyzz", &[36, 163 + 24 + 9, 35, 12, 0, 4], &[16, 4, 4]).source(16, 0);
+    let window =
+        HandWindow::new(28, b"wxyzz", &[36, 163 + 24 + 9, 35, 12, 0, 4], &[16, 4, 4]).source(16, 0);
     assert_eq!(decoded(Some(RFC_SOURCE), &delta(&[window])), Ok(RFC_TARGET.to_vec()));
 }
 
@@ -47,7 +50,8 @@ fn a_delta_of_xdelta3_is_decoded_from_its_bytes_as_written_down() {
 fn copy_may_overlap_its_own_output() {
     for (start, size) in [(&b"x"[..], 100), (b"ab", 99), (b"abc", 100), (b"abcdefgh", 9)] {
         let len = start.len() + size;
-        let window = HandWindow::new(len as u64, start, &[1, start.len() as u8, 19, size as u8], &[0]);
+        let window =
+            HandWindow::new(len as u64, start, &[1, start.len() as u8, 19, size as u8], &[0]);
         let expected: Vec<u8> = start.iter().copied().cycle().take(len).collect();
         assert_eq!(decoded(None, &delta(&[window])), Ok(expected));
     }
@@ -106,7 +110,8 @@ fn lzma_chunks_with_new_states_decode_to_megabytes_of_zeros() {
     let data = [lzma_start(len as u64), zeros_chunks(3)].concat();
     let mut instructions = vec![1];
     integer(len as u64, &mut instructions);
-    let window = HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &instructions, &[]) };
+    let window =
+        HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &instructions, &[]) };
     assert!(decoded(None, &lzma_delta(&[window])).unwrap() == vec![0; len]);
 }
 
@@ -117,11 +122,13 @@ fn an_lzma_dictionary_that_was_emptied_and_moved_is_known_from_where_it_was_empt
         integer(len as u64, &mut add);
         add
     };
-    let twice_emptied = [lzma_start(2 * ZEROS_CHUNK as u64), zeros_chunks(1), zeros_chunks(1)].concat();
+    let twice_emptied =
+        [lzma_start(2 * ZEROS_CHUNK as u64), zeros_chunks(1), zeros_chunks(1)].concat();
     let mut goes_on = Vec::new();
     integer(ZEROS_CHUNK as u64, &mut goes_on);
     goes_on.extend(zeros_chunks(2).split_off(zeros_chunks(1).len()));
-    let windows = [(twice_emptied, 2 * ZEROS_CHUNK), (goes_on, ZEROS_CHUNK)]
-        .map(|(data, len)| HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &add(len), &[]) });
+    let windows = [(twice_emptied, 2 * ZEROS_CHUNK), (goes_on, ZEROS_CHUNK)].map(|(data, len)| {
+        HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &add(len), &[]) }
+    });
     assert!(decoded(None, &lzma_delta(&windows)).unwrap() == vec![0; 3 * ZEROS_CHUNK]);
 }

@@ -1,4 +1,5 @@
-//! The gzip file format (RFC 1952) around deflate: members read one after the other, and one member written.
+//! The gzip file format (RFC 1952) around deflate: members read one after the other, and one member
+//! written.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -7,7 +8,8 @@ use flate2::bufread::GzDecoder;
 
 use super::deflate::{Deflater, Effort};
 
-/// Reads all members, and zeros behind the last, as gzip itself does; anything else behind it is an error.
+/// Reads all members, and zeros behind the last, as gzip itself does; anything else behind it is an
+/// error.
 pub(super) enum Unpacker<R: Read> {
     Member(Box<GzDecoder<BufReader<R>>>),
     Padding(BufReader<R>),
@@ -32,7 +34,9 @@ impl<R: Read> Read for Unpacker<R> {
                     if count > 0 {
                         return Ok(count);
                     }
-                    let Self::Member(member) = std::mem::replace(self, Self::Done) else { return Ok(0) };
+                    let Self::Member(member) = std::mem::replace(self, Self::Done) else {
+                        return Ok(0);
+                    };
                     let mut packed = member.into_inner();
                     match packed.fill_buf()? {
                         [] => {}

@@ -1,8 +1,9 @@
 //! Undoes and redoes the compression that xdelta3 undid and redid for the Python tool.
 //!
-//! Its xdelta3 ran without `-D`: it unpacked a compressed source or target, made the delta of what was inside, and packs
-//! the target again with `gzip -cf`, `bzip2 -cf` or `xz -cf` when decoding. Whether the bytes are those of the file once
-//! put is for its SHA-256 to say; what is packed here may be found wanting, never silently wrong.
+//! Its xdelta3 ran without `-D`: it unpacked a compressed source or target, made the delta of what
+//! was inside, and packs the target again with `gzip -cf`, `bzip2 -cf` or `xz -cf` when decoding.
+//! Whether the bytes are those of the file once put is for its SHA-256 to say; what is packed here
+//! may be found wanting, never silently wrong.
 
 mod deflate;
 mod gzip;
@@ -23,15 +24,16 @@ use xz::write::XzEncoder;
 use self::deflate::Effort;
 use crate::domain::policy::Compression;
 
-/// What unpacking xz may take, in KiB: the 64 MiB dictionary of `xz -9` and 1 MiB for the rest. An xz file may ask for up
-/// to 4 GiB.
+/// What unpacking xz may take, in KiB: the 64 MiB dictionary of `xz -9` and 1 MiB for the rest. An
+/// xz file may ask for up to 4 GiB.
 const XZ_MEMORY_KIB: u32 = 65 * 1024;
 
 /// What `packed` holds, read as it comes.
 ///
-/// All members of a gzip file are read, all streams of bzip2 and xz. A file that is cut short or damaged, or has anything
-/// but the zeros that gzip and xz allow behind its end, is an error, and so is an xz file whose dictionary is longer than
-/// 64 MiB. Memory is bounded, the length of what comes out is not: that is the caller's to limit.
+/// All members of a gzip file are read, all streams of bzip2 and xz. A file that is cut short or
+/// damaged, or has anything but the zeros that gzip and xz allow behind its end, is an error, and
+/// so is an xz file whose dictionary is longer than 64 MiB. Memory is bounded, the length of what
+/// comes out is not: that is the caller's to limit.
 ///
 /// # Errors
 ///
@@ -43,8 +45,12 @@ pub(crate) fn unpack<R: Read + Send + 'static>(
     let reader: Box<dyn Read + Send> = match compression {
         Compression::Gzip => Box::new(gzip::Unpacker::new(packed)),
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
-        Compression::Xz => Box::new(XzReader::new_mem_limit(io::BufReader::new(packed), true, XZ_MEMORY_KIB)),
-        Compression::Compress => return Err(io::Error::new(io::ErrorKind::Unsupported, "compress(1) is not unpacked")),
+        Compression::Xz => {
+            Box::new(XzReader::new_mem_limit(io::BufReader::new(packed), true, XZ_MEMORY_KIB))
+        }
+        Compression::Compress => {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "compress(1) is not unpacked"));
+        }
     };
     Ok(Box::new(Unpacked { compression, reader: Some(reader) }))
 }
@@ -58,7 +64,10 @@ struct Unpacked {
 impl Read for Unpacked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(reader) = &mut self.reader else {
-            return Err(io::Error::other(format!("unpacking {} has failed before", self.compression)));
+            return Err(io::Error::other(format!(
+                "unpacking {} has failed before",
+                self.compression
+            )));
         };
         let error = match reader.read(buffer) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => error,
@@ -69,11 +78,15 @@ impl Read for Unpacked {
         Err(match (what, error.kind()) {
             (Compression::Xz, io::ErrorKind::OutOfMemory) => io::Error::new(
                 io::ErrorKind::OutOfMemory,
-                format!("unpacking xz would take more than the {} MiB allowed", XZ_MEMORY_KIB / 1024),
+                format!(
+                    "unpacking xz would take more than the {} MiB allowed",
+                    XZ_MEMORY_KIB / 1024
+                ),
             ),
-            (_, io::ErrorKind::UnexpectedEof) => {
-                io::Error::new(io::ErrorKind::UnexpectedEof, format!("the {what} data is cut short"))
-            }
+            (_, io::ErrorKind::UnexpectedEof) => io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("the {what} data is cut short"),
+            ),
             (_, kind) => io::Error::new(kind, format!("unpacking {what}: {error}")),
         })
     }
@@ -84,11 +97,13 @@ impl Read for Unpacked {
 pub(crate) enum Setting {
     /// GNU gzip at level 6, its default, without name and time.
     Gzip6,
-    /// GNU gzip at level 9, without name and time: how archives meant to be reproducible are often made.
+    /// GNU gzip at level 9, without name and time: how archives meant to be reproducible are often
+    /// made.
     Gzip9,
     /// bzip2 at level 9, its default.
     Bzip2,
-    /// xz at preset 6, its default, as one block with CRC64: what xz before 5.6 writes by itself, later ones with `-T1`.
+    /// xz at preset 6, its default, as one block with CRC64: what xz before 5.6 writes by itself,
+    /// later ones with `-T1`.
     #[cfg(feature = "xz")]
     Xz,
 }
@@ -105,12 +120,14 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The settings worth trying for a compression, likeliest first; none for compress(1), and none for xz without the feature `xz`.
+/// The settings worth trying for a compression, likeliest first; none for compress(1), and none for
+/// xz without the feature `xz`.
 ///
-/// Each gave the bytes of the real program (GNU gzip 1.12, bzip2 1.0.8, xz 5.4.1) for all 131 files of the first trial
-/// (text, programs, archives, zeros and noise, up to 8 MiB) and gives them in every run of `live_packing`. Out of reach
-/// are originals made in other ways: gzip with a name or time in its header or by zlib, other levels, xz in several blocks
-/// (`-T0`, the default since 5.6).
+/// Each gave the bytes of the real program (GNU gzip 1.12, bzip2 1.0.8, xz 5.4.1) for all 131 files
+/// of the first trial (text, programs, archives, zeros and noise, up to 8 MiB) and gives them in
+/// every run of `live_packing`. Out of reach are originals made in other ways: gzip with a name or
+/// time in its header or by zlib, other levels, xz in several blocks (`-T0`, the default since
+/// 5.6).
 pub(crate) fn candidates(compression: Compression) -> &'static [Setting] {
     match compression {
         Compression::Gzip => &[Setting::Gzip6, Setting::Gzip9],
@@ -147,7 +164,9 @@ impl<W: Write> Packer<W> {
             Setting::Gzip9 => Format::Gzip(Box::new(gzip::Packer::new(to, Effort::LEVEL_9, 2)?)),
             Setting::Bzip2 => Format::Bzip2(BzEncoder::new(to, bzip2::Compression::best())),
             #[cfg(feature = "xz")]
-            Setting::Xz => Format::Xz(XzEncoder::new_stream(to, Stream::new_easy_encoder(6, Check::Crc64)?)),
+            Setting::Xz => {
+                Format::Xz(XzEncoder::new_stream(to, Stream::new_easy_encoder(6, Check::Crc64)?))
+            }
         }))
     }
 

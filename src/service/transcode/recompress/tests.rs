@@ -54,7 +54,13 @@ impl Noise {
             if rows.len() >= length {
                 break;
             }
-            writeln!(rows, "INSERT INTO t VALUES ({row}, '{:x}', {});", self.next() % 4096, self.next()).unwrap();
+            writeln!(
+                rows,
+                "INSERT INTO t VALUES ({row}, '{:x}', {});",
+                self.next() % 4096,
+                self.next()
+            )
+            .unwrap();
         }
         rows.truncate(length);
         rows.into_bytes()
@@ -124,7 +130,8 @@ fn golden_inputs() -> Vec<(&'static str, Vec<u8>)> {
         // The window is rebuilt at the end of the input only since a match jumps to its last bytes.
         ("zeros-of-window", vec![0; 65_530]),
         ("three-at-4096", noise.three_at_4096()),
-        // No match: the two distance codes that deflate wants all the same decide between fixed and dynamic codes.
+        // No match: the two distance codes that deflate wants all the same decide between fixed and
+        // dynamic codes.
         ("literals-35", Noise(265).bytes(35, 20)),
         ("literals-58", Noise(446).bytes(58, 40)),
     ]
@@ -150,11 +157,24 @@ fn first(compression: Compression) -> Setting {
 fn compare_goldens(by: impl Fn(Setting, &[u8]) -> Vec<u8>) {
     let mut compared = 0;
     let inputs = golden_inputs();
-    for line in include_str!("../../../../tests/data/packed-sha256.txt").lines().filter(|line| !line.starts_with('#')) {
-        let [input, setting, digest] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let (_, bytes) = inputs.iter().find(|(name, _)| *name == input).expect("the golden's input");
-        let setting = SETTINGS.into_iter().find(|known| known.to_string() == setting).expect("the golden's setting");
-        assert_eq!(Sha256Digest::of(&by(setting, bytes)).to_string(), digest, "{input} by {setting}");
+    for line in include_str!("../../../../tests/data/packed-sha256.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
+        let [input, setting, digest] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let (_, bytes) =
+            inputs.iter().find(|(name, _)| *name == input).expect("the golden's input");
+        let setting = SETTINGS
+            .into_iter()
+            .find(|known| known.to_string() == setting)
+            .expect("the golden's setting");
+        assert_eq!(
+            Sha256Digest::of(&by(setting, bytes)).to_string(),
+            digest,
+            "{input} by {setting}"
+        );
         compared += 1;
     }
     assert_eq!(compared, inputs.len() * SETTINGS.len());
@@ -233,7 +253,11 @@ fn every_cut_is_an_error() {
         let packed = pack(first(compression), &bytes);
         for length in 0..packed.len() {
             let error = unpack_all(compression, &packed[..length]).expect_err("cut short");
-            assert_eq!(error.to_string(), format!("the {compression} data is cut short"), "at {length}");
+            assert_eq!(
+                error.to_string(),
+                format!("the {compression} data is cut short"),
+                "at {length}"
+            );
         }
     }
 }
@@ -259,13 +283,18 @@ fn damage_is_an_error_or_harmless_and_reading_on_stays_an_error() {
                 }
             }
         }
-        assert!(failed > packed.len() * 2, "{compression}: only {failed} of {} found", packed.len() * 3);
+        assert!(
+            failed > packed.len() * 2,
+            "{compression}: only {failed} of {} found",
+            packed.len() * 3
+        );
     }
 }
 
 #[test]
 fn an_xz_dictionary_beyond_the_limit_is_refused_before_it_is_allocated() {
-    // The header of one block with a dictionary of 2^(code/2 + 12) bytes or half as much again: 28 is 64 MiB.
+    // The header of one block with a dictionary of 2^(code/2 + 12) bytes or half as much again: 28
+    // is 64 MiB.
     let with_dictionary = |code: u8| {
         let mut packed = pack(Setting::Xz, b"text");
         packed[16] = code;
@@ -292,13 +321,15 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/python-bucket")
 }
 
-/// Restores what the Python tool stored under `key` and says whether it has the digest it should have.
+/// Restores what the Python tool stored under `key` and says whether it has the digest it should
+/// have.
 fn restores(key: &str) -> bool {
     let manifest: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture().join("manifest.json")).unwrap()).unwrap();
     let object = |key: &str| {
         let objects = manifest["objects"].as_array().unwrap();
-        let found = objects.iter().find(|object| object["key"] == key).expect("the object of the fixture");
+        let found =
+            objects.iter().find(|object| object["key"] == key).expect("the object of the fixture");
         (found.clone(), std::fs::read(fixture().join(found["file"].as_str().unwrap())).unwrap())
     };
     let (delta, delta_bytes) = object(&format!("{key}.delta"));
@@ -368,7 +399,8 @@ const WINDOW_LENGTHS: [usize; 14] =
 #[test]
 #[ignore = "compares with the gzip, bzip2 and xz of this machine; DGTEST_COMPARISONS inputs, 200 unless told"]
 fn live_packing() {
-    let wanted = std::env::var("DGTEST_COMPARISONS").map_or(200, |count| count.parse::<usize>().unwrap());
+    let wanted =
+        std::env::var("DGTEST_COMPARISONS").map_or(200, |count| count.parse::<usize>().unwrap());
     assert!(wanted > 0, "no comparison was asked for");
     compare_goldens(by_real_program);
     let mut noise = Noise(0x5eed);
@@ -382,9 +414,16 @@ fn live_packing() {
         let bytes = noise.of_kind(round % 7, length);
         for setting in SETTINGS {
             let real = by_real_program(setting, &bytes);
-            assert!(pack(setting, &bytes) == real, "round {round}: {length} bytes of kind {} by {setting}", round % 7);
+            assert!(
+                pack(setting, &bytes) == real,
+                "round {round}: {length} bytes of kind {} by {setting}",
+                round % 7
+            );
             let compression = Compression::of(&real).unwrap();
-            assert!(unpack_all(compression, &real).unwrap() == bytes, "round {round}: unpacking {setting}");
+            assert!(
+                unpack_all(compression, &real).unwrap() == bytes,
+                "round {round}: unpacking {setting}"
+            );
             compared += 1;
         }
     }

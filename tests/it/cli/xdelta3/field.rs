@@ -1,4 +1,5 @@
-//! Deltas and places as people have them: large copy windows, deltas of other tools, directories that may not be written to.
+//! Deltas and places as people have them: large copy windows, deltas of other tools, directories
+//! that may not be written to.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt as _;
@@ -7,7 +8,8 @@ use super::Room;
 use crate::support::Run;
 
 /// One window that copies 16 bytes at 5 GiB and 16 bytes at 100 from a copy window of 6 GiB.
-const FAR: &[u8] = b"\xd6\xc3\xc4\0\0\x05\x98\x80\x80\x80\0\0\x13\x20\0\0\x04\x06\x89\x46\x07\xfa\x13\x10\x13\x10\
+const FAR: &[u8] =
+    b"\xd6\xc3\xc4\0\0\x05\x98\x80\x80\x80\0\0\x13\x20\0\0\x04\x06\x89\x46\x07\xfa\x13\x10\x13\x10\
     \x94\x80\x80\x80\0\x64";
 
 /// What says that the source is wrong.
@@ -25,7 +27,8 @@ fn limits_are_named_and_lifted() {
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("--limit source-span=6442450944 or --no-limits"), "{refused:?}");
     assert!(!refused.err.contains(WRONG_SOURCE), "{refused:?}");
-    for flags in ["--limit source-span=6442450944", "--limit=source-span=6442450944", "--no-limits"] {
+    for flags in ["--limit source-span=6442450944", "--limit=source-span=6442450944", "--no-limits"]
+    {
         room.run(&format!("-d -f {flags} -s large far back")).succeeds();
         assert_eq!(room.read("back"), b"MARKER-AT-5GiB!!HEAD-OF-FILE-100");
     }
@@ -67,14 +70,19 @@ fn output_link_makes_its_target() {
         symlink("sub/first", room.work().join("link")).unwrap();
         symlink("second", room.work().join("sub/first")).unwrap();
         room.run(&format!("-d {flag}-s old delta link")).succeeds();
-        assert!(room.work().join("link").is_symlink() && room.work().join("sub/first").is_symlink());
+        assert!(
+            room.work().join("link").is_symlink() && room.work().join("sub/first").is_symlink()
+        );
         assert!(room.read("sub/second") == room.read("new"));
         // Never one that is there, without -f.
         let again = room.run("-d -s old delta link");
         assert!(again.err.contains("to overwrite output file specify -f"), "{again:?}");
         symlink("nowhere/first", room.work().join("dangling")).unwrap();
         let refused = room.run(&format!("-d {flag}-s old delta dangling"));
-        assert!(refused.err.contains("file open failed: write: dangling: No such file"), "{refused:?}");
+        assert!(
+            refused.err.contains("file open failed: write: dangling: No such file"),
+            "{refused:?}"
+        );
     }
 }
 
@@ -86,7 +94,9 @@ fn writable_file_needs_no_writable_directory() {
     }
     let room = Room::new();
     room.run("-e -s old new delta").succeeds();
-    let mode = |path: &std::path::Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap()
+    };
     mode(room.folder.path(), 0o755);
     mode(&room.folder.path().join("tmp"), 0o777);
     let program = room.folder.path().join("xdelta3");
@@ -98,7 +108,9 @@ fn writable_file_needs_no_writable_directory() {
         mode(&room.work().join("target"), 0o666);
         let decode = |delta: &str, source: &str| {
             let mut command = room.command(&program);
-            Run::of(command.args(["-d", "-f", "-s", source, delta, "target"]).uid(12_345).gid(12_345))
+            Run::of(
+                command.args(["-d", "-f", "-s", source, delta, "target"]).uid(12_345).gid(12_345),
+            )
         };
         // What fails leaves it as it was.
         room.write("cut", &room.read("delta")[..room.read("delta").len() - 1]);

@@ -1,4 +1,5 @@
-//! Deltas that xdelta3 made of generated files, printed, recoded and merged by it and by the binary.
+//! Deltas that xdelta3 made of generated files, printed, recoded and merged by it and by the
+//! binary.
 
 use std::fmt;
 
@@ -34,8 +35,16 @@ impl Random {
         match self.below(4) {
             0 => noise(len, seed),
             1 => {
-                const WORDS: [&str; 8] =
-                    ["delta ", "source ", "window ", "of ", "the ", "copies\n", "0123456789 ", "a "];
+                const WORDS: [&str; 8] = [
+                    "delta ",
+                    "source ",
+                    "window ",
+                    "of ",
+                    "the ",
+                    "copies\n",
+                    "0123456789 ",
+                    "a ",
+                ];
                 let mut text: Vec<u8> = Vec::new();
                 while text.len() < len {
                     text.extend_from_slice(self.pick(&WORDS).as_bytes());
@@ -181,7 +190,12 @@ impl Chain<'_> {
             let (theirs, ours) = (self.theirs(&line), self.room.run(&line));
             if theirs.code == Some(0) {
                 assert_eq!(ours.code, Some(0), "{command} {case}: {ours:?}");
-                assert!(theirs.stdout == ours.stdout, "{command} {case}:\n{}\n{}", theirs.out, ours.out);
+                assert!(
+                    theirs.stdout == ours.stdout,
+                    "{command} {case}:\n{}\n{}",
+                    theirs.out,
+                    ours.out
+                );
                 self.figures.printed += 1;
                 continue;
             }
@@ -192,7 +206,12 @@ impl Chain<'_> {
                 "{command} {case}"
             );
             assert!(command != "printdelta" || ours.code == Some(1), "{command} {case}: {ours:?}");
-            assert!(theirs.stdout.starts_with(&ours.stdout), "{command} {case}:\n{}\n{}", theirs.out, ours.out);
+            assert!(
+                theirs.stdout.starts_with(&ours.stdout),
+                "{command} {case}:\n{}\n{}",
+                theirs.out,
+                ours.out
+            );
             self.figures.broken.push(format!("{command} {case}"));
             readable = false;
         }
@@ -206,7 +225,8 @@ impl Chain<'_> {
         if equal == Some(true) {
             self.figures.recoded += 1;
         } else if equal == Some(false) && self.loses_its_copy_window(index) {
-            // xdelta3 may write a copy window there, of an address in its memory. Ours is as if encoded that way at once.
+            // xdelta3 may write a copy window there, of an address in its memory. Ours is as if
+            // encoded that way at once.
             let (flags, _) = self.made_by[index - 1].split_once(" -S ").unwrap();
             let source = if self.made_by[index - 1].ends_with(" -s") { " -s" } else { "" };
             let line = self.encoding(index, &format!("{flags} -S {secondary}{source}"), "direct");
@@ -244,9 +264,13 @@ impl Chain<'_> {
         for name in ["theirs", "ours"] {
             self.room.write(name, b"");
         }
-        let (theirs, ours) = (self.theirs(&format!("{line} theirs")), self.room.run(&format!("{line} ours")));
+        let (theirs, ours) =
+            (self.theirs(&format!("{line} theirs")), self.room.run(&format!("{line} ours")));
         let both = theirs.code == Some(0) && ours.code == Some(0);
-        assert!(ours.code == Some(0) || ours.err.contains("that cannot be decoded"), "{case}: {ours:?}");
+        assert!(
+            ours.code == Some(0) || ours.err.contains("that cannot be decoded"),
+            "{case}: {ours:?}"
+        );
         both.then(|| self.room.read("theirs") == self.room.read("ours"))
     }
 

@@ -1,7 +1,9 @@
-//! What an operation does next, learned by running it: the real code, alone, over answers it was given before.
+//! What an operation does next, learned by running it: the real code, alone, over answers it was
+//! given before.
 //!
-//! An operation is a function of the answers it gets. So it is run once for each sequence of answers that occurs, however many orders of calls
-//! lead to it, and what it asks next is kept. When it is run again with longer answers it must ask the same as before; that is asserted.
+//! An operation is a function of the answers it gets. So it is run once for each sequence of
+//! answers that occurs, however many orders of calls lead to it, and what it asks next is kept.
+//! When it is run again with longer answers it must ask the same as before; that is asserted.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future as _;
@@ -16,8 +18,9 @@ use bytes::Bytes;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{Clock, chain};
 use deltaglider::storage::{
-    Attributes, BucketAdmin, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ObjectBody, ObjectHead,
-    ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ObjectBody,
+    ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError,
+    StorageErrorKind,
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
@@ -35,7 +38,8 @@ pub(crate) enum Next {
 
 struct Node {
     next: Next,
-    /// The node before, the answer that led here, and the steps of time that had passed when it came.
+    /// The node before, the answer that led here, and the steps of time that had passed when it
+    /// came.
     before: Option<(usize, Answer, u64)>,
     after: HashMap<u64, usize>,
 }
@@ -87,7 +91,8 @@ impl Actor {
         self.nodes[at].before.as_ref().map_or(0, |(_, _, steps)| *steps)
     }
 
-    /// Where it is if its last answer came after so many steps of time; `None` before the first one.
+    /// Where it is if its last answer came after so many steps of time; `None` before the first
+    /// one.
     pub(crate) fn later(&mut self, at: usize, steps: u64, runtime: &Runtime) -> Option<usize> {
         let (before, answer, _) = self.nodes[at].before.clone()?;
         Some(self.on(before, answer, steps, runtime))
@@ -150,7 +155,8 @@ impl Wake for Woken {
     }
 }
 
-/// Runs an operation with these answers, each to the call it was given to, and says what comes after them.
+/// Runs an operation with these answers, each to the call it was given to, and says what comes
+/// after them.
 fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
     let _inside = runtime.enter();
     let desk = Arc::new(Desk::default());
@@ -161,12 +167,15 @@ fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
     let waker = Waker::from(woken.clone());
     let mut script = script.iter();
     loop {
-        // Until it waits for nothing but answers. Blocking work has one thread, so that when a task given to that now is done, all before it are.
+        // Until it waits for nothing but answers. Blocking work has one thread, so that when a task
+        // given to that now is done, all before it are.
         loop {
             if woken.0.swap(false, Ordering::SeqCst) {
                 match operation.as_mut().poll(&mut Context::from_waker(&waker)) {
                     Poll::Ready(Ok(read)) => return ended(script.next(), End::Done(read)),
-                    Poll::Ready(Err(error)) => return ended(script.next(), End::Failed(chain(&error))),
+                    Poll::Ready(Err(error)) => {
+                        return ended(script.next(), End::Failed(chain(&error)));
+                    }
                     Poll::Pending => continue,
                 }
             }
@@ -222,36 +231,58 @@ macro_rules! answer {
 
 impl Asked {
     /// Whether a condition holds now.
-    async fn check(&self, object: &ObjectName, condition: PutCondition) -> Result<(), StorageError> {
+    async fn check(
+        &self,
+        object: &ObjectName,
+        condition: PutCondition,
+    ) -> Result<(), StorageError> {
         let kind = match condition {
             PutCondition::None => return Ok(()),
-            PutCondition::IfAbsent if !answer!(self, Call::IsThere(object.clone()), Answer::IsThere) => return Ok(()),
+            PutCondition::IfAbsent
+                if !answer!(self, Call::IsThere(object.clone()), Answer::IsThere) =>
+            {
+                return Ok(());
+            }
             PutCondition::IfAbsent => StorageErrorKind::AlreadyExists,
-            PutCondition::IfMatch(tag) => match answer!(self, Call::Head(object.clone()), Answer::Head) {
-                Ok(head) if head.etag == tag => return Ok(()),
-                _ => StorageErrorKind::Precondition,
-            },
+            PutCondition::IfMatch(tag) => {
+                match answer!(self, Call::Head(object.clone()), Answer::Head) {
+                    Ok(head) if head.etag == tag => return Ok(()),
+                    _ => StorageErrorKind::Precondition,
+                }
+            }
         };
         Err(StorageError::new(kind, "PutObject", object))
     }
 }
 
-fn failed(operation: &'static str, object: &ObjectName) -> impl Fn(StorageErrorKind) -> StorageError {
+fn failed(
+    operation: &'static str,
+    object: &ObjectName,
+) -> impl Fn(StorageErrorKind) -> StorageError {
     move |kind| StorageError::new(kind, operation, object)
 }
 
 #[async_trait::async_trait]
 impl ObjectStore for Asked {
-    async fn list(&self, bucket: &BucketName, request: &ListRequest) -> Result<ListPage, StorageError> {
+    async fn list(
+        &self,
+        bucket: &BucketName,
+        request: &ListRequest,
+    ) -> Result<ListPage, StorageError> {
         let page = answer!(self, Call::List(request.clone()), Answer::Page);
         page.map_err(|kind| StorageError::new(kind, "ListObjectsV2", bucket))
     }
 
     async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError> {
-        answer!(self, Call::Head(object.clone()), Answer::Head).map_err(failed("HeadObject", object))
+        answer!(self, Call::Head(object.clone()), Answer::Head)
+            .map_err(failed("HeadObject", object))
     }
 
-    async fn get(&self, object: &ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get(
+        &self,
+        object: &ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
         let body = answer!(self, Call::Get(object.clone(), range), Answer::Body);
         let (head, bytes) = body.map_err(failed("GetObject", object))?;
         Ok(ObjectBody { head, stream: futures::stream::iter([Ok(bytes)]).boxed() })
@@ -270,24 +301,40 @@ impl ObjectStore for Asked {
             // Asked first, written then: others come in between.
             self.check(object, std::mem::take(&mut condition)).await?;
         }
-        let call = Call::Put(object.clone(), pieces.concat().into(), Arc::new(attributes.clone()), condition);
+        let call = Call::Put(
+            object.clone(),
+            pieces.concat().into(),
+            Arc::new(attributes.clone()),
+            condition,
+        );
         answer!(self, call, Answer::Stored).map_err(failed("PutObject", object))
     }
 
-    async fn copy(&self, from: &ObjectName, to: &ObjectName, options: &CopyOptions) -> Result<ETag, StorageError> {
+    async fn copy(
+        &self,
+        from: &ObjectName,
+        to: &ObjectName,
+        options: &CopyOptions,
+    ) -> Result<ETag, StorageError> {
         let attributes = options.attributes.clone().map(Arc::new);
         let call = Call::Copy(from.clone(), to.clone(), attributes, options.if_match.clone());
         answer!(self, call, Answer::Stored).map_err(failed("CopyObject", from))
     }
 
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError> {
-        answer!(self, Call::Tags(object.clone()), Answer::Tags).map_err(failed("GetObjectTagging", object))
+        answer!(self, Call::Tags(object.clone()), Answer::Tags)
+            .map_err(failed("GetObjectTagging", object))
     }
 
-    async fn delete(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageError> {
+    async fn delete(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageError> {
         // A store whose conditions do not hold in races may ignore this one altogether.
         let if_match = if_match.filter(|_| self.kind != Kind::Loose).cloned();
-        answer!(self, Call::Delete(object.clone(), if_match), Answer::Deleted).map_err(failed("DeleteObject", object))
+        answer!(self, Call::Delete(object.clone(), if_match), Answer::Deleted)
+            .map_err(failed("DeleteObject", object))
     }
 
     fn conditions_are_atomic(&self) -> bool {
@@ -310,7 +357,11 @@ impl BucketAdmin for Asked {
         deleted.map_err(|kind| StorageError::new(kind, "DeleteBucket", bucket))
     }
 
-    async fn delete_bucket_holding(&self, bucket: &BucketName, expected: &[(Key, ETag)]) -> Result<(), StorageError> {
+    async fn delete_bucket_holding(
+        &self,
+        bucket: &BucketName,
+        expected: &[(Key, ETag)],
+    ) -> Result<(), StorageError> {
         let failed = |kind| StorageError::new(kind, "DeleteBucket", bucket);
         if self.kind != Kind::Atomic {
             return Err(failed(StorageErrorKind::Invalid));

@@ -1,15 +1,19 @@
-//! Every order in which the storage calls of several operations can follow each other, with crashes between them.
+//! Every order in which the storage calls of several operations can follow each other, with crashes
+//! between them.
 //!
-//! The operations are the real ones, over the model store. What each asks next is learned by running it (`actor`); the orders of the calls
-//! are searched over what was learned and the store (`world`), one call at a time. Calls that an operation makes side by side are made
-//! in the order in which it asked for them.
+//! The operations are the real ones, over the model store. What each asks next is learned by
+//! running it (`actor`); the orders of the calls are searched over what was learned and the store
+//! (`world`), one call at a time. Calls that an operation makes side by side are made in the order
+//! in which it asked for them.
 //!
-//! Time passes in steps of a quarter of an hour, the time for which a signed request is valid. A request takes effect in the step in which
-//! it was decided or in the next one. An answer can come any number of steps after its call took effect: the operation was suspended.
+//! Time passes in steps of a quarter of an hour, the time for which a signed request is valid. A
+//! request takes effect in the step in which it was decided or in the next one. An answer can come
+//! any number of steps after its call took effect: the operation was suspended.
 //!
-//! Reduction: the search is depth first, and a state is followed once. A state is what the store holds with the ages of the
-//! objects of each name, what each operation has been answered and when (of one that has ended, how), how many have crashed, and how much time
-//! has passed. What comes after depends on nothing else, so nothing is left out.
+//! Reduction: the search is depth first, and a state is followed once. A state is what the store
+//! holds with the ages of the objects of each name, what each operation has been answered and when
+//! (of one that has ended, how), how many have crashed, and how much time has passed. What comes
+//! after depends on nothing else, so nothing is left out.
 
 mod actor;
 mod judge;
@@ -41,7 +45,8 @@ pub(crate) enum Kind {
     ContentTags,
     /// The same, but nobody knows that conditions are atomic.
     Unknown,
-    /// Conditions of puts are looked at before the write, those of deletes are ignored; tags name contents.
+    /// Conditions of puts are looked at before the write, those of deletes are ignored; tags name
+    /// contents.
     Loose,
 }
 
@@ -60,7 +65,8 @@ pub(crate) enum Judgement {
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) before: Vec<Op>,
-    /// Done after that without removing the older object of its name, which then is a day older if so.
+    /// Done after that without removing the older object of its name, which then is a day older if
+    /// so.
     pub(crate) twin: Option<(Op, bool)>,
     pub(crate) ops: Vec<Op>,
     /// What is done afterwards, one after the other.
@@ -107,8 +113,8 @@ fn object(name: &str) -> ObjectName {
     ObjectName::new(bucket(), Key::new(name).unwrap())
 }
 
-/// One choice: an operation's next call is made, or it crashes before it, or a step of time passes, or the last answer of an
-/// operation comes only now.
+/// One choice: an operation's next call is made, or it crashes before it, or a step of time passes,
+/// or the last answer of an operation comes only now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Choice {
     Step(usize),
@@ -166,7 +172,8 @@ struct Search<'a> {
 
 /// Searches all orders, but stops after `most` executions or five violations.
 pub(crate) fn search(scenario: &Scenario, most: u64) -> Found {
-    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
     let store = runtime.block_on(staged(scenario));
     let actor = |op: &Op| Actor::new(op.clone(), scenario.kind, &runtime);
     let mut initial = BTreeMap::new();
@@ -205,11 +212,17 @@ pub(crate) fn search(scenario: &Scenario, most: u64) -> Found {
 
 async fn staged(scenario: &Scenario) -> MemoryStore {
     let seconds = Arc::new(AtomicU64::new(10 * world::DAY));
-    let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed));
+    let clock = move || {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed))
+    };
     // Classic references are there also where we make none: of the Python tool.
     let mut store = MemoryStore::with_clock(clock).with_content_tags();
     store.create_bucket(&bucket()).await.unwrap();
-    let ops = scenario.before.iter().map(|op| (op, false)).chain(scenario.twin.as_ref().map(|(op, _)| (op, true)));
+    let ops = scenario
+        .before
+        .iter()
+        .map(|op| (op, false))
+        .chain(scenario.twin.as_ref().map(|(op, _)| (op, true)));
     for (op, is_twin) in ops {
         if is_twin {
             // Here what is young stays.
@@ -251,16 +264,19 @@ impl Search<'_> {
             self.found.executions += 1;
             return;
         }
-        let live: Vec<usize> =
-            (0..state.places.len()).filter(|&actor| self.end(actor, state.places[actor]).is_none()).collect();
+        let live: Vec<usize> = (0..state.places.len())
+            .filter(|&actor| self.end(actor, state.places[actor]).is_none())
+            .collect();
         if live.is_empty() {
             self.found.executions += 1;
             self.found.ends += 1;
             for actor in 0..state.places.len() {
-                self.found.did[actor] |= self.end(actor, state.places[actor]) == Some(&End::Done(Did::All));
+                self.found.did[actor] |=
+                    self.end(actor, state.places[actor]) == Some(&End::Done(Did::All));
             }
             if let Some(violation) = self.violation(state) {
-                let ends: Vec<_> = (0..state.places.len()).map(|at| self.end(at, state.places[at])).collect();
+                let ends: Vec<_> =
+                    (0..state.places.len()).map(|at| self.end(at, state.places[at])).collect();
                 let told = format!("{violation}\n  after {:?}\n  ends {ends:?}", self.path);
                 self.found.violations.push(told);
             }
@@ -268,14 +284,23 @@ impl Search<'_> {
         }
         let mut choices: Vec<Choice> = live.iter().copied().map(Choice::Step).collect();
         if state.crashes < self.scenario.crashes {
-            choices
-                .extend(live.iter().filter(|&actor| self.scenario.mortal.contains(actor)).copied().map(Choice::Crash));
+            choices.extend(
+                live.iter()
+                    .filter(|&actor| self.scenario.mortal.contains(actor))
+                    .copied()
+                    .map(Choice::Crash),
+            );
         }
         let steps = state.world.steps();
         if steps < self.scenario.steps {
             choices.push(Choice::Pass);
         }
-        choices.extend(live.iter().filter(|&&actor| self.since(state, actor) < steps).copied().map(Choice::Late));
+        choices.extend(
+            live.iter()
+                .filter(|&&actor| self.since(state, actor) < steps)
+                .copied()
+                .map(Choice::Late),
+        );
         // What was signed too long ago does nothing any more.
         choices.retain(|choice| !matches!(choice, Choice::Step(actor) if self.since(state, *actor) + 1 < steps));
         for choice in choices {
@@ -317,8 +342,12 @@ impl Search<'_> {
     }
 
     fn step(&mut self, state: &mut State, actor: usize) {
-        let Place::At(at) = state.places[actor] else { unreachable!("who has crashed does nothing") };
-        let Next::Asks(call) = self.actors[actor].next(at) else { unreachable!("who has ended does nothing") };
+        let Place::At(at) = state.places[actor] else {
+            unreachable!("who has crashed does nothing")
+        };
+        let Next::Asks(call) = self.actors[actor].next(at) else {
+            unreachable!("who has ended does nothing")
+        };
         let answer = make(&mut state.world, call);
         state.print = if call.only_reads() { state.print } else { state.world.print() };
         let steps = state.world.steps();

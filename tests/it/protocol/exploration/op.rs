@@ -6,7 +6,8 @@ use std::time::Duration;
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::ObjectName;
 use deltaglider::service::{
-    DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError, Settings,
+    DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError,
+    Settings,
 };
 use deltaglider::storage::{Attributes, PutBody, PutCondition, Store};
 
@@ -62,7 +63,11 @@ impl Op {
     /// What it leaves at a name, if it changes that.
     pub(crate) fn leaves(&self, name: &str) -> Option<Option<&Vec<u8>>> {
         match self {
-            Self::Put(of, content) | Self::PutDirect(of, content) | Self::Foreign(of, content, _) if *of == name => {
+            Self::Put(of, content)
+            | Self::PutDirect(of, content)
+            | Self::Foreign(of, content, _)
+                if *of == name =>
+            {
                 Some(Some(content))
             }
             Self::Delete(of) if *of == name => Some(None),
@@ -83,17 +88,24 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
     match op {
         Op::Put(name, content) | Op::PutDirect(name, content) => {
             let options = PutOptions { delta: matches!(op, Op::Put(..)), ..PutOptions::default() };
-            let file = Payload::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
+            let file = Payload::spool(
+                std::io::Cursor::new(content.clone()),
+                "file",
+                &std::env::temp_dir(),
+            )
+            .await?;
             service.put(&file, &object(name), &options).await.map(|_| Did::All)
         }
         Op::Delete(name) => match service.delete(&object(name)).await {
             Err(error) if error.is_absent() => Ok(Did::All),
             deleted => deleted.map(|_| Did::All),
         },
-        Op::Read(name) => match service.get(&object(name), Vec::new(), &GetOptions::default()).await {
-            Err(error) if error.is_absent() => Ok(Did::Read(None)),
-            read => read.map(|(content, _)| Did::Read(Some(content))),
-        },
+        Op::Read(name) => {
+            match service.get(&object(name), Vec::new(), &GetOptions::default()).await {
+                Err(error) if error.is_absent() => Ok(Did::Read(None)),
+                read => read.map(|(content, _)| Did::Read(Some(content))),
+            }
+        }
         Op::Move(from, to) => move_file(service, &object(from), &object(to)).await,
         Op::Rebase(name) => match service.rebase(&object(name), false).await {
             Err(ServiceError::NeedsConditions) => Ok(Did::Nothing),
@@ -101,7 +113,11 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
             rebased => rebased.map(|rebased| rebased.map_or(Did::Nothing, |_| Did::All)),
         },
         Op::Repair(days) => {
-            let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now: actor::after(DAY * *days) };
+            let options = RepairOptions {
+                mend: true,
+                grace: RepairOptions::GRACE,
+                now: actor::after(DAY * *days),
+            };
             let report = service.repair(&bucket(), &options).await?;
             let left = report.findings.into_iter().filter_map(|finding| match finding.outcome {
                 Outcome::Left(error) => Some(error),
@@ -115,22 +131,34 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
         }
         Op::RemoveBucket(force) => {
             if *force {
-                service.delete_all::<ServiceError>(&bucket(), "", |_, outcome| outcome.map(drop)).await?;
+                service
+                    .delete_all::<ServiceError>(&bucket(), "", |_, outcome| outcome.map(drop))
+                    .await?;
             }
             service.remove_bucket(&bucket(), *force).await.map(|()| Did::All)
         }
         Op::Foreign(name, content, metadata) => {
-            let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let metadata = metadata
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
             let attributes = Attributes { metadata, ..Attributes::default() };
             let body = PutBody::from_bytes(content.clone());
-            service.store().put(&object(name), body, &attributes, &PutCondition::None.into()).await?;
+            service
+                .store()
+                .put(&object(name), body, &attributes, &PutCondition::None.into())
+                .await?;
             Ok(Did::All)
         }
     }
 }
 
 /// As the command line moves a file inside a store.
-async fn move_file(service: &DeltaService, from: &ObjectName, to: &ObjectName) -> Result<Did, ServiceError> {
+async fn move_file(
+    service: &DeltaService,
+    from: &ObjectName,
+    to: &ObjectName,
+) -> Result<Did, ServiceError> {
     let seen = match service.head(from).await {
         Err(error) if error.is_absent() => return Ok(Did::Nothing),
         seen => seen?,

@@ -1,9 +1,11 @@
 //! The store between two calls: the model store, with a clock for each name.
 //!
-//! A clock of its own for each name makes calls on different names commute: whatever their order, they leave the same. The two
-//! objects of one name share a clock, which every write moves on, so that their ages are told apart as in any store.
+//! A clock of its own for each name makes calls on different names commute: whatever their order,
+//! they leave the same. The two objects of one name share a clock, which every write moves on, so
+//! that their ages are told apart as in any store.
 //!
-//! Entity tags are made here: of the content alone, as S3 does, or of the content and the write, as the embedded store does.
+//! Entity tags are made here: of the content alone, as S3 does, or of the content and the write, as
+//! the embedded store does.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -14,8 +16,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use deltaglider::domain::ObjectName;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ETag, ListPage, ListRequest, MemoryStore, ObjectBody, ObjectHead,
-    ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, ListPage, ListRequest, MemoryStore,
+    ObjectBody, ObjectHead, ObjectStore as _, PutBody, PutCondition, StorageError,
+    StorageErrorKind,
 };
 use futures::{FutureExt as _, TryStreamExt as _};
 
@@ -26,7 +29,8 @@ pub(crate) const DAY: u64 = 86_400;
 /// When operations begin, in seconds: long after what was there before.
 pub(crate) const BEGIN: u64 = 100 * DAY;
 
-/// How long a signed request stays valid, by a clock that may be wrong, in seconds; time passes in steps of this.
+/// How long a signed request stays valid, by a clock that may be wrong, in seconds; time passes in
+/// steps of this.
 pub(crate) const STEP: u64 = 30 * 60;
 
 /// One storage call, with all that it says.
@@ -67,7 +71,11 @@ fn print(value: impl Hash) -> u64 {
 /// Of all but the writer's clock, which only decides where the store's does not.
 fn print_of_attributes(attributes: &Attributes) -> u64 {
     let mut hasher = DefaultHasher::new();
-    attributes.metadata.iter().filter(|(name, _)| !name.ends_with("created-at")).for_each(|of| of.hash(&mut hasher));
+    attributes
+        .metadata
+        .iter()
+        .filter(|(name, _)| !name.ends_with("created-at"))
+        .for_each(|of| of.hash(&mut hasher));
     let Attributes { content_type, encryption, storage_class, tags, .. } = attributes;
     (content_type, format!("{encryption:?}{storage_class:?}"), tags).hash(&mut hasher);
     hasher.finish()
@@ -84,9 +92,13 @@ impl Call {
             Self::Head(object) => print((2, object.key.as_str())),
             Self::Get(object, range) => print((3, object.key.as_str(), range)),
             Self::IsThere(object) => print((4, object.key.as_str())),
-            Self::Put(object, bytes, attributes, condition) => {
-                print((5, object.key.as_str(), bytes, print_of_attributes(attributes), format!("{condition:?}")))
-            }
+            Self::Put(object, bytes, attributes, condition) => print((
+                5,
+                object.key.as_str(),
+                bytes,
+                print_of_attributes(attributes),
+                format!("{condition:?}"),
+            )),
             Self::Copy(from, to, attributes, if_match) => {
                 let attributes = attributes.as_deref().map(print_of_attributes);
                 print((6, from.key.as_str(), to.key.as_str(), attributes, if_match))
@@ -102,7 +114,11 @@ impl Call {
     pub(crate) fn only_reads(&self) -> bool {
         !matches!(
             self,
-            Self::Put(..) | Self::Copy(..) | Self::Delete(..) | Self::DeleteBucket | Self::DeleteBucketHolding(_)
+            Self::Put(..)
+                | Self::Copy(..)
+                | Self::Delete(..)
+                | Self::DeleteBucket
+                | Self::DeleteBucketHolding(_)
         )
     }
 }
@@ -111,7 +127,8 @@ impl Answer {
     pub(crate) fn print(&self) -> u64 {
         match self {
             Self::Page(Ok(page)) => {
-                let objects = page.objects.iter().map(|of| (of.key.as_str(), &of.etag.0, of.last_modified));
+                let objects =
+                    page.objects.iter().map(|of| (of.key.as_str(), &of.etag.0, of.last_modified));
                 print((1, objects.collect::<Vec<_>>(), &page.common_prefixes, &page.continuation))
             }
             Self::Head(Ok(head)) => print((2, print_of_head(head))),
@@ -120,9 +137,10 @@ impl Answer {
             Self::Stored(Ok(etag)) => print((5, &etag.0)),
             Self::Tags(Ok(tags)) => print((6, tags)),
             Self::Deleted(Ok(())) => 7,
-            Self::Page(Err(kind)) | Self::Head(Err(kind)) | Self::Body(Err(kind)) | Self::Stored(Err(kind)) => {
-                print((8, kind))
-            }
+            Self::Page(Err(kind))
+            | Self::Head(Err(kind))
+            | Self::Body(Err(kind))
+            | Self::Stored(Err(kind)) => print((8, kind)),
             Self::Tags(Err(kind)) | Self::Deleted(Err(kind)) => print((9, kind)),
         }
     }
@@ -173,7 +191,11 @@ impl World {
             let ObjectBody { head, stream } = staged.get(&name, None).await.unwrap();
             let bytes: Vec<Bytes> = stream.try_collect().await.unwrap();
             let body = PutBody::from_bytes(bytes.concat());
-            world.store.put(&name, body, &head.attributes, &PutCondition::None.into()).await.unwrap();
+            world
+                .store
+                .put(&name, body, &head.attributes, &PutCondition::None.into())
+                .await
+                .unwrap();
             let at = head.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
             let entry = world.entry(&head, at);
             world.entries.insert(Arc::from(listed.key.as_str()), entry);
@@ -207,7 +229,11 @@ impl World {
             Kind::Atomic => format!("{}-{at}", head.etag),
             Kind::ContentTags | Kind::Unknown | Kind::Loose => head.etag.0.clone(),
         };
-        Entry { print: print((&head.etag.0, print_of_attributes(&head.attributes))), at, tag: Arc::from(tag) }
+        Entry {
+            print: print((&head.etag.0, print_of_attributes(&head.attributes))),
+            at,
+            tag: Arc::from(tag),
+        }
     }
 
     fn dated(&self, object: &ObjectName, head: ObjectHead) -> ObjectHead {
@@ -240,21 +266,30 @@ impl World {
         }
     }
 
-    fn check_match(&self, object: &ObjectName, if_match: Option<&ETag>) -> Result<(), StorageErrorKind> {
+    fn check_match(
+        &self,
+        object: &ObjectName,
+        if_match: Option<&ETag>,
+    ) -> Result<(), StorageErrorKind> {
         self.check(object, &if_match.cloned().map_or(PutCondition::None, PutCondition::IfMatch))
     }
 
     /// The answer to a call that only reads.
     pub(crate) fn ask(&self, call: &Call) -> Answer {
         match call {
-            Call::List(request) => Answer::Page(now(self.store.list(&bucket(), request)).map(|mut page| {
-                for listed in &mut page.objects {
-                    let entry = &self.entries[listed.key.as_str()];
-                    (listed.last_modified, listed.etag) = (time(entry.at), ETag(entry.tag.to_string()));
-                }
-                page
-            })),
-            Call::Head(object) => Answer::Head(now(self.store.head(object)).map(|head| self.dated(object, head))),
+            Call::List(request) => {
+                Answer::Page(now(self.store.list(&bucket(), request)).map(|mut page| {
+                    for listed in &mut page.objects {
+                        let entry = &self.entries[listed.key.as_str()];
+                        (listed.last_modified, listed.etag) =
+                            (time(entry.at), ETag(entry.tag.to_string()));
+                    }
+                    page
+                }))
+            }
+            Call::Head(object) => {
+                Answer::Head(now(self.store.head(object)).map(|head| self.dated(object, head)))
+            }
             Call::Get(object, range) => {
                 let body = now(self.store.get(object, range.clone()));
                 Answer::Body(body.map(|ObjectBody { head, stream }| {
@@ -300,16 +335,21 @@ impl World {
                 Answer::Deleted(deleted)
             }
             Call::DeleteBucketHolding(expected) => {
-                let there = self.entries.iter().map(|(key, entry)| (key.to_string(), entry.tag.to_string()));
-                Answer::Deleted(if there.collect::<BTreeMap<_, _>>() == *expected && !self.bucket_is_gone {
-                    for key in std::mem::take(&mut self.entries).keys() {
-                        now(self.store.delete(&object(key), None)).unwrap();
-                    }
-                    self.bucket_is_gone = true;
-                    now(self.store.delete_bucket(&bucket()))
-                } else {
-                    Err(StorageErrorKind::NotEmpty)
-                })
+                let there = self
+                    .entries
+                    .iter()
+                    .map(|(key, entry)| (key.to_string(), entry.tag.to_string()));
+                Answer::Deleted(
+                    if there.collect::<BTreeMap<_, _>>() == *expected && !self.bucket_is_gone {
+                        for key in std::mem::take(&mut self.entries).keys() {
+                            now(self.store.delete(&object(key), None)).unwrap();
+                        }
+                        self.bucket_is_gone = true;
+                        now(self.store.delete_bucket(&bucket()))
+                    } else {
+                        Err(StorageErrorKind::NotEmpty)
+                    },
+                )
             }
             call => self.ask(call),
         }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::scenario::{DAY, Files};
 
-/// A file on a disk: its name, its content, and the day of the store's clock on which it was written.
+/// A file on a disk: its name, its content, and the day of the store's clock on which it was
+/// written.
 pub(crate) type OnDisk = (&'static str, Vec<u8>, u64);
 
 #[derive(Debug)]
@@ -28,14 +29,18 @@ impl Disk {
     pub(crate) fn lay(&self) {
         for entry in std::fs::read_dir(self.path()).unwrap().map(Result::unwrap) {
             let is_folder = entry.file_type().unwrap().is_dir();
-            let removed =
-                if is_folder { std::fs::remove_dir_all(entry.path()) } else { std::fs::remove_file(entry.path()) };
+            let removed = if is_folder {
+                std::fs::remove_dir_all(entry.path())
+            } else {
+                std::fs::remove_file(entry.path())
+            };
             removed.unwrap();
         }
         self.before.iter().for_each(|file| write(self.path(), file));
     }
 
-    /// What is there when nobody is at work on it any more: who was dropped may still have a thread that clears away.
+    /// What is there when nobody is at work on it any more: who was dropped may still have a thread
+    /// that clears away.
     pub(crate) fn state(&self) -> Files {
         let (mut last, begun) = (self.now(), Instant::now());
         loop {
@@ -62,10 +67,13 @@ impl Disk {
         files
     }
 
-    /// Each file is what it was or what it is to be, whole; nothing else is there; and what goes, goes last.
+    /// Each file is what it was or what it is to be, whole; nothing else is there; and what goes,
+    /// goes last.
     pub(crate) fn check(&self, source: &Files, remove: bool, done: bool) -> Result<(), String> {
         let state = self.state();
-        let before = |name: &str| self.before.iter().find(|(of, ..)| *of == name).map(|(_, content, _)| content);
+        let before = |name: &str| {
+            self.before.iter().find(|(of, ..)| *of == name).map(|(_, content, _)| content)
+        };
         for (name, content) in &state {
             let is_new = source.get(name) == Some(content);
             let stays = !(source.contains_key(name) || done && remove);

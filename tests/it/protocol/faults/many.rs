@@ -1,20 +1,24 @@
-//! What is about more than one file, or about what is kept beside the files: folders, buckets, listings, URLs.
+//! What is about more than one file, or about what is kept beside the files: folders, buckets,
+//! listings, URLs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use deltaglider::domain::{BucketName, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Action, Compare, DeltaService, Folder, KeptStats, ListedRemoval, ServiceError, StatedChecksums, StatsMode,
-    SyncOptions, TransferOptions, Transferred,
+    Action, Compare, DeltaService, Folder, KeptStats, ListedRemoval, ServiceError, StatedChecksums,
+    StatsMode, SyncOptions, TransferOptions, Transferred,
 };
 use deltaglider::storage::{
-    Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError, StorageErrorKind,
+    Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError,
+    StorageErrorKind,
 };
 use futures::TryStreamExt as _;
 
 use super::disk::{Disk, OnDisk, write};
-use super::scenario::{Effects, Files, OTHER, Op, Scenario, delta, direct, object, scenario, version};
+use super::scenario::{
+    Effects, Files, OTHER, Op, Scenario, delta, direct, object, scenario, version,
+};
 use crate::support::noise;
 
 /// Where copies for URLs are.
@@ -25,11 +29,14 @@ const EXPIRED: [&str; 2] = ["expired-1", "expired-2"];
 
 #[derive(Debug, Clone)]
 pub(crate) enum Many {
-    /// `sync` of a folder on a disk with one in the bucket, by size and time; whether with `--delete`.
+    /// `sync` of a folder on a disk with one in the bucket, by size and time; whether with
+    /// `--delete`.
     Up(Vec<OnDisk>, &'static str, bool),
-    /// `sync` of a folder in the bucket with one on a disk, by size and time; whether with `--delete`.
+    /// `sync` of a folder in the bucket with one on a disk, by size and time; whether with
+    /// `--delete`.
     Down(&'static str, Arc<Disk>, bool),
-    /// `sync`, or by content `migrate`, of a folder in the bucket with the other bucket; whether with `--delete`.
+    /// `sync`, or by content `migrate`, of a folder in the bucket with the other bucket; whether
+    /// with `--delete`.
     Across(&'static str, Compare, bool),
     /// `rm -r`.
     RemoveAll(&'static str),
@@ -58,7 +65,10 @@ impl Many {
         match self {
             Self::Up(_, to, _) => Some(to),
             Self::Across(..) => Some(OTHER),
-            Self::Down(name, ..) | Self::RemoveAll(name) | Self::Presign(name) | Self::Verify(name) => Some(name),
+            Self::Down(name, ..)
+            | Self::RemoveAll(name)
+            | Self::Presign(name)
+            | Self::Verify(name) => Some(name),
             _ => None,
         }
     }
@@ -66,13 +76,19 @@ impl Many {
     pub(crate) fn effects(&self, files: &Files) -> Effects {
         let (source, target, remove): (Files, &str, bool) = match self {
             Self::Up(on_disk, to, remove) => {
-                let named = on_disk.iter().map(|(name, content, _)| ((*name).to_owned(), content.clone()));
+                let named =
+                    on_disk.iter().map(|(name, content, _)| ((*name).to_owned(), content.clone()));
                 (named.collect(), to, *remove)
             }
             Self::Across(from, _, remove) => {
                 let inside = files.iter().filter(|(name, _)| bucket_of(name).is_empty());
-                let below = inside.filter_map(|(name, content)| Some((name.strip_prefix(from)?, content)));
-                (below.map(|(name, content)| (name.to_owned(), content.clone())).collect(), OTHER, *remove)
+                let below =
+                    inside.filter_map(|(name, content)| Some((name.strip_prefix(from)?, content)));
+                (
+                    below.map(|(name, content)| (name.to_owned(), content.clone())).collect(),
+                    OTHER,
+                    *remove,
+                )
             }
             Self::RemoveAll(folder) => (Files::new(), folder, true),
             Self::RemoveBucket => (Files::new(), OTHER, true),
@@ -86,7 +102,9 @@ impl Many {
             }
         }
         let there = files.keys().filter(|name| bucket_of(name) == bucket_of(target));
-        let surplus = there.filter(|name| name.strip_prefix(target).is_some_and(|name| !source.contains_key(name)));
+        let surplus = there.filter(|name| {
+            name.strip_prefix(target).is_some_and(|name| !source.contains_key(name))
+        });
         effects.extend(surplus.filter(|_| remove).map(|name| (name.clone(), None)));
         effects
     }
@@ -99,10 +117,14 @@ impl Many {
                 let content = files.get(*name)?;
                 Some(format!("{} {}", content.len(), Sha256Digest::of(content)))
             }
-            Self::List => Some(own().map(|(name, content)| format!("{name} {}\n", content.len())).collect()),
-            Self::Stats => {
-                Some(format!("{} {:?}", own().count(), Some(own().map(|(_, it)| it.len() as u64).sum::<u64>())))
+            Self::List => {
+                Some(own().map(|(name, content)| format!("{name} {}\n", content.len())).collect())
             }
+            Self::Stats => Some(format!(
+                "{} {:?}",
+                own().count(),
+                Some(own().map(|(_, it)| it.len() as u64).sum::<u64>())
+            )),
             _ => None,
         }
     }
@@ -117,15 +139,24 @@ impl Many {
         matches!(self, Self::List | Self::Stats)
     }
 
-    pub(crate) async fn perform(&self, service: &DeltaService) -> Result<Option<String>, ServiceError> {
+    pub(crate) async fn perform(
+        &self,
+        service: &DeltaService,
+    ) -> Result<Option<String>, ServiceError> {
         let (bucket, other) = (object("x").bucket, object("other:x").bucket);
         match self {
             Self::Up(on_disk, to, remove) => {
                 let folder = tempfile::tempdir().unwrap();
                 on_disk.iter().for_each(|file| write(folder.path(), file));
                 let to = Folder::in_bucket(&bucket, to);
-                carry_out(service, &Folder::Local(folder.path().to_owned()), &to, Compare::SizeAndTime, *remove)
-                    .await?;
+                carry_out(
+                    service,
+                    &Folder::Local(folder.path().to_owned()),
+                    &to,
+                    Compare::SizeAndTime,
+                    *remove,
+                )
+                .await?;
             }
             Self::Across(from, compare, remove) => {
                 let (from, to) = (Folder::in_bucket(&bucket, from), Folder::in_bucket(&other, ""));
@@ -133,14 +164,23 @@ impl Many {
             }
             Self::Down(from, disk, remove) => {
                 let to = Folder::Local(disk.path().to_owned());
-                carry_out(service, &Folder::in_bucket(&bucket, from), &to, Compare::SizeAndTime, *remove).await?;
+                carry_out(
+                    service,
+                    &Folder::in_bucket(&bucket, from),
+                    &to,
+                    Compare::SizeAndTime,
+                    *remove,
+                )
+                .await?;
             }
             Self::MakeBucket => match service.store().create_bucket(&third()).await {
                 // Made by a call whose answer was lost.
                 Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}
                 made => made?,
             },
-            Self::RemoveAll(folder) => remove_all(service, &object(&format!("{folder}x")).bucket, folder).await?,
+            Self::RemoveAll(folder) => {
+                remove_all(service, &object(&format!("{folder}x")).bucket, folder).await?
+            }
             Self::RemoveBucket => {
                 remove_all(service, &other, "").await?;
                 service.remove_bucket(&other, true).await?;
@@ -155,10 +195,14 @@ impl Many {
             }
             Self::Verify(name) => {
                 let report = service.verify(&object(name), StatedChecksums::default()).await?;
-                return Ok(report.compared.sha256().map(|digest| format!("{} {digest}", report.size)));
+                return Ok(report
+                    .compared
+                    .sha256()
+                    .map(|digest| format!("{} {digest}", report.size)));
             }
             Self::List => {
-                let (mut listing, mut told) = (service.list(&bucket, "", None).learning(), String::new());
+                let (mut listing, mut told) =
+                    (service.list(&bucket, "", None).learning(), String::new());
                 while let Some(page) = listing.next().await? {
                     let files = page.files.into_iter().filter(|file| file.is_shown());
                     files.for_each(|file| told += &format!("{} {}\n", file.key, file.size));
@@ -170,25 +214,38 @@ impl Many {
                 return Ok(Some(format!("{} {:?}", stats.object_count, stats.total_size)));
             }
             Self::Temporary(name, expires) => {
-                let expires = expires.map(|expires| ("dg-expires-at".to_owned(), expires.to_owned()));
+                let expires =
+                    expires.map(|expires| ("dg-expires-at".to_owned(), expires.to_owned()));
                 let rehydrated = ("dg-rehydrated".to_owned(), "true".to_owned());
                 let metadata = [rehydrated].into_iter().chain(expires).collect();
                 let attributes = Attributes { metadata, ..Attributes::default() };
                 let name = object(&format!("{TEMPORARIES}{name}"));
-                service.store().put(&name, PutBody::from_bytes("old"), &attributes, &PutCondition::None.into()).await?;
+                service
+                    .store()
+                    .put(&name, PutBody::from_bytes("old"), &attributes, &PutCondition::None.into())
+                    .await?;
             }
         }
         Ok(None)
     }
 
-    /// What must be right of the disk, of buckets and of the copies for URLs, whatever went wrong, and if nothing did.
-    pub(crate) async fn beside(&self, store: &MemoryStore, files: &Files, done: bool) -> Result<(), String> {
+    /// What must be right of the disk, of buckets and of the copies for URLs, whatever went wrong,
+    /// and if nothing did.
+    pub(crate) async fn beside(
+        &self,
+        store: &MemoryStore,
+        files: &Files,
+        done: bool,
+    ) -> Result<(), String> {
         let request = ListRequest { prefix: TEMPORARIES.to_owned(), ..ListRequest::default() };
         let page = store.list(&object("x").bucket, &request).await.unwrap();
         match self {
             Self::Down(from, disk, remove) => {
-                let below = files.iter().filter_map(|(name, content)| Some((name.strip_prefix(from)?, content)));
-                let source = below.map(|(name, content)| (name.to_owned(), content.clone())).collect();
+                let below = files
+                    .iter()
+                    .filter_map(|(name, content)| Some((name.strip_prefix(from)?, content)));
+                let source =
+                    below.map(|(name, content)| (name.to_owned(), content.clone())).collect();
                 disk.check(&source, *remove, done)
             }
             Self::MakeBucket if done => {
@@ -198,16 +255,24 @@ impl Many {
             Self::Presign(name) => {
                 for copy in &page.objects {
                     let body = store.get(&object(copy.key.as_str()), None).await.unwrap();
-                    let bytes = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+                    let bytes =
+                        body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
                     if files.get(*name) != Some(&bytes) {
                         return Err(format!("{} is no copy of {name}", copy.key));
                     }
                 }
-                if done && page.objects.is_empty() { Err("there is no copy".to_owned()) } else { Ok(()) }
+                if done && page.objects.is_empty() {
+                    Err("there is no copy".to_owned())
+                } else {
+                    Ok(())
+                }
             }
             Self::Purge => {
-                let there =
-                    |name: &&str| page.objects.iter().any(|copy| copy.key.as_str() == format!("{TEMPORARIES}{name}"));
+                let there = |name: &&str| {
+                    page.objects
+                        .iter()
+                        .any(|copy| copy.key.as_str() == format!("{TEMPORARIES}{name}"))
+                };
                 if let Some(name) = ["lasts", "says-nothing"].iter().find(|name| !there(name)) {
                     return Err(format!("{name} was purged"));
                 }
@@ -225,7 +290,8 @@ fn third() -> BucketName {
     BucketName::new("third").unwrap()
 }
 
-/// As the command line does, one file after the other: what fails does not stop the others, but then nothing is removed.
+/// As the command line does, one file after the other: what fails does not stop the others, but
+/// then nothing is removed.
 async fn carry_out(
     service: &DeltaService,
     from: &Folder,
@@ -243,7 +309,11 @@ async fn carry_out(
     failed.map_or(Ok(()), Err)
 }
 
-async fn remove_all(service: &DeltaService, bucket: &BucketName, prefix: &str) -> Result<(), ServiceError> {
+async fn remove_all(
+    service: &DeltaService,
+    bucket: &BucketName,
+    prefix: &str,
+) -> Result<(), ServiceError> {
     let mut failed = None;
     let told = |name: &ObjectName, outcome: Result<ListedRemoval, ServiceError>| {
         assert!(!matches!(outcome, Ok(ListedRemoval::Replaced)), "{name}");
@@ -255,7 +325,9 @@ async fn remove_all(service: &DeltaService, bucket: &BucketName, prefix: &str) -
 }
 
 /// A bucket that is gone holds nothing.
-pub(crate) fn unless_no_bucket<T: Default>(answer: Result<T, StorageError>) -> Result<T, StorageError> {
+pub(crate) fn unless_no_bucket<T: Default>(
+    answer: Result<T, StorageError>,
+) -> Result<T, StorageError> {
     match answer {
         Err(error) if error.kind == StorageErrorKind::NoSuchBucket => Ok(T::default()),
         answer => answer,
@@ -278,11 +350,17 @@ pub(crate) fn many() -> Vec<Scenario> {
         Arc::new(Disk::with(there))
     };
     let empty = Arc::new(Disk::with(Vec::new()));
-    let below =
-        [delta("s/a.zip", 1), delta("s/b.zip", 2), direct("s/sub/c.zip", 3), Op::Foreign("s/d.txt", version(4))];
+    let below = [
+        delta("s/a.zip", 1),
+        delta("s/b.zip", 2),
+        direct("s/sub/c.zip", 3),
+        Op::Foreign("s/d.txt", version(4)),
+    ];
     let renamed = on_disk(&[("e.zip", 1, 3), ("f.zip", 2, 3)]);
     let across = [delta("s/a.zip", 1), delta("s/b.zip", 2), Op::Foreign("s/d.txt", version(4))];
-    let half_there = [&across[..], &[stale("other:a.zip"), delta("other:b.zip", 2), delta("other:z.zip", 6)]].concat();
+    let half_there =
+        [&across[..], &[stale("other:a.zip"), delta("other:b.zip", 2), delta("other:z.zip", 6)]]
+            .concat();
     // Of another length too, so that an old entry would tell.
     let changed_since = Op::Put("03.zip", [version(4), noise(20, 9)].concat());
     let many: Vec<Op> = (0..17).map(|n| delta(NAMES[n], n as u64 + 1)).chain([text()]).collect();
@@ -296,18 +374,42 @@ pub(crate) fn many() -> Vec<Scenario> {
     let (by_time, by_content) = (Compare::SizeAndTime, Compare::Content);
     let scenario = |name, before: &[Op], op| scenario(name, before, Op::Many(op));
     vec![
-        scenario("sync up, into an empty folder", &[text()], Many::Up(changed.clone(), "s/", false)),
+        scenario(
+            "sync up, into an empty folder",
+            &[text()],
+            Many::Up(changed.clone(), "s/", false),
+        ),
         scenario("sync up, what has changed", &there, Many::Up(changed.clone(), "s/", false)),
-        scenario("sync up, with removal of what is not there", &there, Many::Up(renamed, "s/", true)),
-        scenario("sync up, a file beside one of its delta's name", &[text()], Many::Up(namesakes, "s/", false)),
+        scenario(
+            "sync up, with removal of what is not there",
+            &there,
+            Many::Up(renamed, "s/", true),
+        ),
+        scenario(
+            "sync up, a file beside one of its delta's name",
+            &[text()],
+            Many::Up(namesakes, "s/", false),
+        ),
         scenario("sync down, to an empty folder", &below, Many::Down("s/", empty, false)),
         scenario("sync down, over what is there", &below, Many::Down("s/", on_the_disk(), false)),
-        scenario("sync down, with removal of what is not there", &below, Many::Down("s/", on_the_disk(), true)),
+        scenario(
+            "sync down, with removal of what is not there",
+            &below,
+            Many::Down("s/", on_the_disk(), true),
+        ),
         scenario("sync across, to an empty bucket", &across, Many::Across("s/", by_time, false)),
         scenario("sync across, with removal", &half_there, Many::Across("s/", by_time, true)),
         scenario("migrate, to an empty bucket", &across, Many::Across("", by_content, false)),
-        scenario("migrate, what an earlier run left over", &half_there, Many::Across("s/", by_content, false)),
-        scenario("remove all, of a folder", &[&there[..], &[delta("s10/a.zip", 1)]].concat(), Many::RemoveAll("s/")),
+        scenario(
+            "migrate, what an earlier run left over",
+            &half_there,
+            Many::Across("s/", by_content, false),
+        ),
+        scenario(
+            "remove all, of a folder",
+            &[&there[..], &[delta("s10/a.zip", 1)]].concat(),
+            Many::RemoveAll("s/"),
+        ),
         scenario("remove all, of a bucket", &half_there, Many::RemoveBucket),
         scenario("make a bucket", &there, Many::MakeBucket),
         scenario("presign, a delta", &there, Many::Presign("s/b.zip")),
@@ -315,14 +417,22 @@ pub(crate) fn many() -> Vec<Scenario> {
         scenario("verify, a delta", &there, Many::Verify("s/b.zip")),
         scenario("verify, a file as it is", &[direct("b.zip", 2)], Many::Verify("b.zip")),
         scenario("list, for the first time", &many, Many::List),
-        scenario("list, by an index", &[&many[..], &[Op::Many(Many::List), changed_since]].concat(), Many::List),
+        scenario(
+            "list, by an index",
+            &[&many[..], &[Op::Many(Many::List), changed_since]].concat(),
+            Many::List,
+        ),
         scenario("stats, for the first time", &many, Many::Stats),
-        scenario("stats, of an unchanged bucket", &[&many[..], &[Op::Many(Many::Stats)]].concat(), Many::Stats),
+        scenario(
+            "stats, of an unchanged bucket",
+            &[&many[..], &[Op::Many(Many::Stats)]].concat(),
+            Many::Stats,
+        ),
     ]
 }
 
 /// Of files in one folder.
 const NAMES: [&str; 17] = [
-    "00.zip", "01.zip", "02.zip", "03.zip", "04.zip", "05.zip", "06.zip", "07.zip", "08.zip", "09.zip", "10.zip",
-    "11.zip", "12.zip", "13.zip", "14.zip", "15.zip", "16.zip",
+    "00.zip", "01.zip", "02.zip", "03.zip", "04.zip", "05.zip", "06.zip", "07.zip", "08.zip",
+    "09.zip", "10.zip", "11.zip", "12.zip", "13.zip", "14.zip", "15.zip", "16.zip",
 ];

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use deltaglider::domain::ObjectName;
 use deltaglider::storage::{
-    Attributes, ByteStream, Call, CopyOptions, ETag, Layer, MemoryStore, ObjectBody, ObjectStore as _, Presigned,
-    PutBody, PutCondition, PutOptions, Run, StorageError, StorageErrorKind, Store,
+    Attributes, ByteStream, Call, CopyOptions, ETag, Layer, MemoryStore, ObjectBody,
+    ObjectStore as _, Presigned, PutBody, PutCondition, PutOptions, Run, StorageError,
+    StorageErrorKind, Store,
 };
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
@@ -27,7 +28,8 @@ pub(crate) enum Fault {
     Down(StorageErrorKind),
     /// The call takes effect, and its answer is lost.
     Lost,
-    /// The answer is lost, and whoever sends requests sends this one again: the second answer is what the caller gets.
+    /// The answer is lost, and whoever sends requests sends this one again: the second answer is
+    /// what the caller gets.
     SentAgain,
     /// Nothing happens, for ever.
     Hangs,
@@ -39,7 +41,8 @@ pub(crate) enum Fault {
     Short,
     /// It takes a while.
     Delayed,
-    /// What is stored has another byte than was sent or copied, and is tagged as what it is; other calls are as always.
+    /// What is stored has another byte than was sent or copied, and is tagged as what it is; other
+    /// calls are as always.
     Garbles,
 }
 
@@ -59,8 +62,8 @@ impl Fault {
     ];
 }
 
-/// The model store, of which the `at`-th call has the fault. Calls let others run before and after they take effect, so that each is
-/// a point where the caller can be dropped.
+/// The model store, of which the `at`-th call has the fault. Calls let others run before and after
+/// they take effect, so that each is a point where the caller can be dropped.
 pub(crate) struct Faulty {
     inner: Arc<MemoryStore>,
     fault: Option<(u64, Fault)>,
@@ -109,8 +112,16 @@ impl Faulty {
         self.struck.get_or_init(|| operation);
     }
 
-    async fn call<'a, T>(&'a self, fault: Option<Fault>, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
-        let failed = |kind| Err(StorageError::new(kind, call.operation, call.target).because("as the test wants it"));
+    async fn call<'a, T>(
+        &'a self,
+        fault: Option<Fault>,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
+        let failed = |kind| {
+            Err(StorageError::new(kind, call.operation, call.target)
+                .because("as the test wants it"))
+        };
         tokio::task::yield_now().await;
         let answer = match fault {
             None => run().await,
@@ -143,8 +154,14 @@ impl Faulty {
         answer
     }
 
-    async fn bare<'a, T>(&'a self, fault: Option<Fault>, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
-        let fault = fault.filter(|fault| !matches!(fault, Fault::Breaks | Fault::Short | Fault::Garbles));
+    async fn bare<'a, T>(
+        &'a self,
+        fault: Option<Fault>,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
+        let fault =
+            fault.filter(|fault| !matches!(fault, Fault::Breaks | Fault::Short | Fault::Garbles));
         self.call(fault, call, run).await
     }
 
@@ -152,7 +169,9 @@ impl Faulty {
     async fn garble(&self, copy: &ObjectName) -> Result<ETag, StorageError> {
         let copied = self.inner.get(copy, None).await?;
         let attributes = copied.head.attributes.clone();
-        self.inner.put(copy, garbled(copied.stream).await, &attributes, &PutCondition::None.into()).await
+        self.inner
+            .put(copy, garbled(copied.stream).await, &attributes, &PutCondition::None.into())
+            .await
     }
 }
 
@@ -172,7 +191,8 @@ impl fmt::Debug for Faulty {
     }
 }
 
-/// In two pieces, with time for others between them; of a body that is cut the second is an error or missing.
+/// In two pieces, with time for others between them; of a body that is cut the second is an error
+/// or missing.
 async fn in_halves(body: ObjectBody, fault: Option<Fault>) -> ObjectBody {
     let ObjectBody { head, stream } = body;
     let bytes = stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
@@ -197,11 +217,19 @@ impl Layer for Faulty {
     }
 
     /// Makes a call whose answer has no bytes that could break off.
-    async fn around<'a, T: Send + 'a>(&'a self, call: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
         self.bare(self.next(), call, run).await
     }
 
-    async fn get<'a>(&'a self, object: &'a ObjectName, range: Option<Range<u64>>) -> Result<ObjectBody, StorageError> {
+    async fn get<'a>(
+        &'a self,
+        object: &'a ObjectName,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, StorageError> {
         let fault = self.next();
         let call = Call::of("GetObject", object);
         let body = self.call(fault, call, &|| self.inner.get(object, range.clone())).await?;
@@ -228,7 +256,9 @@ impl Layer for Faulty {
         options: &'a CopyOptions,
     ) -> Result<ETag, StorageError> {
         let fault = self.next();
-        let tag = self.bare(fault, Call::of("CopyObject", from), &|| self.inner.copy(from, to, options)).await?;
+        let tag = self
+            .bare(fault, Call::of("CopyObject", from), &|| self.inner.copy(from, to, options))
+            .await?;
         if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
     }
 

@@ -1,4 +1,5 @@
-//! What an operation that went wrong left: nothing is lost, and nothing is in the way of what comes next.
+//! What an operation that went wrong left: nothing is lost, and nothing is in the way of what comes
+//! next.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +13,9 @@ use deltaglider::storage::{ListRequest, MemoryStore, ObjectStore as _};
 
 use super::Faulty;
 use super::many::unless_no_bucket;
-use super::scenario::{Conditions, Done, Effects, Files, OTHER, Op, Room, Scenario, object, perform, service, stage};
+use super::scenario::{
+    Conditions, Done, Effects, Files, OTHER, Op, Room, Scenario, object, perform, service, stage,
+};
 use crate::support::edited;
 
 /// How the operation ended.
@@ -32,14 +35,15 @@ impl fmt::Display for End {
     }
 }
 
-/// What is left when an operation has ended, as far as that decides what comes next: content and metadata of every object, and the order of
-/// their times.
+/// What is left when an operation has ended, as far as that decides what comes next: content and
+/// metadata of every object, and the order of their times.
 async fn left(room: &Room, on_disk: Option<Files>) -> u64 {
     let mut hasher = DefaultHasher::new();
     on_disk.hash(&mut hasher);
     for name in ["x", "other:x"] {
         let bucket = object(name).bucket;
-        let page = unless_no_bucket(room.store.list(&bucket, &ListRequest::default()).await).unwrap();
+        let page =
+            unless_no_bucket(room.store.list(&bucket, &ListRequest::default()).await).unwrap();
         let mut heads = Vec::new();
         for listed in page.objects {
             let name = ObjectName::new(bucket.clone(), listed.key);
@@ -47,14 +51,17 @@ async fn left(room: &Room, on_disk: Option<Files>) -> u64 {
         }
         for (head, name) in &heads {
             (name.key.as_str(), &head.etag.0).hash(&mut hasher);
-            let own = head.attributes.metadata.iter().filter(|(name, _)| !name.ends_with("created-at"));
+            let own =
+                head.attributes.metadata.iter().filter(|(name, _)| !name.ends_with("created-at"));
             own.for_each(|pair| pair.hash(&mut hasher));
             // What replaces something is dated after it, also while the clock stands still.
             let age = room.now().duration_since(head.last_modified).unwrap_or_default();
             (age.as_secs() / 900).hash(&mut hasher);
             for (other, _) in &heads {
                 head.last_modified.cmp(&other.last_modified).hash(&mut hasher);
-                let told = |of: &str| head.attributes.metadata.get(of).cmp(&other.attributes.metadata.get(of));
+                let told = |of: &str| {
+                    head.attributes.metadata.get(of).cmp(&other.attributes.metadata.get(of))
+                };
                 told("dg-created-at").hash(&mut hasher);
             }
         }
@@ -102,7 +109,8 @@ pub(crate) async fn read(store: &Arc<MemoryStore>, name: &str) -> Result<Option<
 async fn listed(store: &Arc<MemoryStore>) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     for place in ["", OTHER] {
-        let mut listing = service(store.clone()).list(&object(&format!("{place}x")).bucket, "", None);
+        let mut listing =
+            service(store.clone()).list(&object(&format!("{place}x")).bucket, "", None);
         loop {
             let page = match listing.next().await {
                 Ok(Some(page)) => page,
@@ -154,7 +162,8 @@ impl<'a> Sweep<'a> {
         self.answers(&done.answer, &self.room.files).err()
     }
 
-    /// What is served: of the names operated on the old content or the new one, of every other what it held before.
+    /// What is served: of the names operated on the old content or the new one, of every other what
+    /// it held before.
     async fn served(&self, room: &Room, done: bool) -> Result<Files, String> {
         let (mut served, mut old_since) = (Files::new(), None);
         for (at, effect @ (name, new)) in self.effects.iter().enumerate() {
@@ -162,7 +171,9 @@ impl<'a> Sweep<'a> {
             let (content, old) = (read(&room.store, name).await?, self.room.files.get(name));
             let (is_old, is_new) = (content.as_ref() == old, content == *new);
             if !is_new && (done || !is_old) {
-                let told = content.map_or("nothing".to_owned(), |content| format!("{} other bytes", content.len()));
+                let told = content.map_or("nothing".to_owned(), |content| {
+                    format!("{} other bytes", content.len())
+                });
                 return Err(format!("{name} holds {told}"));
             }
             if is_new
@@ -176,7 +187,11 @@ impl<'a> Sweep<'a> {
             }
             served.extend(content.map(|content| (name.clone(), content)));
         }
-        let others = self.room.files.iter().filter(|(name, _)| self.effects.iter().all(|(other, _)| other != *name));
+        let others = self
+            .room
+            .files
+            .iter()
+            .filter(|(name, _)| self.effects.iter().all(|(other, _)| other != *name));
         for (name, content) in others {
             served.insert(name.clone(), content.clone());
         }
@@ -211,10 +226,16 @@ impl<'a> Sweep<'a> {
         holds(room, &files, "after the next put").await?;
         // The same again: it works, unless what was to be deleted is gone.
         match perform(&next, &self.scenario.op, room.now()).await {
-            Err(error) if !is_absence(&error) => return Err(format!("done again: {}", chain(&error))),
+            Err(error) if !is_absence(&error) => {
+                return Err(format!("done again: {}", chain(&error)));
+            }
             again => {
                 // What a folder is made like may have changed, as what is in it.
-                let effects = if of_many.is_some() { self.scenario.op.effects(&files) } else { self.effects.clone() };
+                let effects = if of_many.is_some() {
+                    self.scenario.op.effects(&files)
+                } else {
+                    self.effects.clone()
+                };
                 apply(&effects, &mut files);
                 if let Ok(again) = again {
                     self.answers(&again.answer, &files)?;
@@ -226,7 +247,10 @@ impl<'a> Sweep<'a> {
         }
         if mending {
             room.lost.clear();
-            let found = perform(&next, &self.scenario.op, room.now()).await.map_err(|error| chain(&error))?.findings;
+            let found = perform(&next, &self.scenario.op, room.now())
+                .await
+                .map_err(|error| chain(&error))?
+                .findings;
             if found > 0 {
                 return Err(format!("{found} troubles are found after they were mended"));
             }
@@ -234,7 +258,9 @@ impl<'a> Sweep<'a> {
         holds(room, &files, "after the same again").await?;
         // And all go, one after the other.
         while let Some((name, _)) = files.pop_first() {
-            next.delete(&object(&name)).await.map_err(|error| format!("delete of {name}: {}", chain(&error)))?;
+            next.delete(&object(&name))
+                .await
+                .map_err(|error| format!("delete of {name}: {}", chain(&error)))?;
             if read(&room.store, &name).await?.is_some() {
                 return Err(format!("{name} is there after its delete"));
             }
@@ -258,14 +284,21 @@ impl<'a> Sweep<'a> {
             _ => "next.zip",
         };
         let puts = || before.iter().chain([op]).filter(|op| matches!(op, Op::Put(..)));
-        let beside = |op: &&Op| op.name().is_some_and(|of| of.starts_with(OTHER) == name.starts_with(OTHER));
+        let beside =
+            |op: &&Op| op.name().is_some_and(|of| of.starts_with(OTHER) == name.starts_with(OTHER));
         let kin = puts().find(beside).or(puts().next()).or(before.first());
         let content = kin.and_then(|op| op.effects(&Files::new()).pop()?.1).unwrap();
         (name, edited(&content, 77))
     }
 
     /// Looks at what a point left.
-    pub(crate) async fn note(&mut self, what: &str, mut room: Room, end: &End, wrong: Option<String>) {
+    pub(crate) async fn note(
+        &mut self,
+        what: &str,
+        mut room: Room,
+        end: &End,
+        wrong: Option<String>,
+    ) {
         self.points += 1;
         let done = matches!(end, End::Done);
         let on_disk = self.scenario.disk().map(|disk| disk.state());
@@ -279,7 +312,8 @@ impl<'a> Sweep<'a> {
             Ok(()) => drop(self.sound.insert(seen)),
             Err(loss) => {
                 let Self { scenario, conditions, .. } = self;
-                self.losses.push(format!("{}, {conditions:?}, {what}, {end}: {loss}", scenario.name));
+                self.losses
+                    .push(format!("{}, {conditions:?}, {what}, {end}: {loss}", scenario.name));
             }
         }
     }
@@ -290,6 +324,9 @@ impl fmt::Display for Sweep<'_> {
         let Self { scenario, conditions, points, sound, losses, .. } = self;
         let (name, outcomes, losses, seconds) =
             (scenario.name, sound.len(), losses.len(), self.begun.elapsed().as_secs_f64());
-        write!(f, "{name}, {conditions:?}: {points} points, {outcomes} outcomes, {losses} losses, {seconds:.1} s")
+        write!(
+            f,
+            "{name}, {conditions:?}: {points} points, {outcomes} outcomes, {losses} losses, {seconds:.1} s"
+        )
     }
 }

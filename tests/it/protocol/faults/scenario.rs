@@ -8,9 +8,12 @@ use std::time::{Duration, SystemTime};
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError, Settings, StoredAs,
+    DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError,
+    Settings, StoredAs,
 };
-use deltaglider::storage::{Attributes, BucketAdmin as _, CopyOptions, MemoryStore, PutBody, PutCondition, Store};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, CopyOptions, MemoryStore, PutBody, PutCondition, Store,
+};
 use futures::TryStreamExt as _;
 
 use super::disk::Disk;
@@ -74,16 +77,22 @@ impl Op {
     pub(crate) fn effects(&self, files: &Files) -> Effects {
         let file = |name: &str| files.get(name).cloned();
         match self {
-            Self::Put(name, content) | Self::PutDirect(name, content) | Self::Foreign(name, content) => {
+            Self::Put(name, content)
+            | Self::PutDirect(name, content)
+            | Self::Foreign(name, content) => {
                 vec![((*name).to_owned(), Some(content.clone()))]
             }
             Self::Delete(name) => vec![((*name).to_owned(), None)],
             Self::Copy(from, to) => vec![((*to).to_owned(), file(from))],
-            Self::Move(from, to) => vec![((*to).to_owned(), file(from)), ((*from).to_owned(), None)],
-            Self::Many(many) => many.effects(files),
-            Self::Read(_) | Self::Rebase(_) | Self::Mend | Self::MoveReference(..) | Self::Damage(_) => {
-                Vec::new()
+            Self::Move(from, to) => {
+                vec![((*to).to_owned(), file(from)), ((*from).to_owned(), None)]
             }
+            Self::Many(many) => many.effects(files),
+            Self::Read(_)
+            | Self::Rebase(_)
+            | Self::Mend
+            | Self::MoveReference(..)
+            | Self::Damage(_) => Vec::new(),
         }
     }
 
@@ -178,7 +187,8 @@ fn moved() -> Vec<Op> {
 }
 
 fn puts() -> Vec<Scenario> {
-    let drifted = [Op::Put("app-1.zip", noise(2_000, 1)), Op::Put("app-2.zip", edited(&noise(2_000, 1), 1))];
+    let drifted =
+        [Op::Put("app-1.zip", noise(2_000, 1)), Op::Put("app-2.zip", edited(&noise(2_000, 1), 1))];
     let two_references = [drifted.as_slice(), &[Op::Put("app-3.zip", noise(2_000, 3))]].concat();
     let nothing = [Op::Foreign("x.txt", version(0))];
     vec![
@@ -186,7 +196,11 @@ fn puts() -> Vec<Scenario> {
         scenario("put, the second", &two()[..1], delta("b.zip", 2)),
         scenario("put, as it is", &two(), direct("c.zip", 3)),
         scenario("put, no kin of anything", &two(), Op::Put("c.zip", noise(1_000, 9))),
-        scenario("put, into a new folder per version", &[delta("v/1.0/app.zip", 1)], delta("v/1.1/app.zip", 2)),
+        scenario(
+            "put, into a new folder per version",
+            &[delta("v/1.0/app.zip", 1)],
+            delta("v/1.1/app.zip", 2),
+        ),
         scenario("put, first of the folders per version", &nothing, delta("v/1.0/app.zip", 1)),
         scenario("put, the reference is outgrown", &drifted, Op::Put("app-3.zip", noise(2_000, 3))),
         scenario(
@@ -194,7 +208,11 @@ fn puts() -> Vec<Scenario> {
             &two_references,
             Op::Put("app-4.zip", edited(&noise(2_000, 3), 4)),
         ),
-        scenario("put, where the reference went", &[delta("a.zip", 1), Op::Delete("a.zip")], delta("b.zip", 2)),
+        scenario(
+            "put, where the reference went",
+            &[delta("a.zip", 1), Op::Delete("a.zip")],
+            delta("b.zip", 2),
+        ),
         scenario("put, where the reference has moved", &moved(), delta("c.zip", 3)),
         scenario("put, under an escaped key", &two(), delta("x/reference.bin", 3)),
     ]
@@ -207,17 +225,29 @@ fn overwrites() -> Vec<Scenario> {
         scenario("overwrite, the reference's own file by a delta", &two()[..1], delta("a.zip", 3)),
         scenario("overwrite, a delta by the file as it is", &two(), direct("b.zip", 3)),
         scenario("overwrite, the only delta by the file as it is", &two()[..1], direct("a.zip", 3)),
-        scenario("overwrite, the file as it is by itself", &[direct("b.zip", 2)], direct("b.zip", 3)),
+        scenario(
+            "overwrite, the file as it is by itself",
+            &[direct("b.zip", 2)],
+            direct("b.zip", 3),
+        ),
         scenario(
             "overwrite, the file as it is by a delta",
             &[delta("a.zip", 1), direct("b.zip", 2)],
             delta("b.zip", 3),
         ),
-        scenario("overwrite, the file as it is by the first delta", &[direct("b.zip", 2)], delta("b.zip", 3)),
+        scenario(
+            "overwrite, the file as it is by the first delta",
+            &[direct("b.zip", 2)],
+            delta("b.zip", 3),
+        ),
         scenario("overwrite, another tool's file by a delta", &foreign, delta("b.zip", 3)),
         scenario("overwrite, another tool's file as it is", &foreign, direct("b.zip", 3)),
         scenario("overwrite, a name of both kinds by a delta", &both_kinds(), delta("b.zip", 4)),
-        scenario("overwrite, a name of both kinds as it is", &both_kinds()[..3], direct("b.zip", 4)),
+        scenario(
+            "overwrite, a name of both kinds as it is",
+            &both_kinds()[..3],
+            direct("b.zip", 4),
+        ),
         scenario("overwrite, under an escaped key", &with_escaped(), delta("x/reference.bin", 4)),
     ]
 }
@@ -230,7 +260,11 @@ fn removals_and_reads() -> Vec<Scenario> {
         scenario("delete, one of several", &two(), Op::Delete("b.zip")),
         scenario("delete, a file as it is", &as_it_is, Op::Delete("b.zip")),
         scenario("delete, a name of both kinds", &both_kinds(), Op::Delete("b.zip")),
-        scenario("delete, a delta over another tool's file", &both_kinds()[..3], Op::Delete("b.zip")),
+        scenario(
+            "delete, a delta over another tool's file",
+            &both_kinds()[..3],
+            Op::Delete("b.zip"),
+        ),
         scenario(
             "delete, the only delta of a moved reference",
             &[delta("a.zip", 1), Op::MoveReference("", version(1))],
@@ -250,7 +284,8 @@ fn copies() -> Vec<Scenario> {
     let over = |there: Op| [two().as_slice(), &[there]].concat();
     let elsewhere = |there: Op| [two().as_slice(), &[there]].concat();
     // The second has more in common with the third, which becomes a reference later.
-    let parts = |n: &[(usize, u64)]| n.iter().flat_map(|&(len, seed)| noise(len, seed)).collect::<Vec<_>>();
+    let parts =
+        |n: &[(usize, u64)]| n.iter().flat_map(|&(len, seed)| noise(len, seed)).collect::<Vec<_>>();
     let rebasable = [
         Op::Put("app-1.zip", parts(&[(1_040, 1), (960, 2)])),
         Op::Put("app-2.zip", parts(&[(1_040, 1), (960, 3)])),
@@ -260,11 +295,27 @@ fn copies() -> Vec<Scenario> {
         scenario("copy, a delta", &two(), Op::Copy("b.zip", "c.zip")),
         scenario("copy, the only delta", &two()[..1], Op::Copy("a.zip", "c.zip")),
         scenario("copy, a delta of a moved reference", &moved(), Op::Copy("b.zip", "c.zip")),
-        scenario("copy, a delta over the file as it is", &over(direct("c.zip", 3)), Op::Copy("b.zip", "c.zip")),
-        scenario("copy, a file as it is over a delta", &over(direct("c.zip", 3)), Op::Copy("c.zip", "b.zip")),
+        scenario(
+            "copy, a delta over the file as it is",
+            &over(direct("c.zip", 3)),
+            Op::Copy("b.zip", "c.zip"),
+        ),
+        scenario(
+            "copy, a file as it is over a delta",
+            &over(direct("c.zip", 3)),
+            Op::Copy("c.zip", "b.zip"),
+        ),
         scenario("copy, a delta to a name of no deltas", &two(), Op::Copy("b.zip", "b.txt")),
-        scenario("copy, a delta to an escaped key", &two(), Op::Copy("b.zip", ".deltaglider/b.zip")),
-        scenario("copy, another tool's file", &[Op::Foreign("x.txt", version(1))], Op::Copy("x.txt", "y.txt")),
+        scenario(
+            "copy, a delta to an escaped key",
+            &two(),
+            Op::Copy("b.zip", ".deltaglider/b.zip"),
+        ),
+        scenario(
+            "copy, another tool's file",
+            &[Op::Foreign("x.txt", version(1))],
+            Op::Copy("x.txt", "y.txt"),
+        ),
         scenario("copy, to a bucket without a reference", &two(), Op::Copy("b.zip", "other:b.zip")),
         scenario(
             "copy, to a bucket with the reference",
@@ -277,7 +328,11 @@ fn copies() -> Vec<Scenario> {
             Op::Copy("b.zip", "other:b.zip"),
         ),
         scenario("move, a delta", &two(), Op::Move("b.zip", "c.zip")),
-        scenario("move, the only delta to another bucket", &two()[..1], Op::Move("a.zip", "other:a.zip")),
+        scenario(
+            "move, the only delta to another bucket",
+            &two()[..1],
+            Op::Move("a.zip", "other:a.zip"),
+        ),
         scenario("move, a file as it is", &[direct("b.zip", 2)], Op::Move("b.zip", "b.txt")),
         scenario(
             "move, a file as it is to an escaped key",
@@ -314,7 +369,11 @@ fn repairs() -> Vec<Scenario> {
     let without = |more: &[Damage]| [no_delta.as_slice(), more].concat();
     vec![
         scenario("repair, nothing is wrong", &damaged(&[]), Op::Mend),
-        scenario("repair, a reference that stands at its other key", &damaged(&[copied(), removed()]), Op::Mend),
+        scenario(
+            "repair, a reference that stands at its other key",
+            &damaged(&[copied(), removed()]),
+            Op::Mend,
+        ),
         scenario("repair, a reference whose content is in a file", &elsewhere, Op::Mend),
         scenario("repair, a reference that was replaced", &damaged(&replaced), Op::Mend),
         scenario(
@@ -324,8 +383,16 @@ fn repairs() -> Vec<Scenario> {
         ),
         scenario("repair, a name of both kinds", &both, Op::Mend),
         scenario("repair, a reference that nobody needs", &damaged(&no_delta), Op::Mend),
-        scenario("repair, a reference and its copy that nobody needs", &damaged(&without(&[copied()])), Op::Mend),
-        scenario("repair, a copy that nobody needs", &damaged(&without(&[copied(), removed()])), Op::Mend),
+        scenario(
+            "repair, a reference and its copy that nobody needs",
+            &damaged(&without(&[copied()])),
+            Op::Mend,
+        ),
+        scenario(
+            "repair, a copy that nobody needs",
+            &damaged(&without(&[copied(), removed()])),
+            Op::Mend,
+        ),
         scenario(
             "repair, a marked copy that nobody needs",
             &damaged(&without(&[copied(), removed(), Damage::Store(mark.clone())])),
@@ -372,22 +439,34 @@ pub(crate) struct Done {
 }
 
 /// At `now` by the clock of the store.
-pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) -> Result<Done, ServiceError> {
+pub(crate) async fn perform(
+    service: &DeltaService,
+    op: &Op,
+    now: SystemTime,
+) -> Result<Done, ServiceError> {
     let store = service.store();
     match op {
         Op::Put(name, content) | Op::PutDirect(name, content) => {
             let options = PutOptions { delta: matches!(op, Op::Put(..)), ..PutOptions::default() };
-            let file = Payload::spool(std::io::Cursor::new(content.clone()), "file", &std::env::temp_dir()).await?;
+            let file = Payload::spool(
+                std::io::Cursor::new(content.clone()),
+                "file",
+                &std::env::temp_dir(),
+            )
+            .await?;
             let stored_as = Some(service.put(&file, &object(name), &options).await?.stored_as);
             return Ok(Done { stored_as, ..Done::default() });
         }
         Op::Foreign(name, content) => {
             let body = PutBody::from_bytes(content.clone());
-            store.put(&object(name), body, &Attributes::default(), &PutCondition::None.into()).await?;
+            store
+                .put(&object(name), body, &Attributes::default(), &PutCondition::None.into())
+                .await?;
         }
         Op::Delete(name) => drop(service.delete(&object(name)).await?),
         Op::Read(name) => {
-            let (content, _) = service.get(&object(name), Vec::new(), &GetOptions::default()).await?;
+            let (content, _) =
+                service.get(&object(name), Vec::new(), &GetOptions::default()).await?;
             return Ok(Done { read: Some(content), ..Done::default() });
         }
         Op::Copy(from, to) => drop(service.copy(&object(from), &object(to), true).await?),
@@ -422,7 +501,9 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op, now: SystemTime) ->
             store.delete(&named, None).await?;
         }
         Op::Damage(damage) => damage.happen(store).await?,
-        Op::Many(many) => return Ok(Done { answer: many.perform(service).await?, ..Done::default() }),
+        Op::Many(many) => {
+            return Ok(Done { answer: many.perform(service).await?, ..Done::default() });
+        }
     }
     Ok(Done::default())
 }
@@ -432,15 +513,32 @@ impl Damage {
         let always = PutCondition::None;
         match self {
             Self::Remove(key) => store.delete(&object(key), None).await?,
-            Self::Copy(from, to) => drop(store.copy(&object(from), &object(to), &CopyOptions::default()).await?),
+            Self::Copy(from, to) => {
+                drop(store.copy(&object(from), &object(to), &CopyOptions::default()).await?)
+            }
             Self::Rot(key) => {
                 let body = store.get(&object(key), None).await?;
-                let mut bytes = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+                let mut bytes =
+                    body.stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
                 bytes[500] ^= 1;
-                store.put(&object(key), PutBody::from_bytes(bytes), &body.head.attributes, &always.into()).await?;
+                store
+                    .put(
+                        &object(key),
+                        PutBody::from_bytes(bytes),
+                        &body.head.attributes,
+                        &always.into(),
+                    )
+                    .await?;
             }
             Self::Store(key) => {
-                store.put(&object(key), PutBody::from_bytes(""), &Attributes::default(), &always.into()).await?;
+                store
+                    .put(
+                        &object(key),
+                        PutBody::from_bytes(""),
+                        &Attributes::default(),
+                        &always.into(),
+                    )
+                    .await?;
             }
             // The clock is the stage's.
             Self::Days(_) => {}
@@ -474,7 +572,9 @@ impl Room {
 pub(crate) async fn stage(scenario: &Scenario, conditions: Conditions) -> Room {
     let seconds = Arc::new(AtomicU64::new(0));
     let (hand, step) = (seconds.clone(), if conditions == Conditions::Tied { 0 } else { 1 });
-    let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(step, Ordering::Relaxed));
+    let clock = move || {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(step, Ordering::Relaxed))
+    };
     let mut store = MemoryStore::with_clock(clock);
     // What is repaired may be of other tools, which make classic references everywhere.
     let loose = conditions == Conditions::Loose;
@@ -499,13 +599,18 @@ pub(crate) async fn stage(scenario: &Scenario, conditions: Conditions) -> Room {
         {
             files.remove(name);
         }
-        // Of no put that is still under way when the next one begins. (Grace periods pass on tied clocks too.)
+        // Of no put that is still under way when the next one begins. (Grace periods pass on tied
+        // clocks too.)
         let days = if let Op::Damage(Damage::Days(days)) = op { *days } else { step };
         seconds.fetch_add(days * DAY, Ordering::Relaxed);
     }
     let mut lost = BTreeSet::new();
     for name in files.keys() {
-        if service(store.clone()).get(&object(name), Vec::new(), &GetOptions::default()).await.is_err() {
+        if service(store.clone())
+            .get(&object(name), Vec::new(), &GetOptions::default())
+            .await
+            .is_err()
+        {
             lost.insert(name.clone());
         }
     }

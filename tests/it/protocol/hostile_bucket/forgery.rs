@@ -1,9 +1,12 @@
-//! Objects made of the bytes of a fuzzer, which choose among what is right, what is nearly right, and anything.
+//! Objects made of the bytes of a fuzzer, which choose among what is right, what is nearly right,
+//! and anything.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, Field, ReferenceMetadata, TemporaryMetadata};
+use deltaglider::domain::metadata::{
+    DeltaMetadata, DirectMetadata, Field, ReferenceMetadata, TemporaryMetadata,
+};
 use deltaglider::domain::{Key, Sha256Digest};
 use deltaglider::storage::ListedObject;
 
@@ -48,7 +51,8 @@ pub(super) struct Known {
 }
 
 /// His own content.
-pub(super) const EVIL: &[u8] = b"content of an attacker, content of an attacker, content of an attacker";
+pub(super) const EVIL: &[u8] =
+    b"content of an attacker, content of an attacker, content of an attacker";
 
 /// Where he may write.
 pub(super) const KEYS: [&str; 12] = [
@@ -95,8 +99,9 @@ const TIMES: [&str; 7] = [
 const NUMBERS: [&str; 6] = ["70", "18446744073709551615", "0", "-1", "1e3", "9223372036854775808"];
 
 fn digests(known: &Known) -> Vec<String> {
-    let mut digests: Vec<String> =
-        [&known.reference, EVIL, &known.file, b""].map(|bytes: &[u8]| Sha256Digest::of(bytes).to_string()).to_vec();
+    let mut digests: Vec<String> = [&known.reference, EVIL, &known.file, b""]
+        .map(|bytes: &[u8]| Sha256Digest::of(bytes).to_string())
+        .to_vec();
     digests.push("0".repeat(63));
     digests
 }
@@ -122,11 +127,26 @@ pub(super) fn metadata(
             delta_size: stored as u64,
         }
         .write(),
-        2 => DirectMetadata { original_name: n(), file_sha256: digest, file_size: stored as u64, created_at }.write(),
-        3 => ReferenceMetadata { source_name: n(), file_sha256: Sha256Digest::of(EVIL), created_at }.write(),
+        2 => DirectMetadata {
+            original_name: n(),
+            file_sha256: digest,
+            file_size: stored as u64,
+            created_at,
+        }
+        .write(),
+        3 => {
+            ReferenceMetadata { source_name: n(), file_sha256: Sha256Digest::of(EVIL), created_at }
+                .write()
+        }
         4 => {
             let at = SystemTime::now().into();
-            TemporaryMetadata { original_key: n(), original_name: n(), created_at: at, expires_at: at }.write()
+            TemporaryMetadata {
+                original_key: n(),
+                original_name: n(),
+                created_at: at,
+                expires_at: at,
+            }
+            .write()
         }
         _ => BTreeMap::new(),
     };
@@ -153,22 +173,34 @@ pub(super) fn metadata(
 }
 
 /// An index that says of objects what it likes.
-pub(super) fn leaf(choices: &mut Choices<'_>, known: &Known, folder: &str, listed: &[ListedObject]) -> Vec<u8> {
+pub(super) fn leaf(
+    choices: &mut Choices<'_>,
+    known: &Known,
+    folder: &str,
+    listed: &[ListedObject],
+) -> Vec<u8> {
     if choices.byte() % 8 == 1 {
         return choices.bytes();
     }
     let mut entries = Vec::new();
     for object in listed {
         let Some(relative) = object.key.as_str().strip_prefix(folder) else { continue };
-        let modified =
-            object.last_modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+        let modified = object
+            .last_modified
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos() as u64;
         let what = match choices.byte() % 4 {
             0 => serde_json::json!("r"),
             1 => serde_json::json!("p"),
             2 => serde_json::json!({ "d": [u64::MAX, choices.pick(&digests(known))] }),
-            _ => serde_json::json!({ "d": [known.file.len(), Sha256Digest::of(&known.file).to_string()] }),
+            _ => {
+                serde_json::json!({ "d": [known.file.len(), Sha256Digest::of(&known.file).to_string()] })
+            }
         };
-        entries.push(serde_json::json!({ "k": relative, "e": object.etag.0, "m": modified, "w": what }));
+        entries.push(
+            serde_json::json!({ "k": relative, "e": object.etag.0, "m": modified, "w": what }),
+        );
     }
     serde_json::json!({ "version": 1, "entries": entries }).to_string().into_bytes()
 }

@@ -1,7 +1,9 @@
-//! Whatever another writer stores as metadata, index, sketch, mark or statistics: no operation panics or hangs, and no file of
-//! a folder that he may not write to is lost. `DGTEST_HOSTILE_CASES` says how many buckets are made (12).
+//! Whatever another writer stores as metadata, index, sketch, mark or statistics: no operation
+//! panics or hangs, and no file of a folder that he may not write to is lost.
+//! `DGTEST_HOSTILE_CASES` says how many buckets are made (12).
 //!
-//! The fuzz target `hostile_bucket` calls the same property. Inputs it found are replayed from `tests/data/hostile_bucket/`.
+//! The fuzz target `hostile_bucket` calls the same property. Inputs it found are replayed from
+//! `tests/data/hostile_bucket/`.
 
 mod forgery;
 mod property;
@@ -12,7 +14,8 @@ use proptest::test_runner::{Config, TestRunner};
 #[test]
 fn fuzzed_buckets_lose_no_file() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/hostile_bucket");
-    let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let inputs: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!inputs.is_empty());
     for input in inputs {
         property::hostile_bucket(&std::fs::read(input).unwrap());
@@ -22,7 +25,8 @@ fn fuzzed_buckets_lose_no_file() {
 #[test]
 fn hostile_objects_lose_no_file() {
     let cases = std::env::var("DGTEST_HOSTILE_CASES").map_or(12, |cases| cases.parse().unwrap());
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner =
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let inputs = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..600),
         // Small numbers choose what nearly is right.

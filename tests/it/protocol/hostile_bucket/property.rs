@@ -1,4 +1,5 @@
-//! One bucket: files of others in `v/`, objects of an attacker in `a/` and where everybody's indexes are, and every operation over them.
+//! One bucket: files of others in `v/`, objects of an attacker in `a/` and where everybody's
+//! indexes are, and every operation over them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,13 +9,17 @@ use std::time::{Duration, SystemTime};
 
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
-use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sketch, deltaspace};
+use deltaglider::domain::{
+    BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sketch, deltaspace,
+};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, KeptStats, ListedRemoval, MayBeDelta, Payload, PutOptions,
-    RepairOptions, ServiceError, Settings, StatedChecksums, StatsMode, Step, SyncOptions,
+    Compare, DeltaService, Folder, GetOptions, KeptStats, ListedRemoval, MayBeDelta, Payload,
+    PutOptions, RepairOptions, ServiceError, Settings, StatedChecksums, StatsMode, Step,
+    SyncOptions,
 };
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, ListRequest, ListedObject, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+    Attributes, BucketAdmin as _, ListRequest, ListedObject, MemoryStore, ObjectStore as _,
+    PutBody, PutCondition,
 };
 use deltaglider_vcdiff::EncodeOptions;
 
@@ -45,7 +50,8 @@ pub(crate) fn hostile_bucket(input: &[u8]) {
         bucket.attack(&mut choices).await;
         for _ in 0..6 {
             let operation = choices.byte();
-            let done = tokio::time::timeout(Duration::from_secs(60), bucket.operate(operation)).await;
+            let done =
+                tokio::time::timeout(Duration::from_secs(60), bucket.operate(operation)).await;
             assert!(done.is_ok(), "operation {operation} hangs");
             if choices.byte() % 8 == 1 {
                 bucket.attack(&mut choices).await;
@@ -53,7 +59,8 @@ pub(crate) fn hostile_bucket(input: &[u8]) {
         }
         // And each of them once, in their order.
         for operation in 0..OPERATIONS {
-            let done = tokio::time::timeout(Duration::from_secs(60), bucket.operate(operation)).await;
+            let done =
+                tokio::time::timeout(Duration::from_secs(60), bucket.operate(operation)).await;
             assert!(done.is_ok(), "operation {operation} hangs");
         }
     });
@@ -71,7 +78,8 @@ fn bucket() -> BucketName {
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x5eed_u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as u8
     };
     (0..len).map(|_| next()).collect()
@@ -84,7 +92,9 @@ impl Bucket {
     async fn new(atomic: bool) -> Self {
         let seconds = Arc::new(AtomicU64::new(100 * DAY));
         let hand = seconds.clone();
-        let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(1, Ordering::Relaxed));
+        let clock = move || {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(1, Ordering::Relaxed))
+        };
         let store = MemoryStore::with_clock(clock);
         let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
         let folder = tempfile::tempdir().unwrap();
@@ -93,14 +103,23 @@ impl Bucket {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
         }
         let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-        let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+        let service = DeltaService::new(
+            store.clone(),
+            cache,
+            Settings { policy: Policy::default(), spool_folder },
+        );
         for name in [bucket(), BucketName::new("other").unwrap()] {
             store.create_bucket(&name).await.unwrap();
         }
         let (first, mut second) = (noise(2_000), noise(2_000));
         second.extend_from_slice(b"of the second version");
         let text = b"a text of others".to_vec();
-        let files = [("v/app-1.zip", &first), ("v/app-2.zip", &second), ("v/notes.txt", &text), ("v/own.delta", &text)];
+        let files = [
+            ("v/app-1.zip", &first),
+            ("v/app-2.zip", &second),
+            ("v/notes.txt", &text),
+            ("v/own.delta", &text),
+        ];
         let files = files.map(|(name, content)| (name, content.clone())).into();
         let known = Known { reference: first, file: second };
         let bucket = Self { store, service, seconds, known, files, folder };
@@ -116,15 +135,22 @@ impl Bucket {
     }
 
     async fn put(&self, key: &str, content: &[u8]) -> Result<(), ServiceError> {
-        let file =
-            Payload::spool(std::io::Cursor::new(content.to_vec()), key, &self.folder.path().join("spool")).await?;
+        let file = Payload::spool(
+            std::io::Cursor::new(content.to_vec()),
+            key,
+            &self.folder.path().join("spool"),
+        )
+        .await?;
         self.service.put(&file, &object(key), &PutOptions::default()).await.map(drop)
     }
 
     async fn plant(&self, name: &ObjectName, bytes: Vec<u8>, metadata: BTreeMap<String, String>) {
         let attributes = Attributes { metadata, ..Attributes::default() };
         // What the store itself refuses does not get there.
-        let _ = self.store.put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await;
+        let _ = self
+            .store
+            .put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
+            .await;
     }
 
     async fn listed(&self) -> Vec<ListedObject> {
@@ -141,7 +167,8 @@ impl Bucket {
             let file = choices.pick(&[EVIL, &self.known.file[..]]);
             let source = choices.pick(&[&self.known.reference[..], EVIL]);
             let bytes = match choices.byte() % 4 {
-                0 | 1 => deltaglider_vcdiff::encode(Some(source), file, &EncodeOptions::default()).unwrap(),
+                0 | 1 => deltaglider_vcdiff::encode(Some(source), file, &EncodeOptions::default())
+                    .unwrap(),
                 2 => EVIL.to_vec(),
                 _ => choices.bytes(),
             };
@@ -150,7 +177,8 @@ impl Bucket {
         }
         // Enough of them that an index is read.
         for n in 0..20 {
-            let delta = deltaglider_vcdiff::encode(Some(EVIL), EVIL, &EncodeOptions::default()).unwrap();
+            let delta =
+                deltaglider_vcdiff::encode(Some(EVIL), EVIL, &EncodeOptions::default()).unwrap();
             let metadata = metadata(&mut Choices::of(&[]), &self.known, EVIL, delta.len());
             self.plant(&object(&format!("a/many/{n:02}.zip.delta")), delta, metadata).await;
         }
@@ -158,9 +186,17 @@ impl Bucket {
         for folder in ["", "v/", "a/"] {
             let leaf_name = format!("{}.json", &Sha256Digest::of(b"").to_string()[..16]);
             let leaf = leaf(choices, &self.known, folder, &listed);
-            let contents = serde_json::json!({ "version": 1, "leaves": [""] }).to_string().into_bytes();
-            for (name, bytes) in [(deltaspace::INDEX_CONTENTS, contents), (leaf_name.as_str(), leaf)] {
-                self.plant(&deltaspace::index_object(&bucket(), folder, name).unwrap(), bytes, BTreeMap::new()).await;
+            let contents =
+                serde_json::json!({ "version": 1, "leaves": [""] }).to_string().into_bytes();
+            for (name, bytes) in
+                [(deltaspace::INDEX_CONTENTS, contents), (leaf_name.as_str(), leaf)]
+            {
+                self.plant(
+                    &deltaspace::index_object(&bucket(), folder, name).unwrap(),
+                    bytes,
+                    BTreeMap::new(),
+                )
+                .await;
             }
         }
         for name in ["detailed.json", "sampled.json"] {
@@ -178,7 +214,8 @@ impl Bucket {
                 };
                 self.plant(&home.sketch(&digest).unwrap(), sketch, BTreeMap::new()).await;
                 if choices.byte() % 4 == 1 {
-                    self.plant(&home.tombstone(&digest).unwrap(), Vec::new(), BTreeMap::new()).await;
+                    self.plant(&home.tombstone(&digest).unwrap(), Vec::new(), BTreeMap::new())
+                        .await;
                 }
             }
         }
@@ -191,7 +228,10 @@ impl Bucket {
             let read = read.unwrap_or_else(|error| panic!("{name} after {after}: {error}")).0;
             assert!(read == *content, "{name} has other content after {after}");
             let backup = std::fs::read(self.backup().join(name));
-            assert!(backup.is_ok_and(|backup| backup == *content), "the backup of {name} after {after}");
+            assert!(
+                backup.is_ok_and(|backup| backup == *content),
+                "the backup of {name} after {after}"
+            );
         }
     }
 
@@ -208,7 +248,9 @@ impl Bucket {
             0 => {
                 for prefix in ["", "a/", "v/"] {
                     let list = || service.list(&bucket(), prefix, None);
-                    for mut listing in [list().learning(), list(), list().afresh(), list().undecided()] {
+                    for mut listing in
+                        [list().learning(), list(), list().afresh(), list().undecided()]
+                    {
                         while listing.next().await.unwrap().is_some() {}
                     }
                 }
@@ -227,7 +269,13 @@ impl Bucket {
                 }
             }
             3 => {
-                for (n, name) in self.names().await.iter().enumerate().filter(|(_, name)| !self.is_of_others(name)) {
+                for (n, name) in self
+                    .names()
+                    .await
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, name)| !self.is_of_others(name))
+                {
                     let _ = service.copy(name, &object(&format!("c/{n}.zip")), true).await;
                 }
             }
@@ -244,14 +292,17 @@ impl Bucket {
             6 => {
                 for days in [0, 30, 30] {
                     self.seconds.fetch_add(days * DAY, Ordering::Relaxed);
-                    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
+                    let now = SystemTime::UNIX_EPOCH
+                        + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
                     let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now };
                     let _ = service.repair(&bucket(), &options).await;
                     self.loses_nothing("repair").await;
                 }
             }
             7 => {
-                for compare in [Compare::SizeAndTime, Compare::Content, Compare::Size, Compare::Never] {
+                for compare in
+                    [Compare::SizeAndTime, Compare::Content, Compare::Size, Compare::Never]
+                {
                     let from = Folder::in_bucket(&bucket(), "");
                     self.sync(&from, &Folder::Local(self.backup()), compare, true).await;
                 }
@@ -270,7 +321,12 @@ impl Bucket {
             }
             10 => drop(service.purge(&bucket(), false).await),
             11 => {
-                for name in self.names().await.into_iter().filter(|name| name.key.as_str().starts_with("a/g")) {
+                for name in self
+                    .names()
+                    .await
+                    .into_iter()
+                    .filter(|name| name.key.as_str().starts_with("a/g"))
+                {
                     let _ = service.delete(&name).await;
                 }
             }
@@ -279,7 +335,9 @@ impl Bucket {
                 assert!(service.remove_bucket(&bucket(), false).await.is_err());
             }
             _ => {
-                let told = |_: &ObjectName, _: Result<ListedRemoval, ServiceError>| Ok::<_, ServiceError>(());
+                let told = |_: &ObjectName, _: Result<ListedRemoval, ServiceError>| {
+                    Ok::<_, ServiceError>(())
+                };
                 let _ = service.delete_all(&bucket(), "a/", told).await;
             }
         }
@@ -292,7 +350,8 @@ impl Bucket {
 
     /// As the command line does: removals go when all else was done without a failure.
     async fn sync(&self, from: &Folder, to: &Folder, compare: Compare, remove: bool) {
-        let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
+        let options =
+            SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
         let Ok(mut steps) = self.service.sync(from, to, options).await else { return };
         let mut failed = false;
         while let Ok(Some(step)) = steps.next().await {
@@ -313,14 +372,25 @@ impl Bucket {
         match step {
             Step::Upload(path, object, MayBeDelta(delta)) => {
                 let file = Payload::open(&path).await?;
-                self.service.put(&file, &object, &PutOptions { delta, ..PutOptions::default() }).await.map(drop)
+                self.service
+                    .put(&file, &object, &PutOptions { delta, ..PutOptions::default() })
+                    .await
+                    .map(drop)
             }
-            Step::Copy(from, to, MayBeDelta(delta)) => self.service.copy(&from, &to, delta).await.map(drop),
+            Step::Copy(from, to, MayBeDelta(delta)) => {
+                self.service.copy(&from, &to, delta).await.map(drop)
+            }
             Step::Download(object, path) => {
-                assert!(path.starts_with(self.backup()) && !has_parent(&path), "{}", path.display());
+                assert!(
+                    path.starts_with(self.backup()) && !has_parent(&path),
+                    "{}",
+                    path.display()
+                );
                 self.service.get_to_file(&object, &path, &GetOptions::default()).await.map(drop)
             }
-            Step::RemoveObject(object, listed) => self.service.delete_listed(&object, &listed).await.map(drop),
+            Step::RemoveObject(object, listed) => {
+                self.service.delete_listed(&object, &listed).await.map(drop)
+            }
             Step::RemoveFile(path) => {
                 let _ = std::fs::remove_file(path);
                 Ok(())

@@ -13,7 +13,9 @@ impl World {
     pub(crate) async fn act(&mut self, Act { by, op }: &Act) {
         let by = *by;
         match op {
-            Op::Put { at, content, delta } => self.put(by, *at, op::content(*content), *delta).await,
+            Op::Put { at, content, delta } => {
+                self.put(by, *at, op::content(*content), *delta).await
+            }
             Op::PutReserved { at, content } => {
                 let name = object(at.0, op::reserved(at.1));
                 let file = input(&op::content(*content)).await;
@@ -21,7 +23,9 @@ impl World {
                 assert!(self.stored(&name, op::content(*content), put).await, "{name}");
             }
             Op::Delete { at } => self.delete(by, *at).await,
-            Op::DeleteAll { bucket, prefix } => self.delete_all(by, *bucket, op::prefix(*prefix)).await,
+            Op::DeleteAll { bucket, prefix } => {
+                self.delete_all(by, *bucket, op::prefix(*prefix)).await
+            }
             Op::Copy { from, to, delta } => {
                 let to = object(to.0, op::name(to.1));
                 self.copy(by, &self.object(*from), &to, *delta).await;
@@ -30,11 +34,19 @@ impl World {
                 let (from, to) = (self.object(*from), object(to.0, op::reserved(to.1)));
                 self.copy(by, &from, &to, true).await;
             }
-            Op::Move { from, to } => self.move_file(by, &self.object(*from), &object(to.0, op::name(to.1))).await,
+            Op::Move { from, to } => {
+                self.move_file(by, &self.object(*from), &object(to.0, op::name(to.1))).await
+            }
             Op::SyncUp { to, compare, remove } => self.sync_up(by, *to, *compare, *remove).await,
-            Op::SyncDown { from, compare, remove } => self.sync_down(by, *from, *compare, *remove).await,
-            Op::SyncAcross { from, to, compare, remove } => self.sync_across(by, *from, *to, *compare, *remove).await,
-            Op::Migrate { from, to } => self.sync_across(by, *from, *to, Compare::Content, false).await,
+            Op::SyncDown { from, compare, remove } => {
+                self.sync_down(by, *from, *compare, *remove).await
+            }
+            Op::SyncAcross { from, to, compare, remove } => {
+                self.sync_across(by, *from, *to, *compare, *remove).await
+            }
+            Op::Migrate { from, to } => {
+                self.sync_across(by, *from, *to, Compare::Content, false).await
+            }
             Op::Rebase { at } => self.rebase(by, *at).await,
             Op::Repair { bucket } => self.mend(by, *bucket).await,
             Op::WriteLocal { name, content, days } => {
@@ -90,7 +102,8 @@ impl World {
         }
     }
 
-    /// Returns whether nothing can be stored under the name, since its key is that of another file's delta.
+    /// Returns whether nothing can be stored under the name, since its key is that of another
+    /// file's delta.
     async fn is_refused(&self, name: &ObjectName, error: &ServiceError) -> bool {
         match error {
             ServiceError::Occupied { .. } => {
@@ -118,7 +131,8 @@ impl World {
         };
     }
 
-    /// After the object of a file was removed: what another tool left at the name of one with an escaped key is the file.
+    /// After the object of a file was removed: what another tool left at the name of one with an
+    /// escaped key is the file.
     pub(crate) fn removed(&mut self, name: &ObjectName) {
         let left = self.escaped.remove(name).flatten();
         self.set(name, left);
@@ -139,10 +153,13 @@ impl World {
             assert!(matches!(outcome, Ok(ListedRemoval::Removed)), "{name}: {outcome:?}");
             Ok(())
         };
-        let deleted: Result<_, ServiceError> = self.process(by).delete_all(&bucket(second), prefix, told).await;
+        let deleted: Result<_, ServiceError> =
+            self.process(by).delete_all(&bucket(second), prefix, told).await;
         assert!(deleted.unwrap().warnings.is_empty());
         self.files(second).retain(|key, _| !key.starts_with(prefix));
-        self.escaped.retain(|name, _| name.bucket != bucket(second) || !name.key.as_str().starts_with(prefix));
+        self.escaped.retain(|name, _| {
+            name.bucket != bucket(second) || !name.key.as_str().starts_with(prefix)
+        });
     }
 
     /// True when it was copied.

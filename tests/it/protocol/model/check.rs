@@ -1,4 +1,5 @@
-//! The whole compared with the model: what is listed, what every name gives, and what a repair would find.
+//! The whole compared with the model: what is listed, what every name gives, and what a repair
+//! would find.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,11 +25,25 @@ impl World {
                 let options = GetOptions { from_store: true, ..GetOptions::default() };
                 let (got, report) = service.get(&name, Vec::new(), &options).await.unwrap();
                 assert!(got == *content, "{name} gives something else, from {}", report.stored);
-                assert!(report.compared.sha256().is_none_or(|digest| digest == Sha256Digest::of(content)), "{name}");
+                assert!(
+                    report
+                        .compared
+                        .sha256()
+                        .is_none_or(|digest| digest == Sha256Digest::of(content)),
+                    "{name}"
+                );
                 let head = service.head(&name).await.unwrap();
-                assert_eq!((head.size, &head.stored), (content.len() as u64, &report.stored), "{name}");
+                assert_eq!(
+                    (head.size, &head.stored),
+                    (content.len() as u64, &report.stored),
+                    "{name}"
+                );
                 for variant in head.variants {
-                    let content = if variant == head.stored { Some(content) } else { self.stored.get(&variant) };
+                    let content = if variant == head.stored {
+                        Some(content)
+                    } else {
+                        self.stored.get(&variant)
+                    };
                     if let Some(content) = content {
                         stored.insert(variant, content.clone());
                     }
@@ -37,9 +52,13 @@ impl World {
             for key in NAMES.into_iter().chain(RESERVED).filter(|key| !files.contains_key(*key)) {
                 let name = object(second, key);
                 assert!(service.head(&name).await.is_err(), "{name} has a head");
-                assert!(service.get(&name, Vec::new(), &GetOptions::default()).await.is_err(), "{name} can be read");
+                assert!(
+                    service.get(&name, Vec::new(), &GetOptions::default()).await.is_err(),
+                    "{name} can be read"
+                );
             }
-            let report = service.repair(&bucket(second), &self.repair_options(false)).await.unwrap();
+            let report =
+                service.repair(&bucket(second), &self.repair_options(false)).await.unwrap();
             self.check_findings(&report);
         }
         self.stored = stored;
@@ -49,7 +68,12 @@ impl World {
                 local.insert(name.clone(), std::fs::read(self.path(&name)).unwrap());
             }
         }
-        assert!(local == self.local, "on the disk: {:?}, not {:?}", local.keys(), self.local.keys());
+        assert!(
+            local == self.local,
+            "on the disk: {:?}, not {:?}",
+            local.keys(),
+            self.local.keys()
+        );
     }
 
     async fn check_listing(&self, second: bool, files: &Files) {
@@ -61,7 +85,8 @@ impl World {
         }
         let mut listed: Vec<_> = listed.iter().map(|file| (file.key.as_str(), file.size)).collect();
         listed.sort_unstable();
-        let expected: Vec<_> = files.iter().map(|(key, content)| (key.as_str(), content.len() as u64)).collect();
+        let expected: Vec<_> =
+            files.iter().map(|(key, content)| (key.as_str(), content.len() as u64)).collect();
         assert_eq!(listed, expected, "listed, and not, in {}", bucket(second));
 
         for prefix in PREFIXES {
@@ -72,29 +97,54 @@ impl World {
         let mut names = BTreeSet::new();
         while let Some(page) = listing.next().await.unwrap() {
             names.extend(page.folders);
-            names.extend(page.files.into_iter().filter(|file| file.is_shown()).map(|file| file.key.to_string()));
+            names.extend(
+                page.files
+                    .into_iter()
+                    .filter(|file| file.is_shown())
+                    .map(|file| file.key.to_string()),
+            );
         }
         let first = |key: &str| key.split_inclusive('/').next().unwrap_or_default().to_owned();
         for key in files.keys() {
             assert!(names.contains(&first(key)), "{key} is not among {names:?}");
         }
-        assert!(names.iter().all(|name| name.ends_with('/') || files.contains_key(name)), "{names:?}");
+        assert!(
+            names.iter().all(|name| name.ends_with('/') || files.contains_key(name)),
+            "{names:?}"
+        );
 
-        let stats = service.stats(&bucket(second), "", StatsMode::Detailed, KeptStats::Ignore).await.unwrap();
+        let stats = service
+            .stats(&bucket(second), "", StatsMode::Detailed, KeptStats::Ignore)
+            .await
+            .unwrap();
         let total: usize = files.values().map(Vec::len).sum();
-        assert_eq!((stats.object_count, stats.total_size), (files.len() as u64, Some(total as u64)));
+        assert_eq!(
+            (stats.object_count, stats.total_size),
+            (files.len() as u64, Some(total as u64))
+        );
         assert_eq!(stats.damaged_objects, 0);
     }
 
     /// What begins with a text, and what of it is in no folder.
-    async fn check_prefix(&self, service: &DeltaService, second: bool, prefix: &str, files: &Files) {
+    async fn check_prefix(
+        &self,
+        service: &DeltaService,
+        second: bool,
+        prefix: &str,
+        files: &Files,
+    ) {
         let all: Vec<&String> = files.keys().filter(|key| key.starts_with(prefix)).collect();
         for delimiter in [None, Some("/")] {
             let mut listing = service.list(&bucket(second), prefix, delimiter);
             let (mut listed, mut folders) = (Vec::new(), Vec::new());
             while let Some(page) = listing.next().await.unwrap() {
                 folders.extend(page.folders);
-                listed.extend(page.files.into_iter().filter(|file| file.is_shown()).map(|file| file.key.to_string()));
+                listed.extend(
+                    page.files
+                        .into_iter()
+                        .filter(|file| file.is_shown())
+                        .map(|file| file.key.to_string()),
+                );
             }
             listed.sort_unstable();
             let in_folder = |key: &str| delimiter.is_some() && key[prefix.len()..].contains('/');
@@ -102,21 +152,31 @@ impl World {
             assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{prefix:?}, {delimiter:?}");
             // A folder that has none but our own objects may be shown, but for our own folder.
             for key in all.iter().filter(|key| in_folder(key)) {
-                assert!(folders.iter().any(|folder| key.starts_with(folder.as_str())), "{key}: {folders:?}");
+                assert!(
+                    folders.iter().any(|folder| key.starts_with(folder.as_str())),
+                    "{key}: {folders:?}"
+                );
             }
-            let own = folders.iter().filter(|folder| format!("/{folder}").contains("/.deltaglider/"));
+            let own =
+                folders.iter().filter(|folder| format!("/{folder}").contains("/.deltaglider/"));
             for folder in own {
-                assert!(all.iter().any(|key| key.starts_with(folder.as_str())), "{folder} has no files");
+                assert!(
+                    all.iter().any(|key| key.starts_with(folder.as_str())),
+                    "{folder} has no files"
+                );
             }
         }
     }
 
-    /// What may be found at any time: nothing that loses a file, nothing that could not be looked at.
+    /// What may be found at any time: nothing that loses a file, nothing that could not be looked
+    /// at.
     fn check_findings(&self, report: &RepairReport) {
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
         for finding in &report.findings {
             let permitted = match finding.trouble {
-                Trouble::ReferenceMissing { .. } | Trouble::ReferenceDiffers { .. } => self.copied_blindly,
+                Trouble::ReferenceMissing { .. } | Trouble::ReferenceDiffers { .. } => {
+                    self.copied_blindly
+                }
                 Trouble::ReferenceUnneeded { .. } | Trouble::ReferenceTombstoned { .. } => true,
                 Trouble::LeftBehind { .. } | Trouble::TwoVariants { .. } => true,
                 _ => false,
@@ -130,8 +190,9 @@ impl World {
         let (service, bucket) = (self.process(by), bucket(second));
         let report = service.repair(&bucket, &self.repair_options(true)).await.unwrap();
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
-        let is_young =
-            |trouble: &Trouble| !self.store.conditions_are_atomic() && matches!(trouble, Trouble::TwoVariants { .. });
+        let is_young = |trouble: &Trouble| {
+            !self.store.conditions_are_atomic() && matches!(trouble, Trouble::TwoVariants { .. })
+        };
         for finding in &report.findings {
             let mended = matches!(finding.outcome, Outcome::Mended);
             let young = matches!(finding.outcome, Outcome::Beyond(_)) && is_young(&finding.trouble);

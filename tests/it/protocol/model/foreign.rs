@@ -19,7 +19,8 @@ impl World {
         self.store.head(key).await.is_ok()
     }
 
-    /// Before an object at `key` is replaced or removed: what the name it belongs to gives without it.
+    /// Before an object at `key` is replaced or removed: what the name it belongs to gives without
+    /// it.
     async fn lose(&mut self, key: &ObjectName) {
         if !self.stored.contains_key(key) {
             return;
@@ -27,7 +28,8 @@ impl World {
         if let Some(file) = escaped::file_at(&key.key) {
             return self.removed(&key.sibling(file));
         }
-        let is_delta = self.store.head(key).await.unwrap().attributes.metadata.contains_key("dg-ref-key");
+        let is_delta =
+            self.store.head(key).await.unwrap().attributes.metadata.contains_key("dg-ref-key");
         let (name, twin) = match key.key.as_str().strip_suffix(".delta").filter(|_| is_delta) {
             Some(name) => (key.sibling(Key::new(name).unwrap()), name.to_owned()),
             None => (key.clone(), format!("{}.delta", key.key)),
@@ -80,7 +82,8 @@ impl World {
 
     pub(crate) async fn foreign_delete(&mut self, (second, n): Place) {
         let of_bucket = object(second, "x").bucket;
-        let keys: Vec<ObjectName> = self.stored.keys().filter(|key| key.bucket == of_bucket).cloned().collect();
+        let keys: Vec<ObjectName> =
+            self.stored.keys().filter(|key| key.bucket == of_bucket).cloned().collect();
         let Some(key) = keys.get(n % keys.len().max(1)) else { return };
         self.lose(key).await;
         self.store.delete(key, None).await.unwrap();
@@ -92,7 +95,8 @@ impl World {
         }
         self.pass(APART);
         let (file_sha256, file_size) = (Sha256Digest::of(&content), content.len() as u64);
-        let (original_name, created_at) = (name.key.base_name().to_owned(), Some(SystemTime::now().into()));
+        let (original_name, created_at) =
+            (name.key.base_name().to_owned(), Some(SystemTime::now().into()));
         if !DeltaExtensions::default().covers(&original_name) {
             self.lose(name).await;
             let metadata = DirectMetadata { original_name, file_sha256, file_size, created_at };
@@ -100,7 +104,8 @@ impl World {
             self.set(name, Some(content));
             return;
         }
-        let reference = name.sibling(Key::new(format!("{}reference.bin", name.key.folder())).unwrap());
+        let reference =
+            name.sibling(Key::new(format!("{}reference.bin", name.key.folder())).unwrap());
         // Its xdelta3 would unpack such a file, and it divides by the size.
         if content.is_empty() || content.starts_with(b"\x1f\x8b") {
             return;
@@ -116,10 +121,19 @@ impl World {
             Ok(_) => {}
         }
         let source = self.bytes(&reference).await;
-        let delta = deltaglider_vcdiff::encode(Some(&source), &content, &EncodeOptions::default()).unwrap();
-        let (ref_key, ref_sha256, delta_size) = (reference.key, Sha256Digest::of(&source), delta.len() as u64);
-        let metadata =
-            DeltaMetadata { original_name, file_sha256, file_size, created_at, ref_key, ref_sha256, delta_size };
+        let delta =
+            deltaglider_vcdiff::encode(Some(&source), &content, &EncodeOptions::default()).unwrap();
+        let (ref_key, ref_sha256, delta_size) =
+            (reference.key, Sha256Digest::of(&source), delta.len() as u64);
+        let metadata = DeltaMetadata {
+            original_name,
+            file_sha256,
+            file_size,
+            created_at,
+            ref_key,
+            ref_sha256,
+            delta_size,
+        };
         let key = name.sibling(Key::new(format!("{}.delta", name.key)).unwrap());
         self.lose(&key).await;
         self.put_raw(&key, delta, metadata.write()).await;

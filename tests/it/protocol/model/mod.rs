@@ -1,4 +1,5 @@
-//! The reference model: what is done to two buckets, what should then be in them, and the comparison.
+//! The reference model: what is done to two buckets, what should then be in them, and the
+//! comparison.
 mod act;
 mod check;
 mod foreign;

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use crate::support::{edited, noise};
 
-/// Names of files: of both kinds, in folders, in folders of versions, names that no header can hold, and names of deltas.
+/// Names of files: of both kinds, in folders, in folders of versions, names that no header can
+/// hold, and names of deltas.
 pub(crate) const NAMES: [&str; 16] = [
     "a.zip",
     "b.zip",
@@ -26,8 +27,12 @@ pub(crate) const NAMES: [&str; 16] = [
 ];
 
 /// Names that our own objects have, so that files need escaped keys.
-pub(crate) const RESERVED: [&str; 4] =
-    ["reference.bin", "rel/reference.bin", ".deltaglider/a.zip", "rel/1.0/.deltaglider/references/a.zip"];
+pub(crate) const RESERVED: [&str; 4] = [
+    "reference.bin",
+    "rel/reference.bin",
+    ".deltaglider/a.zip",
+    "rel/1.0/.deltaglider/references/a.zip",
+];
 
 /// Of those, names that other tools do not know to be ours.
 pub(crate) const UNGUARDED: usize = 2;
@@ -123,7 +128,8 @@ pub(crate) enum Op {
         at: Place,
         content: usize,
     },
-    /// The stored object of a file is copied to where that of another would be stored, in the same bucket.
+    /// The stored object of a file is copied to where that of another would be stored, in the same
+    /// bucket.
     ForeignCopy {
         from: Place,
         to: usize,
@@ -159,7 +165,12 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn compare() -> impl Strategy<Value = Compare> {
-    prop_oneof![Just(Compare::Never), Just(Compare::SizeAndTime), Just(Compare::Size), Just(Compare::Content)]
+    prop_oneof![
+        Just(Compare::Never),
+        Just(Compare::SizeAndTime),
+        Just(Compare::Size),
+        Just(Compare::Content)
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -197,7 +208,8 @@ pub(crate) fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec((any::<bool>(), op()).prop_map(|(by, op)| Act { by, op }), 1..24)
 }
 
-/// Two families of versions, files like nothing else, and what can be no reference: empty, short, packed.
+/// Two families of versions, files like nothing else, and what can be no reference: empty, short,
+/// packed.
 pub(crate) fn content(n: usize) -> Vec<u8> {
     let n = n % 16;
     match n {

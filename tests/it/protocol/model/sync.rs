@@ -42,20 +42,41 @@ impl World {
         self.sync(by, (from, source), (to, target), compare, remove).await;
     }
 
-    pub(crate) async fn sync_down(&mut self, by: bool, from: Place, compare: Compare, remove: bool) {
+    pub(crate) async fn sync_down(
+        &mut self,
+        by: bool,
+        from: Place,
+        compare: Compare,
+        remove: bool,
+    ) {
         let (source, target) = (self.of_bucket(from).await, self.of_disk());
         let from = Folder::in_bucket(&bucket(from.0), op::folder(from.1));
-        self.sync(by, (from, source), (Folder::Local(self.folder.path().to_owned()), target), compare, remove).await;
+        self.sync(
+            by,
+            (from, source),
+            (Folder::Local(self.folder.path().to_owned()), target),
+            compare,
+            remove,
+        )
+        .await;
     }
 
-    pub(crate) async fn sync_across(&mut self, by: bool, from: Place, to: Place, compare: Compare, remove: bool) {
+    pub(crate) async fn sync_across(
+        &mut self,
+        by: bool,
+        from: Place,
+        to: Place,
+        compare: Compare,
+        remove: bool,
+    ) {
         let (source, target) = (self.of_bucket(from).await, self.of_bucket(to).await);
         let (from, to) = ((bucket(from.0), op::folder(from.1)), (bucket(to.0), op::folder(to.1)));
         let (a, b) = (prefix(from.1), prefix(to.1));
         let nested = from.0 == to.0 && (b.starts_with(&a) || remove && a.starts_with(&b));
         let (from, to) = (Folder::in_bucket(&from.0, from.1), Folder::in_bucket(&to.0, to.1));
         if nested {
-            let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
+            let options =
+                SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
             let refused = self.process(by).sync(&from, &to, options).await;
             assert!(matches!(refused, Err(ServiceError::Nested { .. })), "{refused:?}");
             return;
@@ -95,9 +116,11 @@ impl World {
         remove: bool,
     ) {
         let service = self.process(by);
-        let options = SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
+        let options =
+            SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };
         let mut steps = service.sync(&from, &to, options).await.unwrap();
-        let surplus: BTreeSet<&String> = target.keys().filter(|name| !source.contains_key(*name)).collect();
+        let surplus: BTreeSet<&String> =
+            target.keys().filter(|name| !source.contains_key(*name)).collect();
         let (mut copied, mut removed) = (BTreeSet::new(), BTreeSet::new());
         loop {
             match steps.next().await {
@@ -113,7 +136,10 @@ impl World {
                 }
                 Err(error) => {
                     let empty = matches!(error, ServiceError::SourceEmpty { .. });
-                    assert!(empty && remove && source.is_empty() && !surplus.is_empty(), "{error:?}");
+                    assert!(
+                        empty && remove && source.is_empty() && !surplus.is_empty(),
+                        "{error:?}"
+                    );
                     return;
                 }
             }
@@ -144,11 +170,20 @@ impl World {
     }
 
     /// Carries out a step; gives the name it concerns, and whether that was removed.
-    async fn step(&mut self, by: bool, step: Step, from: &Folder, to: &Folder, source: &Dated) -> (String, bool) {
+    async fn step(
+        &mut self,
+        by: bool,
+        step: Step,
+        from: &Folder,
+        to: &Folder,
+        source: &Dated,
+    ) -> (String, bool) {
         let service = self.process(by);
         let step = match step {
             Step::Either(first, second) => {
-                let (Step::Copy(object, ..) | Step::Download(object, _)) = &*first else { panic!("{first:?}") };
+                let (Step::Copy(object, ..) | Step::Download(object, _)) = &*first else {
+                    panic!("{first:?}")
+                };
                 if source.contains_key(&relative_key(from, object)) { *first } else { *second }
             }
             step => step,
@@ -157,7 +192,11 @@ impl World {
             Step::Upload(path, object, MayBeDelta(delta)) => {
                 let relative = relative_path(from, &path);
                 let put = service
-                    .put(&Payload::open(&path).await.unwrap(), &object, &PutOptions { delta, ..PutOptions::default() })
+                    .put(
+                        &Payload::open(&path).await.unwrap(),
+                        &object,
+                        &PutOptions { delta, ..PutOptions::default() },
+                    )
                     .await;
                 self.stored(&object, source[&relative].0.clone(), put).await;
                 (relative, false)

@@ -10,7 +10,9 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{Clock, DeltaService, Payload, RepairOptions, Settings};
-use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition};
+use deltaglider::storage::{
+    Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition,
+};
 use futures::TryStreamExt as _;
 
 use super::op;
@@ -20,7 +22,8 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 pub(crate) const BUCKETS: [&str; 2] = ["one", "two"];
 
-/// What one call takes: three of four calls have the time of another one, since stores tell whole seconds.
+/// What one call takes: three of four calls have the time of another one, since stores tell whole
+/// seconds.
 const CALL: Duration = Duration::from_millis(250);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -52,7 +55,8 @@ pub(crate) struct World {
     pub(crate) escaped: BTreeMap<ObjectName, Option<Vec<u8>>>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) local: Files,
-    /// Deltas were copied by a tool that knows nothing of references: those may be missing, and their copies must do.
+    /// Deltas were copied by a tool that knows nothing of references: those may be missing, and
+    /// their copies must do.
     pub(crate) copied_blindly: bool,
 }
 
@@ -79,7 +83,11 @@ impl World {
         let process = || {
             let spool_folder = std::env::temp_dir();
             let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-            let service = DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_folder });
+            let service = DeltaService::new(
+                store.clone(),
+                cache,
+                Settings { policy: Policy::default(), spool_folder },
+            );
             service.with_clock(Arc::new(Hand(milliseconds.clone())))
         };
         let processes = [process(), process()];
@@ -97,7 +105,8 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(self.milliseconds.load(Ordering::Relaxed) / 1000)
+        SystemTime::UNIX_EPOCH
+            + Duration::from_secs(self.milliseconds.load(Ordering::Relaxed) / 1000)
     }
 
     pub(crate) fn pass(&self, time: Duration) {
@@ -136,12 +145,22 @@ impl World {
         stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap()
     }
 
-    pub(crate) async fn put_raw(&self, name: &ObjectName, bytes: Vec<u8>, metadata: BTreeMap<String, String>) {
+    pub(crate) async fn put_raw(
+        &self,
+        name: &ObjectName,
+        bytes: Vec<u8>,
+        metadata: BTreeMap<String, String>,
+    ) {
         let attributes = Attributes { metadata, ..Attributes::default() };
-        self.store.put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into()).await.unwrap();
+        self.store
+            .put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
+            .await
+            .unwrap();
     }
 }
 
 pub(crate) async fn input(content: &[u8]) -> Payload {
-    Payload::spool(std::io::Cursor::new(content.to_vec()), "content", &std::env::temp_dir()).await.unwrap()
+    Payload::spool(std::io::Cursor::new(content.to_vec()), "content", &std::env::temp_dir())
+        .await
+        .unwrap()
 }

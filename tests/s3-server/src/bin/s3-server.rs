@@ -1,4 +1,5 @@
-//! `s3-server memory [--ignore-conditions|--conditions KIND]|fs DIR [--port N]`: serves until it is killed, and prints its address when it listens.
+//! `s3-server memory [--ignore-conditions|--conditions KIND]|fs DIR [--port N]`: serves until it is
+//! killed, and prints its address when it listens.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,11 +12,15 @@ const USAGE: &str = "usage: s3-server memory [--ignore-conditions | --conditions
 
 fn start(arguments: &[&str]) -> Result<Server, String> {
     let (what, port) = match arguments {
-        [what @ .., "--port", port] => (what, port.parse().map_err(|_| format!("{port:?} is no port"))?),
+        [what @ .., "--port", port] => {
+            (what, port.parse().map_err(|_| format!("{port:?} is no port"))?)
+        }
         what => (what, 0),
     };
     match what {
-        ["memory"] => Server::memory_at(port, Conditions::Atomic).map_err(|error| error.to_string()),
+        ["memory"] => {
+            Server::memory_at(port, Conditions::Atomic).map_err(|error| error.to_string())
+        }
         ["memory", "--ignore-conditions"] => {
             Server::memory_at(port, Conditions::Ignored).map_err(|error| error.to_string())
         }
@@ -28,7 +33,9 @@ fn start(arguments: &[&str]) -> Result<Server, String> {
             };
             Server::memory_at(port, conditions).map_err(|error| error.to_string())
         }
-        ["fs", folder] => Server::folder_at(Path::new(folder), port).map_err(|error| format!("{folder}: {error}")),
+        ["fs", folder] => {
+            Server::folder_at(Path::new(folder), port).map_err(|error| format!("{folder}: {error}"))
+        }
         _ => Err(USAGE.to_owned()),
     }
 }

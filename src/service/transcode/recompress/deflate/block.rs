@@ -6,12 +6,13 @@ use super::huffman::{Alphabet, Code, DISTANCES, LENGTH_CODES, LITERALS_AND_LENGT
 
 /// A block ends before this many literals and matches.
 const MOST_TOKENS: usize = 0x8000 - 1;
-/// At every multiple of this many, it is asked whether the block should end. zlib has the same question in
-/// `_tr_tally`, there switched off and asked half as often.
+/// At every multiple of this many, it is asked whether the block should end. zlib has the same
+/// question in `_tr_tally`, there switched off and asked half as often.
 const TOKENS_BETWEEN_QUESTIONS: usize = 0x1000;
 
 const END: usize = 256;
-const LENGTH_ORDER: [usize; LENGTH_CODES] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+const LENGTH_ORDER: [usize; LENGTH_CODES] =
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const REPEAT: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
@@ -21,11 +22,13 @@ const LITERAL_ALPHABET: Alphabet = Alphabet {
     fixed: Some(fixed_length),
     longest: 15,
 };
-const DISTANCE_ALPHABET: Alphabet = Alphabet { extra: distance_extra, fixed: Some(|_| 5), longest: 15 };
+const DISTANCE_ALPHABET: Alphabet =
+    Alphabet { extra: distance_extra, fixed: Some(|_| 5), longest: 15 };
 const LENGTHS_ALPHABET: Alphabet = Alphabet { extra: lengths_extra, fixed: None, longest: 7 };
 
-static FIXED: LazyLock<(Code, Code)> =
-    LazyLock::new(|| (Code::fixed(LITERALS_AND_LENGTHS + 2, fixed_length), Code::fixed(DISTANCES, |_| 5)));
+static FIXED: LazyLock<(Code, Code)> = LazyLock::new(|| {
+    (Code::fixed(LITERALS_AND_LENGTHS + 2, fixed_length), Code::fixed(DISTANCES, |_| 5))
+});
 
 fn fixed_length(symbol: usize) -> u8 {
     match symbol {
@@ -145,7 +148,8 @@ impl Block {
         self.ends(covered)
     }
 
-    /// Adds a match of `length` 3 to 258 at `distance` 1 to 32768; says whether the block ends here.
+    /// Adds a match of `length` 3 to 258 at `distance` 1 to 32768; says whether the block ends
+    /// here.
     pub(super) fn reuse(&mut self, distance: usize, length: usize, covered: usize) -> bool {
         let token = Token { distance: distance as u16, rest: (length - 3) as u8 };
         self.tokens.push(token);
@@ -159,8 +163,9 @@ impl Block {
         let count = self.tokens.len();
         if count.is_multiple_of(TOKENS_BETWEEN_QUESTIONS) {
             let distances = self.distances.iter().enumerate();
-            let bits: usize =
-                distances.map(|(code, &n)| usize::from(n) * (5 + usize::from(distance_extra(code)))).sum();
+            let bits: usize = distances
+                .map(|(code, &n)| usize::from(n) * (5 + usize::from(distance_extra(code))))
+                .sum();
             let bytes = (count * 8 + bits) / 8;
             if self.matches < count / 2 && bytes < covered / 2 {
                 return true;
@@ -169,8 +174,8 @@ impl Block {
         count == MOST_TOKENS
     }
 
-    /// Writes the block in the shortest of three ways and starts the next. `raw` is its input, where still at hand,
-    /// and `covered` how long that was.
+    /// Writes the block in the shortest of three ways and starts the next. `raw` is its input,
+    /// where still at hand, and `covered` how long that was.
     pub(super) fn write(&mut self, to: &mut Bits, raw: Option<&[u8]>, covered: usize, last: bool) {
         let literals = Code::of(&self.literals, &LITERAL_ALPHABET);
         let distances = Code::of(&self.distances, &DISTANCE_ALPHABET);

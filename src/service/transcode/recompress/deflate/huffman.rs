@@ -1,4 +1,5 @@
-//! Code lengths and codes from frequencies, with the ties broken as in the deflate that zlib and GNU gzip share.
+//! Code lengths and codes from frequencies, with the ties broken as in the deflate that zlib and
+//! GNU gzip share.
 
 /// Codes for literals, lengths and the end of a block.
 pub(super) const LITERALS_AND_LENGTHS: usize = 286;
@@ -42,12 +43,16 @@ impl Code {
         }
         let (lengths, counts) = tree.limit(&frequencies, last, alphabet.longest);
         let cost = |length_of: &dyn Fn(usize) -> u8| -> u64 {
-            let coded = (0..=last).filter(|symbol| frequencies[*symbol] != 0 && !added.contains(symbol));
-            coded.map(|n| u64::from(frequencies[n]) * u64::from(length_of(n) + (alphabet.extra)(n))).sum()
+            let coded =
+                (0..=last).filter(|symbol| frequencies[*symbol] != 0 && !added.contains(symbol));
+            coded
+                .map(|n| u64::from(frequencies[n]) * u64::from(length_of(n) + (alphabet.extra)(n)))
+                .sum()
         };
-        // A symbol added for the tree's sake is one bit in the code and was never counted: it costs what its length
-        // is beyond that bit.
-        let added_bits: u64 = added.iter().map(|&n| u64::from(lengths[n]) + u64::from((alphabet.extra)(n)) - 1).sum();
+        // A symbol added for the tree's sake is one bit in the code and was never counted: it costs
+        // what its length is beyond that bit.
+        let added_bits: u64 =
+            added.iter().map(|&n| u64::from(lengths[n]) + u64::from((alphabet.extra)(n)) - 1).sum();
         let added_fixed: u64 = added.iter().map(|&n| u64::from((alphabet.extra)(n))).sum();
         let bits = cost(&|n| lengths[n]) + added_bits;
         let fixed_bits = alphabet.fixed.map_or(0, |fixed| cost(&|n| fixed(n)) + added_fixed);
@@ -67,7 +72,8 @@ impl Code {
     }
 }
 
-/// Codes in order of length, then symbol; bits reversed, as deflate sends the first bit of a code first.
+/// Codes in order of length, then symbol; bits reversed, as deflate sends the first bit of a code
+/// first.
 fn assign(lengths: &[u8], counts: &[u16; LONGEST + 1]) -> Vec<u16> {
     let mut next = [0u16; LONGEST + 1];
     let mut code = 0;
@@ -97,7 +103,11 @@ struct Heap {
 impl Heap {
     /// The heap, the last symbol in it, and the symbols added so that there are two.
     fn of(frequencies: &[u16]) -> (Self, usize, Vec<usize>) {
-        let mut heap = Self { nodes: vec![0], frequencies: frequencies.to_vec(), depths: vec![0; frequencies.len()] };
+        let mut heap = Self {
+            nodes: vec![0],
+            frequencies: frequencies.to_vec(),
+            depths: vec![0; frequencies.len()],
+        };
         heap.nodes.extend((0..frequencies.len()).filter(|&symbol| frequencies[symbol] != 0));
         let mut last = frequencies.iter().rposition(|&frequency| frequency != 0);
         let mut added = Vec::new();
@@ -125,7 +135,9 @@ impl Heap {
         let moved = self.nodes[k];
         let mut child = 2 * k;
         while child < self.nodes.len() {
-            if child + 1 < self.nodes.len() && self.smaller(self.nodes[child + 1], self.nodes[child]) {
+            if child + 1 < self.nodes.len()
+                && self.smaller(self.nodes[child + 1], self.nodes[child])
+            {
                 child += 1;
             }
             if self.smaller(moved, self.nodes[child]) {
@@ -176,7 +188,12 @@ struct Tree {
 
 impl Tree {
     /// Lengths of the symbols, none longer than `longest` bits, and how many have each.
-    fn limit(&self, frequencies: &[u16], last: usize, longest: usize) -> (Vec<u8>, [u16; LONGEST + 1]) {
+    fn limit(
+        &self,
+        frequencies: &[u16],
+        last: usize,
+        longest: usize,
+    ) -> (Vec<u8>, [u16; LONGEST + 1]) {
         let mut lengths = vec![0u8; self.parents.len()];
         let mut counts = [0u16; LONGEST + 1];
         let mut over = 0i32;

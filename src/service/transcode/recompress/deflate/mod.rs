@@ -1,8 +1,8 @@
 //! Deflate with the choices of GNU gzip 1.12 at its levels 6 and 9, bit for bit.
 //!
-//! GNU gzip and zlib have one origin and look for matches in the same way, so this follows zlib's `deflate_slow` and
-//! `trees.c`. It differs in two things, each held by the goldens: where blocks end, and that matches near the end of the
-//! input are chosen by what lies behind it in the window.
+//! GNU gzip and zlib have one origin and look for matches in the same way, so this follows zlib's
+//! `deflate_slow` and `trees.c`. It differs in two things, each held by the goldens: where blocks
+//! end, and that matches near the end of the input are chosen by what lies behind it in the window.
 
 #[allow(clippy::disallowed_methods, reason = "lengths of a table and counts of a block")]
 mod block;
@@ -109,7 +109,8 @@ impl<W: Write> Deflater<W> {
         if self.at >= HALF + REACH {
             self.slide();
         }
-        // What the last hashes read behind the end; matches there read on, into what was in the window before.
+        // What the last hashes read behind the end; matches there read on, into what was in the
+        // window before.
         self.window[self.end..self.end + SHORTEST - 1].fill(0);
         self.run(1)?;
         if self.pending {
@@ -136,7 +137,8 @@ impl<W: Write> Deflater<W> {
             self.search(candidate, before);
         }
         if before >= SHORTEST && self.length <= before {
-            let ends = self.block.reuse((self.at - 1).wrapping_sub(before_start), before, self.covered());
+            let ends =
+                self.block.reuse((self.at - 1).wrapping_sub(before_start), before, self.covered());
             for _ in 0..before - 2 {
                 self.at += 1;
                 self.insert(self.at);
@@ -169,12 +171,16 @@ impl<W: Write> Deflater<W> {
 
     /// Sets the longest match of more than `best` bytes from `candidate` on back.
     fn search(&mut self, mut candidate: usize, mut best: usize) {
-        let mut tries = if best >= self.effort.good { self.effort.chain / 4 } else { self.effort.chain };
+        let mut tries =
+            if best >= self.effort.good { self.effort.chain / 4 } else { self.effort.chain };
         let limit = self.at.saturating_sub(REACH);
         let here = &self.window[self.at..self.at + LONGEST];
         loop {
             let there = &self.window[candidate..candidate + LONGEST];
-            if there[best] == here[best] && there[best - 1] == here[best - 1] && there[..2] == here[..2] {
+            if there[best] == here[best]
+                && there[best - 1] == here[best - 1]
+                && there[..2] == here[..2]
+            {
                 let length = here.iter().zip(there).take_while(|(a, b)| a == b).count();
                 if length > best {
                     self.start = candidate;
