@@ -1,6 +1,6 @@
 //! A user's own metadata beside ours: escaped where its name is one of ours or a header cannot carry it, and given back as it was.
 //!
-//! Escaped metadata is stored under `dg-user-NAME`, name and value percent-encoded. docs/architecture.md says why it is not RFC 2047.
+//! Escaped metadata is stored under `dg-user-NAME`, name and value percent-encoded. docs/decisions.md says why it is not RFC 2047.
 
 use std::fmt::Write as _;
 

@@ -267,7 +267,7 @@ async fn clock_going_back_keeps_order() {
     assert!(page.damaged.is_empty() && page.objects.iter().all(|object| object.last_modified >= old));
 }
 
-/// As `docs/EMBEDDED_STORE.md` says it: links under the bucket's lock, which are copied at leisure.
+/// As `docs/embedded-store.md` says it: links under the bucket's lock, which are copied at leisure.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn store_in_use_is_backed_up() {
