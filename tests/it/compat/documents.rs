@@ -298,10 +298,12 @@ fn shell_blocks_name_their_script() {
 }
 
 #[test]
-fn named_scripts_exist() {
+fn named_paths_exist() {
+    let beginnings =
+        ["scripts/", "src/", "tests/", "codec/", "docs/", "examples/", "fuzz/", "aead/", "stdio/"];
     let mut wrong = Vec::new();
     for document in Document::linked() {
-        for path in paths_in(&document.text, &["scripts/"]) {
+        for path in paths_in(&document.text, &beginnings) {
             if !root().join(path).exists() {
                 wrong.push(format!("{}: {path}", document.name));
             }
