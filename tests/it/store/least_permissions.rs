@@ -75,7 +75,8 @@ fn actions(operation: &str) -> &'static [&'static str] {
 
 /// The rows of the table.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
-    let rows = include_str!("../../../docs/permissions.md").lines().filter(|line| line.starts_with("| `"));
+    let page = include_str!("../../../docs/permissions.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
         let mut cells = row.trim_matches('|').split(" | ");
         let command = cells.next().unwrap().trim().trim_matches('`').to_owned();
