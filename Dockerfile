@@ -3,7 +3,7 @@
 ARG RUST_VERSION=1.95.0
 FROM rust:${RUST_VERSION}-bookworm AS build
 ARG RUST_VERSION
-# The image has this one toolchain; without the variable, rust-toolchain.toml would ask for another.
+# The image has this one toolchain, without the components that rust-toolchain.toml asks for.
 ENV RUSTUP_TOOLCHAIN=${RUST_VERSION}
 WORKDIR /deltaglider
 RUN apt-get update -qq \

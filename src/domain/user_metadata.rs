@@ -2,7 +2,7 @@
 //! carry it, and given back as it was.
 //!
 //! Escaped metadata is stored under `dg-user-NAME`, name and value percent-encoded.
-//! docs/architecture.md says why it is not RFC 2047.
+//! docs/decisions.md says why it is not RFC 2047.
 
 use std::fmt::Write as _;
 

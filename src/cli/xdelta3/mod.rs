@@ -1,7 +1,7 @@
 //! The drop-in face: takes the arguments of xdelta3 3.0.11 and does what that does with them, by
 //! our own codec.
 //!
-//! Where it does otherwise, it is on purpose: see "In place of xdelta3" in the README.
+//! Where it does otherwise, it is on purpose: see docs/xdelta3.md.
 
 mod app_header;
 mod atomic_file;

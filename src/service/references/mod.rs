@@ -1,7 +1,7 @@
 //! References: their two homes, how they are found, made, put back and removed while others do the
 //! same.
 //!
-//! docs/architecture.md, "References", argues why nothing is lost on the way.
+//! docs/decisions.md, "References", argues why nothing is lost on the way.
 
 mod content;
 mod create;

@@ -1,7 +1,7 @@
 //! The embedded store: buckets in a folder on disk, for one machine and any number of processes on
 //! it.
 //!
-//! `docs/EMBEDDED_STORE.md` describes the format and why it is as it is.
+//! `docs/embedded-store.md` describes the format and why it is as it is.
 
 mod bucket;
 mod fsync;

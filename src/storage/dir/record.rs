@@ -1,4 +1,4 @@
-//! The file of one object: a fixed part, a head in JSON, the body. `docs/EMBEDDED_STORE.md` has the
+//! The file of one object: a fixed part, a head in JSON, the body. `docs/embedded-store.md` has the
 //! table.
 
 use std::fs::{File, OpenOptions};

@@ -16,7 +16,7 @@ const LIMIT: u64 = 4 << 20;
 /// A task that does nothing for so long waits for something that does not come.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// Header, chunks of 64 KiB, a tag for each (docs/architecture.md, "The cache").
+/// Header, chunks of 64 KiB, a tag for each (docs/cache.md, "Format").
 fn stored_len(len: usize) -> u64 {
     (135 + len + 16 * len.div_ceil(1 << 16).max(1)) as u64
 }

@@ -1,5 +1,5 @@
 //! Whose key signs, by what environment, profile and option say together. aws 1.45 gives the same
-//! key in each row (docs/S3.md, "Credentials").
+//! key in each row (docs/s3.md, "Credentials").
 
 use std::sync::{Arc, Mutex};
 

@@ -1,6 +1,6 @@
 //! What went wrong in systems of this design, each fault by a test that fails where it happens. The
 //! sections are those of the surveys that found them: "facts" of the Python tool, "faults" of
-//! others. What other files test already is not repeated here; docs/architecture.md has them all.
+//! others. What other files test already is not repeated here; docs/decisions.md has them all.
 
 use std::io::Write as _;
 

@@ -286,7 +286,7 @@ async fn clock_going_back_keeps_order() {
     );
 }
 
-/// As `docs/EMBEDDED_STORE.md` says it: links under the bucket's lock, which are copied at leisure.
+/// As `docs/embedded-store.md` says it: links under the bucket's lock, which are copied at leisure.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn store_in_use_is_backed_up() {

@@ -1,4 +1,4 @@
-//! The table "Permissions" of the README: each command works with exactly these actions on a store
+//! The table of docs/permissions.md: each command works with exactly these actions on a store
 //! that denies everything else, and without any one of them it fails and says that access is
 //! denied.
 
@@ -81,9 +81,8 @@ fn actions(operation: &str) -> &'static [&'static str] {
 
 /// The rows of the table.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
-    let readme = include_str!("../../../README.md");
-    let section = readme.split("\n## Permissions\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let page = include_str!("../../../docs/permissions.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
     rows.map(|row| {
         let mut cells = row.trim_matches('|').split(" | ");
         let command = cells.next().unwrap().trim().trim_matches('`').to_owned();

@@ -1,4 +1,4 @@
-//! The table "Listings" of docs/S3.md: what a page of a listing may be, and what commands that act
+//! The table "Listings" of docs/s3.md: what a page of a listing may be, and what commands that act
 //! on listings do with it.
 
 use std::collections::BTreeSet;
