@@ -1,4 +1,4 @@
-//! The Python tool and stock xdelta3 beside this one.
+//! Compatibility with the Python tool and with stock xdelta3.
 
 mod python_buckets;
 mod readme_promises;
