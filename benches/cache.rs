@@ -1,8 +1,8 @@
-//! Four ways to keep references: plain files with a SHA-256 (what a cache that did not seal would
-//! do), the sealed cache in files, that in memory, and none; and what a cache saves a put.
+//! Benchmarks of four caches of references: plain files with a SHA-256 (a cache without
+//! encryption), sealed files, memory, and no cache; and the time that a cache saves a put.
 //!
-//! `cargo bench --bench cache`. A folder in memory (`/dev/shm`, else `TMPDIR`) keeps the disk out
-//! of it. What sealing costs in the same rounds, as a ratio, tells `cargo bench --bench sealing`.
+//! `cargo bench --bench cache`. A directory in memory (`/dev/shm`, else `TMPDIR`) excludes the
+//! disk. `cargo bench --bench sealing` measures the cost of sealing in the same rounds, as a ratio.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::File;
@@ -21,11 +21,11 @@ use deltaglider::service::{DeltaService, Payload, PutOptions, Settings, StoredAs
 use deltaglider::storage::{BucketAdmin as _, S3Store};
 use s3_server::Server;
 
-/// Room for all of a round.
+/// Limits that fit all references of a round.
 const LIMITS: Limits = Limits { bytes: 2 << 30, ttl: Duration::from_secs(3600) };
-/// How many references of how many bytes are a round.
+/// The number and the size in bytes of the references of each round.
 const ROUNDS: [(usize, usize); 2] = [(1_000, 1_000_000), (10, 100_000_000)];
-/// What comes from a store at once, about.
+/// Bytes of a piece, about as many as a store delivers at once.
 const PIECE: usize = 1 << 16;
 
 fn noise(len: usize) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
 }
 
-/// References that differ in their first bytes, of which one is held in memory at a time.
+/// References that differ in their first bytes. One at a time is in memory.
 struct References {
     content: Vec<u8>,
     digests: Vec<Sha256Digest>,
@@ -58,7 +58,7 @@ impl References {
         self.content.splice(..8, (number as u64).to_le_bytes());
     }
 
-    /// All of them, one after the other.
+    /// Passes each reference to `take`, one after the other.
     fn each(&mut self, mut take: impl FnMut(&Sha256Digest, &[u8])) {
         for number in 0..self.digests.len() {
             self.become_number(number);
@@ -98,7 +98,7 @@ fn write(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) -> C
     writer.publish().unwrap()
 }
 
-/// What is not at hand is written first.
+/// Reads a reference from the cache; writes it first if it is not cached.
 fn read(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) {
     let reference = cache.get(digest).unwrap_or_else(|| write(cache, digest, content));
     let mut piece = vec![0; PIECE];
@@ -107,7 +107,7 @@ fn read(cache: &dyn ReferenceCache, digest: &Sha256Digest, content: &[u8]) {
     }
 }
 
-/// Makes an empty cache in a folder.
+/// A constructor of an empty cache in a directory.
 type Make = fn(&Path) -> Arc<dyn ReferenceCache>;
 
 const CACHES: [(&str, Make); 3] = [
@@ -169,7 +169,7 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("releases").unwrap(), Key::new(key).unwrap())
 }
 
-/// With its middle byte changed.
+/// Returns 80 MB of content whose middle byte depends on `number`.
 fn version(number: u8) -> Vec<u8> {
     let mut content = noise(80_000_000);
     let middle = content.len() / 2;
@@ -177,7 +177,7 @@ fn version(number: u8) -> Vec<u8> {
     content
 }
 
-/// The second version of a file of 80 MB goes to a store over HTTP.
+/// Uploads the second version of a file of 80 MB to a store over HTTP.
 fn puts(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = Server::memory().unwrap();

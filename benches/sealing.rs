@@ -1,8 +1,8 @@
-//! What sealing costs: an 80 MB reference written into the cache and read back, beside plain files
-//! with a SHA-256, which is what a cache that did not seal would do.
+//! Benchmark of sealing: an 80 MB reference written into the cache and read back, compared with
+//! plain files with a SHA-256 (a cache without encryption).
 //!
-//! `cargo bench --bench sealing`: 9 rounds, in each of which every way is taken once, and the
-//! medians. A folder in memory (`/dev/shm`, else `TMPDIR`) keeps the disk out of it.
+//! `cargo bench --bench sealing`: 9 rounds, each of which measures every case once, and the
+//! medians. A directory in memory (`/dev/shm`, else `TMPDIR`) excludes the disk.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use deltaglider::domain::{Sha256Digest, Sha256Hasher};
 
 const LEN: usize = 80_000_000;
 const ROUNDS: usize = 9;
-/// What comes from a store at once, about.
+/// Bytes of a piece, about as many as a store delivers at once.
 const PIECE: usize = 1 << 16;
 
 fn noise(len: usize) -> Vec<u8> {
@@ -63,7 +63,7 @@ fn sealed_write(
     writer.publish().unwrap()
 }
 
-/// From end to end, as many threads as asked for taking a part each.
+/// Reads the whole reference in `threads` threads, each of which reads one part.
 fn sealed_read(reference: &CachedReference, threads: usize) {
     let part = LEN.div_ceil(threads).next_multiple_of(PIECE);
     std::thread::scope(|scope| {
@@ -97,7 +97,7 @@ fn main() {
         timed("plain write", &mut || plain_write(&path, &content));
         timed("plain read", &mut || plain_read(&path));
         std::fs::remove_file(&path).unwrap();
-        // A cache of its own each time: what is there already would not be written.
+        // A new cache each time: an entry that already exists would not be written.
         let files = FolderCache::ephemeral(folder.path(), limits).unwrap();
         let mut kept = None;
         timed("files: write", &mut || kept = Some(sealed_write(&files, &digest, &content)));

@@ -1,4 +1,4 @@
-//! Keeps many versions of large files in S3-compatible object storage at the cost of one.
+//! Stores many versions of large files in S3-compatible object storage at about the cost of one.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod cache;

@@ -1,4 +1,4 @@
-//! The binary: parses the command line, runs the command, and ends with its exit code.
+//! The `deltaglider` binary: parses the command line, runs the command, and exits with its code.
 
 use std::process::ExitCode;
 

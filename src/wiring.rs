@@ -1,4 +1,4 @@
-//! The only place where adapters meet ports: which store, which cache.
+//! Composition root: the only module that chooses the store and cache implementations.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -19,32 +19,32 @@ pub use crate::cache::{
 };
 pub use crate::storage::Regions;
 
-/// Where the store is and how it is spoken to. What is left open is taken from the environment and
-/// the profile files, as in every AWS SDK.
+/// Connection settings of a store. Unset fields are taken from the environment and the profile
+/// files, as in every AWS SDK.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
-    /// `--endpoint-url`; see [`Endpoint`] for what is asked when it is absent.
+    /// `--endpoint-url`; see [`Endpoint`] for the fallbacks.
     pub endpoint_url: Option<String>,
     /// The region of the buckets.
     pub region: Option<String>,
-    /// The profile of the configuration files.
+    /// The profile in the AWS configuration files.
     pub profile: Option<String>,
-    /// Whether requests are sent without credentials.
+    /// True if requests are sent without credentials.
     pub no_sign_request: bool,
-    /// Certificates (PEM) to trust instead of the system's.
+    /// A file of CA certificates (PEM) to trust instead of the system's.
     pub ca_bundle: Option<PathBuf>,
-    /// Whether every certificate of the store is accepted; see [`S3Config`].
+    /// True if the store's TLS certificate is not verified; see [`S3Config`].
     pub no_verify_ssl: bool,
-    /// Which part of a URL holds the name of the bucket; see [`S3Config`].
+    /// Position of the bucket name in URLs; see [`S3Config`].
     pub addressing_style: Option<AddressingStyle>,
-    /// Whether all objects are given to the owner of the bucket; see [`S3Config`].
+    /// True if the bucket owner is given full control of all objects; see [`S3Config`].
     pub owner_control: bool,
-    /// Times a request is sent that goes on failing; see [`S3Config`].
+    /// The maximum number of attempts of a failing request; see [`S3Config`].
     pub max_attempts: Option<NonZeroU32>,
-    /// Which cache of references there is.
+    /// Settings of the reference cache.
     pub cache: CacheSettings,
-    /// The customer's key that objects are written with, and read by where they were. What it
-    /// encrypts is kept in no cache that others use.
+    /// The customer-provided key (SSE-C) that objects are encrypted with. References encrypted with
+    /// it are kept in no shared cache.
     pub customer_key: Option<CustomerKey>,
     /// Wraps the store before it is used.
     pub decorator: StoreDecorator,
@@ -58,7 +58,7 @@ pub struct StoreDecorator(Option<Arc<Decorate>>);
 type Decorate = dyn Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync;
 
 impl StoreDecorator {
-    /// Wraps every store in what `decorate` returns for it.
+    /// Creates a decorator that replaces every store by `decorate(store)`.
     pub fn new(
         decorate: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static,
     ) -> Self {
@@ -79,27 +79,28 @@ impl fmt::Debug for StoreDecorator {
     }
 }
 
-/// Says whether the conditions of the store's writes hold among racing writers: `yes`, `no`, or
-/// `auto`, which is also what its absence means. See [`ConditionalWrites`].
+/// The variable that states whether conditional writes of the store are atomic: `yes`, `no`, or
+/// `auto` (the default). See [`ConditionalWrites`].
 const CONDITIONAL_WRITES: &str = "DG_CONDITIONAL_WRITES";
-/// The variable that keeps `migrate` from asking where this machine is.
+/// The variable that keeps `migrate` from querying the EC2 metadata service for the region of this
+/// machine.
 const NO_EC2_DETECTION: &str = "DG_DISABLE_EC2_DETECTION";
 
-/// Why there is no store to speak to.
+/// Errors of [`Connection`].
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
-    /// What should say where the store is makes no sense.
+    /// The endpoint setting is invalid.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// A variable of the environment has none of the values it can have.
+    /// An environment variable has an invalid value.
     #[error("{name}: {source}")]
     Variable {
         /// The variable.
         name: &'static str,
-        /// What it has instead.
+        /// The error that shows the invalid value.
         source: UnknownConditionalWrites,
     },
-    /// A setting of the S3 client cannot be used.
+    /// A setting of the S3 client is invalid.
     #[error(transparent)]
     Setting(#[from] S3SettingError),
     /// The store could not be opened.
@@ -110,18 +111,22 @@ pub enum WiringError {
     Cache(#[from] CacheError),
 }
 
-/// Which cache the environment of this process asks for.
+/// Reads the cache settings from the environment of this process.
+///
+/// # Errors
+///
+/// Returns an error if a variable has an invalid value.
 pub fn cache_settings() -> Result<CacheSettings, SettingError> {
     CacheSettings::read(&|name| std::env::var_os(name))
 }
 
-/// Looks after the caches that these settings lead to, and after what is left in the folder for
-/// temporaries.
+/// Returns the maintenance interface of the caches with these settings, and of leftovers in the
+/// directory for temporary files.
 pub fn upkeep(settings: CacheSettings) -> CacheAdmin {
     CacheAdmin::new(settings, std::env::temp_dir())
 }
 
-/// The cache these settings lead to; what it does not keep is worked with in `spill`.
+/// Opens the cache with these settings. Working copies that are not cached go to `spill`.
 fn cache(settings: &CacheSettings, spill: &Path) -> Result<Arc<dyn ReferenceCache>, CacheError> {
     Ok(match settings {
         CacheSettings::Off => Arc::new(WorkingCopies::new(spill.to_owned())),
@@ -136,7 +141,11 @@ fn cache(settings: &CacheSettings, spill: &Path) -> Result<Arc<dyn ReferenceCach
 }
 
 impl Connection {
-    /// Where the store is, by the options, the environment and the profile of this process.
+    /// Resolves the endpoint from the options, the environment and the profile of this process.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the endpoint is invalid or the profile cannot be read.
     pub fn endpoint(&self) -> Result<Endpoint, EndpointError> {
         Endpoint::resolve(&Sources {
             endpoint_url: self.endpoint_url.as_deref(),
@@ -146,8 +155,8 @@ impl Connection {
         })
     }
 
-    /// Whether anyone on the way to the store could take its place: it is reached by TLS, and its
-    /// certificate is not verified.
+    /// Returns whether an attacker on the network could impersonate the store: it is reached by
+    /// TLS, and its certificate is not verified.
     pub fn is_unverified(&self) -> Result<bool, EndpointError> {
         Ok(self.no_verify_ssl
             && match self.endpoint()? {
@@ -159,7 +168,11 @@ impl Connection {
             })
     }
 
-    /// The store this leads to.
+    /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the endpoint or a setting is invalid, or if the store cannot be opened.
     pub async fn store(&self) -> Result<Arc<dyn Store>, WiringError> {
         let conditional_writes = conditional_writes()?;
         let url = match self.endpoint()? {
@@ -180,8 +193,8 @@ impl Connection {
         Ok(self.decorator.wrap(Arc::new(S3Store::connect(config).await?)))
     }
 
-    /// The name of the store in a cache that many stores share. Two spellings of one store cost a
-    /// fetch.
+    /// Returns the name of the store in a cache shared by several stores. Two spellings of one
+    /// store only cost an additional fetch.
     fn origin(&self) -> Result<String, EndpointError> {
         Ok(match self.endpoint()? {
             Endpoint::Embedded(path) => {
@@ -209,8 +222,9 @@ impl Connection {
         }
     }
 
-    /// The regions of both ends, where the store is AWS; `None` anywhere else, and where
-    /// `DG_DISABLE_EC2_DETECTION` is set and not `false`.
+    /// Returns the region that requests are signed for and that of this machine, if the store is
+    /// AWS. Returns `None` for any other store, and if `DG_DISABLE_EC2_DETECTION` is set to
+    /// anything but `false`, `no`, `0` or the empty string.
     pub async fn regions(&self) -> Result<Option<Regions>, WiringError> {
         let disabled = std::env::var_os(NO_EC2_DETECTION).is_some_and(|value| {
             let value = value.to_string_lossy().to_ascii_lowercase();
@@ -222,8 +236,12 @@ impl Connection {
         }
     }
 
-    /// Deltas in the store this leads to. Temporaries go to the system's folder for them
-    /// (`TMPDIR`).
+    /// Opens the store and the cache, and returns the service on top of them. Temporary files go to
+    /// the system's directory for them (`TMPDIR`).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a setting is invalid, or if the store or the cache cannot be opened.
     pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
         let spool_folder = std::env::temp_dir();
         let cache = match &self.cache {
@@ -239,7 +257,7 @@ impl Connection {
     }
 }
 
-/// What [`CONDITIONAL_WRITES`] says.
+/// Reads [`CONDITIONAL_WRITES`].
 fn conditional_writes() -> Result<ConditionalWrites, WiringError> {
     let Some(value) = std::env::var_os(CONDITIONAL_WRITES).filter(|value| !value.is_empty()) else {
         return Ok(ConditionalWrites::default());

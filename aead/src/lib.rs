@@ -1,8 +1,8 @@
-//! XChaCha20-Poly1305, in place and with the tag apart.
+//! XChaCha20-Poly1305, in place and with a separate tag.
 //!
-//! A crate of its own, because the cipher's code is generic: where it is used it is compiled, and
-//! without optimisation it is two hundred times slower (5 MB/s), which no test of the whole program
-//! could afford.
+//! This is a separate crate because the cipher's code is generic: it is compiled in the crate that
+//! uses it, and without optimisation it is two hundred times slower (5 MB/s), too slow for tests of
+//! the whole program.
 
 use std::fmt;
 
@@ -10,26 +10,26 @@ use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 use zeroize::Zeroize as _;
 
-/// Bytes of a key.
+/// The length of a key in bytes.
 pub const KEY_LEN: usize = 32;
-/// Bytes of a nonce. Never one twice under one key.
+/// The length of a nonce in bytes. A nonce must never be used twice with one key.
 pub const NONCE_LEN: usize = 24;
-/// Bytes of a tag.
+/// The length of a tag in bytes.
 pub const TAG_LEN: usize = 16;
 
-/// Why bytes were neither sealed nor opened.
+/// The reason bytes were neither sealed nor opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AeadError {
-    /// There are more than the 256 GiB one nonce is good for.
+    /// There are more than the 256 GiB that one nonce may encrypt.
     TooLong,
-    /// They are not what was sealed under this key, nonce and context.
+    /// The bytes are not those sealed with this key, nonce and context.
     Unauthentic,
 }
 
 impl fmt::Display for AeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLong => "more bytes than one nonce is good for",
+            Self::TooLong => "too many bytes for one nonce",
             Self::Unauthentic => "the bytes do not authenticate",
         })
     }
@@ -47,12 +47,16 @@ impl fmt::Debug for Cipher {
 }
 
 impl Cipher {
-    /// Of 32 secret bytes.
+    /// Creates a cipher from a key of 32 secret bytes.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
         Self(Box::new(XChaCha20Poly1305::new(key.into())))
     }
 
-    /// Seals bytes where they stand, bound to `context`, and returns their tag.
+    /// Seals bytes in place, bound to `context`, and returns their tag.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`AeadError::TooLong`] if there are more than 256 GiB.
     pub fn seal(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -63,7 +67,12 @@ impl Cipher {
         tag.map(Into::into).map_err(|_| AeadError::TooLong)
     }
 
-    /// Opens bytes where they stand; those that do not authenticate are wiped.
+    /// Opens bytes in place. Bytes that do not authenticate are wiped.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`AeadError::Unauthentic`] if the bytes are not those sealed with this key, nonce
+    /// and context.
     pub fn open(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -85,10 +94,11 @@ impl Cipher {
 mod tests {
     use super::*;
 
-    /// draft-irtf-cfrg-xchacha-03, A.3.1.
+    /// The test vector of draft-irtf-cfrg-xchacha-03, A.3.1.
     #[test]
-    fn the_published_vector_is_met() {
-        let text = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
+    fn published_vector_matches() {
+        let text = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip \
+            for the future, sunscreen would be it.";
         let context = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
         let key: [u8; KEY_LEN] = std::array::from_fn(|at| 0x80 + at as u8);
         let nonce: [u8; NONCE_LEN] = std::array::from_fn(|at| 0x40 + at as u8);
@@ -105,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_authenticate_is_wiped() {
+    fn unauthentic_bytes_are_wiped() {
         let cipher = Cipher::new(&[1; KEY_LEN]);
         let mut bytes = *b"secret";
         let tag = cipher.seal(&[2; NONCE_LEN], b"here", &mut bytes).unwrap();

@@ -1,9 +1,9 @@
-//! Encoding and decoding from file to file, beside the `xdelta3` on PATH on the same files in the
-//! same run.
+//! Measures encoding and decoding from file to file, together with the `xdelta3` on PATH on the
+//! same files in the same run.
 //!
-//! `cargo bench -p deltaglider-vcdiff [-- FILTER]`. At the end the best times of both and their
-//! ratio are printed; xdelta3's include the start of a process, some two milliseconds. Without
-//! xdelta3 only ours are measured.
+//! `cargo bench -p deltaglider-vcdiff [-- FILTER]`. At the end it prints the best times of both and
+//! their ratio; xdelta3's include the start of a process, about two milliseconds. Without xdelta3
+//! it measures only this codec.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::cell::RefCell;
@@ -32,7 +32,7 @@ fn noise(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(len).collect()
 }
 
-/// Code-like text of many short files one after the other.
+/// Returns code-like text of many short files one after the other.
 fn text(random: &mut Random, len: usize) -> Vec<u8> {
     let words: Vec<String> = (0..4000)
         .map(|_| {
@@ -125,7 +125,7 @@ fn source(path: &Path) -> FileSource {
     FileSource::new(File::open(path).unwrap()).unwrap()
 }
 
-/// Best time of each measurement, by its name and whose it is.
+/// The best time of each measurement, by its name and by codec (`true` for this one).
 type Best = RefCell<BTreeMap<(String, bool), Duration>>;
 
 fn measure(criterion: &mut Criterion, best: &Best, name: &str, ours: bool, run: impl Fn()) {

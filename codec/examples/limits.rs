@@ -1,4 +1,4 @@
-//! Decodes what nobody vouches for: `limits`.
+//! Decodes a delta from an untrusted source within limits: `limits`.
 #![allow(missing_docs)]
 
 use std::error::Error;
@@ -11,13 +11,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bomb = encode(None, &vec![0; 1 << 20], &EncodeOptions::default())?;
     let options =
         DecodeOptions::from(DecodeLimits::default().with_window(1 << 16).with_target(1 << 18));
-    let Err(refusal) = decode(None, &bomb, &options) else {
+    let Err(error) = decode(None, &bomb, &options) else {
         return Err("a megabyte where a quarter is allowed".into());
     };
     assert!(matches!(
-        *refusal.kind(),
+        *error.kind(),
         DecodeErrorKind::Limit { limit: Limit::Window, allowed: 65_536, .. }
     ));
-    println!("{} bytes of delta refused: {refusal}", bomb.len());
+    println!("{} bytes of delta rejected: {error}", bomb.len());
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Brings a file to its new version so that a crash leaves the old one or the new one:
+//! Replaces a file by its new version, so that a crash leaves either the old or the new one:
 //! `patch_in_place FILE DELTA LENGTH`.
 //!
-//! The new version is written beside the old one, compared with the length it must have, synced,
-//! and only then takes its name.
+//! The new version is written to a file beside the old one, compared with the expected length,
+//! synced, and only then renamed.
 #![allow(missing_docs)]
 
 use std::error::Error;
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut beside = file.clone().into_os_string();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    // Not over a file that somebody else is writing there.
+    // Fails if another process is writing the same file.
     let out = File::create_new(&beside)?;
     let patched = patch(&file, Path::new(&delta), len.parse()?, out, &beside);
     if patched.is_err() {
@@ -39,8 +39,8 @@ fn patch(
     let mut out = BufWriter::new(out);
     let summary =
         decode_stream(Some(source), File::open(delta)?, &mut out, &DecodeOptions::default())?;
-    // A delta cut at the end of a window is a shorter delta, so its length has to be known from
-    // elsewhere.
+    // A delta cut at the end of a window is a valid shorter delta, so the caller has to supply the
+    // length.
     if summary.target_len != len {
         return Err(format!("the delta makes {} bytes and not {len}", summary.target_len).into());
     }
@@ -48,7 +48,7 @@ fn patch(
     out.set_permissions(fs::metadata(file)?.permissions())?;
     out.sync_all()?;
     fs::rename(beside, file)?;
-    // The new name lasts when its folder is synced as well.
+    // The rename is durable only once the directory is synced as well.
     #[cfg(unix)]
     if let Some(folder) = file.parent() {
         File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?

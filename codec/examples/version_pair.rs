@@ -1,6 +1,6 @@
-//! Writes two versions of a generated file, the same ones for the same length, to compare and
-//! measure with: `version_pair noise|sql BYTES OLD NEW`. `noise` has one small edit in each MiB;
-//! `sql` is a dump with rows inserted, removed and changed.
+//! Writes two versions of a generated file for comparisons and measurements, always the same ones
+//! for the same length: `version_pair noise|sql BYTES OLD NEW`. `noise` has one small edit in each
+//! MiB; `sql` is a dump with rows inserted, removed and changed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! What can be wrong with a delta, and where.
+//! Errors of decoding: the kind of fault and its position in the delta.
 
 mod display;
 
@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// What is wrong with a delta or its source, in which window, at which byte.
+/// A fault of a delta or its source, with the window and the byte where it was found.
 #[derive(Clone, Debug)]
 pub struct DecodeError {
     kind: DecodeErrorKind,
@@ -21,19 +21,19 @@ impl DecodeError {
         Self { kind: fault.kind, window, offset, cause: fault.cause }
     }
 
-    /// What is wrong.
+    /// Returns the kind of the fault.
     pub fn kind(&self) -> &DecodeErrorKind {
         &self.kind
     }
 
-    /// The window it happened in, counted from 0; `None` in the file header and where the file ends
-    /// without a window.
+    /// Returns the window of the fault, counted from 0; `None` for a fault in the file header and
+    /// for a delta that ends without a window.
     pub fn window(&self) -> Option<u64> {
         self.window
     }
 
-    /// The byte of the delta where the field or instruction begins; of a compressed section, where
-    /// the section begins.
+    /// Returns the offset in the delta, in bytes, where the faulty field or instruction begins; for
+    /// a compressed section, where the section begins.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -56,7 +56,7 @@ impl std::error::Error for DecodeError {
     }
 }
 
-/// What is wrong.
+/// The kind of a [`DecodeError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -68,20 +68,20 @@ pub enum DecodeErrorKind {
     HeaderIndicator(u8),
     /// A secondary compressor that neither RFC 3284 nor xdelta3 names.
     UnknownSecondary(u8),
-    /// Lawful VCDIFF that is not read here.
+    /// Valid VCDIFF that this decoder does not support.
     Unsupported(Feature),
-    /// An application-defined code table that is none.
+    /// An invalid application-defined code table.
     CodeTable(CodeTableFault),
-    /// A copy window in the target (VCD_TARGET) that is not all there yet.
+    /// A copy window in the target (VCD_TARGET) that is not fully decoded yet.
     TargetWindow {
-        /// Where it begins in the target.
+        /// The offset in the target where the copy window begins.
         offset: u64,
-        /// Its length.
+        /// The length of the copy window in bytes.
         len: u64,
-        /// Bytes of target before this window.
+        /// The number of target bytes before this window.
         produced: u64,
     },
-    /// The BLAKE3 of a whole file is not the one in the application header.
+    /// The BLAKE3 digest of a whole file differs from the one in the application header.
     Digest(WholeFile),
     /// Bits of a window indicator without a meaning.
     WindowIndicator(u8),
@@ -94,32 +94,32 @@ pub enum DecodeErrorKind {
     /// Offset and length of the copy window, or its length and that of the target window, add up to
     /// more than 64 bits.
     CopyWindow {
-        /// Where it begins in the source.
+        /// The offset in the source where the copy window begins.
         offset: u64,
-        /// Its length.
+        /// The length of the copy window in bytes.
         len: u64,
     },
     /// The length of the encoding contradicts the fields it covers.
     EncodingLength {
-        /// As written.
+        /// The length stated by the delta.
         stated: u64,
-        /// As the fields add up.
+        /// The sum of the fields' lengths.
         actual: u64,
     },
     /// More than [`DecodeLimits`](crate::DecodeLimits) allows.
     Limit {
-        /// Which limit.
+        /// The limit exceeded.
         limit: Limit,
-        /// What the delta asks for.
+        /// The amount the delta asks for.
         asked: u64,
-        /// What is allowed.
+        /// The amount allowed.
         allowed: u64,
     },
-    /// A section ends before the instructions are satisfied.
+    /// A section ends before all instructions have their operands.
     SectionEnds(Section),
     /// A section holds more than the instructions use.
     SectionLeft {
-        /// Which section.
+        /// The section.
         section: Section,
         /// Bytes left over.
         left: u64,
@@ -147,9 +147,9 @@ pub enum DecodeErrorKind {
     },
     /// A COPY runs past the end of the copy window.
     CopyBeyondSource {
-        /// Where it begins.
+        /// The address where the copy begins.
         address: u64,
-        /// Bytes it copies.
+        /// The number of bytes it copies.
         size: u64,
         /// Length of the copy window.
         len: u64,
@@ -158,36 +158,37 @@ pub enum DecodeErrorKind {
     Lzma(LzmaFault),
     /// A section compressed by DJW or FGK is damaged.
     Huffman(HuffmanFault),
-    /// The target window is not what was encoded: a damaged delta or, more often, another source.
+    /// The target window is not what was encoded: the delta is damaged or, more often, the source
+    /// is the wrong one.
     Checksum {
-        /// As written.
+        /// The checksum stated by the delta.
         stated: u32,
-        /// Of the window as decoded.
+        /// The checksum of the decoded window.
         computed: u32,
     },
-    /// The delta needs a source and none was given.
+    /// The delta needs a source, but none was given.
     SourceMissing,
     /// The source ends before what a COPY needs.
     SourceTooShort {
         /// Bytes the source must have at least.
         needed: u64,
-        /// Bytes it has.
+        /// The length of the source in bytes.
         available: u64,
     },
-    /// Reading the delta failed; the error is this one's source.
+    /// Reading the delta failed; [`source`](std::error::Error::source) returns the cause.
     DeltaRead(io::ErrorKind),
-    /// Reading the source failed; the error is this one's source.
+    /// Reading the source failed; [`source`](std::error::Error::source) returns the cause.
     SourceRead(io::ErrorKind),
-    /// The delta ends inside of something.
+    /// The delta ends before it is complete.
     Truncated(Part),
-    /// The memory for a window within the limits could not be had.
+    /// The memory for a window within the limits could not be allocated.
     OutOfMemory {
-        /// Bytes asked for.
+        /// The number of bytes requested.
         asked: u64,
     },
 }
 
-/// What is wrong with an application-defined code table.
+/// The fault of an application-defined code table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodeTableFault {
@@ -206,7 +207,7 @@ pub enum CodeTableFault {
     Entry(u8),
 }
 
-/// A file that a digest stands for.
+/// A file whose digest is in the application header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WholeFile {
     /// The source.
@@ -215,7 +216,7 @@ pub enum WholeFile {
     Target,
 }
 
-/// Lawful VCDIFF that is not read here.
+/// A valid VCDIFF feature that this decoder does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Feature {
@@ -293,24 +294,24 @@ pub enum Limit {
     TargetHistory,
 }
 
-/// What the delta ends in.
+/// The part of the delta in which it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Part {
     /// The file header.
     Header,
-    /// Right after the file header: a delta has at least one window.
+    /// The position right after the file header: a delta has at least one window.
     NoWindow,
     /// A window's header.
     WindowHeader,
     /// A window's sections.
     Sections {
-        /// Bytes that are not there.
+        /// The number of missing bytes.
         missing: u64,
     },
 }
 
-/// What is wrong with a section compressed by LZMA.
+/// The fault of a section compressed by LZMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LzmaFault {
@@ -318,56 +319,57 @@ pub enum LzmaFault {
     Empty,
     /// The header of the container is damaged.
     Header,
-    /// A chunk's header is none.
+    /// A chunk begins with an invalid control byte.
     Control(u8),
-    /// A chunk goes on with a state that nothing has set up.
+    /// A chunk continues a state that no chunk before it set up.
     NoState,
-    /// Literal and position bits that do not exist.
+    /// Invalid literal and position bits.
     Properties(u8),
-    /// The section ends inside a chunk or before all was produced.
+    /// The section ends inside a chunk or before its stated length was produced.
     Ends,
     /// A chunk produces more than the section's stated length.
     Excess,
-    /// The section goes on after all was produced.
+    /// The section continues after its stated length was produced.
     Left {
         /// Bytes left over.
         left: u64,
     },
-    /// A match refers to before the beginning of the dictionary.
+    /// A match refers to bytes before the beginning of the dictionary.
     Distance {
-        /// Bytes back.
+        /// The distance of the match in bytes.
         distance: u64,
-        /// Bytes there are.
+        /// The number of bytes in the dictionary.
         available: u64,
     },
     /// A chunk's coded bytes do not end where its content does.
     ChunkEnd,
 }
 
-/// What is wrong with a section compressed by DJW or FGK.
+/// The fault of a section compressed by DJW or FGK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HuffmanFault {
     /// A decompressed length of 0.
     Empty,
-    /// Lengths that no code can have.
+    /// Code lengths that no Huffman code can have.
     Lengths,
-    /// Bits that are no code.
+    /// Bits that match no code.
     Code,
-    /// A run goes on after all values were there.
+    /// A run continues after all values were read.
     Run,
-    /// The section ends before all was produced.
+    /// The section ends before its stated length was produced.
     Ends,
-    /// The section goes on after all was produced.
+    /// The section continues after its stated length was produced.
     Left {
         /// Bytes left over.
         left: u64,
     },
-    /// Bits are set behind the last code.
+    /// Bits are set after the last code.
     Padding,
 }
 
-/// A fault before its window and start are known: `at` counts from the start of what is being read.
+/// A fault before its window and offset are known: `at` counts from the start of the part being
+/// read.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: DecodeErrorKind,
@@ -376,17 +378,17 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// The fault at a position.
+    /// Returns the fault with its position.
     pub(crate) fn at(self, at: usize) -> Self {
         Self { at, ..self }
     }
 
-    /// A delta that failed to read.
+    /// Returns the fault of a delta that could not be read.
     pub(crate) fn delta(error: io::Error) -> Self {
         Self { kind: DecodeErrorKind::DeltaRead(error.kind()), at: 0, cause: Some(Arc::new(error)) }
     }
 
-    /// A source that failed to read.
+    /// Returns the fault of a source that could not be read.
     pub(crate) fn source(error: io::Error) -> Self {
         Self {
             kind: DecodeErrorKind::SourceRead(error.kind()),
@@ -415,7 +417,7 @@ impl From<HuffmanFault> for Fault {
 }
 
 impl Limit {
-    /// Refuses what is above the limit.
+    /// Returns a fault if `asked` exceeds `allowed`.
     pub(crate) fn check(self, asked: u64, allowed: u64) -> Result<(), Fault> {
         if asked > allowed {
             Err(DecodeErrorKind::Limit { limit: self, asked, allowed }.into())

@@ -8,7 +8,7 @@ use crate::stream::read_some;
 
 /// Bytes that can be read at any position, as often as needed.
 ///
-/// `&self`, so that windows can be matched in parallel from one source.
+/// The methods take `&self`, so that several threads can match windows against one source.
 ///
 /// ```
 /// use std::io;
@@ -31,22 +31,22 @@ use crate::stream::read_some;
 /// # assert_eq!(Mapped(b"abc").bytes(), Some(&b"abc"[..]));
 /// ```
 pub trait Source: Send + Sync {
-    /// Fills `buf` from `offset` (in bytes) on and returns how many bytes it got; fewer than asked
-    /// only at the end.
+    /// Fills `buf` from `offset` (in bytes) on and returns the number of bytes read, which is less
+    /// than `buf.len()` only at the end.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// The length in bytes if it is known beforehand. xdelta3 writes other bytes for a source of
-    /// unknown length (a pipe).
+    /// Returns the length in bytes if it is known in advance. xdelta3 writes other bytes for a
+    /// source of unknown length (a pipe).
     fn len(&self) -> Option<u64>;
 
-    /// Lends the whole source, if it is in memory or mapped there: the bytes that
-    /// [`read_at`](Self::read_at) gives, the same ones at every call. The encoder and the decoder
-    /// then copy and cache none of them.
+    /// Returns the whole source if it is in memory or mapped: the bytes that
+    /// [`read_at`](Self::read_at) reads, the same ones at every call. The encoder and the decoder
+    /// then neither copy nor cache them.
     fn bytes(&self) -> Option<&[u8]> {
         None
     }
 
-    /// Whether the source is known to hold no byte.
+    /// Returns whether the source is known to be empty.
     fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
@@ -128,8 +128,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
 }
 
-/// An open file, read by position where the platform can. Its length is known if it is a regular
-/// file; a device may be read too.
+/// An open file, read by position where the platform supports it. Its length is known if it is a
+/// regular file; a device may be read too.
 impl Source for File {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
@@ -159,8 +159,8 @@ fn read_once(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buf, offset)
 }
 
-/// Reads from a position where the platform has no call for that; one thread at a time, since the
-/// cursor is moved.
+/// Reads from a position by moving the cursor, for platforms without a positional read. Only one
+/// thread may read at a time.
 #[cfg(not(any(unix, windows)))]
 fn read_once(mut file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     static CURSOR: Mutex<()> = Mutex::new(());
@@ -169,7 +169,7 @@ fn read_once(mut file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> 
     file.read(buf)
 }
 
-/// A regular file, whose length is taken once. On Unix and Windows its cursor is neither used nor
+/// A regular file whose length is read once. On Unix and Windows its cursor is neither used nor
 /// moved by reads.
 #[derive(Debug)]
 pub struct FileSource {
@@ -178,7 +178,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Takes the length from the open file.
+    /// Reads the length from the open file.
     pub fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
@@ -189,7 +189,7 @@ impl FileSource {
         &self.file
     }
 
-    /// Gives the file back.
+    /// Returns the file.
     pub fn into_inner(self) -> File {
         self.file
     }
@@ -205,7 +205,7 @@ impl Source for FileSource {
     }
 }
 
-/// A source from anything that is [`Read`] and [`Seek`]; one thread reads at a time.
+/// A source from anything that implements [`Read`] and [`Seek`]; one thread reads at a time.
 ///
 /// ```
 /// use std::io::Cursor;
@@ -224,13 +224,13 @@ pub struct SeekSource<R> {
 }
 
 impl<R: Read + Seek> SeekSource<R> {
-    /// Takes the length by seeking to the end.
+    /// Determines the length by seeking to the end.
     pub fn new(mut inner: R) -> io::Result<Self> {
         let len = inner.seek(SeekFrom::End(0))?;
         Ok(Self { inner: Mutex::new(inner), len })
     }
 
-    /// Gives the inner reader back, its cursor anywhere.
+    /// Returns the inner reader. The position of its cursor is unspecified.
     pub fn into_inner(self) -> R {
         self.inner.into_inner().unwrap_or_else(PoisonError::into_inner)
     }

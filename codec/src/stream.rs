@@ -1,29 +1,29 @@
-//! What encoding and decoding of streams have in common.
+//! Helpers shared by the encoding and decoding streams.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read, Write};
 
-/// Bytes read at a time.
+/// The number of bytes read at a time.
 pub(crate) const PIECE: usize = 1 << 16;
 
-/// A stream that could not be encoded or decoded to its end.
+/// The reason a stream was not encoded or decoded to its end.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StreamError<E> {
-    /// The encoder or decoder refused.
+    /// The encoder or decoder failed.
     Codec(E),
-    /// Reading the target to encode, or the delta to decode.
+    /// Reading the target to encode, or the delta to decode, failed.
     Input(io::Error),
-    /// Writing what came of it.
+    /// Writing the delta or the decoded target failed.
     Output(io::Error),
 }
 
 impl<E> fmt::Display for StreamError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Codec(_) => "the codec refused",
+            Self::Codec(_) => "encoding or decoding failed",
             Self::Input(_) => "the input cannot be read",
             Self::Output(_) => "the output cannot be written",
         })
@@ -39,7 +39,7 @@ impl<E: Error + 'static> Error for StreamError<E> {
     }
 }
 
-/// Reads some bytes into `piece` and returns how many; 0 at the end.
+/// Reads some bytes into `piece` and returns their number; 0 at the end.
 pub(crate) fn read_some(from: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(piece) {
@@ -49,7 +49,7 @@ pub(crate) fn read_some(from: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io
     }
 }
 
-/// Writes all of `out`, and keeps what could not be written.
+/// Writes all of `out`; on an error it keeps the bytes that were not written.
 pub(crate) fn write_out(out: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()> {
     while !out.is_empty() {
         match to.write(out) {
@@ -62,7 +62,7 @@ pub(crate) fn write_out(out: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()
     Ok(())
 }
 
-/// Copies the bytes from `given` on into `to` and returns how many.
+/// Copies the bytes from `given` on into `to`, advances `given` and returns their number.
 pub(crate) fn give(bytes: &[u8], given: &mut usize, to: &mut [u8]) -> usize {
     let rest = bytes.get(*given..).unwrap_or_default();
     let len = rest.len().min(to.len());

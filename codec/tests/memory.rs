@@ -1,10 +1,10 @@
-//! What a hostile delta can make the decoder hold. A process of its own: it looks at the memory of
-//! the whole process.
+//! The memory that a hostile delta can make the decoder allocate. A separate process, since it
+//! measures the memory of the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // in tests
 
 #[path = "support/delta_by_hand.rs"]
-#[allow(dead_code)] // shared with the tests of what is decoded, which use all of it
+#[allow(dead_code)] // shared with the decoder tests, which use all of it
 mod delta_by_hand;
 
 use delta_by_hand::{
@@ -12,7 +12,7 @@ use delta_by_hand::{
 };
 use deltaglider_vcdiff::{DecodeOptions, Decoder};
 
-/// A line of the kernel's account of this process, in bytes.
+/// Returns a line of the kernel's statistics of this process, in bytes.
 fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let rest = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
@@ -23,12 +23,13 @@ fn decoder() -> Decoder<&'static [u8]> {
     Decoder::new(None, &DecodeOptions::default())
 }
 
+/// Stated lengths allocate nothing, and bombs no more than the limits allow.
 #[test]
-fn lengths_cost_nothing_and_bombs_no_more_than_the_limits_say() {
+fn memory_stays_within_limits() {
     let mut out = Vec::with_capacity(64 << 20);
     let before = memory("VmPeak:");
 
-    // Lengths alone, without the bytes they promise.
+    // Stated lengths alone, without their bytes.
     let claim = HandWindow::new(64 << 20, &[], &[], &[]).header([60 << 20, 20 << 20, 10 << 20]);
     let claims = [&delta(&[])[..], &claim].concat();
     let mut claimed = decoder();

@@ -1,11 +1,10 @@
-//! What happens to one file from a release to the next: a text is worked on, a binary is built
-//! again.
+//! Edits of one file between releases: a text is revised, a binary is rebuilt.
 
 use std::ops::Range;
 
 use super::random::Random;
 
-/// Changes lines, writes new blocks in the style of the file and takes lines out, one to six times.
+/// Applies one to six edits: changed lines, new blocks in the style of the file, removed lines.
 pub(crate) fn work_on_text(content: &[u8], random: &mut Random) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> =
         content.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
@@ -32,7 +31,7 @@ pub(crate) fn work_on_text(content: &[u8], random: &mut Random) -> Vec<u8> {
     lines.concat()
 }
 
-/// A line with one of its words replaced by one from elsewhere in the file and a number.
+/// Returns a line with one of its words replaced by one from elsewhere in the file and a number.
 fn reworded(lines: &[Vec<u8>], at: usize, random: &mut Random) -> Option<Vec<u8>> {
     let mut line = lines.get(at)?.clone();
     let Some(word) = random.choose(&words(&line)).cloned() else { return Some(line) };
@@ -59,8 +58,8 @@ fn words(line: &[u8]) -> Vec<Range<usize>> {
     words
 }
 
-/// As a compiler does it when a function was added: new code somewhere, and in what follows
-/// addresses every few KiB that are now others.
+/// Imitates a compiler after a function was added: new code at one place, and changed addresses
+/// every few KiB after it.
 pub(crate) fn rebuild_binary(content: &[u8], random: &mut Random) -> Vec<u8> {
     let at = random.below(content.len()) & !15;
     let from = random.below(content.len());

@@ -1,5 +1,5 @@
-//! Which files of this machine an archive is made of: public ones, found in well-known places, in
-//! an order that does not change.
+//! Collects the files of this machine that an archive is made of: public ones, found in well-known
+//! places, in a fixed order.
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-/// Longest file taken, in bytes: one file at a time is held in memory, and an archive of a few
-/// giants shows little.
+/// The maximum size of a file, in bytes: one file at a time is held in memory, and an archive of a
+/// few huge files shows little.
 pub(crate) const MAX_FILE: u64 = 8 << 20;
 
-/// Files looked at in one place: some have hundreds of thousands.
+/// The maximum number of files examined in one place: some places have hundreds of thousands.
 const LOOKED_AT: usize = 6_000;
 
-/// Bytes that tell text from binary.
+/// The number of bytes read to tell text from binary.
 const BEGINNING: usize = 4096;
 
-/// An archive of archives would be a different matter: a small change in one changes all its bytes.
+/// Extensions of compressed files, which are excluded: a small change in one changes all its bytes.
 const PACKED: &[&str] = &["gz", "tgz", "bz2", "xz", "zst", "zip", "crate", "png", "jpg", "woff2"];
 
-/// A folder to look in, and what it is called in the archive.
+/// A folder to search, and its name in the archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) label: &'static str,
@@ -31,7 +31,7 @@ pub(crate) struct Place {
 /// A file of this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
-    /// Its path in the archive, below the archive's one folder.
+    /// Its path in the archive, below the archive's top folder.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
@@ -39,8 +39,8 @@ pub(crate) struct Found {
     pub(crate) executable: bool,
 }
 
-/// Where files that everybody may read are on a machine that builds Rust. Of home only what Cargo
-/// and rustup downloaded.
+/// Returns folders with world-readable files on a machine that builds Rust. In the home directory,
+/// only downloads of Cargo and rustup are included.
 pub(crate) fn well_known_places() -> Vec<Place> {
     let home = |variable: &str, folder: &str| {
         let set = std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -60,14 +60,14 @@ pub(crate) fn well_known_places() -> Vec<Place> {
     all.map(|(label, path)| Place { label, path }).collect()
 }
 
-/// Files of about `wanted` bytes in total, or as many as there are: half text and half binary, and
-/// from every place some, as far as there are such.
+/// Returns files of about `wanted` bytes in total, or as many as there are: half text and half
+/// binary, and some from every place, as far as possible.
 pub(crate) fn gather(places: &[Place], wanted: u64) -> Vec<Found> {
     let found: Vec<Vec<Found>> = places.iter().map(look).collect();
     let mut chosen = Vec::new();
     let mut names = HashSet::new();
     let (mut total, mut of_class) = (0, [0; 2]);
-    // First a share of each place, then what is missing of each class, then what is missing at all.
+    // First a share of each place, then the rest of each class, then the rest of the total.
     for (per_place, per_class) in [(wanted / 8, wanted / 2), (wanted, wanted / 2), (wanted, wanted)]
     {
         for files in &found {
@@ -89,13 +89,15 @@ pub(crate) fn gather(places: &[Place], wanted: u64) -> Vec<Found> {
     chosen
 }
 
+/// Returns the usable files of a place.
 fn look(place: &Place) -> Vec<Found> {
     let walk = WalkDir::new(&place.path).follow_links(false).sort_by_file_name().into_iter();
-    // What cannot be entered is passed over, as what cannot be read is.
+    // Unreadable folders are skipped, as unreadable files are.
     let files = walk.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
     files.take(LOOKED_AT).filter_map(|entry| look_at(place, entry.path())).collect()
 }
 
+/// Returns the file if it can be part of an archive.
 fn look_at(place: &Place, path: &Path) -> Option<Found> {
     if path
         .extension()
@@ -121,7 +123,7 @@ fn look_at(place: &Place, path: &Path) -> Option<Found> {
     })
 }
 
-/// No NUL, and UTF-8 but for a character that may be cut at the end.
+/// Returns whether the bytes are UTF-8 without NUL; a character may be cut at the end.
 fn is_text(beginning: &[u8]) -> bool {
     let utf8 = match std::str::from_utf8(beginning) {
         Ok(_) => true,
@@ -130,8 +132,8 @@ fn is_text(beginning: &[u8]) -> bool {
     utf8 && !beginning.contains(&0)
 }
 
-/// Whether everybody may read it: root, who can read everything, must not take what is kept from
-/// others.
+/// Returns whether a file is world-readable: a run as root must not use files kept from other
+/// users.
 #[cfg(unix)]
 fn is_public(metadata: &Metadata) -> bool {
     std::os::unix::fs::MetadataExt::mode(metadata) & 0o004 != 0

@@ -1,5 +1,5 @@
-//! Eight consecutive releases of an archive, stored at the cost of one and restored exactly: `cargo
-//! run --release --example quickstart`.
+//! Stores eight consecutive releases of an archive at about the cost of one, and restores each
+//! exactly: `cargo run --release --example quickstart`.
 //!
 //! Needs no network and no account: the store is a temporary folder, which is removed at the end.
 //! The archives are made of files found on this machine; with a folder as argument, the archives in
@@ -30,16 +30,16 @@ use table::human;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Consecutive releases that are made: of five, the reference alone would be a fifth.
+/// The number of releases made. Of only five, the reference alone would be a fifth.
 const RELEASES: usize = 8;
 
-/// Bytes of files to find, about a fifth of them for later releases; and with how few there is
-/// nothing to show.
+/// Bytes of files to find, about a fifth of them for later releases; and the minimum, below which
+/// the result shows nothing.
 const WANTED: u64 = 80 << 20;
 const NEEDED: u64 = 8 << 20;
 
-/// How long work on other threads may take to end after an interruption.
-const LAST_ORDERS: Duration = Duration::from_secs(20);
+/// The time that work on other threads may take to end after an interruption.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -65,8 +65,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs it all in a temporary folder, which is gone afterwards, also when something fails or Ctrl-C
-/// is pressed.
+/// Runs the example in a temporary folder, which is removed afterwards, even after a failure or
+/// Ctrl-C.
 fn run(archives: Option<&Path>) -> Result<(), Failure> {
     let started = Instant::now();
     let scratch = tempfile::Builder::new().prefix("deltaglider-quickstart-").tempdir()?;
@@ -77,13 +77,14 @@ fn run(archives: Option<&Path>) -> Result<(), Failure> {
             _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
         }
     });
-    runtime.shutdown_timeout(LAST_ORDERS);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     let place = scratch.path().to_owned();
     scratch.close().map_err(at(&place))?;
     let count = done?;
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "\nAll {count} archives came back exact, by the SHA-256 each had before it was stored ({seconds:.1} s in all)."
+        "\nAll {count} archives were restored with the SHA-256 they had before \
+         ({seconds:.1} s in all)."
     );
     println!("{} was removed.", place.display());
     Ok(())
@@ -103,7 +104,7 @@ async fn show(folder: Option<&Path>, scratch: &Path) -> Result<usize, Failure> {
     Ok(outcome.kept.len())
 }
 
-/// Makes the releases of files of this machine.
+/// Makes the releases from files of this machine.
 async fn make(scratch: &Path) -> Result<Vec<Archive>, Failure> {
     let places = gather::well_known_places();
     let names =
@@ -113,7 +114,7 @@ async fn make(scratch: &Path) -> Result<Vec<Archive>, Failure> {
     let bytes = found.iter().map(|file| file.len).sum();
     if bytes < NEEDED {
         return Err(format!(
-            "only {} of files that everybody may read were found in {names}; {} are needed. \
+            "only {} of world-readable files were found in {names}; {} are needed. \
              A folder of archives can be given as argument instead",
             human(bytes),
             human(NEEDED)
@@ -139,7 +140,7 @@ async fn make(scratch: &Path) -> Result<Vec<Archive>, Failure> {
     Ok(archives)
 }
 
-/// The archives directly in a folder, by their version.
+/// Returns the archives directly in a folder, ordered by version.
 fn archives_in(folder: &Path) -> Result<Vec<Archive>, Failure> {
     let extensions = DeltaExtensions::default();
     let mut found = Vec::new();
@@ -163,14 +164,14 @@ fn archives_in(folder: &Path) -> Result<Vec<Archive>, Failure> {
     found.iter().map(|(_, path)| Archive::read(path)).collect()
 }
 
-/// Runs `work` on a thread that may block.
+/// Runs blocking work on a thread for it.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await?
 }
 
-/// Says of an error which file it is about.
+/// Adds the path of the file to an I/O error.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Failure {
     let path = path.display().to_string();
     move |error| format!("{path}: {error}").into()

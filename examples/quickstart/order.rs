@@ -1,20 +1,20 @@
 //! The order of versions in file names: `app-1.9.tar` before `app-1.10-rc1.tar` before
 //! `app-1.10.tar` before `app-1.10.1.tar`.
 
-/// Words that name what comes before a release.
+/// Words that mark a prerelease.
 const PRERELEASES: &[&str] = &["dev", "alpha", "a", "beta", "b", "pre", "preview", "rc"];
 
-/// What a name consists of, in the order in which its parts are sorted.
+/// A part of a name; the variants are in sort order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     Prerelease(String),
     End,
     Text(String),
-    /// Without leading zeros; the longer is the greater.
+    /// The number of digits, and the digits without leading zeros.
     Number(usize, String),
 }
 
-/// What names are sorted by. `extensions` are left aside.
+/// Returns the sort key of a name, without its `extensions`.
 pub(crate) fn by_version(name: &str, extensions: &[&str]) -> (Vec<Part>, String) {
     let lower = name.to_ascii_lowercase();
     let mut stem = lower.as_str();

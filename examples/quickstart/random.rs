@@ -1,6 +1,7 @@
-//! Numbers that look random and are the same each time.
+//! A pseudorandom generator with a fixed seed.
 
-/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+/// The SplitMix64 generator (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+/// 2014).
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -17,13 +18,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 to `end - 1`; 0 when `end` is 0.
+    /// Returns a number from 0 to `end - 1`; 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        // The bias is far below what an example notices.
+        // The bias is negligible for an example.
         (self.next() % end.max(1) as u64) as usize
     }
 
-    /// From `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub(crate) fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high - low + 1)
     }
@@ -32,7 +33,7 @@ impl Random {
         std::array::from_fn(|_| self.next() as u8)
     }
 
-    /// One of them, if there is one.
+    /// Returns a random element; `None` if there is none.
     pub(crate) fn choose<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         all.get(self.below(all.len()))
     }

@@ -1,5 +1,5 @@
-//! Consecutive releases of an archive: the first of files of this machine, each later one made from
-//! the one before.
+//! Makes consecutive releases of an archive: the first from files of this machine, each later one
+//! from the one before.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,36 +12,37 @@ use super::gather::{Found, MAX_FILE};
 use super::random::Random;
 use super::{Failure, at};
 
-/// The same edits each time.
+/// The fixed seed of the edits.
 const SEED: u64 = 0x6465_6c74_6167_6c69;
 
-/// Of a hundred files of the release before, so many are … in a release.
+/// The percentage of the files of the previous release that is removed, moved or added in a
+/// release.
 const REMOVED: usize = 1;
 const MOVED: usize = 3;
 const ADDED: usize = 2;
-/// Of a hundred texts and of a hundred binaries.
+/// The percentage of texts that is edited, and of binaries that is rebuilt.
 const EDITED: usize = 10;
 const REBUILT: usize = 25;
 
-/// Of the bytes found, those that are kept for later releases.
+/// The percentage of the bytes found that is kept for later releases.
 const RESERVE_PERCENT: u64 = 18;
 
-/// When the first release was made, in seconds since 1970 (2025-01-15), and how long a release
-/// takes (30 days).
+/// The time of the first release, in seconds since 1970 (2025-01-15), and the time between two
+/// releases (30 days).
 const FIRST: u64 = 1_736_899_200;
 const CYCLE: u64 = 30 * 86_400;
 
 const CHANGELOG: &str = "CHANGELOG.md";
 const VERSION: &str = "VERSION";
 
-/// An archive, and what was done to get there from the one before.
+/// An archive, and the changes since the one before.
 #[derive(Debug, Clone)]
 pub(crate) struct Release {
     pub(crate) path: PathBuf,
     pub(crate) changes: Changes,
 }
 
-/// Numbers of files.
+/// The number of files in an archive, and of those changed since the one before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
     pub(crate) files: usize,
@@ -60,12 +61,13 @@ impl fmt::Display for Changes {
         }
         write!(
             f,
-            "{edited} texts edited, {rebuilt} binaries rebuilt, {moved} files moved, {added} added, {removed} removed"
+            "{edited} texts edited, {rebuilt} binaries rebuilt, {moved} files moved, \
+             {added} added, {removed} removed"
         )
     }
 }
 
-/// A file of the newest archive.
+/// A file in the newest archive.
 #[derive(Debug, Clone)]
 struct Entry {
     offset: u64,
@@ -74,7 +76,7 @@ struct Entry {
     executable: bool,
 }
 
-/// What a file of the next archive comes from.
+/// The origin of a file of the next archive.
 #[derive(Debug, Clone)]
 enum Origin {
     Kept(Entry),
@@ -83,13 +85,13 @@ enum Origin {
     Written(String),
 }
 
-/// Makes one release after the other.
+/// The state from which the next release is made.
 #[derive(Debug)]
 pub(crate) struct Releases {
     folder: PathBuf,
     random: Random,
     made: u64,
-    /// The newest archive and its files by their path in it, below its one folder.
+    /// The newest archive, and its files by their path below its top folder.
     newest: Option<(PathBuf, BTreeMap<String, Entry>)>,
     first: Vec<Found>,
     reserve: Vec<Found>,
@@ -97,7 +99,7 @@ pub(crate) struct Releases {
 }
 
 impl Releases {
-    /// Archives go to `folder`.
+    /// Prepares releases of the files in `found`. Archives are written to `folder`.
     pub(crate) fn new(folder: &Path, mut found: Vec<Found>) -> Self {
         let mut random = Random::new(SEED);
         random.shuffle(&mut found);
@@ -144,7 +146,7 @@ impl Releases {
         Ok(Release { path, changes })
     }
 
-    /// Decides what happens to which file; no file is touched in two ways at once.
+    /// Decides the change of each file; no file is changed in two ways.
     fn plan(
         &mut self,
         files: &BTreeMap<String, Entry>,
@@ -195,7 +197,7 @@ impl Releases {
         plan
     }
 
-    /// Another name in the same folder, or the same name in the folder of another file.
+    /// Returns another name in the same folder, or the same name in the folder of another file.
     fn new_name(&mut self, name: &str, others: &[&String]) -> Option<String> {
         let (folder, base) = name.rsplit_once('/')?;
         if self.random.below(2) == 0 {
@@ -207,8 +209,8 @@ impl Releases {
         Some(format!("{folder}/{stem}{suffix}{extension}"))
     }
 
-    /// Writes the archive in the order of names, one file in memory at a time; all files have the
-    /// time of the release, as `git archive` gives it to them.
+    /// Writes the archive in the order of names, one file in memory at a time. All files have the
+    /// time of the release, as in archives of `git archive`.
     fn write(
         &mut self,
         path: &Path,
@@ -249,8 +251,8 @@ impl Releases {
         Ok(files)
     }
 
-    /// The bytes of a file, whether it is text, and whether it can be run; `None` when it cannot be
-    /// read any more.
+    /// Returns the bytes of a file, whether it is text, and whether it is executable; `None` if it
+    /// can no longer be read.
     fn content(
         &mut self,
         origin: Origin,

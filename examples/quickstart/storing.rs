@@ -1,4 +1,4 @@
-//! Archives on their way into a store and back, and what the store then holds.
+//! Stores archives, restores them, and measures the objects of the store.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,11 +11,11 @@ use deltaglider::storage::{ListRequest, ListedObject};
 
 use super::{Failure, at};
 
-/// Where the archives are in the store: in one folder, so that they share a reference.
+/// The bucket and the folder of the archives: a single folder, so that they share a reference.
 const BUCKET: &str = "releases";
 const FOLDER: &str = "archives/";
 
-/// A file to store, hashed before any store knows of it.
+/// An archive file with its size and the SHA-256 it had before it was stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Archive {
     pub(crate) name: String,
@@ -51,29 +51,32 @@ fn digest(path: &Path) -> Result<(u64, Sha256Digest), Failure> {
     }
 }
 
-/// An archive that came back exact.
+/// An archive that was restored exactly.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) archive: Archive,
     pub(crate) stored_as: StoredAs,
-    /// Bytes of its own object in the store's listing: a delta, or the archive.
+    /// Bytes of its own object in the store's listing: a delta or the archive.
     pub(crate) stored: u64,
     pub(crate) put: Duration,
     pub(crate) get: Duration,
 }
 
-/// All archives, and all that the store holds for them.
+/// All archives, and the bytes stored for them.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) kept: Vec<Kept>,
-    /// Bytes of the objects that are no archive's own: the reference.
+    /// Bytes of the objects that belong to no single archive: the reference.
     pub(crate) reference: u64,
     /// Bytes of all objects.
     pub(crate) stored: u64,
 }
 
-/// Stores the archives in their order, restores each into `folder`, and fails unless each is what
-/// it was.
+/// Stores the archives in order and restores each into `folder`.
+///
+/// # Errors
+///
+/// Returns an error if an archive is not restored exactly.
 pub(crate) async fn store_and_restore(
     service: &DeltaService,
     archives: Vec<Archive>,
@@ -107,7 +110,9 @@ pub(crate) async fn store_and_restore(
             service.get_to_file(&name, &folder.join(&archive.name), &GetOptions::default()).await?;
         let get = started.elapsed();
         if digest(&restored)? != (archive.size, archive.sha256) {
-            return Err(format!("{name} did not come back as it was").into());
+            return Err(
+                format!("{name} was not restored exactly: its size or SHA-256 differs").into()
+            );
         }
         std::fs::remove_file(&restored).map_err(at(&restored))?;
         kept.push(Kept { archive, stored_as, stored: own.size, put, get });
@@ -115,7 +120,7 @@ pub(crate) async fn store_and_restore(
     Ok(Outcome { kept, reference: objects.iter().map(|object| object.size).sum(), stored })
 }
 
-/// Everything in the bucket, as the store itself lists it.
+/// Lists all objects of the bucket.
 async fn objects(
     service: &DeltaService,
     bucket: &BucketName,

@@ -1,10 +1,10 @@
-//! What is printed of an outcome.
+//! The printed summary of an outcome.
 
 use deltaglider::service::StoredAs;
 
 use super::storing::Outcome;
 
-/// A table with a line for each archive, and below it what all of them take.
+/// Returns a table with a line for each archive, and the totals below it.
 pub(crate) fn table(outcome: &Outcome) -> String {
     let names = outcome.kept.iter().map(|kept| kept.archive.name.chars().count());
     let width = names.max().unwrap_or_default().max(9);
@@ -16,7 +16,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         let (put, get) = (kept.put.as_secs_f64(), kept.get.as_secs_f64());
         let size = kept.archive.size;
         let note = match &kept.stored_as {
-            StoredAs::Reference => "  and once more whole, as the reference".to_owned(),
+            StoredAs::Reference => "  also stored whole as the reference".to_owned(),
             StoredAs::Delta => String::new(),
             StoredAs::Direct(reason) => format!("  not as a delta: {reason}"),
         };
@@ -63,7 +63,7 @@ fn percent(part: u64, whole: u64) -> String {
     format!("{:.2} %", part as f64 * 100.0 / whole.max(1) as f64)
 }
 
-/// In powers of 1024, one decimal.
+/// Formats a size in powers of 1024, with one decimal.
 pub(crate) fn human(bytes: u64) -> String {
     match bytes {
         0..0x400 => format!("{bytes} B"),

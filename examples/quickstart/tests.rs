@@ -1,5 +1,5 @@
-//! The example on a small machine of its own making: what the releases are, seen from outside, and
-//! that they come back.
+//! Runs the example on a small artificial machine: checks the releases from outside, and that they
+//! are restored.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use super::{archives_in, order};
 
 const WANTED: u64 = 2 << 20;
 
-/// Texts and binaries in two places, and what must not be taken.
+/// Creates texts and binaries in two places, and files that must be excluded.
 fn machine(folder: &Path) -> Vec<Place> {
     let mut random = Random::new(1);
     for n in 0..600 {
@@ -54,7 +54,7 @@ fn made(scratch: &Path, count: usize) -> Vec<Release> {
     (0..count).map(|_| releases.make().unwrap()).collect()
 }
 
-/// The digest of each file of an archive, by its path below the archive's one folder.
+/// Returns the digest of each file of an archive, by its path below the archive's top folder.
 fn files(release: &Release) -> BTreeMap<String, Sha256Digest> {
     let root = release.path.file_stem().unwrap().to_str().unwrap();
     let mut archive = tar::Archive::new(fs::File::open(&release.path).unwrap());
@@ -72,8 +72,9 @@ fn files(release: &Release) -> BTreeMap<String, Sha256Digest> {
     files
 }
 
+/// Counts the edited, rebuilt, moved, added and removed files of each release from its content.
 #[test]
-fn consecutive_releases_differ_by_edits_moves_additions_and_removals_as_told() {
+fn releases_differ_as_reported() {
     let scratch = tempfile::tempdir().unwrap();
     let releases = made(scratch.path(), 5);
     for pair in releases.windows(2) {
@@ -107,8 +108,9 @@ fn consecutive_releases_differ_by_edits_moves_additions_and_removals_as_told() {
     }
 }
 
+/// Files are taken from all places; private, linked, compressed and huge files are excluded.
 #[test]
-fn files_are_gathered_from_all_places_but_nothing_private_linked_packed_or_huge() {
+fn gather_takes_public_files_only() {
     let scratch = tempfile::tempdir().unwrap();
     let places = machine(scratch.path());
     let all = gather::gather(&places, MAX_FILE * 8);
@@ -132,7 +134,7 @@ fn files_are_gathered_from_all_places_but_nothing_private_linked_packed_or_huge(
 }
 
 #[test]
-fn the_same_files_make_the_same_releases() {
+fn releases_are_deterministic() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let digests = |folder: &Path| {
         let releases = made(folder, 3).into_iter();
@@ -143,8 +145,9 @@ fn the_same_files_make_the_same_releases() {
     assert_eq!(digests(one.path()), digests(two.path()));
 }
 
+/// The first release becomes the reference, the later ones deltas, and all are restored exactly.
 #[tokio::test]
-async fn five_releases_are_one_reference_and_deltas_and_all_come_back_exact() {
+async fn releases_become_deltas() {
     let scratch = tempfile::tempdir().unwrap();
     let archives = made(scratch.path(), 5)
         .iter()
@@ -177,7 +180,7 @@ async fn five_releases_are_one_reference_and_deltas_and_all_come_back_exact() {
 }
 
 #[tokio::test]
-async fn an_archive_that_is_not_what_was_hashed_before_is_reported() {
+async fn changed_archive_is_reported() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("a-1.tar");
     fs::write(&path, "a".repeat(1000)).unwrap();
@@ -190,11 +193,15 @@ async fn an_archive_that_is_not_what_was_hashed_before_is_reported() {
         .unwrap();
     let failure =
         storing::store_and_restore(&service, vec![archive], scratch.path()).await.unwrap_err();
-    assert_eq!(failure.to_string(), "s3://releases/archives/a-1.tar did not come back as it was");
+    assert_eq!(
+        failure.to_string(),
+        "s3://releases/archives/a-1.tar was not restored exactly: its size or SHA-256 differs"
+    );
 }
 
+/// Files that are no archives, and folders, are skipped.
 #[test]
-fn archives_of_a_folder_are_taken_in_the_order_of_their_versions_and_nothing_else_is() {
+fn archives_are_in_version_order() {
     let folder = tempfile::tempdir().unwrap();
     let ordered = [
         "app-1.9.tar",

@@ -1,5 +1,4 @@
-//! Looking after the caches that settings lead to, and after those that others left: what there is,
-//! whether it is sound, its removal.
+//! Administration of the configured cache and of abandoned caches: survey, verification, deletion.
 
 use std::path::{Path, PathBuf};
 
@@ -7,45 +6,45 @@ use super::folder::{self, Cleared, FolderCache, Holdings, OfProcesses, Verified}
 use super::legacy::LegacyCache;
 use super::{CacheError, CacheSettings, Limits};
 
-/// Where the Python tool has its caches, whatever `TMPDIR` says.
+/// The directory of the Python tool's caches, whatever the value of `TMPDIR`.
 const TMP: &str = "/tmp";
 
-/// Looks after caches.
+/// Surveys, verifies and cleans caches.
 #[derive(Debug, Clone)]
 pub struct CacheAdmin {
     settings: CacheSettings,
     temporaries: PathBuf,
 }
 
-/// What there is.
+/// A survey of the configured cache and of abandoned caches.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Survey {
     /// `off`, `memory` or `filesystem`.
     pub backend: &'static str,
-    /// Whether other processes with the key use it.
+    /// `true` if the cache is shared by all processes that have the key.
     pub shared: bool,
-    /// Where its folders are.
+    /// The parent of the cache directories; `None` for a cache in memory or none.
     pub folder: Option<PathBuf>,
-    /// What it may take.
+    /// The limits of the cache; `None` if it is off.
     pub limits: Option<Limits>,
-    /// What is in the shared cache of this key.
+    /// The contents of the shared cache of this key.
     pub holdings: Holdings,
-    /// How many caches of other keys are beside it, and bytes of their entries.
+    /// The number of caches under other keys in the same directory, and the bytes of their entries.
     pub others: (u64, u64),
-    /// Caches of single processes.
+    /// The caches of single processes.
     pub of_processes: OfProcesses,
-    /// What the Python tool left.
+    /// The caches that the Python tool left.
     pub legacy: Vec<LegacyCache>,
 }
 
 impl CacheAdmin {
-    /// Of what `settings` lead to, and of what is left in the folder for temporaries.
+    /// Administers the cache of `settings`, and abandoned caches in the directory `temporaries`.
     pub fn new(settings: CacheSettings, temporaries: PathBuf) -> Self {
         Self { settings, temporaries }
     }
 
-    /// Looks, and changes nothing.
+    /// Returns a survey; changes nothing.
     pub fn survey(&self) -> Result<Survey, CacheError> {
         let (backend, shared, limits) = match &self.settings {
             CacheSettings::Off => ("off", false, None),
@@ -68,8 +67,9 @@ impl CacheAdmin {
         Ok(Survey { backend, shared, folder, limits, holdings, others, of_processes, legacy })
     }
 
-    /// Authenticates every entry of the shared cache to its last byte, and removes what does not;
-    /// nothing where no cache is shared. What single processes keep, only they can open.
+    /// Authenticates every entry of the shared cache to its last byte and deletes each invalid or
+    /// expired one; returns `None` if the cache is not shared. Only the process itself can open
+    /// the cache of a single process.
     pub fn verify(&self) -> Result<Option<Verified>, CacheError> {
         if !matches!(self.settings, CacheSettings::Persistent { .. }) {
             return Ok(None);
@@ -77,8 +77,8 @@ impl CacheAdmin {
         Ok(Some(self.shared()?.map(|cache| cache.verify()).transpose()?.unwrap_or_default()))
     }
 
-    /// Removes every entry of the shared cache that nobody reads, with `all` those of other keys
-    /// too, and the caches of dead processes.
+    /// Deletes the caches of dead processes and every entry of the shared cache that is not being
+    /// read; with `all`, also the entries of other keys.
     pub fn clean(&self, all: bool) -> Result<Cleared, CacheError> {
         let mut cleared =
             self.shared()?.map(|cache| cache.clear()).transpose()?.unwrap_or_default();
@@ -88,21 +88,24 @@ impl CacheAdmin {
         Ok(self.places().iter().fold(cleared, |cleared, place| cleared.and(folder::sweep(place))))
     }
 
-    /// What the Python tool left.
+    /// Returns the caches that the Python tool left.
     pub fn legacy(&self) -> Vec<LegacyCache> {
         LegacyCache::find(&self.plain_text_folders())
     }
 
-    /// Says in the log where the Python tool left references in plain text.
+    /// Logs a warning for each directory in which the Python tool left unencrypted references.
     pub fn tell_of_legacy(&self) {
         for folder in self.plain_text_folders() {
-            // One that is just used may be of a tool that runs, and in an empty one there is
-            // nothing to read.
-            let told = |cache: &&LegacyCache| cache.files > 0 && cache.is_left();
+            // A recently used cache may belong to a running tool; an empty one exposes nothing.
+            let is_exposed = |cache: &&LegacyCache| cache.files > 0 && cache.is_left();
             let count =
-                LegacyCache::find(std::slice::from_ref(&folder)).iter().filter(told).count();
+                LegacyCache::find(std::slice::from_ref(&folder)).iter().filter(is_exposed).count();
             if count > 0 {
-                tracing::warn!(folder = %folder.display(), count, "the Python tool left references in plain text; `deltaglider cache clean --legacy` removes them");
+                tracing::warn!(
+                    folder = %folder.display(), count,
+                    "the Python tool left references in plain text; \
+                     `deltaglider cache clean --legacy` removes them"
+                );
             }
         }
     }
@@ -130,7 +133,7 @@ impl CacheAdmin {
         }
     }
 
-    /// Where processes make their folders.
+    /// Returns the directories in which processes create their cache directories.
     fn places(&self) -> Vec<PathBuf> {
         let mut places = vec![self.temporaries.clone()];
         places

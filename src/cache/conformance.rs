@@ -1,4 +1,4 @@
-//! One suite for every cache: what each promises, whatever it keeps its entries in.
+//! One conformance suite for every cache, whatever stores its entries.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,8 +34,9 @@ fn in_each_cache(check: impl Fn(&dyn ReferenceCache, bool)) {
     check(&FolderCache::persistent(&path.join("shared"), &key, LIMITS, path).unwrap(), true);
 }
 
+/// A published reference is readable by position while held, and the cache finds it again.
 #[test]
-fn what_was_kept_is_read_by_position_while_it_is_held_and_found_again() {
+fn kept_reference_is_found_again() {
     in_each_cache(|cache, keeps| {
         for len in [0, 1, 65_536, 200_000] {
             let content = content(len, 1);
@@ -61,8 +62,9 @@ fn what_was_kept_is_read_by_position_while_it_is_held_and_found_again() {
     });
 }
 
+/// Content of another digest or length is neither returned nor found later.
 #[test]
-fn other_bytes_than_those_asked_for_are_never_handed_out() {
+fn wrong_bytes_are_rejected() {
     in_each_cache(|cache, _| {
         let digest = Sha256Digest::of(b"reference");
         for (bytes, len) in [(b"other....", 9), (b"reference", 8), (b"reference", 10)] {
@@ -78,14 +80,15 @@ fn other_bytes_than_those_asked_for_are_never_handed_out() {
             }
             assert!(cache.get(&digest).is_none());
         }
-        // Given up half way.
+        // A writer dropped before it is complete.
         drop(cache.begin(&digest, 9).unwrap());
         assert!(cache.get(&digest).is_none());
     });
 }
 
+/// Content over the limit is readable while held, is not kept, and evicts nothing.
 #[test]
-fn what_does_not_fit_is_readable_all_the_same() {
+fn oversized_content_is_readable() {
     in_each_cache(|cache, keeps| {
         let small = content(1000, 1);
         keep(cache, &small);
@@ -95,13 +98,14 @@ fn what_does_not_fit_is_readable_all_the_same() {
         assert_eq!(
             cache.get(&Sha256Digest::of(&small)).is_some(),
             keeps,
-            "it made no room for what does not fit"
+            "oversized content evicts nothing"
         );
     });
 }
 
+/// Eviction takes the least recently used entry, and never one in use.
 #[test]
-fn the_entry_unused_longest_makes_room_and_never_one_in_use() {
+fn least_recently_used_is_evicted() {
     in_each_cache(|cache, keeps| {
         if !keeps {
             return;
@@ -112,12 +116,15 @@ fn the_entry_unused_longest_makes_room_and_never_one_in_use() {
         let first = held(0).unwrap();
         drop(held(1).unwrap());
         drop(keep(cache, &contents[3]));
-        assert!(held(2).is_none(), "unused longest");
+        assert!(held(2).is_none(), "least recently used");
         assert!(held(1).is_some() && held(3).is_some());
         drop(keep(cache, &contents[2]));
-        assert!(read(&first) == contents[0] && held(0).is_some(), "in use, though unused longest");
+        assert!(
+            read(&first) == contents[0] && held(0).is_some(),
+            "in use, though least recently used"
+        );
         assert_eq!(cache.counts().removed, 2);
-        // All in use: what does not fit is readable, and nothing goes.
+        // All entries are in use: new content is readable, and nothing is evicted.
         let all: Vec<CachedReference> = (0..4).filter_map(held).collect();
         let another = content(300_000, 9);
         assert!(read(&keep(cache, &another)) == another);
@@ -127,7 +134,7 @@ fn the_entry_unused_longest_makes_room_and_never_one_in_use() {
 }
 
 #[test]
-fn threads_keep_and_read_side_by_side() {
+fn threads_share_one_cache() {
     in_each_cache(|cache, _| {
         std::thread::scope(|scope| {
             for thread in 0..4_u8 {
@@ -146,8 +153,9 @@ fn threads_keep_and_read_side_by_side() {
     });
 }
 
+/// An expired entry stays readable while held, and is deleted when released.
 #[test]
-fn an_entry_is_used_no_longer_than_its_time() {
+fn expired_entry_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let (path, limits) = (folder.path(), Limits { ttl: Duration::ZERO, ..LIMITS });
     let key = CacheKey::random().unwrap();
@@ -161,19 +169,20 @@ fn an_entry_is_used_no_longer_than_its_time() {
     std::thread::sleep(Duration::from_millis(1100));
     for (cache, held) in caches.iter().zip(held) {
         assert!(cache.get(&Sha256Digest::of(b"reference")).is_none());
-        assert_eq!(read(&held), b"reference", "who holds it reads on");
+        assert_eq!(read(&held), b"reference", "a holder keeps reading");
         drop(held);
         assert!(cache.get(&Sha256Digest::of(b"reference")).is_none());
         assert_eq!(
             (cache.counts().removed, cache.counts().damaged),
             (1, 0),
-            "gone when nobody holds it"
+            "deleted when released"
         );
     }
 }
 
+/// A cache of one process leaves no file behind, not even of an unfinished writer.
 #[test]
-fn nothing_is_left_of_a_process_that_ends() {
+fn process_exit_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let names = |path: &Path| std::fs::read_dir(path).unwrap().count();
     in_each_cache_below(folder.path(), |cache| {

@@ -1,25 +1,25 @@
-//! What happened in a cache, in numbers.
+//! Event counters of a cache.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Numbers since the cache was opened by this process.
+/// Event counts since this process opened the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// References that were at hand.
+    /// Lookups that found a reference.
     pub hits: u64,
-    /// References that were not.
+    /// Lookups that did not.
     pub misses: u64,
-    /// Entries that were removed because they were not what they should be.
+    /// Entries that were deleted because they were invalid.
     pub damaged: u64,
-    /// What was done to the entries of a shared cache by others than its users, as far as it is
-    /// watched (on Linux).
+    /// Changes by other programs to the entries of a shared cache, as far as it is watched (on
+    /// Linux).
     pub events: u64,
-    /// Entries that made room for others, or whose time was over.
+    /// Entries that were evicted or had expired.
     pub removed: u64,
 }
 
-/// Counts from any number of threads.
+/// Counters that any number of threads may update.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) hits: Counter,

@@ -1,5 +1,5 @@
-//! The key of a cache: where it comes from and what is derived from it. It cannot be printed and is
-//! wiped when dropped.
+//! The key of a cache and the keys derived from it. Keys cannot be printed and are wiped when
+//! dropped.
 
 use std::fmt::{self, Write as _};
 
@@ -16,35 +16,34 @@ use zeroize::Zeroizing;
 
 use crate::domain::Sha256Digest;
 
-// One label for each use: what one subkey gives away says nothing about another.
+// One label for each use: a leaked subkey reveals nothing about another.
 const NAMES: &[u8] = b"deltaglider cache 1: names";
 const FOLDER: &[u8] = b"deltaglider cache 1: folder";
 const SEALING: &[u8] = b"deltaglider cache 1: sealing";
 const ENTRY: &[u8] = b"deltaglider cache 1: entry";
 
-/// As Fernet keys are written and as `openssl rand -base64 32` writes them, with or without
-/// padding.
+/// The encoding of Fernet keys and of `openssl rand -base64 32`, with or without padding.
 const TEXT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// In one place of the heap: what moves with its owner is the address. A move of the bytes would
-/// leave a copy of them on the stack, and a value that is then made there takes it to the heap in
-/// its unused parts.
+/// 32 secret bytes at a fixed place on the heap: only their address moves. Moving the bytes would
+/// leave a copy on the stack, and a value created there later would carry the copy to the heap in
+/// its padding.
 type Secret = Box<Zeroizing<[u8; KEY_LEN]>>;
 
-/// Why a text is no key. The text itself is never told.
+/// The reason why a text is not a key. It never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It is not base64.
+    /// The text is not base64.
     #[error("it is not base64, standard or URL-safe")]
     NotBase64,
-    /// It stands for too few or too many bytes.
-    #[error("it stands for {0} bytes; a key has {KEY_LEN}")]
+    /// The text decodes to this many bytes, too few or too many.
+    #[error("decoded key has {0} bytes, expected {KEY_LEN}")]
     Length(usize),
 }
 
-/// 32 secret bytes that names and content of a cache depend on.
+/// The 32 secret bytes from which a cache derives its entry names and encryption keys.
 #[derive(Clone)]
 pub struct CacheKey(Secret);
 
@@ -55,15 +54,15 @@ impl fmt::Debug for CacheKey {
 }
 
 impl CacheKey {
-    /// A key nobody else has, from the operating system.
+    /// Returns a random key from the operating system.
     pub fn random() -> std::io::Result<Self> {
         let mut bytes = Secret::default();
         fill_random(&mut **bytes)?;
         Ok(Self(bytes))
     }
 
-    /// Reads 32 bytes in base64, standard or URL-safe, padded or not; white space around them does
-    /// no harm.
+    /// Parses 32 bytes in base64, standard or URL-safe, padded or not. Surrounding white space is
+    /// ignored.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let alphabet =
@@ -78,7 +77,7 @@ impl CacheKey {
         Ok(Self(key))
     }
 
-    /// The keys a cache works with.
+    /// Derives the keys that a cache works with.
     pub(super) fn derive(&self) -> DerivedKeys {
         DerivedKeys {
             names: expand(None, &self.0, NAMES),
@@ -88,7 +87,7 @@ impl CacheKey {
     }
 }
 
-/// What is derived from a [`CacheKey`], one for each use.
+/// The keys derived from a [`CacheKey`], one for each use.
 pub(super) struct DerivedKeys {
     names: Secret,
     folder: Secret,
@@ -102,19 +101,19 @@ impl fmt::Debug for DerivedKeys {
 }
 
 impl DerivedKeys {
-    /// The name of the entry with this content: without the key it tells nothing.
+    /// Returns the name of the entry with this content. Without the key it reveals nothing.
     pub(super) fn name(&self, digest: &Sha256Digest) -> EntryName {
         EntryName(keyed_digest(&self.names, digest.as_bytes()))
     }
 
-    /// The name of the folder for everything under this key.
+    /// Returns the name of the directory for everything under this key.
     pub(super) fn folder_name(&self) -> String {
         let mut name = hex(&keyed_digest(&self.folder, b"folder"));
         name.truncate(16);
         name
     }
 
-    /// What seals one entry: another key for each, by its salt.
+    /// Returns the cipher of one entry, whose key depends on the entry's salt.
     pub(super) fn entry_cipher(&self, salt: &[u8; KEY_LEN]) -> Cipher {
         Cipher::new(&expand(Some(salt), &self.sealing, ENTRY))
     }
@@ -130,14 +129,14 @@ impl fmt::Display for EntryName {
     }
 }
 
-/// Bytes nobody can foresee.
+/// Fills `bytes` with unpredictable bytes from the operating system.
 pub(super) fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
     SysRng.try_fill_bytes(bytes).map_err(std::io::Error::other)
 }
 
 #[allow(
     clippy::expect_used,
-    reason = "HKDF-SHA256 refuses more than 255 * 32 bytes only; these are 32"
+    reason = "HKDF-SHA256 fails only for more than 255 * 32 bytes; these are 32"
 )]
 fn expand(salt: Option<&[u8]>, secret: &Secret, label: &[u8]) -> Secret {
     let mut key = Secret::default();
@@ -168,8 +167,9 @@ mod tests {
     const STANDARD: &str = "++++////AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     const URL_SAFE: &str = "----____AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
+    /// Both alphabets parse, with and without padding and surrounding white space.
     #[test]
-    fn a_key_is_read_from_both_alphabets_padded_or_not() {
+    fn both_base64_alphabets_parse() {
         for text in [STANDARD, URL_SAFE, STANDARD.trim_end_matches('='), &format!(" {URL_SAFE}\n")]
         {
             assert_eq!(
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_by_name() {
+    fn invalid_key_is_rejected() {
         for (text, error) in [
             ("", KeyError::Length(0)),
             ("c2hvcnQ=", KeyError::Length(5)),
@@ -203,8 +203,9 @@ mod tests {
         }
     }
 
+    /// Each use has its own key; names depend on the content and on the key.
     #[test]
-    fn every_use_has_its_own_key_and_every_content_its_name() {
+    fn derived_keys_and_names_differ() {
         let keys = CacheKey(Box::new(Zeroizing::new([7; KEY_LEN]))).derive();
         assert!(
             *keys.names != *keys.sealing
@@ -225,8 +226,8 @@ mod tests {
         assert!(*CacheKey::random().unwrap().0 != *CacheKey::random().unwrap().0);
     }
 
-    /// Places on the stack of this thread, in use or not, where the complement of these bytes lies.
-    /// (They themselves would be found.)
+    /// Counts the places on this thread's stack, in use or not, that hold the complement of these
+    /// bytes. (The bytes themselves would be found.)
     #[cfg(target_os = "linux")]
     fn on_the_stack(complement: [u8; 8]) -> usize {
         use std::os::unix::fs::FileExt as _;
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn no_copy_of_a_key_stays_on_the_stack() {
+    fn no_key_remains_on_stack() {
         let complement = [0x89, 0x67, 0x45, 0x23, 0x01, 0xef, 0xcd, 0xab];
         let key = || CacheKey::parse("dpi63P4QMlR2mLrc/hAyVHaYutz+EDJUdpi63P4QMlQ=").unwrap();
         drop(key().derive());
@@ -260,7 +261,7 @@ mod tests {
         let _ = derived.name(&Sha256Digest::of(b"content"));
         assert_eq!(on_the_stack(complement), 0, "copies of the key of names");
         drop(derived);
-        // The eye is open.
+        // Positive control: the scan finds a copy that is there.
         let raw = std::hint::black_box(complement.map(|byte| !byte));
         assert_ne!(on_the_stack(complement), 0, "{raw:?}");
     }

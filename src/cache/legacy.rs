@@ -1,5 +1,5 @@
-//! What the Python tool of the same name leaves in folders for temporaries: references in plain
-//! text.
+//! Caches that the Python tool of the same name leaves in directories for temporary files:
+//! unencrypted references.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,30 +9,33 @@ use walkdir::WalkDir;
 
 use crate::domain::Total;
 
-/// Its cache before it had one for each process.
+/// The name of the tool's cache before it had one for each process.
 const SHARED: &str = ".deltaglider";
-/// Of each process: this and eight letters, digits or underscores; and the one for a cache in
-/// memory.
+/// The prefix of the names of process caches: [`RANDOM`] letters, digits or underscores follow, or
+/// [`IN_MEMORY`].
 const PREFIX: &str = "deltaglider-";
 const RANDOM: usize = 8;
 const IN_MEMORY: &str = "mem-cache";
+/// A cache changed more recently than this may belong to a running tool.
 const RUNNING: Duration = Duration::from_secs(3600);
 
 /// A cache of the Python tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LegacyCache {
-    /// Where it is.
+    /// The directory of the cache.
     pub path: PathBuf,
-    /// Files in it.
+    /// The number of files in it.
     pub files: u64,
-    /// Bytes of them.
+    /// The total size of the files in bytes.
     pub bytes: u64,
 }
 
 impl LegacyCache {
-    /// The caches of this user in these folders. A folder is one if it has the name of one and
-    /// nothing is in it that the Python tool does not put there. Links are not followed.
+    /// Returns this user's caches in these directories, sorted by path.
+    ///
+    /// A directory counts as a cache if its name matches and it holds only files that the Python
+    /// tool creates. Links are not followed.
     pub fn find(folders: &[PathBuf]) -> Vec<Self> {
         let entries =
             folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
@@ -63,17 +66,21 @@ impl LegacyCache {
         Some(cache)
     }
 
-    /// Whether nothing was added to it for an hour: a tool that runs keeps its own.
+    /// Returns whether the cache has not changed for an hour, so that no running tool uses it.
     pub fn is_left(&self) -> bool {
         let changed = std::fs::symlink_metadata(&self.path).and_then(|found| found.modified());
         changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= RUNNING))
     }
 
-    /// Removes it, if it is still what it was found to be.
+    /// Deletes the cache.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the directory no longer looks like a cache of the Python tool.
     pub fn remove(&self) -> std::io::Result<()> {
         match Self::look(&self.path) {
             Some(_) => std::fs::remove_dir_all(&self.path),
-            None => Err(std::io::Error::other("it is not what it was a moment ago")),
+            None => Err(std::io::Error::other("it changed since it was found")),
         }
     }
 }
@@ -87,7 +94,8 @@ fn is_name(name: &str) -> bool {
         || name.strip_prefix(PREFIX).is_some_and(|rest| rest == IN_MEMORY || is_random(rest))
 }
 
-/// References by bucket and prefix or by SHA-256, their decrypted copies, and drafts of both.
+/// Returns whether the Python tool names files so: references by bucket and prefix or by SHA-256,
+/// their decrypted copies, and drafts of both.
 fn is_file_name(name: &str) -> bool {
     let stem =
         name.strip_prefix(".tmp.").or_else(|| name.strip_suffix(".decrypted")).unwrap_or(name);
@@ -98,13 +106,13 @@ fn is_file_name(name: &str) -> bool {
         || name.ends_with(".encrypted.tmp")
 }
 
-/// Whether there is a folder of this user, not a link to one.
+/// Returns whether `path` is a directory of this user, not a link to one.
 pub(super) fn is_own_folder(path: &Path) -> bool {
     let found = std::fs::symlink_metadata(path);
     found.is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
 }
 
-/// Bytes of all files in a folder, as far as they can be seen.
+/// Returns the total size in bytes of all readable files below a directory.
 pub(super) fn bytes_below(path: &Path) -> u64 {
     let files =
         WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());

@@ -1,4 +1,4 @@
-//! Sealed entries in memory, which never take more than they may.
+//! A cache of sealed entries in memory, within a byte budget.
 
 mod budget;
 
@@ -31,11 +31,12 @@ pub struct MemoryCache(Arc<Inner>, Origin);
 
 struct Inner {
     entries: DashMap<EntryName, Arc<Sealed>>,
-    room: Arc<ByteBudget>,
+    budget: Arc<ByteBudget>,
+    /// The number of uses so far.
     clock: AtomicU64,
     keys: DerivedKeys,
     limits: Limits,
-    /// For references that are not kept.
+    /// The directory for the temporary files of references that are not cached.
     spill: PathBuf,
     counters: Counters,
 }
@@ -50,13 +51,13 @@ impl fmt::Debug for MemoryCache {
 }
 
 impl MemoryCache {
-    /// An empty cache under a key nobody else has. References that are not kept are worked with in
-    /// `spill`.
+    /// Creates an empty cache under a random key. References that are not cached use temporary
+    /// files in the directory `spill`.
     pub fn new(limits: Limits, spill: &Path) -> Result<Self, CacheError> {
         let key = CacheKey::random().map_err(in_memory)?;
         let inner = Inner {
             entries: DashMap::new(),
-            room: Arc::new(ByteBudget::new(limits.bytes)),
+            budget: Arc::new(ByteBudget::new(limits.bytes)),
             clock: AtomicU64::new(0),
             keys: key.derive(),
             limits,
@@ -66,9 +67,9 @@ impl MemoryCache {
         Ok(Self(Arc::new(inner), Origin::default()))
     }
 
-    /// Bytes of all entries, those that are being written among them.
+    /// Returns the bytes of all entries, including those being written.
     pub fn taken(&self) -> u64 {
-        self.0.room.taken()
+        self.0.budget.taken()
     }
 }
 
@@ -76,11 +77,12 @@ fn in_memory(source: io::Error) -> CacheError {
     CacheError::Io { place: "memory".to_owned(), source }
 }
 
-/// The sealed bytes of one content, and the room they take.
+/// The sealed bytes of one content and their reservation.
 struct Sealed {
     bytes: Vec<u8>,
+    /// The value of the cache's clock at the last use.
     used: AtomicU64,
-    _taken: Reservation,
+    _reservation: Reservation,
 }
 
 impl Stored for Arc<Sealed> {
@@ -113,10 +115,10 @@ impl ReferenceCache for MemoryCache {
         len: u64,
     ) -> Result<Box<dyn ReferenceWriter>, CacheError> {
         let needed = Header::stored_len(len).filter(|needed| *needed <= self.0.limits.bytes);
-        match needed.and_then(|needed| self.0.make_room(needed)) {
-            Some(taken) => {
+        match needed.and_then(|needed| self.0.reserve(needed)) {
+            Some(reservation) => {
                 let id = self.1.entry_id(digest);
-                Ok(Box::new(MemoryWriter::begin(self.0.clone(), taken, id, digest, len)?))
+                Ok(Box::new(MemoryWriter::begin(self.0.clone(), reservation, id, digest, len)?))
             }
             None => Ok(Box::new(WorkingCopy::begin(&self.0.spill, digest, len)?)),
         }
@@ -132,18 +134,18 @@ impl ReferenceCache for MemoryCache {
 }
 
 impl Inner {
-    /// Takes room, for which the entries unused longest go; none if too much is in use.
-    fn make_room(&self, bytes: u64) -> Option<Reservation> {
+    /// Reserves bytes, evicting the least recently used entries; `None` if too much is in use.
+    fn reserve(&self, bytes: u64) -> Option<Reservation> {
         loop {
-            if let Some(taken) = Reservation::take(&self.room, bytes) {
-                return Some(taken);
+            if let Some(reservation) = Reservation::take(&self.budget, bytes) {
+                return Some(reservation);
             }
             let unused = self.entries.iter().filter(|entry| Arc::strong_count(entry.value()) == 1);
             let oldest = unused
                 .min_by_key(|entry| entry.used.load(Ordering::Relaxed))
                 .map(|entry| *entry.key())?;
-            // Readers take theirs under the same lock, so that nobody reads what is counted as
-            // free.
+            // Readers clone the entry under the same lock, so no reader holds bytes that are
+            // counted as free.
             if self.entries.remove_if(&oldest, |_, sealed| Arc::strong_count(sealed) == 1).is_some()
             {
                 self.counters.removed.add_one();
@@ -172,8 +174,8 @@ impl Inner {
                 self.forget(&name, &sealed);
                 None
             }
-            Err(refusal) => {
-                self.drop_damaged(&name, &sealed, &refusal);
+            Err(reason) => {
+                self.drop_damaged(&name, &sealed, &reason);
                 None
             }
         }
@@ -185,7 +187,10 @@ impl Inner {
 
     fn drop_damaged(&self, name: &EntryName, sealed: &Arc<Sealed>, why: &dyn fmt::Display) {
         self.counters.damaged.add_one();
-        tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
+        tracing::warn!(
+            entry = %name,
+            "a damaged entry was removed from the reference cache: {why}"
+        );
         self.forget(name, sealed);
     }
 }
@@ -195,8 +200,9 @@ struct MemoryWriter {
     id: Sha256Digest,
     claim: ExpectedContent,
     created: u64,
+    /// `None` once there are more bytes than announced.
     sealer: Option<Sealer<Vec<u8>>>,
-    taken: Reservation,
+    reservation: Reservation,
 }
 
 impl fmt::Debug for MemoryWriter {
@@ -208,15 +214,15 @@ impl fmt::Debug for MemoryWriter {
 impl MemoryWriter {
     fn begin(
         cache: Arc<Inner>,
-        taken: Reservation,
+        reservation: Reservation,
         id: Sha256Digest,
         digest: &Sha256Digest,
         len: u64,
     ) -> Result<Self, CacheError> {
         let mut bytes = Vec::new();
-        let room = usize::try_from(taken.bytes()).unwrap_or(usize::MAX);
+        let capacity = usize::try_from(reservation.bytes()).unwrap_or(usize::MAX);
         bytes
-            .try_reserve_exact(room)
+            .try_reserve_exact(capacity)
             .map_err(|error| in_memory(io::Error::new(io::ErrorKind::OutOfMemory, error)))?;
         let created = now();
         let expires =
@@ -224,7 +230,8 @@ impl MemoryWriter {
         let sealer =
             Sealer::entry(&cache.keys, EntryMetadata { digest: id, len, created, expires }, bytes);
         let sealer = Some(sealer.map_err(in_memory)?);
-        Ok(Self { cache, id, claim: ExpectedContent::new(digest, len), created, sealer, taken })
+        let claim = ExpectedContent::new(digest, len);
+        Ok(Self { cache, id, claim, created, sealer, reservation })
     }
 }
 
@@ -241,14 +248,14 @@ impl ReferenceWriter for MemoryWriter {
 
     fn publish(self: Box<Self>) -> Result<CachedReference, CacheError> {
         self.claim.check()?;
-        let Self { cache, id, claim, created, sealer, taken } = *self;
+        let Self { cache, id, claim, created, sealer, reservation } = *self;
         let Some(sealer) = sealer else {
             return Err(CacheError::Length { expected: claim.len, actual: claim.taken });
         };
         let bytes = sealer.finish().map_err(in_memory)?;
-        let sealed = Arc::new(Sealed { bytes, used: AtomicU64::new(0), _taken: taken });
+        let sealed = Arc::new(Sealed { bytes, used: AtomicU64::new(0), _reservation: reservation });
         let name = cache.keys.name(&id);
-        // Of two that came at once the first stays.
+        // Of two concurrent writers the first wins.
         let sealed = match cache.entries.entry(name) {
             Place::Occupied(there) => there.get().clone(),
             Place::Vacant(free) => free.insert(sealed).clone(),

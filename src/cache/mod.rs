@@ -1,5 +1,5 @@
-//! The port to a cache of references: content-addressed by SHA-256, sealed, verified before use,
-//! read by position.
+//! Caches of references: content-addressed by SHA-256, sealed, verified before use and readable by
+//! position.
 
 mod admin;
 #[cfg(test)]
@@ -36,79 +36,82 @@ pub use sealed::CorruptChunk;
 pub(crate) use sealed::{EncryptedTempFile, EncryptedTempSource};
 pub use settings::{CacheSettings, SettingError};
 
-/// A reference whose SHA-256 was verified, readable by position for as long as it is held. A read
-/// that fails with a [`CorruptChunk`] inside says that the reference should be fetched again.
+/// A reference whose SHA-256 was verified, readable by position for as long as it is held. If a
+/// read fails with a [`CorruptChunk`] inside, the reference should be fetched again.
 pub type CachedReference = Arc<dyn Source>;
 
-/// Why a reference could not be kept.
+/// The reason why a reference could not be cached.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
     /// The bytes are not those of the digest asked for.
     #[error("SHA-256 mismatch: expected {expected}, got {actual}")]
     Mismatch {
-        /// What the caller asked for.
+        /// The digest that the caller asked for.
         expected: Sha256Digest,
-        /// What the bytes have.
+        /// The digest of the bytes.
         actual: Sha256Digest,
     },
-    /// There are more or fewer bytes than was said beforehand.
-    #[error("{expected} bytes were announced, {actual} came")]
+    /// There are more or fewer bytes than announced.
+    #[error("length mismatch: expected {expected} bytes, got {actual}")]
     Length {
-        /// What was said.
+        /// The announced number of bytes.
         expected: u64,
-        /// How many there were.
+        /// The actual number of bytes.
         actual: u64,
     },
-    /// The place the cache writes to failed.
+    /// The medium that the cache reads and writes failed.
     #[error("reference cache in {place}")]
     Io {
-        /// A folder, or `memory`.
+        /// The path of a directory, or `memory`.
         place: String,
         /// The cause.
         source: io::Error,
     },
 }
 
-/// Takes the bytes of one reference; nothing can be read from it before they are complete and
-/// verified.
+/// A writer of one reference, which is readable only when it is complete and verified.
 ///
-/// Calls may block; they are made from threads that may.
+/// Calls may block; make them from threads that may block.
 pub trait ReferenceWriter: fmt::Debug + Send {
     /// Adds bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), CacheError>;
 
-    /// Verifies the SHA-256 and hands out the reference; [`CacheError::Mismatch`] if it differs.
+    /// Verifies the SHA-256 and the length, and returns the reference.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::Mismatch`] or [`CacheError::Length`] if the bytes are not those announced.
     fn publish(self: Box<Self>) -> Result<CachedReference, CacheError>;
 }
 
-/// Keeps references by content.
+/// A cache of references, by content.
 pub trait ReferenceCache: fmt::Debug + Send + Sync {
-    /// The reference of this digest, if it is at hand. What is at hand but not sound is removed,
-    /// counted, and not given.
+    /// Returns the reference of this digest if it is cached. An invalid entry is deleted and
+    /// counted, never returned.
     fn get(&self, digest: &Sha256Digest) -> Option<CachedReference>;
 
-    /// Starts keeping the reference of this digest, of `len` bytes. One that is too large to be
-    /// kept is readable all the same.
+    /// Begins to cache the reference of this digest, of `len` bytes. One that is too large for the
+    /// cache is readable nevertheless while it is held.
     fn begin(
         &self,
         digest: &Sha256Digest,
         len: u64,
     ) -> Result<Box<dyn ReferenceWriter>, CacheError>;
 
-    /// The part of this cache for what comes from the place `name` within the place of this part:
-    /// an endpoint, a bucket of it.
+    /// Returns the part of this cache for the origin `name` within this part's origin: an endpoint,
+    /// or a bucket of it.
     ///
-    /// Parts share room, limits and counts, and see no entries of each other, not even of the same
-    /// content: who may write one bucket must not read another one's references by naming their
+    /// Parts share storage, limits and counts, but no entries, not even of the same content:
+    /// whoever may write one bucket must not read another bucket's references by naming their
     /// digests.
     fn within(&self, name: &str) -> Arc<dyn ReferenceCache>;
 
-    /// What has happened so far.
+    /// Returns the event counts so far.
     fn counts(&self) -> Counts;
 }
 
-/// What the bytes on their way into a cache have to be.
+/// The digest and length that incoming bytes must have, and those received so far.
 #[derive(Debug)]
 struct ExpectedContent {
     digest: Sha256Digest,
@@ -122,14 +125,14 @@ impl ExpectedContent {
         Self { digest: *digest, len, hasher: Sha256Hasher::default(), taken: 0 }
     }
 
-    /// Counts and hashes bytes; says whether they still fit.
+    /// Counts and hashes bytes; returns whether their number is still within the expected length.
     fn take(&mut self, bytes: &[u8]) -> bool {
         self.hasher.update(bytes);
         self.taken += bytes.len() as u64;
         self.taken <= self.len
     }
 
-    /// An error if they were others.
+    /// Fails unless the bytes have the expected digest and length.
     fn check(&self) -> Result<(), CacheError> {
         let actual = self.hasher.clone().finish();
         if actual != self.digest {

@@ -1,4 +1,4 @@
-//! No cache: a sealed copy without a name for the operation that asked, nothing kept beyond it.
+//! No cache: an unnamed, sealed copy for the current operation, nothing kept beyond it.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,7 @@ use super::sealed::EncryptedTempFile;
 use super::{CacheError, CachedReference, ExpectedContent, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
-/// Keeps each reference in a sealed file without a name in a folder for temporaries, for as long as
-/// it is held.
+/// Keeps each reference in a sealed, unnamed temporary file for as long as it is held.
 #[derive(Debug, Clone)]
 pub struct WorkingCopies {
     folder: PathBuf,
@@ -18,7 +17,7 @@ pub struct WorkingCopies {
 }
 
 impl WorkingCopies {
-    /// Uses `folder` for its files.
+    /// Creates the temporary files in the directory `folder`.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, counters: Arc::default() }
     }
@@ -47,23 +46,23 @@ impl ReferenceCache for WorkingCopies {
     }
 }
 
-/// One reference that is kept for its operation only.
+/// A writer of a reference that is kept only for its operation.
 #[derive(Debug)]
 pub(crate) struct WorkingCopy {
     folder: PathBuf,
-    scratch: EncryptedTempFile,
+    file: EncryptedTempFile,
     claim: ExpectedContent,
 }
 
 impl WorkingCopy {
-    /// Its file is made in `folder`.
+    /// Creates the temporary file in the directory `folder`.
     pub(crate) fn begin(
         folder: &Path,
         digest: &Sha256Digest,
         len: u64,
     ) -> Result<Self, CacheError> {
-        let scratch = EncryptedTempFile::new(folder).map_err(failed(folder))?;
-        Ok(Self { folder: folder.to_owned(), scratch, claim: ExpectedContent::new(digest, len) })
+        let file = EncryptedTempFile::new(folder).map_err(failed(folder))?;
+        Ok(Self { folder: folder.to_owned(), file, claim: ExpectedContent::new(digest, len) })
     }
 }
 
@@ -74,13 +73,13 @@ fn failed(folder: &Path) -> impl FnOnce(io::Error) -> CacheError {
 impl ReferenceWriter for WorkingCopy {
     fn write(&mut self, bytes: &[u8]) -> Result<(), CacheError> {
         if self.claim.take(bytes) {
-            self.scratch.write_all(bytes).map_err(failed(&self.folder))?;
+            self.file.write_all(bytes).map_err(failed(&self.folder))?;
         }
         Ok(())
     }
 
     fn publish(self: Box<Self>) -> Result<CachedReference, CacheError> {
         self.claim.check()?;
-        Ok(Arc::new(self.scratch.finish().map_err(failed(&self.folder))?))
+        Ok(Arc::new(self.file.finish().map_err(failed(&self.folder))?))
     }
 }

@@ -1,14 +1,13 @@
-//! Where entries come from: a cache that many use answers only for the place an entry was filled
-//! from.
+//! Origins of entries: a shared cache serves an entry only to the origin it was filled from.
 
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
-/// A place in a place: a bucket of an endpoint. The default is no place in particular.
+/// An endpoint, or a bucket of an endpoint. The default is no particular origin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Origin(Option<Sha256Digest>);
 
 impl Origin {
-    /// The place `name` within this one.
+    /// Returns the origin `name` within this one.
     pub(super) fn within(&self, name: &str) -> Self {
         let mut hasher = Sha256Hasher::default();
         hasher.update(b"deltaglider cache: a place");
@@ -17,9 +16,9 @@ impl Origin {
         Self(Some(hasher.finish()))
     }
 
-    /// The identity of an entry with this content from this place. The entry's name is derived from
-    /// it, and its sealed header holds it, so that an entry under another name is not taken for
-    /// this one.
+    /// Returns the identity of the entry with this content from this origin. The entry's name is
+    /// derived from it, and its sealed header holds it, so that an entry moved to another name is
+    /// rejected.
     pub(super) fn entry_id(&self, digest: &Sha256Digest) -> Sha256Digest {
         let Some(place) = &self.0 else { return *digest };
         let mut hasher = Sha256Hasher::default();
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_has_its_own_entries() {
+    fn origins_have_distinct_ids() {
         let digest = Sha256Digest::of(b"content");
         let (a, b) = (Origin::default().within("a"), Origin::default().within("b"));
         let ids =

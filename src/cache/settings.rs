@@ -1,4 +1,4 @@
-//! What the environment says about the cache, read in one place.
+//! The cache settings of the environment, read in one place.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,35 +10,37 @@ use super::folder::Limits;
 use super::key::CacheKey;
 
 const MIB: u64 = 1 << 20;
-/// As the Python tool's memory backend has it.
+/// The default limit of a cache in memory, as in the Python tool.
 const MEMORY_BYTES: u64 = 100 * MIB;
-/// A few large references; nobody should find a disk full of a cache nobody asked for.
+/// The default limit of a cache in files: a few large references, so that a cache the user did not
+/// ask for never fills the disk.
 const FOLDER_BYTES: u64 = 4096 * MIB;
+/// The default lifetime of an entry.
 const TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// Which cache there is.
+/// The kind of cache and its parameters.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CacheSettings {
-    /// Nothing is kept beyond an operation (`DG_NO_CACHE`).
+    /// No cache beyond an operation (`DG_NO_CACHE`).
     Off,
-    /// In memory (`DG_CACHE_BACKEND=memory`).
+    /// A cache in memory (`DG_CACHE_BACKEND=memory`).
     Memory(Limits),
-    /// In files of this process, under a key of its own.
+    /// A cache in files of this process, under a random key.
     Ephemeral {
-        /// Where its folder is made (`DG_CACHE_DIR`); the system's folder for temporaries if that
-        /// is not set.
+        /// The parent of its directory (`DG_CACHE_DIR`); by default the system's directory for
+        /// temporary files.
         folder: Option<PathBuf>,
-        /// What it may take.
+        /// The limits of the cache.
         limits: Limits,
     },
-    /// In files that outlive this process (`DG_CACHE_DIR` and `DG_CACHE_ENCRYPTION_KEY`).
+    /// A cache in files that outlive this process (`DG_CACHE_DIR` and `DG_CACHE_ENCRYPTION_KEY`).
     Persistent {
-        /// Where its folders are made.
+        /// The parent of its directory.
         folder: PathBuf,
-        /// What entries are named and sealed with.
+        /// The key that names and seals entries.
         key: CacheKey,
-        /// What it may take.
+        /// The limits of the cache.
         limits: Limits,
     },
 }
@@ -49,7 +51,7 @@ impl Default for CacheSettings {
     }
 }
 
-/// A variable that makes no sense. The text of a key is never told.
+/// An invalid variable. The message never contains the text of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {why}")]
 pub struct SettingError {
@@ -58,9 +60,15 @@ pub struct SettingError {
 }
 
 impl CacheSettings {
-    /// Reads `DG_NO_CACHE`, `DG_CACHE_BACKEND`, `DG_CACHE_MEMORY_SIZE_MB` (100), `DG_CACHE_DIR`,
-    /// `DG_CACHE_SIZE_MB` (4096), `DG_CACHE_TTL` (24h), `DG_CACHE_ENCRYPTION_KEY` and
-    /// `DG_EPHEMERAL_CACHE`. Each is looked at even if another makes it idle.
+    /// Reads the settings from environment variables.
+    ///
+    /// These are `DG_NO_CACHE`, `DG_CACHE_BACKEND`, `DG_CACHE_MEMORY_SIZE_MB` (100),
+    /// `DG_CACHE_DIR`, `DG_CACHE_SIZE_MB` (4096), `DG_CACHE_TTL` (24h), `DG_CACHE_ENCRYPTION_KEY`
+    /// and `DG_EPHEMERAL_CACHE`.
+    ///
+    /// # Errors
+    ///
+    /// Fails on an invalid value, even of a variable that another one makes irrelevant.
     pub fn read(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, SettingError> {
         let variables = Variables(variable);
         let off = variables.switch("DG_NO_CACHE")?;
@@ -85,7 +93,7 @@ impl CacheSettings {
 struct Variables<'a>(&'a dyn Fn(&str) -> Option<OsString>);
 
 impl Variables<'_> {
-    /// What a variable says; nothing if it is empty.
+    /// Returns the value of a variable without surrounding white space; `None` if it is empty.
     fn text(&self, name: &'static str) -> Result<Option<String>, SettingError> {
         match (self.0)(name).map(OsString::into_string) {
             None => Ok(None),
@@ -119,7 +127,7 @@ impl Variables<'_> {
     fn size(&self, name: &'static str, default: u64) -> Result<u64, SettingError> {
         let Some(text) = self.text(name)? else { return Ok(default) };
         let bytes = text.parse::<u64>().ok().and_then(|number| number.checked_mul(MIB));
-        bytes.ok_or_else(|| SettingError { name, why: format!("{text:?} is no number of MiB") })
+        bytes.ok_or_else(|| SettingError { name, why: format!("{text:?} is not a number of MiB") })
     }
 
     fn ttl(&self, name: &'static str) -> Result<Duration, SettingError> {
@@ -133,13 +141,16 @@ impl Variables<'_> {
             _ => None,
         };
         let seconds = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
-        let why =
-            || format!("{text:?} is no time such as 90s, 30m, 24h or 7d (without a unit, seconds)");
+        let why = || {
+            format!(
+                "{text:?} is not a duration such as 90s, 30m, 24h or 7d (no unit means seconds)"
+            )
+        };
         seconds.map(Duration::from_secs).ok_or_else(|| SettingError { name, why: why() })
     }
 
     fn key(&self, name: &'static str) -> Result<Option<CacheKey>, SettingError> {
-        // Neither the text nor a copy of it stays in memory that was given back.
+        // Wipes the text and its copies before their memory is freed.
         let text = (self.0)(name).map(|text| Zeroizing::new(text.into_encoded_bytes()));
         let Some(text) = text else { return Ok(None) };
         let text = std::str::from_utf8(&text)
@@ -169,8 +180,9 @@ mod tests {
         Limits { bytes: mib << 20, ttl: Duration::from_secs(seconds) }
     }
 
+    /// The cache is ephemeral unless both a key and a directory are set.
     #[test]
-    fn the_cache_is_of_this_process_unless_there_are_a_key_and_a_folder() {
+    fn persistent_needs_key_and_dir() {
         let all =
             [("DG_CACHE_DIR", "/c"), ("DG_CACHE_ENCRYPTION_KEY", KEY), ("DG_CACHE_SIZE_MB", "7")];
         for (set, expected) in [
@@ -207,8 +219,9 @@ mod tests {
         ));
     }
 
+    /// The message names the variable and never contains the text of a key.
     #[test]
-    fn what_makes_no_sense_is_refused_by_name_and_a_key_is_never_told() {
+    fn invalid_value_names_variable() {
         for (name, value) in [
             ("DG_NO_CACHE", "maybe"),
             ("DG_EPHEMERAL_CACHE", "2"),
@@ -220,13 +233,13 @@ mod tests {
             ("DG_CACHE_ENCRYPTION_KEY", "hunter2hunter2"),
             ("DG_CACHE_ENCRYPTION_KEY", "hunter2!"),
         ] {
-            // Also where it would not be used.
-            let told = read(&[
+            // Even where another variable makes it irrelevant.
+            let error = read(&[
                 (name, value),
                 ("DG_NO_CACHE", if name == "DG_NO_CACHE" { value } else { "1" }),
             ]);
-            let told = told.unwrap_err().to_string();
-            assert!(told.starts_with(name) && !told.contains("hunter2"), "{told}");
+            let error = error.unwrap_err().to_string();
+            assert!(error.starts_with(name) && !error.contains("hunter2"), "{error}");
         }
     }
 }

@@ -1,16 +1,17 @@
 //! ARNs of access points, which S3 accepts as the name of a bucket (S3 User Guide, "Access
 //! points").
 
-/// Services whose ARNs name access points, and the words of their resources, each followed by a
-/// name.
+/// The services whose ARNs name access points, and the keywords of their resources, each followed
+/// by a name.
 const SERVICES: [(&str, &[&str]); 3] = [
     ("s3", &["accesspoint"]),
     ("s3-object-lambda", &["accesspoint"]),
     ("s3-outposts", &["outpost", "accesspoint"]),
 ];
 
-/// Returns the ARN of an access point at the start of a text, and what follows it: nothing, or a
-/// slash and more. Those without a region, of several regions, are none.
+/// Splits a text into the ARN of an access point at its start and the rest, which is empty or
+/// begins with a slash. Returns `None` without such an ARN; multi-region access points, whose ARNs
+/// have no region, are not supported.
 pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     let mut fields = text.splitn(6, ':');
     let mut field = || fields.next();
@@ -37,7 +38,7 @@ pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     (rest.is_empty() || rest.starts_with('/')).then_some((arn, rest))
 }
 
-/// Whether a text can be the name of a partition, a region or an access point.
+/// Returns whether a text can be the name of a partition, a region or an access point.
 fn is_label(text: &str) -> bool {
     let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
@@ -57,7 +58,8 @@ mod tests {
             "arn:aws:s3:us-west-2:123456789012:accesspoint/point",
             "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:point",
             "arn:aws:s3-object-lambda:us-west-2:123456789012:accesspoint/point",
-            "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/point",
+            "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904/\
+             accesspoint/point",
         ] {
             for rest in ["", "/", "/a/b:c", "//x"] {
                 assert_eq!(split(&format!("{arn}{rest}")), Some((arn, rest)));
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_access_points() {
+    fn other_texts_are_rejected() {
         for text in [
             "bucket",
             "arn:aws:s3:::bucket",

@@ -1,27 +1,27 @@
-//! A part of a file, as the header `Range` says it (RFC 9110, section 14.1.2).
+//! A byte range of a file, as in the header `Range` (RFC 9110, section 14.1.2).
 
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Which bytes of a file are meant.
+/// A range of bytes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteRange {
-    /// From this byte on: `bytes=5-`.
+    /// From this offset on: `bytes=5-`.
     From(u64),
-    /// From the first of these bytes to the second, which is one of them: `bytes=5-9`.
+    /// From the first offset to the second, inclusive: `bytes=5-9`.
     Between(u64, u64),
-    /// So many at the end: `bytes=-5`.
+    /// The last bytes, of this number: `bytes=-5`.
     Last(u64),
 }
 
-/// A text that is no range.
+/// A text that is not a byte range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no range; one looks like bytes=0-99, bytes=100- or bytes=-100")]
+#[error("{0:?} is not a byte range; expected bytes=0-99, bytes=100- or bytes=-100")]
 pub struct ParseByteRangeError(String);
 
 impl ByteRange {
-    /// The bytes meant in a file of this size, cut at its end; `None` when it has none of them.
+    /// Returns the bytes of the range within a file of `size` bytes; `None` if it has none of them.
     pub fn within(self, size: u64) -> Option<Range<u64>> {
         let range = match self {
             Self::From(first) => first..size,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_means_what_the_header_means() {
+    fn ranges_follow_rfc_9110() {
         for (text, of_ten) in [
             ("bytes=0-0", Some(0..1)),
             ("bytes=2-4", Some(2..5)),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused_by_its_text() {
+    fn invalid_range_is_rejected() {
         for odd in [
             "",
             "0-1",

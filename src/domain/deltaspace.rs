@@ -1,85 +1,88 @@
-//! The objects that share a reference, and the names DeltaGlider keeps for itself.
+//! Deltaspaces, whose files share references, and the names reserved for DeltaGlider.
 
 use super::digest::Sha256Digest;
 use super::key::{BucketName, Key, NameError, ObjectName};
 use super::metadata::{DELTA_SUFFIX, REFERENCE_NAME};
 
-/// A folder of this name, at any depth, holds what DeltaGlider keeps for itself.
+/// The name of a folder, at any depth, that is reserved for DeltaGlider's own objects.
 pub const INTERNAL_FOLDER: &str = ".deltaglider";
 
-/// Where the copies of files are that are made for URLs, in every bucket.
+/// The prefix, in every bucket, of the temporary copies of files that presigned URLs lead to.
 pub const TEMPORARIES: &str = ".deltaglider/tmp/";
 
-/// Below a folder, where its content-addressed references are, each in a folder called by its
-/// SHA-256.
+/// The folder, below a deltaspace, of its content-addressed references, each in a folder named by
+/// its SHA-256.
 const REFERENCES_FOLDER: &str = ".deltaglider/references/";
 
 /// The last part of the key of a [`Sketch`](super::Sketch).
 const SKETCH_NAME: &str = "sketch";
 
-/// The last part of the key of the mark on a reference that nobody needs.
+/// The last part of the key of the tombstone of an unneeded reference.
 const TOMBSTONE_NAME: &str = "condemned";
 
-/// Below a folder, where listings keep what they learnt of all that is below it.
+/// The folder, below any folder, of the index that caches listings of everything below it.
 const INDEX_FOLDER: &str = ".deltaglider/index/";
 
-/// At the root of a bucket, where results of counting it are kept.
+/// The folder, at the root of a bucket, of cached bucket statistics.
 const STATS_FOLDER: &str = ".deltaglider/stats/";
 
-/// The object of an index that says which others there are.
+/// The name of the index object that lists the other objects of the index.
 pub const INDEX_CONTENTS: &str = "contents.json";
 
-/// A folder of a bucket as the home of references.
+/// A folder of a bucket whose files share references.
 ///
 /// A reference has one of two keys: the classic one, `reference.bin` in the folder, which the
-/// Python tool makes and finds; and the content-addressed one,
-/// `.deltaglider/references/<sha256>/reference.bin` below it, under which nothing but the right
-/// content can stand. The Python tool reads deltas of both, since it honours the folder in
-/// `dg-ref-key`.
+/// Python tool writes and finds; and the content-addressed one,
+/// `.deltaglider/references/<sha256>/reference.bin` below it, which can hold only the right
+/// content. The Python tool reads deltas of both, since it honours the folder in `dg-ref-key`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Deltaspace {
     bucket: BucketName,
-    /// Empty, or with a `/` at the end.
+    /// The folder: empty, or with a `/` at the end.
     folder: String,
 }
 
-/// What a key below [`Deltaspace::references_prefix`] is.
+/// An object below [`Deltaspace::references_prefix`], by its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addressed {
     /// The reference of this SHA-256.
     Reference(Sha256Digest),
     /// The sketch of the reference of this SHA-256.
     Sketch(Sha256Digest),
-    /// The mark that the reference of this SHA-256 is to be removed: no new delta may be made
-    /// against it.
+    /// The tombstone of the reference of this SHA-256, which will be deleted: no new delta may be
+    /// made against it.
     Tombstone(Sha256Digest),
 }
 
-/// Why a folder cannot be the deltaspace of a file.
+/// The reason why a folder cannot be the deltaspace of a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaspaceError {
-    /// A delta's reference stands in a folder above it.
-    #[error("the deltaspace {folder:?} is no folder that {object} is in")]
+    /// The file is not in the folder; a delta's reference must be in a folder above it.
+    #[error("the deltaspace {folder:?} does not contain {object}")]
     Elsewhere {
-        /// The folder asked for.
+        /// The requested folder.
         folder: String,
         /// The file.
         object: ObjectName,
     },
-    /// The key of a reference is written into the metadata of its deltas.
+    /// The folder cannot be written into the metadata of deltas, which hold their reference's key.
     #[error(
-        "the deltaspace {0:?} cannot be named in a header: only printable ASCII of at most {MAX_FOLDER_BYTES} bytes can"
+        "the deltaspace {0:?} cannot be stored in a header: \
+         it must be printable ASCII of at most {MAX_FOLDER_BYTES} bytes"
     )]
     Unnameable(String),
 }
 
-/// The longest folder whose content-addressed references have keys of at most 1024 bytes.
+/// The maximum length of a folder in bytes, so that its content-addressed references have keys of
+/// at most 1024 bytes.
 const MAX_FOLDER_BYTES: usize = 1024 - REFERENCES_FOLDER.len() - 64 - 1 - REFERENCE_NAME.len();
 
 impl Deltaspace {
-    /// The deltaspace of a file: its folder, or the nearest folder above it whose references can be
-    /// named in the metadata of a delta. Header values are printable ASCII, so the files of `日本/`
-    /// share the reference of the folder that `日本/` is in, which the Python tool reads as well.
+    /// Returns the deltaspace of a file: its folder, or the nearest folder above it whose
+    /// references can be named in the metadata of a delta.
+    ///
+    /// Header values are printable ASCII, so the files of `日本/` share the reference of the folder
+    /// above `日本/`, which the Python tool reads as well.
     pub fn of(object: &ObjectName) -> Self {
         let mut folder = object.key.folder();
         while !is_nameable(folder) {
@@ -88,9 +91,9 @@ impl Deltaspace {
         Self { bucket: object.bucket.clone(), folder: folder.to_owned() }
     }
 
-    /// The folder that versions of this one share: the one it is in, if its own name has a digit in
-    /// it (`releases/1.2.3/app.zip` and `releases/1.2.4/app.zip` share the references of
-    /// `releases/`).
+    /// Returns the deltaspace that versions of this one share: the parent folder, if the folder's
+    /// own name has a digit in it (`releases/1.2.3/app.zip` and `releases/1.2.4/app.zip` share the
+    /// references of `releases/`).
     pub fn shared(&self) -> Option<Self> {
         let parent = above(&self.folder);
         let own = self.folder.strip_prefix(parent)?;
@@ -98,7 +101,11 @@ impl Deltaspace {
             .then(|| Self { bucket: self.bucket.clone(), folder: parent.to_owned() })
     }
 
-    /// The folder a user wants the references of a file in; with or without a `/` at its end.
+    /// Returns the deltaspace that the user chose for a file; `folder` may end with a `/` or not.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file is not in the folder, or the folder cannot be named in metadata.
     pub fn chosen(object: &ObjectName, folder: &str) -> Result<Self, DeltaspaceError> {
         let folder = match folder {
             "" | "/" => String::new(),
@@ -113,7 +120,7 @@ impl Deltaspace {
         Ok(Self { bucket: object.bucket.clone(), folder })
     }
 
-    /// The home of the reference at `name`, by either of its keys.
+    /// Returns the deltaspace of the reference at `name`, which is either of its keys.
     pub fn home_of(name: &ObjectName) -> Self {
         let own = name.key.folder();
         let addressed =
@@ -124,43 +131,43 @@ impl Deltaspace {
         Self { bucket: name.bucket.clone(), folder: addressed.unwrap_or_else(|| own.to_owned()) }
     }
 
-    /// The bucket.
+    /// Returns the bucket.
     pub fn bucket(&self) -> &BucketName {
         &self.bucket
     }
 
-    /// The folder: empty, or with a `/` at its end.
+    /// Returns the folder: empty, or with a `/` at its end.
     pub fn folder(&self) -> &str {
         &self.folder
     }
 
-    /// Where its classic reference stands; an error if the folder is too long for one.
+    /// Returns the name of the classic reference; an error if the key would be too long.
     pub fn classic(&self) -> Result<ObjectName, NameError> {
         self.name(REFERENCE_NAME)
     }
 
-    /// Where the reference of this SHA-256 stands.
+    /// Returns the name of the content-addressed reference of this SHA-256.
     pub fn addressed(&self, digest: &Sha256Digest) -> Result<ObjectName, NameError> {
         self.name(&format!("{REFERENCES_FOLDER}{digest}/{REFERENCE_NAME}"))
     }
 
-    /// Where the sketch of the reference of this SHA-256 stands, whichever key that has.
+    /// Returns the name of the sketch of the reference of this SHA-256, whichever its key is.
     pub fn sketch(&self, digest: &Sha256Digest) -> Result<ObjectName, NameError> {
         self.name(&format!("{REFERENCES_FOLDER}{digest}/{SKETCH_NAME}"))
     }
 
-    /// Where the mark stands that the content-addressed reference of this SHA-256 is to be removed.
+    /// Returns the name of the tombstone of the content-addressed reference of this SHA-256.
     pub fn tombstone(&self, digest: &Sha256Digest) -> Result<ObjectName, NameError> {
         self.name(&format!("{REFERENCES_FOLDER}{digest}/{TOMBSTONE_NAME}"))
     }
 
-    /// What the keys of all its content-addressed references, their sketches and marks start with.
+    /// Returns the key prefix of content-addressed references, their sketches and tombstones.
     pub fn references_prefix(&self) -> String {
         format!("{}{REFERENCES_FOLDER}", self.folder)
     }
 
-    /// What the object at `key` is, if it is a content-addressed reference of this folder, or a
-    /// sketch or mark of one.
+    /// Classifies the object at `key`; `None` unless it is a content-addressed reference of this
+    /// folder, or the sketch or tombstone of one.
     pub fn addressed_at(&self, key: &Key) -> Option<Addressed> {
         let rest = key.as_str().strip_prefix(&self.references_prefix())?;
         let (digest, name) = rest.split_once('/')?;
@@ -184,26 +191,25 @@ impl std::fmt::Display for Deltaspace {
     }
 }
 
-/// Whether the references of a folder can be named in the metadata of a delta.
+/// Returns whether the references of a folder can be named in the metadata of a delta.
 fn is_nameable(folder: &str) -> bool {
     folder.len() <= MAX_FOLDER_BYTES
         && folder.bytes().all(|c| (b' '..=b'~').contains(&c))
         && !folder.starts_with(' ')
 }
 
-/// The folder that `folder` is in: up to and including the last `/` but one.
+/// Returns the parent of `folder`: up to and including the last `/` but one.
 fn above(folder: &str) -> &str {
     let inner = folder.strip_suffix('/').unwrap_or(folder);
     inner.rfind('/').and_then(|at| folder.get(..=at)).unwrap_or_default()
 }
 
-/// Whether the key lies in a folder that DeltaGlider keeps for itself.
+/// Returns whether the key is in a folder reserved for DeltaGlider.
 pub fn is_internal(key: &Key) -> bool {
     key.folder().split('/').any(|folder| folder == INTERNAL_FOLDER)
 }
 
-/// Where the object of this name stands in the index of a folder, which is empty or has a `/` at
-/// its end.
+/// Returns the index object `name` of a folder, which is empty or has a `/` at its end.
 pub fn index_object(
     bucket: &BucketName,
     folder: &str,
@@ -212,13 +218,12 @@ pub fn index_object(
     Ok(ObjectName::new(bucket.clone(), Key::new(format!("{folder}{INDEX_FOLDER}{name}"))?))
 }
 
-/// Where the result of this name, of counting a bucket, is kept.
+/// Returns the object that caches the bucket statistics `name`.
 pub fn stats_object(bucket: &BucketName, name: &str) -> Result<ObjectName, NameError> {
     Ok(ObjectName::new(bucket.clone(), Key::new(format!("{STATS_FOLDER}{name}"))?))
 }
 
-/// Whether what stands there was only written to be faster next time: an index, or a result of
-/// counting.
+/// Returns whether the object at a key is only a cache: part of an index, or bucket statistics.
 pub fn is_memory(key: &Key) -> bool {
     let folder = key.folder();
     let of_index = folder == INDEX_FOLDER
@@ -226,12 +231,12 @@ pub fn is_memory(key: &Key) -> bool {
     of_index || folder == STATS_FOLDER
 }
 
-/// Where the delta of a file is stored; an error when the name is too long for it.
+/// Returns the name of the delta of a file; an error if its key would be too long.
 pub fn delta_of(object: &ObjectName) -> Result<ObjectName, NameError> {
     Ok(object.sibling(Key::new(format!("{}{DELTA_SUFFIX}", object.key))?))
 }
 
-/// The key of the file whose delta is stored at `key`, if it is the key of a delta.
+/// Returns the key of the file whose delta is stored at `key`; `None` for the key of no delta.
 pub fn file_of(key: &Key) -> Option<Key> {
     Key::new(key.as_str().strip_suffix(DELTA_SUFFIX)?).ok()
 }
@@ -245,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_stands_beside_the_file() {
+    fn reference_is_beside_file() {
         let reference =
             |key| Deltaspace::of(&object(key)).classic().unwrap().key.as_str().to_owned();
         assert_eq!(reference("a.zip"), "reference.bin");
@@ -254,8 +259,9 @@ mod tests {
         assert_eq!(reference("a b+%/c.zip"), "a b+%/reference.bin");
     }
 
+    /// A folder that no header can name uses the reference of the nearest folder above it.
     #[test]
-    fn a_folder_that_no_header_can_name_shares_the_reference_above_it() {
+    fn unnameable_folder_uses_parent() {
         let reference =
             |key: &str| Deltaspace::of(&object(key)).classic().unwrap().key.as_str().to_owned();
         assert_eq!(reference("a/日本/c.zip"), "a/reference.bin");
@@ -267,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_share_the_references_of_the_folder_they_are_in() {
+    fn versions_share_a_deltaspace() {
         let shared = |key: &str| Deltaspace::of(&object(key)).shared().map(|shared| shared.folder);
         assert_eq!(shared("releases/1.2.3/app.zip").as_deref(), Some("releases/"));
         assert_eq!(shared("v2/app.zip").as_deref(), Some(""));
@@ -276,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_deltaspace_is_a_folder_above_the_file() {
+    fn chosen_space_contains_file() {
         let chosen = |folder: &str| {
             Deltaspace::chosen(&object("a/b/c.zip"), folder).map(|space| space.folder)
         };
@@ -289,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn both_keys_of_a_reference_lead_to_its_home() {
+    fn reference_keys_map_to_home() {
         let digest = Sha256Digest::of(b"x");
         for folder in ["", "a/", "a//b/"] {
             let space = Deltaspace::of(&object(&format!("{folder}c.zip")));
@@ -301,9 +307,9 @@ mod tests {
             assert_eq!(space.addressed_at(&addressed.key), Some(Addressed::Reference(digest)));
             let sketch = space.sketch(&digest).unwrap();
             assert_eq!(space.addressed_at(&sketch.key), Some(Addressed::Sketch(digest)));
-            let condemned = space.tombstone(&digest).unwrap();
-            assert_eq!(space.addressed_at(&condemned.key), Some(Addressed::Tombstone(digest)));
-            assert_eq!(Deltaspace::home_of(&condemned), space);
+            let tombstone = space.tombstone(&digest).unwrap();
+            assert_eq!(space.addressed_at(&tombstone.key), Some(Addressed::Tombstone(digest)));
+            assert_eq!(Deltaspace::home_of(&tombstone), space);
             assert_eq!(space.addressed_at(&space.classic().unwrap().key), None);
         }
         let lookalike = object("a/.deltaglider/references/b/reference.bin");
@@ -311,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_and_results_of_counting_are_known_by_their_keys() {
+    fn index_and_stats_are_recognized() {
         let bucket = BucketName::new("bucket").unwrap();
         for folder in ["", "a/", "a//b/"] {
             assert!(is_memory(&index_object(&bucket, folder, INDEX_CONTENTS).unwrap().key));
@@ -328,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_room_for_the_suffix_has_no_delta() {
+    fn overlong_name_has_no_delta() {
         assert!(delta_of(&object(&"k".repeat(1018))).is_ok());
         assert_eq!(delta_of(&object(&"k".repeat(1019))), Err(NameError::KeyTooLong(1025)));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! SHA-256 as a value.
+//! SHA-256 digests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +10,14 @@ use sha2::{Digest as _, Sha256};
 pub struct Sha256Digest([u8; 32]);
 
 impl Sha256Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = Sha256Hasher::default();
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for Sha256Digest {
     }
 }
 
-/// The text is not 64 hexadecimal digits.
+/// A text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a SHA-256 is written as 64 hexadecimal digits")]
 pub struct DigestError;
@@ -64,7 +64,7 @@ impl FromStr for Sha256Digest {
     }
 }
 
-/// Takes bytes, gives their digest.
+/// A streaming SHA-256 hasher.
 #[derive(Clone, Default)]
 pub struct Sha256Hasher(Sha256);
 
@@ -74,7 +74,7 @@ impl Sha256Hasher {
         self.0.update(bytes);
     }
 
-    /// The digest of everything added.
+    /// Returns the digest of all bytes added.
     pub fn finish(self) -> Sha256Digest {
         Sha256Digest(self.0.finalize().into())
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_nothing_is_the_known_one_and_parses_back() {
+    fn digest_displays_and_parses() {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Sha256Digest::of(b"").to_string(), empty);
         assert_eq!(empty.parse(), Ok(Sha256Digest::of(b"")));

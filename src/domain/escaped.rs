@@ -1,21 +1,20 @@
-//! The keys of files whose names are keys of DeltaGlider's own objects: `reference.bin`, and
+//! Escaped keys, for files whose names are keys of DeltaGlider's own objects: `reference.bin`, and
 //! everything in a folder `.deltaglider`.
 //!
-//! Such a file is stored below `.deltaglider/files/` of the folder in which its name stops being an
-//! ordinary one. What follows that folder is percent-encoded byte by byte: those from `%` to `.`,
-//! in upper case, and no others. Each byte keeps its place among the others, so the keys are in the
-//! order of the names; `/` stays, so folders are folders; and no key ends as that of a delta or a
-//! reference does.
+//! Such a file is stored below `.deltaglider/files/` of the folder in which its name becomes a
+//! reserved one. The rest of the name is percent-encoded byte by byte: exactly the bytes from `%`
+//! to `.`, with upper-case digits. Encoding keeps the byte order, so keys sort like names; `/`
+//! stays, so folders remain folders; and no key has the ending of a delta or a reference.
 
 use super::deltaspace::INTERNAL_FOLDER;
 use super::key::{Key, NameError};
 use super::metadata::REFERENCE_NAME;
 
-/// Below a folder, where the files are that need an escaped key.
+/// The folder, below any folder, of the files that need an escaped key.
 const FILES_FOLDER: &str = ".deltaglider/files/";
 
-/// The bytes that are encoded: `%`, which begins a code, `.`, and all between them, so that order
-/// is kept.
+/// The bytes that are encoded: `%`, which begins a code, `.`, and all between them, to keep the
+/// order.
 const ENCODED: std::ops::RangeInclusive<char> = '%'..='.';
 
 /// Returns whether a file of this name is stored under an escaped key.
@@ -27,42 +26,42 @@ pub fn is_needed(name: &Key) -> bool {
 ///
 /// # Errors
 ///
-/// The key would be longer than keys may be.
+/// Fails if the key would be too long.
 pub fn key_of(name: &Key) -> Result<Option<Key>, NameError> {
     split(name.as_str()).map(|(folder, rest)| Key::new(escaped(folder, rest))).transpose()
 }
 
-/// Returns the name of the file that is stored under an escaped key; `None` of any other key.
+/// Returns the name of the file that is stored under an escaped key; `None` for any other key.
 pub fn file_at(key: &Key) -> Option<Key> {
     Key::new(unescaped(key.as_str())?).ok()
 }
 
-/// Returns what the escaped keys of all names begin with that begin with `names`, where such a name
-/// always needs one.
+/// Returns the common prefix of the escaped keys of all names that begin with `names`; `None`
+/// unless every such name needs an escaped key.
 pub fn prefix_within(names: &str) -> Option<String> {
     let (folder, rest) = split(names)?;
     is_internal(rest).then(|| escaped(folder, rest))
 }
 
-/// Returns what the names of files begin with whose escaped keys begin with `prefix`: what
-/// [`prefix_within`] was made of.
+/// Returns the common prefix of the names of files whose escaped keys begin with `prefix`: the
+/// inverse of [`prefix_within`].
 pub fn names_from(prefix: &str) -> Option<String> {
     unescaped(prefix).filter(|names| split(names).is_some_and(|(_, rest)| is_internal(rest)))
 }
 
-/// Names in a folder that begin with a given text, which may be that of names that need an escaped
+/// The places of the names in a folder that begin with a given text, some of which need an escaped
 /// key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beside {
-    /// What their escaped keys begin with.
+    /// The prefix of their escaped keys.
     pub prefix: String,
-    /// DeltaGlider's own folder there.
+    /// The folder there that is reserved for DeltaGlider.
     pub internal: String,
 }
 
 impl Beside {
-    /// Returns where files are stored whose names begin with `names`, if any need an escaped key
-    /// and some do not.
+    /// Returns the places of files whose names begin with `names`; `None` unless some of these
+    /// names need an escaped key and some do not.
     pub fn of(names: &str) -> Option<Self> {
         if split(names).is_some_and(|(_, rest)| is_internal(rest)) {
             return None;
@@ -77,7 +76,7 @@ impl Beside {
     }
 }
 
-/// Encodes a text that may be a part of a name.
+/// Percent-encodes a text, which may be a part of a name.
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for c in text.chars() {
@@ -90,7 +89,7 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-/// Decodes what [`encode`] makes; `None` of anything else.
+/// Decodes the output of [`encode`]; returns `None` for anything else.
 fn decode(encoded: &str) -> Option<String> {
     let mut text = String::with_capacity(encoded.len());
     let mut rest = encoded;
@@ -115,7 +114,7 @@ fn escaped(folder: &str, rest: &str) -> String {
     format!("{folder}{FILES_FOLDER}{}", encode(rest))
 }
 
-/// The name of what is stored under an escaped key, or the beginning of such names.
+/// Returns the name of the file stored under an escaped key, or a prefix of such names.
 fn unescaped(key: &str) -> Option<String> {
     let (folder, rest) = split(key)?;
     let name = format!("{folder}{}", decode(rest.strip_prefix(FILES_FOLDER)?)?);
@@ -123,8 +122,8 @@ fn unescaped(key: &str) -> Option<String> {
     split(&name).is_some_and(|(of_name, _)| of_name == folder).then_some(name)
 }
 
-/// Splits a name into the folder where it is still an ordinary one, and the rest, which begins with
-/// the part that is not.
+/// Splits a name into the folder up to which it is an ordinary one, and the rest, which begins with
+/// the reserved part.
 fn split(name: &str) -> Option<(&str, &str)> {
     let mut at: usize = 0;
     loop {
@@ -136,7 +135,7 @@ fn split(name: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Whether a name begins with the folder that is DeltaGlider's own.
+/// Returns whether a name begins with the folder reserved for DeltaGlider.
 fn is_internal(rest: &str) -> bool {
     rest.strip_prefix(INTERNAL_FOLDER).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -154,7 +153,7 @@ mod tests {
         Key::new(text).unwrap()
     }
 
-    /// The key that a file of this name is stored under.
+    /// Returns the key that a file of this name is stored under.
     fn stored(name: &str) -> String {
         key_of(&key(name)).unwrap().map_or_else(|| name.to_owned(), |key| key.to_string())
     }
@@ -222,7 +221,7 @@ mod tests {
         assert_eq!(key_of(&name(longest + 1)), Err(NameError::KeyTooLong(1025)));
     }
 
-    /// Names of few parts, many of which are those of our own objects, encoded or not.
+    /// Generates names of few parts, many of them reserved ones, encoded or not.
     fn names() -> impl Strategy<Value = String> {
         let part = prop_oneof![
             Just(".deltaglider".to_owned()),
@@ -252,14 +251,18 @@ mod tests {
                     continue;
                 };
                 prop_assert_eq!(file_at(&at), Some(key(name)));
-                prop_assert!(at.base_name() != REFERENCE_NAME && !at.as_str().ends_with(DELTA_SUFFIX));
+                prop_assert!(at.base_name() != REFERENCE_NAME);
+                prop_assert!(!at.as_str().ends_with(DELTA_SUFFIX));
                 prop_assert!(crate::domain::deltaspace::is_internal(&at));
             }
         }
 
         #[test]
-        fn keys_keep_the_order_of_names(names in prop::collection::btree_set("[%./é !-0a]{0,5}", 2..20)) {
-            let names: Vec<String> = names.iter().map(|name| stored(&format!(".deltaglider/{name}"))).collect();
+        fn keys_keep_the_order_of_names(
+            names in prop::collection::btree_set("[%./é !-0a]{0,5}", 2..20),
+        ) {
+            let names = names.iter().map(|name| stored(&format!(".deltaglider/{name}")));
+            let names: Vec<String> = names.collect();
             prop_assert!(names.is_sorted());
         }
 
@@ -272,7 +275,8 @@ mod tests {
 
         #[test]
         fn prefixes_reach_all_names(name in names(), at in any::<prop::sample::Index>()) {
-            let ends: Vec<usize> = name.char_indices().map(|(at, _)| at).chain([name.len()]).collect();
+            let starts = name.char_indices().map(|(at, _)| at);
+            let ends: Vec<usize> = starts.chain([name.len()]).collect();
             let names = &name[..*at.get(&ends)];
             let Some(key) = key_of(&key(&name)).unwrap() else { return Ok(()) };
             let key = key.as_str();

@@ -1,11 +1,12 @@
-//! Versions of one thing, told by their names: `app-1.9.zip` and `app-1.10.1.zip` are.
+//! Families of keys that differ only in version numbers, such as `app-1.9.zip` and
+//! `app-1.10.1.zip`.
 
-/// A key in which version numbers count for nothing.
+/// A key without regard to its version numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Family(String);
 
 impl Family {
-    /// The family of a key. Digits, and digits joined by `.`, `-` or `_`, are one number.
+    /// Returns the family of a key. Digits, and digits joined by `.`, `-` or `_`, are one number.
     pub fn of(key: &str) -> Self {
         let mut family = String::new();
         let mut rest = key;
@@ -19,13 +20,13 @@ impl Family {
         Self(family)
     }
 
-    /// What the keys of the family of `key` all start with.
+    /// Returns the common prefix of the keys of the family of `key`.
     pub fn common_prefix(key: &str) -> &str {
         key.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default()
     }
 }
 
-/// The length of the number that `text` begins with.
+/// Returns the length in bytes of the number that `text` begins with.
 fn number_len(text: &[u8]) -> usize {
     let digits = |from: usize| text.iter().skip(from).take_while(|c| c.is_ascii_digit()).count();
     let mut len = digits(0);
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_one_thing_are_a_family_and_other_things_are_not() {
+    fn only_versions_form_a_family() {
         let same = |a: &str, b: &str| Family::of(a) == Family::of(b);
         assert!(same("app-1.9.zip", "app-1.10.1.zip"));
         assert!(same("r/1.2/app.zip", "r/1.2.3-4/app.zip"));

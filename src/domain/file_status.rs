@@ -1,24 +1,25 @@
-//! Time and mode of a local file, as they are kept beside its object.
+//! Modification time and mode of a local file, as stored in the metadata of its object.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::metadata::UserMetadata;
 
-/// The time of the last write: seconds since 1970, and nine digits of nanoseconds after them.
+/// The field of the modification time: seconds since 1970, `.`, and nine digits of nanoseconds.
 const MTIME: &str = "dg-file-mtime";
-/// The permission bits, in octal digits.
+/// The field of the permission bits, in four octal digits.
 const MODE: &str = "dg-file-mode";
-/// Permission bits that are kept: those of a set user or group are not.
+/// The permission bits that are stored, without set-user-ID, set-group-ID and sticky bits.
 const PERMISSIONS: u32 = 0o777;
 
-/// Time and mode of a file. No other tool reads them.
+/// Modification time and mode of a file. No other tool reads them.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
 ///
 /// use deltaglider::domain::FileStatus;
 ///
-/// let status = FileStatus { modified: Some(UNIX_EPOCH + Duration::new(7, 500)), mode: Some(0o640) };
+/// let modified = Some(UNIX_EPOCH + Duration::new(7, 500));
+/// let status = FileStatus { modified, mode: Some(0o640) };
 /// let metadata = status.write();
 /// assert_eq!(metadata["dg-file-mtime"], "7.000000500");
 /// assert_eq!(metadata["dg-file-mode"], "0640");
@@ -26,14 +27,14 @@ const PERMISSIONS: u32 = 0o777;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FileStatus {
-    /// When it was last written to.
+    /// The modification time.
     pub modified: Option<SystemTime>,
-    /// Its permission bits.
+    /// The permission bits.
     pub mode: Option<u32>,
 }
 
 impl FileStatus {
-    /// Returns what the system says of a file.
+    /// Returns the status of a local file.
     pub fn of(metadata: &std::fs::Metadata) -> Self {
         #[cfg(unix)]
         let mode =
@@ -43,13 +44,13 @@ impl FileStatus {
         Self { modified: metadata.modified().ok(), mode }
     }
 
-    /// Returns what an object's metadata says; a value that makes no sense is none.
+    /// Reads the status from an object's metadata; a malformed value is `None`.
     pub fn read(metadata: &UserMetadata) -> Self {
         let mode = metadata.get(MODE).and_then(|text| octal(text));
         Self { modified: metadata.get(MTIME).and_then(|text| time(text)), mode }
     }
 
-    /// Returns the metadata that keeps it.
+    /// Returns the metadata fields of this status.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = UserMetadata::new();
         metadata.extend(self.modified.and_then(text_of).map(|text| (MTIME.to_owned(), text)));
@@ -58,7 +59,7 @@ impl FileStatus {
         metadata
     }
 
-    /// Removes it from an object's metadata.
+    /// Removes the fields of a status from an object's metadata.
     pub fn remove(metadata: &mut UserMetadata) {
         metadata.remove(MTIME);
         metadata.remove(MODE);
@@ -70,7 +71,7 @@ fn octal(text: &str) -> Option<u32> {
     digits.then(|| u32::from_str_radix(text, 8).ok())?.map(|mode| mode & PERMISSIONS)
 }
 
-/// A time before 1970 has negative seconds, and nanoseconds that are added to them.
+/// Formats a time. One before 1970 has negative seconds, to which the nanoseconds are added.
 fn text_of(at: SystemTime) -> Option<String> {
     let (seconds, nanos) = match at.duration_since(UNIX_EPOCH) {
         Ok(since) => (i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()),
@@ -143,7 +144,7 @@ mod tests {
             "-9223372036854775808.000000000",
             "99999999999999999999.000000000",
         ] {
-            // Whatever the system's clock can hold, and no panic.
+            // The result depends on the system's clock type; it must not panic.
             let _ = FileStatus::read(&UserMetadata::from([(MTIME.to_owned(), far.to_owned())]));
         }
         let metadata = UserMetadata::from([(MODE.to_owned(), "4755".to_owned())]);

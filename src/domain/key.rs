@@ -1,37 +1,41 @@
-//! Buckets, keys, and the two together.
+//! Names of buckets and objects.
 
 use std::fmt;
 
 use super::access_point;
 
-/// Longest key S3 takes, in bytes of UTF-8 (Amazon S3 User Guide, "Object key naming guidelines").
+/// The maximum length of a key, in bytes of UTF-8 (Amazon S3 User Guide, "Object key naming
+/// guidelines").
 pub const MAX_KEY_BYTES: usize = 1024;
 
 /// The name of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(String);
 
-/// A name no store would take.
+/// The reason why a name is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not 3 to 63 characters of the allowed set, nor that behind a tenant, nor an access point.
+    /// Neither 3 to 63 allowed characters, nor such a name behind a tenant, nor an access point.
     #[error(
-        "bucket name {0:?} is not 3 to 63 of a-z, 0-9, '.', '-' and '_' with a letter or digit first and last, nor `tenant:bucket`, nor \
-         the ARN of an access point in one region"
+        "bucket name {0:?} is not 3 to 63 of a-z, 0-9, '.', '-' and '_' \
+         with a letter or digit first and last, nor `tenant:bucket`, \
+         nor the ARN of an access point in one region"
     )]
     Bucket(String),
-    /// Longer than [`MAX_KEY_BYTES`].
+    /// The key is longer than [`MAX_KEY_BYTES`]: its length in bytes.
     #[error("the key has {0} bytes; S3 keys have at most {MAX_KEY_BYTES}")]
     KeyTooLong(usize),
-    /// No byte at all.
+    /// The key is empty.
     #[error("the key is empty")]
     EmptyKey,
 }
 
 impl BucketName {
-    /// Accepts 3 to 63 (old buckets: upper case and `_` too) characters of which the first and last
-    /// are alphanumeric; such a name behind a tenant of Ceph and a colon; and the ARN of an access
-    /// point.
+    /// Validates the name of a bucket.
+    ///
+    /// Valid are 3 to 63 characters (including upper case and `_`, as in old buckets), of which the
+    /// first and last are alphanumeric; such a name behind a tenant of Ceph and a colon; and the
+    /// ARN of an access point.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
         let is_of_tenant = || {
@@ -39,16 +43,16 @@ impl BucketName {
         };
         let is_access_point =
             || access_point::split(&name).is_some_and(|(_, rest)| rest.is_empty());
-        let lawful = is_plain(&name) || is_of_tenant() || is_access_point();
-        if lawful { Ok(Self(name)) } else { Err(NameError::Bucket(name)) }
+        let is_valid = is_plain(&name) || is_of_tenant() || is_access_point();
+        if is_valid { Ok(Self(name)) } else { Err(NameError::Bucket(name)) }
     }
 
-    /// Whether it is the ARN of an access point.
+    /// Returns whether the name is the ARN of an access point.
     pub fn is_access_point(&self) -> bool {
         access_point::split(&self.0).is_some()
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -65,7 +69,7 @@ fn is_plain(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// Whether a text can be the name of a tenant (Ceph, "RGW multi-tenancy").
+/// Returns whether a text can be the name of a tenant (Ceph, "RGW multi-tenancy").
 fn is_tenant(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -78,12 +82,12 @@ impl fmt::Display for BucketName {
 }
 
 /// The key of an object: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8, otherwise arbitrary: `//`, `..` and
-/// a trailing `/` mean themselves.
+/// a trailing `/` are taken literally.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
 impl Key {
-    /// Checks the length.
+    /// Validates the length of a key.
     pub fn new(key: impl Into<String>) -> Result<Self, NameError> {
         let key = key.into();
         match key.len() {
@@ -93,19 +97,19 @@ impl Key {
         }
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Up to and including the last `/`; empty at the root of the bucket.
+    /// Returns the key up to and including the last `/`; empty at the root of the bucket.
     pub fn folder(&self) -> &str {
         self.0
             .rsplit_once('/')
             .map_or("", |(folder, _)| self.0.get(..=folder.len()).unwrap_or_default())
     }
 
-    /// After the last `/`.
+    /// Returns the part after the last `/`.
     pub fn base_name(&self) -> &str {
         self.0.rsplit_once('/').map_or(self.as_str(), |(_, name)| name)
     }
@@ -117,7 +121,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// One object: bucket and key, displayed as `s3://bucket/key`.
+/// The name of an object: bucket and key, displayed as `s3://bucket/key`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {
     /// The bucket.
@@ -127,12 +131,12 @@ pub struct ObjectName {
 }
 
 impl ObjectName {
-    /// Puts the two together.
+    /// Creates a name from a bucket and a key.
     pub fn new(bucket: BucketName, key: Key) -> Self {
         Self { bucket, key }
     }
 
-    /// Another key of the same bucket.
+    /// Returns the name of another key in the same bucket.
     pub fn sibling(&self, key: Key) -> Self {
         Self { bucket: self.bucket.clone(), key }
     }
@@ -149,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_splits_at_its_last_slash_only() {
+    fn key_splits_at_last_slash() {
         let key = |text: &str| Key::new(text).unwrap();
         assert_eq!((key("a/b/c.zip").folder(), key("a/b/c.zip").base_name()), ("a/b/", "c.zip"));
         assert_eq!((key("c.zip").folder(), key("c.zip").base_name()), ("", "c.zip"));
@@ -158,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_1024_bytes_are_taken_and_longer_or_empty_ones_refused() {
+    fn key_length_is_limited() {
         assert!(Key::new("k".repeat(1024)).is_ok());
         assert_eq!(Key::new("é".repeat(513)), Err(NameError::KeyTooLong(1026)));
         assert_eq!(Key::new(""), Err(NameError::EmptyKey));
     }
 
     #[test]
-    fn bucket_names_that_would_leave_their_folder_are_refused() {
+    fn unsafe_bucket_name_is_rejected() {
         for name in ["..", "a", "a/b", "../x", "-ab", "a..b", ".abc", "a b c", ""] {
             assert!(BucketName::new(name).is_err(), "{name:?}");
         }

@@ -1,7 +1,7 @@
-//! What an object's user metadata says it is: delta, direct, reference or none of ours.
+//! User metadata that classifies an object: delta, direct, reference or foreign.
 //!
-//! Written as DeltaGlider 6.2.0 writes it (`dg-…` names); read under every alias a version of it
-//! has written or read.
+//! Fields are written as DeltaGlider 6.2.0 writes them (`dg-…` names), and read under every alias
+//! that any of its versions has written or read.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::BTreeMap;
@@ -11,25 +11,25 @@ use super::digest::Sha256Digest;
 use super::key::Key;
 use super::timestamp::Timestamp;
 
-/// User metadata of an object: lower-case names without `x-amz-meta-`.
+/// The user metadata of an object: lower-case names without `x-amz-meta-`.
 pub type UserMetadata = BTreeMap<String, String>;
 
-/// The last part of a reference's key.
+/// The base name of a reference's key.
 pub const REFERENCE_NAME: &str = "reference.bin";
-/// What the key of a delta ends with.
+/// The suffix of a delta's key.
 pub const DELTA_SUFFIX: &str = ".delta";
-/// The name under which a file keeps the tag of the object it is a copy of, which had no SHA-256:
-/// so a copy under way is told from one that is done. No other tool reads it.
+/// The field with the ETag of the object that a file was copied from, if that had no SHA-256. It
+/// distinguishes an unfinished copy from a complete one. No other tool reads it.
 pub const SOURCE_ETAG: &str = "dg-source-etag";
 
-/// Longest `dg-original-name` in bytes; a longer one is cut, since it only informs and user
-/// metadata has 2 KiB in all.
+/// The maximum length of `dg-original-name` in bytes. A longer name is cut: it is informative only,
+/// and all user metadata is limited to 2 KiB.
 const MAX_NAME_BYTES: usize = 200;
 
-/// A field of the scheme, by its name without prefix, words joined by `-`.
+/// A metadata field of DeltaGlider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// Who wrote it: `deltaglider/<version>`.
+    /// The tool that wrote the object: `deltaglider/<version>`.
     Tool,
     /// The base name of the file.
     OriginalName,
@@ -37,7 +37,7 @@ pub enum Field {
     FileSha256,
     /// Size of the file in bytes.
     FileSize,
-    /// When it was stored.
+    /// The time at which the object was stored.
     CreatedAt,
     /// Key of the reference in the same bucket.
     RefKey,
@@ -45,9 +45,9 @@ pub enum Field {
     RefSha256,
     /// Size of the delta in bytes.
     DeltaSize,
-    /// How the delta was made.
+    /// The command that made the delta.
     DeltaCmd,
-    /// Free text.
+    /// Free text; `reference` on references.
     Note,
     /// `none` on direct objects.
     Compression,
@@ -56,7 +56,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Self; 12] = [
         Self::Tool,
         Self::OriginalName,
@@ -72,6 +72,7 @@ impl Field {
         Self::SourceName,
     ];
 
+    /// Returns the name without prefix, words joined by `-`.
     fn name(self) -> &'static str {
         match self {
             Self::Tool => "tool",
@@ -89,19 +90,19 @@ impl Field {
         }
     }
 
-    /// The names it is read under, in the order DeltaGlider 6.2.0 tries them.
+    /// Returns the names it is read under, in the order in which DeltaGlider 6.2.0 tries them.
     pub(super) fn aliases(self) -> [String; 4] {
         let name = self.name();
         let underscored = name.replace('-', "_");
         [format!("dg-{name}"), format!("dg_{underscored}"), underscored, name.to_owned()]
     }
 
-    /// Whether it is read under this name.
+    /// Returns whether it is read under this name.
     pub(super) fn has_alias(self, name: &str) -> bool {
         self.aliases().iter().any(|alias| alias == name)
     }
 
-    /// The first non-empty value among the aliases.
+    /// Returns the first non-empty value among the aliases.
     fn read(self, metadata: &UserMetadata) -> Option<&str> {
         self.aliases().iter().find_map(|alias| {
             metadata.get(alias).map(String::as_str).filter(|value| !value.is_empty())
@@ -122,13 +123,13 @@ impl fmt::Display for Field {
 /// Metadata of a delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaMetadata {
-    /// Base name of the file; informative, the key is the truth.
+    /// Base name of the file; informative only, the key is authoritative.
     pub original_name: String,
     /// SHA-256 of the file.
     pub file_sha256: Sha256Digest,
     /// Size of the file in bytes.
     pub file_size: u64,
-    /// When it was stored; always there in what was read.
+    /// The time at which it was stored; always present if the metadata was read from an object.
     pub created_at: Option<Timestamp>,
     /// Key of the reference in the same bucket.
     pub ref_key: Key,
@@ -141,53 +142,53 @@ pub struct DeltaMetadata {
 /// Metadata of a file stored as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectMetadata {
-    /// Base name of the file; informative, the key is the truth.
+    /// Base name of the file; informative only, the key is authoritative.
     pub original_name: String,
     /// SHA-256 of the file.
     pub file_sha256: Sha256Digest,
     /// Size of the file in bytes.
     pub file_size: u64,
-    /// When it was stored; `None` if what stands there is no time.
+    /// The time at which it was stored; `None` if it is absent or malformed.
     pub created_at: Option<Timestamp>,
 }
 
 /// Metadata of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferenceMetadata {
-    /// Base name of the file it was made from; informative.
+    /// Base name of the file it was made from; informative only.
     pub source_name: String,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the reference.
     pub file_sha256: Sha256Digest,
-    /// When it was stored; `None` if what stands there is no time.
+    /// The time at which it was stored; `None` if it is absent or malformed.
     pub created_at: Option<Timestamp>,
 }
 
-/// What a stored object is.
+/// The kind of a stored object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A delta against a reference.
     Delta(DeltaMetadata),
     /// A file stored as it is, by DeltaGlider.
     Direct(DirectMetadata),
-    /// What deltas are made against.
+    /// A reference, against which deltas are made.
     Reference(ReferenceMetadata),
-    /// Stored by somebody else, as it is.
+    /// An object of another tool, stored as it is.
     Passthrough,
-    /// It says that it is a delta or a reference, and one of the fields it needs is absent or
-    /// malformed.
+    /// A delta or reference by its metadata, of which this required field is absent or malformed.
     Damaged(Field),
 }
 
 impl Kind {
-    /// What the object at `key` is. A delta's key ends with `.delta`; a reference is called
-    /// `reference.bin`.
+    /// Classifies the object at `key`. A delta's key ends with `.delta`; a reference has the base
+    /// name `reference.bin`.
     pub fn of(key: &Key, metadata: &UserMetadata) -> Self {
         let digest = Field::FileSha256.read(metadata);
         if key.as_str().ends_with(DELTA_SUFFIX) && Field::RefKey.read(metadata).is_some() {
             return DeltaMetadata::read(metadata).map_or_else(Self::Damaged, Self::Delta);
         }
         if Field::Compression.read(metadata) == Some("none") && digest.is_some() {
-            // Somebody's own `compression` beside a digest of another form is no metadata of ours.
+            // A foreign `compression` beside a digest of another form is not DeltaGlider's
+            // metadata.
             return DirectMetadata::read(metadata).map_or(Self::Passthrough, Self::Direct);
         }
         if key.base_name() == REFERENCE_NAME
@@ -230,8 +231,8 @@ impl DeltaMetadata {
         Field::RefKey.write(key, metadata);
     }
 
-    /// As DeltaGlider 6.2.0 writes it; `dg-delta-cmd` says how the delta was made and holds no
-    /// names.
+    /// Returns the metadata as DeltaGlider 6.2.0 writes it; `dg-delta-cmd` gives the command
+    /// without file names.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = UserMetadata::new();
         Field::Tool.write(tool(), &mut metadata);
@@ -261,7 +262,7 @@ impl DirectMetadata {
         })
     }
 
-    /// As DeltaGlider 6.2.0 writes it: its times of direct objects carry no zone.
+    /// Returns the metadata as DeltaGlider 6.2.0 writes it: times of direct objects have no zone.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = UserMetadata::new();
         Field::Tool.write(tool(), &mut metadata);
@@ -285,7 +286,7 @@ impl ReferenceMetadata {
         })
     }
 
-    /// As DeltaGlider 6.2.0 writes it: without the size.
+    /// Returns the metadata as DeltaGlider 6.2.0 writes it: without the size.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = UserMetadata::new();
         Field::Tool.write(tool(), &mut metadata);
@@ -299,26 +300,27 @@ impl ReferenceMetadata {
     }
 }
 
-/// What a temporary copy of a file says of itself, in the words of the Python tool.
+/// Metadata of a temporary copy of a file, in the format of the Python tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemporaryMetadata {
-    /// The key that the file is stored at.
+    /// The key of the file.
     pub original_key: String,
-    /// Its base name.
+    /// The base name of the file.
     pub original_name: String,
-    /// When it was made.
+    /// The time at which the copy was made.
     pub created_at: Timestamp,
-    /// When nobody needs it any more.
+    /// The time from which on the copy may be deleted.
     pub expires_at: Timestamp,
 }
 
-/// When a temporary copy may go.
+/// The field of the time from which on a temporary copy may be deleted.
 const EXPIRES_AT: &str = "dg-expires-at";
-/// Says that a file was made again from its delta.
+/// The field that marks a file decoded from its delta.
 const REHYDRATED: &str = "dg-rehydrated";
 
 impl TemporaryMetadata {
-    /// As DeltaGlider 6.2.0 writes it; of a long name the beginning, since all metadata has 2 KiB.
+    /// Returns the metadata as DeltaGlider 6.2.0 writes it. Long names are cut, since all user
+    /// metadata is limited to 2 KiB.
     pub fn write(&self) -> UserMetadata {
         let text = |name: &str, value: String| (name.to_owned(), value);
         UserMetadata::from([
@@ -330,9 +332,9 @@ impl TemporaryMetadata {
         ])
     }
 
-    /// When a temporary copy may go; `None` for what is none.
+    /// Returns the time from which on a temporary copy may be deleted; `None` for any other object.
     pub fn expiry(metadata: &UserMetadata) -> Option<Timestamp> {
-        metadata.get(REHYDRATED).filter(|told| *told == "true")?;
+        metadata.get(REHYDRATED).filter(|value| *value == "true")?;
         Timestamp::parse(metadata.get(EXPIRES_AT)?)
     }
 }
@@ -341,7 +343,7 @@ fn tool() -> String {
     format!("deltaglider/{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Printable ASCII as it is but for `%`, every other byte as `%XX`, cut between characters.
+/// Returns a name as printable ASCII, cut between characters: `%` and every other byte as `%XX`.
 fn informative_name(name: &str) -> String {
     let mut out = String::new();
     for character in name.chars() {
@@ -359,7 +361,7 @@ fn informative_name(name: &str) -> String {
         }
         out.push_str(&encoded);
     }
-    // A header's value loses spaces at its end on the way.
+    // Trailing spaces of a header value are lost in transit.
     let kept = out.trim_end_matches(' ').len();
     let spaces = out.len().saturating_sub(kept);
     out.truncate(kept);
@@ -387,8 +389,9 @@ mod tests {
         }
     }
 
+    /// A delta reads back as written, and only under a key that ends with `.delta`.
     #[test]
-    fn a_delta_is_read_as_it_was_written_and_only_under_a_delta_key() {
+    fn delta_needs_a_delta_key() {
         let metadata = delta().write();
         assert_eq!(metadata["dg-created-at"], "2026-11-23T13:45:40.588247Z");
         assert_eq!(Kind::of(&key("rel/app.zip.delta"), &metadata), Kind::Delta(delta()));
@@ -415,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delta_that_lost_a_field_is_damaged_and_names_it() {
+    fn missing_field_is_damaged() {
         for field in [
             Field::Tool,
             Field::OriginalName,
@@ -437,8 +440,9 @@ mod tests {
         assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Damaged(Field::CreatedAt));
     }
 
+    /// A user's own `compression` field does not make an object one of DeltaGlider's.
     #[test]
-    fn somebodys_own_compression_is_no_metadata_of_ours() {
+    fn foreign_fields_are_passthrough() {
         let metadata = UserMetadata::from([("compression".into(), "none".into())]);
         assert_eq!(Kind::of(&key("a.zip"), &metadata), Kind::Passthrough);
         assert_eq!(Kind::of(&key("a.delta"), &UserMetadata::new()), Kind::Passthrough);
@@ -454,21 +458,21 @@ mod tests {
     }
 
     #[test]
-    fn a_delta_stays_one_whatever_compression_somebody_adds() {
+    fn added_compression_keeps_delta() {
         let mut metadata = delta().write();
         metadata.insert("compression".into(), "none".into());
         assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()));
     }
 
     #[test]
-    fn the_command_of_a_delta_holds_no_name() {
+    fn delta_command_holds_no_name() {
         let metadata = DeltaMetadata { original_name: "secret-name".into(), ..delta() }.write();
         assert!(!metadata["dg-delta-cmd"].contains("secret-name"));
         assert!(metadata.values().filter(|value| value.contains("secret-name")).count() == 1);
     }
 
     #[test]
-    fn direct_and_reference_are_read_as_written() {
+    fn direct_and_reference_read_back() {
         let direct = DirectMetadata {
             original_name: "user.delta".into(),
             file_sha256: Sha256Digest::of(b"x"),
@@ -488,8 +492,9 @@ mod tests {
         );
     }
 
+    /// Informative names are ASCII of at most [`MAX_NAME_BYTES`] bytes.
     #[test]
-    fn informative_names_are_ascii_of_at_most_200_bytes() {
+    fn informative_names_are_bounded() {
         assert_eq!(informative_name("app 1%.zip"), "app 1%25.zip");
         assert_eq!(informative_name("日.zip"), "%E6%97%A5.zip");
         assert_eq!(informative_name(" a\n "), "%20a%0A%20");

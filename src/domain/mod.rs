@@ -1,4 +1,4 @@
-//! Plain data and pure rules: nothing here reads a clock, a disk or a network.
+//! Domain types and pure functions: no module reads a clock, a disk or a network.
 
 mod access_point;
 mod byte_range;

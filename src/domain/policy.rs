@@ -1,51 +1,52 @@
-//! Which files are kept as deltas, and which may be what others are deltas against.
+//! The policy that decides which files are stored as deltas and which may become references.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Extensions of the Python tool (6.2.0), whose buckets we share.
+/// The default extensions of files stored as deltas, as in the Python tool (6.2.0), which shares
+/// the buckets.
 pub const DEFAULT_DELTA_EXTENSIONS: &[&str] = &[
     ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".dmg", ".iso", ".pkg", ".deb",
     ".rpm", ".apk", ".jar", ".war", ".ear",
 ];
 
-/// A shorter file never becomes a reference, in bytes: a delta with its metadata is about as long
-/// itself, and the deltaspace would keep that reference for every later file.
+/// The minimum size of a reference in bytes. A delta with its metadata is about as long as a
+/// shorter file, and the deltaspace would keep that reference for every later file.
 pub const MIN_REFERENCE_BYTES: u64 = 256;
 
-/// Bytes of a file's beginning that [`Compression::of`] looks at.
+/// The number of bytes at the start of a file that [`Compression::of`] examines.
 pub const MAGIC_BYTES: usize = 3;
 
-/// Which files are kept as deltas, and how long a delta may be.
+/// The rules for storing files as deltas.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Policy {
-    /// The extensions of files that are kept as deltas.
+    /// The extensions of files that are stored as deltas.
     pub extensions: DeltaExtensions,
-    /// The share of a file's size that its delta may have.
+    /// The maximum size of a delta, as a share of its file's size.
     pub max_ratio: MaxRatio,
-    /// The folder whose references are used and added to; by default the file's own or, where that
-    /// has none and its name a digit in it, the one it is in.
+    /// The folder whose references are used and extended. By default it is the file's own folder,
+    /// or the parent of that if it has no reference and its name contains a digit.
     pub deltaspace: Option<String>,
 }
 
-/// The share of a file's size that its delta may have: above 0, at most 1.
+/// The maximum size of a delta, as a share of its file's size: above 0, at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct MaxRatio(f64);
 
 impl MaxRatio {
-    /// `None` unless `0 < ratio <= 1`.
+    /// Creates a ratio; `None` unless `0 < ratio <= 1`.
     pub fn new(ratio: f64) -> Option<Self> {
         (ratio > 0.0 && ratio <= 1.0).then_some(Self(ratio))
     }
 
-    /// The longest delta a file of `size` bytes may have, in bytes.
+    /// Returns the maximum size in bytes of a delta for a file of `size` bytes.
     pub fn limit(self, size: u64) -> u64 {
         (size as f64 * self.0) as u64
     }
 }
 
 impl Default for MaxRatio {
-    /// 0.5, as the Python tool's `DG_MAX_RATIO`.
+    /// Returns 0.5, the default of the Python tool's `DG_MAX_RATIO`.
     fn default() -> Self {
         Self(0.5)
     }
@@ -57,9 +58,9 @@ impl fmt::Display for MaxRatio {
     }
 }
 
-/// The text is not a number above 0 and at most 1.
+/// A text that is not a number above 0 and at most 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no ratio: a number above 0 and at most 1")]
+#[error("{0:?} is not a ratio; expected a number above 0 and at most 1")]
 pub struct RatioError(String);
 
 impl FromStr for MaxRatio {
@@ -70,8 +71,7 @@ impl FromStr for MaxRatio {
     }
 }
 
-/// The extensions whose files are kept as deltas; matched at the end of the name, without regard to
-/// case.
+/// The extensions of files stored as deltas, matched at the end of the name without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaExtensions(Vec<String>);
 
@@ -82,8 +82,8 @@ impl Default for DeltaExtensions {
 }
 
 impl DeltaExtensions {
-    /// Takes a list such as `.zip,.tar,whl`; the point in front may be left out, and an empty list
-    /// stores all files direct.
+    /// Parses a list such as `.zip,.tar,whl`. The leading dot is optional; with an empty list all
+    /// files are stored as they are.
     pub fn parse(list: &str) -> Self {
         let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
         Self(
@@ -93,31 +93,32 @@ impl DeltaExtensions {
         )
     }
 
-    /// Whether a file of this name is kept as a delta.
+    /// Returns whether a file of this name is stored as a delta.
     pub fn covers(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         self.0.iter().any(|extension| name.ends_with(extension.as_str()))
     }
 }
 
-/// A compression that xdelta3 undoes by itself when it meets it in a source or target.
+/// A compression that xdelta3 undoes by itself in a source or target.
 ///
-/// Such a file never becomes a reference: the Python tool's xdelta3 would unpack it, so that no
-/// delta against the file as it is could be read there.
+/// Such a file never becomes a reference: the Python tool's xdelta3 would decompress it, and could
+/// not decode deltas against the file as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// Letter `G` in an application header.
+    /// gzip: letter `G` in an application header.
     Gzip,
-    /// Letter `B`.
+    /// bzip2: letter `B`.
     Bzip2,
-    /// Letter `Y`.
+    /// xz: letter `Y`.
     Xz,
-    /// Letter `Z`: `.Z` of compress(1).
+    /// compress(1), `.Z`: letter `Z`.
     Compress,
 }
 
 impl Compression {
-    /// By the first bytes, as xdelta3 3.0.11 tests them: it takes two bytes of the six of xz.
+    /// Detects a compression by the first bytes of a file as xdelta3 3.0.11 does, which tests only
+    /// two of the six magic bytes of xz.
     pub fn of(beginning: &[u8]) -> Option<Self> {
         match beginning {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
@@ -128,7 +129,7 @@ impl Compression {
         }
     }
 
-    /// By the letter behind a name in an application header.
+    /// Returns the compression of the letter behind a name in an application header.
     pub fn of_letter(letter: &str) -> Option<Self> {
         match letter {
             "G" => Some(Self::Gzip),
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_match_at_the_end_in_any_case() {
+    fn extensions_ignore_case() {
         let default = DeltaExtensions::default();
         for name in ["a.zip", "A.ZIP", "x.tar.gz", "x.Ear", ".deb"] {
             assert!(default.covers(name), "{name}");
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_outside_zero_to_one_are_refused() {
+    fn ratio_range_is_enforced() {
         for text in ["0", "-1", "1.01", "NaN", "half", "", "inf"] {
             assert!(text.parse::<MaxRatio>().is_err(), "{text}");
         }
@@ -177,8 +178,9 @@ mod tests {
         assert_eq!(MaxRatio::default().limit(10), 5);
     }
 
+    /// The magic bytes of each format that xdelta3 unpacks are known; zip is not one of them.
     #[test]
-    fn every_magic_that_xdelta3_unpacks_is_known_and_a_zip_is_none() {
+    fn packed_formats_are_detected() {
         assert_eq!(Compression::of(b"\x1f\x8b\x08"), Some(Compression::Gzip));
         assert_eq!(Compression::of(b"BZh9"), Some(Compression::Bzip2));
         assert_eq!(Compression::of(b"\xfd7zXZ\0"), Some(Compression::Xz));

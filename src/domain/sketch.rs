@@ -1,40 +1,42 @@
-//! What two files have in common, told from 4 KiB about each: a sample of their content, wherever
-//! in the file it is.
+//! Sketches, which estimate the content that two files share from 4 KiB about each: a sample of
+//! their content at any offset.
 
-/// Prints a sketch keeps: with 512, a share is known to about a twentieth of itself, and a sketch
-/// has 4 KiB.
+/// The maximum number of prints in a sketch. With 512, a share is known to about a twentieth of
+/// itself, and a sketch has 4 KiB.
 const PRINTS: usize = 512;
-/// How a stored sketch begins; the last byte is the version, which stands for the table and the
-/// choice of prints too.
+/// The magic bytes of a stored sketch. The last is the version, which also covers the table and the
+/// choice of prints.
 const MAGIC: &[u8; 9] = b"dgsketch\x01";
 
 /// The fingerprints of a sample of a file's content.
 ///
-/// Each print stands for 64 successive bytes. Of all prints of a file the 512 smallest are kept:
-/// two files with the same content at whatever places have the same prints, and the share of one
-/// sketch that is found in the other estimates the share of content (Broder, "On the resemblance
+/// Each print is a hash of 64 successive bytes, and the 512 smallest prints of a file are kept. Two
+/// files with the same content, at whatever offsets, have the same prints, and the share of one
+/// sketch found in the other estimates the share of common content (Broder, "On the resemblance
 /// and containment of documents", 1997).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
-    /// Ascending.
+    /// The prints, in ascending order.
     prints: Vec<u64>,
+    /// `true` if deltas may be made against the file.
     base: bool,
 }
 
 impl Sketch {
-    /// Of a reference that no delta is to be made against: one that other tools would unpack.
+    /// Returns the sketch of a reference that no delta may be made against: one that other tools
+    /// would decompress.
     pub fn no_base() -> Self {
         Self { prints: Vec::new(), base: false }
     }
 
-    /// Whether deltas may be made against it.
+    /// Returns whether deltas may be made against the file.
     pub fn is_base(&self) -> bool {
         self.base
     }
 
-    /// The share of this file's content that `other` has too, 0 to 1; 0 when nothing is known.
+    /// Estimates the share of this file's content that `other` has too, 0 to 1; 0 if unknown.
     pub fn share_in(&self, other: &Self) -> f64 {
-        // Where a sketch is full, nothing is known of larger prints.
+        // Of a full sketch, larger prints are unknown.
         let end = |sketch: &Self| match sketch.prints.get(PRINTS - 1) {
             Some(&last) => last,
             None => u64::MAX,
@@ -48,7 +50,7 @@ impl Sketch {
         common as f64 / known.len() as f64
     }
 
-    /// As it is stored.
+    /// Encodes the sketch for storage.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.push(self.base.into());
@@ -56,7 +58,7 @@ impl Sketch {
         bytes
     }
 
-    /// What was stored; `None` if it is no sketch this version knows.
+    /// Decodes a stored sketch; `None` if it is malformed or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&base, prints) = bytes.strip_prefix(MAGIC)?.split_first()?;
         if prints.len() > PRINTS * 8 || prints.len() % 8 != 0 || base > 1 {
@@ -70,15 +72,17 @@ impl Sketch {
     }
 }
 
-/// Most bytes a stored sketch has.
+/// The maximum size of a stored sketch in bytes.
 pub const MAX_SKETCH_BYTES: u64 = (MAGIC.len() + 1 + PRINTS * 8) as u64;
 
-/// Takes bytes, gives their sketch.
+/// A streaming builder of a sketch.
 #[derive(Debug, Clone)]
 pub struct Sketcher {
+    /// The rolling hash of the last 64 bytes.
     rolling: u64,
+    /// The number of bytes so far.
     seen: u64,
-    /// Only prints up to this one can be among the smallest.
+    /// The largest print that can still be among the smallest.
     end: u64,
     prints: Vec<u64>,
 }
@@ -93,10 +97,10 @@ impl Sketcher {
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            // The bits of a byte leave at the top after 64 more.
+            // The bits of a byte are shifted out after 64 more bytes.
             self.rolling = (self.rolling << 1).wrapping_add(GEAR[usize::from(byte)]);
             self.seen += 1;
-            // One place in 64, by the bits that most bytes have a part in.
+            // Samples one offset in 64, by the bits that most bytes contribute to.
             if self.rolling >> 58 == 0 && self.seen >= 64 {
                 let print = mixed(self.rolling);
                 if print <= self.end {
@@ -118,14 +122,14 @@ impl Sketcher {
         }
     }
 
-    /// The sketch of everything added.
+    /// Returns the sketch of all bytes added.
     pub fn finish(mut self) -> Sketch {
         self.keep_smallest();
         Sketch { prints: self.prints, base: true }
     }
 }
 
-/// A number without pattern for each byte (the sequence of SplitMix64 from 0).
+/// A pseudo-random number for each byte (the sequence of SplitMix64 from 0).
 const GEAR: [u64; 256] = {
     let mut table = [0; 256];
     let mut state = 0u64;
@@ -138,7 +142,7 @@ const GEAR: [u64; 256] = {
     table
 };
 
-/// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+/// Applies the finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
 const fn mixed(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -161,8 +165,9 @@ mod tests {
             .collect()
     }
 
+    /// The share of common content is estimated at whatever offsets it is.
     #[test]
-    fn the_share_of_common_content_is_estimated_wherever_it_is() {
+    fn shared_content_is_estimated() {
         let (a, b) = (noise(2 << 20, 1), noise(2 << 20, 2));
         let mixture = [&b[..1_000_000], &a[300_000..1_300_000], &b[1_000_000..]].concat();
         let share = sketch(&mixture).share_in(&sketch(&a));
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn how_the_bytes_are_cut_makes_no_difference() {
+    fn chunking_does_not_matter() {
         let bytes = noise(100_000, 4);
         let mut sketcher = Sketcher::default();
         bytes.chunks(77).for_each(|piece| sketcher.update(piece));
@@ -187,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_read_again_and_nothing_else() {
+    fn stored_sketch_reads_back() {
         for sketch in [sketch(&noise(1 << 20, 5)), sketch(b"short"), Sketch::no_base()] {
             let bytes = sketch.to_bytes();
             assert!(bytes.len() as u64 <= MAX_SKETCH_BYTES);

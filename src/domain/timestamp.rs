@@ -1,8 +1,12 @@
-//! Points in time that metadata, users and stores name: the one door to calendar arithmetic, which
-//! panics at its edges.
+//! Points in time in metadata, arguments and responses. The only module with calendar arithmetic,
+//! which panics at the ends of its range.
 //!
 //! `OffsetDateTime` is a disallowed type elsewhere (clippy.toml).
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the door")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the only module that may use them"
+)]
 
 use std::time::{Duration, SystemTime};
 
@@ -28,15 +32,15 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// The last one.
+    /// The latest time.
     pub const MAX: Self = Self(PrimitiveDateTime::MAX.assume_utc());
 
-    /// The first one.
+    /// The earliest time.
     pub const MIN: Self = Self(PrimitiveDateTime::MIN.assume_utc());
 
-    /// Parses what any version of DeltaGlider writes: ISO 8601 with or without fractions of a
-    /// second, with none, one or two `Z`, or with an offset. `None` where this is no time, or none
-    /// that UTC has.
+    /// Parses the formats that any version of DeltaGlider writes: ISO 8601 with or without
+    /// fractions of a second, with none, one or two `Z`, or with an offset. Returns `None` for any
+    /// other text and for times out of range in UTC.
     pub fn parse(text: &str) -> Option<Self> {
         let naive = text.trim_end_matches('Z');
         let zoned = format!("{naive}Z");
@@ -44,7 +48,7 @@ impl Timestamp {
         parsed.or_else(|_| OffsetDateTime::parse(naive, &Iso8601::DEFAULT)).ok().and_then(Self::of)
     }
 
-    /// Parses what a user types: RFC 3339, seconds since 1970, ISO 8601 without a zone, or a day.
+    /// Parses a user's time: RFC 3339, seconds since 1970, ISO 8601 without a zone, or a day.
     pub fn parse_typed(text: &str) -> Option<Self> {
         let seconds = || OffsetDateTime::from_unix_timestamp(text.parse().ok()?).ok();
         let naive = || {
@@ -54,7 +58,7 @@ impl Timestamp {
         };
         let day =
             || Date::parse(text, &Iso8601::DEFAULT).ok().map(|day| day.midnight().assume_utc());
-        // Before `naive`, which takes a text with an offset too and ignores it.
+        // Must precede `naive`, which accepts a text with an offset and ignores the offset.
         let zoned = OffsetDateTime::parse(text, &Rfc3339)
             .or_else(|_| OffsetDateTime::parse(text, &Iso8601::DEFAULT));
         zoned.ok().or_else(seconds).or_else(naive).or_else(day).and_then(Self::of)
@@ -64,43 +68,43 @@ impl Timestamp {
         at.checked_to_offset(UtcOffset::UTC).map(Self)
     }
 
-    /// The time after this one by `duration`; the last one where there is none.
+    /// Returns this time plus `duration`; [`MAX`](Self::MAX) if that is out of range.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
         Self(self.0.saturating_add(duration))
     }
 
-    /// Seconds since 1970, rounded down.
+    /// Returns the seconds since 1970, rounded down.
     pub fn unix_seconds(self) -> i64 {
         self.0.unix_timestamp()
     }
 
-    /// ISO 8601 in UTC with microseconds and without a zone, as Python's `isoformat`.
+    /// Formats as ISO 8601 in UTC with microseconds and without a zone, like Python's `isoformat`.
     pub fn to_iso(self) -> String {
         self.text(format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]"
         ))
     }
 
-    /// `YYYY-MM-DD HH:MM:SS` in UTC.
+    /// Formats as `YYYY-MM-DD HH:MM:SS` in UTC.
     pub fn to_date(self) -> String {
         self.text(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]"))
     }
 
-    /// As HTTP headers have it (RFC 9110, section 5.6.7).
+    /// Formats as in HTTP headers (RFC 9110, section 5.6.7).
     pub fn to_http(self) -> String {
         self.text(HTTP)
     }
 
-    /// Whether a text is a time as HTTP headers have it, the day of the week included.
+    /// Returns whether a text is a time as in HTTP headers, with the right day of the week.
     pub fn is_http(text: &str) -> bool {
         let parsed = PrimitiveDateTime::parse(text, HTTP);
         // The parser does not compare the day of the week with the date.
         parsed.is_ok_and(|at| at.format(HTTP).is_ok_and(|right| right == text))
     }
 
-    /// All parts are there, so that nothing fails.
+    /// Formats the time. All components are present, so formatting does not fail.
     fn text(self, format: &[BorrowedFormatItem<'_>]) -> String {
         self.0.format(format).unwrap_or_default()
     }
@@ -110,7 +114,7 @@ const HTTP: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// Takes the nearest where the calendar has no such year.
+/// Converts a time; one out of range becomes the nearest in range.
 impl From<SystemTime> for Timestamp {
     fn from(at: SystemTime) -> Self {
         let (before, since) = match at.duration_since(SystemTime::UNIX_EPOCH) {
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_offset_counts_in_every_form() {
+    fn typed_offset_is_applied() {
         for text in [
             "2026-11-29T10:00:00+02:00",
             "2026-333T10:00:00+02:00",
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn system_times_beyond_calendar_are_nearest() {
+    fn system_times_are_clamped() {
         let far = Duration::from_secs(1 << 50);
         assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH + far), Timestamp::MAX);
         assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH - far), Timestamp::MIN);
@@ -176,11 +180,16 @@ mod tests {
         fn no_text_panics(
             year in prop_oneof![Just(-9999i32), Just(9999), Just(0), -12000..12000i32],
             month in 0..14u8, day in 0..33u8, hour in 0..26u8, minute in 0..61u8, second in 0..62u8,
-            fraction in "(\\.[0-9]{0,12})?", zone in "(Z{0,2}|[+-][0-9]{2}:?[0-9]{2})", any in ".{0,40}",
+            fraction in "(\\.[0-9]{0,12})?",
+            zone in "(Z{0,2}|[+-][0-9]{2}:?[0-9]{2})",
+            any in ".{0,40}",
         ) {
-            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}");
+            let text = format!(
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}"
+            );
             for text in [&text, &any] {
-                for at in [Timestamp::parse(text), Timestamp::parse_typed(text)].into_iter().flatten() {
+                let parsed = [Timestamp::parse(text), Timestamp::parse_typed(text)];
+                for at in parsed.into_iter().flatten() {
                     let later = at.saturating_add(Duration::from_micros(1));
                     prop_assert!(later >= at);
                     prop_assert!(!later.to_iso().is_empty() && !at.to_http().is_empty());

@@ -1,8 +1,8 @@
-//! Sums of sizes, which the metadata of strangers may claim to be any number.
+//! Sums of sizes, which foreign metadata may claim to be any number.
 
 use std::fmt;
 
-/// A sum of sizes in bytes that ends with the largest number instead of beginning again at zero.
+/// A saturating sum of sizes in bytes.
 ///
 /// ```
 /// use deltaglider::domain::Total;
@@ -28,18 +28,18 @@ impl Total {
         self.0 = self.0.saturating_add(size);
     }
 
-    /// The sum; [`u64::MAX`] stands for that many bytes or more.
+    /// Returns the sum; [`u64::MAX`] means that many bytes or more.
     pub fn bytes(self) -> u64 {
         self.0
     }
 
-    /// Returns what this is more than `other`, cut to the range of the type.
+    /// Returns this sum minus `other`, saturated to the range of the type.
     pub fn less(self, other: u64) -> i64 {
         let difference = i128::from(self.0).saturating_sub(i128::from(other));
         i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
     }
 
-    /// Returns `text`, which says how much this is, as a lower bound where the sum is not exact.
+    /// Returns `text`, a form of the sum, marked as a lower bound if the sum is saturated.
     pub fn qualified(self, text: impl fmt::Display) -> String {
         if self.0 == u64::MAX { format!("at least {text}") } else { text.to_string() }
     }

@@ -1,4 +1,4 @@
-//! `s3://bucket/key`.
+//! URIs of the form `s3://bucket/key`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,39 +6,43 @@ use std::str::FromStr;
 use super::access_point;
 use super::key::{BucketName, Key, NameError, ObjectName};
 
-/// A bucket and a possibly empty rest: a key or a prefix, the command decides. Nothing is decoded:
-/// `%20` and `+` mean themselves.
+/// A bucket and a possibly empty path, which the command takes as a key or a prefix. Nothing is
+/// decoded: `%20` and `+` are taken literally.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct S3Uri {
     /// The bucket.
     pub bucket: BucketName,
-    /// Everything after the first `/` behind the bucket, as typed.
+    /// The text after the first `/` behind the bucket, as typed.
     pub path: String,
 }
 
-/// Why a text is no S3 URI.
+/// The reason why a text is not an S3 URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// No `s3://` in front.
+    /// The text does not begin with `s3://`.
     #[error("{0:?} is not an S3 URI; they look like s3://bucket/key")]
     Scheme(String),
-    /// The bucket or key in it is not lawful.
+    /// The bucket or key is invalid.
     #[error("{uri:?}: {source}")]
     Name {
-        /// What was typed.
+        /// The text.
         uri: String,
-        /// What is wrong with it.
+        /// The reason.
         source: NameError,
     },
 }
 
 impl S3Uri {
-    /// Whether `text` means an S3 URI at all, lawful or not.
+    /// Returns whether `text` is meant as an S3 URI, valid or not.
     pub fn is_meant(text: &str) -> bool {
         text.starts_with("s3://")
     }
 
-    /// The object of this name; an error when the path is empty or too long.
+    /// Returns the object of this name.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the path is empty or too long.
     pub fn object(&self) -> Result<ObjectName, UriError> {
         let named = |source| UriError::Name { uri: self.to_string(), source };
         Ok(ObjectName::new(self.bucket.clone(), Key::new(self.path.clone()).map_err(named)?))
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn access_point_takes_the_place_of_a_bucket() {
+    fn access_point_replaces_bucket() {
         let arn = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
         let uri: S3Uri = format!("s3://{arn}/a/b:c").parse().unwrap();
         assert_eq!((uri.bucket.as_str(), &*uri.path), (arn, "a/b:c"));
@@ -94,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_uri_is_refused_with_the_text_in_the_message() {
+    fn invalid_uri_is_quoted() {
         for text in [
             "bucket/key",
             "s3:/bucket",

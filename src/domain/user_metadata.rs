@@ -1,33 +1,35 @@
-//! A user's own metadata beside ours: escaped where its name is one of ours or a header cannot
-//! carry it, and given back as it was.
+//! Storage of a user's own metadata beside DeltaGlider's: fields whose name is reserved or that a
+//! header cannot carry are escaped, and restored on read.
 //!
 //! Escaped metadata is stored under `dg-user-NAME`, name and value percent-encoded.
-//! docs/decisions.md says why it is not RFC 2047.
+//! docs/decisions.md explains why it is not RFC 2047.
 
 use std::fmt::Write as _;
 
 use super::metadata::{Field, UserMetadata};
 
-/// What the stored name of an escaped one begins with.
+/// The prefix of the stored names of escaped fields.
 const ESCAPED: &str = "dg-user-";
-/// The encoding of nothing, which some servers take for no header at all. No text has it, since `%`
-/// itself is encoded.
+/// The encoding of an empty value, which some servers would treat as an absent header. No other
+/// value has it, since `%` itself is encoded.
 const EMPTY: &str = "%";
 
-/// Metadata that cannot be kept, whatever is escaped.
+/// The reason why metadata cannot be stored, even escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserMetadataError {
-    /// A name without a letter.
+    /// An empty name.
     #[error("a name of user metadata is empty")]
     NoName,
-    /// Stores keep names in lower case.
-    #[error(
-        "the name {0:?} of user metadata is given twice, and names are the same in lower and upper case"
-    )]
+    /// A name given twice; stores keep names in lower case.
+    #[error("the user metadata name {0:?} is given twice; names are case-insensitive")]
     Twice(String),
 }
 
-/// A user's metadata as it is stored beside ours.
+/// Returns a user's metadata as it is stored beside DeltaGlider's.
+///
+/// # Errors
+///
+/// Fails on an empty name, and on names that differ only in case.
 pub fn escape(own: &UserMetadata) -> Result<UserMetadata, UserMetadataError> {
     let mut stored = UserMetadata::new();
     for (name, value) in own {
@@ -48,12 +50,12 @@ pub fn escape(own: &UserMetadata) -> Result<UserMetadata, UserMetadataError> {
     Ok(stored)
 }
 
-/// The user's part of what is stored with an object of ours, under the user's own names.
+/// Returns the user's part of an object's stored metadata, under the user's own names.
 pub fn unescape(stored: &UserMetadata) -> UserMetadata {
     let own = |(name, value): (&String, &String)| match name.strip_prefix(ESCAPED) {
         Some(escaped) => Some(match (decode(escaped), decode_value(value)) {
             (Some(name), Some(value)) => (name, value),
-            // Nothing we wrote.
+            // Not written by DeltaGlider.
             _ => (name.clone(), value.clone()),
         }),
         None if is_ours(name) => None,
@@ -62,35 +64,35 @@ pub fn unescape(stored: &UserMetadata) -> UserMetadata {
     stored.iter().filter_map(own).collect()
 }
 
-/// Whether a version of DeltaGlider reads or may write a field of this name.
+/// Returns whether a version of DeltaGlider reads or may write a field of this name.
 fn is_ours(name: &str) -> bool {
     name.starts_with("dg-")
         || name.starts_with("dg_")
         || Field::ALL.iter().any(|field| field.has_alias(name))
 }
 
-/// A token of RFC 9110, section 5.6.2, in lower case.
+/// Returns whether a name is a token of RFC 9110, section 5.6.2, in lower case.
 fn is_token(name: &str) -> bool {
-    let lawful =
+    let is_valid =
         |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
-    name.bytes().all(lawful)
+    name.bytes().all(is_valid)
 }
 
-/// Whether every server gives this value of a header back as it is. What looks like an encoded word
-/// of RFC 2047 is decoded by some.
+/// Returns whether every server returns this header value unchanged. Some decode values that look
+/// like an encoded word of RFC 2047.
 fn is_plain(value: &str) -> bool {
     let printable = value.bytes().all(|c| (b' '..=b'~').contains(&c));
     printable && !value.is_empty() && value.trim_ascii() == value && !value.contains("=?")
 }
 
-/// Names come back in lower case, so the digits are.
+/// Percent-encodes a name with lower-case digits, since servers return names in lower case.
 fn encode_name(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte) {
             out.push(byte.into());
         } else {
-            // Writing to a String does not fail.
+            // Writing to a `String` does not fail.
             let _ = write!(out, "%{byte:02x}");
         }
     }
@@ -113,7 +115,7 @@ fn decode_value(text: &str) -> Option<String> {
     if text == EMPTY { Some(String::new()) } else { decode(text) }
 }
 
-/// `None` for what is not percent-encoded UTF-8.
+/// Decodes percent-encoded UTF-8; returns `None` if it is malformed.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_ours_is_escaped_and_comes_back() {
+    fn reserved_names_are_escaped() {
         let own: UserMetadata = Field::ALL
             .iter()
             .flat_map(|field| field.aliases())
@@ -155,14 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn plain_metadata_is_stored_as_it_is() {
+    fn plain_metadata_is_unchanged() {
         let own = metadata(&[("team", "a b;c=\"d\", 100%"), ("x-y_z.1", "=%41")]);
         assert_eq!(escape(&own).unwrap(), own);
         assert_eq!(unescape(&own), own);
     }
 
+    /// Values that no header can carry are stored in printable ASCII and restored.
     #[test]
-    fn what_no_header_carries_is_stored_in_printable_ascii_and_comes_back() {
+    fn unsafe_values_are_escaped() {
         for (name, value) in [
             ("value", "naïve 日本"),
             ("日本 name", "x"),
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_back_in_lower_case_and_are_given_once() {
+    fn names_are_case_insensitive() {
         assert_eq!(escape(&metadata(&[("Team", "A")])).unwrap(), metadata(&[("team", "A")]));
         for twice in [[("Team", "a"), ("team", "b")], [("Note", "a"), ("note", "b")]] {
             assert_eq!(
@@ -213,7 +216,7 @@ mod tests {
             ("team", "a"),
         ]);
         assert_eq!(unescape(&stored), metadata(&[("team", "a")]));
-        // Nothing of ours, and nothing that is hidden.
+        // Malformed escapes are not DeltaGlider's; they stay visible.
         let odd = metadata(&[("dg-user-a", "%zz"), ("dg-user-%", "b"), ("dg-user-c", "%ff")]);
         assert_eq!(unescape(&odd), odd);
     }

@@ -1,4 +1,4 @@
-//! Work that blocks (files, codec, digests) beside work that waits (the store).
+//! Runs blocking work (files, codec, digests) beside asynchronous work (the store).
 
 use std::io;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use tokio::sync::mpsc;
 
 use crate::storage::ByteStream;
 
-/// Pieces on their way from the store to the thread that takes them: a few, so that memory stays
-/// bounded.
+/// The maximum number of pieces in flight from the store to the thread that takes them; bounds the
+/// memory.
 const PIECES_IN_FLIGHT: usize = 2;
 
-/// Tells work on another thread that nobody waits for it any more.
+/// A flag that reports to work on another thread that its caller has gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Cancelled(Arc<AtomicBool>);
 
 impl Cancelled {
-    /// An error once the caller has gone.
+    /// Fails with `Interrupted` once the caller has gone.
     pub(crate) fn check(&self) -> io::Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(interrupted()) } else { Ok(()) }
     }
@@ -49,7 +49,7 @@ pub(crate) async fn run<T: Send + 'static>(
     }
 }
 
-/// Bytes of a stream, taken on a thread that may block.
+/// Pieces of a stream, received on a thread that may block.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     cancelled: Cancelled,
@@ -58,13 +58,16 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Tells work that goes on after the stream's end that nobody waits for it any more.
+    /// Returns the flag for work that goes on after the stream's end.
     pub(crate) fn cancelled(&self) -> &Cancelled {
         &self.cancelled
     }
 
-    /// The next piece; `None` at the end of the stream, an error if it failed or nobody waits any
-    /// more.
+    /// Returns the next piece; `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The stream failed, or the caller has gone.
     pub(crate) fn next(&mut self) -> io::Result<Option<Bytes>> {
         if self.ended {
             return Ok(None);
@@ -92,7 +95,7 @@ pub(crate) async fn feed<T: Send + 'static>(
                 return;
             }
         }
-        // Closing the channel is no end: that is what cancelling looks like.
+        // A channel closed without this message means that the future was cancelled.
         let _ = sender.send(None).await;
     };
     let taken = run(move |cancelled| {

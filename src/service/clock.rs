@@ -1,4 +1,4 @@
-//! The clocks that decide how old an object is and how long an operation has been under way.
+//! The clocks that decide how old an object is and how long an operation has been running.
 
 use std::fmt;
 use std::future::{Future, poll_fn};

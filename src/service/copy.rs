@@ -1,5 +1,5 @@
-//! Copying a file inside the store: a delta stays one where its reference serves the copy, or can
-//! be given to it.
+//! Copies a file inside the store: a delta stays a delta if its reference serves the copy, or can
+//! be copied with it.
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -18,12 +18,12 @@ use crate::storage::{Attributes, CopyOptions, MAX_USER_METADATA_BYTES, StorageEr
 impl DeltaService {
     /// Copies a file to another name, in the same bucket or another one of the store.
     ///
-    /// Headers, metadata, class, encryption and tags are those of the source; without `delta`, the
+    /// Headers, metadata, class, encryption and tags are those of the source. Without `delta`, the
     /// copy is stored as it is.
     ///
-    /// A delta is copied as one if its reference is in a folder above the copy, or is one of the
-    /// references there, or there are none: then the reference is copied too. Anything else that
-    /// may be kept as a delta is read and put; what may not is copied by the store.
+    /// A delta is copied as a delta if its reference is under a prefix of the copy, or is one of
+    /// the references there. If there are none, the reference is copied too. Any other file that
+    /// may be kept as a delta is read and put; a file that may not is copied by the store.
     pub async fn copy(
         &self,
         from: &ObjectName,
@@ -33,7 +33,7 @@ impl DeltaService {
         self.copy_comparing(from, to, delta, StatedChecksums::default()).await
     }
 
-    /// Copies a file as [`copy`](Self::copy) does; `stated` holds for a source that is read.
+    /// Copies a file as [`copy`](Self::copy) does; `stated` applies to a source that is read.
     pub async fn copy_comparing(
         &self,
         from: &ObjectName,
@@ -64,13 +64,13 @@ struct Copy {
     service: DeltaService,
     from: ObjectName,
     to: ObjectName,
-    /// Whether the copy may be a delta.
+    /// The copy may be a delta.
     delta: bool,
     stated: StatedChecksums,
 }
 
 impl Copy {
-    /// One try; `None` when the source was replaced meanwhile.
+    /// Makes one attempt; returns `None` if the source was replaced during it.
     async fn attempt(&self) -> Result<Option<PutReport>, ServiceError> {
         let Self { service, from, to, .. } = self;
         let (store, objects) = (service.store(), &service.objects);
@@ -90,11 +90,13 @@ impl Copy {
                 None => self.copy_content(&served).await,
             },
             (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served).await,
-            // The store's copy says of itself that it was made when its source was. Where the delta
-            // of its name may stay, that could be taken for the newer one within the same second.
+            // A copy made by the store states the creation time of its source. Where the delta of
+            // its name may stay, that delta could be taken for the newer object within the same
+            // second.
             (_, Err(_))
-                if places.delta.as_ref().is_some_and(StoredObject::is_delta) && !objects.removal_is_exact()
-                    // A copy has no condition, and the delta of another file may come to this key.
+                if places.delta.as_ref().is_some_and(StoredObject::is_delta)
+                    && !objects.removal_is_exact()
+                    // A copy has no condition, and another file's delta may be stored at this key.
                     || deltaspace::file_of(&to.key).is_some() =>
             {
                 self.copy_content(&served).await
@@ -103,7 +105,7 @@ impl Copy {
         }
     }
 
-    /// The reference that a copy of the delta can name; `None` when the file had better be stored
+    /// Returns the reference that a copy of the delta can name; `None` if the file is better stored
     /// anew.
     async fn reference(
         &self,
@@ -216,7 +218,7 @@ impl Copy {
         }))
     }
 
-    /// Copies what is no delta inside the store, headers and metadata included.
+    /// Lets the store copy an object that is not a delta, with its headers and metadata.
     async fn copy_direct(
         &self,
         served: &StoredObject,
@@ -248,15 +250,15 @@ impl Copy {
         Ok(Some(PutReport { stored_as, size, stored: size, sha256, warnings }))
     }
 
-    /// Reads the file and puts it; `None` when it was replaced meanwhile and nobody could tell from
-    /// its content.
+    /// Reads the file and puts it; returns `None` if it was replaced and the content read may not
+    /// match the metadata at hand.
     async fn copy_content(&self, served: &StoredObject) -> Result<Option<PutReport>, ServiceError> {
         let (service, from) = (&self.service, &self.from);
         let tags = service.store().tags(&served.name).await?;
         let attributes = Attributes { tags, ..served.user_attributes() };
         let source = (served.kind == Kind::Passthrough).then(|| served.head.etag.clone());
         let (file, read) = service.restored(from, self.stated).await?;
-        // The metadata at hand is of what was looked at, not of what was written since.
+        // The metadata at hand belongs to the object looked at, not to one written later.
         if served.head.etag != read.etag {
             return Ok(None);
         }

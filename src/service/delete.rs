@@ -1,4 +1,4 @@
-//! Removing a file: every object of its name.
+//! Deletes a file: every stored object of its name.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -13,69 +13,73 @@ use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName, escaped};
 use crate::storage::{ETag, StorageErrorKind};
 
-/// What a delete removed.
+/// The result of a delete.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Deletion {
-    /// The objects of the name that were removed, the one that was served last.
+    /// The deleted objects of the name, the one that was served last.
     pub removed: Vec<ObjectName>,
-    /// References that were removed, since no other delta needs them.
+    /// The deleted references, which no other delta needs.
     pub references: Vec<ObjectName>,
-    /// References that should have been removed and could not be.
+    /// References that no delta needs and that could not be deleted.
     pub warnings: Vec<ReferenceWarning>,
 }
 
-/// What became of the source of a move.
+/// The result of deleting the source of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {
-    /// It was removed.
+    /// The source was deleted.
     Removed,
-    /// It was replaced at the same time, and stays.
+    /// The source was replaced during the move, and stays.
     Replaced,
-    /// It stays: its name has an older object too, which cannot be removed safely on this store.
+    /// The source stays: its name also has an older object, which cannot be deleted safely on this
+    /// store.
     HasOlder,
 }
 
-/// What became of a file that a listing showed.
+/// The result of deleting a listed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListedRemoval {
-    /// It was removed.
+    /// The file was deleted.
     Removed,
-    /// It was stored again since it was listed, and stays.
+    /// The file was stored again after the listing, and stays.
     Replaced,
 }
 
-/// The write of an object that a listing showed.
+/// One write of an object, as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedWrite {
-    /// Its tag.
+    /// The tag of the object.
     pub tag: ETag,
-    /// Its time.
+    /// The time of the write.
     pub modified: SystemTime,
 }
 
-/// What a deletion looked at.
+/// The objects of a name, as found before a deletion.
 struct Looked {
     /// The objects of the name with their tags, the one that is served last.
     objects: Vec<(ObjectName, ETag)>,
     references: BTreeSet<ObjectName>,
-    /// The time of the object that is served.
+    /// The write time of the object that is served.
     modified: Option<SystemTime>,
 }
 
 impl DeltaService {
-    /// The objects that [`delete`](Self::delete) would remove; an error when there is no file of
-    /// this name.
+    /// Returns the objects that [`delete`](Self::delete) would delete.
+    ///
+    /// # Errors
+    ///
+    /// There is no file of this name.
     pub async fn deletion_of(&self, object: &ObjectName) -> Result<Vec<ObjectName>, ServiceError> {
         let looked = look_before_delete(&self.objects, object).await?;
         Ok(looked.objects.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Removes a file, whatever has been stored under its name meanwhile, and, if no other delta
-    /// needs it any more, its reference.
+    /// Deletes a file, including any version stored under its name during the call, and its
+    /// reference if no other delta needs it.
     ///
-    /// Older objects of the name go first: if this fails in the middle, no older content comes back
-    /// to light. What becomes of the reference does not change that the file is gone.
+    /// Older objects of the name are deleted first, so a failure in the middle never exposes older
+    /// content. A failure to delete the reference does not fail the call.
     pub async fn delete(&self, object: &ObjectName) -> Result<Deletion, ServiceError> {
         let Looked { objects, references, .. } = look_before_delete(&self.objects, object).await?;
         let mut deletion = Deletion::default();
@@ -88,7 +92,7 @@ impl DeltaService {
         Ok(deletion)
     }
 
-    /// Removes a file that was moved, if it still is the one that `seen` is of.
+    /// Deletes the source of a move, if it still is the file described by `seen`.
     pub async fn delete_moved(
         &self,
         object: &ObjectName,
@@ -112,17 +116,20 @@ impl DeltaService {
         for found in variants {
             if let Kind::Delta(delta) = &found.kind {
                 let reference = object.sibling(delta.ref_key.clone());
-                // The file was moved; `repair` finds what is left.
+                // The file is moved already; `repair` finds a reference that is left.
                 if let Err(error) = self.references.remove_if_unreferenced(&reference).await {
-                    tracing::warn!(%reference, error = super::chain(&error), "the reference could not be removed");
+                    tracing::warn!(
+                        %reference, error = super::chain(&error),
+                        "the reference could not be removed"
+                    );
                 }
             }
         }
         Ok(Moved::Removed)
     }
 
-    /// Removes a file of which a listing showed this write; `None` if it was replaced since, and
-    /// stays.
+    /// Deletes a file if its current object is still the listed write. Returns `None` if it was
+    /// replaced since; it stays then.
     pub async fn delete_listed(
         &self,
         object: &ObjectName,
@@ -137,22 +144,22 @@ impl DeltaService {
         Ok(Some(deletion))
     }
 
-    /// Removes every file whose name starts with `prefix`, a plain string, and then the references
+    /// Deletes every file whose name starts with `prefix`, a plain string, and then the references
     /// that no other delta needs.
     ///
-    /// Calls `report` with each file and what became of it; an error that it returns stops the
-    /// removal. A file that cannot be removed, or that was replaced since it was listed, does not.
+    /// Calls `report` with each file and the result; an error that it returns stops the deletion. A
+    /// file that cannot be deleted, or that was replaced since it was listed, does not stop it.
     pub async fn delete_all<E: From<ServiceError>>(
         &self,
         bucket: &BucketName,
         prefix: &str,
         mut report: impl FnMut(&ObjectName, Result<ListedRemoval, ServiceError>) -> Result<(), E>,
     ) -> Result<Deletion, E> {
-        // What is removed is looked at, whatever keys and indexes say.
+        // Each file is looked at before it is deleted, whatever its key or the index states.
         let mut listing = self.list(bucket, prefix, None).undecided();
         let (mut deletion, mut named) = (Deletion::default(), BTreeSet::new());
-        // What another tool left at the name of a file with an escaped key: it is the file of the
-        // name when that one is gone.
+        // Objects that another tool left at the name of a file with an escaped key: each becomes
+        // the file of the name once the escaped one is deleted.
         let mut left = Vec::new();
         loop {
             let files = match listing.next().await? {
@@ -168,7 +175,7 @@ impl DeltaService {
             for file in files.iter().filter(|file| file.is_shown()) {
                 let (object, outcome) = delete_listed_file(&self.objects, bucket, file).await;
                 let outcome = match outcome {
-                    // Somebody else was faster.
+                    // A concurrent writer deleted it first.
                     Err(error) if error.is_absent() => continue,
                     Err(ServiceError::IsReference(_)) if file.is_escaped() => continue,
                     Err(error) => Err(error),
@@ -192,7 +199,7 @@ async fn look_before_delete(
     object: &ObjectName,
 ) -> Result<Looked, ServiceError> {
     let places = Variants::look_to_delete(objects.store().as_ref(), object).await?;
-    // A delta that lost its metadata can be removed by its own key.
+    // A delta without metadata can be deleted by its own key.
     let variants = match places.newest_first(objects.store().as_ref(), object).await {
         Ok(variants) => variants,
         Err(ServiceError::LostMetadata(name)) if name == *object => {
@@ -203,7 +210,7 @@ async fn look_before_delete(
                 .collect();
             return Ok(Looked { objects, references: BTreeSet::new(), modified: None });
         }
-        // So can an object that cannot be read.
+        // So can an unreadable object.
         Err(_) if places.plain.as_ref().is_some_and(|found| found.is_unreadable) => {
             let objects = places
                 .plain
@@ -225,7 +232,7 @@ async fn look_before_delete(
     Ok(Looked { objects, references, modified })
 }
 
-/// Removes an object that was seen with this tag; false if it was replaced.
+/// Deletes an object that was seen with this tag; returns false if it was replaced.
 async fn delete_seen(
     objects: &Objects,
     name: &ObjectName,
@@ -234,8 +241,8 @@ async fn delete_seen(
     tracing::debug!(object = %name, "delete");
     match objects.store().delete(name, Some(tag)).await {
         Err(error) if error.kind == StorageErrorKind::NotFound => Ok(true),
-        // Gone after a removal that was sent again, its answer lost; replaced if something is
-        // there.
+        // A retried request may have deleted it before its answer was lost: then there is no
+        // object. If there is one, it is a newer one.
         Err(error) if error.kind == StorageErrorKind::Precondition => {
             Ok(StoredObject::look(objects.store().as_ref(), name.clone()).await?.is_none())
         }
@@ -243,7 +250,7 @@ async fn delete_seen(
     }
 }
 
-/// Removes the objects of a name, one of which a listing showed; `None` if it was replaced since.
+/// Deletes the objects of a listed name; returns `None` if it was replaced since the listing.
 async fn delete_objects(
     objects: &Objects,
     object: &ObjectName,
@@ -263,7 +270,7 @@ async fn delete_objects(
     Ok(Some((removed, looked.references)))
 }
 
-/// Removes what a listing showed, as the file that it is.
+/// Deletes a listed file: under the name shown, else under its own key.
 async fn delete_listed_file(
     objects: &Objects,
     bucket: &BucketName,
@@ -296,7 +303,7 @@ async fn remove_unreferenced(
     }
 }
 
-/// Whether what is served now, with this time, is another write than the one that was listed.
+/// Returns whether the name was written again since it was listed.
 fn was_replaced(
     listed: &ListedWrite,
     modified: SystemTime,
@@ -304,7 +311,7 @@ fn was_replaced(
 ) -> bool {
     let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (listed_at, is_at) = (since(listed.modified), since(modified));
-    // Some stores list finer times than they answer: those answer whole seconds.
+    // Some stores list times with a fraction and answer HEAD requests in whole seconds.
     let other_time = if is_at.subsec_nanos() == 0 {
         is_at.as_secs() != listed_at.as_secs()
     } else {

@@ -1,4 +1,4 @@
-//! What went wrong with an operation, with the object or file it went wrong with.
+//! Errors of operations, each with the object or file it concerns.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,57 +19,61 @@ use crate::storage::{ChecksumKind, MAX_USER_METADATA_BYTES, StorageError, Storag
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// The store failed or refused.
+    /// The store failed or rejected a request.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A name no store would take.
+    /// A name that no store accepts.
     #[error("{object}: {source}")]
     Name {
         /// The object it was derived from.
         object: String,
-        /// What is wrong with it.
+        /// The rule that the name breaks.
         source: NameError,
     },
-    /// The deltaspace asked for cannot be that of the file.
-    #[error("{object} cannot be stored in the deltaspace asked for")]
+    /// The requested deltaspace cannot be that of the file.
+    #[error("cannot store {object} in the requested deltaspace")]
     Deltaspace {
         /// The file.
         object: ObjectName,
-        /// Why.
+        /// The rejection reason.
         source: DeltaspaceError,
     },
-    /// A user's metadata that cannot be kept.
-    #[error("{object} cannot be stored with the metadata asked for")]
+    /// User metadata that cannot be stored.
+    #[error("cannot store {object} with this user metadata")]
     UserMetadata {
         /// The file.
         object: ObjectName,
-        /// Why.
+        /// The rejection reason.
         source: UserMetadataError,
     },
-    /// User metadata that leaves no room for ours.
+    /// User metadata that leaves no space for DeltaGlider's own.
     #[error(
-        "{object} cannot be stored with user metadata of {size} bytes: S3 keeps {MAX_USER_METADATA_BYTES} with an object, and \
-         {own} of them are needed to tell how the file is stored"
+        "cannot store {object} with {size} bytes of user metadata: S3 allows \
+         {MAX_USER_METADATA_BYTES} bytes per object, and DeltaGlider needs {own} of them"
     )]
     MetadataTooLarge {
         /// The file.
         object: ObjectName,
         /// Bytes of the user's names and values, as they are stored.
         size: usize,
-        /// Bytes of ours at their most.
+        /// The maximum number of bytes of DeltaGlider's own metadata.
         own: usize,
     },
-    /// What stands at the keys of a file, or which references there are, may not be looked at.
+    /// No permission to look at the keys of a file, or to list its references, before an upload.
     #[error(
-        "{0} is not stored: what is there already may not be looked at. With --no-delta it is stored without a look"
+        "cannot upload {0}: no permission to list or read the destination; \
+         pass --no-delta to upload without checking"
     )]
     Unseen(ObjectName, #[source] StorageError),
-    /// A store said it had stored a copy, and that is not there or is something else.
-    #[error("{of} was copied to {copy}, but that is no copy of it; nothing was removed")]
+    /// A copy that the store reported as done is absent or has other content.
+    #[error(
+        "cannot verify the copy of {of} at {copy}: it is absent or has other content; \
+         nothing was removed"
+    )]
     NoCopy {
-        /// What was copied.
+        /// The source of the copy.
         of: ObjectName,
-        /// Where its copy should be.
+        /// The destination of the copy.
         copy: ObjectName,
     },
     /// A local file or stream failed.
@@ -80,171 +84,181 @@ pub enum ServiceError {
         /// The cause.
         source: io::Error,
     },
-    /// What was read could not be written where the caller wanted it.
+    /// The bytes could not be written to the caller's output.
     #[error("the output could not be written")]
     Output(#[source] io::Error),
-    /// What should be sent is neither a regular file nor standard input.
+    /// The file to upload is neither a regular file nor standard input.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
-    /// A file should be written where a directory is.
+    /// A file cannot be written at the path of a directory.
     #[error(
-        "cannot write {0}: it is a directory; `sync --delete` replaces it if it would delete every file in it"
+        "cannot write {0}: it is a directory; `sync --delete` replaces it if it would delete \
+         every file in it"
     )]
     IsDirectory(PathBuf),
-    /// A file should be written below something that is no directory.
-    #[error("cannot write {}: {} is not a directory; `sync --delete` replaces it if it would delete it", target.display(), obstacle.display())]
+    /// A file cannot be written below something that is not a directory.
+    #[error(
+        "cannot write {}: {} is not a directory; `sync --delete` replaces it if it would delete it",
+        target.display(),
+        obstacle.display()
+    )]
     NotADirectory {
         /// The file.
         target: PathBuf,
-        /// What is in its way.
+        /// The path that is not a directory.
         obstacle: PathBuf,
     },
-    /// A directory or file is in the way of a download, and holds what is not to be deleted.
+    /// A directory or file in the way of a download holds something that must not be deleted.
     #[error("cannot replace {}: --delete would not delete {}", path.display(), kept.display())]
     MustStay {
-        /// What is in the way.
+        /// The path in the way.
         path: PathBuf,
-        /// What must stay.
+        /// The path that must not be deleted.
         kept: PathBuf,
     },
-    /// What was renamed aside could not be renamed back.
+    /// A path that was renamed aside could not be renamed back.
     #[error("cannot rename {} back to {}; rename it yourself", aside.display(), path.display())]
     NotGivenBack {
-        /// Its old path.
+        /// The old path.
         path: PathBuf,
-        /// Where it is.
+        /// The present path.
         aside: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A bucket has a file and a directory of one name, which a local directory cannot have.
     #[error(
-        "cannot download {object}: {other} needs a directory of this name; copy it alone, to another name"
+        "cannot download {object}: {other} needs a directory of this name; \
+         copy it alone, to another name"
     )]
     AlsoDirectory {
         /// The file.
         object: ObjectName,
-        /// A file, or the mark of a directory, below it.
+        /// A file, or the marker object of a directory, below it.
         other: ObjectName,
     },
-    /// What was renamed aside for a download that was killed.
-    #[error("{} was renamed aside for a download that was killed; a download into its directory gives it back", .0.display())]
+    /// A path that a killed download left renamed aside.
+    #[error(
+        "{} was renamed aside by a killed download; a download into its directory restores it",
+        .0.display()
+    )]
     SetAside(PathBuf),
-    /// A URL would give the delta.
-    #[error("{0} is stored as a delta, which is all that a URL would give")]
+    /// A presigned URL would return the delta instead of the file.
+    #[error("cannot presign {0}: it is stored as a delta, and a URL would return only the delta")]
     StoredAsDelta(ObjectName),
-    /// A path that no key can be made of.
-    #[error("{0} is not UTF-8, as keys are")]
+    /// A path that cannot become a key.
+    #[error("{0} is not UTF-8, which S3 keys must be")]
     NotUtf8(PathBuf),
-    /// A key that no path can be made of.
-    #[error("{object}: a file of this name has no place in a folder")]
+    /// A key that cannot become a local path.
+    #[error("the key of {object} cannot be a local path")]
     NoPath {
         /// The file.
         object: ObjectName,
-        /// Why.
+        /// The rejection reason.
         source: PathError,
     },
-    /// Files of a disk are not copied to a disk.
+    /// Source and destination are both local.
     #[error("{0} is not in a store")]
     NotInAStore(PathBuf),
-    /// One folder holds the other.
+    /// The source directory contains the destination, or the reverse.
     #[error(
-        "one of {from} and {to} is in the other: files would be copied, or removed, that were copied just before"
+        "cannot copy {from} to {to}: one is inside the other, so files would be copied or removed \
+         that were just copied"
     )]
     Nested {
-        /// The folder to copy.
+        /// The source.
         from: String,
-        /// The folder to copy to.
+        /// The destination.
         to: String,
     },
-    /// Files were to be removed that the source has not, and the source has none.
-    #[error("there is nothing in {from}, so all in {to} would be removed; nothing was")]
+    /// A deletion of extra files with an empty source.
+    #[error("{from} has no files, so all files in {to} would be removed; nothing was removed")]
     SourceEmpty {
-        /// The folder to copy.
+        /// The source.
         from: String,
-        /// The folder to copy to.
+        /// The destination.
         to: String,
     },
-    /// Files were to be removed that the source has not, and not all of the source was seen.
-    #[error("not all of {from} could be seen, so nothing was removed from {to}")]
+    /// A deletion of extra files with a source that could not be listed completely.
+    #[error("cannot list all files of {from}, so nothing was removed from {to}")]
     SourceUnseen {
-        /// The folder to copy.
+        /// The source.
         from: String,
-        /// The folder to copy to.
+        /// The destination.
         to: String,
     },
     /// The file was written to while it was read.
     #[error("{0} changed while it was read; nothing was stored")]
     Changed(String),
-    /// The name is one of DeltaGlider's own objects, and too long to be escaped.
+    /// The name is one of DeltaGlider's own objects, and its escaped key would be too long.
     #[error(
-        "cannot store {object}: DeltaGlider has objects of this name, so the file needs an escaped key, which would have {len} bytes; \
-         S3 keys have at most {MAX_KEY_BYTES}; choose a shorter name"
+        "cannot store {object}: DeltaGlider has objects of this name, so the file needs an escaped \
+         key, which would have {len} bytes; S3 keys have at most {MAX_KEY_BYTES}; \
+         choose a shorter name"
     )]
     EscapedTooLong {
         /// The file.
         object: ObjectName,
-        /// The length of its key.
+        /// The length of the escaped key in bytes.
         len: usize,
     },
-    /// Files are written again only where a condition keeps them from undoing what others write
-    /// meanwhile.
+    /// Deltas cannot be rewritten, since the store is not known to enforce conditional writes: a
+    /// rewrite could overwrite a newer file.
     #[error(
-        "deltas are written again only where conditions of writes hold among racing writers; if they do here, say so: \
-         DG_CONDITIONAL_WRITES=yes"
+        "cannot rewrite deltas: this is safe only on a store that enforces conditional writes \
+         among concurrent writers; if this one does, set DG_CONDITIONAL_WRITES=yes"
     )]
     NeedsConditions,
-    /// A file would be copied to where it is.
+    /// Source and destination of a copy are the same.
     #[error("{0} cannot be copied onto itself")]
     Itself(ObjectName),
-    /// The key is taken by the delta of another file.
+    /// The key holds the delta of another file.
     #[error("{object} is where the delta of {file} is stored; choose another name")]
     Occupied {
         /// The key asked for.
         object: ObjectName,
-        /// The file whose delta stands there.
+        /// The file whose delta has this key.
         file: ObjectName,
     },
-    /// What was asked for by name is how another file is stored.
-    #[error(
-        "{object} is the delta of {file}; ask for that name, or for the stored bytes with --raw"
-    )]
+    /// The requested name is the key of another file's delta.
+    #[error("{object} is the delta of {file}; use that name, or --raw to get the stored bytes")]
     IsDelta {
         /// The key asked for.
         object: ObjectName,
-        /// The file whose delta stands there.
+        /// The file whose delta has this key.
         file: ObjectName,
     },
-    /// What was asked for by name is a reference.
-    #[error("{0} is a reference that deltas need, not a file; its stored bytes come with --raw")]
+    /// The requested name is the key of a reference.
+    #[error("{0} is a reference that deltas need, not a file; use --raw to get the stored bytes")]
     IsReference(ObjectName),
-    /// A delta whose metadata is gone.
+    /// A delta without metadata.
     #[error(
-        "{0} is a delta that lost its metadata: the file cannot be told from it; its stored bytes come with --raw"
+        "{0} is a delta that lost its metadata, so its file cannot be restored; \
+         use --raw to get the stored bytes"
     )]
     LostMetadata(ObjectName),
-    /// An object of ours whose metadata lacks something.
+    /// A DeltaGlider object whose metadata lacks a field.
     #[error("{object}: metadata {field} is absent or malformed")]
     Metadata {
         /// The stored object.
         object: ObjectName,
-        /// The first field that is wrong.
+        /// The first absent or malformed field.
         field: Field,
     },
-    /// The bytes that came back are not those that were stored.
+    /// The bytes of a file have another SHA-256 than its metadata states.
     #[error("{object}: SHA-256 mismatch: expected {expected}, got {actual}")]
     Mismatch {
         /// The file.
         object: ObjectName,
-        /// What its metadata says.
+        /// The SHA-256 in its metadata.
         expected: Sha256Digest,
-        /// What the bytes have.
+        /// The SHA-256 of the bytes.
         actual: Sha256Digest,
     },
-    /// The bytes of an object are not those that the store, which states right checksums, states
-    /// one of.
+    /// The bytes of an object do not match a checksum that the store states and that is reliable.
     #[error(
-        "{object} is damaged: the store states the {checksum} of other bytes than it sent; --no-verify-etag reads it all the same"
+        "{object} is damaged: the bytes received do not match the store's {checksum}; \
+         pass --no-verify-etag to read it without this check"
     )]
     Damaged {
         /// The file.
@@ -254,7 +268,8 @@ pub enum ServiceError {
     },
     /// Two reads of an object gave different bytes.
     #[error(
-        "{object}: the store sent other bytes than those it states the {checksum} of, and others again when asked a second time; try again"
+        "{object}: the bytes received do not match the store's {checksum}, and a second read gave \
+         different bytes; try again"
     )]
     Unstable {
         /// The file.
@@ -262,10 +277,11 @@ pub enum ServiceError {
         /// The algorithm.
         checksum: ChecksumKind,
     },
-    /// Two reads of an object gave the same bytes, of which the store states another checksum.
+    /// Two reads of an object gave the same bytes, which do not match the store's checksum.
     #[error(
-        "{object}: the store states the {checksum} of other bytes than it sends: the object is damaged, or the tags of this store \
-         are no checksums; --no-verify-etag reads it without comparing"
+        "{object}: the bytes received do not match the store's {checksum}: the object is damaged, \
+         or the ETags of this store are not checksums; \
+         pass --no-verify-etag to read it without this check"
     )]
     Contradicted {
         /// The file.
@@ -273,14 +289,14 @@ pub enum ServiceError {
         /// The algorithm.
         checksum: ChecksumKind,
     },
-    /// The number of bytes that came back is not what was stored.
+    /// The number of bytes received is not the number stored.
     #[error("{object}: expected {expected} bytes, got {actual}")]
     Length {
         /// The file.
         object: ObjectName,
-        /// What its metadata says.
+        /// The number of bytes in its metadata.
         expected: u64,
-        /// What came back.
+        /// The number of bytes received.
         actual: u64,
     },
     /// A delta's reference does not exist.
@@ -290,31 +306,30 @@ pub enum ServiceError {
         delta: ObjectName,
         /// The reference it names.
         reference: ObjectName,
-        /// What the store said.
+        /// The store's answer.
         source: Box<StorageError>,
     },
     /// A reference holds other bytes than it should.
     #[error(
-        "reference {reference} is damaged or was replaced: expected SHA-256 {expected}, got {actual}"
+        "reference {reference} is damaged or was replaced: expected SHA-256 {expected}, \
+         got {actual}"
     )]
     ReferenceDamaged {
         /// The reference.
         reference: ObjectName,
-        /// What the delta, or the reference's metadata, says.
+        /// The SHA-256 in the metadata of the delta or of the reference.
         expected: Sha256Digest,
-        /// What the bytes have.
+        /// The SHA-256 of the bytes.
         actual: Sha256Digest,
     },
-    /// The reference was made and removed again, time after time, while a file was to be stored
-    /// against it.
-    #[error(
-        "the references of {0} come and go: other writers are at work on them; try again later"
-    )]
+    /// Concurrent writers kept creating and removing references until the time limit of a put was
+    /// over.
+    #[error("concurrent writers keep changing the references of {0}; try again")]
     Contended(Deltaspace),
     /// A bucket was not removed.
     #[error(transparent)]
     BucketKept(#[from] super::bucket_kept::BucketKept),
-    /// Other writers were faster, time after time.
+    /// Concurrent writers kept replacing the name until the time limit of a put was over.
     #[error("cannot store {0}: concurrent writers kept replacing it; try again")]
     NameContended(ObjectName),
     /// A delta that cannot be decoded.
@@ -322,47 +337,48 @@ pub enum ServiceError {
     Decode {
         /// The stored delta.
         object: ObjectName,
-        /// Where and why.
+        /// Position and cause.
         source: DecodeError,
     },
-    /// A delta that was decoded a second time gave another beginning.
+    /// A second decode of a delta gave other bytes at the beginning of the file.
     #[error("two reads of the delta {0} gave different bytes; try again")]
     Inconsistent(ObjectName),
     /// The encoder failed.
-    #[error("no delta of {what} could be made")]
+    #[error("cannot encode a delta of {what}")]
     Encode {
         /// The file.
         what: String,
-        /// Why.
+        /// The cause.
         source: EncodeError,
     },
-    /// A delta just made did not give the file back.
+    /// A new delta did not decode to its file.
     #[error(
-        "the delta made of {0} did not give the file back; nothing was stored (this is a bug: please report it)"
+        "the new delta of {0} does not decode to the file; nothing was stored \
+         (this is a bug: please report it)"
     )]
     RoundTrip(String),
     /// The reference cache failed.
-    #[error("the reference could not be kept for this operation")]
+    #[error("cannot store a local copy of the reference")]
     Cache(#[from] CacheError),
-    /// An older tool unpacked the file before it made the delta, and packing it again does not give
-    /// the same bytes.
+    /// An older tool decompressed the file before it made the delta, and compressing it again does
+    /// not reproduce the bytes.
     #[error(
-        "{object} was stored by an older tool that unpacked {compression} first; {}. \
-         --allow-recompressed writes the unpacked content under a name that says so",
+        "{object} was stored by an older tool that unpacked {compression} first; {}; \
+         pass --allow-recompressed to write the unpacked content as NAME.unpacked",
         why_not_packed(*compression)
     )]
     Recompression {
         /// The file.
         object: ObjectName,
-        /// What it was packed with.
+        /// The compression of the file.
         compression: Compression,
     },
-    /// A reference that had to be unpacked could not be.
+    /// A reference that had to be decompressed could not be.
     #[error("reference {reference} could not be unpacked as {compression}")]
     Unpack {
         /// The reference.
         reference: ObjectName,
-        /// What the delta says it is packed with.
+        /// The compression that the delta's header states.
         compression: Compression,
         /// The cause.
         source: io::Error,
@@ -370,44 +386,47 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// Of a local path or stream.
+    /// Returns a constructor of the error of a local path or stream.
     pub(crate) fn local(what: impl ToString) -> impl FnOnce(io::Error) -> Self {
         let what = what.to_string();
         move |source| Self::Local { what, source }
     }
 
-    /// Whether a local file may not be read.
+    /// Returns whether the error is a denied permission to read a local file.
     pub fn is_unreadable_file(&self) -> bool {
-        matches!(self, Self::Local { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+        matches!(
+            self,
+            Self::Local { source, .. } if source.kind() == io::ErrorKind::PermissionDenied
+        )
     }
 
-    /// There is no file of this name.
+    /// Returns the error for a name without a file.
     pub(crate) fn absent(object: &ObjectName) -> Self {
         StorageError::new(StorageErrorKind::NotFound, "HeadObject", object).into()
     }
 
-    /// Whether the store said that what was asked for does not exist.
+    /// Returns whether the store answered that the requested object does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Storage(error) if error.is_absent())
     }
 
-    /// Whether no file can be had under the name that was asked for: nothing is stored for it but a
-    /// reference, or what lost its metadata or a part of them.
+    /// Returns whether no file can be restored under the requested name: it has no object, only a
+    /// reference, or objects whose metadata is damaged or absent.
     pub fn is_no_file(&self) -> bool {
         self.is_absent()
             || matches!(self, Self::LostMetadata(_) | Self::Metadata { .. } | Self::IsReference(_))
     }
 }
 
-/// An error and its causes on one line.
+/// Formats an error and its causes on one line.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let told = error.to_string();
-        // Some errors tell their cause themselves.
-        if !text.ends_with(&told) {
-            text = format!("{text}: {told}");
+        let message = error.to_string();
+        // Some errors include their cause in their own message.
+        if !text.ends_with(&message) {
+            text = format!("{text}: {message}");
         }
         cause = error.source();
     }
@@ -417,6 +436,6 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 fn why_not_packed(compression: Compression) -> &'static str {
     match compression {
         Compression::Xz if cfg!(not(feature = "xz")) => "this build cannot pack xz (feature `xz`)",
-        _ => "its bytes cannot be made again exactly",
+        _ => "its bytes cannot be reproduced exactly",
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a file without its bytes.
+//! Properties of a file, read without its bytes.
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -7,24 +7,27 @@ use crate::domain::ObjectName;
 use crate::domain::metadata::Kind;
 use crate::storage::{Attributes, ETag};
 
-/// What is known of a file.
+/// The properties of a file.
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// The object that is served for it.
+    /// The stored object that is served for the file.
     pub stored: ObjectName,
     /// The size of the file in bytes.
     pub size: u64,
-    /// The tag of that object.
+    /// The tag of the stored object.
     pub etag: ETag,
     /// Headers, class, encryption and the user's own metadata.
     pub attributes: Attributes,
-    /// Every object of its name, the one that is served first.
+    /// Every stored object of the name, the served one first.
     pub variants: Vec<ObjectName>,
 }
 
 impl DeltaService {
-    /// What is known of a file; an error when there is none of this name, or none can be had from
-    /// what is there.
+    /// Returns the properties of a file.
+    ///
+    /// # Errors
+    ///
+    /// There is no file of this name, or none can be restored from the stored objects.
     pub async fn head(&self, object: &ObjectName) -> Result<Head, ServiceError> {
         let places = Variants::look_for_file(self.store(), object).await?;
         let variants = places.newest_first(self.store(), object).await?;

@@ -1,11 +1,11 @@
-//! Which file a descriptor was opened on, and whether a path still leads to it.
+//! Identity of an open local file, to check whether a path still leads to it.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// What changes when a file is replaced or written to and stays when it is renamed: device, inode,
-/// size, and the time of the last write.
+/// The properties that a write or a replacement changes and a rename keeps: device, inode, size,
+/// and modification time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileState {
     pub(super) size: u64,
@@ -28,8 +28,7 @@ impl FileState {
     }
 }
 
-/// The same with the time of the last change in seconds and nanoseconds, which a renaming changes
-/// too.
+/// The same properties and the change time (seconds and nanoseconds), which a rename changes too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     file: FileState,
@@ -52,13 +51,13 @@ impl State {
 /// A local file as it was when it was opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Of the symbolic link that led to it.
+    /// The state of the symbolic link that led to the file.
     link: Option<State>,
     file: State,
 }
 
 impl Identity {
-    /// Opens a file and notes which it is, by its descriptor.
+    /// Opens a file and records its identity, read from the descriptor.
     pub(crate) fn open(path: &Path) -> io::Result<(File, Self)> {
         let link = std::fs::symlink_metadata(path)?;
         let link = link.is_symlink().then(|| State::of(&link));
@@ -67,7 +66,7 @@ impl Identity {
         Ok((file, Self { link, file: state }))
     }
 
-    /// Whether the path still leads to the file, and that was not written to.
+    /// Returns whether the path still leads to the file, unmodified.
     pub(crate) fn is_still_at(&self, path: &Path) -> io::Result<bool> {
         let now = std::fs::symlink_metadata(path)?;
         if !now.is_symlink() {

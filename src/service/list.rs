@@ -1,4 +1,4 @@
-//! The files of a bucket: names and sizes of the originals, page by page.
+//! Lists the files of a bucket page by page, with the names and sizes of the originals.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,62 +18,62 @@ use crate::domain::{
 };
 use crate::storage::{DamagedObject, ListPage, ListRequest, ListedObject, ObjectHead};
 
-/// HEAD requests in flight for one page.
+/// The maximum number of concurrent HEAD requests for one page.
 const HEADS_AT_ONCE: usize = 64;
 
-/// What an object in a bucket is to a user.
+/// The kind of a listed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Listed {
-    /// A file that is stored as it is.
+    /// A file stored without a delta.
     Plain,
-    /// A file that is stored as a delta.
+    /// A file stored as a delta.
     Delta,
-    /// A delta whose metadata lacks this field: no file can be had from it.
+    /// A delta whose metadata lacks this field: its file cannot be restored.
     Damaged(Field),
-    /// An object the store cannot read; nothing is known but its key.
+    /// An object the store cannot read; only its key is known.
     Unreadable,
-    /// A reference.
+    /// A reference of a deltaspace.
     Reference,
-    /// Something else DeltaGlider keeps for itself.
+    /// Another internal object of DeltaGlider.
     Internal,
 }
 
-/// A file, or something DeltaGlider keeps beside the files.
+/// A listed file or internal object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedFile {
-    /// The name of the file; of anything that is none, the stored key.
+    /// The name of the file; for other objects, the stored key.
     pub key: Key,
-    /// The size of the file in bytes; of anything that is none, the stored size.
+    /// The size of the file in bytes; for other objects, the stored size.
     pub size: u64,
-    /// What it is.
+    /// The kind of the object.
     pub listed: Listed,
     /// The stored object.
     pub stored: ListedObject,
-    /// The SHA-256 of the file, where the listing knows it: of deltas.
+    /// The SHA-256 of the file, if the listing has it: for deltas.
     pub sha256: Option<Sha256Digest>,
-    /// What its metadata says, where this listing asked for it.
+    /// The kind by its metadata, if this listing sent a HEAD request for it.
     pub(crate) kind: Option<Box<Kind>>,
 }
 
 impl ListedFile {
-    /// Whether its kind is certain: by its key, or by a HEAD. An index may lie, and so may a key
-    /// that ends with `.delta`.
+    /// Returns whether its kind is certain, by its key or by a HEAD request. An index may be wrong,
+    /// and a key that ends in `.delta` may belong to a plain file.
     pub(crate) fn is_decided(&self) -> bool {
         self.kind.is_some() || !needs_look(&self.stored.key)
     }
 
-    /// Whether it is stored under an escaped key.
+    /// Returns whether it is stored under an escaped key.
     pub(crate) fn is_escaped(&self) -> bool {
         self.key != self.stored.key && deltaspace::is_internal(&self.stored.key)
     }
 
-    /// Whether it is the delta of a file, as far as its key tells.
+    /// Returns whether its key is that of the delta of a file.
     pub fn is_named_as_delta(&self) -> bool {
         self.key != self.stored.key && !self.is_escaped()
     }
 
-    /// Whether a user knows of it: it is a file, or a delta none can be had from.
+    /// Returns whether users see it: it is a file, or a delta whose file cannot be restored.
     pub fn is_shown(&self) -> bool {
         match self.listed {
             Listed::Unreadable => self.is_escaped() || !deltaspace::is_internal(&self.stored.key),
@@ -82,68 +82,68 @@ impl ListedFile {
     }
 }
 
-/// A page of a listing.
+/// One page of a listing.
 #[derive(Debug, Clone, Default)]
 pub struct ListedPage {
-    /// Files and what is kept beside them, in the byte order of the stored keys; of files with
-    /// escaped keys, of the names.
+    /// Files and internal objects, in the byte order of the stored keys; files with escaped keys
+    /// are ordered by name.
     pub files: Vec<ListedFile>,
-    /// Objects of a name that another, newer object has too; not served.
+    /// Older variants of a name, which are not served.
     pub older: Vec<ListedFile>,
-    /// Common prefixes, when a delimiter was asked for.
+    /// Common prefixes, if the listing has a delimiter.
     pub folders: Vec<String>,
 }
 
-/// How a listing comes to know what keys do not tell.
+/// The means by which a listing resolves keys that do not determine the kind of their object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
-    /// By a HEAD of every delta.
+    /// A HEAD request for every delta.
     Always,
-    /// By the index, and by a HEAD of every delta that has changed since.
+    /// The index, and a HEAD request for every delta changed since it was written.
     WhereNeeded,
-    /// By a HEAD of what is called as a reference is; whether a key that ends with `.delta` is that
-    /// of a delta is left to a read.
+    /// A HEAD request for every object with the name of a reference. Whether a key that ends in
+    /// `.delta` is that of a delta is left to the reader.
     OfReferences,
-    /// Not at all.
+    /// None.
     Never,
 }
 
-/// A listing on its way.
+/// A listing in progress.
 #[derive(Debug)]
 pub struct Listing {
     service: DeltaService,
     bucket: BucketName,
-    /// What the names begin with that are asked for.
+    /// The prefix of the names to list.
     prefix: String,
     request: Option<ListRequest>,
-    /// Where files with escaped keys are that the request passes over, until they were asked for.
+    /// The prefix of files with escaped keys that the request skips; `None` once they were listed.
     beside: Option<Beside>,
-    /// Files with escaped keys whose names have their place further on.
+    /// Files with escaped keys whose names sort after the current position.
     early: BTreeMap<Key, ListedFile>,
     looks: Looks,
     index: Index,
-    /// Of everything the store listed so far, if it is asked for.
+    /// The hash of everything the store has listed so far, if a fingerprint was requested.
     fingerprint: Option<Sha256Hasher>,
-    /// From the first plain file on whose delta may still come.
+    /// Files not yet returned, from the first plain file whose delta may still follow.
     held: VecDeque<ListedFile>,
 }
 
 impl DeltaService {
-    /// Lists the files whose name starts with `prefix`, a plain string; with a `delimiter` those
-    /// behind it are rolled up. With one other than `/`, a file with an escaped key is shown by
-    /// some listings only.
+    /// Lists the files whose name starts with `prefix`, a plain string. With a `delimiter`, the
+    /// names that contain it after the prefix are rolled up into common prefixes. With a delimiter
+    /// other than `/`, only some listings include a file with an escaped key.
     pub fn list(&self, bucket: &BucketName, prefix: &str, delimiter: Option<&str>) -> Listing {
         let index = Index::new(self.objects.store().clone(), bucket, prefix, delimiter);
-        // Below a folder of ours, all names have escaped keys.
+        // Below an internal folder, all names have escaped keys.
         let within = escaped::prefix_within(prefix);
         let delimiter = delimiter
             .map(|text| if within.is_some() { escaped::encode(text) } else { text.to_owned() });
-        // A listing without a delimiter passes the folder of ours, if what it asks for is not
-        // already behind it.
+        // A listing without a delimiter includes the internal folder, unless its prefix is already
+        // behind it.
         let beside =
             Beside::of(prefix).filter(|it| delimiter.is_some() || !it.internal.starts_with(prefix));
         let stored_prefix = within.unwrap_or_else(|| prefix.to_owned());
-        // No key is longer.
+        // No key is longer than this.
         let request = (stored_prefix.len() <= MAX_KEY_BYTES).then(|| ListRequest {
             prefix: stored_prefix,
             delimiter,
@@ -164,52 +164,58 @@ impl DeltaService {
     }
 }
 
-/// What a look told of an object: its file, and its head if there was one.
+/// An examined object: its file, and, if it was resolved, its kind and the head from a HEAD
+/// request.
 type Looked = (ListedFile, Option<(Known, Option<ObjectHead>)>);
 
 impl Listing {
-    /// Keeps what it learns for the next listing, if the caller may write to the bucket.
+    /// Writes the sizes it learns to the index for the next listing, if the caller may write to the
+    /// bucket.
     #[must_use]
     pub fn learning(mut self) -> Self {
         self.index.learn();
         self
     }
 
-    /// Believes no index: what it says of an object, a HEAD has just said.
+    /// Ignores the index: every delta and reference is resolved by a HEAD request.
     #[must_use]
     pub fn afresh(self) -> Self {
         Self { looks: Looks::Always, ..self }
     }
 
-    /// Believes no index, and leaves open which of two files a key that ends with `.delta` stands
-    /// for: it is listed as the delta of a file, with the stored size, and may be a file of its
-    /// own. For commands that read or look at each file anyway.
+    /// Ignores the index, and leaves keys that end in `.delta` unresolved: each is listed as the
+    /// delta of a file, with the stored size, and may be a file of its own. For commands that read
+    /// or examine each file anyway.
     #[must_use]
     pub fn undecided(self) -> Self {
         Self { looks: Looks::OfReferences, ..self }
     }
 
-    /// Goes by keys and stored sizes alone, and sends no HEAD: what is called `NAME.delta` is taken
-    /// for the delta of `NAME`, and `reference.bin` for a reference.
+    /// Uses keys and stored sizes alone and sends no HEAD request: `NAME.delta` is listed as the
+    /// delta of `NAME`, and `reference.bin` as a reference.
     #[must_use]
     pub fn by_stored_sizes(self) -> Self {
         Self { looks: Looks::Never, ..self }
     }
 
-    /// Takes a fingerprint of what the store lists.
+    /// Computes a fingerprint of everything the store lists.
     pub(super) fn fingerprinted(mut self) -> Self {
         self.fingerprint = Some(Sha256Hasher::default());
         self
     }
 
-    /// What tells this state of the bucket from every other, after the last page; what was only
-    /// written to be faster has no part in it.
+    /// Returns the fingerprint of this state of the bucket, after the last page. Indexes and kept
+    /// statistics are excluded.
     pub(super) fn fingerprint(&mut self) -> Option<Sha256Digest> {
         self.fingerprint.take().map(Sha256Hasher::finish)
     }
 
-    /// The next page; `None` after the last one. A page may have fewer files than the store's page
-    /// has objects, even none.
+    /// Returns the next page; `None` after the last one. A page may have fewer files than the
+    /// store's page has objects, even none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a LIST or HEAD request fails.
     pub async fn next(&mut self) -> Result<Option<ListedPage>, ServiceError> {
         let Some(request) = self.request.take() else { return Ok(None) };
         let mut page = self.service.store().list(&self.bucket, &request).await?;
@@ -233,7 +239,8 @@ impl Listing {
         let mut listed = ListedPage::default();
         let mut looked: Vec<Looked> = looked.into_iter().flatten().collect();
         for damaged in page.damaged {
-            tracing::debug!(key = %damaged.key, why = damaged.why, "the store cannot read an object");
+            let (key, why) = (&damaged.key, damaged.why.as_str());
+            tracing::debug!(%key, why, "the store cannot read an object");
             let place = looked.partition_point(|(file, _)| file.stored.key < damaged.key);
             let files = unreadable(&damaged).map(|file| (file, None));
             looked.splice(place..place, files);
@@ -264,7 +271,7 @@ impl Listing {
         Ok(Some(listed))
     }
 
-    /// Takes files with escaped keys whose place is before `key`, or the rest of them.
+    /// Holds the files with escaped keys that sort before `key`, or all of them if it is `None`.
     async fn take_early(
         &mut self,
         key: Option<&Key>,
@@ -279,8 +286,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Puts the names of folders in place of the keys on a page, and asks for files with escaped
-    /// keys that the request passes over.
+    /// Replaces common prefixes of escaped keys by the names they represent, and lists files with
+    /// escaped keys that the request skips.
     async fn look_beside(&mut self, page: &mut ListPage) -> Result<(), ServiceError> {
         let is_near = |it: &mut Beside| {
             !it.internal.starts_with(&self.prefix) || page.common_prefixes.contains(&it.internal)
@@ -319,12 +326,12 @@ impl Listing {
         Ok(())
     }
 
-    /// What was looked at and is on none of the pages so far.
+    /// Returns the examined files that are on no page yet.
     pub(super) fn held(&self) -> impl Iterator<Item = &ListedFile> {
         self.held.iter()
     }
 
-    /// What an object is; `None` when it was removed meanwhile.
+    /// Determines the kind of an object; `None` if it was deleted after it was listed.
     async fn look(&self, stored: ListedObject) -> Result<Option<Looked>, ServiceError> {
         let as_stored = |listed, kind| {
             let (key, size) = (stored.key.clone(), stored.size);
@@ -379,7 +386,7 @@ impl Listing {
         self.decide(stored).await
     }
 
-    /// What an object is by a HEAD.
+    /// Determines the kind of an object by a HEAD request.
     async fn decide(&self, stored: ListedObject) -> Result<Option<Looked>, ServiceError> {
         let as_stored = |listed, kind| {
             let (key, size) = (stored.key.clone(), stored.size);
@@ -406,7 +413,7 @@ impl Listing {
                 let (size, sha256) = (delta.file_size, delta.file_sha256);
                 (as_delta(size, Some(sha256), kind), Some(Known::Delta { size, sha256 }))
             }
-            // Who lists it shall hear of it every time.
+            // Not indexed, so that every listing reports it.
             Kind::Damaged(field) if found.is_delta() => {
                 (Some(as_stored(Listed::Damaged(*field), kind)), None)
             }
@@ -419,7 +426,7 @@ impl Listing {
         Ok(file.map(|file| (file, known.map(|known| (known, Some(found.head))))))
     }
 
-    /// Takes a file; of two objects of one name the newer stays.
+    /// Holds a file; of two variants of one name, the newer one is kept.
     async fn hold(
         &mut self,
         mut file: ListedFile,
@@ -431,7 +438,7 @@ impl Listing {
             && !file.is_decided()
             && self.looks != Looks::Never
         {
-            // Only a delta is another object of the same name.
+            // Only a delta is a second variant of the name.
             let Some((decided, _)) = self.decide(file.stored).await? else { return Ok(()) };
             file = decided;
             twin = self.twin_of(&file);
@@ -450,8 +457,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Where another file of this name is held: a plain one, of a delta; one with an escaped key,
-    /// of what another tool left at the name itself.
+    /// Returns the position of a held variant of the same name: for a delta, a plain file; for an
+    /// object that another tool stored under the name itself, a file with an escaped key.
     fn twin_of(&self, file: &ListedFile) -> Option<usize> {
         let is_twin = |held: &ListedFile| match file.listed {
             Listed::Delta => held.listed == Listed::Plain,
@@ -461,6 +468,8 @@ impl Listing {
         self.held.iter().position(|held| held.key == file.key && is_twin(held))
     }
 
+    /// Returns whether the delta is the newer variant: by the store's times, and on a tie by the
+    /// writers'.
     async fn delta_is_newer(
         &self,
         plain: &ListedFile,
@@ -486,8 +495,8 @@ impl Listing {
         })
     }
 
-    /// Moves out what is settled: everything before the first plain file whose delta may stand
-    /// behind `cursor`.
+    /// Moves to `files` every file before the first plain one whose delta may follow after
+    /// `cursor`.
     fn release(&mut self, cursor: Option<&Key>, more: bool, files: &mut Vec<ListedFile>) {
         while let Some(file) = self.held.front() {
             let delta_may_come = file.listed == Listed::Plain
@@ -503,8 +512,8 @@ impl Listing {
     }
 }
 
-/// Returns what a damaged object may be: a file of its key and, if it may be a delta, that file
-/// too. Either is possibly there, and must not be taken for absent.
+/// Returns the files that a damaged object may be: one with its key and, if the key may be that of
+/// a delta, the file of that delta. Either may exist and must not be treated as absent.
 fn unreadable(damaged: &DamagedObject) -> impl Iterator<Item = ListedFile> {
     let last_modified = SystemTime::UNIX_EPOCH;
     let stored = ListedObject {
@@ -525,25 +534,25 @@ fn unreadable(damaged: &DamagedObject) -> impl Iterator<Item = ListedFile> {
     })
 }
 
-/// The file of an object with an escaped key.
+/// Returns the file of an object with an escaped key.
 fn as_escaped(stored: &ListedObject) -> Option<ListedFile> {
     let (key, size, listed) = (escaped::file_at(&stored.key)?, stored.size, Listed::Plain);
     Some(ListedFile { key, size, listed, stored: stored.clone(), sha256: None, kind: None })
 }
 
-/// Whether the key does not tell what an object is.
+/// Returns whether the key does not determine the kind of its object.
 fn needs_look(key: &Key) -> bool {
     let may_be_ours = key.base_name() == REFERENCE_NAME || key.as_str().ends_with(DELTA_SUFFIX);
     may_be_ours && !deltaspace::is_internal(key)
 }
 
-/// The file that the object at this key is the delta of, if it is one: not a folder.
+/// Returns the name of the file whose delta this key would be; `None` for a directory.
 fn file_beside(key: &Key) -> Option<Key> {
     deltaspace::file_of(key).filter(|file| !file.as_str().ends_with('/'))
 }
 
-/// Whether an index may say so of an object: it tells sizes, and a kind only where the key allows
-/// for no other file of ours.
+/// Returns whether an index entry is admissible: an index provides sizes, and a kind only if the
+/// key allows no other file of ours.
 fn may_be(stored: &ListedObject, known: &Known) -> bool {
     match known {
         Known::Delta { .. } => file_beside(&stored.key).is_some(),

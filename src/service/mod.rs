@@ -1,4 +1,4 @@
-//! The use cases, one per file: what happens to a file on its way into a store and back.
+//! The use cases, one per file: storing a file, reading it back, and maintaining what is stored.
 
 mod blocking;
 mod bucket_kept;
@@ -62,16 +62,16 @@ pub use transfer::{
     Action, AttributesOf, Completion, Source, StepOutcome, TransferOptions, Transferred,
 };
 
-/// What holds for every operation.
+/// The settings of all operations.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Which files are kept as deltas.
+    /// The rules for which files are stored as deltas.
     pub policy: Policy,
-    /// Where files without a name are made for what is too long for memory.
+    /// The directory for unnamed temporary files of data too long for memory.
     pub spool_folder: PathBuf,
 }
 
-/// Stores files as deltas and gives them back.
+/// Stores files as deltas and restores them.
 #[derive(Debug, Clone)]
 pub struct DeltaService {
     objects: objects::Objects,
@@ -82,7 +82,7 @@ pub struct DeltaService {
 }
 
 impl DeltaService {
-    /// Puts the parts together.
+    /// Creates a service on a store and a cache.
     pub fn new(store: Arc<dyn Store>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
         let objects = objects::Objects::new(store, Arc::new(SystemClock), &settings.spool_folder);
         Self {
@@ -94,7 +94,7 @@ impl DeltaService {
         }
     }
 
-    /// The same service by another clock.
+    /// Returns the same service with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         let objects = self.objects.with_clock(clock);
@@ -102,7 +102,7 @@ impl DeltaService {
         Self { objects, references, ..self }
     }
 
-    /// The store, for what needs no delta: buckets and stored bytes.
+    /// Returns the store, for operations that need no delta: buckets and stored bytes.
     pub fn store(&self) -> &dyn Store {
         &**self.objects.store()
     }

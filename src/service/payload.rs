@@ -1,4 +1,4 @@
-//! A file to store: read by position, as often as a step needs, never whole.
+//! A file to store, read by position as often as a step needs and never loaded whole.
 
 use std::fmt;
 use std::io::{self, Read, Write as _};
@@ -18,24 +18,25 @@ use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{FileStatus, Sha256Digest, Sha256Hasher, Sketch, Sketcher};
 use crate::storage::{ByteStream, ChecksumHasher, Checksums, PutBody};
 
-/// Bytes read at a time.
+/// The number of bytes read at a time.
 pub(crate) const CHUNK: usize = 1 << 20;
 
-/// A file, or what standard input gave, of known length.
+/// A file, or the content of standard input, of known length.
 #[derive(Clone)]
 pub struct Payload {
     name: String,
     len: u64,
     bytes: Arc<dyn Source>,
-    /// Of a local file.
+    /// The identity of a local file.
     identity: Option<Identity>,
-    /// Of all bytes, once they were read with their digest.
+    /// The checksums of all bytes, once they were read for their digest.
     checksums: Arc<OnceLock<Checksums>>,
-    /// Time and mode of a local file.
+    /// The modification time and mode of a local file.
     status: FileStatus,
 }
 
-/// The maximum length of what is sent in one piece, which is checked by one checksum.
+/// The minimum length, in bytes, of a file that is sent in several parts and so needs no checksum
+/// of the whole.
 const CHECKED_WHOLE: u64 = crate::storage::MULTIPART_THRESHOLD;
 
 impl fmt::Debug for Payload {
@@ -73,8 +74,8 @@ impl Payload {
         .await
     }
 
-    /// Takes a stream to its end, into memory or a file without a name in `folder`. `name` is for
-    /// messages.
+    /// Reads a stream to its end, into memory or an unnamed file in the directory `folder`. `name`
+    /// is for messages.
     pub async fn spool(
         mut stream: impl Read + Send + 'static,
         name: &str,
@@ -109,7 +110,7 @@ impl Payload {
         .await
     }
 
-    /// Something else readable by position.
+    /// Wraps bytes that are readable by position; `name` is for messages.
     pub(crate) fn of(name: &str, len: u64, bytes: Arc<dyn Source>) -> Self {
         Self {
             name: name.to_owned(),
@@ -121,37 +122,40 @@ impl Payload {
         }
     }
 
-    /// Whether the path still leads to the file that was opened, and that was not written to since.
+    /// Returns whether the path still leads to the file that was opened, unmodified.
     ///
     /// # Errors
     ///
-    /// The path cannot be looked at; it may be gone.
+    /// The path cannot be read; the file may be deleted.
     pub fn is_still_at(&self, path: &Path) -> io::Result<bool> {
         self.identity.as_ref().map_or(Ok(false), |identity| identity.is_still_at(path))
     }
 
-    /// Returns time and mode of a local file, as they were when it was opened.
+    /// Returns the modification time and mode of a local file, as they were when it was opened.
     pub fn status(&self) -> FileStatus {
         self.status
     }
 
-    /// For messages.
+    /// Returns the name for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Length in bytes, as it was when the file was opened.
+    /// Returns the length in bytes, as it was when the file was opened.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there are no bytes.
+    /// Returns whether the length is zero.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Hands all bytes to `take`, piece by piece; an error when there are fewer than when the file
-    /// was opened.
+    /// Passes all bytes to `take`, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Changed`] if the file is shorter than when it was opened.
     pub(crate) fn read<E>(
         &self,
         cancelled: &blocking::Cancelled,
@@ -177,7 +181,7 @@ impl Payload {
         Ok(())
     }
 
-    /// A hasher for checksums, if they are not known and will be needed.
+    /// Returns a hasher for the checksums, if they are not known and will be needed.
     fn checksum_hasher(&self) -> Option<ChecksumHasher> {
         (self.len < CHECKED_WHOLE && self.checksums.get().is_none()).then(ChecksumHasher::default)
     }
@@ -188,7 +192,7 @@ impl Payload {
         }
     }
 
-    /// The SHA-256 of all bytes.
+    /// Returns the SHA-256 of all bytes.
     pub(crate) async fn digest(&self) -> Result<Sha256Digest, ServiceError> {
         let input = self.clone();
         blocking::run(move |cancelled| {
@@ -206,7 +210,7 @@ impl Payload {
         .await
     }
 
-    /// MD5 in hexadecimal digits, as most stores tag what was stored in one piece.
+    /// Returns the MD5 in hexadecimal digits: most stores' tag of an object sent in one piece.
     pub(crate) async fn md5(&self) -> Result<String, ServiceError> {
         let input = self.clone();
         blocking::run(move |cancelled| {
@@ -220,13 +224,13 @@ impl Payload {
         .await
     }
 
-    /// The SHA-256 of all bytes, and their sketch.
+    /// Returns the SHA-256 of all bytes and their sketch.
     pub(crate) async fn sketch(&self) -> Result<(Sha256Digest, Sketch), ServiceError> {
         let input = self.clone();
         blocking::run(move |cancelled| input.sketch_and(cancelled, |_| Ok(()))).await
     }
 
-    /// Returns the SHA-256 of all bytes and their sketch, and hands the bytes to `take`, piece by
+    /// Returns the SHA-256 of all bytes and their sketch, and passes the bytes to `take`, piece by
     /// piece.
     pub(crate) fn sketch_and(
         &self,
@@ -247,7 +251,7 @@ impl Payload {
         Ok((hasher.finish(), sketcher.finish()))
     }
 
-    /// What the first bytes say the file is packed with.
+    /// Returns the compression that the first bytes show.
     pub(crate) async fn compression(&self) -> Result<Option<Compression>, ServiceError> {
         let input = self.clone();
         blocking::run(move |_| {
@@ -259,8 +263,9 @@ impl Payload {
         .await
     }
 
-    /// The bytes as the body of a PUT. They are hashed again on their way; if they are not those of
-    /// `expected`, the stream fails before its last piece, so that nothing becomes visible.
+    /// Returns the bytes as the body of a PUT. They are hashed again while they are sent; if they
+    /// do not match `expected`, the stream fails before its last piece, so that no object becomes
+    /// visible.
     pub(crate) fn body(&self, expected: Sha256Digest) -> PutBody {
         let input = self.clone();
         PutBody::new(self.len, move || input.stream(expected))

@@ -1,4 +1,4 @@
-//! The decisions of a put, as a pure function of what is known of the file, its name and the
+//! The decisions of a put, as a pure function of the facts about the file, its name and the
 //! references.
 
 use std::fmt;
@@ -7,33 +7,34 @@ use super::references::{Relative, RelativeKind};
 use crate::domain::policy::{Compression, MIN_REFERENCE_BYTES, MaxRatio};
 use crate::domain::{ObjectName, Total};
 
-/// Why a file was stored as it is.
+/// The reason why a file was stored as it is.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum DirectReason {
     /// The caller asked for it.
     Asked,
-    /// Its extension is not one of those kept as deltas.
+    /// The extension is not one of those that are stored as deltas.
     Extension,
     /// DeltaGlider has objects of its name, so its key is escaped.
     Escaped,
-    /// Its key leaves no room for `.delta`.
+    /// The key is too long to append `.delta`.
     NameTooLong,
-    /// Somebody's own file stands where the delta would.
+    /// A file of another tool has the key of its delta.
     Occupied(ObjectName),
-    /// It is too short to be a reference, and there is none it could be a delta against.
+    /// The file is too short to be a reference, and there is none it could be a delta against.
     Short,
-    /// It is packed, so it cannot be a reference that every reader understands, and there is none
-    /// it could be a delta against.
+    /// The file is compressed, so not every reader understands it as a reference, and there is
+    /// none it could be a delta against.
     Packed(Compression),
-    /// What it could be a delta against is encrypted with another customer's key, or with one and
-    /// the file is not.
+    /// The references are encrypted with another customer's key, or with one where the file has
+    /// none.
     OtherKey,
     /// The delta would be longer than allowed.
     Ratio(MaxRatio),
-    /// It would be a reference that is about to be removed.
+    /// The content is that of a tombstoned reference.
     Tombstoned,
-    /// A plain object of its name is too young to be removed beside other writers on this store.
+    /// A plain object of its name is too young to be deleted safely beside concurrent writers on
+    /// this store.
     Young,
 }
 
@@ -46,7 +47,7 @@ impl fmt::Display for DirectReason {
                 f.write_str("under an escaped key, since DeltaGlider has objects of its name")
             }
             Self::NameTooLong => f.write_str("its name leaves no room for .delta"),
-            Self::Occupied(object) => write!(f, "{object} stands where its delta would"),
+            Self::Occupied(object) => write!(f, "{object} has the key of its delta"),
             Self::Short => {
                 write!(f, "shorter than {MIN_REFERENCE_BYTES} bytes and without a reference")
             }
@@ -65,20 +66,20 @@ impl fmt::Display for DirectReason {
     }
 }
 
-/// What is known of a file's name before its content is looked at.
+/// The facts about a file's name, before its content is read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NameFacts {
     /// The user allows a delta.
     pub(crate) asked: bool,
     /// DeltaGlider has objects of this name.
     pub(crate) is_escaped: bool,
-    /// Files with this extension are kept as deltas.
+    /// Files with this extension are stored as deltas.
     pub(crate) is_covered: bool,
-    /// The key leaves room for `.delta`.
+    /// The key leaves enough bytes for `.delta`.
     pub(crate) has_room: bool,
     /// A file of another tool has the key of the delta.
     pub(crate) occupied_by: Option<ObjectName>,
-    /// A plain object of this name is too young to be removed.
+    /// A plain object of this name is too young to be deleted.
     pub(crate) is_young: bool,
 }
 
@@ -97,53 +98,53 @@ impl NameFacts {
     }
 }
 
-/// What is known of the references of a deltaspace.
+/// The facts about the references of a deltaspace.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ReferenceFacts {
     /// A delta can be made against one of them.
     pub(crate) is_usable: bool,
     /// One of them needs another customer's key.
     pub(crate) needs_other_key: bool,
-    /// How many there are.
+    /// The number of references.
     pub(crate) count: usize,
 }
 
 /// The delta of a file against the best reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum DeltaFacts {
-    /// It is longer than the ratio allows.
+    /// The delta is longer than the ratio allows.
     TooLong,
-    /// Its length in bytes.
+    /// The length of the delta in bytes.
     Len(u64),
 }
 
-/// What is known of a put. What is `None` has not been looked at yet.
+/// The facts about a put. A `None` is not known yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Facts {
     pub(crate) name: NameFacts,
     /// Bytes of the file.
     pub(crate) len: u64,
     pub(crate) max_ratio: MaxRatio,
-    /// What the file is packed with, if anything.
+    /// The compression of the file, if any.
     pub(crate) compression: Option<Option<Compression>>,
     pub(crate) references: Option<ReferenceFacts>,
     pub(crate) delta: Option<DeltaFacts>,
     /// The earlier versions of the file.
     pub(crate) relatives: Option<Vec<Relative>>,
-    /// The share of the file's content that the best reference has.
+    /// The share of the file's content that the best reference contains, 0 to 1.
     pub(crate) share: Option<f64>,
-    /// Whether `repair` is about to remove a reference of the same content.
+    /// The file's content is that of a tombstoned reference.
     pub(crate) is_tombstoned: Option<bool>,
     /// The file has become a reference.
     pub(crate) is_reference: bool,
 }
 
-/// The next step of a put: to find something out, or to store.
+/// The next step of a put: to learn a fact, or to store.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Step {
-    /// Find out what the file is packed with.
+    /// Find the compression of the file.
     FindCompression,
-    /// Find the references, and the best that can be used.
+    /// Find the references, and the best usable one.
     FindReferences,
     /// Encode the file against the best reference.
     Encode,
@@ -162,7 +163,7 @@ pub(crate) enum Step {
 }
 
 impl Facts {
-    /// Returns what is known before anything but the name was looked at.
+    /// Creates facts of which only the name and the length are known.
     pub(crate) fn new(name: NameFacts, len: u64, max_ratio: MaxRatio) -> Self {
         Self {
             name,
@@ -178,7 +179,7 @@ impl Facts {
         }
     }
 
-    /// Forgets what depends on the references, since others have changed them.
+    /// Forgets all facts that depend on the references, after concurrent writers changed them.
     pub(crate) fn without_references(self) -> Self {
         let compression = self.compression;
         Self { compression, ..Self::new(self.name, self.len, self.max_ratio) }
@@ -218,7 +219,7 @@ impl Facts {
         }
     }
 
-    /// Makes the file a reference, unless that is about to be removed.
+    /// Decides to make the file a reference, unless its content is tombstoned.
     fn reference(&self) -> Step {
         match self.is_tombstoned {
             None => Step::EncodeItself,
@@ -227,9 +228,9 @@ impl Facts {
         }
     }
 
-    /// Decides whether a file without a delta that is short enough had better become a further
-    /// reference: others like it are to be expected where there was one before it, or where it has
-    /// something in common with what is there.
+    /// Decides whether a file without a short enough delta becomes a further reference: similar
+    /// files are to be expected if there are earlier versions, or if it shares content with a
+    /// reference.
     fn start_over(&self) -> Step {
         let Some(relatives) = &self.relatives else { return Step::FindRelatives };
         if !relatives.is_empty() {
@@ -243,10 +244,10 @@ impl Facts {
     }
 }
 
-/// A file with less of its content in a reference has nothing in common with it.
+/// The minimum share of a file's content in a reference to count as similar.
 const MIN_SHARE: f64 = 0.02;
 
-/// Whether a file may be a reference that every reader understands and that is worth having.
+/// Checks that a file may be a reference: every reader understands it, and it is long enough.
 fn reference_allowed(len: u64, compression: Option<Compression>) -> Result<(), DirectReason> {
     match compression {
         Some(compression) => Err(DirectReason::Packed(compression)),
@@ -255,30 +256,31 @@ fn reference_allowed(len: u64, compression: Option<Compression>) -> Result<(), D
     }
 }
 
-/// More references than this are not made in one deltaspace: each is one more to choose from, for
-/// every later put.
+/// The maximum number of references made in one deltaspace; each is one more candidate for every
+/// later put.
 const MAX_REFERENCES: usize = 64;
 
-/// A delta below one in so many bytes of its file is no reason to look for a better reference.
+/// The divisor of the size of a small delta: one below this fraction of its file is no reason to
+/// look for a better reference.
 const SMALL_DELTA: u64 = 20;
 
-/// Whether what a delta of this size costs is worth a look at [`outgrown`].
+/// Returns whether a delta of this size is large enough to check [`outgrown`].
 fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
     file_len >= MIN_REFERENCE_BYTES && delta_len > file_len / SMALL_DELTA
 }
 
-/// Whether a file had better become a further reference than be kept as the delta it has against
-/// the best reference there is.
+/// Returns whether a file is better stored as a further reference than as its delta against the
+/// best reference.
 ///
-/// A reference costs the file's size once; the deltas against an old one cost more with each
-/// version. What they cost beyond what such deltas usually cost is added up; when it has come to
-/// half a file, a new reference is due. (With deltas that grow evenly the cheapest moment is when
-/// it has come to a whole one, and half is within six per cent of it; where much changed at once,
-/// sooner is cheaper.) What is usual is the smallest delta of the family, but until a second
-/// reference has shown that a new one does not help, no more than an eighth of the file.
+/// A reference costs the file's size once, and deltas against an old reference grow with each
+/// version. The function adds up what the deltas cost beyond the usual size; when the sum reaches
+/// half a file, a new reference is due. (If deltas grow evenly, the cheapest moment is a sum of one
+/// file, and half a file costs at most six per cent more; after a sudden change, an earlier one is
+/// cheaper.) The usual size is the smallest delta of the family. Until a second reference has shown
+/// that a new one does not help, it is at most an eighth of the file.
 fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
     let deltas = relatives.iter().filter(|relative| relative.kind != RelativeKind::Plain);
-    // The deltas of references against themselves.
+    // References are stored with a tiny delta against themselves.
     let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) =
         deltas.partition(|delta| delta.size <= file_len / 1000);
     let smallest = deltas.iter().map(|delta| delta.size).min().unwrap_or(delta_len).min(delta_len);
@@ -293,8 +295,9 @@ fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
 mod tests {
     use super::*;
 
-    /// What twenty versions cost whose deltas have these shares of 1,000,000 bytes, by their
-    /// distance from their reference.
+    /// Returns the total bytes and the number of references of `versions` versions of 1,000,000
+    /// bytes, where `delta_at` gives the bytes of a delta by the versions of its reference and its
+    /// file.
     fn cost(versions: usize, delta_at: impl Fn(usize, usize) -> u64) -> (u64, usize) {
         const LEN: u64 = 1_000_000;
         let (mut total, mut references) = (LEN, vec![0]);
@@ -316,19 +319,19 @@ mod tests {
     }
 
     #[test]
-    fn small_or_even_deltas_never_ask_for_another_reference() {
+    fn steady_deltas_keep_reference() {
         assert_eq!(cost(200, |_, _| 30_000).1, 1);
         assert_eq!(cost(200, |_, _| 110_000).1, 1);
-        // Only once is it tried whether a new reference helps.
+        // A new reference is tried only once.
         assert_eq!(cost(200, |_, _| 300_000).1, 2);
     }
 
     #[test]
-    fn growing_deltas_cost_little_more_than_with_the_best_moments() {
+    fn growing_deltas_near_optimum() {
         for step in [5_000, 20_000, 60_000] {
             let delta_at = |reference: usize, version: usize| step * (version - reference) as u64;
             let (total, _) = cost(60, delta_at);
-            // The best there is with references at even distances.
+            // The optimum among references at even distances.
             let best = (1..60).map(|distance: u64| {
                 let chains = 60u64.div_ceil(distance);
                 chains * 1_000_000 + step * chains * (distance * (distance - 1) / 2)
@@ -339,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_is_followed_soon() {
+    fn jump_gets_new_reference() {
         let delta_at = |reference: usize, version: usize| {
             if reference < 10 && version >= 10 { 400_000 } else { 20_000 }
         };
@@ -348,7 +351,7 @@ mod tests {
         assert!(total < 3_600_000, "{total}");
     }
 
-    /// Facts of a file of 1,000,000 bytes whose name allows a delta.
+    /// Returns the facts of a file of 1,000,000 bytes whose name allows a delta.
     fn facts() -> Facts {
         let name = NameFacts {
             asked: true,
@@ -488,7 +491,7 @@ mod tests {
                 Facts { compression: PLAIN, references: full, delta: large, ..base.clone() },
                 Step::StoreDelta,
             ),
-            // With one that it is too far from.
+            // With a reference that is too different.
             (
                 Facts { compression: PLAIN, references: one, delta: long, ..base.clone() },
                 Step::FindRelatives,

@@ -1,4 +1,4 @@
-//! URLs for others: to read a file, which they get as it is stored, or to write one.
+//! Presigned URLs: to read a file as it is stored, or to write one.
 
 use std::time::Duration;
 
@@ -17,20 +17,25 @@ use crate::storage::{
     Attributes, MAX_PRESIGNED, Presigned, PutCondition, StorageError, StorageErrorKind,
 };
 
-/// A URL, and what was stored for it.
+/// A presigned URL, and the copy stored for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresignedUrl {
-    /// The URL; who has it may do what it allows.
+    /// The URL; it grants its operation to anyone who has it.
     pub url: String,
-    /// The copy it leads to, if one was made. It can be removed when the URL has expired, which
+    /// The copy it leads to, if one was made. It can be removed after the URL has expired, which
     /// [`DeltaService::purge`] does.
     pub temporary: Option<ObjectName>,
 }
 
 impl DeltaService {
-    /// A URL to read a file, which lasts from a second to a week. With a URL a store gives what it
-    /// stores, so of a delta a copy of the file must be made first: with `rehydrate`, else that is
-    /// refused.
+    /// Creates a URL to read a file, valid for 1 second to 7 days.
+    ///
+    /// A URL returns an object as it is stored. So for a delta a copy of the file must be stored
+    /// first, which `rehydrate` allows.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::StoredAsDelta`] for a delta without `rehydrate`.
     pub async fn presign_get(
         &self,
         object: &ObjectName,
@@ -54,7 +59,7 @@ impl DeltaService {
                 Ok(PresignedUrl { url, temporary: Some(temporary) })
             }
             _ => {
-                // A browser would save the file under the last part of its key.
+                // Without this header a browser would save the file under the last part of its key.
                 let disposition =
                     (served.name != *object).then(|| disposition(object.key.base_name()));
                 let url = self
@@ -66,7 +71,7 @@ impl DeltaService {
         }
     }
 
-    /// A URL to write a file, which is stored as it is sent.
+    /// Creates a URL to write a file, which is stored as it is sent.
     pub async fn presign_put(
         &self,
         object: &ObjectName,
@@ -83,7 +88,7 @@ impl DeltaService {
         Ok(PresignedUrl { url, temporary: None })
     }
 
-    /// Stores the file beside its delta, for as long as the URL lasts.
+    /// Stores a copy of the file in the bucket of its delta, to be purged when the URL has expired.
     async fn rehydrate(
         &self,
         object: &ObjectName,
@@ -107,7 +112,7 @@ impl DeltaService {
         let key = temporary_key(&random, object.key.base_name());
         let named = |source| ServiceError::Name { object: key.clone(), source };
         let temporary = object.sibling(Key::new(key.as_str()).map_err(named)?);
-        // Nobody looks for the user's metadata, tags or class at a copy that soon goes.
+        // A short-lived copy needs no user metadata, tags or storage class.
         let attributes = Attributes {
             metadata: metadata.write(),
             content_type: kept.content_type,
@@ -132,7 +137,8 @@ fn check_duration(object: &ObjectName, expires_in: Duration) -> Result<(), Servi
         .into())
 }
 
-/// Where the Python tool keeps such copies, with as much of the name as a key has room for.
+/// Returns the key of a copy, where the Python tool keeps its own, with the name cut to fit in a
+/// key.
 fn temporary_key(random: &str, base_name: &str) -> String {
     let mut key = format!("{}{random}_{base_name}", deltaspace::TEMPORARIES);
     while key.len() > MAX_KEY_BYTES {
@@ -141,8 +147,8 @@ fn temporary_key(random: &str, base_name: &str) -> String {
     key
 }
 
-/// Lets a browser save the file under its name (RFC 6266, with the extended form of RFC 8187 where
-/// the name is not plain).
+/// Returns the `Content-Disposition` value that makes a browser save the file under its name (RFC
+/// 6266, with the extended form of RFC 8187 where the name is not plain).
 fn disposition(name: &str) -> String {
     let plain =
         |c: char| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' };
@@ -163,16 +169,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_in_a_header_cannot_end_it() {
+    fn name_cannot_end_header() {
         assert_eq!(disposition("a b.zip"), "attachment; filename=\"a b.zip\"");
-        let told = disposition("a\";\r\nx: y é.zip");
-        assert!(told.is_ascii() && !told.contains(['\r', '\n']), "{told}");
-        assert_eq!(told.matches('"').count(), 2);
-        assert!(told.ends_with("filename*=UTF-8''a%22%3B%0D%0Ax%3A%20y%20%C3%A9.zip"), "{told}");
+        let header = disposition("a\";\r\nx: y é.zip");
+        assert!(header.is_ascii() && !header.contains(['\r', '\n']), "{header}");
+        assert_eq!(header.matches('"').count(), 2);
+        assert!(
+            header.ends_with("filename*=UTF-8''a%22%3B%0D%0Ax%3A%20y%20%C3%A9.zip"),
+            "{header}"
+        );
     }
 
     #[test]
-    fn the_key_of_a_temporary_has_room_in_a_key() {
+    fn temporary_key_fits_limit() {
         let key = temporary_key(&"0".repeat(32), &"é".repeat(512));
         assert!(key.len() <= MAX_KEY_BYTES && key.starts_with(".deltaglider/tmp/0000"));
     }

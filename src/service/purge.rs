@@ -1,4 +1,4 @@
-//! Removing the copies that were made for URLs that have expired.
+//! Removal of the copies made for URLs that have expired.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::time::{Duration, Instant};
@@ -12,36 +12,36 @@ use crate::domain::metadata::TemporaryMetadata;
 use crate::domain::{BucketName, ObjectName, Timestamp, Total, deltaspace};
 use crate::storage::{ListRequest, ListedObject, StorageErrorKind};
 
-/// Looks at once.
+/// The maximum number of HEAD requests in flight.
 const HEADS_AT_ONCE: usize = 32;
 
-/// What a purge found and did.
+/// The result of a purge.
 #[derive(Debug, Default)]
 pub struct Purge {
-    /// Copies whose time is over.
+    /// The number of copies whose URL has expired.
     pub expired: u64,
-    /// Those that were removed.
+    /// The copies removed; with `dry_run`, those that would be.
     pub removed: Vec<ObjectName>,
-    /// Their bytes.
+    /// The bytes of the removed copies.
     pub freed: Total,
-    /// Copies whose URL still lasts.
+    /// The number of copies whose URL is still valid.
     pub waiting: u64,
-    /// What stands among them and says nothing of its time; it stays.
+    /// Objects among the copies that state no expiry time; they stay.
     pub unknown: Vec<ObjectName>,
-    /// Those that could not be looked at or removed.
+    /// Objects whose lookup or removal failed.
     pub failed: Vec<(ObjectName, ServiceError)>,
-    /// How long it took.
+    /// The duration of the purge.
     pub took: Duration,
 }
 
 impl DeltaService {
-    /// Removes the copies that [`presign_get`](Self::presign_get), or the Python tool, made for
-    /// URLs that have expired.
+    /// Removes the copies that [`presign_get`](Self::presign_get) or the Python tool made for URLs
+    /// that have expired. With `dry_run`, only reports them.
     pub async fn purge(&self, bucket: &BucketName, dry_run: bool) -> Result<Purge, ServiceError> {
         self.purge_by(bucket, dry_run, timestamp()).await
     }
 
-    /// The same by another clock.
+    /// Purges by the given time of day.
     pub(super) async fn purge_by(
         &self,
         bucket: &BucketName,
@@ -100,8 +100,8 @@ impl DeltaService {
                 return Ok(Age::Waiting);
             }
             if !dry_run {
-                // The name is random: nobody makes another of it, and a store that ignores the
-                // condition removes the same.
+                // The name is random, so no concurrent writer stores another object under it: a
+                // store that ignores the condition removes the same one.
                 match self.store().delete(&object, Some(&head.etag)).await {
                     Err(error) if error.kind == StorageErrorKind::Precondition => {
                         return Ok(Age::Gone);

@@ -1,5 +1,4 @@
-//! Making the delta of an old version again, against a reference that came later and is more like
-//! it.
+//! Replaces the delta of an old version by one against a later, more similar reference.
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -11,27 +10,29 @@ use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{FileStatus, ObjectName};
 use crate::storage::{Attributes, MAX_USER_METADATA_BYTES, StorageErrorKind};
 
-/// A delta is not written again for less than one in so many of its bytes.
+/// The divisor of the minimum saving: a delta is rewritten only to save one byte in so many.
 const WORTH: u64 = 10;
 
-/// What a rebase saves, in bytes of the delta.
+/// The sizes of the old and the new delta, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rebased {
-    /// Before.
+    /// Bytes of the old delta.
     pub before: u64,
-    /// Now.
+    /// Bytes of the new delta.
     pub after: u64,
 }
 
 impl DeltaService {
-    /// Stores the delta of a file against the reference most like it, if that saves a tenth of the
-    /// delta; `None` if it does not, or the file is no delta, or was replaced meanwhile. With
-    /// `dry_run`, only says what it would save.
+    /// Stores the delta of a file against the most similar reference, if that saves a tenth of the
+    /// delta. With `dry_run`, only computes the saving.
+    ///
+    /// Returns `None` if it does not, if the file is no delta, or if it was replaced during the
+    /// call.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NeedsConditions`] where the store's conditions are not known to hold: a file
-    /// that is being replaced could come back.
+    /// [`ServiceError::NeedsConditions`] if the store is not known to enforce conditional writes:
+    /// the rewrite could overwrite a newer file.
     pub async fn rebase(
         &self,
         object: &ObjectName,

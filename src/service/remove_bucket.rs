@@ -1,9 +1,9 @@
-//! Removing a bucket while other processes may store files in it.
+//! Removes a bucket while other processes may store files in it.
 //!
-//! A store that removes a bucket only with exactly the objects it was asked to remove decides by
-//! itself. Any other store removes a bucket if it is empty, so references have to go first, and a
-//! delta that is stored at that moment may need one of them. They are kept in hand until the bucket
-//! is gone, and put back if it is not.
+//! Some stores delete a bucket only if it holds exactly the listed objects, and so decide
+//! atomically. Any other store deletes a bucket if it is empty, so the references must be deleted
+//! first, and a delta stored at that moment may need one of them. They are held in a spool until
+//! the bucket is deleted, and restored if it is not.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::storage::{
     Attributes, ETag, ListedObject, PutCondition, StorageError, StorageErrorKind,
 };
 
-/// An object that was removed, with what it takes to store it again.
+/// A deleted object, with what is needed to store it again.
 struct Held {
     name: ObjectName,
     attributes: Attributes,
@@ -28,7 +28,7 @@ struct Held {
     len: u64,
 }
 
-/// A part of something readable.
+/// A part of a source.
 struct Part {
     whole: Arc<dyn Source>,
     at: u64,
@@ -48,14 +48,13 @@ impl Source for Part {
 }
 
 impl DeltaService {
-    /// Removes a bucket without files. With `force`, references that are left in it are removed
-    /// too.
+    /// Removes a bucket without files. With `force`, deletes references that are left in it.
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::NotEmpty`] if there is a file, or a delta that no file can be had from;
+    /// [`StorageErrorKind::NotEmpty`] if there is a file, or a delta whose file cannot be restored;
     /// [`ServiceError::BucketKept`] if there is anything else that a delta may need, or if a file
-    /// was stored at the same time.
+    /// was stored during the call.
     pub async fn remove_bucket(
         &self,
         bucket: &BucketName,
@@ -80,7 +79,7 @@ impl DeltaService {
         let removed = self.remove_held(bucket, &held).await;
         if removed.is_err() && !held.is_empty() {
             let restored = match self.restore_held(bucket, &bytes, held).await {
-                // The bucket was removed, and the answer was lost.
+                // A retried request deleted the bucket before its answer was lost.
                 Err(ServiceError::Storage(error))
                     if error.kind == StorageErrorKind::NoSuchBucket =>
                 {
@@ -95,7 +94,11 @@ impl DeltaService {
         removed
     }
 
-    /// Everything in a bucket without files.
+    /// Lists all objects of a bucket without files.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageErrorKind::NotEmpty`] if there is a file.
     async fn own_objects(&self, bucket: &BucketName) -> Result<Vec<ListedObject>, ServiceError> {
         let mut own = Vec::new();
         let mut listing = self.list(bucket, "", None).afresh();
@@ -117,7 +120,7 @@ impl DeltaService {
         Ok(self.store().delete_bucket(bucket).await?)
     }
 
-    /// Reads objects, all into one spool.
+    /// Reads objects into one spool.
     async fn held(
         &self,
         bucket: &BucketName,
@@ -153,8 +156,8 @@ impl DeltaService {
         Ok((Arc::new(bytes), held))
     }
 
-    /// Puts back what a delta in the bucket needs, or may need; returns how many objects that were.
-    /// Nothing if the bucket is gone.
+    /// Restores the deleted objects that a delta in the bucket needs or may need, and returns their
+    /// number.
     async fn restore_held(
         &self,
         bucket: &BucketName,
@@ -183,7 +186,10 @@ impl DeltaService {
             if !unknown && !needed.iter().any(is_needed) {
                 continue;
             }
-            tracing::warn!(reference = %name, "a delta was stored at the same time: the reference is put back");
+            tracing::warn!(
+                reference = %name,
+                "a delta was stored during the removal of the bucket; restoring its reference"
+            );
             let body = Payload::of(
                 &name.to_string(),
                 len,
@@ -200,7 +206,7 @@ impl DeltaService {
     }
 }
 
-/// Returns whether an object only saves work: an index, statistics, or the sketch of a reference.
+/// Returns whether an object can be rebuilt: an index, statistics, or the sketch of a reference.
 fn is_rebuildable(bucket: &BucketName, object: &ListedObject) -> bool {
     let name = ObjectName::new(bucket.clone(), object.key.clone());
     let addressed = Deltaspace::home_of(&name).addressed_at(&object.key);

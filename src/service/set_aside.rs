@@ -1,9 +1,9 @@
-//! What is in the way of a download: a file where a directory is needed, or a directory where the
-//! file goes. It is renamed aside, into a directory of its own beside it, and deleted when the
-//! download has its name.
+//! Replaces an obstacle to a download: a file at the path of a directory, or a directory at the
+//! path of a file. The obstacle is renamed aside, into a directory of its own beside it, and
+//! deleted once the download is published.
 //!
-//! The directory keeps the old name, so that a later run can give it back after a process was
-//! killed between the two renames.
+//! The directory keeps the old name, so that a later run can restore it if the process was killed
+//! between the two renames.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -18,33 +18,34 @@ use super::error::ServiceError;
 use super::identity::FileState;
 use crate::domain::paths::{is_set_aside_name, set_aside_name};
 
-/// Files by their paths from what is in the way on; the path of a file in the way itself is empty.
+/// Files by their paths relative to the obstacle; the path of an obstacle that is a file is empty.
 type Files = BTreeMap<PathBuf, FileState>;
 
-/// Something in the way that may be deleted with all that is in it. Clones share it: the first
-/// download that needs it gone deletes it.
+/// An obstacle to a download that may be deleted with all its content. Clones share it: the first
+/// download that needs its path deletes it.
 #[derive(Debug, Clone)]
 pub struct InTheWay {
     path: PathBuf,
-    /// `None` when it was deleted.
+    /// The files in it; `None` after they were deleted.
     files: Arc<Mutex<Option<Files>>>,
 }
 
-/// Whether a download may replace a file of its name.
+/// The permission to replace a file at the path of the download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MayReplace(pub(super) bool);
 
-/// What became of something in the way.
+/// The result of replacing an obstacle.
 #[derive(Debug, Default)]
 pub struct Removed {
     /// The files that were deleted.
     pub files: Vec<PathBuf>,
-    /// What could not be deleted; it is beside the download, under another name.
+    /// The error of a file that could not be deleted; it is still beside the download, under
+    /// another name.
     pub left: Option<ServiceError>,
 }
 
-/// The first path below `folder`, on the way to `path`, where something else is than a download to
-/// `path` needs.
+/// Returns the first path below `folder`, on the way to `path`, that is not of the type that a
+/// download to `path` needs.
 pub(super) fn obstacle(folder: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let mut between: Vec<&Path> =
         path.ancestors().skip(1).take_while(|between| *between != folder).collect();
@@ -69,7 +70,7 @@ pub(super) fn obstacle(folder: &Path, path: &Path) -> io::Result<Option<PathBuf>
     }
 }
 
-/// The error for a path that cannot be written to.
+/// Returns the error for a path that cannot be written to.
 pub(super) fn refuse(target: &Path, obstacle: &Path) -> ServiceError {
     let (target, obstacle) = (target.to_owned(), obstacle.to_owned());
     match std::fs::metadata(&obstacle) {
@@ -82,12 +83,19 @@ pub(super) fn refuse(target: &Path, obstacle: &Path) -> ServiceError {
 }
 
 impl InTheWay {
-    /// Looks at what is in the way. An error names something in it that must stay: what `may_go`
-    /// refuses, a link, a special file.
-    pub(super) fn look(path: &Path, may_go: impl Fn(&Path) -> bool) -> Result<Self, ServiceError> {
+    /// Lists the files of an obstacle.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::MustStay`] names the first path in it that must not be deleted: a file that
+    /// `may_delete` rejects, a link, or a special file.
+    pub(super) fn look(
+        path: &Path,
+        may_delete: impl Fn(&Path) -> bool,
+    ) -> Result<Self, ServiceError> {
         let mut files = Files::new();
         for_each(path, &mut |found, metadata| {
-            if !metadata.is_file() || !may_go(found) {
+            if !metadata.is_file() || !may_delete(found) {
                 return Err(ServiceError::MustStay {
                     path: path.to_owned(),
                     kept: found.to_owned(),
@@ -102,18 +110,18 @@ impl InTheWay {
         Ok(Self { path: path.to_owned(), files: Arc::new(Mutex::new(Some(files))) })
     }
 
-    /// What is in the way.
+    /// Returns the path of the obstacle.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The files that a download will delete; none after the first call.
+    /// Returns the files that a download will delete; none after the first call.
     pub fn take_files(&self) -> Vec<PathBuf> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).take();
         files.unwrap_or_default().into_keys().map(|file| self.below(&self.path, &file)).collect()
     }
 
-    /// The directory that holds what is in the way.
+    /// Returns the directory that holds the obstacle.
     pub(super) fn parent(&self) -> &Path {
         parent(&self.path)
     }
@@ -122,8 +130,8 @@ impl InTheWay {
         if file.as_os_str().is_empty() { path.to_owned() } else { path.join(file) }
     }
 
-    /// Renames what is in the way aside, publishes what needs its place, and deletes it. If that
-    /// fails, it has its name again.
+    /// Renames the obstacle aside, runs `publish`, and deletes the obstacle. Restores the obstacle
+    /// if `publish` fails.
     pub(super) fn replace(
         &self,
         publish: impl FnOnce(MayReplace) -> Result<PathBuf, ServiceError>,
@@ -147,7 +155,7 @@ impl InTheWay {
         let path = match published {
             Ok(path) => path,
             Err(error) => {
-                // Directories that were made for the download.
+                // Directories that were created for the download.
                 if self.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
                     let _ = remove_empty(&self.path);
                 }
@@ -180,7 +188,7 @@ impl InTheWay {
         Ok((path, removed))
     }
 
-    /// Fails unless what was renamed holds exactly the files that may be deleted.
+    /// Fails unless the renamed path holds exactly the files that may be deleted.
     fn check(&self, moved: &Path, wanted: &Files) -> Result<(), ServiceError> {
         let mut found = Files::new();
         for_each(moved, &mut |file, metadata| {
@@ -198,7 +206,7 @@ impl InTheWay {
     }
 }
 
-/// Visits everything but directories at and below a path, and follows no link.
+/// Visits every entry at and below a path except directories; follows no link.
 fn for_each(
     path: &Path,
     visit: &mut impl FnMut(&Path, &Metadata) -> Result<(), ServiceError>,
@@ -222,7 +230,7 @@ fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// A directory for what is renamed aside, locked while its process lives.
+/// A directory for a path renamed aside, locked during the life of its process.
 struct SetAside {
     path: PathBuf,
     _lock: File,
@@ -235,8 +243,8 @@ impl SetAside {
         let path = directory.join(set_aside_name(u128::from_ne_bytes(random)));
         std::fs::create_dir(&path)?;
         let lock = File::open(&path)?;
-        // Where directories cannot be locked, what a killed process left is not given back by
-        // itself.
+        // Where directories cannot be locked, the next run does not restore what a killed process
+        // renamed aside.
         let _ = lock.try_lock();
         Ok(Self { path, _lock: lock })
     }
@@ -249,7 +257,7 @@ impl SetAside {
     }
 }
 
-/// Removes a directory and the directories below it; an error if there is a file.
+/// Removes a directory and the directories below it; fails if there is a file.
 fn remove_empty(path: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
@@ -261,7 +269,7 @@ fn remove_empty(path: &Path) -> io::Result<()> {
     std::fs::remove_dir(path)
 }
 
-/// Renames a path, and replaces nothing.
+/// Renames a path without replacing anything.
 fn rename_back(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -279,18 +287,18 @@ fn rename_back(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// What became of the directory of a killed process.
+/// The state of a killed process's directory after an attempt to restore its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leftover {
-    /// A process still uses it, or its lock cannot be asked for.
+    /// A process still uses it, or its lock cannot be taken.
     InUse,
-    /// It is there: the name of what is in it is taken by the download that was to replace it.
+    /// The directory stays: the download that was to replace its content exists under that name.
     Kept,
-    /// What was in it has its name again, or nothing was in it.
+    /// The directory was removed: its content was restored, or it was empty.
     Gone,
 }
 
-/// Gives what a killed process renamed aside its name again, if that is free.
+/// Restores what a killed process renamed aside, unless its name is taken.
 pub(super) fn give_back(aside: &Path) -> io::Result<Leftover> {
     let lock = match File::open(aside) {
         Ok(lock) => lock,
@@ -304,12 +312,16 @@ pub(super) fn give_back(aside: &Path) -> io::Result<Leftover> {
         let entry = entry?;
         let path = parent(aside).join(entry.file_name());
         if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            // Directories that were made for a download which did not come; one with a file stays.
+            // Directories that were created for a download that did not finish; one with a file
+            // stays.
             let _ = remove_empty(&path);
         }
         match rename_back(&entry.path(), &path) {
             Ok(()) => {
-                tracing::info!(path = %entry.path().display(), "gave back what a killed process had renamed aside")
+                tracing::info!(
+                    path = %entry.path().display(),
+                    "restored what a killed process had renamed aside"
+                )
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -318,17 +330,23 @@ pub(super) fn give_back(aside: &Path) -> io::Result<Leftover> {
     Ok(if remove_empty(aside).is_ok() { Leftover::Gone } else { Leftover::Kept })
 }
 
-/// The same for everything that killed processes left in a directory. What cannot be looked at
-/// stays: no command fails for it.
+/// Restores everything that killed processes renamed aside in a directory. Unreadable entries are
+/// skipped, since no command may fail for them.
 pub(super) fn give_back_all(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| is_set_aside_name(&entry.file_name())) {
         match give_back(&entry.path()) {
             Ok(leftover) => {
-                tracing::debug!(path = %entry.path().display(), ?leftover, "looked at what was renamed aside")
+                tracing::debug!(
+                    path = %entry.path().display(), ?leftover,
+                    "checked a directory of a killed process"
+                )
             }
             Err(error) => {
-                tracing::debug!(path = %entry.path().display(), %error, "cannot give back what was renamed aside")
+                tracing::debug!(
+                    path = %entry.path().display(), %error,
+                    "cannot restore what was renamed aside"
+                )
             }
         }
     }
@@ -360,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_publication_gives_back() {
+    fn failed_publication_restores_it() {
         for (names, obstacle) in [(&["x/a", "x/b/c"][..], "x"), (&["x"], "x")] {
             let folder = folder_with(names);
             let before = tree(folder.path());
@@ -374,7 +392,7 @@ mod tests {
             });
             assert!(matches!(failed, Err(ServiceError::Changed(_))));
             assert_eq!(tree(folder.path()), before);
-            // It can be tried again.
+            // A second attempt succeeds.
             let (_, removed) = way
                 .replace(|_| {
                     std::fs::write(&path, "new")
@@ -389,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_content_is_given_back() {
+    fn changed_content_is_restored() {
         let (names, published) =
             (["x/a", "x/b"], |_| -> Result<PathBuf, _> { panic!("published") });
         let folder = folder_with(&names);
@@ -409,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn name_that_is_taken_keeps_what_is_aside() {
+    fn taken_name_keeps_what_is_aside() {
         let folder = folder_with(&[]);
         let (aside, taken) = (folder.path().join(set_aside_name(7)), folder.path().join("x"));
         std::fs::create_dir(&aside).unwrap();

@@ -1,5 +1,5 @@
-//! Bytes of unknown number between two steps: in memory while few, then sealed in a file without a
-//! name.
+//! A buffer for data of unknown length between two steps: in memory while short, then in an
+//! encrypted unnamed file.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,21 +9,21 @@ use deltaglider_vcdiff::Source;
 
 use crate::cache::{EncryptedTempFile, EncryptedTempSource};
 
-/// More bytes than this go to a file: most deltas are far shorter, and operations may run side by
-/// side.
+/// The maximum number of bytes of one spool in memory. Most deltas are far shorter, and operations
+/// run concurrently.
 const MEMORY: usize = 16 << 20;
 
-/// Bytes that the spools of one process hold in memory together: with many operations side by side,
-/// the rest goes to files.
+/// The maximum number of bytes that all spools of the process hold in memory together; the rest
+/// goes to files.
 const MEMORY_OF_ALL: usize = 32 << 20;
 
 static IN_MEMORY: Held = Held(AtomicUsize::new(0));
 
-/// Bytes in memory of several spools.
+/// The number of bytes that several spools hold in memory.
 #[derive(Debug)]
 struct Held(AtomicUsize);
 
-/// Bytes in memory, and their part of the sum.
+/// Bytes in memory, counted in the shared sum.
 #[derive(Debug)]
 pub(crate) struct InMemory {
     bytes: Vec<u8>,
@@ -31,7 +31,7 @@ pub(crate) struct InMemory {
 }
 
 impl InMemory {
-    /// Appends `more`, or returns false if one spool or all of them would hold too much.
+    /// Appends `more`; returns false if this spool or all spools together would hold too much.
     fn append(&mut self, more: &[u8]) -> bool {
         let (len, capacity) = (self.bytes.len() + more.len(), self.bytes.capacity());
         if len > MEMORY {
@@ -45,7 +45,7 @@ impl InMemory {
                 return false;
             }
             self.bytes.reserve_exact(wanted - self.bytes.len());
-            // The allocator may give more than what was asked for.
+            // The allocator may reserve more than requested.
             self.held.0.fetch_add(self.bytes.capacity() - wanted, Ordering::Relaxed);
         }
         self.bytes.extend_from_slice(more);
@@ -64,35 +64,36 @@ impl Drop for InMemory {
     }
 }
 
-/// Takes bytes.
+/// A writer that keeps all bytes until they are read.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
     memory: InMemory,
-    scratch: Option<EncryptedTempFile>,
+    file: Option<EncryptedTempFile>,
     len: u64,
 }
 
 impl Spool {
-    /// A file, if one is needed, is made in `folder` (mode 0600, without a name, sealed).
+    /// Creates an empty spool. If it needs a file, that is created in the directory `folder`: mode
+    /// 0600, without a name, encrypted.
     pub(crate) fn new(folder: &Path) -> Self {
         Self::within(folder, &IN_MEMORY)
     }
 
     fn within(folder: &Path, held: &'static Held) -> Self {
         let memory = InMemory { bytes: Vec::new(), held };
-        Self { folder: folder.to_owned(), memory, scratch: None, len: 0 }
+        Self { folder: folder.to_owned(), memory, file: None, len: 0 }
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes written so far.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Everything taken, readable by position.
+    /// Ends writing and returns the bytes, readable by position.
     pub(crate) fn finish(self) -> io::Result<Spooled> {
-        match self.scratch {
-            Some(scratch) => scratch.finish().map(Spooled::Sealed),
+        match self.file {
+            Some(file) => file.finish().map(Spooled::Sealed),
             None => Ok(Spooled::Memory(self.memory)),
         }
     }
@@ -100,14 +101,14 @@ impl Spool {
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(scratch) = &mut self.scratch {
-            scratch.write_all(bytes)?;
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes)?;
         } else if !self.memory.append(bytes) {
-            let mut scratch = EncryptedTempFile::new(&self.folder)?;
-            scratch.write_all(&self.memory.bytes)?;
-            scratch.write_all(bytes)?;
+            let mut file = EncryptedTempFile::new(&self.folder)?;
+            file.write_all(&self.memory.bytes)?;
+            file.write_all(bytes)?;
             self.memory.clear();
-            self.scratch = Some(scratch);
+            self.file = Some(file);
         }
         self.len += bytes.len() as u64;
         Ok(bytes.len())
@@ -118,7 +119,7 @@ impl Write for Spool {
     }
 }
 
-/// What a [`Spool`] took.
+/// The bytes of a finished [`Spool`].
 #[derive(Debug)]
 pub(crate) enum Spooled {
     Memory(InMemory),
@@ -145,8 +146,9 @@ impl Source for Spooled {
 mod tests {
     use super::*;
 
+    /// Reads the end of a spool that stayed in memory and of one that went to a file.
     #[test]
-    fn a_spool_gives_back_what_it_took_from_memory_and_from_its_file() {
+    fn spool_returns_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
         for pieces in [1, 5] {
             let piece: Vec<u8> = (0..MEMORY / 3).map(|at| (at / 7) as u8).collect();

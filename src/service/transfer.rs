@@ -1,4 +1,4 @@
-//! Carries out the steps that make one folder like another, several at once.
+//! Carries out the steps of a sync or a recursive copy, several at once.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,23 +21,23 @@ use super::{Deletion, DeltaService, Moved};
 use crate::domain::ObjectName;
 use crate::storage::Attributes;
 
-/// The attributes of a file of a given name.
+/// A function from the name of a file to its object attributes.
 pub type AttributesOf = Arc<dyn Fn(&str) -> Attributes + Send + Sync>;
 
-/// How files are transferred.
+/// Options of a transfer.
 #[derive(Clone)]
 pub struct TransferOptions {
-    /// Whether files may be kept as deltas.
+    /// True if files may be stored as deltas.
     pub delta: bool,
-    /// Returns what is kept beside an uploaded file, by its name.
+    /// The attributes of an uploaded file, by its name.
     pub attributes: AttributesOf,
-    /// How files are downloaded; its checksums hold for sources of copies too.
+    /// Options of downloads; the checksum options apply to sources of copies too.
     pub get: GetOptions,
-    /// Whether a source is deleted once it is at its destination.
+    /// True if a source is deleted after it was transferred.
     pub moving: bool,
-    /// The local directory whose files are moved: those that only a symbolic link leads to stay.
+    /// The local directory whose files are moved. Files behind a symbolic link are kept.
     pub moved_from: Option<PathBuf>,
-    /// Whether steps are only reported.
+    /// True for a dry run: steps are reported and not carried out.
     pub dryrun: bool,
 }
 
@@ -63,25 +63,25 @@ impl fmt::Debug for TransferOptions {
     }
 }
 
-/// What became of the source of a transfer.
+/// The fate of the source of a transfer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Source {
-    /// It stays: it was copied, not moved.
+    /// Kept: it was copied, not moved.
     Copied,
-    /// It was deleted.
+    /// Deleted.
     Deleted,
-    /// It stays: it was replaced, or written to, while it was moved.
+    /// Kept: it was replaced or written to during the move.
     Replaced,
-    /// It stays: its name has an older object too, which cannot be deleted safely on this store.
+    /// Kept: its name has an older variant too, which cannot be deleted safely on this store.
     HasOlder,
-    /// It stays: only a symbolic link leads to it.
+    /// Kept: it is reached only through a symbolic link.
     BehindALink,
-    /// It stays: the store states another checksum of it than it has.
+    /// Kept: the checksum stated by the store differs from that of its bytes.
     Unverified,
-    /// It stays: what was written is its unpacked content.
+    /// Kept: the destination holds its unpacked content.
     Unpacked,
-    /// It stays: it could not be deleted.
+    /// Kept: the deletion failed.
     Failed(ServiceError),
 }
 
@@ -96,106 +96,106 @@ impl From<Result<Moved, ServiceError>> for Source {
     }
 }
 
-/// What a step did.
+/// The effect of a successful step.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Transferred {
-    /// Nothing, in a dry run: it would do this.
+    /// The step of a dry run that would be carried out.
     Planned(Step),
-    /// A file was stored.
+    /// A file was uploaded.
     Uploaded {
-        /// The file.
+        /// The local file.
         path: PathBuf,
-        /// Its new name.
+        /// The name it is stored under.
         object: ObjectName,
-        /// How it was stored.
+        /// The representation chosen for it, and its sizes.
         report: PutReport,
-        /// Whether the file was deleted.
+        /// The fate of the source file.
         source: Source,
     },
-    /// A file was written.
+    /// A file was downloaded.
     Downloaded {
-        /// The file.
+        /// The source object.
         object: ObjectName,
-        /// Where it was written.
+        /// The path that was written.
         path: PathBuf,
-        /// What was read.
+        /// Details of the read.
         report: Box<GetReport>,
-        /// What was deleted since it was in the way.
+        /// Obstacles at the path that were deleted.
         removed: Removed,
-        /// Whether the object was deleted.
+        /// The fate of the source object.
         source: Source,
     },
     /// A file was copied inside the store.
     Copied {
-        /// The file.
+        /// The source object.
         from: ObjectName,
-        /// Its copy.
+        /// The copy.
         to: ObjectName,
-        /// How it was stored.
+        /// The representation chosen for it, and its sizes.
         report: PutReport,
-        /// Whether the file was deleted.
+        /// The fate of the source file.
         source: Source,
     },
-    /// A directory was made, and what was in its way deleted.
+    /// A directory was created, and obstacles at its path were deleted.
     MadeFolder(PathBuf, Removed),
     /// A file was deleted from the store.
     DeletedObject(ObjectName, Deletion),
-    /// A file of the store stays: it was replaced since it was listed.
+    /// An object was kept: it was replaced after it was listed.
     ReplacedObject(ObjectName),
     /// A local file was deleted.
     DeletedFile(PathBuf),
-    /// A path was passed over.
+    /// A path was skipped.
     Passed(PathBuf, Passed),
-    /// A file was left out, since it cannot be read.
+    /// A file was skipped because it cannot be read.
     Unread(ServiceError),
-    /// Nothing had to be done.
+    /// Nothing was to be done.
     Unchanged,
 }
 
-/// What a step that failed was to do.
+/// The operation of a step, for its error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// To store a file.
+    /// Upload of a local file.
     Upload(PathBuf),
-    /// To write a file.
+    /// Download of an object.
     Download(ObjectName),
-    /// To copy a file inside the store.
+    /// Copy of an object inside the store.
     Copy(ObjectName),
-    /// To make a directory.
+    /// Creation of a local directory.
     MakeFolder(PathBuf),
-    /// To delete a file from the store.
+    /// Deletion of an object.
     DeleteObject(ObjectName),
-    /// To delete a local file.
+    /// Deletion of a local file.
     DeleteFile(PathBuf),
-    /// To decide about this name.
+    /// Decision about the file of this name.
     Decide(String),
 }
 
-/// What became of a step.
+/// The operation of a step, with its result.
 pub type StepOutcome = (Action, Result<Transferred, ServiceError>);
 
-/// Whether all steps were taken.
+/// The extent to which the steps were carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
-    /// All were.
+    /// All steps were carried out.
     Complete,
-    /// Nothing was deleted, since not everything could be copied.
+    /// Nothing was deleted because a step before the deletions failed.
     NothingDeleted,
 }
 
 impl DeltaService {
-    /// Carries out steps, at most `concurrency` at once, and calls `report` with what became of
-    /// each; an error that it returns stops the rest. A step that fails does not.
+    /// Carries out `steps`, at most `concurrency` at once, and calls `report` with the result of
+    /// each. A failed step does not stop the rest; an error returned by `report` does.
     ///
-    /// Files are deleted when all that was to be copied is there: what has only another name now is
-    /// never gone under both. If a step failed until then, nothing is deleted.
+    /// Deletions run after all copies, so that a renamed file never disappears under both names. If
+    /// a copy fails, nothing is deleted.
     ///
     /// # Errors
     ///
-    /// Those of `report`, and what keeps the steps from being decided; then those that were begun
-    /// are carried out.
+    /// Returns the error of `report`, or the one that prevents steps from being decided. Steps
+    /// already begun are finished first.
     pub async fn transfer<E: From<ServiceError>>(
         &self,
         mut steps: Steps,
@@ -228,12 +228,16 @@ impl DeltaService {
                 Err(error) => break Err(error),
             }
         };
-        // What was begun is worth ending, also when nothing new can be.
+        // Steps already begun are finished even after an error.
         running.finish().await?;
         Ok(completion?)
     }
 
     /// Carries out one step.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the step.
     pub async fn transfer_one(
         &self,
         step: Step,
@@ -243,12 +247,12 @@ impl DeltaService {
     }
 }
 
-/// Steps under way.
+/// The steps in progress, and the callback that receives their results.
 struct Running<R> {
     concurrency: usize,
     steps: FuturesUnordered<BoxFuture<'static, StepOutcome>>,
     report: R,
-    /// A step has failed.
+    /// True once a step has failed.
     failed: bool,
 }
 
@@ -266,7 +270,7 @@ impl<E, R: FnMut(Action, Result<Transferred, ServiceError>) -> Result<(), E>> Ru
         (self.report)(action, outcome)
     }
 
-    /// Begins a step as soon as fewer than the maximum are under way.
+    /// Begins a step once fewer than the maximum are in progress.
     async fn begin(&mut self, step: BoxFuture<'static, StepOutcome>) -> Result<(), E> {
         while self.steps.len() >= self.concurrency {
             if let Some(ended) = self.steps.next().await {
@@ -277,7 +281,7 @@ impl<E, R: FnMut(Action, Result<Transferred, ServiceError>) -> Result<(), E>> Ru
         Ok(())
     }
 
-    /// Waits for something else while the steps go on.
+    /// Waits for `other` while the steps in progress advance.
     async fn during<T>(&mut self, other: impl Future<Output = T>) -> Result<T, E> {
         let mut other = pin!(other);
         loop {
@@ -296,7 +300,7 @@ impl<E, R: FnMut(Action, Result<Transferred, ServiceError>) -> Result<(), E>> Ru
         }
     }
 
-    /// Waits for all that was begun.
+    /// Waits for all steps in progress.
     async fn finish(&mut self) -> Result<(), E> {
         while let Some(ended) = self.steps.next().await {
             self.ended(ended)?;
@@ -305,7 +309,7 @@ impl<E, R: FnMut(Action, Result<Transferred, ServiceError>) -> Result<(), E>> Ru
     }
 }
 
-/// What holds for every step.
+/// The service and the options shared by all steps.
 struct Transfer {
     service: DeltaService,
     options: TransferOptions,
@@ -319,7 +323,7 @@ impl Transfer {
             return (action, outcome);
         }
         match self.attempt(*second).await {
-            // Neither exists: it was removed since it was listed.
+            // Neither exists: the file was deleted after it was listed.
             (_, Err(other)) if other.is_absent() => (action, outcome),
             second => second,
         }
@@ -394,9 +398,9 @@ impl Transfer {
         Ok(Transferred::Uploaded { path, object, report, source })
     }
 
-    /// Deletes a file that was stored, if its path still leads to what was read. Between this look
-    /// and the deletion a few microseconds remain in which a file that replaces it by rename is
-    /// deleted in its place.
+    /// Deletes an uploaded file if its path still leads to the file that was read. Between this
+    /// check and the deletion remain a few microseconds in which a file renamed over it would be
+    /// deleted instead.
     fn delete_uploaded(&self, file: &Payload, path: &Path) -> Source {
         let mut known = BTreeSet::new();
         if self
@@ -427,7 +431,7 @@ impl Transfer {
         way: Option<&InTheWay>,
     ) -> Result<Transferred, ServiceError> {
         let (service, options) = (&self.service, &self.options);
-        // What replaces something in a local directory is never moved.
+        // A download that replaces something in a local directory is never a move.
         let seen = self.seen(&object, options.moving && way.is_none()).await?;
         let (path, report, removed) = match way {
             Some(way) => service.get_to_file_replacing(&object, path, &options.get, way).await?,
@@ -465,13 +469,13 @@ impl Transfer {
         Ok(Transferred::Copied { from, to, report, source })
     }
 
-    /// Looks at what is to be moved, before it is.
+    /// Returns the head of the source before it is moved; `None` for a copy.
     async fn seen(&self, object: &ObjectName, moving: bool) -> Result<Option<Head>, ServiceError> {
         Ok(if moving { Some(self.service.head(object).await?) } else { None })
     }
 }
 
-/// Reports a step of a dry run. A file that cannot be opened is left out there too.
+/// Returns the planned step of a dry run. A file that cannot be opened is skipped as in a real run.
 async fn plan(step: Step) -> Result<Transferred, ServiceError> {
     if let Step::Upload(path, ..) = &step {
         match Payload::open(path).await {
@@ -500,8 +504,9 @@ fn action(step: &Step) -> Action {
 mod tests {
     use super::*;
 
+    /// A failed step neither raises the limit nor stops the rest, and every step is reported.
     #[tokio::test]
-    async fn no_more_steps_than_allowed_run_at_once() {
+    async fn concurrency_limit_holds() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut reported = 0;

@@ -1,4 +1,4 @@
-//! Reading a file back to see whether it is what was stored.
+//! Verification of a stored file: reads it back and discards the bytes.
 
 use super::DeltaService;
 use super::error::ServiceError;
@@ -7,8 +7,8 @@ use super::list::ListedFile;
 use crate::domain::{BucketName, ObjectName};
 
 impl DeltaService {
-    /// Does all that a get does, but for keeping the bytes and for believing the cache: an error is
-    /// the one a get has.
+    /// Reads a file as a get does, with the reference from the store instead of the cache, and
+    /// discards the bytes. Fails as that get would.
     pub async fn verify(
         &self,
         object: &ObjectName,
@@ -19,8 +19,8 @@ impl DeltaService {
         Ok(report)
     }
 
-    /// The same of what an [undecided](crate::service::Listing::undecided) listing showed, as the
-    /// file that it is.
+    /// Verifies a file of an [undecided](crate::service::Listing::undecided) listing: under the
+    /// name shown, else under its own key. Returns the name that was verified.
     pub async fn verify_listed(
         &self,
         bucket: &BucketName,

@@ -1,11 +1,11 @@
-//! Where the bytes of a file go: counted and hashed on their way.
+//! Writers that count, hash or cut the bytes of a file on their way.
 
 use std::io::{self, Write};
 use std::ops::Range;
 
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
-/// A writer that knows what it was given.
+/// A writer that counts and hashes the bytes it passes on.
 pub(crate) struct HashingWriter<W> {
     to: W,
     hasher: Sha256Hasher,
@@ -17,12 +17,12 @@ impl<W: Write> HashingWriter<W> {
         Self { to, hasher: Sha256Hasher::default(), len: 0 }
     }
 
-    /// Bytes that went to the writer.
+    /// Returns the number of bytes passed on.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Returns the digest of the bytes that went to the writer.
+    /// Returns the digest of the bytes passed on.
     pub(crate) fn digest(&self) -> Sha256Digest {
         self.hasher.clone().finish()
     }
@@ -32,7 +32,7 @@ impl<W: Write> HashingWriter<W> {
         self.to
     }
 
-    /// The writer, and length and digest of what went to it.
+    /// Flushes the writer and returns it with the length and the digest of the bytes passed on.
     pub(crate) fn finish(mut self) -> io::Result<(W, u64, Sha256Digest)> {
         self.to.flush()?;
         Ok((self.to, self.len, self.hasher.finish()))
@@ -53,7 +53,7 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
-/// A writer that takes everything and passes on a part of it.
+/// A writer that accepts all bytes and passes on those in a range.
 pub(crate) struct RangeWriter<W> {
     to: W,
     part: Range<u64>,
@@ -71,7 +71,7 @@ impl<W> RangeWriter<W> {
         self.to
     }
 
-    /// The writer, and how many bytes went to it.
+    /// Returns the writer and the number of bytes passed on.
     pub(crate) fn finish(self) -> (W, u64) {
         (self.to, self.passed)
     }

@@ -1,31 +1,32 @@
-//! Access control lists: canned ones, and those of buckets in the words of S3.
+//! Access control lists: canned ones for objects and buckets, and full ones for buckets, in S3's
+//! terms.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Who may do what with an object beside its owner (Amazon S3 User Guide, "Canned ACL").
+/// A predefined grant of access beside the owner's (Amazon S3 User Guide, "Canned ACL").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CannedAcl {
-    /// Nobody.
+    /// No access for anyone but the owner.
     Private,
-    /// Everybody reads.
+    /// Read access for everyone.
     PublicRead,
-    /// Everybody reads and writes.
+    /// Read and write access for everyone.
     PublicReadWrite,
-    /// Everybody with an AWS account reads.
+    /// Read access for every AWS account.
     AuthenticatedRead,
-    /// Amazon EC2 reads, for machine images.
+    /// Read access for Amazon EC2, for machine images.
     AwsExecRead,
-    /// The owner of the bucket reads.
+    /// Read access for the owner of the bucket.
     BucketOwnerRead,
-    /// The owner of the bucket may do everything.
+    /// Full control for the owner of the bucket.
     BucketOwnerFullControl,
 }
 
 impl CannedAcl {
-    /// All of them.
+    /// All canned ACLs.
     pub const ALL: [Self; 7] = [
         Self::Private,
         Self::PublicRead,
@@ -36,7 +37,7 @@ impl CannedAcl {
         Self::BucketOwnerFullControl,
     ];
 
-    /// The name S3 has for it.
+    /// Returns S3's name of the ACL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Private => "private",
@@ -50,9 +51,12 @@ impl CannedAcl {
     }
 }
 
-/// A text that names no canned ACL.
+/// The error for a text that names no canned ACL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no canned ACL; it is one of {names}", names = CannedAcl::ALL.map(CannedAcl::as_str).join(", "))]
+#[error(
+    "{0:?} is no canned ACL; it is one of {names}",
+    names = CannedAcl::ALL.map(CannedAcl::as_str).join(", ")
+)]
 pub struct ParseCannedAclError(String);
 
 impl FromStr for CannedAcl {
@@ -72,15 +76,15 @@ impl fmt::Display for CannedAcl {
     }
 }
 
-/// The access control list of a bucket, as JSON with the names that `aws s3api` and boto3 have for
-/// it.
+/// The access control list of a bucket, serialized as JSON with the names that `aws s3api` and
+/// boto3 use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct AccessControlPolicy {
-    /// Who owns the bucket.
+    /// The owner of the bucket.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub owner: Option<Owner>,
-    /// Who may do what.
+    /// The grants of the list.
     #[serde(default)]
     pub grants: Vec<Grant>,
 }
@@ -92,22 +96,22 @@ pub struct Owner {
     /// The canonical id of the account.
     #[serde(rename = "ID", skip_serializing_if = "Option::is_none", default)]
     pub id: Option<String>,
-    /// Its name, where a store still tells it.
+    /// The name of the account, where a store still reports it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub display_name: Option<String>,
 }
 
-/// What somebody may do.
+/// A permission and its grantee.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Grant {
-    /// Who.
+    /// The account or group that has the permission.
     pub grantee: Grantee,
     /// `FULL_CONTROL`, `READ`, `WRITE`, `READ_ACP` or `WRITE_ACP`.
     pub permission: String,
 }
 
-/// Somebody, by what `Type` says: an account, an address or a group.
+/// An account or group, identified as `Type` says: by id, e-mail address or URI.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Grantee {
@@ -117,10 +121,10 @@ pub struct Grantee {
     /// The canonical id of an account.
     #[serde(rename = "ID", skip_serializing_if = "Option::is_none", default)]
     pub id: Option<String>,
-    /// Its name.
+    /// The name of the account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub display_name: Option<String>,
-    /// The address of an account.
+    /// The e-mail address of an account.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email_address: Option<String>,
     /// The URI of a group.
@@ -128,24 +132,24 @@ pub struct Grantee {
     pub uri: Option<String>,
 }
 
-/// What the access control list of a bucket becomes; S3 takes a canned one, grants or a whole list,
-/// and refuses mixtures it does not know.
+/// A new access control list for a bucket. S3 accepts a canned one, grants or a whole list, and
+/// rejects combinations it does not know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BucketAcl {
-    /// One that S3 has a name for.
+    /// The canned ACL.
     pub canned: Option<CannedAcl>,
-    /// `FULL_CONTROL`, in the form of the header: `id=…`, `emailAddress=…` or `uri=…`, separated by
-    /// commas.
+    /// Grantees of `FULL_CONTROL`, as in the header: `id=…`, `emailAddress=…` or `uri=…`, separated
+    /// by commas.
     pub grant_full_control: Option<String>,
-    /// `READ`, in the same form.
+    /// Grantees of `READ`, in the same form.
     pub grant_read: Option<String>,
-    /// `READ_ACP`, in the same form.
+    /// Grantees of `READ_ACP`, in the same form.
     pub grant_read_acp: Option<String>,
-    /// `WRITE`, in the same form.
+    /// Grantees of `WRITE`, in the same form.
     pub grant_write: Option<String>,
-    /// `WRITE_ACP`, in the same form.
+    /// Grantees of `WRITE_ACP`, in the same form.
     pub grant_write_acp: Option<String>,
-    /// The whole list.
+    /// A whole access control list.
     pub policy: Option<AccessControlPolicy>,
 }
 
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_acl_is_named_as_s3_names_it() {
+    fn acls_have_their_s3_names() {
         for acl in CannedAcl::ALL {
             assert_eq!(acl.as_str().parse(), Ok(acl));
         }

@@ -1,37 +1,38 @@
-//! What a store takes beside the bytes: the rules of S3 for user metadata and header values.
+//! S3's rules for user metadata, header values and tags.
 
 use super::{Attributes, StorageError, StorageErrorKind};
 
-/// User metadata of one object: names and values together (Amazon S3 User Guide, "Working with
-/// object metadata"). More is `MetadataTooLarge` there, so it is refused by the stores made here
-/// too: what they take can move to S3.
+/// The maximum size of an object's user metadata in bytes, names and values together (Amazon S3
+/// User Guide, "Working with object metadata"). S3 rejects more with `MetadataTooLarge`; the other
+/// stores of this crate do too, so that their objects can be moved to S3.
 pub const MAX_USER_METADATA_BYTES: usize = 2048;
 
-/// Most tags of one object (Amazon S3 User Guide, "Categorizing objects using tags").
+/// The maximum number of tags of one object (Amazon S3 User Guide, "Categorizing objects using
+/// tags").
 pub const MAX_TAGS: usize = 10;
-/// Longest name and value of a tag, in characters (the same).
+/// The maximum lengths of a tag's name and value, in characters (same page).
 const MAX_TAG: (usize, usize) = (128, 256);
 
 impl Attributes {
-    /// What a head has of them.
+    /// Returns the attributes that a head reports: no tags, no ACL, no default storage class.
     pub(super) fn told(&self) -> Self {
         let storage_class = self.storage_class.clone().filter(|class| !class.is_standard());
         Self { storage_class, tags: Default::default(), acl: None, ..self.clone() }
     }
 
-    /// Bytes of user metadata as S3 counts them: names and values.
+    /// Returns the size of the user metadata in bytes as S3 counts it: names and values.
     pub fn user_metadata_bytes(&self) -> usize {
         self.metadata
             .iter()
             .fold(0, |bytes: usize, (name, value)| bytes.saturating_add(name.len() + value.len()))
     }
 
-    /// Refuses what could not be sent as the headers of an S3 request.
+    /// Rejects attributes that cannot be sent as headers of an S3 request.
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::Invalid`], which names what it is and the limit; `operation` and
-    /// `target` are for its text.
+    /// [`StorageErrorKind::Invalid`], with the offending attribute and the limit. `operation` and
+    /// `target` only appear in its text.
     pub fn check(
         &self,
         operation: &'static str,
@@ -72,23 +73,24 @@ impl Attributes {
         }
         if let Some((name, _)) = self.tags.iter().find(|tag| !is_tag(*tag)) {
             return refuse(format!(
-                "the tag {name:?} has not 1 to {most_name} characters in its name and at most {most_value} in its value"
+                "the tag {name:?} is too long or empty: a name has 1 to {most_name} characters, \
+                 a value at most {most_value}"
             ));
         }
         Ok(())
     }
 }
 
-/// A token of RFC 9110, section 5.6.2, in lower case: names come back in lower case from every
-/// store.
+/// Returns whether `name` is a token of RFC 9110, section 5.6.2, in lower case: every store returns
+/// names in lower case.
 fn is_metadata_name(name: &str) -> bool {
-    let lawful =
+    let is_allowed =
         |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&c);
-    !name.is_empty() && name.bytes().all(lawful)
+    !name.is_empty() && name.bytes().all(is_allowed)
 }
 
-/// Other values come back changed: stores answer RFC 2047 words for non-ASCII text, and HTTP takes
-/// blanks at the ends for none of the value.
+/// Returns whether a store returns `value` unchanged. Stores answer non-ASCII text as RFC 2047
+/// encoded words, and HTTP strips blanks at the ends of a value.
 fn is_header_value(value: &str) -> bool {
     value.bytes().all(|c| c == b'\t' || (b' '..=b'~').contains(&c)) && value.trim_ascii() == value
 }
@@ -105,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_counted_in_names_and_values() {
+    fn metadata_size_includes_names() {
         assert!(with("ab", &"v".repeat(2046)).check("PutObject", "x").is_ok());
         let error = with("ab", &"v".repeat(2047)).check("PutObject", "x").unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Invalid);
     }
 
     #[test]
-    fn what_no_header_can_carry_is_refused() {
+    fn bad_header_values_are_refused() {
         for (name, value) in [
             ("", "v"),
             ("Upper", "v"),
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_ten_at_most_and_of_limited_length() {
+    fn tags_are_limited() {
         let tagged = |tags: &[(&str, &str)]| {
             let tags = tags
                 .iter()
@@ -151,8 +153,9 @@ mod tests {
         }
     }
 
+    /// It also omits the default storage class.
     #[test]
-    fn a_head_has_neither_tags_nor_an_acl_nor_the_class_of_all() {
+    fn head_omits_tags_and_acl() {
         let attributes = Attributes {
             storage_class: Some("STANDARD".parse().unwrap()),
             tags: [("t".to_owned(), "v".to_owned())].into(),

@@ -1,4 +1,4 @@
-//! Buckets, and what is in them beside objects.
+//! Buckets and their contents other than objects.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,56 +7,56 @@ use std::time::SystemTime;
 use super::{AccessControlPolicy, BucketAcl, ETag, StorageError, StorageErrorKind};
 use crate::domain::{BucketName, Key, ObjectName};
 
-/// Something in the store's own directories that is no object the store can read.
+/// An entry in the store's own directories that is not a readable object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Debris {
-    /// Where it lies.
+    /// The path of the entry.
     pub path: PathBuf,
-    /// The key of the object it is or hides, if there is one.
+    /// The key of the object that it is or hides, if there is one.
     pub key: Option<Key>,
-    /// Why it is no object.
+    /// The reason why it is not an object.
     pub why: String,
 }
 
-/// A multipart upload that was begun and neither completed nor aborted: its parts are stored, and
-/// are no object.
+/// A multipart upload that was started and neither completed nor aborted: its parts are stored but
+/// form no object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenUpload {
-    /// The object it was to become.
+    /// The target object.
     pub object: ObjectName,
-    /// What the store calls it.
+    /// The upload id.
     pub id: String,
-    /// When it was begun, if the store tells.
+    /// The start time, if the store reports it.
     pub initiated: Option<SystemTime>,
 }
 
-/// A rule of a bucket's lifecycle that is in force and does something to current versions of
-/// objects without tags.
+/// A rule of a bucket's lifecycle that is enabled and affects current versions of objects without
+/// tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleRule {
-    /// What its owner calls it.
+    /// The id of the rule.
     pub id: String,
-    /// It concerns keys that start with this text.
+    /// The prefix of the keys that the rule applies to.
     pub prefix: String,
-    /// It concerns only objects of more bytes than this.
+    /// The size in bytes above which the rule applies.
     pub larger_than: Option<u64>,
-    /// It concerns only objects of fewer bytes than this.
+    /// The size in bytes below which the rule applies.
     pub smaller_than: Option<u64>,
-    /// What it does.
+    /// The action on matching objects.
     pub action: LifecycleAction,
 }
 
-/// What a [`LifecycleRule`] does to objects when their time has come.
+/// The action of a [`LifecycleRule`] on objects that are old enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LifecycleAction {
-    /// Removes them.
+    /// Deletes the objects.
     Expire,
-    /// Moves them to this storage class.
+    /// Moves the objects to this storage class.
     Transition(String),
 }
 
 impl LifecycleRule {
-    /// Whether it concerns an object.
+    /// Returns whether the rule applies to an object of `size` bytes.
     pub fn concerns(&self, key: &Key, size: u64) -> bool {
         key.as_str().starts_with(&self.prefix)
             && self.larger_than.is_none_or(|bytes| size > bytes)
@@ -67,30 +67,30 @@ impl LifecycleRule {
 /// A bucket in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedBucket {
-    /// Its name.
+    /// The name.
     pub name: BucketName,
-    /// When it was made, if the store tells.
+    /// The creation time, if the store reports it.
     pub created: Option<SystemTime>,
 }
 
-/// The part of a store that is about buckets: the buckets themselves, uploads left open,
-/// s3_semantics, access, debris.
+/// The bucket operations of a store: buckets, open uploads, lifecycle rules, access control and
+/// debris.
 ///
-/// Every method is cancel-safe, as those of [`ObjectStore`](super::ObjectStore) are.
+/// Every method is cancel-safe, like those of [`ObjectStore`](super::ObjectStore).
 #[async_trait::async_trait]
 pub trait BucketAdmin: fmt::Debug + Send + Sync {
-    /// Makes a bucket; [`StorageErrorKind::AlreadyExists`] when there is one of that name.
+    /// Creates a bucket; [`StorageErrorKind::AlreadyExists`] if one with that name exists.
     async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError>;
 
-    /// Removes an empty bucket; [`StorageErrorKind::NotEmpty`] when it holds an object.
+    /// Deletes an empty bucket; [`StorageErrorKind::NotEmpty`] if it holds an object.
     async fn delete_bucket(&self, bucket: &BucketName) -> Result<(), StorageError>;
 
-    /// Deletes a bucket together with its objects if it holds exactly these (key and tag), decided
-    /// and done as one step. The order of `expected` does not matter.
+    /// Deletes a bucket together with its objects if it holds exactly these (key and tag), as one
+    /// atomic step. The order of `expected` does not matter.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotEmpty`] if the bucket holds anything else or less; nothing is deleted
-    /// then. [`StorageErrorKind::Invalid`] if the store has no such operation.
+    /// [`StorageErrorKind::NotEmpty`] if the bucket holds anything else; nothing is deleted then.
+    /// [`StorageErrorKind::Invalid`] if the store does not support the operation.
     async fn delete_bucket_holding(
         &self,
         bucket: &BucketName,
@@ -100,19 +100,20 @@ pub trait BucketAdmin: fmt::Debug + Send + Sync {
         Err(refused.because("this store cannot delete a bucket together with its objects"))
     }
 
-    /// All buckets of the caller, by name.
+    /// Returns all buckets of the caller, sorted by name.
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError>;
 
-    /// Returns what lies in a bucket's directories and is no object; nothing where there are none.
+    /// Returns the entries of a bucket's directories that are not objects; none if the store has no
+    /// directories.
     async fn debris(&self, _bucket: &BucketName) -> Result<Vec<Debris>, StorageError> {
         Ok(Vec::new())
     }
 
-    /// Moves debris out of the bucket, if it is still debris, and returns where it lies now.
-    /// Nothing is deleted.
+    /// Moves debris out of the bucket, if it is still debris, and returns its new path. Deletes
+    /// nothing.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] if it is debris no longer.
+    /// [`StorageErrorKind::NotFound`] if it is no longer debris.
     async fn set_aside(
         &self,
         bucket: &BucketName,
@@ -122,29 +123,30 @@ pub trait BucketAdmin: fmt::Debug + Send + Sync {
         Err(refused.because("this store has no directories"))
     }
 
-    /// The multipart uploads of a bucket that are open; none where the store has no such thing.
+    /// Returns the open multipart uploads of a bucket; none if the store does not support them.
     async fn list_uploads(&self, _bucket: &BucketName) -> Result<Vec<OpenUpload>, StorageError> {
         Ok(Vec::new())
     }
 
-    /// Gives up a multipart upload; success when it is over already.
+    /// Aborts a multipart upload; succeeds if it has already ended.
     async fn abort_upload(&self, _upload: &OpenUpload) -> Result<(), StorageError> {
         Ok(())
     }
 
-    /// The rules of a bucket's lifecycle; none where the store has no such thing.
+    /// Returns the lifecycle rules of a bucket; none if the store does not support them.
     async fn lifecycle(&self, _bucket: &BucketName) -> Result<Vec<LifecycleRule>, StorageError> {
         Ok(Vec::new())
     }
 
-    /// Who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such thing.
+    /// Returns the access control list of a bucket. [`StorageErrorKind::Invalid`] if the store does
+    /// not support them.
     async fn bucket_acl(&self, bucket: &BucketName) -> Result<AccessControlPolicy, StorageError> {
         let refused = StorageError::new(StorageErrorKind::Invalid, "GetBucketAcl", bucket);
         Err(refused.because("this store has no access control lists"))
     }
 
-    /// Says who may do what with a bucket. [`StorageErrorKind::Invalid`] where there is no such
-    /// thing.
+    /// Replaces the access control list of a bucket. [`StorageErrorKind::Invalid`] if the store
+    /// does not support them.
     async fn set_bucket_acl(
         &self,
         bucket: &BucketName,

@@ -1,8 +1,8 @@
-//! What a store can check a body by.
+//! Checksums by which a store can verify a body.
 
 use md5::{Digest as _, Md5};
 
-/// Checksums of a body.
+/// The checksums of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksums {
     /// MD5 (RFC 1321).
@@ -12,7 +12,7 @@ pub struct Checksums {
 }
 
 impl Checksums {
-    /// Returns those of bytes in memory.
+    /// Returns the checksums of bytes in memory.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = ChecksumHasher::default();
         hasher.update(bytes);
@@ -20,7 +20,7 @@ impl Checksums {
     }
 }
 
-/// Computes [`Checksums`] piece by piece.
+/// Computes [`Checksums`] incrementally.
 #[derive(Clone, Default)]
 pub struct ChecksumHasher {
     md5: Md5,

@@ -1,30 +1,31 @@
-//! Classes of storage.
+//! Storage classes.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The class every store has.
+/// The default class, which every store has.
 const STANDARD: &str = "STANDARD";
 
-/// A class of storage by the name S3 has for it: `STANDARD_IA`, `GLACIER`, … The store knows which
-/// there are.
+/// A storage class by its S3 name: `STANDARD_IA`, `GLACIER`, … The store decides which names are
+/// valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageClass(String);
 
-/// A text that cannot be the name of a storage class.
+/// The error for a text that cannot be the name of a storage class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no storage class; it is a name such as STANDARD, STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR"
+    "{0:?} is no storage class; it is a name such as \
+     STANDARD, STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR"
 )]
 pub struct ParseStorageClassError(String);
 
 impl StorageClass {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is what an object without a class has; stores tell no class then.
+    /// Returns whether this is the default class, which stores omit from a head.
     pub fn is_standard(&self) -> bool {
         self.0 == STANDARD
     }
@@ -33,10 +34,10 @@ impl StorageClass {
 impl FromStr for StorageClass {
     type Err = ParseStorageClassError;
 
-    /// 1 to 40 capital letters, digits and `_`: what any store calls its classes.
+    /// Accepts 1 to 40 capital letters, digits and `_`, which covers the names of all stores.
     fn from_str(text: &str) -> Result<Self, ParseStorageClassError> {
-        let lawful = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
-        let is_name = (1..=40).contains(&text.len()) && text.bytes().all(lawful);
+        let is_allowed = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_';
+        let is_name = (1..=40).contains(&text.len()) && text.bytes().all(is_allowed);
         if is_name {
             Ok(Self(text.to_owned()))
         } else {
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_is_a_name_in_capitals() {
+    fn class_names_are_upper_case() {
         for name in ["STANDARD", "GLACIER_IR", "EXPRESS_ONEZONE", "CLASS2"] {
             assert_eq!(name.parse::<StorageClass>().unwrap().to_string(), name);
         }

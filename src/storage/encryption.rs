@@ -1,4 +1,4 @@
-//! How the store encrypts an object, and with whose key.
+//! Server-side encryption of objects and its keys.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encryption {
-    /// By keys of the store (`AES256`).
+    /// With keys of the store (`AES256`).
     Aes256,
-    /// By a key of the key management service (`aws:kms`).
+    /// With a key of the key management service (`aws:kms`).
     Kms(KmsKey),
-    /// By two of its layers (`aws:kms:dsse`).
+    /// In two layers, with a key of the key management service (`aws:kms:dsse`).
     KmsDsse(KmsKey),
-    /// By a key of the customer's, which the store does not keep. It is sent with every request by
-    /// a store that was [made with it](super::ObjectStore::customer_key).
+    /// With a key of the customer (SSE-C), which the store does not keep. A store that was [created
+    /// with the key](super::ObjectStore::customer_key) sends it with every request.
     Customer {
-        /// MD5 of the key in base64, by which stores tell keys apart.
+        /// The MD5 of the key in base64, by which stores identify keys.
         key_md5: String,
     },
 }
@@ -30,14 +30,14 @@ pub enum Encryption {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KmsKey {
-    /// Id, alias or ARN; `None` for the account's own key for S3.
+    /// The id, alias or ARN; `None` for the account's default key for S3.
     pub id: Option<String>,
-    /// Whether a key of the bucket stands between it and the object.
+    /// Enables an S3 Bucket Key, an intermediate key of the bucket.
     pub bucket_key: bool,
 }
 
 impl Encryption {
-    /// By the name S3 has for an algorithm; `None` for one this program does not know.
+    /// Returns the encryption with S3's name `algorithm`; `None` for an unknown name.
     pub fn named(algorithm: &str, key: KmsKey) -> Option<Self> {
         match algorithm {
             "AES256" => Some(Self::Aes256),
@@ -47,7 +47,7 @@ impl Encryption {
         }
     }
 
-    /// The name S3 has for the algorithm, when the store or its key management has the key.
+    /// Returns S3's name of the algorithm; `None` for a key of the customer.
     pub fn algorithm(&self) -> Option<&'static str> {
         match self {
             Self::Aes256 => Some("AES256"),
@@ -57,7 +57,7 @@ impl Encryption {
         }
     }
 
-    /// The key of the key management service.
+    /// Returns the key of the key management service.
     pub fn kms_key(&self) -> Option<&KmsKey> {
         match self {
             Self::Kms(key) | Self::KmsDsse(key) => Some(key),
@@ -65,7 +65,7 @@ impl Encryption {
         }
     }
 
-    /// Which key of the customer's it is.
+    /// Returns the MD5, in base64, of the customer's key.
     pub fn customer_key_md5(&self) -> Option<&str> {
         match self {
             Self::Customer { key_md5 } => Some(key_md5),
@@ -74,12 +74,12 @@ impl Encryption {
     }
 }
 
-/// A key of the customer's (SSE-C): 32 bytes, which are never shown. In one place of the heap, so
-/// that moving it leaves no copy.
+/// A key of the customer (SSE-C): 32 bytes, which are never shown. The bytes stay in one heap
+/// allocation, so that moving the value leaves no copy.
 #[derive(Clone)]
 pub struct CustomerKey(Box<Zeroizing<[u8; 32]>>);
 
-/// Bytes that are no key.
+/// The error for bytes of another length than [`CustomerKey::LEN`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a customer's key has 32 bytes, not {0}")]
 pub struct ParseCustomerKeyError(usize);
@@ -88,7 +88,7 @@ impl CustomerKey {
     /// The length of a key, in bytes.
     pub const LEN: usize = 32;
 
-    /// Takes 32 bytes.
+    /// Creates a key from 32 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, ParseCustomerKeyError> {
         let mut key = Box::<Zeroizing<[u8; 32]>>::default();
         if bytes.len() != key.len() {
@@ -98,12 +98,12 @@ impl CustomerKey {
         Ok(Self(key))
     }
 
-    /// The key as requests carry it.
+    /// Returns the key in base64, as requests carry it.
     pub(super) fn base64(&self) -> String {
         BASE64.encode(&self.0[..])
     }
 
-    /// Its MD5 in base64, by which stores tell keys apart.
+    /// Returns the MD5 of the key in base64, by which stores identify keys.
     pub fn md5(&self) -> String {
         BASE64.encode(Md5::digest(&self.0[..]))
     }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_algorithm_is_named_as_s3_names_it() {
+    fn algorithms_have_their_s3_names() {
         let key = KmsKey { id: Some("alias/k".to_owned()), bucket_key: true };
         for name in ["AES256", "aws:kms", "aws:kms:dsse"] {
             assert_eq!(Encryption::named(name, key.clone()).unwrap().algorithm(), Some(name));
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn a_customers_key_has_32_bytes_and_is_never_shown() {
+    fn customer_key_is_never_shown() {
         let key = CustomerKey::new(b"0123456789abcdef0123456789ABCDEF").unwrap();
         assert_eq!(key.base64(), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlBQkNERUY=");
-        // By `printf … | openssl md5 -binary | base64`.
+        // Computed by `printf … | openssl md5 -binary | base64`.
         assert_eq!(key.md5(), "V5euSAsQOO0sIBHETfEa4w==");
         assert_eq!(format!("{key:?}"), "CustomerKey(..)");
         assert_eq!(

@@ -1,17 +1,17 @@
-//! What a caller can do about a failed storage call.
+//! Errors of storage calls, classified by what the caller can do.
 
 use std::error::Error;
 use std::fmt;
 
-/// Classes of failure, by what the caller can do.
+/// The class of a failure, by what the caller can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StorageErrorKind {
-    /// The store said that there is no such bucket.
+    /// The store reported that the bucket does not exist.
     NoSuchBucket,
-    /// The store said that there is no such object in an existing bucket.
+    /// The store reported that the object does not exist in an existing bucket.
     NotFound,
-    /// `If-None-Match: *` failed, or a bucket of that name exists.
+    /// `If-None-Match: *` failed, or a bucket with that name exists.
     AlreadyExists,
     /// `If-Match` failed.
     Precondition,
@@ -19,46 +19,46 @@ pub enum StorageErrorKind {
     NotEmpty,
     /// The range starts at or after the end of the object.
     InvalidRange,
-    /// The object is stored and cannot be read, since what the store keeps of it is damaged.
+    /// The object exists but cannot be read because its stored record is damaged.
     Damaged,
-    /// Not allowed.
+    /// The request is not allowed.
     Denied,
-    /// There are no credentials, or they are wrong or have expired: no request succeeds with them.
+    /// The credentials are missing, wrong or expired: no request succeeds with them.
     Credentials,
     /// The object is in an archive: it must be restored before it can be read or copied.
     Archived,
-    /// The object is encrypted with a key of the customer's, and another or none was sent.
+    /// The object is encrypted with a customer's key, and another key or none was sent.
     KeyNeeded,
-    /// The object is under retention or a legal hold: it cannot be removed or replaced before that
+    /// The object is under retention or a legal hold: it cannot be deleted or replaced before that
     /// ends.
     Locked,
     /// The store asks for fewer requests.
     Throttled,
-    /// The request itself is one the store does not take (too large, bad name, metadata too large).
+    /// The store does not accept the request itself (too large, bad name, metadata too large).
     Invalid,
-    /// The store has no such condition on this call, and nothing was done.
+    /// The store does not support this condition on this call; nothing was done.
     ConditionUnsupported,
     /// The store's disk is full.
     NoSpace,
-    /// Anything else: the outcome of the call is unknown.
+    /// Any other failure: the outcome of the call is unknown.
     Other,
 }
 
 /// A failed call to an object store.
 #[derive(Debug)]
 pub struct StorageError {
-    /// What the caller can do.
+    /// The class of the failure.
     pub kind: StorageErrorKind,
-    /// What was asked for: `GetObject`, `PutObject`, …
+    /// The operation: `GetObject`, `PutObject`, …
     pub operation: &'static str,
-    /// The bucket, `s3://bucket/key` or endpoint it was asked of.
+    /// The target: a bucket, `s3://bucket/key` or endpoint.
     pub target: String,
     /// The cause; never contains a credential or a signed URL.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl StorageError {
-    /// Without a cause.
+    /// Creates an error without a cause.
     pub fn new(kind: StorageErrorKind, operation: &'static str, target: impl fmt::Display) -> Self {
         Self { kind, operation, target: target.to_string(), source: None }
     }
@@ -70,7 +70,7 @@ impl StorageError {
         self
     }
 
-    /// Whether the store said that the object, or its bucket, does not exist.
+    /// Returns whether the store reported that the object or its bucket does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self.kind, StorageErrorKind::NotFound | StorageErrorKind::NoSuchBucket)
     }
@@ -82,7 +82,7 @@ impl fmt::Display for StorageError {
             StorageErrorKind::NoSuchBucket => "no such bucket (404)",
             StorageErrorKind::NotFound => "no such object (404)",
             StorageErrorKind::AlreadyExists => "exists already",
-            StorageErrorKind::Precondition => "changed meanwhile (412)",
+            StorageErrorKind::Precondition => "changed by a concurrent writer (412)",
             StorageErrorKind::NotEmpty => "the bucket is not empty",
             StorageErrorKind::InvalidRange => "the range lies outside the object (416)",
             StorageErrorKind::Damaged => "the stored object is damaged",

@@ -1,4 +1,4 @@
-//! Stores around other stores.
+//! Stores that wrap other stores.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use super::{
 };
 use crate::domain::{BucketName, Key, ObjectName};
 
-/// A call of a store.
+/// A call to a store.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
-    /// The operation as S3 calls it, `PutObject` for instance.
+    /// The operation by its S3 name, such as `PutObject`.
     pub operation: &'static str,
-    /// What it is about: an object, a bucket, or the whole store. Of a copy, the source.
+    /// The target: an object, a bucket, or the whole store. For a copy, the source.
     pub target: &'a (dyn fmt::Display + Send + Sync),
-    /// The key it is about; of a listing, the prefix. Empty for a bucket or the whole store.
+    /// The key of the target; for a listing, the prefix. Empty for a bucket or the whole store.
     pub key: &'a str,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Call<'_> {
 }
 
 impl<'a> Call<'a> {
-    /// Returns a call about an object.
+    /// Creates a call whose target is an object.
     pub fn of(operation: &'static str, object: &'a ObjectName) -> Self {
         Self { operation, target: object, key: object.key.as_str() }
     }
@@ -46,7 +46,7 @@ impl<'a> Call<'a> {
 /// A call that has not been made yet. Each run makes it once.
 pub type Run<'a, T> = &'a (dyn Fn() -> BoxFuture<'a, Result<T, StorageError>> + Send + Sync);
 
-/// A store that passes every call on to another one, with something around it.
+/// A store that forwards every call to another one and runs code around it.
 ///
 /// Every layer is a [`Store`]. A layer implements [`around`](Self::around), or single calls.
 ///
@@ -65,7 +65,11 @@ pub type Run<'a, T> = &'a (dyn Fn() -> BoxFuture<'a, Result<T, StorageError>> + 
 ///         &*self.0
 ///     }
 ///
-///     async fn around<'a, T: Send + 'a>(&'a self, _: Call<'a>, run: Run<'a, T>) -> Result<T, StorageError> {
+///     async fn around<'a, T: Send + 'a>(
+///         &'a self,
+///         _: Call<'a>,
+///         run: Run<'a, T>,
+///     ) -> Result<T, StorageError> {
 ///         self.1.fetch_add(1, Ordering::Relaxed);
 ///         run().await
 ///     }
@@ -76,7 +80,7 @@ pub type Run<'a, T> = &'a (dyn Fn() -> BoxFuture<'a, Result<T, StorageError>> + 
 /// ```
 #[async_trait::async_trait]
 pub trait Layer: fmt::Debug + Send + Sync {
-    /// Returns the store that calls are passed on to.
+    /// Returns the store that receives the calls.
     fn inner(&self) -> &dyn Store;
 
     /// Makes a call.

@@ -1,31 +1,30 @@
-//! Which keys and common prefixes a page of a listing has: the rules of ListObjectsV2 over any
+//! Selects the keys and common prefixes of a listing's page: the rules of ListObjectsV2 over any
 //! sorted set of keys.
 
 use super::ListRequest;
 
-/// Most entries of one page (S3 API reference, ListObjectsV2, `MaxKeys`).
+/// The maximum number of entries in a page (S3 API reference, ListObjectsV2, `MaxKeys`).
 pub(super) const MAX_PAGE: usize = 1000;
 
-/// Keys in byte order, which can be entered anywhere.
+/// A sequence of keys in byte order that supports a seek to any position.
 pub(super) trait SortedKeys {
-    /// Why a key could not be had.
+    /// The error of a failed lookup.
     type Error;
 
-    /// The first key at or after `from`, which need not be UTF-8.
+    /// Returns the first key at or after `from`, which need not be UTF-8.
     fn first_from(&mut self, from: &[u8]) -> Result<Option<String>, Self::Error>;
 }
 
-/// The entries of one page, without what is known of the objects.
+/// The entries of one page, without the objects' heads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) keys: Vec<String>,
     pub(super) common_prefixes: Vec<String>,
-    /// The last entry of a page that is not the last: the next page holds the entries after it.
+    /// The last entry of a page that is not the last: the next page starts after it.
     pub(super) continuation: Option<String>,
 }
 
-/// Selects one page. A common prefix is passed over by entering `keys` behind it, however many keys
-/// it has.
+/// Selects one page. Skips over a common prefix with one seek in `keys`, however many keys it has.
 pub(super) fn select<K: SortedKeys>(
     keys: &mut K,
     request: &ListRequest,
@@ -63,15 +62,15 @@ pub(super) fn select<K: SortedKeys>(
     Ok(page)
 }
 
-/// The smallest text greater than `text`.
+/// Returns the smallest text greater than `text`.
 fn just_after(text: &str) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     bytes.push(0);
     bytes
 }
 
-/// The smallest byte string greater than everything that starts with `prefix`; UTF-8 has no byte
-/// 0xFF, so the last byte can grow.
+/// Returns the smallest byte string greater than everything that starts with `prefix`. UTF-8 has no
+/// byte 0xFF, so the last byte can be incremented.
 fn behind_all_with(prefix: &str) -> Vec<u8> {
     let mut bytes = prefix.as_bytes().to_vec();
     if let Some(last) = bytes.last_mut() {
@@ -101,8 +100,8 @@ mod tests {
         }
     }
 
-    /// Every entry of the listing, by filtering all keys: the twin that knows nothing of entering
-    /// and passing over.
+    /// Lists every entry by filtering all keys, without any seek: the reference for the property
+    /// test.
     fn naive(keys: &BTreeSet<String>, request: &ListRequest) -> Vec<String> {
         let after = request.start_after.clone().unwrap_or_default();
         let mut entries = BTreeSet::new();
@@ -126,14 +125,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_put_together_are_the_naive_listing(
+        fn pages_match_naive_listing(
             keys in proptest::collection::btree_set("[ab/.\u{7f}é]{1,5}", 0..40),
             prefix in text(),
             delimiter in proptest::option::of("[a/]{0,2}"),
             start_after in proptest::option::of(text()),
             max_keys in proptest::option::of(1u16..7),
         ) {
-            let mut request = ListRequest { prefix, delimiter, start_after, continuation: None, max_keys };
+            let mut request =
+                ListRequest { prefix, delimiter, start_after, continuation: None, max_keys };
             let expected = naive(&keys, &request);
             let mut keys = Counted { keys, asked: 0 };
             let mut got = Vec::new();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_common_prefix_costs_one_entry_however_many_keys_it_has() {
+    fn common_prefix_costs_one_seek() {
         let keys =
             (0..500).map(|n| format!("big/{n:04}")).chain(["after".into(), "z".into()]).collect();
         let mut keys = Counted { keys, asked: 0 };

@@ -1,5 +1,5 @@
 //! A model store in memory with the exact semantics of S3: conditions are atomic, keys are in byte
-//! order, pages hold 1000.
+//! order, pages hold 1000 entries.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,12 +21,12 @@ use super::{
     PutCondition, PutOptions, StatedChecksum, StorageError, StorageErrorKind,
 };
 
-/// Bodies are handed out in pieces of this size, so that readers meet more than one.
+/// The size of a body's pieces in bytes, small enough that readers meet more than one.
 const PIECE: usize = 1 << 20;
 
-/// An object store that lives as long as the value does. Every call takes effect at one instant,
-/// unless it was made [with loose conditions](Self::with_loose_conditions). A tag names one write,
-/// unless it was made [with content tags](Self::with_content_tags).
+/// An object store in memory. Every call takes effect at one instant, unless the store has [loose
+/// conditions](Self::with_loose_conditions). A tag identifies one write, unless the store has
+/// [content tags](Self::with_content_tags).
 pub struct MemoryStore {
     state: Mutex<State>,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
@@ -39,7 +39,8 @@ pub struct MemoryStore {
 struct State {
     buckets: BTreeMap<BucketName, Bucket>,
     latest: Option<SystemTime>,
-    /// Writes of each object ever; a tag is made of it, and so of the history of that object alone.
+    /// The number of writes to each object so far. A tag is derived from it, and so only from the
+    /// history of that object.
     writes: BTreeMap<ObjectName, u64>,
 }
 
@@ -57,13 +58,13 @@ struct Stored {
 }
 
 impl MemoryStore {
-    /// An empty store with the system's clock.
+    /// Creates an empty store with the system's clock.
     pub fn new() -> Self {
         Self::with_clock(SystemTime::now)
     }
 
-    /// An empty store whose objects are dated by `clock`. Time never goes back: an earlier answer
-    /// than the one before counts as the same.
+    /// Creates an empty store whose objects are dated by `clock`. If the clock goes back, the
+    /// store's time stays where it is.
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self {
             state: Mutex::default(),
@@ -74,22 +75,22 @@ impl MemoryStore {
         }
     }
 
-    /// The same store, but one that answers conditions as S3 does, one request after the other, and
-    /// is not atomic: a condition is looked at first and written under afterwards, and others run
-    /// in between. Several racers may win.
+    /// Makes conditions non-atomic, as on S3 stores that only honour them for sequential requests:
+    /// the condition is checked first, the write happens later, and other tasks run in between.
+    /// Several concurrent writers may succeed.
     #[must_use]
     pub fn with_loose_conditions(self) -> Self {
         Self { loose: true, ..self }
     }
 
-    /// The same store with the tags of S3: a tag is the MD5 of a content and comes back with it.
-    /// As on S3, [`PutOptions::newer_than`] is ignored and no bucket is deleted with its objects.
+    /// Makes tags those of S3: the MD5 of the content, which recurs with it. As on S3,
+    /// [`PutOptions::newer_than`] is ignored and no bucket is deleted together with its objects.
     #[must_use]
     pub fn with_content_tags(self) -> Self {
         Self { content_tags: true, ..self }
     }
 
-    /// The same store, but it keeps times in whole seconds, as S3 does.
+    /// Keeps times in whole seconds, as S3 does.
     #[must_use]
     pub fn with_whole_seconds(self) -> Self {
         Self { whole_seconds: true, ..self }
@@ -146,8 +147,7 @@ impl MemoryStore {
     }
 }
 
-/// A store of its own with the same content and the same clock: what happens to one does not happen
-/// to the other.
+/// Creates an independent store with the same content and the same clock.
 impl Clone for MemoryStore {
     fn clone(&self) -> Self {
         Self { state: Mutex::new(self.state().clone()), clock: self.clock.clone(), ..*self }
@@ -176,7 +176,7 @@ impl State {
         self.buckets.get_mut(bucket).ok_or_else(absent)
     }
 
-    /// Whether the condition of a write holds now; the bucket must exist.
+    /// Checks the condition of a write now; the bucket must exist.
     fn check(
         &mut self,
         object: &ObjectName,
@@ -417,7 +417,7 @@ impl BucketAdmin for MemoryStore {
 
 impl Presign for MemoryStore {}
 
-/// The whole body, if it is as long as it says.
+/// Reads the whole body and checks its length.
 async fn collect(body: &PutBody) -> io::Result<Bytes> {
     let mut bytes = BytesMut::new();
     let mut stream = body.open();
@@ -450,7 +450,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[tokio::test]
-    async fn what_happens_to_a_clone_does_not_happen_to_the_store() {
+    async fn clone_is_independent() {
         let (store, bucket) = (MemoryStore::new(), BucketName::new("bucket").unwrap());
         store.create_bucket(&bucket).await.unwrap();
         let object = |key: &str| ObjectName::new(bucket.clone(), Key::new(key).unwrap());
@@ -476,11 +476,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_clock_dates_objects_and_never_goes_back() {
+    async fn store_time_never_goes_back() {
         let seconds = Arc::new(AtomicU64::new(100));
-        let hand = seconds.clone();
+        let shown = seconds.clone();
         let store = MemoryStore::with_clock(move || {
-            SystemTime::UNIX_EPOCH + Duration::from_secs(hand.load(Ordering::Relaxed))
+            SystemTime::UNIX_EPOCH + Duration::from_secs(shown.load(Ordering::Relaxed))
         });
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).await.unwrap();

@@ -1,10 +1,10 @@
-//! The port to an object store, in the words of S3, and its adapters.
+//! The interface to an object store, in S3's terms, and its implementations.
 //!
-//! The port has three parts: objects ([`ObjectStore`]), buckets ([`BucketAdmin`]) and URLs
-//! ([`Presign`]); a [`Store`] has them all, and a [`Layer`] is a store around another one.
+//! The interface has three parts: objects ([`ObjectStore`]), buckets ([`BucketAdmin`]) and URLs
+//! ([`Presign`]). A [`Store`] has all three, and a [`Layer`] is a store that wraps another one.
 //!
-//! An adapter is chosen in `wiring.rs` only. What every adapter must do is written down as the
-//! public suite in `conformance`.
+//! Only `wiring.rs` chooses an implementation. The public test suite in `conformance` specifies the
+//! behaviour of all implementations.
 
 mod acl;
 mod attributes;
@@ -59,7 +59,7 @@ pub use s3::{
 
 pub use stated_checksum::{ChecksumComparison, ChecksumKind, StatedChecksum};
 
-/// Bytes on their way, in pieces of at most a few MiB.
+/// A stream of bytes in pieces of at most a few MiB.
 pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// The entity tag of a stored object, without quotes.
@@ -72,7 +72,7 @@ impl fmt::Display for ETag {
     }
 }
 
-/// What is kept beside the bytes of an object.
+/// Headers, metadata and other properties that are stored with the bytes of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// User metadata (`x-amz-meta-…` without the prefix); names are lower case.
@@ -89,41 +89,41 @@ pub struct Attributes {
     pub content_language: Option<String>,
     /// `Expires`, as text.
     pub expires: Option<String>,
-    /// The class of storage; `None` for `STANDARD`.
+    /// The storage class; `None` for `STANDARD`.
     pub storage_class: Option<StorageClass>,
-    /// Server-side encryption; in a put, `None` for what the bucket does by itself.
+    /// The server-side encryption; in a put, `None` selects the default of the bucket.
     pub encryption: Option<Encryption>,
-    /// Tags. Only written: no head has them, [`ObjectStore::tags`] does.
+    /// The tags. Write-only: a head has none, [`ObjectStore::tags`] returns them.
     pub tags: BTreeMap<String, String>,
-    /// Who else may read the object; `None` for nobody, as far as the bucket says nothing else.
-    /// Only written: no head has it.
+    /// The canned ACL; `None` grants nothing beyond what the bucket grants. Write-only: a head has
+    /// none.
     pub acl: Option<CannedAcl>,
 }
 
-/// What HEAD says of an object.
+/// The result of a HEAD request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectHead {
-    /// Bytes stored.
+    /// The size of the object in bytes.
     pub size: u64,
-    /// Entity tag.
+    /// The entity tag.
     pub etag: ETag,
-    /// The digest of the content, where the store itself computed it; `None` on S3. Never taken
-    /// from user metadata.
+    /// The digest of the content, if the store itself computed it; `None` on S3. Never taken from
+    /// user metadata.
     pub sha256: Option<Sha256Digest>,
-    /// Checksums of the whole content that the store states, none of them composed of those of
-    /// parts.
+    /// The checksums of the whole content that the store reports, without those composed of
+    /// checksums of parts.
     pub stated: Vec<StatedChecksum>,
-    /// When it was last written, by the store's clock; stores keep whole seconds or milliseconds.
+    /// The time of the last write by the store's clock; stores keep whole seconds or milliseconds.
     pub last_modified: SystemTime,
-    /// Headers and user metadata.
+    /// The headers and user metadata.
     pub attributes: Attributes,
 }
 
-/// An object's head and its bytes (all, or the range asked for).
+/// An object's head and its bytes (all, or the requested range).
 pub struct ObjectBody {
-    /// The head of the whole object, also when a range was asked for.
+    /// The head of the whole object, also for a range.
     pub head: ObjectHead,
-    /// The bytes. An early end is an error in the stream, never a short success.
+    /// The bytes. A premature end is an error in the stream, never a short success.
     pub stream: ByteStream,
 }
 
@@ -133,28 +133,28 @@ impl fmt::Debug for ObjectBody {
     }
 }
 
-/// Bytes to store: of known length, and readable again from the start so that a request can be
-/// repeated; or a stream that is read once.
+/// A body to store: either of known length and readable again from the start, so that a request can
+/// be repeated, or a stream that is read once.
 #[derive(Clone)]
 pub struct PutBody {
-    /// `None` of a stream that is read once.
+    /// The length in bytes; `None` for a stream that is read once.
     len: Option<u64>,
-    /// The length that such a stream may have.
+    /// The expected length in bytes, a hint.
     expected: u64,
     checksums: Arc<OnceLock<Checksums>>,
     open: Arc<dyn Fn() -> ByteStream + Send + Sync>,
 }
 
 impl PutBody {
-    /// A body of `len` bytes that `open` gives from the start each time it is called.
+    /// Creates a body of `len` bytes; `open` returns them from the start each time it is called.
     ///
-    /// A stream that ends with an error, or with fewer or more bytes than `len`, must leave nothing
-    /// visible in the store.
+    /// If a stream ends with an error, or with fewer or more bytes than `len`, the store must not
+    /// show any of them.
     pub fn new(len: u64, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Self {
         Self { len: Some(len), expected: len, checksums: Arc::default(), open: Arc::new(open) }
     }
 
-    /// A body held in memory.
+    /// Creates a body that is held in memory.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::new(bytes.len() as u64, move || {
@@ -163,7 +163,7 @@ impl PutBody {
         })
     }
 
-    /// The same body, whose checksums are known, or known as soon as they are computed.
+    /// Attaches checksums that are known already, or known as soon as they are computed.
     #[must_use]
     pub fn with_checksums(self, checksums: Arc<OnceLock<Checksums>>) -> Self {
         Self { checksums, ..self }
@@ -173,8 +173,8 @@ impl PutBody {
     ///
     /// # Errors
     ///
-    /// The bytes cannot be read, or are not as many as said. The checksums of a stream that is read
-    /// once are never computed.
+    /// Fails if the bytes cannot be read or their number differs from the declared length. The
+    /// checksums of a stream that is read once are never computed.
     pub async fn checksums(&self) -> io::Result<Checksums> {
         if let Some(known) = self.checksums.get() {
             return Ok(*known);
@@ -194,10 +194,11 @@ impl PutBody {
         Ok(*self.checksums.get_or_init(|| hasher.finish()))
     }
 
-    /// A body of unknown length that is read once. `expected` is a hint at its length, or 0.
+    /// Creates a body of unknown length that is read once. `expected` is a hint at its length in
+    /// bytes, or 0.
     ///
-    /// It is stored when the stream ends; one that ends with an error must leave nothing visible in
-    /// the store.
+    /// The object is stored when the stream ends. If it ends with an error, the store must not show
+    /// any of the bytes.
     pub fn once(stream: ByteStream, expected: u64) -> Self {
         let stream = Arc::new(Mutex::new(Some(stream)));
         let open = move || match stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -210,27 +211,27 @@ impl PutBody {
         Self { len: None, expected, checksums: Arc::default(), open: Arc::new(open) }
     }
 
-    /// Length in bytes; `None` of a stream that is read once.
+    /// Returns the length in bytes; `None` for a stream that is read once.
     pub fn known_len(&self) -> Option<u64> {
         self.len
     }
 
-    /// Length in bytes; `u64::MAX` of a stream that is read once.
+    /// Returns the length in bytes; `u64::MAX` for a stream that is read once.
     pub fn len(&self) -> u64 {
         self.len.unwrap_or(u64::MAX)
     }
 
-    /// A length that the body may have, to choose the size of parts by.
+    /// Returns the expected length in bytes, by which the part size is chosen.
     pub fn expected_len(&self) -> u64 {
         self.expected
     }
 
-    /// Whether there are no bytes.
+    /// Returns whether the body is known to have no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == Some(0)
     }
 
-    /// The bytes from the start.
+    /// Opens the bytes from the start.
     pub fn open(&self) -> ByteStream {
         (self.open)()
     }
@@ -242,27 +243,27 @@ impl fmt::Debug for PutBody {
     }
 }
 
-/// When a PUT may take effect.
+/// The condition under which a PUT takes effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PutCondition {
-    /// Always.
+    /// No condition.
     #[default]
     None,
-    /// `If-None-Match: *`: only when there is no such object; else
+    /// `If-None-Match: *`: only if the object does not exist; otherwise
     /// [`StorageErrorKind::AlreadyExists`].
     IfAbsent,
-    /// `If-Match`: only while the object has this tag; else [`StorageErrorKind::Precondition`]
-    /// (also when it is gone).
+    /// `If-Match`: only while the object has this tag; otherwise, also if the object was deleted,
+    /// [`StorageErrorKind::Precondition`].
     IfMatch(ETag),
 }
 
-/// How an object is put.
+/// Options of a put.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutOptions {
-    /// When the put may take effect.
+    /// The condition under which the put takes effect.
     pub condition: PutCondition,
-    /// The `LastModified` of what the put replaces, possibly at another key. A store that sets its
-    /// own times dates the object after it; S3 ignores it.
+    /// The `LastModified` of the object that the put replaces, possibly at another key. A store
+    /// that sets its own times dates the new object later; S3 ignores it.
     pub newer_than: Option<SystemTime>,
 }
 
@@ -272,15 +273,15 @@ impl From<PutCondition> for PutOptions {
     }
 }
 
-/// How an object is copied inside the store.
+/// Options of a copy inside the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// The tag that the source must have; any if `None`.
+    /// The tag that the source must have; `None` for any.
     pub if_match: Option<ETag>,
-    /// The attributes of the copy; those of the source, but for its ACL, if `None`. With
+    /// The attributes of the copy; `None` keeps those of the source, except its ACL. With
     /// attributes, an object can be copied onto itself.
     pub attributes: Option<Attributes>,
-    /// As in [`PutOptions::newer_than`].
+    /// The same as [`PutOptions::newer_than`].
     pub newer_than: Option<SystemTime>,
 }
 
@@ -290,87 +291,86 @@ impl From<&ETag> for CopyOptions {
     }
 }
 
-/// Which keys to list.
+/// Parameters of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListRequest {
-    /// Only keys that start with this text (a plain string comparison).
+    /// Selects the keys that start with this text (a plain string comparison).
     pub prefix: String,
-    /// Keys with this text after the prefix are rolled up into one common prefix, which ends with
-    /// it.
+    /// Keys with this text after the prefix are grouped into one common prefix, which ends with it.
     pub delimiter: Option<String>,
-    /// Only keys (and common prefixes) after this text in UTF-8 byte order. A common prefix that
-    /// `start_after` starts with, or equals, is not listed again.
+    /// Selects the keys and common prefixes after this text in UTF-8 byte order. A common prefix
+    /// that `start_after` starts with, or equals, is not listed.
     pub start_after: Option<String>,
-    /// Where the previous page said the next one starts; takes precedence over `start_after`.
+    /// The continuation of the previous page; takes precedence over `start_after`.
     pub continuation: Option<String>,
-    /// Most keys and common prefixes in one page, 1 to 1000; 1000 when absent.
+    /// The maximum number of keys and common prefixes in a page, 1 to 1000; `None` for 1000.
     pub max_keys: Option<u16>,
 }
 
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
-    /// Its key.
+    /// The key.
     pub key: Key,
-    /// Bytes stored.
+    /// The size in bytes.
     pub size: u64,
-    /// Entity tag.
+    /// The entity tag.
     pub etag: ETag,
-    /// When it was last written.
+    /// The time of the last write.
     pub last_modified: SystemTime,
 }
 
-/// An object in a listing that cannot be read, since what the store keeps of it is damaged. Its
-/// size, time and metadata are not known.
+/// A listed object that cannot be read because its stored record is damaged. Its size, time and
+/// metadata are unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedObject {
-    /// Its key.
+    /// The key.
     pub key: Key,
-    /// A tag of the damaged object, for `If-Match`.
+    /// A tag of the damaged object, usable in `If-Match`.
     pub etag: ETag,
-    /// Why it cannot be read.
+    /// The reason why the object cannot be read.
     pub why: String,
 }
 
 /// One page of a listing, in UTF-8 byte order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListPage {
-    /// Objects.
+    /// The readable objects.
     pub objects: Vec<ListedObject>,
-    /// Objects that cannot be read; they count as entries of the page.
+    /// The damaged objects; they count as entries of the page.
     pub damaged: Vec<DamagedObject>,
-    /// Common prefixes.
+    /// The common prefixes.
     pub common_prefixes: Vec<String>,
-    /// What to ask for next; `None` on the last page. Opaque.
+    /// The opaque continuation of the next page; `None` on the last page.
     pub continuation: Option<String>,
 }
 
-/// An object store in the words of S3.
+/// An object store in S3's terms.
 ///
 /// Every method is cancel-safe in the sense that dropping its future leaves either the whole effect
-/// or none. "Absent" ([`StorageErrorKind::NotFound`]) is only said when the store said so.
+/// or none. [`StorageErrorKind::NotFound`] is returned only if the store itself reported it.
 #[async_trait::async_trait]
 pub trait ObjectStore: fmt::Debug + Send + Sync {
-    /// One page of keys.
+    /// Returns one page of keys.
     async fn list(
         &self,
         bucket: &BucketName,
         request: &ListRequest,
     ) -> Result<ListPage, StorageError>;
 
-    /// What is known of an object without its bytes.
+    /// Returns the head of an object.
     async fn head(&self, object: &ObjectName) -> Result<ObjectHead, StorageError>;
 
-    /// An object's bytes; `range` in bytes, cut at the object's end
-    /// ([`StorageErrorKind::InvalidRange`] when it starts at or after it). The bytes are of one
-    /// version of the object, whatever is written meanwhile.
+    /// Returns an object's bytes. `range` is in bytes and clamped to the object's end
+    /// ([`StorageErrorKind::InvalidRange`] if it starts at or after it). The bytes are of one
+    /// version of the object, even if it is written during the read.
     async fn get(
         &self,
         object: &ObjectName,
         range: Option<Range<u64>>,
     ) -> Result<ObjectBody, StorageError>;
 
-    /// Stores an object, whole or not at all, and gives its tag.
+    /// Stores an object atomically and returns its tag.
     async fn put(
         &self,
         object: &ObjectName,
@@ -379,16 +379,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         options: &PutOptions,
     ) -> Result<ETag, StorageError>;
 
-    /// Copies an object inside the store, replaces what is stored at `to`, and returns the tag of
-    /// the copy.
+    /// Copies an object inside the store, replaces the object at `to`, and returns the tag of the
+    /// copy.
     ///
     /// The bytes and attributes are of one version of the source.
     ///
     /// # Errors
     /// [`StorageErrorKind::Precondition`] if the source has another tag than
-    /// [`CopyOptions::if_match`], [`StorageErrorKind::NotFound`] if there is no source, and
-    /// [`StorageErrorKind::Invalid`] for a copy onto itself that changes no attributes, as S3
-    /// answers.
+    /// [`CopyOptions::if_match`], [`StorageErrorKind::NotFound`] if the source does not exist, and
+    /// [`StorageErrorKind::Invalid`] for a copy onto itself that changes no attributes, as on S3.
     async fn copy(
         &self,
         from: &ObjectName,
@@ -396,37 +395,37 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
         options: &CopyOptions,
     ) -> Result<ETag, StorageError>;
 
-    /// The tags of an object.
+    /// Returns the tags of an object.
     async fn tags(&self, object: &ObjectName) -> Result<BTreeMap<String, String>, StorageError>;
 
-    /// MD5 in base64 of the customer's key that every object is written with and read by, if this
-    /// store was made with one.
+    /// Returns the MD5, in base64, of the customer's key with which this store encrypts and reads
+    /// every object; `None` if it was created without one.
     fn customer_key(&self) -> Option<String> {
         None
     }
 
-    /// Whether conditions of [`put`](Self::put) hold among racing writers. A store may answer 412
-    /// one request after the other and still let several racers win.
+    /// Returns whether the conditions of [`put`](Self::put) hold among concurrent writers. A store
+    /// may answer 412 to sequential requests and still let several concurrent ones succeed.
     fn conditions_are_atomic(&self) -> bool;
 
-    /// Returns whether an entity tag names one write of an object. Where it is false, a tag names a
+    /// Returns whether an entity tag identifies one write of an object. If not, it identifies the
     /// content (S3), and `If-Match` holds again when an older content is stored again.
     fn tags_name_writes(&self) -> bool;
 
-    /// Removes an object; success when there was none (as S3 answers). With `if_match`, only while
-    /// it has that tag; else [`StorageErrorKind::Precondition`].
+    /// Deletes an object; succeeds if it does not exist (as on S3). With `if_match`, only while the
+    /// object has that tag; otherwise [`StorageErrorKind::Precondition`].
     async fn delete(
         &self,
         object: &ObjectName,
         if_match: Option<&ETag>,
     ) -> Result<(), StorageError>;
 
-    /// Waits until what was begun by futures that were dropped has been taken back, for a process
-    /// about to end.
+    /// Waits until the work that dropped futures had begun is undone; for use before the process
+    /// ends.
     async fn settle(&self) {}
 }
 
-/// All that a store does. Every type that has the three parts is one.
+/// A complete object store; implemented for every type that has the three parts.
 pub trait Store: ObjectStore + BucketAdmin + Presign {}
 
 impl<S: ObjectStore + BucketAdmin + Presign + ?Sized> Store for S {}

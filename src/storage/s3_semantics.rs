@@ -1,5 +1,5 @@
-//! Rules of single calls that every store made here shares: which bytes a range means, what is
-//! copied where, when a condition holds, how long a body is.
+//! S3 rules for single calls, shared by the stores of this crate: byte ranges, self-copies, write
+//! conditions and body lengths.
 
 use std::io;
 use std::ops::Range;
@@ -8,20 +8,20 @@ use crate::domain::ObjectName;
 
 use super::{CopyOptions, ETag, PutBody, PutCondition, StorageError, StorageErrorKind};
 
-/// The bytes meant by `range` in an object of `size` bytes.
+/// Clamps `range` to an object of `size` bytes; `None` is the whole object.
 pub(super) fn within(range: Option<Range<u64>>, size: u64) -> Result<Range<u64>, StorageErrorKind> {
     let Some(range) = range else { return Ok(0..size) };
     if range.start >= size {
         Err(StorageErrorKind::InvalidRange)
     } else if range.is_empty() {
-        // No Range header can say it.
+        // A Range header cannot express an empty range.
         Err(StorageErrorKind::Invalid)
     } else {
         Ok(range.start..range.end.min(size))
     }
 }
 
-/// Refuses the copy that would change nothing (S3 API reference, CopyObject: `InvalidRequest`).
+/// Rejects a copy that would change nothing (S3 API reference, CopyObject: `InvalidRequest`).
 pub(super) fn check_copy(
     from: &ObjectName,
     to: &ObjectName,
@@ -35,7 +35,7 @@ pub(super) fn check_copy(
 }
 
 impl PutCondition {
-    /// Whether a PUT may replace the version tagged `current`.
+    /// Checks whether a PUT may replace the version tagged `current`.
     pub(super) fn check(&self, current: Option<&ETag>) -> Result<(), StorageErrorKind> {
         match (self, current) {
             (Self::IfAbsent, Some(_)) => Err(StorageErrorKind::AlreadyExists),
@@ -48,18 +48,18 @@ impl PutCondition {
 }
 
 impl PutBody {
-    /// Refuses a body that did not have as many bytes as it said.
+    /// Rejects a body whose length differs from the declared one.
     pub(super) fn check_len(&self, read: u64) -> io::Result<()> {
-        let Some(said) = self.known_len() else { return Ok(()) };
-        match read.cmp(&said) {
+        let Some(declared) = self.known_len() else { return Ok(()) };
+        match read.cmp(&declared) {
             std::cmp::Ordering::Equal => Ok(()),
             std::cmp::Ordering::Less => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                format!("the body ended after {read} of {said} bytes"),
+                format!("the body ended after {read} of {declared} bytes"),
             )),
             std::cmp::Ordering::Greater => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("the body has more than its {said} bytes"),
+                format!("the body has more than its {declared} bytes"),
             )),
         }
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_cut_at_the_end_and_must_start_before_it() {
+    fn range_is_clamped_to_the_object() {
         assert_eq!(within(None, 0), Ok(0..0));
         assert_eq!(within(Some(2..9), 5), Ok(2..5));
         assert_eq!(within(Some(4..u64::MAX), 5), Ok(4..5));

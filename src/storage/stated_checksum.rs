@@ -1,4 +1,4 @@
-//! Checksums that a store states of the content of an object.
+//! Checksums that a store reports for the content of an object.
 
 use std::fmt;
 
@@ -12,7 +12,8 @@ use sha2::Sha256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChecksumKind {
-    /// MD5 (RFC 1321), which most stores tag objects with that were sent in one piece.
+    /// MD5 (RFC 1321), which most stores use as the tag of an object that was uploaded in one
+    /// piece.
     Md5,
     /// CRC-32 as in gzip (RFC 1952).
     Crc32,
@@ -39,15 +40,15 @@ impl fmt::Display for ChecksumKind {
     }
 }
 
-/// A checksum of all bytes of an object, as the store states it.
+/// A checksum of all bytes of an object, as reported by the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedChecksum {
-    /// Its algorithm.
+    /// The algorithm.
     pub kind: ChecksumKind,
-    /// Its bytes, in the order in which they are printed.
+    /// The value, in the byte order in which it is printed.
     pub value: Bytes,
-    /// Whether the store is known to state right ones, as AWS is. Some stores give tags that look
-    /// like an MD5 and are none.
+    /// Set if the store is known to report correct checksums, as AWS is. Some stores report tags
+    /// that look like an MD5 and are none.
     pub is_reliable: bool,
 }
 
@@ -59,13 +60,13 @@ impl StatedChecksum {
         Self { kind, value: hasher.finish(), is_reliable: false }
     }
 
-    /// Returns a hasher that compares with this checksum.
+    /// Returns a hasher that compares bytes with this checksum.
     pub fn comparison(&self) -> ChecksumComparison {
         ChecksumComparison { hasher: Hasher::new(self.kind), stated: self.clone() }
     }
 }
 
-/// Compares bytes with a checksum, piece by piece.
+/// Compares bytes with a checksum incrementally.
 pub struct ChecksumComparison {
     stated: StatedChecksum,
     hasher: Hasher,
@@ -77,7 +78,7 @@ impl ChecksumComparison {
         self.hasher.update(bytes);
     }
 
-    /// Returns the checksum, or as an error if the bytes have another one.
+    /// Returns the checksum: in `Ok` if the bytes have it, in `Err` if they do not.
     pub fn finish(self) -> Result<StatedChecksum, StatedChecksum> {
         if self.hasher.finish() == self.stated.value { Ok(self.stated) } else { Err(self.stated) }
     }
@@ -93,7 +94,7 @@ enum Hasher {
     Md5(Md5),
     Sha1(Sha1),
     Sha256(Sha256),
-    /// With the length of its value in bytes.
+    /// A CRC and the length of its value in bytes.
     Crc(Crc, usize),
 }
 

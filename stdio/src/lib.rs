@@ -1,10 +1,10 @@
-//! Tells which standard streams of a process were usable when it started.
+//! Detects which standard streams of a process were usable when it started.
 //!
 //! Rust's runtime opens `/dev/null` in place of standard streams that are closed, and its `Stdin`
-//! and `Stdout` take `EBADF` for success. A program that then reads standard input finds it empty,
-//! and what it prints is lost without an error. This crate looks at the descriptors before the
-//! runtime does, by a constructor (`.init_array`), which needs the one `unsafe` attribute of the
-//! workspace; hence a crate of its own.
+//! and `Stdout` treat `EBADF` as success. A program that then reads standard input finds it empty,
+//! and its output is lost without an error. This crate checks the descriptors before the runtime
+//! does, by a constructor (`.init_array`), which needs the one `unsafe` attribute of the workspace;
+//! hence a separate crate.
 
 use std::io;
 
@@ -23,7 +23,8 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// `EBADF`, in words. On systems other than Unix every stream is taken for usable.
+    /// Fails with an error that states the reason if the stream is not usable. On systems other
+    /// than Unix every stream counts as usable.
     ///
     /// # Examples
     ///

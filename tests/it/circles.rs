@@ -1,5 +1,5 @@
-//! No file names another that names it, directly or through others. Naming a parent or a child
-//! module is no circle.
+//! No two files depend on each other, directly or through further files. Naming a parent or child
+//! module does not count.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::layering::files;
 type Module = Vec<String>;
 type Graph = BTreeMap<Module, BTreeSet<Module>>;
 
-/// Returns the module that a file is.
+/// Returns the module path of a file.
 fn module_of(path: &str) -> Module {
     let mut parts: Module = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if matches!(parts.last().map(String::as_str), Some("mod")) || parts == ["lib"] {
@@ -17,7 +17,7 @@ fn module_of(path: &str) -> Module {
     parts
 }
 
-/// Adds the paths that `text`, which follows `prefix::`, names: `a::B`, or a list in braces.
+/// Adds the paths that `text`, which follows `prefix::`, names: one path, or a list in braces.
 fn expand(prefix: &[String], text: &str, named: &mut BTreeSet<Module>) {
     let text = text.trim_start();
     if let Some(list) = text.strip_prefix('{') {
@@ -58,7 +58,7 @@ fn expand(prefix: &[String], text: &str, named: &mut BTreeSet<Module>) {
     }
 }
 
-/// Returns which file names which.
+/// Returns the modules that each module names.
 fn graph(files: &[(String, String)]) -> Graph {
     let modules: BTreeMap<Module, &str> =
         files.iter().map(|(path, code)| (module_of(path), code.as_str())).collect();
@@ -101,7 +101,7 @@ fn parent(module: &[String]) -> Module {
     module.split_last().map_or_else(Vec::new, |(_, parent)| parent.to_vec())
 }
 
-/// Returns each circle as the modules it leads through, from the first that was met.
+/// Returns each cycle as the list of its modules.
 fn circles(graph: &Graph) -> Vec<String> {
     let reached = |from: &Module| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);

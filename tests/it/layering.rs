@@ -1,8 +1,8 @@
-//! The dependency rule of docs/architecture.md: who may know whom, by the `use` lines.
+//! The dependency rule of docs/architecture.md, checked on the paths that source files name.
 use std::path::Path;
 
-/// A room of `src/` and the rooms it may name.
-const ROOMS: [(&str, &[&str]); 6] = [
+/// Each module of `src/` and the modules that it may name.
+const MODULES: [(&str, &[&str]); 6] = [
     ("domain", &[]),
     ("storage", &["domain"]),
     ("cache", &["domain"]),
@@ -11,15 +11,15 @@ const ROOMS: [(&str, &[&str]); 6] = [
     ("wiring", &["service", "domain", "storage", "cache"]),
 ];
 
-/// What every room of `service` may name.
+/// The modules that every module of `service` may name.
 const LEAVES: [&str; 7] = ["blocking", "clock", "error", "payload", "writers", "spool", "identity"];
 
-/// A room of `src/service/` below the operations, and the other rooms of it that it may name
-/// besides.
-const SERVICE_ROOMS: [(&str, &[&str]); 4] =
+/// Each module of `src/service/` below the operations, and the further modules of `service` that it
+/// may name.
+const SERVICE_MODULES: [(&str, &[&str]); 4] =
     [("objects", &[]), ("transcode", &[]), ("references", &["objects"]), ("plan", &["references"])];
 
-/// Names of `storage` and `cache` that only wiring may use: the adapters.
+/// The adapters: names of `storage` and `cache` that only `wiring` may use.
 const ADAPTERS: [&str; 8] = [
     "S3Store",
     "S3Config",
@@ -31,7 +31,8 @@ const ADAPTERS: [&str; 8] = [
     "FolderCache",
 ];
 
-/// Every source file below `src/`, with its path from there and its text without tests.
+/// Returns each source file below a directory: its relative path and its code without comments and
+/// tests.
 pub(crate) fn files(below: &Path) -> Vec<(String, String)> {
     let entries = walkdir::WalkDir::new(below).sort_by_file_name().into_iter().map(Result::unwrap);
     let sources =
@@ -50,7 +51,7 @@ pub(crate) fn files(below: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The rooms that a text names by `crate::…`.
+/// Returns the modules that a text names by `crate::…`.
 fn named(code: &str) -> Vec<&str> {
     let after = code.split("crate::").skip(1);
     after
@@ -60,7 +61,7 @@ fn named(code: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The first names of a path, or of each path in braces.
+/// Returns the first segment of a path, or of each path in braces.
 fn listed(rest: &str) -> Vec<&str> {
     let list = rest.strip_prefix('{').and_then(|list| list.split('}').next());
     let items = list.map_or_else(|| vec![rest], |list| list.split(',').collect());
@@ -70,36 +71,38 @@ fn listed(rest: &str) -> Vec<&str> {
     items.into_iter().map(|item| &item.trim()[..first(item).unwrap_or_default()]).collect()
 }
 
+/// Returns a message for each violation of the rule.
 fn offences(files: &[(String, String)]) -> Vec<String> {
     let mut offences = Vec::new();
     for (path, code) in files {
-        let room = path.split(['/', '.']).next().unwrap_or_default();
-        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else { continue };
+        let module = path.split(['/', '.']).next().unwrap_or_default();
+        let Some((_, allowed)) = MODULES.iter().find(|(name, _)| *name == module) else { continue };
         for name in named(code) {
-            let other_room = ROOMS.iter().any(|(known, _)| *known == name) && name != room;
-            if other_room && !allowed.contains(&name) {
+            let is_other = MODULES.iter().any(|(known, _)| *known == name) && name != module;
+            if is_other && !allowed.contains(&name) {
                 offences.push(format!("{path} names {name}"));
             }
         }
         if let Some(below) = path.strip_prefix("service/") {
-            let room = below.split(['/', '.']).next().unwrap_or_default();
-            if let Some((_, allowed)) = SERVICE_ROOMS.iter().find(|(name, _)| *name == room) {
-                // The parent of a room's first file is `service`.
+            let module = below.split(['/', '.']).next().unwrap_or_default();
+            if let Some((_, allowed)) = SERVICE_MODULES.iter().find(|(name, _)| *name == module) {
+                // In a module's first file, `super` is `service`.
                 let is_first = below.split_once('/').is_none_or(|(_, file)| file == "mod.rs");
                 let code =
                     if is_first { code.replace("super::", "service::") } else { code.clone() };
                 let named = code.split("service::").skip(1).flat_map(|rest| listed(rest));
                 let above = named.filter(|name| {
-                    *name != room && !LEAVES.contains(name) && !allowed.contains(name)
+                    *name != module && !LEAVES.contains(name) && !allowed.contains(name)
                 });
                 offences.extend(above.map(|name| format!("{path} names service::{name}")));
             }
         }
-        // A thread that waits for a future holds what other threads may wait for.
-        if matches!(room, "domain" | "storage" | "cache" | "service") && code.contains("block_on") {
+        // A thread that blocks on a future may hold resources that other threads wait for.
+        if matches!(module, "domain" | "storage" | "cache" | "service") && code.contains("block_on")
+        {
             offences.push(format!("{path} blocks on a future"));
         }
-        if !matches!(room, "wiring" | "storage" | "cache") {
+        if !matches!(module, "wiring" | "storage" | "cache") {
             let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
             offences.extend(
                 words
@@ -108,14 +111,15 @@ fn offences(files: &[(String, String)]) -> Vec<String> {
             );
         }
         let drop_in = path.starts_with("cli/xdelta3/");
-        if code.contains("deltaglider_vcdiff") && !matches!(room, "service" | "cache") && !drop_in {
+        if code.contains("deltaglider_vcdiff") && !matches!(module, "service" | "cache") && !drop_in
+        {
             offences.push(format!("{path} names the codec"));
         }
         if drop_in {
             let named = named(code).into_iter().filter(|name| *name != "cli");
             offences.extend(named.map(|name| format!("{path} names {name}")));
         }
-        if room != "storage" && code.contains("aws_") {
+        if module != "storage" && code.contains("aws_") {
             offences.push(format!("{path} names the SDK"));
         }
     }
@@ -123,14 +127,14 @@ fn offences(files: &[(String, String)]) -> Vec<String> {
 }
 
 #[test]
-fn every_room_knows_only_the_rooms_below_it() {
+fn modules_name_only_lower_ones() {
     let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(files.len() > 50);
     assert_eq!(offences(&files), Vec::<String>::new());
 }
 
 #[test]
-fn sdk_types_never_leave_their_adapter() {
+fn sdk_types_stay_in_adapter() {
     let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let outside: Vec<&String> = files
         .iter()
@@ -140,8 +144,9 @@ fn sdk_types_never_leave_their_adapter() {
     assert!(outside.is_empty(), "{outside:?}");
 }
 
+/// The codec uses no async code and no main crate; encoder and decoder do not name each other.
 #[test]
-fn the_codec_knows_nobody_and_its_two_directions_do_not_know_each_other() {
+fn codec_halves_are_independent() {
     let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("codec/src"));
     for (path, code) in &files {
         let apart = [
@@ -152,9 +157,9 @@ fn the_codec_knows_nobody_and_its_two_directions_do_not_know_each_other() {
             ("secondary/", "encode"),
             ("secondary/", "decode"),
         ];
-        for (room, other) in apart {
+        for (module, other) in apart {
             assert!(
-                !path.starts_with(room) || !named(code).contains(&other),
+                !path.starts_with(module) || !named(code).contains(&other),
                 "{path} names {other}"
             );
         }

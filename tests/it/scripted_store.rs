@@ -1,4 +1,4 @@
-//! A store whose calls are noted, and where somebody else does something just before a chosen one.
+//! A store that records its calls, and runs an action of another writer just before a chosen call.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use deltaglider::storage::{Call, Layer, Run, StorageError, Store};
 use futures::future::BoxFuture;
 
-/// Says from the calls so far and the next one whether this is the moment. A call is told as `put
-/// a.zip`.
+/// A predicate of the calls so far and the next one: whether the action runs now. A call has the
+/// form `put a.zip`.
 type Moment = dyn Fn(&[String], &str) -> bool + Send + Sync;
 
-/// A store of which another writer changes something in the middle of an operation.
+/// A store in which another writer acts in the middle of an operation.
 pub(crate) struct ScriptedStore {
     inner: Arc<dyn Store>,
     calls: Mutex<Vec<String>>,
@@ -19,12 +19,12 @@ pub(crate) struct ScriptedStore {
 }
 
 impl ScriptedStore {
-    /// Nothing happens meanwhile; calls are noted.
+    /// Wraps a store and only records its calls.
     pub(crate) fn nothing(inner: &Arc<impl Store + 'static>) -> Arc<Self> {
         Self::at(inner, |_, _| false, async {})
     }
 
-    /// `act` happens once, before the first call for which `moment` holds.
+    /// Wraps a store and runs `act` once, before the first call for which `moment` returns `true`.
     pub(crate) fn at(
         inner: &Arc<impl Store + 'static>,
         moment: impl Fn(&[String], &str) -> bool + Send + Sync + 'static,
@@ -35,16 +35,17 @@ impl ScriptedStore {
         Arc::new(Self { inner: inner.clone(), calls, moment: Box::new(moment), act })
     }
 
-    /// Whether it has happened.
+    /// Returns whether the action has run.
     pub(crate) fn happened(&self) -> bool {
         self.act.lock().unwrap().is_none()
     }
 
-    /// The calls so far.
+    /// Returns the calls so far.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
 
+    /// Records a call, and runs the action if its moment has come.
     async fn note(&self, call: String) {
         let act = {
             let mut calls = self.calls.lock().unwrap();

@@ -1,4 +1,4 @@
-//! The byte budget of the cache in memory, under every order of the steps of several threads.
+//! The byte budget of the cache in memory, under every interleaving of several threads.
 #![cfg(test)]
 
 use budget::{ByteBudget, Reservation};
@@ -9,7 +9,7 @@ use loom::thread;
 #[path = "../../src/cache/memory/budget.rs"]
 mod budget;
 
-/// Threads that take so many of ten bytes each, and give them back.
+/// Returns a model of threads that each reserve one of `bytes` of a budget of ten and release it.
 fn threads(bytes: &'static [u64]) -> impl Fn() + Sync + Send + 'static {
     move || {
         let budget = Arc::new(ByteBudget::new(10));
@@ -34,15 +34,16 @@ fn threads(bytes: &'static [u64]) -> impl Fn() + Sync + Send + 'static {
     }
 }
 
+/// Two threads never exceed the limit, and released bytes are free again.
 #[test]
-fn under_every_order_of_two_threads_the_limit_holds_and_what_is_given_back_is_counted() {
+fn budget_holds_for_two_threads() {
     loom::model(threads(&[6, 5]));
     loom::model(threads(&[6, 4]));
 }
 
-/// Every order in which a thread is interrupted twice at most.
+/// The same for three threads, in every interleaving with at most two preemptions.
 #[test]
-fn and_of_three_threads() {
+fn budget_holds_for_three_threads() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(threads(&[6, 5, 4]));

@@ -1,22 +1,23 @@
-//! Death in the middle, and disks that are full: nothing half-written is believed, and nothing is
-//! left after the next start.
+//! Crashes at any write, and full disks: no partial entry is trusted, and the next start leaves
+//! nothing behind.
 
 use std::os::unix::process::ExitStatusExt as _;
 
 use crate::stage::{Binary, entries, in_room, like, need_root};
 use crate::support::{Run, names_below};
 
-/// SIGXFSZ: a process ends at the first write beyond the limit of its files.
+/// SIGXFSZ, which ends a process at the first write beyond its file size limit.
 const TOO_LARGE: i32 = 25;
 
-/// Where `dash` counts in blocks of 512 bytes, a death in the header, in the first byte of each of
-/// five chunks and in the middle of each.
+/// Returns file size limits, in blocks of 512 bytes as `dash` counts them, that kill the process in
+/// the header, at the first byte of each of five chunks, and in the middle of each.
 fn blocks() -> impl Iterator<Item = usize> {
     std::iter::once(0).chain((0..=9).map(|half| (135 + half * (65_536 + 16) / 2) / 512))
 }
 
+/// A process that dies at any write publishes nothing, and the next start deletes its draft.
 #[test]
-fn a_process_that_dies_at_any_write_leaves_nothing_that_is_believed_or_stays() {
+fn death_at_any_write_is_harmless() {
     let binary = Binary::new();
     let mut deaths = 0;
     for blocks in blocks() {
@@ -40,13 +41,15 @@ fn a_process_that_dies_at_any_write_leaves_nothing_that_is_believed_or_stays() {
     assert!(deaths >= 5, "{deaths}");
 }
 
+/// The next start deletes the cache of a process that died at any write.
 #[test]
-fn the_cache_of_a_process_that_dies_at_any_write_goes_with_the_next_start() {
+fn dead_process_cache_is_deleted() {
     let binary = Binary::new();
     let mut deaths = 0;
     for blocks in blocks() {
         let script = format!(
-            "unset DG_CACHE_ENCRYPTION_KEY DG_CACHE_DIR; ulimit -f {blocks}; exec \"$DG\" cp s3://buc/a/2.zip -"
+            "unset DG_CACHE_ENCRYPTION_KEY DG_CACHE_DIR; ulimit -f {blocks}; \
+             exec \"$DG\" cp s3://buc/a/2.zip -"
         );
         let died = binary.script(&script).output().unwrap();
         if died.status.signal() != Some(TOO_LARGE) {
@@ -63,17 +66,19 @@ fn the_cache_of_a_process_that_dies_at_any_write_goes_with_the_next_start() {
 
 #[test]
 #[ignore = "needs to mount a small tmpfs, as root: run by scripts/attack-cache"]
-fn a_full_disk_costs_the_cache_and_no_operation() {
+fn full_disk_fails_no_operation() {
     need_root();
     let binary = Binary::new();
     std::fs::create_dir(binary.cache()).unwrap();
     std::fs::set_permissions(binary.cache(), std::os::unix::fs::PermissionsExt::from_mode(0o700))
         .unwrap();
-    // Room for nothing, for the header alone, and for some chunks.
+    // Space for nothing, for the header alone, and for some chunks.
     for kib in [12, 40, 200] {
         let script = format!(
-            "mount -t tmpfs -o mode=700,size={kib}k none cache && \"$DG\" cp s3://buc/a/2.zip out.zip >/dev/null && \
-             \"$DG\" cp out.zip s3://buc/a/3.zip >/dev/null && find cache -type f -path '*/new/*' >&2"
+            "mount -t tmpfs -o mode=700,size={kib}k none cache && \
+             \"$DG\" cp s3://buc/a/2.zip out.zip >/dev/null && \
+             \"$DG\" cp out.zip s3://buc/a/3.zip >/dev/null && \
+             find cache -type f -path '*/new/*' >&2"
         );
         let base = binary.command(&[]);
         let run = Run::of(&mut like(&base, "unshare", &["--mount", "sh", "-c", &script]));

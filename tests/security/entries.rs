@@ -1,4 +1,4 @@
-//! Attacks on a single entry: whatever is done to it, it is refused.
+//! Attacks on a single entry: each makes the cache reject it.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -10,24 +10,24 @@ use deltaglider::domain::Sha256Digest;
 use crate::stage::{LIMITS, Unwatched, entries, keep, read};
 use crate::support::noise;
 
-/// Bytes before the first chunk.
+/// The number of bytes before the first chunk.
 const HEADER: usize = 135;
 
-/// Puts an entry of these bytes where the one of the stage was.
+/// Replaces the entry of the stage with one of these bytes.
 fn replace(stage: &Unwatched, bytes: &[u8]) {
     let aside = stage.folder.path().join("aside");
     fs::write(&aside, bytes).unwrap();
     fs::set_permissions(&aside, Permissions::from_mode(0o600)).unwrap();
-    let room = walkdir::WalkDir::new(stage.folder.path())
+    let dir = walkdir::WalkDir::new(stage.folder.path())
         .into_iter()
         .flatten()
         .find(|found| found.file_name() == "entries");
-    let name = deltaglider_name(stage);
-    fs::rename(aside, room.unwrap().path().join(name)).unwrap();
+    let name = entry_name(stage);
+    fs::rename(aside, dir.unwrap().path().join(name)).unwrap();
 }
 
-/// The name of the entry, which stays while the cache lives.
-fn deltaglider_name(stage: &Unwatched) -> std::ffi::OsString {
+/// Returns the name of the entry, which is constant while the cache exists.
+fn entry_name(stage: &Unwatched) -> std::ffi::OsString {
     if entries(stage.folder.path()).is_empty() {
         drop(keep(&stage.cache, &stage.content));
     }
@@ -35,7 +35,7 @@ fn deltaglider_name(stage: &Unwatched) -> std::ffi::OsString {
 }
 
 #[test]
-fn a_flipped_bit_at_any_offset_of_an_entry_is_refused() {
+fn flipped_bit_is_rejected() {
     let stage = Unwatched::new(100);
     let sound = fs::read(stage.entry()).unwrap();
     assert_eq!(sound.len(), HEADER + 100 + 16);
@@ -47,16 +47,16 @@ fn a_flipped_bit_at_any_offset_of_an_entry_is_refused() {
         fs::write(&aside, flipped).unwrap();
         fs::set_permissions(&aside, Permissions::from_mode(0o600)).unwrap();
         fs::rename(aside, &name).unwrap();
-        assert_eq!(stage.read(), None, "bit {at} was flipped and the entry believed");
+        assert_eq!(stage.read(), None, "bit {at} was flipped and the entry trusted");
         assert!(!name.exists());
     }
 }
 
 #[test]
-fn an_entry_whose_time_is_extended_is_refused() {
+fn extended_expiry_is_rejected() {
     let stage = Unwatched::new(100);
     let mut bytes = fs::read(stage.entry()).unwrap();
-    // The last byte but one of `expires`, which stands in the clear.
+    // The last byte but one of `expires`, which is not encrypted.
     bytes[8 + 4 + 8 + 8 + 6] ^= 1;
     replace(&stage, &bytes);
     assert_eq!(stage.read(), None);
@@ -77,7 +77,7 @@ fn an_entry_of_poison_is_refused() {
 }
 
 #[test]
-fn an_entry_that_was_cut_is_refused() {
+fn truncated_entry_is_rejected() {
     let stage = Unwatched::new(200_000);
     let sound = fs::read(stage.entry()).unwrap();
     let chunk = 65_536 + 16;
@@ -95,13 +95,13 @@ fn an_entry_that_was_cut_is_refused() {
         replace(&stage, &sound[..len]);
         assert!(
             stage.cache.get(&Sha256Digest::of(&stage.content)).is_none(),
-            "cut at {len} and believed"
+            "cut at {len} and trusted"
         );
     }
 }
 
 #[test]
-fn an_entry_with_more_behind_it_is_refused() {
+fn trailing_byte_is_rejected() {
     let stage = Unwatched::new(200_000);
     let mut bytes = fs::read(stage.entry()).unwrap();
     bytes.push(0);
@@ -110,7 +110,7 @@ fn an_entry_with_more_behind_it_is_refused() {
 }
 
 #[test]
-fn chunks_that_changed_places_are_refused() {
+fn swapped_chunks_are_rejected() {
     let stage = Unwatched::new(200_000);
     let mut bytes = fs::read(stage.entry()).unwrap();
     let chunk = 65_536 + 16;
@@ -120,8 +120,9 @@ fn chunks_that_changed_places_are_refused() {
     assert_eq!(stage.read(), None);
 }
 
+/// A valid entry of other content is rejected under this entry's name.
 #[test]
-fn another_valid_entry_in_the_place_of_one_is_refused() {
+fn other_valid_entry_is_rejected() {
     let stage = Unwatched::new(100);
     let (place, other) = (stage.entry(), noise(100, 8));
     drop(keep(&stage.cache, &other));
@@ -130,8 +131,9 @@ fn another_valid_entry_in_the_place_of_one_is_refused() {
     assert_eq!(stage.read(), None);
 }
 
+/// An expired entry that is moved back to its name is rejected.
 #[test]
-fn an_expired_entry_that_is_put_back_is_refused() {
+fn restored_expired_is_rejected() {
     let stage = Unwatched::with(100, Limits { ttl: Duration::from_secs(1), ..LIMITS });
     let (place, aside) = (stage.entry(), stage.folder.path().join("aside"));
     fs::rename(&place, &aside).unwrap();
@@ -141,7 +143,7 @@ fn an_expired_entry_that_is_put_back_is_refused() {
 }
 
 #[test]
-fn a_symlink_in_the_place_of_an_entry_is_not_followed() {
+fn symlink_is_not_followed() {
     let stage = Unwatched::new(100);
     let (place, aside) = (stage.entry(), stage.folder.path().join("aside"));
     fs::rename(&place, &aside).unwrap();
@@ -151,14 +153,15 @@ fn a_symlink_in_the_place_of_an_entry_is_not_followed() {
 }
 
 #[test]
-fn an_entry_with_a_second_name_is_refused() {
+fn hard_link_is_rejected() {
     let stage = Unwatched::new(100);
     fs::hard_link(stage.entry(), stage.folder.path().join("second")).unwrap();
     assert_eq!(stage.read(), None);
 }
 
+/// An entry of any mode but 0600 is rejected.
 #[test]
-fn an_entry_that_others_may_write_is_refused() {
+fn loose_mode_is_rejected() {
     for mode in [0o666, 0o640, 0o604, 0o4600] {
         let stage = Unwatched::new(100);
         fs::set_permissions(stage.entry(), Permissions::from_mode(mode)).unwrap();
@@ -167,7 +170,7 @@ fn an_entry_that_others_may_write_is_refused() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_an_entry_keeps_nobody_waiting() {
+fn named_pipe_does_not_block() {
     let stage = Unwatched::new(100);
     let place = stage.entry();
     fs::remove_file(&place).unwrap();
@@ -179,14 +182,14 @@ fn a_pipe_in_the_place_of_an_entry_keeps_nobody_waiting() {
     std::thread::spawn(move || done.send(read(&cache, &content)));
     let got = waiting.recv_timeout(Duration::from_secs(10));
     if got.is_err() {
-        // Lets the reader go.
+        // Unblocks the reader.
         drop(File::options().write(true).open(&place));
     }
-    assert_eq!(got, Ok(None), "the reader waits for somebody to write");
+    assert_eq!(got, Ok(None), "the reader waits for a writer");
 }
 
 #[test]
-fn bytes_of_another_content_are_never_published() {
+fn wrong_bytes_are_not_published() {
     let folder = tempfile::tempdir().unwrap();
     let cache = FolderCache::ephemeral(folder.path(), LIMITS).unwrap();
     let wanted = noise(1000, 1);

@@ -1,4 +1,4 @@
-//! Attacks on the folders that entries are in.
+//! Attacks on the directories of entries.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -8,61 +8,63 @@ use deltaglider::cache::{CacheError, CacheKey, FolderCache, InsecureDir};
 use crate::stage::{KEY, LIMITS, entries, keep, need_root, shared};
 use crate::support::noise;
 
-fn refusal(folder: &std::path::Path) -> Option<InsecureDir> {
+/// Opens a persistent cache and returns the reason why its directory is not trusted, if any.
+fn rejection(folder: &std::path::Path) -> Option<InsecureDir> {
     match FolderCache::persistent(folder, &CacheKey::parse(KEY).unwrap(), LIMITS, folder) {
         Err(CacheError::Io { source, .. }) => {
-            source.get_ref().and_then(|fault| fault.downcast_ref().copied())
+            source.get_ref().and_then(|error| error.downcast_ref().copied())
         }
         _ => None,
     }
 }
 
+/// A parent in which other users can replace the cache directory is rejected.
 #[test]
-fn a_folder_in_which_others_can_exchange_ours_is_refused() {
+fn replaceable_parent_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(refusal(folder.path()), Some(InsecureDir::Mode(0o777)));
+    assert_eq!(rejection(folder.path()), Some(InsecureDir::Mode(0o777)));
 }
 
 #[test]
-fn a_link_in_the_place_of_the_folder_is_not_followed() {
+fn symlinked_dir_is_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("theirs")).unwrap();
     symlink("theirs", folder.path().join("cache")).unwrap();
-    assert_eq!(refusal(&folder.path().join("cache")), Some(InsecureDir::Type));
+    assert_eq!(rejection(&folder.path().join("cache")), Some(InsecureDir::Type));
     assert_eq!(fs::read_dir(folder.path().join("theirs")).unwrap().count(), 0);
 }
 
 #[test]
-fn folders_that_let_others_in_are_put_right() {
+fn loose_dir_mode_is_restricted() {
     let folder = tempfile::tempdir().unwrap();
     drop(keep(&shared(folder.path(), KEY), &noise(100, 1)));
-    let room = entries(folder.path())[0].parent().unwrap().to_owned();
-    for path in [&room, room.parent().unwrap()] {
+    let dir = entries(folder.path())[0].parent().unwrap().to_owned();
+    for path in [&dir, dir.parent().unwrap()] {
         fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
     }
     drop(shared(folder.path(), KEY));
-    for path in [&room, room.parent().unwrap()] {
+    for path in [&dir, dir.parent().unwrap()] {
         assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o700);
     }
 }
 
 #[test]
 #[ignore = "needs root: run by scripts/attack-cache"]
-fn a_folder_of_another_user_is_refused() {
+fn foreign_owner_is_rejected() {
     need_root();
     let folder = tempfile::tempdir().unwrap();
     drop(keep(&shared(folder.path(), KEY), &noise(100, 1)));
-    let room = entries(folder.path())[0].parent().unwrap().to_owned();
-    for path in [room.as_path(), room.parent().unwrap(), folder.path()] {
+    let dir = entries(folder.path())[0].parent().unwrap().to_owned();
+    for path in [dir.as_path(), dir.parent().unwrap(), folder.path()] {
         std::os::unix::fs::chown(path, Some(12_345), None).unwrap();
         assert_eq!(
-            refusal(folder.path()),
+            rejection(folder.path()),
             Some(InsecureDir::Owner { owner: 12_345, expected: 0 }),
             "{}",
             path.display()
         );
         std::os::unix::fs::chown(path, Some(0), None).unwrap();
     }
-    assert_eq!(refusal(folder.path()), None);
+    assert_eq!(rejection(folder.path()), None);
 }

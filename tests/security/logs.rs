@@ -1,5 +1,5 @@
-//! What is told: at the most talkative level no key, no secret and no content, by whatever name
-//! they go.
+//! Log and output: even at the most verbose level they contain no key, secret or content, in any
+//! encoding.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use crate::stage::{Binary, KEY, entries};
 use crate::support::{Run, edited};
 
-/// A text in the forms it may have been written in.
+/// Returns the encodings in which a secret may have been written.
 fn forms(secret: &[u8]) -> Vec<String> {
     let hex = |upper: bool| -> String {
         secret
@@ -19,7 +19,7 @@ fn forms(secret: &[u8]) -> Vec<String> {
     };
     let numbers = secret.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut forms = vec![hex(false), hex(true), numbers];
-    // At each place a group of three bytes can begin.
+    // Base64 depends on the offset modulo three.
     for skip in 0..3 {
         let whole = &secret[skip..secret.len() - (secret.len() - skip) % 3];
         forms.extend([STANDARD.encode(whole), URL_SAFE_NO_PAD.encode(whole)]);
@@ -27,12 +27,13 @@ fn forms(secret: &[u8]) -> Vec<String> {
     forms
 }
 
+/// Log and output hold no key, no secret and no content.
 #[test]
-fn nothing_that_is_told_holds_a_key_a_secret_or_content() {
+fn output_holds_no_secret() {
     let binary = Binary::new();
     let third = edited(&binary.second, 3);
     binary.sandbox.write("3.zip", &third);
-    let mut told = Vec::new();
+    let mut output = Vec::new();
     let mut run = |arguments: &[&str]| {
         let mut command = binary.command(arguments);
         command
@@ -40,14 +41,14 @@ fn nothing_that_is_told_holds_a_key_a_secret_or_content() {
             .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY");
         let run = Run::of(&mut command);
         assert!(!run.err.is_empty() || arguments[0] == "cache", "{run:?}");
-        told.extend_from_slice(run.err.as_bytes());
-        told.extend_from_slice(run.out.as_bytes());
+        output.extend_from_slice(run.err.as_bytes());
+        output.extend_from_slice(run.out.as_bytes());
     };
     run(&["cp", "s3://buc/a/2.zip", "out.zip"]);
     run(&["cp", "3.zip", "s3://buc/a/3.zip"]);
     run(&["verify", "s3://buc/a/3.zip"]);
     run(&["cache", "info"]);
-    // What is damaged is told too.
+    // Includes the messages about a damaged entry.
     let entry = entries(&binary.cache()).remove(0);
     let mut bytes = fs::read(&entry).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -67,16 +68,16 @@ fn nothing_that_is_told_holds_a_key_a_secret_or_content() {
         }
     }
     assert!(secrets.iter().all(|secret| secret.len() >= 16));
-    let text = String::from_utf8_lossy(&told);
+    let text = String::from_utf8_lossy(&output);
     assert!(text.contains("damaged") && text.contains("DEBUG"), "{text}");
     for secret in secrets {
-        assert!(!text.contains(&secret), "{secret} was told");
+        assert!(!text.contains(&secret), "{secret} was printed");
     }
     for window in binary.first.chunks_exact(24).chain(third.chunks_exact(24)) {
-        assert!(memchr_find(&told, window).is_none(), "content was told");
+        assert!(find(&output, window).is_none(), "content was printed");
     }
 }
 
-fn memchr_find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     hay.windows(needle.len()).position(|window| window == needle)
 }

@@ -1,4 +1,4 @@
-//! What is done to a shared cache is seen when it is done, not when somebody reads.
+//! The monitor detects changes to a shared cache when they happen, not only on the next read.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File, Permissions};
@@ -31,24 +31,24 @@ impl Watched {
         entries(self.folder.path()).remove(0)
     }
 
-    /// An event is told, and what stands there is gone.
+    /// Asserts that an event is counted and that the file at `gone` is deleted.
     #[track_caller]
     fn notices(&self, gone: &Path) {
         let begun = Instant::now();
         while self.cache.counts().events == 0 || fs::symlink_metadata(gone).is_ok() {
             assert!(
                 begun.elapsed() < Duration::from_secs(5),
-                "nobody noticed: {:?}",
+                "not detected: {:?}",
                 self.cache.counts()
             );
             std::thread::sleep(Duration::from_millis(2));
         }
-        assert_eq!(self.cache.counts().damaged, 0, "seen before it was used");
+        assert_eq!(self.cache.counts().damaged, 0, "detected before use");
     }
 }
 
 #[test]
-fn a_written_entry_is_dropped_at_once() {
+fn written_entry_is_deleted() {
     let stage = Watched::new();
     let entry = stage.entry();
     File::options().write(true).open(&entry).unwrap().write_all(b"x").unwrap();
@@ -56,7 +56,7 @@ fn a_written_entry_is_dropped_at_once() {
 }
 
 #[test]
-fn an_entry_whose_mode_or_time_is_changed_is_dropped_at_once() {
+fn mode_change_deletes_entry() {
     let stage = Watched::new();
     let entry = stage.entry();
     fs::set_permissions(&entry, Permissions::from_mode(0o666)).unwrap();
@@ -64,7 +64,7 @@ fn an_entry_whose_mode_or_time_is_changed_is_dropped_at_once() {
 }
 
 #[test]
-fn a_planted_file_is_dropped_at_once() {
+fn planted_file_is_deleted() {
     for plant in [
         |path: &Path, _: &Path| fs::write(path, b"poison").unwrap(),
         |path: &Path, _: &Path| symlink("/etc/passwd", path).unwrap(),
@@ -85,7 +85,7 @@ fn a_planted_file_is_dropped_at_once() {
 }
 
 #[test]
-fn an_entry_that_is_taken_from_its_reader_is_told() {
+fn removal_during_read_is_counted() {
     let stage = Watched::new();
     let (held, entry) = (keep(&stage.cache, &stage.content), stage.entry());
     fs::remove_file(&entry).unwrap();
@@ -95,18 +95,19 @@ fn an_entry_that_is_taken_from_its_reader_is_told() {
     assert!(bytes == stage.content);
 }
 
+/// A directory that is opened to other users is counted as an event and restricted again.
 #[test]
-fn a_folder_that_is_opened_to_others_is_told_and_put_right() {
+fn opened_dir_is_restricted() {
     let stage = Watched::new();
-    let room = stage.entry().parent().unwrap().to_owned();
-    fs::set_permissions(&room, Permissions::from_mode(0o777)).unwrap();
+    let dir = stage.entry().parent().unwrap().to_owned();
+    fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
     stage.notices(&stage.folder.path().join("nothing"));
-    assert_eq!(fs::metadata(room).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(dir).unwrap().mode() & 0o777, 0o700);
 }
 
-/// No attack: the alarm would be worth nothing if it rang for everything.
+/// Not an attack: ordinary use by several processes must not count as an event.
 #[test]
-fn ordinary_use_by_several_processes_rings_no_alarm() {
+fn ordinary_use_is_no_event() {
     let stage = Watched::new();
     let other = shared(stage.folder.path(), KEY);
     for seed in 0..20 {
@@ -114,7 +115,7 @@ fn ordinary_use_by_several_processes_rings_no_alarm() {
         drop(keep(if seed % 2 == 0 { &other } else { &stage.cache }, &content));
         assert!(read(&stage.cache, &content).unwrap() == content);
         assert!(read(&other, &content).unwrap() == content);
-        // The same once more, in the place of the first.
+        // The same content once more.
         drop(keep(&other, &content));
     }
     assert_eq!(other.clear().unwrap().in_use, 0);

@@ -1,5 +1,4 @@
-//! Attacks while somebody reads: whatever is exchanged under a reader, it reads the content or is
-//! told of damage.
+//! Attacks during reads: a reader gets the content or an error, whatever replaces the entry.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
@@ -12,10 +11,10 @@ use deltaglider::domain::Sha256Digest;
 use crate::stage::{Binary, Unwatched, entries, keep};
 use crate::support::{Run, noise};
 
-/// Bytes before the first chunk.
+/// The number of bytes before the first chunk.
 const HEADER: usize = 135;
 
-/// Exchanges the entry for others and back, in every way, until told to stop.
+/// Replaces the entry by corrupt ones and back, by rename and in place, until `stop` is set.
 fn exchange(place: &Path, sound: &[u8], stop: &AtomicBool) {
     let aside = place.parent().unwrap().parent().unwrap().join("aside");
     let poison = [&sound[..HEADER], &noise(sound.len() - HEADER, 9)].concat();
@@ -27,7 +26,7 @@ fn exchange(place: &Path, sound: &[u8], stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         put(sound);
         std::thread::yield_now();
-        // In place, under who has it open; it may have been removed meanwhile.
+        // In place, under open descriptors; the cache may have deleted the file since.
         if let Ok(file) = fs::File::options().write(true).open(place) {
             file.write_all_at(&poison[HEADER..], HEADER as u64).unwrap();
             std::thread::yield_now();
@@ -39,37 +38,39 @@ fn exchange(place: &Path, sound: &[u8], stop: &AtomicBool) {
     }
 }
 
+/// A reader never reads bytes of a thread that keeps replacing the entry.
 #[test]
-fn a_thread_that_exchanges_entries_under_a_reader_gets_nothing_of_its_own_read() {
+fn exchanged_entry_is_never_read() {
     let stage = Unwatched::new(300_000);
     let (place, stop) = (stage.entry(), AtomicBool::new(false));
     let sound = fs::read(&place).unwrap();
     let digest = Sha256Digest::of(&stage.content);
     std::thread::scope(|scope| {
         scope.spawn(|| exchange(&place, &sound, &stop));
-        let (mut read, mut believed) = (0, 0);
+        let (mut read, mut trusted) = (0, 0);
         for round in 0..3000_usize {
             let Some(reference) = stage.cache.get(&digest) else {
                 std::thread::yield_now();
                 continue;
             };
-            // Whole and in part: both ways of reading.
+            // Reads the whole content and a part in turn.
             let (offset, len) =
                 if round % 2 == 0 { (0, 300_000) } else { ((round * 7919) % 200_000, 5_000) };
             let mut bytes = vec![0; len];
             if let Ok(n) = reference.read_at(offset as u64, &mut bytes) {
                 read += 1;
-                believed += usize::from(bytes[..n] != stage.content[offset..offset + n]);
+                trusted += usize::from(bytes[..n] != stage.content[offset..offset + n]);
             }
         }
         stop.store(true, Ordering::Relaxed);
         assert!(read > 0, "nothing was read");
-        assert_eq!(believed, 0, "of {read} reads");
+        assert_eq!(trusted, 0, "of {read} reads");
     });
 }
 
+/// A process that keeps replacing the entry fails no operation and corrupts no result.
 #[test]
-fn a_process_that_exchanges_entries_harms_no_operation() {
+fn exchange_fails_no_operation() {
     let binary = Binary::new();
     Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"])).succeeds();
     let place = entries(&binary.cache()).remove(0);
@@ -79,7 +80,9 @@ fn a_process_that_exchanges_entries_harms_no_operation() {
     fs::write(&poison, [&bytes[..HEADER], &noise(bytes.len() - HEADER, 9)].concat()).unwrap();
     fs::set_permissions(&poison, Permissions::from_mode(0o600)).unwrap();
     let script = format!(
-        "while [ ! -e stop ]; do cp -p sound next && mv next '{0}'; cat poison >'{0}'; cp -p poison next && mv next '{0}'; done",
+        "while [ ! -e stop ]; do \
+         cp -p sound next && mv next '{0}'; cat poison >'{0}'; \
+         cp -p poison next && mv next '{0}'; done",
         place.display()
     );
     let mut attacker = binary.script(&script).spawn().unwrap();
@@ -92,7 +95,7 @@ fn a_process_that_exchanges_entries_harms_no_operation() {
         }
         assert!(!harmed, "round {round}: {run:?}");
     }
-    // And a put, which encodes against what it reads.
+    // A put too, which encodes against the reference that it reads.
     let third = crate::support::edited(&binary.second, 3);
     binary.sandbox.write("3.zip", &third);
     let put = Run::of(&mut binary.command(&["cp", "3.zip", "s3://buc/a/3.zip"]));
@@ -103,7 +106,7 @@ fn a_process_that_exchanges_entries_harms_no_operation() {
 }
 
 #[test]
-fn an_entry_damaged_under_the_binary_costs_no_operation() {
+fn damaged_entry_fails_no_command() {
     let binary = Binary::new();
     Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"])).succeeds();
     let place = entries(&binary.cache()).remove(0);
@@ -115,8 +118,9 @@ fn an_entry_damaged_under_the_binary_costs_no_operation() {
     assert!(run.err.contains("damaged"), "{run:?}");
 }
 
+/// Concurrent readers and writers of one content read that content only.
 #[test]
-fn many_readers_and_writers_of_one_content_see_it_alone() {
+fn readers_and_writers_agree() {
     let stage = Unwatched::new(150_000);
     std::thread::scope(|scope| {
         for _ in 0..4 {

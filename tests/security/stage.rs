@@ -1,4 +1,4 @@
-//! Caches to attack.
+//! Fixtures: caches to attack.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +21,7 @@ pub(crate) fn keep(cache: &dyn ReferenceCache, content: &[u8]) -> CachedReferenc
     writer.publish().unwrap()
 }
 
-/// What the cache hands out for a content, or nothing.
+/// Returns the bytes that the cache serves for a content; `None` if it serves none.
 pub(crate) fn read(cache: &dyn ReferenceCache, content: &[u8]) -> Option<Vec<u8>> {
     let reference = cache.get(&Sha256Digest::of(content))?;
     let mut bytes = vec![0; reference.len().unwrap() as usize];
@@ -30,21 +30,21 @@ pub(crate) fn read(cache: &dyn ReferenceCache, content: &[u8]) -> Option<Vec<u8>
     Some(bytes)
 }
 
-/// The files in every folder `entries` below this one.
+/// Returns the files in every directory `entries` below this one.
 pub(crate) fn entries(below: &Path) -> Vec<PathBuf> {
     in_room(below, "entries")
 }
 
-/// The files in every folder of this name.
-pub(crate) fn in_room(below: &Path, room: &str) -> Vec<PathBuf> {
+/// Returns the files in every directory of this name.
+pub(crate) fn in_room(below: &Path, name: &str) -> Vec<PathBuf> {
     let found = walkdir::WalkDir::new(below)
         .into_iter()
         .filter_map(Result::ok)
         .map(|entry| entry.into_path());
-    found.filter(|path| path.parent().is_some_and(|parent| parent.ends_with(room))).collect()
+    found.filter(|path| path.parent().is_some_and(|parent| parent.ends_with(name))).collect()
 }
 
-/// A cache of this process, which no monitor watches: what is seen of an attack is seen at use.
+/// A cache of this process, without a monitor: an attack is detected at use.
 pub(crate) struct Unwatched {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) cache: FolderCache,
@@ -52,7 +52,7 @@ pub(crate) struct Unwatched {
 }
 
 impl Unwatched {
-    /// With one entry of `len` bytes.
+    /// Creates a cache with one entry of `len` bytes.
     pub(crate) fn with(len: usize, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cache = FolderCache::ephemeral(folder.path(), limits).unwrap();
@@ -81,8 +81,8 @@ pub(crate) fn shared(folder: &Path, key: &str) -> FolderCache {
         .unwrap()
 }
 
-/// The real binary with a store of two versions in `a/`, whose reference is 300 KB, and with a
-/// cache that processes share.
+/// The real binary with a store of two versions in `a/`, whose reference has 300 KB, and with a
+/// shared cache.
 pub(crate) struct Binary {
     pub(crate) sandbox: Sandbox,
     pub(crate) first: Vec<u8>,
@@ -112,13 +112,14 @@ impl Binary {
         command
     }
 
-    /// Through `sh`, with the binary as `$DG`.
+    /// Returns a command that runs a script in `sh`, with the binary as `$DG`.
     pub(crate) fn script(&self, script: &str) -> Command {
         like(&self.command(&[]), "sh", &["-c", script])
     }
 }
 
-/// Another program in the same place and environment, with the binary as `$DG`.
+/// Returns a command of another program in the same directory and environment, with the binary as
+/// `$DG`.
 pub(crate) fn like(command: &Command, program: &str, arguments: &[&str]) -> Command {
     let mut other = Command::new(program);
     other.args(arguments).env("DG", command.get_program()).stdin(std::process::Stdio::null());
@@ -134,7 +135,7 @@ pub(crate) fn like(command: &Command, program: &str, arguments: &[&str]) -> Comm
     other
 }
 
-/// Fails where the test cannot do what it is for.
+/// Panics unless the test runs as root.
 pub(crate) fn need_root() {
     assert_eq!(rustix::process::geteuid().as_raw(), 0, "this attack needs root");
 }

@@ -1,5 +1,5 @@
-//! Attacks of one user on another: two keys, two users of the machine, and a process that looks
-//! into another.
+//! Attacks of one user on another: two keys, two users of the machine, and a process that inspects
+//! another.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -10,19 +10,20 @@ use std::time::{Duration, Instant};
 use crate::stage::{Binary, KEY, OTHER_KEY, entries, keep, like, need_root, read, shared};
 use crate::support::{Run, noise};
 
-/// Somebody without rights.
+/// The user ID of an unprivileged user.
 const NOBODY: u32 = 65_534;
 
 #[test]
-fn who_has_another_key_finds_nothing() {
+fn other_key_finds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let content = noise(1000, 1);
     drop(keep(&shared(folder.path(), KEY), &content));
     assert_eq!(read(&shared(folder.path(), OTHER_KEY), &content), None);
 }
 
+/// An entry sealed under another key is rejected in the place of one's own.
 #[test]
-fn an_entry_under_another_key_is_refused_in_the_place_of_ones_own() {
+fn foreign_key_entry_is_rejected() {
     let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let content = noise(1000, 1);
     drop(keep(&shared(theirs.path(), OTHER_KEY), &content));
@@ -32,18 +33,18 @@ fn an_entry_under_another_key_is_refused_in_the_place_of_ones_own() {
     assert_eq!(read(&shared(ours.path(), KEY), &content), None);
 }
 
-/// A command of this user, of which nobody else must be able to read anything.
+/// Runs a script as the unprivileged user.
 fn as_nobody(script: &str) -> Run {
     Run::of(Command::new("sh").args(["-c", script]).uid(NOBODY).gid(NOBODY).current_dir("/"))
 }
 
 #[test]
 #[ignore = "needs root and a second user: run by scripts/attack-cache"]
-fn another_user_of_the_machine_can_open_no_entry() {
+fn other_user_cannot_open_entries() {
     need_root();
     let binary = Binary::new();
-    // Everything above is open, so that nothing but the cache's own modes keeps others out. umask 0
-    // takes nothing from them.
+    // The directories above are open, so that only the cache's own modes keep other users out. With
+    // umask 0 these modes are not restricted further.
     let above = binary.sandbox.work();
     for path in [above.parent().unwrap(), above.as_path()] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
@@ -61,7 +62,7 @@ fn another_user_of_the_machine_can_open_no_entry() {
     assert!(!tried.out.contains("entries"), "{tried:?}");
 }
 
-/// Waits for something to come.
+/// Waits until `look` returns a value; panics with `what` after 30 seconds.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -73,7 +74,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A process that waits for its standard input.
+/// Starts a process that waits for its standard input.
 fn waiting(command: &mut Command) -> Child {
     let child =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -81,13 +82,13 @@ fn waiting(command: &mut Command) -> Child {
     until("it does not start", || {
         fs::read_link(&link).ok().filter(|exe| exe.ends_with("deltaglider"))
     });
-    // It has taken its measures before it reads its environment.
+    // Waits until the process has protected itself, which it does before it reads its environment.
     std::thread::sleep(Duration::from_millis(300));
     child
 }
 
 #[test]
-fn a_process_that_is_killed_dumps_no_core() {
+fn killed_process_dumps_no_core() {
     let binary = Binary::new();
     let mut command = binary.script("ulimit -c unlimited; exec \"$DG\" cp - s3://buc/b.zip");
     let mut child = waiting(&mut command);
@@ -99,9 +100,10 @@ fn a_process_that_is_killed_dumps_no_core() {
     assert!(!ended.core_dumped());
 }
 
+/// A process of the same user can read neither environment nor memory of ours.
 #[test]
 #[ignore = "needs root and a second user: run by scripts/attack-cache"]
-fn another_process_of_the_same_user_cannot_look_into_ours() {
+fn same_user_cannot_read_process() {
     need_root();
     let binary = Binary::new();
     let above = binary.sandbox.work();
@@ -116,8 +118,8 @@ fn another_process_of_the_same_user_cannot_look_into_ours() {
     let mut command = like(&base, program.to_str().unwrap(), &["cp", "-", "s3://buc/b.zip"]);
     let mut child = waiting(command.uid(NOBODY).gid(NOBODY));
     let looked_at = format!("/proc/{}/environ", child.id());
-    assert!(!fs::read(&looked_at).unwrap().is_empty(), "it lives, and root may look");
-    // The kernel gives what is behind a process that may not be looked into to root.
+    assert!(!fs::read(&looked_at).unwrap().is_empty(), "it runs, and root may read it");
+    // The kernel makes root the owner of a protected process's files in /proc.
     let owner = fs::metadata(&looked_at).unwrap().uid();
     let read =
         as_nobody(&format!("cat {looked_at} | wc -c; cat /proc/{}/maps | wc -c", child.id()));

@@ -1,4 +1,4 @@
-//! Executes the instructions of a window: appends its bytes to what is there.
+//! Executes the instructions of a window and appends its bytes to the output.
 
 use super::instructions::Instructions;
 use super::source_cache::SourceCache;
@@ -6,15 +6,15 @@ use crate::error::{DecodeErrorKind, Fault};
 use crate::format::instruction::{Instruction, Operation};
 use crate::source::Source;
 
-/// Where a window's copy window lies.
+/// The location of a window's copy window.
 pub(crate) enum Earlier<'a, S> {
-    /// From this offset of the source on.
+    /// The source, from this offset on.
     Source(&'a mut SourceCache<S>, u64),
-    /// In the target, which is kept apart from the output from this offset on.
+    /// The target, kept apart from the output, from this offset on.
     Kept(&'a [u8]),
-    /// In the target, which stands in the output from here on.
+    /// The target, in the output, from this index on.
     Out(usize),
-    /// There is none.
+    /// No copy window.
     Nowhere,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn execute<S: Source>(
                 Earlier::Source(source, offset) => source
                     .append(offset.saturating_add(address), size, out)
                     .map_err(|fault| fault.at(instructions.at()))?,
-                // The window's header was checked against what there is.
+                // The window header was checked against the bytes kept.
                 Earlier::Kept(target) => {
                     let start = address as usize;
                     out.extend_from_slice(
@@ -56,13 +56,13 @@ pub(crate) fn execute<S: Source>(
     Ok(())
 }
 
-/// Appends `size` bytes from `from` on, which may be bytes it appends itself: then what lies
+/// Appends `size` bytes from `from` on. These may be bytes it appends itself: then the pattern
 /// between `from` and the end repeats.
 fn repeat(out: &mut Vec<u8>, from: usize, size: usize) {
     let mut left = size;
     while left > 0 {
-        // Each round doubles what can be copied at once, since the pattern continues where it was
-        // appended.
+        // Each round doubles the bytes that can be copied at once, since the pattern continues
+        // where it was appended.
         let round = left.min(out.len().saturating_sub(from));
         if round == 0 {
             break;
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeated_pattern_equals_a_byte_by_byte_copy() {
+    fn repeat_equals_bytewise_copy() {
         for pattern in 1..20usize {
             for size in 0..100 {
                 let start: Vec<u8> = (0..30).collect();

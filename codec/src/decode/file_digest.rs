@@ -1,8 +1,8 @@
-//! BLAKE3 of a whole file, which xdelta3 3.2.0 writes into the application header.
+//! The BLAKE3 digest of a whole file, which xdelta3 3.2.0 writes into the application header.
 //!
-//! A build without the feature `blake3` compares no such digest.
+//! A build without the feature `blake3` verifies no such digest.
 
-/// A digest of a file under way.
+/// A hasher for the bytes of a file.
 pub(crate) struct FileHasher(#[cfg(feature = "blake3")] Box<blake3::Hasher>);
 
 #[cfg(feature = "blake3")]

@@ -1,4 +1,5 @@
-//! The instructions of a window one by one, each checked against the window and its sections.
+//! Parses the instructions of a window one by one and checks each against the window and its
+//! sections.
 
 use super::sections::Sections;
 use crate::error::{DecodeErrorKind, Fault, Field, Limit, Section};
@@ -9,17 +10,17 @@ use crate::format::varint;
 use crate::format::window::ParsedWindow;
 use crate::limits::DecodeLimits;
 
-/// One instruction, and what it was read from.
+/// One instruction, and the code it was read from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<'a> {
     pub(crate) code: u8,
-    /// Whether it is the second one of its code.
+    /// `true` for the second instruction of its code.
     pub(crate) second: bool,
     pub(crate) kind: Kind,
     pub(crate) instruction: Instruction<'a>,
 }
 
-/// Reads instructions until the window is complete.
+/// A parser of instructions, which ends when the window is complete.
 #[derive(Debug)]
 pub(crate) struct Instructions<'a> {
     table: &'a CodeTable,
@@ -27,19 +28,19 @@ pub(crate) struct Instructions<'a> {
     rest: &'a [u8],
     data: &'a [u8],
     addresses: &'a [u8],
-    /// Whether data and addresses stand among the instructions.
+    /// `true` if data and addresses are stored among the instructions.
     interleaved: bool,
-    /// First mode of the same cache.
+    /// The first mode of the same cache.
     first_same: u8,
     cache: AddressCache,
     copy_len: u64,
     target_len: u64,
-    /// Bits of an address: 32 where no address of the window needs more, as in xdelta3 3.0.11.
+    /// The bits of an address: 32 where no address of the window needs more, as in xdelta3 3.0.11.
     address_bits: u32,
     position: u64,
     code: u8,
     second: Half,
-    /// Where the current code stands in the instruction section.
+    /// The offset of the current code in the instruction section.
     at: usize,
     left: u64,
     allowed: u64,
@@ -76,13 +77,13 @@ impl<'a> Instructions<'a> {
         }
     }
 
-    /// Where the instruction read last stands in the instruction section.
+    /// Returns the offset of the last instruction in the instruction section.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// The next instruction; `None` after the last, when all sections were used up and the window
-    /// is complete.
+    /// Returns the next instruction; `None` after the last, once all sections are used up and the
+    /// window is complete.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Option<Step<'a>>, Fault> {
         self.read().map_err(|kind| Fault::from(kind).at(self.at))
@@ -126,7 +127,7 @@ impl<'a> Instructions<'a> {
             Kind::Add => Operation::Add(take(self.data(), size, Section::Data)?),
             Kind::Run => Operation::Run(byte(self.data(), Section::Data)?),
             Kind::Copy(mode) => self.copy(mode, size)?,
-            // Both halves of an application's code do nothing.
+            // Both halves of an application-defined code are NOOPs.
             Kind::Noop => Operation::Add(&[]),
         };
         let position = self.position;
@@ -150,13 +151,13 @@ impl<'a> Instructions<'a> {
         Ok(())
     }
 
-    /// Where the bytes of ADD and RUN come from.
+    /// Returns the section that holds the bytes of ADD and RUN.
     #[inline]
     fn data(&mut self) -> &mut &'a [u8] {
         if self.interleaved { &mut self.rest } else { &mut self.data }
     }
 
-    /// Where the addresses of COPY come from.
+    /// Returns the section that holds the addresses of COPY.
     #[inline]
     fn addresses(&mut self) -> &mut &'a [u8] {
         if self.interleaved { &mut self.rest } else { &mut self.addresses }

@@ -1,4 +1,4 @@
-//! The decoder: bytes of a delta in, verified windows of the target out.
+//! The decoder: takes bytes of a delta and returns verified windows of the target.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod code_table;
@@ -35,18 +35,21 @@ use crate::format::window::{ParsedWindow, VCD_INSTCOMP, VCD_SOURCE, VCD_TARGET, 
 use crate::secondary::SectionDecoder;
 use crate::source::Source;
 
-/// Bytes tried at a time where a header continues from an earlier call: about a window's header.
+/// The number of bytes tried at a time where a header continues from an earlier call: about a
+/// window header.
 const HEADER_PIECE: usize = 64;
-/// First allocation for a window's body that arrives in pieces; it doubles as the bytes come.
+/// The first allocation for a window's body that arrives in pieces, in bytes; it doubles as the
+/// bytes arrive.
 const BODY_PIECE: usize = 1 << 16;
-/// What [`decode`] collects at most when no limit is set: it holds the whole target in memory.
+/// The maximum length of the target that [`decode`] collects in memory when no limit is set, in
+/// bytes.
 const IN_MEMORY_TARGET: u64 = 1 << 30;
 
-/// Decodes one delta, window by window.
+/// A decoder of one delta, window by window.
 ///
-/// Bytes go in by [`push`](Self::push) in pieces of any size; each window comes out when its last
-/// byte is there, and only after its checksum was compared. A delta does not say how many windows
-/// it has: whoever knows the length or the digest of the target compares it after
+/// [`push`](Self::push) takes bytes in pieces of any size. It returns each window when the window's
+/// last byte arrives, and only after its checksum was verified. A delta does not state how many
+/// windows it has: a caller that knows the length or the digest of the target compares it after
 /// [`finish`](Self::finish).
 ///
 /// ```
@@ -70,12 +73,12 @@ pub struct Decoder<S> {
     codes: Codes,
     sections: Option<SectionDecoder>,
     history: TargetHistory,
-    /// The digest of the target so far, and what it is to be.
+    /// The digest of the target so far, and the expected one.
     digest: Option<(FileHasher, [u8; 32])>,
     stage: Stage,
-    /// What was pushed of the current stage and could not be used yet.
+    /// Bytes of the current stage that were pushed but not used yet.
     carried: Vec<u8>,
-    /// Where in the delta the file header or the current window begins.
+    /// The offset in the delta of the file header or the current window.
     start: u64,
     summary: DecodeSummary,
     failure: Option<DecodeError>,
@@ -88,23 +91,23 @@ enum Stage {
     Body(ParsedWindow),
 }
 
-/// What a delta turned out to be.
+/// The size and verification of a decoded delta.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeSummary {
-    /// Windows decoded.
+    /// The number of windows decoded.
     pub windows: u64,
-    /// Windows whose checksum was compared.
+    /// The number of windows whose checksum was verified.
     pub verified_windows: u64,
-    /// Bytes of the delta.
+    /// The length of the delta in bytes.
     pub delta_len: u64,
-    /// Bytes of the target.
+    /// The length of the target in bytes.
     pub target_len: u64,
-    /// Whether the digest of the whole target was compared.
+    /// `true` if the digest of the whole target was verified.
     pub verified_digest: bool,
 }
 
-/// Without the source, which need not be printable.
+/// Omits the source, which need not implement [`Debug`](fmt::Debug).
 impl<S> fmt::Debug for Decoder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder")
@@ -118,7 +121,7 @@ impl<S> fmt::Debug for Decoder<S> {
 }
 
 impl<S: Source> Decoder<S> {
-    /// Creates a decoder for one delta. Without a source only deltas that need none can be decoded.
+    /// Creates a decoder for one delta. Without a source it decodes only deltas that need none.
     pub fn new(source: Option<S>, options: &DecodeOptions) -> Self {
         let limits = &options.limits;
         let source =
@@ -139,27 +142,30 @@ impl<S: Source> Decoder<S> {
         }
     }
 
-    /// The file header, once its bytes were pushed.
+    /// Returns the file header, once its bytes were pushed.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref()
     }
 
-    /// The sizes of the dictionaries that the LZMA sections so far declare, added up: the most that
+    /// Returns the sum of the dictionary sizes that the LZMA sections so far declare: the most that
     /// [`dictionary`](DecodeLimits::dictionary) would have to be for them.
     pub fn declared_dictionaries(&self) -> u64 {
         self.sections.as_ref().map_or(0, SectionDecoder::declared)
     }
 
-    /// What the delta turned out to be so far.
+    /// Returns the summary of the windows decoded so far.
     pub fn summary(&self) -> DecodeSummary {
         self.summary
     }
 
-    /// Takes bytes of the delta and returns how many: all, unless they complete a window. A
-    /// complete window is decoded and, if it is right, its bytes are appended to `out`; then the
-    /// call returns, so that there is at most one window per call.
+    /// Takes bytes of the delta and returns their number: all, unless they complete a window. When
+    /// a window is complete, its bytes are decoded, verified and appended to `out`; then the call
+    /// returns, so that each call yields at most one window.
     ///
-    /// After an error `out` is as it was, and every further call returns the same error.
+    /// # Errors
+    ///
+    /// Returns the first fault of the delta or its source. `out` is then unchanged, and every
+    /// further call returns the same error.
     pub fn push(&mut self, delta: &[u8], out: &mut Vec<u8>) -> Result<usize, DecodeError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -177,8 +183,12 @@ impl<S: Source> Decoder<S> {
         }
     }
 
-    /// Ends the delta: an error if it ends inside a window or has none. Only a plain file header,
-    /// five bytes, is a delta by itself: open-vcdiff writes no more for an empty target.
+    /// Ends the delta and returns its summary.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the delta ends inside a window or has none. Only a plain file header of five bytes
+    /// is a delta by itself: open-vcdiff writes no more for an empty target.
     pub fn finish(mut self) -> Result<DecodeSummary, DecodeError> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -206,7 +216,7 @@ impl<S: Source> Decoder<S> {
         Err(self.fail(DecodeErrorKind::Truncated(part).into(), self.summary.delta_len))
     }
 
-    /// Returns whether the file header names nothing that open-vcdiff does not write.
+    /// Returns whether the file header has nothing beyond what open-vcdiff writes.
     fn is_plain(&self) -> bool {
         let plain = |header: &Header| {
             (header.secondary, &header.code_table, &header.application) == (None, &None, &None)
@@ -295,7 +305,7 @@ impl<S: Source> Decoder<S> {
     fn check_amplification(&self, header: &ParsedWindow) -> Result<(), Fault> {
         let Some(allowed) = self.options.limits.amplification else { return Ok(()) };
         let window = (header.len as u64).saturating_add(header.fields.sections.total());
-        // A window's header is never empty, so there is something to divide by.
+        // A window header is never empty, so the divisor is not 0.
         let delta = self.start.saturating_add(window).max(1);
         Limit::Amplification.check(
             self.summary.target_len.saturating_add(header.fields.target_len).div_ceil(delta),
@@ -303,7 +313,7 @@ impl<S: Source> Decoder<S> {
         )
     }
 
-    /// Compares the source with its digest in the application header, and notes the target's.
+    /// Verifies the source's digest in the application header and stores the target's.
     fn read_digests(&mut self, header: &Header) -> Result<(), Fault> {
         let Some((target, source)) = header.files() else { return Ok(()) };
         self.digest = target.blake3.and_then(|stated| Some((FileHasher::new()?, stated)));
@@ -317,7 +327,7 @@ impl<S: Source> Decoder<S> {
         Ok(())
     }
 
-    /// Keeps what there is of a body of `len` bytes; true when it is complete.
+    /// Carries over the bytes of a body of `len` bytes; returns whether it is complete.
     fn carry_body(&mut self, rest: &mut &[u8], len: usize) -> Result<bool, Fault> {
         let missing = len.saturating_sub(self.carried.len());
         let (piece, after) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
@@ -365,7 +375,7 @@ impl<S: Source> Decoder<S> {
         if let Some(stated) = fields.checksum
             && self.options.verify_checksum
         {
-            // zlib's Adler-32 begins with 1, open-vcdiff's with 0.
+            // The Adler-32 of zlib starts with 1, that of open-vcdiff with 0.
             let own_format = self.header.as_ref().is_some_and(|file| file.version == VERSION_SDCH);
             let mut adler =
                 if own_format { adler2::Adler32::from_checksum(0) } else { adler2::Adler32::new() };
@@ -388,7 +398,7 @@ impl<S: Source> Decoder<S> {
     }
 }
 
-/// Reads a header that may have begun in an earlier call; `None` when it does not end in this one.
+/// Parses a header that may have begun in an earlier call; `None` when it does not end in this one.
 fn read_header<T>(
     carried: &mut Vec<u8>,
     rest: &mut &[u8],
@@ -407,7 +417,7 @@ fn read_header<T>(
         match parsed {
             Ok((header, len)) => {
                 carried.clear();
-                // Without this piece the header was incomplete, so it ends within it.
+                // Without this piece the header was incomplete, so it ends within the piece.
                 *rest = rest.get(len.saturating_sub(before)..).unwrap_or_default();
                 return Ok(Some((header, len)));
             }
@@ -427,9 +437,13 @@ fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<(), Fault> {
 
 /// Decodes a whole delta in memory.
 ///
-/// The target is collected, so without a limit of its own
-/// ([`DecodeLimits::target`](crate::DecodeLimits::target)) it may have 1 GiB: a few bytes of delta
-/// can ask for any length.
+/// The target is collected in memory, so without a limit of its own
+/// ([`DecodeLimits::target`](crate::DecodeLimits::target)) it may have at most 1 GiB: a few bytes
+/// of delta can ask for any length.
+///
+/// # Errors
+///
+/// Returns the first fault of the delta or its source.
 pub fn decode(
     source: Option<&[u8]>,
     delta: &[u8],

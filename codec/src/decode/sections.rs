@@ -1,4 +1,4 @@
-//! Cuts a window's body into its three sections and decompresses those that are compressed.
+//! Splits a window's body into its three sections and decompresses those that are compressed.
 
 use crate::error::Fault;
 use crate::format::window::{COMPRESSED, ParsedWindow, SectionLengths};
@@ -14,7 +14,7 @@ pub(crate) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Returns the sections of a window whose body, all that follows its header, is `body`.
+    /// Returns the sections of a window; `body` holds all bytes after the window header.
     pub(crate) fn open(
         header: &ParsedWindow,
         body: &'a [u8],

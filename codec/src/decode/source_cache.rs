@@ -1,30 +1,33 @@
-//! Reads the source in pages and keeps the ones used last. A source that lends its bytes is neither
-//! read nor kept.
+//! A page cache for the source that keeps the pages used last. A source that lends its bytes is
+//! neither read nor cached.
 
 use super::file_digest::FileHasher;
 use crate::error::{DecodeErrorKind, Fault, Limit};
 use crate::source::Source;
 
-/// Bytes of a page: the least that is read. Copies of a re-sorted table are a few bytes each, all
-/// from different places.
+/// The size of a page in bytes, the least that is read. Copies of a re-sorted table are a few bytes
+/// each, all from different places.
 const PAGE: usize = 1 << PAGE_BITS;
 const PAGE_BITS: u32 = 12;
-/// Pages read at once where more of them are likely to be needed; 64 KiB.
+/// The number of pages read at once where more of them are likely to be needed; 64 KiB.
 const RUN: usize = 16;
-/// Bytes of a run. A copy as long as that is read where it belongs, and its pages are not kept.
+/// The length of a run in bytes. A copy of at least this length is read directly into the output,
+/// and its pages are not cached.
 const LONG: usize = RUN * PAGE;
 /// The least number of slots: a run must not replace its own pages.
 const MIN_SLOTS: usize = 2 * RUN;
-/// The most pages that a cache keeps; 4 TiB.
+/// The maximum number of pages in a cache; 4 TiB.
 const MAX_PAGES: u64 = 1 << 30;
-/// The number of a page that is not there.
+/// The number of an absent page.
 const NO_PAGE: u64 = u64::MAX;
-/// Places that are looked at for one whose page is not of the copy window, before any is taken.
+/// The number of places searched for one whose page is outside the copy window, before any is
+/// taken.
 const TRIES: u32 = 64;
-/// Bytes of a copy that costs no call: most copies of a re-sorted table are as short as that.
+/// The length in bytes up to which a copy costs no call: most copies of a re-sorted table are that
+/// short.
 const SHORT: usize = 32;
 
-/// A page that is kept, and its place in the memory of the cache.
+/// A cached page and its place in the memory of the cache.
 #[derive(Clone, Copy)]
 struct Slot {
     page: u64,
@@ -35,40 +38,41 @@ const EMPTY: Slot = Slot { page: NO_PAGE, place: 0 };
 
 /// The source of one delta.
 ///
-/// It keeps as many pages as the longest copy window has, up to a limit, so that no page of such a
-/// window is read twice. Memory is taken as pages are read.
+/// It caches as many pages as the longest copy window has, up to a limit, so that no page of such a
+/// window is read twice. Memory is allocated as pages are read.
 pub(crate) struct SourceCache<S> {
     source: S,
-    /// A power of two of them. A page is in the slot of the lowest bits of its number, so those of
-    /// one window do not collide.
+    /// The slots, a power of two of them. A page is in the slot of the lowest bits of its number,
+    /// so the pages of one window do not collide.
     slots: Vec<Slot>,
     /// The memory: runs of pages.
     memory: Vec<Box<[u8]>>,
     /// The page in each place, in the order of the memory.
     pages: Vec<u64>,
-    /// The place to be looked at first when one is needed: pages go in the order they came.
+    /// The place tried first when one is needed: pages are evicted in the order they arrived.
     next: u32,
-    /// Pages to keep at most.
+    /// The maximum number of cached pages.
     limit: u64,
     /// The first and the last page of the copy window.
     window: (u64, u64),
-    /// Whether all pages of the copy window can be kept.
+    /// `true` if all pages of the copy window fit into the cache.
     fits: bool,
     /// The page used last.
     latest: u64,
-    /// The bytes of a read before they are put in their places.
+    /// The bytes of a read before they are stored in their places.
     run: Vec<u8>,
-    /// Where the source ends, as far as a read has shown.
+    /// The end of the source, as far as a read has shown it.
     end: u64,
-    /// Bytes of all pages that copies of this window touched, kept or not, and the page touched
-    /// last.
+    /// The bytes of all pages that copies of this window touched, cached or not, and the page
+    /// touched last.
     touched: u64,
     last_touched: u64,
     allowed: u64,
 }
 
 impl<S: Source> SourceCache<S> {
-    /// Keeps up to `cache` bytes, and lets the copies of one window touch pages of `allowed` bytes.
+    /// Creates a cache of up to `cache` bytes that lets the copies of one window touch pages of
+    /// `allowed` bytes.
     pub(crate) fn new(source: S, cache: u64, allowed: u64) -> Self {
         Self {
             source,
@@ -76,7 +80,7 @@ impl<S: Source> SourceCache<S> {
             memory: Vec::new(),
             pages: Vec::new(),
             next: 0,
-            // Where a window begins within a page, it has a page more.
+            // A window that does not begin at a page boundary has one page more.
             limit: (cache >> PAGE_BITS).saturating_add(1).clamp(MIN_SLOTS as u64, MAX_PAGES),
             window: (0, NO_PAGE),
             fits: false,
@@ -108,7 +112,7 @@ impl<S: Source> SourceCache<S> {
         }
     }
 
-    /// Starts counting anew, for a window that copies from `len` bytes at `offset`.
+    /// Resets the count of touched pages for a window that copies from `len` bytes at `offset`.
     pub(crate) fn begin_window(&mut self, offset: u64, len: u64) {
         (self.touched, self.last_touched) = (0, NO_PAGE);
         self.window =
@@ -126,7 +130,7 @@ impl<S: Source> SourceCache<S> {
         self.fits = wanted == pages && pages <= self.slots.len() as u64;
     }
 
-    /// Makes slots for so many pages, if there is memory for them, and puts in them what is kept.
+    /// Allocates slots for `pages` pages, if there is memory, and enters the cached pages.
     fn make_slots(&mut self, pages: u64) {
         let len = usize::try_from(pages)
             .unwrap_or(usize::MAX)
@@ -208,7 +212,7 @@ impl<S: Source> SourceCache<S> {
         Ok(())
     }
 
-    /// Reads a long copy where it belongs: keeping its pages would only replace others.
+    /// Reads a long copy directly into the output: caching its pages would only evict other pages.
     fn append_directly(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let start = out.len();
         out.resize(start.saturating_add(len), 0);
@@ -223,7 +227,7 @@ impl<S: Source> SourceCache<S> {
         Ok(())
     }
 
-    /// Returns the place of a page that is kept.
+    /// Returns the place of a cached page.
     #[inline]
     fn find(&self, page: u64) -> Option<u32> {
         let slot = self.slots.get(page as usize & self.slots.len().saturating_sub(1))?;
@@ -239,11 +243,11 @@ impl<S: Source> SourceCache<S> {
         self.find(page).is_some()
     }
 
-    /// Reads a page that is not kept, with those up to `last` that the same copy needs, and returns
-    /// its place.
+    /// Reads a page that is not cached, with those up to `last` that the same copy needs, and
+    /// returns its place.
     ///
-    /// More is read only where it is likely to be needed: after a copy from the page before, the
-    /// rest of the run; next to a page that is kept, the run, if nothing has to make room for it.
+    /// It reads more only where that is likely to be needed: after a copy from the page before, the
+    /// rest of the run; next to a cached page, the run, if that evicts nothing.
     #[cold]
     fn read(&mut self, page: u64, last: u64) -> Result<u32, Fault> {
         let run = page & !(RUN as u64).saturating_sub(1);
@@ -276,7 +280,7 @@ impl<S: Source> SourceCache<S> {
                 self.keep(number, bytes)?;
             }
         }
-        // The last one, so that no other page of the run takes its place.
+        // Takes the last one, so that no other page of the run can replace it.
         let mut place = 0;
         for (number, bytes) in numbered().filter(|&(number, _)| number == page) {
             place = self.keep(number, bytes)?;
@@ -285,12 +289,12 @@ impl<S: Source> SourceCache<S> {
         Ok(place)
     }
 
-    /// Keeps a page and returns its place.
+    /// Caches a page and returns its place.
     fn keep(&mut self, page: u64, bytes: &[u8]) -> Result<u32, Fault> {
         let place = match self.slot(page).copied() {
             Some(slot) if slot.page != NO_PAGE => slot.place,
             _ if (self.pages.len() as u64) < self.limit => self.new_place()?,
-            _ => self.place_given_up(),
+            _ => self.evict(),
         };
         if let Some(slot) = self.slot(page) {
             *slot = Slot { page, place };
@@ -320,8 +324,9 @@ impl<S: Source> SourceCache<S> {
         Ok(place as u32)
     }
 
-    /// Gives up the page that came first, rather one that is not of the copy window.
-    fn place_given_up(&mut self) -> u32 {
+    /// Evicts the page that arrived first, preferring pages outside the copy window, and returns
+    /// its place.
+    fn evict(&mut self) -> u32 {
         let (first, last) = self.window;
         let mut place = self.next;
         for _ in 0..TRIES {
@@ -343,8 +348,8 @@ impl<S: Source> SourceCache<S> {
         place
     }
 
-    /// Counts the pages of a copy, as if none was kept: what a delta may do must not depend on what
-    /// this cache holds.
+    /// Counts the pages of a copy as if none were cached: the limit on a delta must not depend on
+    /// the state of this cache.
     #[inline]
     fn count(&mut self, first: u64, last: u64) -> Result<(), Fault> {
         let pages =
@@ -354,7 +359,8 @@ impl<S: Source> SourceCache<S> {
         Limit::SourceReads.check(self.touched, self.allowed)
     }
 
-    /// `end` is where reading stopped: the source's end, unless it was asked for what lies beyond.
+    /// Returns the fault of a source with fewer than `needed` bytes. `end` is where reading
+    /// stopped: the end of the source, unless the read began beyond it.
     fn too_short(&self, needed: u64, end: u64) -> Fault {
         let available = self.source.len().unwrap_or(end);
         DecodeErrorKind::SourceTooShort { needed, available }.into()
@@ -369,7 +375,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts its reads and knows each byte from its position.
+    /// A source that counts its reads and computes each byte from its position.
     struct Counted {
         len: u64,
         reads: Mutex<Vec<(u64, usize)>>,
@@ -405,7 +411,7 @@ mod tests {
         assert_eq!(out[1..], expected, "{len} bytes at {offset}");
     }
 
-    /// A cache for a window of `pages`, of which `kept` are kept at most.
+    /// Returns a cache for a window of `pages`, of which at most `kept` are cached.
     fn cache(source: &Counted, pages: u64, kept: u64) -> SourceCache<&Counted> {
         let mut cache = SourceCache::new(source, kept * PAGE as u64, u64::MAX);
         cache.begin_window(0, pages * PAGE as u64);
@@ -417,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_give_the_bytes_of_the_source() {
+    fn copies_return_source_bytes() {
         let source = counted(40 * PAGE as u64 + 100);
         for kept in [1, 100] {
             let mut cache = cache(&source, 41, kept);
@@ -439,7 +445,7 @@ mod tests {
         for number in 0..30_000u64 {
             append(&mut cache, number * 7919 % 1000 * PAGE as u64 + number % 4000, 24);
         }
-        // The first page of each run came alone.
+        // The first page of each run was read alone.
         assert!(
             bytes_read(&source) <= 1000 * PAGE + 1000usize.div_ceil(RUN) * PAGE,
             "{}",
@@ -448,15 +454,16 @@ mod tests {
         assert_eq!(cache.pages.len(), 1000);
     }
 
+    /// A short copy reads no more than its own page if pages of the copy window are evicted.
     #[test]
-    fn short_copies_read_short_where_pages_are_replaced() {
+    fn short_copies_read_single_pages() {
         let source = counted(100_000 * PAGE as u64);
         let mut cache = cache(&source, 100_000, 64);
         for number in 0..1000u64 {
             append(&mut cache, number * 7919 % 100_000 * PAGE as u64 + 5, 24);
         }
         assert_eq!(bytes_read(&source), 1000 * PAGE);
-        // Copies that follow each other read ahead.
+        // Consecutive copies read ahead.
         source.reads.lock().unwrap().clear();
         for number in 0..160u64 {
             append(&mut cache, (RUN as u64 + number) * PAGE as u64, 24);
@@ -465,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn page_that_came_first_is_replaced() {
+    fn first_page_is_evicted_first() {
         let source = counted(1000 * PAGE as u64);
         let mut cache = cache(&source, 1000, 40);
         let kept = cache.limit;
@@ -505,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn longer_window_keeps_what_was_read() {
+    fn longer_window_keeps_pages() {
         let source = counted(10_000 * PAGE as u64);
         let mut cache = SourceCache::new(&source, 1000 * PAGE as u64, u64::MAX);
         for pages in [20, 50, 400, 1000, 5000] {
@@ -532,8 +539,9 @@ mod tests {
         }
     }
 
+    /// The limit counts cached and uncached pages alike.
     #[test]
-    fn touched_pages_are_limited_whatever_is_kept() {
+    fn touched_pages_are_limited() {
         let source = counted(1000 * PAGE as u64);
         for kept in [1, 1000] {
             let mut cache = SourceCache::new(&source, kept * PAGE as u64, 3 * PAGE as u64);

@@ -1,4 +1,4 @@
-//! The decoder behind [`Read`] and [`Write`].
+//! The decoder as [`Read`] and [`Write`].
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::io::{self, Read, Write};
@@ -8,11 +8,15 @@ use crate::Source;
 use crate::format::header::Header;
 use crate::stream::{PIECE, StreamError, give, read_some, write_out};
 
-/// Decodes all of `delta`, window by window; `target` gets verified windows only, but all up to the
-/// first that is wrong.
+/// Decodes all of `delta`, window by window. `target` receives only verified windows: all windows
+/// before the first faulty one.
 ///
 /// Compare [`DecodeSummary::target_len`] with the length you know: a delta cut at the end of a
-/// window is a shorter delta. `target` is neither flushed nor synced.
+/// window is a valid shorter delta. `target` is neither flushed nor synced.
+///
+/// # Errors
+///
+/// Fails if the delta or the source has a fault, or if a stream cannot be read or written.
 pub fn decode_stream<S: Source>(
     source: Option<S>,
     mut delta: impl Read,
@@ -37,17 +41,17 @@ pub fn decode_stream<S: Source>(
     }
 }
 
-/// A [`Read`] that gives the target of a delta it reads from another; only verified windows come
-/// out. The end of the target is told only when the delta ends where one may end.
+/// A [`Read`] that yields the target of a delta read from another reader. It yields only verified
+/// windows, and reports the end of the target only if the delta is complete.
 #[derive(Debug)]
 pub struct DecodeReader<S, R> {
-    /// `None` once it was finished.
+    /// The decoder; `None` once it was finished.
     decoder: Option<Decoder<S>>,
     delta: R,
-    /// Delta read, and how much of it is taken.
+    /// Bytes of the delta, and the number of them already pushed.
     piece: Vec<u8>,
     taken: usize,
-    /// A window decoded, and how much of it was given out.
+    /// A decoded window, and the number of its bytes already returned.
     window: Vec<u8>,
     given: usize,
     header: Option<Header>,
@@ -55,7 +59,7 @@ pub struct DecodeReader<S, R> {
 }
 
 impl<S: Source, R: Read> DecodeReader<S, R> {
-    /// Reads nothing yet.
+    /// Creates a reader. It reads nothing yet.
     pub fn new(source: Option<S>, delta: R, options: &DecodeOptions) -> Self {
         Self {
             decoder: Some(Decoder::new(source, options)),
@@ -69,12 +73,12 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
         }
     }
 
-    /// The file header, once something was read.
+    /// Returns the file header, once it was read.
     pub fn header(&self) -> Option<&Header> {
         self.header.as_ref().or_else(|| self.decoder.as_ref()?.header())
     }
 
-    /// What the delta turned out to be, once all was read.
+    /// Returns the summary of the delta, once all of it was read.
     pub fn summary(&self) -> Option<DecodeSummary> {
         self.summary
     }
@@ -84,18 +88,18 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
         &self.delta
     }
 
-    /// Returns the inner reader. What is read from it is missing from the delta.
+    /// Returns the inner reader. Bytes read from it are missing from the delta.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.delta
     }
 
-    /// Gives the inner reader back. Up to 64 KiB of it were read ahead: a delta does not say where
-    /// it ends.
+    /// Returns the inner reader. Up to 64 KiB may have been read beyond the end of the delta, since
+    /// a delta does not state where it ends.
     pub fn into_inner(self) -> R {
         self.delta
     }
 
-    /// Decodes until there is something to give; false at the end.
+    /// Decodes until there are bytes to return; false at the end.
     fn next_window(&mut self) -> io::Result<bool> {
         self.window.clear();
         self.given = 0;
@@ -120,7 +124,7 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
                 self.summary = Some(decoder.finish().map_err(invalid)?);
             }
         }
-        // Without a summary the delta ended where it may not, which was told once already.
+        // Without a summary the delta was truncated, which was reported once already.
         if self.summary.is_none() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -128,7 +132,7 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
     }
 }
 
-/// The error of a source keeps its kind; all others are about the delta.
+/// Converts an error: a source error keeps its kind, every other one concerns the delta.
 fn invalid(error: DecodeError) -> io::Error {
     let kind = match *error.kind() {
         DecodeErrorKind::SourceRead(kind) => kind,
@@ -149,9 +153,8 @@ impl<S: Source, R: Read> Read for DecodeReader<S, R> {
     }
 }
 
-/// A [`Write`] that takes a delta and writes its target to another; only verified windows are
-/// written. [`finish`](Self::finish) has to be called: dropping it leaves it open whether the delta
-/// was complete.
+/// A [`Write`] that takes a delta and writes its target to another writer; it writes only verified
+/// windows. Call [`finish`](Self::finish) at the end: only that checks that the delta is complete.
 ///
 /// ```
 /// use std::io::Write;
@@ -168,18 +171,18 @@ impl<S: Source, R: Read> Read for DecodeReader<S, R> {
 #[derive(Debug)]
 pub struct DecodeWriter<S, W> {
     decoder: Decoder<S>,
-    /// What was decoded and not yet written.
+    /// Bytes decoded but not yet written.
     out: Vec<u8>,
     target: W,
 }
 
 impl<S: Source, W: Write> DecodeWriter<S, W> {
-    /// Writes nothing yet.
+    /// Creates a writer. It writes nothing yet.
     pub fn new(source: Option<S>, target: W, options: &DecodeOptions) -> Self {
         Self { decoder: Decoder::new(source, options), out: Vec::new(), target }
     }
 
-    /// The file header, once it was written to this.
+    /// Returns the file header, once its bytes were written to this writer.
     pub fn header(&self) -> Option<&Header> {
         self.decoder.header()
     }
@@ -189,17 +192,21 @@ impl<S: Source, W: Write> DecodeWriter<S, W> {
         &self.target
     }
 
-    /// Returns the inner writer. What is written to it comes between windows of the target.
+    /// Returns the inner writer. Bytes written to it end up between windows of the target.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.target
     }
 
-    /// Gives the inner writer back; whether the delta was complete is not checked.
+    /// Returns the inner writer without checking that the delta is complete.
     pub fn into_inner(self) -> W {
         self.target
     }
 
-    /// Ends the delta and gives the inner writer back: an error if the delta is cut short.
+    /// Ends the delta and returns the inner writer and the summary.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the delta is truncated or the last bytes cannot be written.
     pub fn finish(mut self) -> Result<(W, DecodeSummary), StreamError<DecodeError>> {
         write_out(&mut self.out, &mut self.target).map_err(StreamError::Output)?;
         let summary = self.decoder.finish().map_err(StreamError::Codec)?;
@@ -210,12 +217,13 @@ impl<S: Source, W: Write> DecodeWriter<S, W> {
 /// A [`DecodeError`] is an [`io::Error`] as for [`DecodeReader`].
 impl<S: Source, W: Write> Write for DecodeWriter<S, W> {
     fn write(&mut self, delta: &[u8]) -> io::Result<usize> {
-        // First what an earlier call failed to write: this one may be tried again.
+        // Bytes that an earlier call failed to write come first, since a failed call may be
+        // retried.
         write_out(&mut self.out, &mut self.target)?;
         self.decoder.push(delta, &mut self.out).map_err(invalid)
     }
 
-    /// Hands on the windows that are complete.
+    /// Writes the complete windows and flushes the inner writer.
     fn flush(&mut self) -> io::Result<()> {
         write_out(&mut self.out, &mut self.target)?;
         self.target.flush()

@@ -1,31 +1,32 @@
-//! The target so far, as far as it is kept for windows that copy from it (VCD_TARGET).
+//! The part of the target kept for windows that copy from it (VCD_TARGET).
 
 use super::execute::Earlier;
 use crate::error::{Fault, Limit};
 use crate::format::window::{VCD_TARGET, WindowHeader};
 
-/// What is kept of the target.
+/// The part of the target that is kept, and its place.
 #[derive(Debug)]
 pub(super) enum TargetHistory {
-    /// Its end, here.
+    /// The end of the target, kept here.
     Kept {
         bytes: Vec<u8>,
-        /// Target bytes before `bytes`.
+        /// The number of target bytes before `bytes`.
         dropped: u64,
-        /// Bytes that are kept at least, once there are so many.
+        /// The minimum number of bytes kept, once the target has that many.
         allowed: u64,
     },
-    /// All of it, in the output.
+    /// The whole target, in the output.
     InOutput,
 }
 
 impl TargetHistory {
-    /// Keeps that many bytes.
+    /// Creates a history that keeps `allowed` bytes.
     pub(super) fn keeping(allowed: u64) -> Self {
         Self::Kept { bytes: Vec::new(), dropped: 0, allowed }
     }
 
-    /// Refuses a window that copies from what is not kept. That it was produced at all is known.
+    /// Rejects a window that copies from target bytes that are not kept. The caller has already
+    /// checked that they were produced.
     pub(super) fn check(&self, header: &WindowHeader) -> Result<(), Fault> {
         match (self, header.copy_window) {
             (Self::Kept { bytes, dropped, allowed }, Some(window))
@@ -38,7 +39,7 @@ impl TargetHistory {
         }
     }
 
-    /// The target from an offset on that [`check`](Self::check) accepted.
+    /// Returns the target from an offset on that [`check`](Self::check) accepted.
     pub(super) fn from<S>(&self, offset: u64) -> Earlier<'_, S> {
         match self {
             Self::Kept { bytes, dropped, .. } => {
@@ -49,7 +50,8 @@ impl TargetHistory {
         }
     }
 
-    /// Adds a window. What is no longer needed goes when it is as much as what is.
+    /// Appends a window. Bytes no longer needed are discarded once they are as many as the needed
+    /// ones.
     pub(super) fn add(&mut self, window: &[u8]) {
         let Self::Kept { bytes, dropped, allowed } = self else { return };
         if *allowed == 0 {

@@ -1,4 +1,4 @@
-//! Why no delta came out.
+//! Errors of encoding.
 
 use std::{fmt, io};
 
@@ -6,7 +6,7 @@ use super::MatcherProfile;
 use crate::error::Section;
 use crate::secondary::Secondary;
 
-/// What went wrong while encoding.
+/// An error of the encoder.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -14,33 +14,33 @@ pub enum EncodeError {
     Source(io::Error),
     /// A size among the options lies outside of what the format and xdelta3 allow.
     OutOfRange {
-        /// Which option.
+        /// The option.
         option: SizeOption,
-        /// What was asked for.
+        /// The value requested.
         asked: u64,
-        /// The least that is allowed.
+        /// The least allowed value.
         least: u64,
-        /// The most that is allowed.
+        /// The greatest allowed value.
         most: u64,
     },
     /// The history for matches inside the target is not a power of two.
     HistoryNotPowerOfTwo {
-        /// What was asked for.
+        /// The value requested.
         asked: u32,
     },
     /// The instruction buffer is neither unlimited (0) nor at least 4; xdelta3 itself crashes on
     /// these.
     InstructionBuffer {
-        /// What was asked for.
+        /// The value requested.
         asked: u32,
     },
-    /// The matcher's numbers contradict each other or fall short of their least values.
+    /// The matcher's settings contradict each other or are below their minimum.
     Matcher(MatcherProfile),
-    /// An instruction buffer this small (4 in nearly all cases seen) made the encoder give up room
-    /// that a later match needed. The delta xdelta3 writes here cannot be decoded. A larger buffer
+    /// A match overlaps target bytes whose instructions this small a buffer (4 in nearly all known
+    /// cases) has already written. The delta xdelta3 writes here cannot be decoded. A larger buffer
     /// avoids it; [`undecodable`](super::EncodeOptions::undecodable) allows it.
     InstructionBufferExhausted,
-    /// xdelta3 writes this section in a form that no decoder can read, its own neither. Another
+    /// xdelta3 writes this section in a form that no decoder can read, not even its own. Another
     /// secondary compressor avoids it; [`undecodable`](super::EncodeOptions::undecodable) allows
     /// it.
     Undecodable {
@@ -59,7 +59,7 @@ pub enum EncodeError {
 pub enum SizeOption {
     /// The length of a target window.
     Window,
-    /// The part of the source that is kept at hand.
+    /// The part of the source kept available.
     SourceWindow,
 }
 

@@ -1,7 +1,7 @@
-//! The encoder: target bytes in, a delta out, window by window.
+//! The encoder: takes target bytes and returns a delta, window by window.
 //!
-//! A strategy finds out how a window is made and hands over its instructions; these become
-//! sections, and the sections, compressed once more, a window of the delta.
+//! A strategy matches a window and passes on its instructions. The encoder writes them to sections,
+//! compresses the sections and writes the window of the delta.
 
 mod error;
 mod identical;
@@ -29,9 +29,9 @@ use strategy::Strategy;
 use crate::Source;
 use crate::format::header::Header;
 
-/// Writes a delta that turns a source into the target pushed through it.
+/// An encoder of one delta, which turns a source into the target pushed through the encoder.
 ///
-/// How the target is cut into pushes does not show in the delta. After an error the delta is
+/// The delta does not depend on how the target is cut into pushes. After an error the delta is
 /// unusable, and every further call fails.
 ///
 /// ```
@@ -55,7 +55,7 @@ pub struct Encoder<S> {
     strategy: Strategy<S>,
     sections: SectionWriter,
     windows: WindowWriter,
-    /// The beginning of a window that is not complete.
+    /// The beginning of an incomplete window.
     pending: Vec<u8>,
     progress: Progress,
 }
@@ -69,6 +69,10 @@ enum Progress {
 
 impl<S: Source> Encoder<S> {
     /// Checks the options and reads the first part of the source (at most the source window).
+    ///
+    /// # Errors
+    ///
+    /// Fails if an option is invalid or the source cannot be read.
     pub fn new(source: Option<S>, options: &EncodeOptions) -> Result<Self, EncodeError> {
         let plan = options.plan()?;
         let matcher = xdelta3::Matcher::new(&plan, source)?;
@@ -87,9 +91,13 @@ impl<S: Source> Encoder<S> {
         }
     }
 
-    /// Takes target bytes up to the end of the current window and returns how many it took; 0 only
-    /// for an empty slice. A window that becomes full is appended to `out`, the first one behind
-    /// the file header; never more than one a call.
+    /// Takes target bytes up to the end of the current window and returns their number; 0 only for
+    /// an empty slice. A window that becomes full is appended to `out`, the first one after the
+    /// file header; each call appends at most one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the source cannot be read or a section cannot be written.
     pub fn push(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<usize, EncodeError> {
         if self.progress == Progress::Failed {
             return Err(EncodeError::Aborted);
@@ -110,6 +118,10 @@ impl<S: Source> Encoder<S> {
     }
 
     /// Appends the last, short window. An empty target has one empty window.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`push`](Self::push) does.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self.progress {
             Progress::Failed => Err(EncodeError::Aborted),
@@ -150,13 +162,18 @@ impl<S: Source> Encoder<S> {
     }
 }
 
-/// Encodes a whole target at once, as for a named file: the target's length takes the place of
-/// [`EncodeOptions::target_len`].
+/// Encodes a whole target in memory. The target's length replaces [`EncodeOptions::target_len`], as
+/// for a named file.
+///
+/// # Errors
+///
+/// Fails if an option is invalid, the source cannot be read or a section cannot be written.
 ///
 /// ```
 /// use deltaglider_vcdiff::{EncodeOptions, encode};
 ///
-/// let delta = encode(Some(b"the first version"), b"the second version", &EncodeOptions::default())?;
+/// let options = EncodeOptions::default();
+/// let delta = encode(Some(b"the first version"), b"the second version", &options)?;
 /// # Ok::<(), deltaglider_vcdiff::EncodeError>(())
 /// ```
 pub fn encode(
@@ -170,8 +187,8 @@ pub fn encode(
 
 impl Encoder<&'static [u8]> {
     /// Creates an encoder for the delta of a file against itself: the target pushed through it must
-    /// be the source, which is not read. Every window is one COPY, as large as [`Encoder::new`]
-    /// would make it or smaller.
+    /// be the source, which is not read. Every window is one COPY, at most as large as
+    /// [`Encoder::new`] would make it.
     ///
     /// The options of the matcher have no effect.
     pub fn identical(options: &EncodeOptions) -> Result<Self, EncodeError> {
@@ -180,8 +197,8 @@ impl Encoder<&'static [u8]> {
     }
 }
 
-/// Encodes a file against itself, as [`Encoder::identical`] does: the target's length takes the
-/// place of [`EncodeOptions::target_len`].
+/// Encodes a file against itself, as [`Encoder::identical`] does. The target's length replaces
+/// [`EncodeOptions::target_len`].
 ///
 /// ```
 /// use deltaglider_vcdiff::encode::identical;

@@ -1,22 +1,22 @@
-//! What can be asked of the encoder, and the checks before it is taken seriously.
+//! The options of the encoder and their validation.
 
 use super::error::{EncodeError, SizeOption};
 use super::{Level, MatcherProfile};
 use crate::secondary::Secondary;
 use crate::setters::setters;
 
-/// Largest target window xdelta3 3.0.11 writes or reads, in bytes.
+/// The largest target window xdelta3 3.0.11 writes or reads, in bytes.
 const XDELTA_3_0_WINDOW: usize = 1 << 24;
-/// xdelta3's allocation unit; no window is shorter in the reckoning of table sizes.
+/// xdelta3's allocation unit in bytes; for table sizes no window counts as shorter.
 pub(super) const MIN_WINDOW: usize = 1 << 14;
-/// Blocks the source window is divided into.
+/// The number of blocks the source window is divided into.
 pub(super) const SOURCE_BLOCKS: u64 = 32;
 const MIN_SOURCE_WINDOW: u64 = SOURCE_BLOCKS * MIN_WINDOW as u64;
 const MAX_SOURCE_WINDOW: u64 = 1 << 31;
 const DEFAULT_HISTORY: u32 = 1 << 18;
-/// Below this xdelta3 has been seen to crash.
+/// The minimum of the instruction buffer; xdelta3 is known to crash below it.
 const MIN_INSTRUCTION_BUFFER: u32 = 4;
-/// A run or match of the small kind is never shorter.
+/// The minimum length of a run or a match inside the target, in bytes.
 pub(super) const MIN_LOOK: u32 = 4;
 
 /// Settings of an [`Encoder`](super::Encoder); the default is xdelta3's.
@@ -25,37 +25,38 @@ pub(super) const MIN_LOOK: u32 = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodeOptions {
-    /// `-0` to `-9`.
+    /// The level, `-0` to `-9`.
     pub level: Level,
-    /// `-C`: the matcher's numbers themselves, in place of the level (and of level 0's refusal to
-    /// match in the target).
+    /// `-C`: the matcher's settings, in place of those of the level (also in place of level 0's
+    /// choice not to match inside the target).
     pub matcher: Option<MatcherProfile>,
-    /// Whether matches inside the target are looked for; `false` is `-N`.
+    /// If `true`, the matcher looks for matches inside the target; `false` is `-N`.
     pub target_matching: bool,
-    /// `-S`.
+    /// `-S`: the secondary compressor.
     pub secondary: Secondary,
-    /// Whether what no decoder can read is written where xdelta3 writes it. FGK's code learns from
-    /// sections that turn out not worth packing and that the decoder never sees in that form; DJW
-    /// has codes that outgrow their tables; an instruction buffer of 4 or little more lets matches
-    /// overlap what is already written. Otherwise, and by default, these are
+    /// If `true`, the encoder writes sections that no decoder can read where xdelta3 writes them.
+    /// FGK's code learns from sections that turn out not worth compressing and that the decoder
+    /// never sees in that form; DJW has codes that outgrow their tables; an instruction buffer of 4
+    /// or slightly more lets matches overlap bytes already written. By default these cases are
     /// [`EncodeError::Undecodable`] and [`EncodeError::InstructionBufferExhausted`].
     pub undecodable: bool,
     /// `-W`: bytes of target per window, 16 KiB to 16 MiB.
     pub window: usize,
-    /// `-B`: bytes of source kept at hand, 512 KiB to 2 GiB, rounded up to a power of two.
+    /// `-B`: bytes of source kept available, 512 KiB to 2 GiB, rounded up to a power of two.
     pub source_window: u64,
-    /// `-P`: how far back in the target, in bytes, older candidates are looked for; a power of two.
-    /// 0 is the default.
+    /// `-P`: the distance back in the target, in bytes, within which older candidates are tried; a
+    /// power of two. 0 is the default.
     pub small_match_history: u32,
-    /// `-I`: instructions held back for improvement; 0 is unlimited, 1 to 3 are refused.
+    /// `-I`: the number of instructions held back for improvement; 0 is unlimited, 1 to 3 are
+    /// rejected.
     pub instruction_buffer: u32,
-    /// Whether every window carries an Adler-32 of its target; `false` is `-n`.
+    /// If `true`, every window carries an Adler-32 of its target; `false` is `-n`.
     pub checksum: bool,
-    /// `-A`: bytes for the application, in the file header.
+    /// `-A`: the application header, bytes for the application in the file header.
     pub application_header: Option<Vec<u8>>,
-    /// Length of the target in bytes when it is a regular file, `None` for a pipe. It makes windows
-    /// no longer than the target and sizes a table by it, so it shows in the delta; a wrong value
-    /// is no error.
+    /// The length of the target in bytes if it is a regular file, `None` for a pipe. It limits the
+    /// window to the length of the target and determines the size of a table, so the delta depends
+    /// on it; a wrong value is no error.
     pub target_len: Option<u64>,
 }
 
@@ -79,12 +80,12 @@ impl Default for EncodeOptions {
 }
 
 impl EncodeOptions {
-    /// The defaults at another level.
+    /// Returns the defaults at another level.
     pub fn at_level(level: Level) -> Self {
         Self { level, ..Self::default() }
     }
 
-    /// The settings as the encoder works with them.
+    /// Checks the settings and returns the sizes that follow from them.
     pub(super) fn plan(&self) -> Result<Plan, EncodeError> {
         let in_range = |option, asked, least, most| {
             if asked < least || asked > most {
@@ -158,14 +159,14 @@ setters! {
 pub(super) struct Plan {
     pub(super) profile: MatcherProfile,
     pub(super) target_matching: bool,
-    /// Target bytes per window.
+    /// The number of target bytes per window.
     pub(super) window: usize,
-    /// Source bytes at hand, a power of two.
+    /// The number of source bytes kept available, a power of two.
     pub(super) source_window: u64,
-    /// Positions remembered for chains, a power of two.
+    /// The number of positions remembered for chains, a power of two.
     pub(super) history: usize,
-    /// Queue slots, 0 for unlimited.
+    /// The number of slots in the instruction buffer, 0 for unlimited.
     pub(super) instruction_buffer: usize,
-    /// Whether what cannot be decoded is written.
+    /// If `true`, sections that cannot be decoded are written.
     pub(super) undecodable: bool,
 }

@@ -8,17 +8,17 @@ use crate::format::instruction::{Instruction, Kind, Operation};
 use crate::format::varint;
 use crate::format::window::CopyWindow;
 
-/// Addresses below this take one byte, and no mode can do better.
+/// The first address that takes more than one byte; below it no mode is shorter.
 const ONE_BYTE: u64 = 128;
 
-// First codes of each group in the default code table (RFC 3284, section 5.6).
+// The first codes of each group in the default code table (RFC 3284, section 5.6).
 const CODE_RUN: u8 = 0;
 const CODE_ADD: u8 = 1;
 const CODE_COPY: u8 = 19;
 const CODE_ADD_COPY: u8 = 163;
 const CODE_ADD_COPY_SAME: u8 = 235;
 const CODE_COPY_ADD: u8 = 247;
-/// COPY codes per mode: one with the size apart, one for each size from 4 to 18.
+/// The number of COPY codes per mode: one with a separate size, one for each size from 4 to 18.
 const COPY_SIZES: u8 = 16;
 
 /// The sections of one window, not yet compressed.
@@ -42,7 +42,7 @@ impl Sections {
     }
 }
 
-/// Writes the instructions of one window after the other, with the default code table.
+/// A writer for the instructions of one window after the other, with the default code table.
 #[derive(Debug)]
 pub(crate) struct SectionWriter {
     sections: Sections,
@@ -56,7 +56,7 @@ impl SectionWriter {
         Self { sections: Sections::default(), cache: AddressCache::new(NEAR, SAME), held: None }
     }
 
-    /// Returns whether an instruction waits for its successor.
+    /// Returns whether an instruction is held back to share a code with the next one.
     pub(crate) fn is_holding(&self) -> bool {
         self.held.is_some()
     }
@@ -99,7 +99,8 @@ impl SectionWriter {
         std::mem::take(&mut self.sections)
     }
 
-    /// Writes an address in the cheapest mode, which it returns; of equally cheap ones the first.
+    /// Writes an address in the shortest mode, the first of equally short ones, and returns the
+    /// mode.
     #[inline]
     fn write_address(&mut self, address: u64, here: u64) -> u8 {
         let near = self.cache.near();
@@ -173,7 +174,7 @@ mod tests {
     use crate::format::code_table::DEFAULT_CODE_TABLE;
 
     #[test]
-    fn codes_mean_in_the_table_what_they_are_for() {
+    fn codes_match_default_table() {
         let mut kinds = vec![Kind::Add, Kind::Run];
         kinds.extend((0..9).map(Kind::Copy));
         let mut doubles = 0;

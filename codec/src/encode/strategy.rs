@@ -5,7 +5,7 @@ use super::window_matcher::WindowMatcher;
 use super::xdelta3;
 use crate::Source;
 
-/// The strategies: a variant and a row of [`matcher`](Self::matcher) each.
+/// A strategy. Each has a variant and an arm in [`matcher`](Self::matcher).
 #[derive(Debug)]
 pub(super) enum Strategy<S> {
     Xdelta3(Box<xdelta3::Matcher<S>>),

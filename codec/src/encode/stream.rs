@@ -1,4 +1,4 @@
-//! The encoder behind [`Read`] and [`Write`].
+//! The encoder as [`Read`] and [`Write`].
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::io::{self, Read, Write};
@@ -7,10 +7,14 @@ use super::{EncodeError, EncodeOptions, Encoder};
 use crate::Source;
 use crate::stream::{PIECE, StreamError, give, read_some, write_out};
 
-/// Encodes all of `target`; returns its length and that of the delta, in bytes.
+/// Encodes all of `target` and returns its length and that of the delta, in bytes.
 ///
-/// For the bytes xdelta3 writes for a named file, [`EncodeOptions::target_len`] has to be set;
-/// without, they are those it writes for a pipe. `delta` is neither flushed nor synced.
+/// Set [`EncodeOptions::target_len`] to get the bytes xdelta3 writes for a named file; without it
+/// the delta is the one xdelta3 writes for a pipe. `delta` is neither flushed nor synced.
+///
+/// # Errors
+///
+/// Fails if an option is invalid, or if the source or a stream cannot be read or written.
 pub fn encode_stream<S: Source>(
     source: Option<S>,
     mut target: impl Read,
@@ -42,12 +46,12 @@ pub fn encode_stream<S: Source>(
     Ok((target_len, delta_len))
 }
 
-/// A [`Write`] that takes the target and writes the delta to another. [`finish`](Self::finish) has
-/// to be called: dropping it leaves a delta without its end.
+/// A [`Write`] that takes the target and writes the delta to another writer. Call
+/// [`finish`](Self::finish) at the end: a writer dropped without it leaves a delta without its end.
 #[derive(Debug)]
 pub struct EncodeWriter<S, W> {
     encoder: Encoder<S>,
-    /// What was encoded and not yet written.
+    /// Bytes encoded but not yet written.
     out: Vec<u8>,
     delta: W,
 }
@@ -63,17 +67,17 @@ impl<S: Source, W: Write> EncodeWriter<S, W> {
         &self.delta
     }
 
-    /// Returns the inner writer. What is written to it comes between windows of the delta.
+    /// Returns the inner writer. Bytes written to it end up between windows of the delta.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.delta
     }
 
-    /// Gives the inner writer back without the end of the delta.
+    /// Returns the inner writer without writing the end of the delta.
     pub fn into_inner(self) -> W {
         self.delta
     }
 
-    /// Writes the last window and gives the inner writer back.
+    /// Writes the last window and returns the inner writer.
     pub fn finish(mut self) -> Result<W, StreamError<EncodeError>> {
         self.encoder.finish(&mut self.out).map_err(StreamError::Codec)?;
         write_out(&mut self.out, &mut self.delta).map_err(StreamError::Output)?;
@@ -84,19 +88,21 @@ impl<S: Source, W: Write> EncodeWriter<S, W> {
 /// An [`EncodeError`] is an [`io::ErrorKind::Other`] here, with the error itself inside.
 impl<S: Source, W: Write> Write for EncodeWriter<S, W> {
     fn write(&mut self, target: &[u8]) -> io::Result<usize> {
-        // First what an earlier call failed to write: this one may be tried again.
+        // Bytes that an earlier call failed to write come first, since a failed call may be
+        // retried.
         write_out(&mut self.out, &mut self.delta)?;
         self.encoder.push(target, &mut self.out).map_err(io::Error::other)
     }
 
-    /// Hands on what is complete; the window under way is not.
+    /// Writes the complete windows and flushes the inner writer; an incomplete window stays in
+    /// memory.
     fn flush(&mut self) -> io::Result<()> {
         write_out(&mut self.out, &mut self.delta)?;
         self.delta.flush()
     }
 }
 
-/// A [`Read`] that gives the delta of a target it reads from another.
+/// A [`Read`] that yields the delta of a target read from another reader.
 ///
 /// ```
 /// use std::io::Read;
@@ -110,13 +116,13 @@ impl<S: Source, W: Write> Write for EncodeWriter<S, W> {
 /// ```
 #[derive(Debug)]
 pub struct EncodeReader<S, R> {
-    /// `None` once the delta is complete.
+    /// The encoder; `None` once the delta is complete.
     encoder: Option<Encoder<S>>,
     target: R,
-    /// Target read, and how much of it is taken.
+    /// Bytes of the target, and the number of them already pushed.
     piece: Vec<u8>,
     taken: usize,
-    /// What was encoded, and how much of it was given out.
+    /// Bytes encoded, and the number of them already returned.
     out: Vec<u8>,
     given: usize,
 }
@@ -133,17 +139,17 @@ impl<S: Source, R: Read> EncodeReader<S, R> {
         &self.target
     }
 
-    /// Returns the inner reader. What is read from it is missing from the target.
+    /// Returns the inner reader. Bytes read from it are missing from the target.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.target
     }
 
-    /// Gives the inner reader back.
+    /// Returns the inner reader.
     pub fn into_inner(self) -> R {
         self.target
     }
 
-    /// Encodes until there is something to give, or all is given.
+    /// Encodes until there are bytes to return or the delta is complete.
     fn fill(&mut self) -> io::Result<()> {
         self.out.clear();
         self.given = 0;

@@ -1,11 +1,12 @@
-//! The seam between matching and writing: a window of the target in, its instructions out.
+//! The interface between matching and writing: takes a window of the target and returns its
+//! instructions.
 
 use super::error::EncodeError;
 use super::section_writer::SectionWriter;
 
-/// Finds out how target windows are made, one after the other.
+/// A matcher of target windows, one after the other.
 pub(super) trait WindowMatcher {
-    /// Hands over the instructions of the next window in the order of their positions. Together
-    /// they make all of `target`.
+    /// Writes the instructions of the next window to `sections`, in the order of their positions.
+    /// Together they make all of `target`.
     fn window(&mut self, target: &[u8], sections: &mut SectionWriter) -> Result<(), EncodeError>;
 }

@@ -1,4 +1,4 @@
-//! Compresses the sections of a window once more and puts the header in front of them.
+//! Compresses the sections of a window and writes them after the window header.
 
 use super::error::EncodeError;
 use crate::format::window::{COMPRESSED, CopyWindow, SECTIONS, SectionLengths, WindowHeader};
@@ -9,15 +9,15 @@ use crate::secondary::{Secondary, SectionEncoder, Undecodable};
 pub(crate) struct WindowParts<'a> {
     /// Length of the target window.
     pub(crate) target_len: u64,
-    /// The part of the source that is copied from.
+    /// The part of the source that the window copies from.
     pub(crate) copy_window: Option<CopyWindow>,
-    /// Adler-32 of the target window, if the window is to carry it.
+    /// The Adler-32 of the target window, if the window has one.
     pub(crate) checksum: Option<u32>,
-    /// Data, instructions and addresses, not compressed.
+    /// The data, instructions and addresses, not compressed.
     pub(crate) sections: [&'a [u8]; SECTIONS],
 }
 
-/// Writes windows; keeps the state of secondary compression from one to the next.
+/// A writer of windows; it keeps the state of secondary compression from one to the next.
 #[derive(Debug)]
 pub(crate) struct WindowWriter {
     secondary: Secondary,
@@ -32,7 +32,7 @@ impl WindowWriter {
         Self { secondary, compressors }
     }
 
-    /// Appends a whole window, or nothing.
+    /// Appends a whole window, or nothing on an error.
     pub(crate) fn window(
         &mut self,
         window: WindowParts<'_>,

@@ -1,4 +1,4 @@
-//! Errors in words.
+//! Error messages.
 
 use std::fmt;
 
@@ -24,20 +24,22 @@ impl fmt::Display for DecodeErrorKind {
                 CodeTableFault::Caches { near, same } => {
                     write!(
                         f,
-                        "a code table with address caches of {near} and {same}, which have no modes left"
+                        "a code table with address caches of {near} and {same}: too many address \
+                         modes"
                     )
                 }
                 CodeTableFault::Delta => {
                     f.write_str("a code table that is not a delta of the default one")
                 }
                 CodeTableFault::Entry(code) => {
-                    write!(f, "a code table whose code {code} means nothing")
+                    write!(f, "a code table with an invalid entry for code {code}")
                 }
             },
             Self::TargetWindow { offset, len, produced } => {
                 write!(
                     f,
-                    "a copy window of {len} bytes at {offset} of the target, of which {produced} bytes are there"
+                    "a copy window of {len} bytes at {offset} of the target, of which {produced} bytes \
+                     exist"
                 )
             }
             Self::Digest(file) => {
@@ -58,7 +60,7 @@ impl fmt::Display for DecodeErrorKind {
                 write!(f, "a copy window of {len} bytes at offset {offset} cannot be addressed")
             }
             Self::EncodingLength { stated, actual } => {
-                write!(f, "the window's encoding is said to take {stated} bytes and takes {actual}")
+                write!(f, "the window's encoding states {stated} bytes and takes {actual}")
             }
             Self::Limit { limit, asked, allowed } => {
                 write!(f, "{limit}: {asked} asked for, the limit is {allowed}")
@@ -94,7 +96,8 @@ impl fmt::Display for DecodeErrorKind {
             Self::Huffman(fault) => write!(f, "damaged Huffman coded section: {fault}"),
             Self::Checksum { stated, computed } => write!(
                 f,
-                "checksum mismatch: {stated:08x} expected, {computed:08x} decoded; the delta is damaged or the source is another"
+                "checksum mismatch: {stated:08x} expected, {computed:08x} decoded; the delta is damaged \
+                 or the source is the wrong one"
             ),
             Self::SourceMissing => f.write_str("the delta needs a source and none was given"),
             Self::SourceTooShort { needed, available } => {
@@ -190,7 +193,7 @@ impl fmt::Display for LzmaFault {
             Self::Distance { distance, available } => {
                 write!(f, "a match {distance} bytes back where {available} are known")
             }
-            Self::ChunkEnd => f.write_str("a chunk does not end where it says"),
+            Self::ChunkEnd => f.write_str("a chunk's coded bytes do not end with its content"),
         }
     }
 }
@@ -199,8 +202,8 @@ impl fmt::Display for HuffmanFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("its stated length is 0"),
-            Self::Lengths => f.write_str("code lengths that cannot be"),
-            Self::Code => f.write_str("bits that are no code"),
+            Self::Lengths => f.write_str("impossible code lengths"),
+            Self::Code => f.write_str("bits that match no code"),
             Self::Run => f.write_str("a run is too long"),
             Self::Ends => f.write_str("it ends before its stated length was produced"),
             Self::Left { left } => write!(f, "{left} bytes follow its end"),

@@ -1,22 +1,22 @@
-//! The application header as xdelta3 writes it: names of both files, how they were compressed,
+//! The application header as xdelta3 writes it: the names of both files, their compression and
 //! their digests.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::format::header::Header;
 
-/// A digest in hexadecimal.
+/// The length of a digest in hexadecimal digits.
 const DIGEST_DIGITS: usize = 64;
 
 /// One of the files of a delta, as the application header of xdelta3 names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileName {
-    /// The name, without a folder and without the digest.
+    /// The name, without directory and digest.
     pub name: Vec<u8>,
-    /// BLAKE3 of the whole file, which xdelta3 3.2.0 appends to the name ("armor").
+    /// The BLAKE3 digest of the whole file, which xdelta3 3.2.0 appends to the name ("armor").
     pub blake3: Option<[u8; 32]>,
-    /// What the file was decompressed with before the delta was made: `G` gzip, `B` bzip2, `Y` xz,
-    /// `Z` compress; 3.2.0 may add a level. Empty for a file taken as it is.
+    /// The compression removed from the file before the delta was made: `G` gzip, `B` bzip2, `Y`
+    /// xz, `Z` compress; 3.2.0 may add a level. Empty for a file used as it is.
     pub compression: Vec<u8>,
 }
 
@@ -43,8 +43,8 @@ fn from_hexadecimal(digits: &[u8; DIGEST_DIGITS]) -> Option<[u8; 32]> {
 }
 
 impl Header {
-    /// The target and, if there was one, the source, when the application header is one of
-    /// xdelta3's: two or four parts with `/` between them.
+    /// Returns the target and, if any, the source, if the application header is one of xdelta3's:
+    /// two or four parts with `/` between them.
     pub fn files(&self) -> Option<(FileName, Option<FileName>)> {
         let parts: Vec<&[u8]> =
             self.application.as_ref()?.splitn(4, |&byte| byte == b'/').collect();

@@ -1,17 +1,18 @@
-//! The code table of RFC 3284, sections 5.4 and 5.6, and how an application's own is stored
-//! (section 7).
+//! The code table of RFC 3284, sections 5.4 and 5.6, and the stored form of an application-defined
+//! one (section 7).
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::CodeTableFault;
 use crate::format::address::{MODE_NEAR, NEAR, SAME};
 use crate::format::instruction::Kind;
 
-/// Number of address modes of the default code table: self, here, four near, three same.
+/// The number of address modes of the default code table: self, here, four near, three same.
 pub(crate) const MODES: usize = 9;
 
 /// The number of codes.
 const CODES: usize = 256;
-/// Bytes of a stored table: six columns, of both instructions, both sizes and both modes.
+/// The length of a stored table in bytes: six columns of 256 codes (instructions, sizes and modes,
+/// each for both halves).
 pub(crate) const STORED_LEN: usize = 6 * CODES;
 
 const NOOP: u8 = 0;
@@ -26,20 +27,20 @@ pub(crate) struct Half {
     pub(crate) size: u8,
 }
 
-/// One or two instructions behind one code.
+/// The one or two instructions of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Entry {
     pub(crate) first: Half,
     pub(crate) second: Half,
 }
 
-/// 256 entries, indexed by the code.
+/// A table of 256 entries, indexed by the code.
 pub(crate) type CodeTable = [Entry; 256];
 
 /// The table of RFC 3284, section 5.6.
 pub(crate) static DEFAULT_CODE_TABLE: CodeTable = default_code_table();
 
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated by the compiler only
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // evaluated at compile time
 const fn default_code_table() -> CodeTable {
     const NOOP: Half = Half { kind: Kind::Noop, size: 0 };
     const fn single(kind: Kind, size: u8) -> Entry {
@@ -97,7 +98,7 @@ const fn default_code_table() -> CodeTable {
     table
 }
 
-/// The codes of a delta: a table and the sizes of the address caches that go with it.
+/// The codes of a delta: a table and the sizes of its address caches.
 #[derive(Debug)]
 pub(crate) struct Codes {
     own_table: Option<Box<CodeTable>>,
@@ -112,13 +113,13 @@ impl Default for Codes {
 }
 
 impl Codes {
-    /// Returns the number of address modes that go with caches of these sizes.
+    /// Returns the number of address modes with caches of these sizes.
     pub(crate) fn modes(near: u8, same: u8) -> Result<u8, CodeTableFault> {
         let modes = near.checked_add(same).and_then(|both| both.checked_add(MODE_NEAR));
         modes.ok_or(CodeTableFault::Caches { near, same })
     }
 
-    /// Reads the columns of an application's table.
+    /// Parses the columns of an application-defined table.
     pub(crate) fn parse(near: u8, same: u8, columns: &[u8]) -> Result<Self, CodeTableFault> {
         let modes = Self::modes(near, same)?;
         if columns.len() != STORED_LEN {
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_table_has_the_landmarks_of_rfc_3284_section_5_6() {
+    fn default_table_matches_rfc_3284() {
         let entry = |code: usize| DEFAULT_CODE_TABLE[code];
         assert_eq!(entry(0).first, Half { kind: Kind::Run, size: 0 });
         assert_eq!(entry(1).first, Half { kind: Kind::Add, size: 0 });

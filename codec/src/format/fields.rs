@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
         Self { bytes, field: 0, at: 0 }
     }
 
-    /// Returns what follows the field read last.
+    /// Returns the bytes after the field read last.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }

@@ -7,8 +7,8 @@ use crate::format::varint;
 pub(crate) const MAGIC: [u8; 4] = [0xd6, 0xc3, 0xc4, VERSION];
 /// The version of RFC 3284 and xdelta3.
 pub(crate) const VERSION: u8 = 0;
-/// The version open-vcdiff writes for its own format: checksums in front of the sections, all three
-/// of which may be one.
+/// The version open-vcdiff writes for its own format: the checksum precedes the sections, which may
+/// be interleaved in one.
 pub(crate) const VERSION_SDCH: u8 = b'S';
 /// Header indicator: a secondary compressor id follows.
 pub(crate) const VCD_SECONDARY: u8 = 1;
@@ -22,8 +22,7 @@ pub(crate) const SECONDARY_DJW: u8 = 1;
 pub(crate) const SECONDARY_LZMA: u8 = 2;
 /// Secondary compressor: adaptive Huffman (`-S fgk`).
 pub(crate) const SECONDARY_FGK: u8 = 16;
-/// The position of the compressor's id in a header that has one: behind the magic and the
-/// indicator.
+/// The position of the compressor's id in a header that has one: after the magic and the indicator.
 pub(crate) const SECONDARY_AT: usize = MAGIC.len() + 1;
 
 /// The file header of a delta.
@@ -34,7 +33,7 @@ pub struct Header {
     pub version: u8,
     /// The secondary compressor: 1 DJW, 2 LZMA, 16 FGK.
     pub secondary: Option<u8>,
-    /// The application-defined code table as stored: sizes of both caches, then a delta of the
+    /// The application-defined code table as stored: the sizes of both caches, then a delta of the
     /// default table.
     pub code_table: Option<Vec<u8>>,
     /// The application header; xdelta3 puts file names there.

@@ -1,6 +1,6 @@
 //! Instructions of RFC 3284, sections 3 and 5.
 
-/// An instruction: how to make `size` bytes of a target window from `position` on.
+/// An instruction, which makes `size` bytes of a target window from `position` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Instruction<'a> {
     pub(crate) position: u64,
@@ -8,16 +8,16 @@ pub(crate) struct Instruction<'a> {
     pub(crate) operation: Operation<'a>,
 }
 
-/// What an instruction does.
+/// The operation of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation<'a> {
     /// Appends these bytes.
     Add(&'a [u8]),
-    /// Appends this byte, as often as the size says.
+    /// Appends this byte, repeated `size` times.
     Run(u8),
     /// Appends bytes of the copy window, from this address in it on.
     CopySource { address: u64 },
-    /// Appends bytes of the same target window, from this position on, which comes before the
+    /// Appends bytes of the same target window from this position on, which is before the
     /// instruction's own.
     CopyTarget { position: u64 },
 }
@@ -25,13 +25,13 @@ pub(crate) enum Operation<'a> {
 /// The kind of an instruction, as a code table names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Kind {
-    /// Nothing; the second half of a single instruction.
+    /// No operation; the second half of a single instruction.
     #[default]
     Noop,
     /// Bytes from the data section.
     Add,
     /// One byte from the data section, repeated.
     Run,
-    /// Bytes from the source window or from the target already produced, in the given address mode.
+    /// Bytes from the copy window or from the target already produced, in the given address mode.
     Copy(u8),
 }

@@ -1,5 +1,5 @@
-//! The vocabulary both directions share, parsed and written side by side: RFC 3284, and what
-//! xdelta3 and open-vcdiff add.
+//! The file format, parsed and written side by side: RFC 3284 and the extensions of xdelta3 and
+//! open-vcdiff.
 
 pub(crate) mod address;
 pub(crate) mod app_header;

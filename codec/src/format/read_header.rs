@@ -1,4 +1,4 @@
-//! Reading the file header, with code tables in both forms they are stored in.
+//! Parses the file header, with code tables in both stored forms.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::{CodeTableFault, DecodeErrorKind, Field, Limit};
@@ -14,7 +14,7 @@ use crate::limits::DecodeLimits;
 const CACHE_SIZES: usize = 2;
 
 impl Header {
-    /// Reads a file header and returns it with its length in bytes.
+    /// Parses a file header and returns it with its length in bytes.
     pub(crate) fn parse(bytes: &[u8], limits: &DecodeLimits) -> Result<(Self, usize), Stop> {
         let mut fields = Fields::new(bytes);
         Self::read(&mut fields, limits)
@@ -59,12 +59,12 @@ impl Header {
     }
 }
 
-/// Returns the length of a code table that is stored without it, as open-vcdiff does: the table's
-/// own delta begins behind the sizes of both caches, where RFC 3284 has one byte more before it. It
-/// ends with the window that completes the table.
+/// Returns the length of a code table that is stored without a length field, as open-vcdiff does:
+/// the table's own delta begins right after the sizes of both caches, where RFC 3284 has one byte
+/// more before it. It ends with the window that completes the table.
 fn table_without_length(bytes: &[u8], limits: &DecodeLimits) -> Result<Option<u64>, Stop> {
     if limits.code_table == 0 {
-        // None is taken. So is none in the delta of a table, which would need a table in turn,
+        // No table is allowed. The delta of a table may not have one either, or tables would nest
         // without end.
         return Ok(None);
     }
@@ -127,7 +127,7 @@ mod tests {
         }
     }
     #[test]
-    fn nested_code_tables_end_the_parse() {
+    fn nested_code_tables_fail() {
         let level = [&MAGIC[..], &[VCD_CODETABLE, 4, 3]].concat();
         let bytes = level.repeat(100_000);
         assert!(matches!(Header::parse(&bytes, &DecodeLimits::default()), Err(Stop::Fault(_))));

@@ -1,7 +1,7 @@
 //! Integers of RFC 3284, section 2: base 128, most significant group first, high bit set on all but
 //! the last byte.
 
-/// Longest encoding of a 64-bit integer, in bytes.
+/// The length of the longest encoding of a 64-bit integer, in bytes.
 pub(crate) const MAX_LEN: usize = 10;
 
 /// Appends `value` without padding.
@@ -24,7 +24,7 @@ pub(crate) fn write(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(groups.get(at..).unwrap_or_default());
 }
 
-/// Number of bytes [`write`] appends.
+/// Returns the number of bytes [`write`] appends.
 pub(crate) fn len(value: u64) -> usize {
     let bits = u64::BITS.saturating_sub(value.leading_zeros()).max(1);
     bits.div_ceil(7) as usize
@@ -41,7 +41,7 @@ pub(crate) enum Parsed {
     Overflow,
 }
 
-/// Reads an integer of at most `bits` (32 or 64) bits. Padding (`80 80 01`) is lawful as long as no
+/// Parses an integer of at most `bits` (32 or 64) bits. Padding (`80 80 01`) is valid as long as no
 /// set bit is shifted out.
 pub(crate) fn read(input: &[u8], bits: u32) -> Parsed {
     let top = bits.saturating_sub(7);
@@ -62,8 +62,9 @@ pub(crate) fn read(input: &[u8], bits: u32) -> Parsed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
-/// As [`read`], with the value and its length; `None` when the slice ends inside the integer.
-/// Padding is lawful up to [`MAX_LEN`] only: a stream of it would never become an integer.
+/// Parses an integer as [`read`] does and returns its value and length; `None` when the slice ends
+/// inside the integer. Padding is valid only up to [`MAX_LEN`]: endless padding would never become
+/// an integer.
 pub(crate) fn read_bounded(input: &[u8], bits: u32) -> Result<Option<(u64, usize)>, Overflow> {
     let longest = input.get(..MAX_LEN);
     match read(longest.unwrap_or(input), bits) {
@@ -78,15 +79,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_rfc_3284_section_2_is_written_and_read() {
+    fn rfc_3284_example_round_trips() {
         let mut out = Vec::new();
         write(123_456_789, &mut out);
         assert_eq!(out, [0xba, 0xef, 0x9a, 0x15]);
         assert_eq!(read(&out, 32), Parsed::Value(123_456_789, 4));
     }
 
+    /// Every power of two and its neighbours, with the length that `len` returns.
     #[test]
-    fn every_power_of_two_and_its_neighbours_round_trip_at_the_stated_length() {
+    fn integers_round_trip() {
         for shift in 0..64 {
             for value in [(1u64 << shift) - 1, 1 << shift, (1 << shift) + 1] {
                 let mut out = Vec::new();
@@ -101,8 +103,9 @@ mod tests {
         assert_eq!(read(&out, 64), Parsed::Value(u64::MAX, MAX_LEN));
     }
 
+    /// Padding alone is no overflow.
     #[test]
-    fn bits_beyond_the_type_are_an_overflow_and_padding_is_not() {
+    fn excess_bits_overflow() {
         let mut out = Vec::new();
         write(u64::from(u32::MAX) + 1, &mut out);
         assert_eq!(read(&out, 32), Parsed::Overflow);
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_without_an_end_is_an_overflow() {
+    fn endless_padding_overflows() {
         assert_eq!(read_bounded(&[0x80; 9], 64), Ok(None));
         assert_eq!(read_bounded(&[0x80; 10], 64), Err(Overflow));
         assert_eq!(

@@ -30,11 +30,11 @@ pub(crate) const COMPRESSED: [(Section, u8); SECTIONS] = [
     (Section::Addresses, VCD_ADDRCOMP),
 ];
 
-/// The part of the source that a window copies from; of the target, if its indicator has
+/// The part of the source that a window copies from, or of the target if the window's indicator has
 /// VCD_TARGET.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyWindow {
-    /// Where it begins.
+    /// The offset of its first byte.
     pub offset: u64,
     /// Its length in bytes.
     pub len: u64,
@@ -52,7 +52,7 @@ pub struct SectionLengths {
 }
 
 impl SectionLengths {
-    /// Returns the lengths of sections in the order of the file.
+    /// Returns the lengths of the sections in the order of the file.
     pub(crate) fn of([data, instructions, addresses]: [&[u8]; SECTIONS]) -> Self {
         Self {
             data: data.len() as u64,
@@ -83,11 +83,11 @@ pub(crate) struct WindowHeader {
     pub(crate) checksum: Option<u32>,
 }
 
-/// A window header that was read, and its layout.
+/// A parsed window header and its layout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParsedWindow {
     pub(crate) fields: WindowHeader,
-    /// Whether data and addresses are stored among the instructions (open-vcdiff).
+    /// `true` if data and addresses are stored among the instructions (open-vcdiff).
     pub(crate) interleaved: bool,
     /// The position of the checksum, if there is one.
     pub(crate) checksum_at: usize,
@@ -96,7 +96,7 @@ pub(crate) struct ParsedWindow {
 }
 
 impl WindowHeader {
-    /// Returns the header of a window that copies from the source, if at all.
+    /// Creates the header of a window that copies from the source, if at all.
     pub(crate) fn new(
         copy_window: Option<CopyWindow>,
         target_len: u64,
@@ -143,7 +143,7 @@ impl WindowHeader {
         out.extend(self.checksum.map(u32::to_be_bytes).into_iter().flatten());
     }
 
-    /// Reads a window header; `produced` is the length of the target before the window.
+    /// Parses a window header; `produced` is the length of the target before the window.
     pub(crate) fn parse(
         bytes: &[u8],
         file: &Header,

@@ -1,4 +1,4 @@
-//! A delta as data: headers, window headers and instructions, read by the same code that decodes.
+//! The contents of a delta: headers, window headers and instructions, parsed by the decoder's code.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod pieces;
@@ -21,9 +21,12 @@ use crate::secondary::SectionDecoder;
 use pieces::Pieces;
 pub use window::{CopyFrom, Instruction, Operation, Window, WindowHeader};
 
-/// Reads the file header of a delta and offers its windows one by one, without a source and without
-/// producing the target. Of the delta, which may be a slice, no more than a window is in memory at
-/// once.
+/// Reads the file header of a delta and returns an iterator over its windows. It needs no source
+/// and does not produce the target. At most one window of the delta is in memory at a time.
+///
+/// # Errors
+///
+/// Fails if the file header is invalid or cannot be read.
 ///
 /// ```
 /// use deltaglider_vcdiff::inspect::inspect;
@@ -66,7 +69,7 @@ pub fn inspect<R: Read>(delta: R, limits: &DecodeLimits) -> Result<Inspection<R>
     })
 }
 
-/// The windows of a delta, in order; ends after the first error.
+/// An iterator over the windows of a delta, in order; it ends after the first error.
 #[derive(Debug)]
 pub struct Inspection<R> {
     codes: Arc<Codes>,
@@ -80,33 +83,34 @@ pub struct Inspection<R> {
     ended: bool,
 }
 
-/// A fault, and where in the delta it counts from.
+/// A fault, and the offset in the delta that its position counts from.
 type Failed = (Fault, u64);
 
 impl<R> Inspection<R> {
-    /// The file header.
+    /// Returns the file header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Length of the file header in bytes.
+    /// Returns the length of the file header in bytes.
     pub fn header_len(&self) -> u64 {
         self.header_len
     }
 
-    /// Bytes of the delta that the file header and the windows so far have.
+    /// Returns the number of bytes of the delta in the file header and the windows so far.
     pub fn delta_offset(&self) -> u64 {
         self.delta.offset()
     }
 
-    /// The headers of the windows alone; their sections are passed over and may hold anything.
+    /// Returns an iterator over the window headers alone; it skips the sections without checking
+    /// them.
     pub fn headers(self) -> WindowHeaders<R> {
         WindowHeaders { inspection: self, before: None }
     }
 }
 
 impl<R: Read> Inspection<R> {
-    /// The next window's header; `None` at the end.
+    /// Returns the next window's header; `None` at the end.
     fn window_header(&mut self) -> Result<Option<WindowHeader>, Failed> {
         if self.delta.is_at_end()? {
             return Ok(None);
@@ -146,7 +150,7 @@ impl<R: Read> Inspection<R> {
         self.produced = self.produced.saturating_add(header.target_len());
     }
 
-    /// Has the iteration end after an error.
+    /// Ends the iteration after an error.
     fn step<T>(
         &mut self,
         next: impl FnOnce(&mut Self) -> Result<Option<T>, Failed>,
@@ -170,12 +174,13 @@ impl<R: Read> Iterator for Inspection<R> {
 
 impl<R: Read> FusedIterator for Inspection<R> {}
 
-/// The headers of the windows of a delta, in order; ends after the first error. Each comes as soon
-/// as it was read: that its sections are there, too, is known when the next one is asked for.
+/// An iterator over the window headers of a delta, in order; it ends after the first error. It
+/// yields each header as soon as it is read, and checks that the window's sections are complete
+/// only when the next one is requested.
 #[derive(Debug)]
 pub struct WindowHeaders<R> {
     inspection: Inspection<R>,
-    /// The header that was given last, whose sections come next.
+    /// The last header returned, whose sections come next.
     before: Option<WindowHeader>,
 }
 

@@ -1,4 +1,4 @@
-//! A delta as it is read, a piece at a time.
+//! Reads a delta piece by piece.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::io::{ErrorKind, Read};
@@ -7,16 +7,16 @@ use super::Failed;
 use crate::error::{DecodeErrorKind, Fault, Part};
 use crate::format::fields::Stop;
 
-/// Bytes read at a time.
+/// The number of bytes read at a time.
 const PIECE: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(super) struct Pieces<R> {
     reader: R,
-    /// What was read, and how much of it is taken.
+    /// Bytes read, and the number of them already taken.
     buffer: Vec<u8>,
     taken: usize,
-    /// Where in the delta the rest of it begins.
+    /// The offset in the delta of the bytes not yet taken.
     start: u64,
 }
 
@@ -25,12 +25,12 @@ impl<R> Pieces<R> {
         Self { reader, buffer: Vec::new(), taken: 0, start: 0 }
     }
 
-    /// Where in the delta the next byte stands.
+    /// Returns the offset in the delta of the next byte.
     pub(super) fn offset(&self) -> u64 {
         self.start
     }
 
-    /// Passes bytes that were read.
+    /// Skips bytes that were read.
     pub(super) fn take(&mut self, len: usize) {
         let len = len.min(self.rest().len());
         self.taken = self.taken.saturating_add(len);
@@ -43,12 +43,12 @@ impl<R> Pieces<R> {
 }
 
 impl<R: Read> Pieces<R> {
-    /// Whether nothing comes any more.
+    /// Returns whether the delta ends here.
     pub(super) fn is_at_end(&mut self) -> Result<bool, Failed> {
         Ok(self.rest().is_empty() && !self.read_on()?)
     }
 
-    /// Reads a header, which stays; says that the delta ends in this `part` if that is so.
+    /// Parses a header without taking it; if the delta ends inside it, the error names this `part`.
     pub(super) fn header<T>(
         &mut self,
         part: Part,
@@ -64,7 +64,7 @@ impl<R: Read> Pieces<R> {
         }
     }
 
-    /// Takes the sections of a window; the room for them grows as they come, whatever their stated
+    /// Takes the sections of a window. The buffer grows as they arrive, whatever their stated
     /// length.
     pub(super) fn body(&mut self, len: u64) -> Result<Vec<u8>, Failed> {
         let mut body = Vec::new();
@@ -72,7 +72,7 @@ impl<R: Read> Pieces<R> {
         Ok(body)
     }
 
-    /// Passes the sections of a window.
+    /// Skips the sections of a window.
     pub(super) fn skip(&mut self, len: u64) -> Result<(), Failed> {
         self.pass(len, |_| {})
     }

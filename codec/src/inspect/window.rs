@@ -1,4 +1,4 @@
-//! One window of a delta as data.
+//! One window of a delta.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::ops::Deref;
@@ -11,7 +11,7 @@ use crate::format::instruction::{Kind, Operation as Read};
 use crate::format::window::{CopyWindow, ParsedWindow, SectionLengths, VCD_INSTCOMP, VCD_TARGET};
 use crate::limits::DecodeLimits;
 
-/// What stands before the sections of a window, and where the window stands.
+/// The header of a window, and the window's position in the delta and the target.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowHeader {
     pub(super) number: u64,
@@ -41,64 +41,66 @@ impl Deref for Window {
 }
 
 impl WindowHeader {
-    /// Its number, from 0.
+    /// Returns the number of the window, from 0.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Where it begins in the delta.
+    /// Returns the offset in the delta where the window begins.
     pub fn delta_offset(&self) -> u64 {
         self.delta_offset
     }
 
-    /// Where its bytes go in the target.
+    /// Returns the offset in the target where the window begins.
     pub fn target_offset(&self) -> u64 {
         self.target_offset
     }
 
-    /// The window indicator: 1 VCD_SOURCE, 2 VCD_TARGET, 4 VCD_ADLER32.
+    /// Returns the window indicator: 1 VCD_SOURCE, 2 VCD_TARGET, 4 VCD_ADLER32.
     pub fn indicator(&self) -> u8 {
         self.parsed.fields.indicator
     }
 
-    /// The part of the source it copies from, or of the target if the indicator has VCD_TARGET.
+    /// Returns the part of the source the window copies from, or of the target if the indicator has
+    /// VCD_TARGET.
     pub fn copy_window(&self) -> Option<CopyWindow> {
         self.parsed.fields.copy_window
     }
 
-    /// Length of its encoding as the header states it.
+    /// Returns the length of the encoding as the header states it, in bytes.
     pub fn encoding_len(&self) -> u64 {
         self.parsed.fields.encoding_len
     }
 
-    /// Bytes of the target it stands for.
+    /// Returns the length of the target window in bytes.
     pub fn target_len(&self) -> u64 {
         self.parsed.fields.target_len
     }
 
-    /// The delta indicator: 1 data, 2 instructions, 4 addresses are compressed.
+    /// Returns the delta indicator: 1 data, 2 instructions, 4 addresses are compressed.
     pub fn delta_indicator(&self) -> u8 {
         self.parsed.fields.delta_indicator
     }
 
-    /// Lengths of the sections as they are stored.
+    /// Returns the lengths of the sections as stored.
     pub fn stored(&self) -> SectionLengths {
         self.parsed.fields.sections
     }
 
-    /// The Adler-32 of its target bytes, if it has one.
+    /// Returns the Adler-32 of the target window, if the header has one.
     pub fn checksum(&self) -> Option<u32> {
         self.parsed.fields.checksum
     }
 }
 
 impl Window {
-    /// Lengths of the sections when decompressed.
+    /// Returns the lengths of the decompressed sections.
     pub fn decompressed(&self) -> SectionLengths {
         self.decompressed
     }
 
-    /// Its instructions, checked as when decoding; ends after the first error.
+    /// Returns an iterator over the instructions, checked as when decoding; it ends after the first
+    /// error.
     pub fn instructions(&self) -> impl Iterator<Item = Result<Instruction<'_>, DecodeError>> {
         let sections = Sections {
             data: &self.data,
@@ -140,7 +142,7 @@ impl Window {
         })
     }
 
-    /// The three sections, decompressed.
+    /// Returns the three sections, decompressed.
     pub(crate) fn sections(&self) -> [&[u8]; 3] {
         [&self.data, &self.instructions, &self.addresses]
     }
@@ -164,19 +166,19 @@ impl Window {
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction<'a> {
-    /// Where its bytes go in the target.
+    /// The offset of its bytes in the target.
     pub offset: u64,
-    /// The code it was read from, its index in the code table.
+    /// The code it was read from, an index in the code table.
     pub code: u8,
-    /// Whether it is the second instruction of its code.
+    /// `true` for the second instruction of its code.
     pub second: bool,
-    /// Bytes it produces.
+    /// The number of bytes it produces.
     pub size: u64,
-    /// What it does.
+    /// The operation.
     pub operation: Operation<'a>,
 }
 
-/// What an instruction does.
+/// The operation of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation<'a> {
     /// Appends bytes of the delta.
@@ -184,27 +186,27 @@ pub enum Operation<'a> {
         /// The bytes.
         bytes: &'a [u8],
     },
-    /// Appends one byte again and again.
+    /// Appends one byte repeatedly.
     Run {
         /// The byte.
         byte: u8,
     },
-    /// Appends bytes from elsewhere.
+    /// Appends bytes of the source or the target.
     Copy {
         /// The address mode.
         mode: u8,
-        /// Where the bytes come from.
+        /// The position of the bytes.
         from: CopyFrom,
     },
 }
 
-/// Where a COPY begins.
+/// The position where a COPY begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyFrom {
-    /// At this offset of the source.
+    /// An offset of the source.
     Source(u64),
-    /// At this offset of the target, before this window (VCD_TARGET).
+    /// An offset of the target, before this window (VCD_TARGET).
     Target(u64),
-    /// At this position of the same target window.
+    /// A position in the same target window.
     Window(u64),
 }

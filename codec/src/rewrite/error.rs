@@ -1,29 +1,29 @@
-//! Reasons why no delta was written.
+//! Errors of recoding and merging.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::{DecodeError, EncodeError};
 
-/// Why nothing came out.
+/// The reason no delta was written.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RecodeError {
-    /// A delta is wrong.
+    /// A delta cannot be decoded.
     Decode(DecodeError),
-    /// The new one cannot be made.
+    /// The new delta cannot be encoded.
     Encode(EncodeError),
-    /// A delta uses what xdelta3 does not: a code table of its own, copies from the target before
-    /// the window, or the format of open-vcdiff. It can be decoded, but not rewritten.
+    /// A delta uses features that xdelta3 lacks: a code table of its own, copies from the target
+    /// before the window, or the format of open-vcdiff. It can be decoded, but not rewritten.
     NotXdelta3,
     /// No delta was given.
     Nothing,
-    /// A delta copies from beyond the end of what the one before it makes: they do not belong
+    /// A delta copies from beyond the end of the previous delta's target: they do not belong
     /// together, or not in this order.
     Apart {
-        /// Where the copy ends.
+        /// The end of the copy.
         needed: u64,
-        /// Bytes that the delta before makes.
+        /// The length of the previous delta's target in bytes.
         available: u64,
     },
     /// The merged delta would have more instructions in a window, or take more steps to find them,
@@ -46,7 +46,7 @@ impl fmt::Display for RecodeError {
             Self::Apart { needed, available } => {
                 write!(
                     f,
-                    "a delta needs {needed} bytes of what the one before it makes, which are {available}"
+                    "a delta needs {needed} bytes of the previous delta's target, which has {available}"
                 )
             }
             Self::Instructions { allowed } => {

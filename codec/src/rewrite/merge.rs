@@ -1,4 +1,4 @@
-//! Deltas that follow each other become one, without the files between.
+//! Merges consecutive deltas into one, without the intermediate files.
 
 use std::io::Read;
 
@@ -10,9 +10,9 @@ use crate::format::instruction::{Instruction, Operation};
 use crate::format::window::{CopyWindow, VCD_TARGET};
 use crate::inspect::{CopyFrom, Operation as Inspected};
 
-/// Merges deltas, the one against the first source first, as `xdelta3 merge` does: windows and
-/// checksums are those of the last, and its copies are traced back to the first source. Nothing is
-/// matched anew.
+/// Merges deltas as `xdelta3 merge` does; the delta against the first source comes first. The
+/// windows and checksums are those of the last delta, and its copies are traced back to the first
+/// source. Nothing is matched again.
 pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, RecodeError> {
     let mut merger = Merger::new(options);
     for delta in deltas {
@@ -21,8 +21,8 @@ pub fn merge(deltas: &[&[u8]], options: &RecodeOptions) -> Result<Vec<u8>, Recod
     merger.finish()
 }
 
-/// Merges deltas as [`merge`] does, reading one after the other. Holds the instructions of two
-/// deltas in memory, 40 bytes for each, and what they add.
+/// A merge of deltas as [`merge`] does it, reading one after the other. It holds the instructions
+/// of two deltas in memory, 40 bytes each, and the bytes they add.
 #[derive(Debug)]
 pub struct Merger {
     options: RecodeOptions,
@@ -30,12 +30,13 @@ pub struct Merger {
 }
 
 impl Merger {
-    /// With no delta yet.
+    /// Creates a merger without a delta.
     pub fn new(options: &RecodeOptions) -> Self {
         Self { options: options.clone(), merged: None }
     }
 
-    /// Reads the delta that follows on those read before. After an error, what those make is lost.
+    /// Reads the delta that follows those read before. After an error the merged delta so far is
+    /// lost.
     pub fn push(&mut self, delta: impl Read) -> Result<(), RecodeError> {
         let next = Whole::read(delta, &self.options.limits)?;
         self.merged = Some(match self.merged.take() {
@@ -45,16 +46,16 @@ impl Merger {
         Ok(())
     }
 
-    /// The merged delta.
+    /// Returns the merged delta.
     pub fn finish(self) -> Result<Vec<u8>, RecodeError> {
         self.merged.ok_or(RecodeError::Nothing)?.write(&self.options)
     }
 }
 
-/// Where a piece of the target comes from.
+/// The origin of a piece of the target.
 #[derive(Debug, Clone, Copy)]
 enum Origin {
-    /// The bytes added, from this index on.
+    /// Added bytes, from this index on.
     Added(usize),
     Run(u8),
     /// The source, from this offset on.
@@ -74,7 +75,7 @@ struct Piece {
 struct WindowShape {
     len: u64,
     checksum: Option<u32>,
-    /// Pieces of this window and those before.
+    /// The number of pieces in this window and the previous ones.
     pieces: usize,
 }
 
@@ -138,13 +139,13 @@ impl Whole {
         self.added.get(start..start.saturating_add(size as usize)).unwrap_or_default()
     }
 
-    /// The piece at an offset of the target, which lies before its end.
+    /// Returns the piece at an offset of the target, which must be before its end.
     fn piece_at(&self, offset: u64) -> Option<&Piece> {
         let behind = self.pieces.partition_point(|piece| piece.position <= offset);
         self.pieces.get(behind.checked_sub(1)?)
     }
 
-    /// This delta, whose source is what `before` makes, against the source of `before`.
+    /// Rewrites this delta, whose source is the target of `before`, against the source of `before`.
     fn traced_through(&self, before: &Self, allowed: u64) -> Result<Self, RecodeError> {
         let mut traced = Self::default();
         let mut pieces = self.pieces.iter();
@@ -169,7 +170,7 @@ impl Whole {
         Ok(traced)
     }
 
-    /// Appends to `traced` what makes `size` bytes of this target from `offset` on.
+    /// Appends to `traced` the pieces that make `size` bytes of this target from `offset` on.
     fn trace(
         &self,
         offset: u64,
@@ -194,7 +195,7 @@ impl Whole {
                 len = len.min(piece.size.saturating_sub(within));
                 match piece.origin {
                     Origin::Target(start) => {
-                        // A copy that overlaps itself repeats what lies between.
+                        // A copy that overlaps itself repeats the bytes in between.
                         let distance = piece.position.saturating_sub(start).max(1);
                         within = within.checked_rem(distance).unwrap_or_default();
                         len = len.min(distance.saturating_sub(within));
@@ -230,7 +231,7 @@ impl Whole {
             while let Some(&Piece { position, mut size, origin }) = pieces.next() {
                 let operation = match origin {
                     Origin::Added(from) => {
-                        // What is added in one place is stored in one place.
+                        // Adjacent added bytes are stored together.
                         while let Some(next) =
                             pieces.next_if(|next| matches!(next.origin, Origin::Added(_)))
                         {

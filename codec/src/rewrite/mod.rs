@@ -1,4 +1,4 @@
-//! Deltas rewritten without the files: recoded, or several merged to one.
+//! Rewrites deltas without the files: recodes one, or merges several into one.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod error;

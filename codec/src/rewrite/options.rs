@@ -7,16 +7,16 @@ use crate::{DecodeLimits, Secondary};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RecodeOptions {
-    /// `-S`. Default: LZMA, as with xdelta3.
+    /// `-S`: the secondary compressor. Default: LZMA, as with xdelta3.
     pub secondary: Secondary,
     /// As in [`EncodeOptions::undecodable`](crate::EncodeOptions::undecodable).
     pub undecodable: bool,
-    /// Whether the windows lose their checksums (`-n`). Default: no.
+    /// If `true`, the windows lose their checksums (`-n`). Default: no.
     pub drop_checksums: bool,
-    /// `-A`: the application header, `Some(None)` for none. By default recoding keeps what there
-    /// is, and merging writes none.
+    /// `-A`: the application header, `Some(None)` for none. By default recoding keeps the existing
+    /// one, and merging writes none.
     pub application_header: Option<Option<Vec<u8>>>,
-    /// What the deltas read may ask for.
+    /// The limits on what the deltas read may ask for.
     pub limits: DecodeLimits,
 }
 

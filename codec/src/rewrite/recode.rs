@@ -1,4 +1,5 @@
-//! Rewrites a delta with another secondary compressor, application header or without checksums.
+//! Rewrites a delta with another secondary compressor, another application header or without
+//! checksums.
 
 use std::io::Read;
 
@@ -8,8 +9,8 @@ use crate::encode::WindowParts;
 use crate::format::window::VCD_TARGET;
 use crate::inspect::Inspection;
 
-/// Rewrites a delta as `xdelta3 recode` does: the instructions stay, their sections are compressed
-/// anew. The result equals what the encoder writes with that compressor from the start.
+/// Rewrites a delta as `xdelta3 recode` does: keeps the instructions and compresses their sections
+/// again. The result equals what the encoder writes with that compressor in the first place.
 ///
 /// ```
 /// use deltaglider_vcdiff::rewrite::{RecodeOptions, recode};
@@ -26,7 +27,7 @@ pub fn recode(delta: &[u8], options: &RecodeOptions) -> Result<Vec<u8>, RecodeEr
     Ok(out)
 }
 
-/// Rewrites a delta window by window, as [`recode`] does.
+/// A rewriter of a delta, window by window, as [`recode`] does it.
 #[derive(Debug)]
 pub struct Recoder<R> {
     windows: Inspection<R>,
@@ -44,7 +45,7 @@ impl<R: Read> Recoder<R> {
         Ok(Self { windows, rewriter, drop_checksums: options.drop_checksums })
     }
 
-    /// Appends the next window to `out`, the first one behind the file header; false at the end.
+    /// Appends the next window to `out`, the first one after the file header; false at the end.
     pub fn window(&mut self, out: &mut Vec<u8>) -> Result<bool, RecodeError> {
         let Some(window) = self.windows.next().transpose()? else {
             self.rewriter.finish(out);
@@ -63,7 +64,7 @@ impl<R: Read> Recoder<R> {
         Ok(true)
     }
 
-    /// Bytes of the delta that were rewritten.
+    /// Returns the number of bytes of the delta that were rewritten.
     pub fn delta_offset(&self) -> u64 {
         self.windows.delta_offset()
     }

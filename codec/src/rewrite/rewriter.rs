@@ -8,7 +8,7 @@ use crate::encode::{WindowParts, WindowWriter};
 use crate::format::header::{Header, VERSION};
 use crate::inspect::{Inspection, inspect};
 
-/// Returns the windows of a delta, if it is one xdelta3 might have written.
+/// Returns the windows of a delta if xdelta3 might have written it.
 pub(super) fn inspect_xdelta3<R: Read>(
     delta: R,
     limits: &DecodeLimits,
@@ -21,7 +21,7 @@ pub(super) fn inspect_xdelta3<R: Read>(
     Ok(inspection)
 }
 
-/// Writes the new delta.
+/// A writer of the new delta.
 #[derive(Debug)]
 pub(super) struct Rewriter {
     writer: WindowWriter,
@@ -36,7 +36,7 @@ impl Rewriter {
         Self { writer: WindowWriter::new(options.secondary, options.undecodable), header }
     }
 
-    /// Appends a window, the first one behind the file header.
+    /// Appends a window, the first one after the file header.
     pub(super) fn window(
         &mut self,
         window: WindowParts<'_>,
@@ -46,7 +46,7 @@ impl Rewriter {
         Ok(self.writer.window(window, out)?)
     }
 
-    /// Appends the file header, unless a window has.
+    /// Appends the file header if no window was written.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.header);
     }

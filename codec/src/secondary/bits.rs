@@ -4,7 +4,7 @@
 
 use crate::error::{Fault, HuffmanFault};
 
-/// Appends bits to bytes; what is left of the last byte is zero.
+/// A writer that appends bits to bytes; unused bits of the last byte are zero.
 #[derive(Debug)]
 pub(super) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -27,7 +27,7 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    /// The low `bits` of `value`, the highest of them first.
+    /// Appends the low `bits` of `value`, the highest of them first.
     #[inline]
     pub(super) fn number(&mut self, value: u32, bits: u32) {
         for shift in (0..bits).rev() {
@@ -35,7 +35,7 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    /// Whole bytes written so far, in this writer and before it.
+    /// Returns the number of whole bytes in the output so far, including those before this writer.
     pub(super) fn bytes(&self) -> usize {
         self.out.len()
     }
@@ -47,7 +47,7 @@ impl<'a> BitWriter<'a> {
     }
 }
 
-/// Takes bits from bytes.
+/// A reader of bits from bytes.
 #[derive(Debug, Clone)]
 pub(super) struct BitReader<'a> {
     rest: &'a [u8],
@@ -61,7 +61,7 @@ impl<'a> BitReader<'a> {
         Self { rest: bytes, bits: 0, filled: 0 }
     }
 
-    /// Tops up the bits at hand to more than 32, as far as there are any.
+    /// Refills the buffer to more than 32 bits, if the bytes have as many.
     #[inline]
     fn fill(&mut self) {
         if self.filled > u32::BITS {
@@ -80,8 +80,7 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next 32 bits without taking them, the first one lowest; zeros stand for those there are
-    /// not.
+    /// Returns the next 32 bits without taking them, the first one lowest; zeros after the end.
     #[inline]
     pub(super) fn peek(&mut self) -> u32 {
         self.fill();
@@ -104,7 +103,7 @@ impl<'a> BitReader<'a> {
         Ok(bit)
     }
 
-    /// A number of up to 32 bits, the highest first.
+    /// Reads a number of up to 32 bits, the highest first.
     #[inline]
     pub(super) fn number(&mut self, bits: u32) -> Result<u32, Fault> {
         if bits == 0 {
@@ -115,7 +114,7 @@ impl<'a> BitReader<'a> {
         Ok(number)
     }
 
-    /// Nothing may follow but the zero bits that fill the last byte.
+    /// Checks that only the zero bits that fill the last byte are left.
     pub(super) fn finish(self) -> Result<(), Fault> {
         let left = self.rest.len().saturating_add((self.filled / u8::BITS) as usize);
         if left > 0 {
@@ -134,8 +133,9 @@ mod tests {
     use super::*;
     use crate::error::DecodeErrorKind;
 
+    /// The first bit is the lowest of its byte.
     #[test]
-    fn numbers_come_back_and_the_first_bit_is_the_lowest_of_its_byte() {
+    fn numbers_round_trip() {
         let mut out = vec![7];
         let mut writer = BitWriter::new(&mut out);
         writer.number(0b101, 3);
@@ -159,8 +159,9 @@ mod tests {
         reader.finish().unwrap();
     }
 
+    /// Leftover bytes are counted, and the unused bits of the last byte must be zero.
     #[test]
-    fn what_is_left_is_told_in_bytes_and_the_last_byte_is_filled_with_zeros() {
+    fn finish_rejects_leftover_bits() {
         let kind = |bytes: &[u8], taken: u32| {
             let mut reader = BitReader::new(bytes);
             reader.number(taken).and_then(|_| reader.finish()).map_err(|fault| fault.kind)

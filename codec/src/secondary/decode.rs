@@ -1,5 +1,5 @@
-//! The one door to the decoders of secondary compressors: their states, kept for the whole file,
-//! one per section kind.
+//! The decoder of compressed sections. It keeps the states of the secondary compressors for the
+//! whole file, one per section kind.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::djw::decode::decode_section;
@@ -10,20 +10,21 @@ use crate::format::header::{SECONDARY_DJW, SECONDARY_FGK, SECONDARY_LZMA};
 use crate::format::varint;
 use crate::limits::DecodeLimits;
 
-/// Decompresses the sections of one delta in their order.
+/// A decoder for the sections of one delta in their order.
 #[derive(Debug)]
 pub(crate) struct SectionDecoder {
     data: Kind,
     instructions: Kind,
     addresses: Kind,
-    /// Bytes that LZMA sections may remember together.
+    /// The number of bytes that LZMA sections may remember together.
     dictionary: usize,
 }
 
-/// Bytes by which that may be exceeded, so that not every short section moves what is remembered.
+/// The number of bytes by which that may be exceeded, so that not every short section moves the
+/// remembered ones.
 const SLACK: usize = 2 << 20;
 
-/// The decoder of one kind of section, and the section it made last.
+/// The decoder of one kind of section, and the section it decoded last.
 #[derive(Debug)]
 enum Kind {
     Lzma(LzmaDecoder),
@@ -32,7 +33,7 @@ enum Kind {
 }
 
 impl SectionDecoder {
-    /// The decoder for the compressor id of the file header.
+    /// Returns the decoder for the compressor id of the file header.
     pub(crate) fn new(id: u8, limits: &DecodeLimits) -> Result<Self, Fault> {
         let kind = || match id {
             SECONDARY_LZMA => Ok(Kind::Lzma(LzmaDecoder::new(limits.dictionary))),
@@ -87,9 +88,9 @@ impl SectionDecoder {
             .fold(0, u64::saturating_add)
     }
 
-    /// Decompresses the next compressed section of its kind; it stays until
-    /// [`forget`](Self::forget). With `before` bytes decompressed for the same window it may give
-    /// as much as is `allowed` altogether.
+    /// Decompresses the next compressed section of its kind and keeps it until
+    /// [`forget`](Self::forget). With `before` bytes already decompressed for the same window, the
+    /// total may not exceed `allowed`.
     pub(crate) fn decode(
         &mut self,
         section: Section,
@@ -111,17 +112,17 @@ impl SectionDecoder {
         match kind {
             Kind::Lzma(decoder) => decoder.decode(stored, len),
             Kind::Djw(decoded) => {
-                *decoded = room_for(len, stored)?;
+                *decoded = empty_section(len, stored)?;
                 decode_section(stored, len, decoded)
             }
             Kind::Fgk(tree, decoded) => {
-                *decoded = room_for(len, stored)?;
+                *decoded = empty_section(len, stored)?;
                 tree.decode_section(stored, len, decoded)
             }
         }
     }
 
-    /// The section [`decode`](Self::decode) made last.
+    /// Returns the section that [`decode`](Self::decode) decompressed last.
     pub(crate) fn decoded(&self, section: Section) -> &[u8] {
         let kind = match section {
             Section::Data => &self.data,
@@ -135,8 +136,8 @@ impl SectionDecoder {
     }
 }
 
-/// An empty vector for a Huffman coded section: every byte of it takes a bit or more.
-fn room_for(len: usize, stored: &[u8]) -> Result<Vec<u8>, Fault> {
+/// Returns an empty vector for a Huffman coded section: every byte of it takes at least one bit.
+fn empty_section(len: usize, stored: &[u8]) -> Result<Vec<u8>, Fault> {
     if len == 0 {
         return Err(HuffmanFault::Empty.into());
     }

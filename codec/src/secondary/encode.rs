@@ -1,5 +1,5 @@
-//! The one door to the encoders of secondary compressors: which sections are packed, and when the
-//! result is kept.
+//! The encoder of compressed sections. It decides which sections to compress and when to keep the
+//! result.
 
 use super::djw::encode::{Division, encode_section};
 use super::fgk::Tree;
@@ -8,24 +8,24 @@ use crate::error::Section;
 use crate::format::header::{SECONDARY_DJW, SECONDARY_FGK, SECONDARY_LZMA};
 use crate::format::varint;
 
-/// How the sections of a window are compressed once more.
+/// The secondary compression of the sections of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Secondary {
-    /// Not at all (`-S none`).
+    /// No compression (`-S none`).
     None,
     /// One .xz stream for each kind of section (`-S lzma`).
     #[default]
     Lzma,
-    /// Huffman codes made for each section (`-S djw`, `-S djw0` to `-S djw9`).
+    /// Huffman codes for each section (`-S djw`, `-S djw0` to `-S djw9`).
     Djw(DjwLevel),
-    /// One adaptive Huffman code for each kind of section (`-S fgk`). With more than one window it
-    /// is likely to end in [`EncodeError::Undecodable`](crate::EncodeError::Undecodable).
+    /// One adaptive Huffman code for each kind of section (`-S fgk`). With more than one window the
+    /// result is likely to be [`EncodeError::Undecodable`](crate::EncodeError::Undecodable).
     Fgk,
 }
 
 impl Secondary {
-    /// The identifier in the file header; `None` where there is none.
+    /// Returns the identifier in the file header; `None` without compression.
     pub const fn id(self) -> Option<u8> {
         match self {
             Self::None => None,
@@ -36,28 +36,28 @@ impl Secondary {
     }
 }
 
-/// How hard DJW works, 0 (nothing is compressed) to 9: which sections it compresses, and which with
-/// more than one code.
+/// The effort of DJW, 0 (compresses nothing) to 9. It determines which sections DJW compresses, and
+/// which with more than one code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DjwLevel(u8);
 
 impl DjwLevel {
-    /// What xdelta3 takes for `-S djw`: all sections, each with one code.
+    /// The level of xdelta3 for `-S djw`: all sections, each with one code.
     pub const DEFAULT: Self = Self(6);
-    /// All sections, each with as many codes as suit it.
+    /// The greatest level: all sections, each with as many codes as suit it.
     pub const BEST: Self = Self(9);
 
-    /// A level from 0 to 9, `None` for any other number.
+    /// Creates a level from 0 to 9; `None` for any other number.
     pub const fn new(level: u8) -> Option<Self> {
         if level <= 9 { Some(Self(level)) } else { None }
     }
 
-    /// The number.
+    /// Returns the number of the level.
     pub const fn get(self) -> u8 {
         self.0
     }
 
-    /// How a section is to be divided, `None` when it is not to be compressed.
+    /// Returns the division of a section; `None` if it is not compressed.
     fn division(self, section: Section, len: usize) -> Option<Division> {
         let (compressed_from, divided_from) = match section {
             Section::Data => (1, 7),
@@ -80,16 +80,17 @@ impl Default for DjwLevel {
     }
 }
 
-/// A shorter section is left as it is; its compressor does not see it.
-const LEAST_COMPRESSED: usize = 10;
-/// DJW and FGK have to save more than this many bytes.
-const LEAST_GAIN: usize = 2;
+/// The minimum length of a section in bytes; a shorter one is left uncompressed, and its compressor
+/// does not see it.
+const MIN_COMPRESSED: usize = 10;
+/// The number of saved bytes that DJW and FGK have to exceed.
+const MIN_GAIN: usize = 2;
 
-/// xdelta3 writes this section in a form that no decoder can read, its own neither.
+/// xdelta3 writes this section in a form that no decoder can read, not even its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Undecodable;
 
-/// Secondary compression of one kind of section, from window to window.
+/// The secondary compression of one kind of section, from window to window.
 #[derive(Debug)]
 pub(crate) struct SectionEncoder {
     section: Section,
@@ -105,7 +106,7 @@ enum State {
     Djw(DjwLevel),
     Fgk {
         tree: Box<Tree>,
-        /// Whether the tree knows a section that the delta does not have in packed form.
+        /// `true` if the tree has learned a section that is not in the delta in compressed form.
         ahead: bool,
     },
 }
@@ -121,9 +122,9 @@ impl SectionEncoder {
         Self { section, state, compressed: Vec::new(), allow_undecodable }
     }
 
-    /// The bytes to write in place of the section, `None` to write the section itself.
+    /// Returns the bytes to write in place of the section; `None` to write the section itself.
     pub(crate) fn compress(&mut self, section: &[u8]) -> Result<Option<&[u8]>, Undecodable> {
-        if section.len() < LEAST_COMPRESSED {
+        if section.len() < MIN_COMPRESSED {
             return Ok(None);
         }
         self.compressed.clear();
@@ -131,7 +132,7 @@ impl SectionEncoder {
         let out = &mut self.compressed;
         let (kept, decodable) = match &mut self.state {
             State::None => (false, true),
-            // Taken even when it is larger, as xdelta3 does: the stream has to go on.
+            // Kept even if it is larger, as in xdelta3: the stream has to continue.
             State::Lzma(encoder) => {
                 encoder
                     .get_or_insert_with(|| Box::new(LzmaEncoder::new()))
@@ -161,5 +162,5 @@ impl SectionEncoder {
 }
 
 fn saves(compressed: &[u8], section: &[u8]) -> bool {
-    compressed.len() + LEAST_GAIN < section.len()
+    compressed.len() + MIN_GAIN < section.len()
 }

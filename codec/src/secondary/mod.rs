@@ -1,5 +1,4 @@
-//! Secondary compressors: what a window's sections may be packed with (RFC 3284, section 4.2, and
-//! xdelta3's identifiers).
+//! Secondary compressors of a window's sections (RFC 3284, section 4.2, and xdelta3's identifiers).
 
 mod bits;
 mod decode;

@@ -1,5 +1,5 @@
-//! The encoder's contract apart from the bytes themselves: any cutting of the input, bad options,
-//! bad sources.
+//! The encoder's contract apart from the bytes themselves: cuts of the input, bad options, bad
+//! sources.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,14 +18,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn cutting_the_target_anywhere_gives_the_same_delta(case in 1..1_000_000u64, cuts in prop::collection::vec(1..20_000usize, 1..40)) {
+    fn cuts_do_not_change_the_delta(
+        case in 1..1_000_000u64,
+        cuts in prop::collection::vec(1..20_000usize, 1..40),
+    ) {
         let case = Case::new(case, false);
         prop_assume!(case.options.instruction_buffer == 0 || case.options.instruction_buffer > 8);
         let Ok(whole) = case.encode(usize::MAX) else {
             prop_assert!(case.options.secondary == Secondary::Fgk);
             return Ok(());
         };
-        let source = case.source.as_deref().map(|bytes| MaybePiped { bytes, piped: case.source_piped });
+        let piped = case.source_piped;
+        let source = case.source.as_deref().map(|bytes| MaybePiped { bytes, piped });
         let mut encoder = Encoder::new(source, &case.options).unwrap();
         let mut delta = Vec::new();
         let mut cuts = cuts.iter().cycle();
@@ -55,15 +59,16 @@ fn some_bytes(seed: u64, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn an_empty_target_is_one_empty_window() {
+fn empty_target_is_one_window() {
     let mut plain = EncodeOptions::default();
     plain.secondary = Secondary::None;
     let delta = encode(Some(b"source"), b"", &plain).unwrap();
     assert_eq!(delta, [0xd6, 0xc3, 0xc4, 0, 0, 4, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
+/// Each call appends at most one; the file header comes with the first window.
 #[test]
-fn each_push_appends_at_most_one_window_and_the_header_comes_with_the_first() {
+fn push_appends_one_window() {
     let target = some_bytes(7, 5 << 14);
     let mut encoder = Encoder::new(None::<&[u8]>, &options()).unwrap();
     let mut delta = Vec::new();
@@ -83,11 +88,11 @@ fn each_push_appends_at_most_one_window_and_the_header_comes_with_the_first() {
     assert!(delta.starts_with(&[0xd6, 0xc3, 0xc4, 0, 1, 2]));
     let before = delta.len();
     encoder.finish(&mut delta).unwrap();
-    assert_eq!(delta.len(), before, "no empty window behind a full one");
+    assert_eq!(delta.len(), before, "no empty window after a full one");
 }
 
 #[test]
-fn output_is_appended_to_what_the_caller_has() {
+fn output_is_appended() {
     let mut delta = b"mine".to_vec();
     let mut encoder = Encoder::new(None::<&[u8]>, &options()).unwrap();
     assert_eq!(encoder.push(b"", &mut delta).unwrap(), 0);
@@ -97,42 +102,43 @@ fn output_is_appended_to_what_the_caller_has() {
 }
 
 #[test]
-fn an_encoder_can_be_moved_to_another_thread() {
+fn encoder_is_send() {
     fn is_send<T: Send + 'static>() {}
     is_send::<Encoder<Vec<u8>>>();
     is_send::<EncodeError>();
 }
 
+/// Options that xdelta3 rejects or crashes on.
 #[test]
-fn options_xdelta3_refuses_or_crashes_on_are_refused_by_name() {
-    let refused = |change: &dyn Fn(&mut EncodeOptions)| {
+fn invalid_options_are_named() {
+    let rejected = |change: &dyn Fn(&mut EncodeOptions)| {
         let mut options = EncodeOptions::default();
         change(&mut options);
         encode(None, b"target", &options).unwrap_err().to_string()
     };
     assert_eq!(
-        refused(&|o| o.window = 16_383),
+        rejected(&|o| o.window = 16_383),
         "a window of 16383 bytes is outside 16384 to 16777216"
     );
     assert_eq!(
-        refused(&|o| o.window = 16_777_217),
+        rejected(&|o| o.window = 16_777_217),
         "a window of 16777217 bytes is outside 16384 to 16777216"
     );
     assert_eq!(
-        refused(&|o| o.source_window = 524_287),
+        rejected(&|o| o.source_window = 524_287),
         "a source window of 524287 bytes is outside 524288 to 2147483648"
     );
     assert_eq!(
-        refused(&|o| o.source_window = u64::MAX),
+        rejected(&|o| o.source_window = u64::MAX),
         "a source window of 18446744073709551615 bytes is outside 524288 to 2147483648"
     );
     assert_eq!(
-        refused(&|o| o.small_match_history = 3),
+        rejected(&|o| o.small_match_history = 3),
         "a small-match history of 3 is not a power of two"
     );
     for buffer in 1..=3 {
         assert_eq!(
-            refused(&|o| o.instruction_buffer = buffer),
+            rejected(&|o| o.instruction_buffer = buffer),
             format!("an instruction buffer of {buffer} is too small: 0 (unlimited) or at least 4")
         );
     }
@@ -145,14 +151,15 @@ fn options_xdelta3_refuses_or_crashes_on_are_refused_by_name() {
         MatcherProfile { chain: 1, lazy_chain: 0, ..good },
         MatcherProfile { chain: 0, lazy_chain: 1, ..good },
     ] {
-        assert!(refused(&|o| o.matcher = Some(bad)).starts_with("no matcher works with"));
+        assert!(rejected(&|o| o.matcher = Some(bad)).starts_with("no matcher works with"));
     }
     assert!(Level::new(10).is_none());
 }
 
+/// Sections that xdelta3 writes but cannot decode itself.
 #[test]
-fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
-    // FGK drops the second section of data, but not what it learnt from it.
+fn undecodable_sections_are_named() {
+    // FGK drops the second section of data, but keeps what it learned from it.
     let mut random = Random::new(8);
     let mut letters =
         |count: usize| -> Vec<u8> { (0..1 << 14).map(|_| random.below(count) as u8).collect() };
@@ -160,13 +167,13 @@ fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
     let mut options = options();
     options.level = Level::FASTEST;
     options.secondary = Secondary::Fgk;
-    let refused = encode(None, &target, &options).unwrap_err();
-    let EncodeError::Undecodable { secondary: Secondary::Fgk, section: Section::Data } = refused
+    let rejected = encode(None, &target, &options).unwrap_err();
+    let EncodeError::Undecodable { secondary: Secondary::Fgk, section: Section::Data } = rejected
     else {
-        panic!("{refused}")
+        panic!("{rejected}")
     };
     assert_eq!(
-        refused.to_string(),
+        rejected.to_string(),
         "FGK as xdelta3 has it would make a data section that cannot be decoded"
     );
     assert!(encode(None, &target[..2 << 14], &options).is_ok());
@@ -176,15 +183,16 @@ fn sections_that_xdelta3_cannot_decode_itself_are_refused_by_name() {
 
     // One of several DJW codes is longer than 20 bits.
     let case = Case::of_outgrown_codes(OUTGROWN);
-    let refused = case.encode(usize::MAX).unwrap_err();
+    let rejected = case.encode(usize::MAX).unwrap_err();
     assert!(matches!(
-        refused,
+        rejected,
         EncodeError::Undecodable { secondary: Secondary::Djw(_), section: Section::Data }
     ));
 }
 
+/// The encoder works even if the looks of its matcher exceed the window.
 #[test]
-fn a_matcher_with_looks_beyond_the_window_finds_nothing_and_works() {
+fn oversized_looks_find_nothing() {
     let mut options = options();
     let blind = MatcherProfile {
         large_look: u32::MAX,
@@ -197,7 +205,7 @@ fn a_matcher_with_looks_beyond_the_window_finds_nothing_and_works() {
     assert!(encode(Some(&some_bytes(2, 100_000)), &target, &options).is_ok());
 }
 
-/// A source that fails or lies from the n-th read on.
+/// A source that fails or returns wrong lengths from the n-th read on.
 struct Faulty {
     bytes: Vec<u8>,
     stated: Option<u64>,
@@ -230,8 +238,8 @@ impl Source for Faulty {
     }
 }
 
-/// Encodes against a source that fails at its n-th read; the error, or `None` when the encoder
-/// never read that often.
+/// Encodes against a source that fails at its n-th read. Returns the error, or `None` if the
+/// encoder never read that often.
 fn fail_at(good_reads: usize, fault: Fault, known: bool) -> Option<EncodeError> {
     let mut options = options();
     options.source_window = 1 << 19;
@@ -260,8 +268,9 @@ fn fail_at(good_reads: usize, fault: Fault, known: bool) -> Option<EncodeError> 
     encoder.finish(&mut delta).err()
 }
 
+/// The encoder returns the error whichever read fails.
 #[test]
-fn a_source_that_fails_at_any_read_is_an_error_and_ends_the_delta() {
+fn source_errors_end_the_delta() {
     for known in [true, false] {
         let mut failed = 0;
         while let Some(error) = fail_at(failed, Fault::Error, known) {
@@ -274,7 +283,7 @@ fn a_source_that_fails_at_any_read_is_an_error_and_ends_the_delta() {
 }
 
 #[test]
-fn a_source_shorter_than_it_states_is_an_error() {
+fn shrinking_source_is_an_error() {
     for good_reads in [0, 1, 5, 20] {
         let error = fail_at(good_reads, Fault::Shrinks, true).unwrap();
         let EncodeError::Source(error) = error else { panic!("{error}") };
@@ -283,7 +292,7 @@ fn a_source_shorter_than_it_states_is_an_error() {
 }
 
 #[test]
-fn a_source_that_lies_does_not_make_the_encoder_panic() {
+fn faulty_source_causes_no_panic() {
     for good_reads in [0, 1, 5, 20] {
         for known in [true, false] {
             let _ = fail_at(good_reads, Fault::ClaimsMoreThanAsked, known);

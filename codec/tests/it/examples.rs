@@ -1,4 +1,4 @@
-//! The examples, run as their readers would run them.
+//! Runs the examples as a user would.
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn run(example: &str, arguments: &[&Path]) -> bool {
 }
 
 #[test]
-fn every_example_does_what_it_says() {
+fn examples_work() {
     let folder = std::env::temp_dir().join(format!("vcdiff-examples-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let path = |name: &str| folder.join(name);
@@ -30,7 +30,7 @@ fn every_example_does_what_it_says() {
     assert!(run("decode", &[&path("old"), &path("delta"), &path("again")]));
     assert_eq!(fs::read_to_string(path("again")).unwrap(), new);
 
-    // Neither a wrong length nor a damaged delta touches the file or leaves one beside it.
+    // Neither a wrong length nor a damaged delta changes the file or leaves one beside it.
     let before = fs::read(path("old")).unwrap();
     let delta = fs::read(path("delta")).unwrap();
     fs::write(path("damaged"), &delta[..delta.len() - 1]).unwrap();
@@ -39,9 +39,9 @@ fn every_example_does_what_it_says() {
     assert!(!run("patch_in_place", &[&path("old"), &path("damaged"), Path::new(&len)]));
     assert_eq!(fs::read(path("old")).unwrap(), before);
     assert!(!path("old.new").exists());
-    fs::write(path("old.new"), "somebody else's").unwrap();
+    fs::write(path("old.new"), "another writer's").unwrap();
     assert!(!run("patch_in_place", &[&path("old"), &path("delta"), Path::new(&len)]));
-    assert_eq!(fs::read_to_string(path("old.new")).unwrap(), "somebody else's");
+    assert_eq!(fs::read_to_string(path("old.new")).unwrap(), "another writer's");
     fs::remove_file(path("old.new")).unwrap();
     assert!(run("patch_in_place", &[&path("old"), &path("delta"), Path::new(&len)]));
     assert_eq!(fs::read_to_string(path("old")).unwrap(), new);

@@ -1,5 +1,5 @@
-//! The properties of the fuzz targets on their seeds, and on every input that once broke one
-//! (`tests/corpus/TARGET/crash-*`).
+//! Checks the properties of the fuzz targets on their seeds, and on every input that once violated
+//! one (`tests/corpus/TARGET/crash-*`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ fn corpus(target: &str) -> PathBuf {
 }
 
 #[test]
-fn stored_inputs_hold_their_target_s_property() {
+fn stored_inputs_hold_properties() {
     for (target, property) in TARGETS {
         let mut files: Vec<PathBuf> =
             fs::read_dir(corpus(target)).unwrap().map(|file| file.unwrap().path()).collect();
@@ -42,7 +42,7 @@ fn stored_inputs_hold_their_target_s_property() {
 
 /// Small deltas of xdelta3 with their sources, and a few targets; `UPDATE_SEEDS=1` writes them.
 #[test]
-fn stored_seeds_are_those_made_here() {
+fn stored_seeds_are_current() {
     let mut seeds: Vec<(&str, String, Vec<u8>)> = Vec::new();
     for (file, name, _) in FIXTURES {
         let (pair, delta) = (input(name, 1), fixture(file));
@@ -71,7 +71,7 @@ fn stored_seeds_are_those_made_here() {
         ("djw", "few_letters-0-djw9"),
         ("fgk", "few_letters-0-fgk"),
     ] {
-        // Of the first window: what follows the length of its data section.
+        // The compressed data section of the first window: the bytes after its length.
         let delta = fixture(fixture_name);
         let at = delta.windows(2).position(|bytes| bytes == [0x87, 0x68]).map_or(0, |first| {
             first

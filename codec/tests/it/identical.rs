@@ -1,4 +1,4 @@
-//! The delta of a file against itself: valid, and never larger than what the matcher makes of it.
+//! The delta of a file against itself is valid, and never larger than that of the matcher.
 
 use deltaglider_vcdiff::encode::identical;
 use deltaglider_vcdiff::inspect::{CopyFrom, Operation, inspect};
@@ -51,7 +51,7 @@ fn identical_file_of_one_byte() {
 }
 
 #[test]
-fn identical_file_below_one_window() {
+fn identical_below_one_window() {
     assert_identical(WINDOW - 1);
 }
 
@@ -61,23 +61,25 @@ fn identical_file_of_one_window() {
 }
 
 #[test]
-fn identical_file_above_one_window() {
+fn identical_above_one_window() {
     assert_identical(WINDOW + 1);
 }
 
 #[test]
-fn identical_file_beyond_the_source_window() {
+fn identical_beyond_source_window() {
     assert_identical(65 << 20);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
+    /// It decodes, and is no larger than the delta of the matcher.
     #[test]
-    fn identical_delta_decodes_and_is_small(case in 1..1_000_000u64, piece in 1..70_000usize) {
+    fn identical_delta_is_small(case in 1..1_000_000u64, piece in 1..70_000usize) {
         let case = Case::new(case, false);
         let whole = identical(&case.target, &case.options).unwrap();
-        prop_assert!(decode(Some(&case.target), &whole, &DecodeOptions::default()).unwrap() == case.target);
+        let decoded = decode(Some(&case.target), &whole, &DecodeOptions::default()).unwrap();
+        prop_assert!(decoded == case.target);
         let options = case.options.with_target_len(case.target.len() as u64);
         if let Ok(matched) = encode(Some(&case.target), &case.target, &options) {
             prop_assert!(whole.len() <= matched.len());

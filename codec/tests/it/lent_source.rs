@@ -1,4 +1,4 @@
-//! Sources that lend their bytes: the same results as from sources that are read, without a read.
+//! Sources that lend their bytes give the same results as sources that are read, without a read.
 
 use deltaglider_vcdiff::{DecodeOptions, Decoder};
 use proptest::prelude::*;
@@ -9,13 +9,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn lent_source_gives_the_same_delta(case in 1..1_000_000u64) {
+    fn lent_source_gives_same_delta(case in 1..1_000_000u64) {
         let case = Case::new(case, false);
         prop_assert_eq!(case.encode_lent(10_007).ok(), case.encode(10_007).ok());
     }
 
     #[test]
-    fn lent_source_gives_the_same_target(case in 1..1_000_000u64) {
+    fn lent_source_gives_same_target(case in 1..1_000_000u64) {
         let case = Case::new(case, false);
         let Ok(delta) = case.encode(usize::MAX) else { return Ok(()) };
         let source = case.source.as_deref().map(|bytes| Lent(MaybePiped { bytes, piped: false }));
@@ -30,9 +30,9 @@ proptest! {
     }
 }
 
-/// Sources beyond the source window, whose blocks are given up one by one.
+/// Sources larger than the source window, whose blocks are evicted one by one.
 #[test]
-fn lent_source_beyond_the_source_window() {
+fn lent_source_beyond_window() {
     for number in 1..=12 {
         let case = Case::new(number, true);
         assert_eq!(case.encode_lent(10_007).ok(), case.encode(10_007).ok(), "case {number}");

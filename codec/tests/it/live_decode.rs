@@ -1,5 +1,5 @@
-//! What the xdelta3 3.0.11 of this machine writes, decoded. Ignored by plain `cargo test`; run by
-//! name where xdelta3 is installed.
+//! Decodes the output of the xdelta3 3.0.11 on this machine. Ignored by plain `cargo test`; run it
+//! by name where xdelta3 is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,17 +8,18 @@ use crate::support::decode_inputs::{FIXTURES, INPUTS, Pair, Random, fixture, fix
 use deltaglider_vcdiff::encode::identical;
 use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, FileSource, decode};
 
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
+/// A temporary directory, removed at the end.
+struct WorkDir(PathBuf);
 
-impl Folder {
+impl WorkDir {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("vcdiff-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    /// The delta xdelta3 makes from a pair; with `piped` it cannot know the length of the source.
+    /// Returns the delta xdelta3 makes from a pair; with `piped` it cannot know the length of the
+    /// source.
     fn encode(&self, pair: &Pair, arguments: &[&str], piped: bool) -> Vec<u8> {
         std::fs::write(self.0.join("target"), &pair.target).unwrap();
         let mut command = Command::new(if piped { "sh" } else { "xdelta3" });
@@ -47,7 +48,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -60,8 +61,8 @@ fn assert_decodes(pair: &Pair, delta: &[u8], what: &str) {
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11"]
-fn what_xdelta3_writes_is_decoded() {
-    let folder = Folder::new("live");
+fn live_output_is_decoded() {
+    let dir = WorkDir::new("live");
     let mut decoded = 0;
     for scale in [1, 12] {
         for name in INPUTS {
@@ -74,7 +75,7 @@ fn what_xdelta3_writes_is_decoded() {
                             if piped && (pair.source.is_none() || level != "-6") {
                                 continue;
                             }
-                            let delta = folder.encode(&pair, &arguments, piped);
+                            let delta = dir.encode(&pair, &arguments, piped);
                             assert_decodes(
                                 &pair,
                                 &delta,
@@ -94,8 +95,8 @@ fn what_xdelta3_writes_is_decoded() {
 /// Sections of several hundred kilobytes: many LZMA2 chunks, with and without a new state.
 #[test]
 #[ignore = "needs xdelta3 3.0.11"]
-fn long_lzma_sections_of_mixed_content_are_decoded() {
-    let folder = Folder::new("long");
+fn long_lzma_sections_decode() {
+    let dir = WorkDir::new("long");
     let mut random = Random::new(77);
     let mut target = Vec::new();
     for part in 0..60 {
@@ -110,11 +111,7 @@ fn long_lzma_sections_of_mixed_content_are_decoded() {
     for source in [None, Some(random.text(100_000))] {
         let pair = Pair { source, target: target.clone() };
         for arguments in [&["-9"][..], &["-1", "-W", "700000"], &["-0", "-W", "16384"]] {
-            assert_decodes(
-                &pair,
-                &folder.encode(&pair, arguments, false),
-                &format!("{arguments:?}"),
-            );
+            assert_decodes(&pair, &dir.encode(&pair, arguments, false), &format!("{arguments:?}"));
             decoded += 1;
         }
     }
@@ -122,19 +119,20 @@ fn long_lzma_sections_of_mixed_content_are_decoded() {
     assert!(decoded > 0);
 }
 
-/// The copies of one window lie all over a source that is larger than what is kept of it.
+/// The copies of one window are spread over a source that is larger than the decoder's cache, and
+/// the source is read from a file.
 #[test]
 #[ignore = "needs xdelta3 3.0.11"]
-fn a_source_larger_than_the_blocks_kept_is_read_from_a_file() {
-    let folder = Folder::new("large");
+fn source_beyond_cache_decodes() {
+    let dir = WorkDir::new("large");
     let mut random = Random::new(5);
     let source = random.bytes(80 << 20);
     let mut blocks: Vec<&[u8]> = source.chunks(1_000_003).collect();
     blocks.reverse();
     let pair = Pair { target: blocks.concat(), source: Some(source) };
-    let delta = folder.encode(&pair, &["-1", "-B", "134217728"], false);
+    let delta = dir.encode(&pair, &["-1", "-B", "134217728"], false);
     assert!(delta.len() < 1 << 20, "xdelta3 found the blocks");
-    assert!(decode_from_file(&folder.0.join("source"), &delta) == pair.target);
+    assert!(decode_from_file(&dir.0.join("source"), &delta) == pair.target);
     println!("1 delta decoded");
 }
 
@@ -153,15 +151,15 @@ fn decode_from_file(source: &Path, delta: &[u8]) -> Vec<u8> {
     target
 }
 
-/// With `UPDATE_FIXTURES=1` in the environment they are written instead.
+/// Compares the committed fixtures; with `UPDATE_FIXTURES=1` in the environment it writes them.
 #[test]
 #[ignore = "needs xdelta3 3.0.11"]
-fn committed_fixtures_are_what_xdelta3_writes() {
-    let folder = Folder::new("fixtures");
+fn fixtures_match_xdelta3() {
+    let dir = WorkDir::new("fixtures");
     let update = std::env::var_os("UPDATE_FIXTURES").is_some();
     let mut compared = 0;
     for (file, name, arguments) in FIXTURES {
-        let delta = folder.encode(&input(name, 1), arguments, false);
+        let delta = dir.encode(&input(name, 1), arguments, false);
         if update {
             std::fs::write(fixture_path(file), &delta).unwrap();
         }
@@ -172,26 +170,23 @@ fn committed_fixtures_are_what_xdelta3_writes() {
     assert!(compared > 0);
 }
 
-/// Deltas of files against themselves, read by xdelta3.
+/// xdelta3 decodes deltas of files against themselves.
 #[test]
 #[ignore = "needs xdelta3 3.0.11"]
-fn identical_deltas_are_read_by_xdelta3() {
-    let folder = Folder::new("identical");
+fn xdelta3_reads_identical_deltas() {
+    let dir = WorkDir::new("identical");
     let mut random = Random::new(6);
     let window = 8 << 20;
     let mut read = 0;
     for len in [0, 1, 3, 4, window - 1, window, window + 1, 65 << 20] {
         let file = random.bytes(len);
-        std::fs::write(folder.0.join("file"), &file).unwrap();
-        std::fs::write(
-            folder.0.join("delta"),
-            identical(&file, &EncodeOptions::default()).unwrap(),
-        )
-        .unwrap();
+        std::fs::write(dir.0.join("file"), &file).unwrap();
+        std::fs::write(dir.0.join("delta"), identical(&file, &EncodeOptions::default()).unwrap())
+            .unwrap();
         let mut command = Command::new("xdelta3");
-        command.args(["-d", "-f", "-s", "file", "delta", "decoded"]).current_dir(&folder.0);
+        command.args(["-d", "-f", "-s", "file", "delta", "decoded"]).current_dir(&dir.0);
         assert!(command.stdin(Stdio::null()).status().unwrap().success(), "{len} bytes");
-        assert!(std::fs::read(folder.0.join("decoded")).unwrap() == file, "{len} bytes");
+        assert!(std::fs::read(dir.0.join("decoded")).unwrap() == file, "{len} bytes");
         read += 1;
     }
     println!("{read} deltas read");

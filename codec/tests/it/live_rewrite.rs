@@ -1,5 +1,5 @@
-//! `recode` and `merge` against those of the `xdelta3` 3.0.11 on PATH. Ignored by plain `cargo
-//! test`; run by name.
+//! Compares `recode` and `merge` with those of the `xdelta3` 3.0.11 on PATH. Ignored by plain
+//! `cargo test`; run it by name.
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,17 +14,17 @@ use deltaglider_vcdiff::{
     DecodeLimits, DecodeOptions, EncodeOptions, Level, Secondary, decode, encode,
 };
 
-struct Room(PathBuf);
+struct WorkDir(PathBuf);
 
-impl Room {
+impl WorkDir {
     fn new(name: &str) -> Self {
-        let folder =
+        let dir =
             std::env::temp_dir().join(format!("vcdiff-rewrite-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
     }
 
-    /// What xdelta3 makes of files of these contents, which stand in its arguments as their names.
+    /// Writes the files and returns the output of xdelta3, whose arguments refer to them by name.
     fn xdelta3(&self, arguments: &[&str], files: &[(&str, &[u8])]) -> Vec<u8> {
         files.iter().for_each(|(name, bytes)| fs::write(self.0.join(name), bytes).unwrap());
         let mut command = Command::new("xdelta3");
@@ -34,7 +34,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -47,7 +47,7 @@ const SECONDARIES: [(&str, Secondary); 4] = [
     ("djw9", Secondary::Djw(DjwLevel::BEST)),
 ];
 
-/// Whether a window without a copy window follows one with.
+/// Returns whether a window without a copy window follows one with a copy window.
 fn loses_its_copy_window(delta: &[u8]) -> bool {
     let windows = inspect(delta, &DecodeLimits::default()).unwrap();
     let with: Vec<bool> = windows.map(|window| window.unwrap().copy_window().is_some()).collect();
@@ -56,8 +56,8 @@ fn loses_its_copy_window(delta: &[u8]) -> bool {
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn recoded_deltas_are_those_of_the_live_xdelta3() {
-    let room = Room::new("recode");
+fn recoded_deltas_match_xdelta3() {
+    let dir = WorkDir::new("recode");
     let (mut compared, mut broken, mut random) = (0, 0, Random::new(number_from("DGTEST_SEED", 1)));
     while compared < number_from("DGTEST_COMPARISONS", 200) {
         let case = Case::new(random.next(), false);
@@ -65,11 +65,11 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
         let (name, secondary) = *random.pick(&SECONDARIES);
         let mut options = RecodeOptions::default();
         options.secondary = secondary;
-        let theirs = room.xdelta3(&["recode", "-f", "-S", name, "in"], &[("in", &delta)]);
+        let theirs = dir.xdelta3(&["recode", "-f", "-S", name, "in"], &[("in", &delta)]);
         let ours = recode(&delta, &options).unwrap();
         if ours != theirs {
-            // xdelta3 may write a copy window there, of an address in its memory, another one each
-            // time.
+            // xdelta3 may write a copy window there, from an address in its memory, a different one
+            // each time.
             assert!(loses_its_copy_window(&delta), "{:?} to {name}", case.arguments);
             let mut direct = case.clone();
             direct.options.secondary = secondary;
@@ -79,14 +79,15 @@ fn recoded_deltas_are_those_of_the_live_xdelta3() {
         compared += 1;
     }
     println!(
-        "{compared} comparisons, 0 differences; {broken} of them with encoding, since xdelta3 breaks the delta"
+        "{compared} comparisons, 0 differences; {broken} of them with encoding, since xdelta3 breaks \
+         the delta"
     );
 }
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn merged_deltas_are_those_of_the_live_xdelta3() {
-    let room = Room::new("merge");
+fn merged_deltas_match_xdelta3() {
+    let dir = WorkDir::new("merge");
     let (mut compared, mut differences, mut random) =
         (0, 0, Random::new(number_from("DGTEST_SEED", 1)));
     while compared < number_from("DGTEST_COMPARISONS", 200) {
@@ -114,7 +115,7 @@ fn merged_deltas_are_those_of_the_live_xdelta3() {
         arguments.push(last);
         let on_disk: Vec<(&str, &[u8])> =
             names.into_iter().zip(deltas.iter().map(Vec::as_slice)).collect();
-        let theirs = room.xdelta3(&arguments, &on_disk);
+        let theirs = dir.xdelta3(&arguments, &on_disk);
         let mut options = RecodeOptions::default();
         options.secondary = secondary;
         let slices: Vec<&[u8]> = deltas.iter().map(Vec::as_slice).collect();

@@ -1,8 +1,9 @@
-//! Our deltas against those the `xdelta3` 3.0.11 on PATH makes of the same input with the same
-//! options.
+//! Compares our deltas with those that the `xdelta3` 3.0.11 on PATH makes of the same input with
+//! the same options.
 //!
-//! `DGTEST_COMPARISONS` and `DGTEST_SEED` say how many and which; `DGTEST_PAIRS` names a folder of
-//! real files, every two of which in the order of their names are a source and a target.
+//! `DGTEST_COMPARISONS` and `DGTEST_SEED` set the number of cases and their seed; `DGTEST_PAIRS`
+//! names a directory of real files, every two of which in the order of their names are a source and
+//! a target.
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,8 @@ const VERSION: &str = "Xdelta version 3.0.11";
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn generated_input_gives_the_bytes_of_the_live_xdelta3() {
-    let room = Room::new("generated");
+fn generated_input_matches() {
+    let dir = WorkDir::new("generated");
     let count = number_from("DGTEST_COMPARISONS", 300);
     let seed = number_from("DGTEST_SEED", 1);
     let mut tally = Tally::default();
@@ -29,44 +30,46 @@ fn generated_input_gives_the_bytes_of_the_live_xdelta3() {
     for number in 0..count {
         let case = random.next();
         let large = number % 8 == 7;
-        tally.compare(&format!("case {case} large {large}"), &room, &Case::new(case, large));
+        tally.compare(&format!("case {case} large {large}"), &dir, &Case::new(case, large));
     }
     tally.report();
 }
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn skewed_bytes_give_the_bytes_of_the_live_xdelta3() {
-    let room = Room::new("skewed");
+fn skewed_bytes_match() {
+    let dir = WorkDir::new("skewed");
     let mut tally = Tally::default();
     let mut random = Random::new(number_from("DGTEST_SEED", 1));
     for _ in 0..number_from("DGTEST_COMPARISONS", 300) {
         let case = random.next();
-        tally.compare(&format!("skewed case {case}"), &room, &Case::of_skewed_bytes(case));
+        tally.compare(&format!("skewed case {case}"), &dir, &Case::of_skewed_bytes(case));
     }
     tally.report();
 }
 
+/// Bytes that hardly compress.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn hardly_compressible_bytes_give_the_bytes_of_the_live_xdelta3() {
-    let room = Room::new("even");
+fn even_bytes_match() {
+    let dir = WorkDir::new("even");
     let mut tally = Tally::default();
     let mut random = Random::new(number_from("DGTEST_SEED", 1));
     for _ in 0..number_from("DGTEST_COMPARISONS", 300) {
         let case = random.next();
-        tally.compare(&format!("even case {case}"), &room, &Case::of_even_bytes(case));
+        tally.compare(&format!("even case {case}"), &dir, &Case::of_even_bytes(case));
     }
     tally.report();
 }
 
+/// The bytes match if xdelta3 can decode its own delta.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_decoded() {
-    let room = Room::new("outgrown");
+fn outgrown_djw_codes_match() {
+    let dir = WorkDir::new("outgrown");
     let mut tally = Tally::default();
     for seed in 0..number_from("DGTEST_COMPARISONS", 12) {
-        tally.compare(&format!("outgrown case {seed}"), &room, &Case::of_outgrown_codes(seed));
+        tally.compare(&format!("outgrown case {seed}"), &dir, &Case::of_outgrown_codes(seed));
     }
     tally.report();
     assert!(tally.undecodable > 0 && tally.undecodable < tally.comparisons);
@@ -74,21 +77,21 @@ fn outgrown_djw_codes_give_the_bytes_of_the_live_xdelta3_where_those_can_be_deco
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and pairs of files in DGTEST_PAIRS"]
-fn real_pairs_give_the_bytes_of_the_live_xdelta3() {
-    let room = Room::new("pairs");
-    let folder = env::var_os("DGTEST_PAIRS").expect("DGTEST_PAIRS names a folder");
+fn real_pairs_match() {
+    let dir = WorkDir::new("pairs");
+    let pairs = env::var_os("DGTEST_PAIRS").expect("DGTEST_PAIRS names a directory");
     let mut files: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(pairs).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() > 1, "there are pairs");
     let differences: usize =
-        files.windows(2).map(|pair| compare_files(&room, &pair[0], &pair[1])).sum();
+        files.windows(2).map(|pair| compare_files(&dir, &pair[0], &pair[1])).sum();
     assert_eq!(differences, 0);
 }
 
 /// Compares the deltas of two files at four levels and with three secondary compressors; returns
-/// how many differ.
-fn compare_files(room: &Room, old: &Path, new: &Path) -> usize {
+/// the number of differences.
+fn compare_files(dir: &WorkDir, old: &Path, new: &Path) -> usize {
     let secondaries = [
         ("none", Secondary::None),
         ("lzma", Secondary::Lzma),
@@ -97,7 +100,7 @@ fn compare_files(room: &Room, old: &Path, new: &Path) -> usize {
     let (mut comparisons, mut differences) = (0, 0);
     for level in [1, 3, 6, 9] {
         for (name, secondary) in secondaries {
-            let theirs = room.path("theirs");
+            let theirs = dir.path("theirs");
             let status = xdelta3()
                 .args(["-e", "-f", "-D", "-A=", &format!("-{level}"), &format!("-S{name}"), "-s"])
                 .args([old, new, &theirs])
@@ -127,16 +130,16 @@ fn compare_files(room: &Room, old: &Path, new: &Path) -> usize {
 }
 
 /// Sparse edits in a large file, and a dump of a database with rows inserted, changed and removed.
-/// `DGTEST_MEGABYTES` is the size of the first, 1024 unless told otherwise.
+/// `DGTEST_MEGABYTES` is the size of the first in MB, 1024 by default.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and minutes"]
-fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
-    let room = Room::new("large");
+fn generated_large_pairs_match() {
+    let dir = WorkDir::new("large");
     let mut random = Random::new(16);
     let megabytes = number_from("DGTEST_MEGABYTES", 1024) as usize;
     let mut old: Vec<u8> = (0..megabytes << 17).flat_map(|_| random.next().to_le_bytes()).collect();
-    fs::write(room.path("sparse-1"), &old).unwrap();
-    // Some change bytes, and a few the length.
+    fs::write(dir.path("sparse-1"), &old).unwrap();
+    // Some edits change bytes, and a few the length.
     for edit in 0..megabytes {
         let at = random.below(old.len() - 100);
         old[at..at + 40].iter_mut().for_each(|byte| *byte = random.next() as u8);
@@ -144,7 +147,7 @@ fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
             old.splice(at..at + 3, *b"another length");
         }
     }
-    fs::write(room.path("sparse-2"), &old).unwrap();
+    fs::write(dir.path("sparse-2"), &old).unwrap();
     drop(old);
     let row = |random: &mut Random, id: usize| {
         let (name, at) = (random.next(), random.below(1_700_000_000));
@@ -156,7 +159,7 @@ fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
         )
     };
     let rows: Vec<String> = (0..megabytes * 900).map(|id| row(&mut random, id)).collect();
-    fs::write(room.path("dump-1"), rows.concat()).unwrap();
+    fs::write(dir.path("dump-1"), rows.concat()).unwrap();
     let mut changed = String::new();
     for (id, old) in rows.iter().enumerate() {
         match random.below(500) {
@@ -166,21 +169,21 @@ fn generated_large_pairs_give_the_bytes_of_the_live_xdelta3() {
             _ => changed.push_str(old),
         }
     }
-    fs::write(room.path("dump-2"), changed).unwrap();
+    fs::write(dir.path("dump-2"), changed).unwrap();
     let mut differences = 0;
     for (old, new) in [("sparse-1", "sparse-2"), ("dump-1", "dump-2")] {
-        differences += compare_files(&room, &room.path(old), &room.path(new));
+        differences += compare_files(&dir, &dir.path(old), &dir.path(new));
     }
     assert_eq!(differences, 0);
 }
 
-/// Files with holes of more than 4 GiB, whose content the target has elsewhere, with and without
-/// the room to find it.
+/// Files with holes of more than 4 GiB, whose content the target has elsewhere, with source windows
+/// that do and do not include it.
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH, and a minute"]
-fn a_source_beyond_four_gibibytes_gives_the_bytes_of_the_live_xdelta3() {
-    let room = Room::new("beyond");
-    let (source, target, theirs) = (room.path("source"), room.path("target"), room.path("delta"));
+fn source_beyond_4_gib_matches() {
+    let dir = WorkDir::new("beyond");
+    let (source, target, theirs) = (dir.path("source"), dir.path("target"), dir.path("delta"));
     let mut random = Random::new(4);
     let (mut old, mut new) = (File::create(&source).unwrap(), File::create(&target).unwrap());
     const GIB: u64 = 1 << 30;
@@ -216,12 +219,12 @@ fn a_source_beyond_four_gibibytes_gives_the_bytes_of_the_live_xdelta3() {
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH; writes tests/data/golden.txt"]
 fn regenerate_the_golden_table() {
-    let room = Room::new("golden");
+    let dir = WorkDir::new("golden");
     let mut table = String::new();
     for (number, kind) in crate::support::golden::cases() {
         let case = kind.case(number);
-        let delta = match room.encode(&case) {
-            Some(delta) if room.decodes(&case) => crate::support::golden::digest(&delta),
+        let delta = match dir.encode(&case) {
+            Some(delta) if dir.decodes(&case) => crate::support::golden::digest(&delta),
             _ => crate::support::golden::REFUSED.to_owned(),
         };
         table.push_str(&crate::support::golden::line(number, kind, &case, &delta));
@@ -229,37 +232,37 @@ fn regenerate_the_golden_table() {
     fs::write(crate::support::golden::path(), table).unwrap();
 }
 
-/// What became of the comparisons.
+/// The results of the comparisons.
 #[derive(Default)]
 struct Tally {
     comparisons: usize,
     differences: usize,
-    /// Refused by us, written by xdelta3 in a form that it cannot decode.
+    /// Rejected by our encoder, written by xdelta3 in a form that it cannot decode.
     buffer_exhausted: usize,
     undecodable: usize,
 }
 
 impl Tally {
-    /// The bytes are equal, and each side decodes them. What we refuse, xdelta3 cannot decode, and
-    /// neither can we.
-    fn compare(&mut self, name: &str, room: &Room, case: &Case) {
-        let theirs = room.encode(case);
+    /// Compares the bytes and decodes them on both sides. Cases that our encoder rejects can be
+    /// decoded neither by xdelta3 nor by us.
+    fn compare(&mut self, name: &str, dir: &WorkDir, case: &Case) {
+        let theirs = dir.encode(case);
         let ours = case.encode(100_003);
         self.comparisons += 1;
         let agreed = match (&ours, &theirs) {
             (Ok(ours), Some(theirs)) => {
-                ours == theirs && room.decodes(case) && decodes(case, theirs)
+                ours == theirs && dir.decodes(case) && decodes(case, theirs)
             }
-            (Err(refusal), Some(theirs)) => {
-                match refusal {
+            (Err(error), Some(theirs)) => {
+                match error {
                     EncodeError::InstructionBufferExhausted => self.buffer_exhausted += 1,
                     EncodeError::Undecodable { .. } => self.undecodable += 1,
-                    _ => panic!("{name}: {refusal}"),
+                    _ => panic!("{name}: {error}"),
                 }
                 let mut case = case.clone();
                 case.options.undecodable = true;
                 case.encode(100_003).unwrap() == *theirs
-                    && !room.decodes(&case)
+                    && !dir.decodes(&case)
                     && !decodes(&case, theirs)
             }
             _ => false,
@@ -277,7 +280,8 @@ impl Tally {
     fn report(&self) {
         let Self { comparisons, differences, buffer_exhausted, undecodable } = self;
         println!(
-            "{comparisons} comparisons, {differences} differences; refused because xdelta3 cannot decode its own delta: \
+            "{comparisons} comparisons, {differences} differences; rejected because xdelta3 \
+             cannot decode its own delta: \
              {buffer_exhausted} for the instruction buffer, {undecodable} for FGK or DJW"
         );
         assert!(*comparisons > 0, "nothing was compared");
@@ -285,7 +289,7 @@ impl Tally {
     }
 }
 
-/// Whether our decoder makes the target of a delta. It never makes anything else.
+/// Returns whether our decoder makes the target of a delta. It never makes other bytes.
 fn decodes(case: &Case, delta: &[u8]) -> bool {
     match decode(case.source.as_deref(), delta, &DecodeOptions::default()) {
         Ok(target) => {
@@ -296,23 +300,23 @@ fn decodes(case: &Case, delta: &[u8]) -> bool {
     }
 }
 
-/// A folder for the files of one test.
-struct Room(PathBuf);
+/// A temporary directory for the files of one test.
+struct WorkDir(PathBuf);
 
-impl Room {
+impl WorkDir {
     fn new(name: &str) -> Self {
-        let said = xdelta3().arg("-V").output().expect("xdelta3 is on PATH").stderr;
-        assert!(String::from_utf8_lossy(&said).starts_with(VERSION), "xdelta3 is not 3.0.11");
-        let folder = env::temp_dir().join(format!("vcdiff-live-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        let version = xdelta3().arg("-V").output().expect("xdelta3 is on PATH").stderr;
+        assert!(String::from_utf8_lossy(&version).starts_with(VERSION), "xdelta3 is not 3.0.11");
+        let dir = env::temp_dir().join(format!("vcdiff-live-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// xdelta3's delta, `None` when it fails.
+    /// Returns xdelta3's delta, `None` if it fails.
     fn encode(&self, case: &Case) -> Option<Vec<u8>> {
         let (source, target, delta) =
             (self.path("source"), self.path("target"), self.path("delta"));
@@ -351,11 +355,11 @@ impl Room {
         served.success().then(|| fs::read(&delta).unwrap())
     }
 
-    /// Whether xdelta3 makes the target of the delta it wrote last.
+    /// Returns whether xdelta3 makes the target of the delta it wrote last.
     fn decodes(&self, case: &Case) -> bool {
         let (source, decoded) = (self.path("source"), self.path("decoded"));
         let mut command = xdelta3();
-        // The names in the header are not to be followed.
+        // The names in the header must not be used.
         command.args(["-d", "-A", "-f", "-q", "-D"]);
         if let Some(bytes) = &case.source {
             let _ = fs::remove_file(&source);
@@ -373,7 +377,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -1,4 +1,4 @@
-//! Tests of the codec, in one program.
+//! Integration tests of the codec, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 #[path = "../support/mod.rs"]

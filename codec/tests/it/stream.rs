@@ -1,4 +1,4 @@
-//! The encoder and decoder as `Read` and `Write`, and what their inner streams do to them.
+//! The encoder and decoder as `Read` and `Write`, with inner streams that fail or are slow.
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,7 @@ use deltaglider_vcdiff::{
     encode, encode_stream,
 };
 
-/// Reads and writes a few bytes at a time, and is interrupted every third time.
+/// A stream that reads and writes a few bytes at a time, and is interrupted every third time.
 struct Slow<T> {
     inner: T,
     calls: usize,
@@ -81,7 +81,7 @@ fn options(target: &[u8]) -> EncodeOptions {
 }
 
 #[test]
-fn every_way_in_and_out_gives_the_same_bytes() {
+fn all_stream_types_agree() {
     let (old, new) = pair();
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
 
@@ -115,7 +115,7 @@ fn every_way_in_and_out_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_write_that_fails_can_be_tried_again() {
+fn failed_write_may_be_retried() {
     struct Flaky(VecDeque<bool>, Vec<u8>);
     impl Write for Flaky {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -153,18 +153,21 @@ fn a_write_that_fails_can_be_tried_again() {
 }
 
 #[test]
-fn which_side_failed_is_told() {
+fn stream_error_names_side() {
     let (old, new) = pair();
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
-    let told = |error: StreamError<DecodeError>| {
+    let messages = |error: StreamError<DecodeError>| {
         (error.to_string(), std::error::Error::source(&error).unwrap().to_string())
     };
     let input =
         decode_stream(Some(&old), Broken, io::sink(), &DecodeOptions::default()).unwrap_err();
-    assert_eq!(told(input), ("the input cannot be read".to_owned(), "unplugged".to_owned()));
+    assert_eq!(messages(input), ("the input cannot be read".to_owned(), "unplugged".to_owned()));
     let output =
         decode_stream(Some(&old), &whole[..], Broken, &DecodeOptions::default()).unwrap_err();
-    assert_eq!(told(output), ("the output cannot be written".to_owned(), "unplugged".to_owned()));
+    assert_eq!(
+        messages(output),
+        ("the output cannot be written".to_owned(), "unplugged".to_owned())
+    );
     let codec =
         decode_stream(Some(&old), &whole[1..], io::sink(), &DecodeOptions::default()).unwrap_err();
     assert!(
@@ -181,7 +184,7 @@ fn which_side_failed_is_told() {
 }
 
 #[test]
-fn a_delta_cut_short_never_reads_as_a_whole_one() {
+fn truncated_delta_is_an_error() {
     let (old, new) = pair();
     let whole = encode(Some(&old), &new, &options(&new)).unwrap();
     let mut reader =
@@ -202,7 +205,7 @@ fn a_delta_cut_short_never_reads_as_a_whole_one() {
 }
 
 #[test]
-fn streams_can_be_moved_to_another_thread() {
+fn streams_are_send() {
     fn moves<T: Send + 'static>() {}
     moves::<EncodeWriter<Vec<u8>, Vec<u8>>>();
     moves::<DecodeReader<Vec<u8>, std::fs::File>>();
@@ -243,7 +246,7 @@ fn all_four_adapters_agree() {
 }
 
 #[test]
-fn writer_refuses_a_cut_or_damaged_delta() {
+fn writer_rejects_damaged_delta() {
     let (old, new) = pair();
     let mut delta = encode(Some(&old), &new, &EncodeOptions::default()).unwrap();
     let mut cut = DecodeWriter::new(Some(&old), Vec::new(), &DecodeOptions::default());

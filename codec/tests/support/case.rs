@@ -1,4 +1,4 @@
-//! One encoding, made from a number: the input, the options, and how xdelta3 is told the same.
+//! One encoding, generated from a number: the input, the options, and the same options for xdelta3.
 
 use std::io;
 
@@ -8,26 +8,26 @@ use deltaglider_vcdiff::{EncodeError, EncodeOptions, Encoder, Level, Secondary, 
 use super::inputs;
 use super::random::Random;
 
-/// xdelta3's allocation unit: windows and blocks of the source are at least this long.
+/// xdelta3's allocation unit in bytes: windows and blocks of the source are at least this long.
 const PAGE: usize = 1 << 14;
-/// The smallest source window; its blocks are one page.
+/// The smallest source window in bytes; its blocks are one page.
 const SMALLEST_SOURCE_WINDOW: usize = 32 * PAGE;
 
-/// What is encoded, and how.
+/// The input and the options of one encoding.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub source: Option<Vec<u8>>,
     pub target: Vec<u8>,
     pub options: EncodeOptions,
-    /// Whether the source comes through a pipe, so that its length is unknown.
+    /// `true` if the source is read from a pipe, so its length is unknown.
     pub source_piped: bool,
     pub target_piped: bool,
-    /// xdelta3's options for the same, without the names of files.
+    /// xdelta3's arguments for the same options, without file names.
     pub arguments: Vec<String>,
 }
 
 impl Case {
-    /// The case of this number; `large` ones have sources that do not fit into their source window.
+    /// Returns the case of this number; `large` ones have sources that exceed their source window.
     pub fn new(seed: u64, large: bool) -> Self {
         let random = &mut Random::new(seed);
         let mut options = EncodeOptions::default();
@@ -49,8 +49,8 @@ impl Case {
         Self { source, target, options, source_piped, target_piped, arguments }
     }
 
-    /// A case for a secondary compressor: a target that is nearly all data, of every skewness, long
-    /// and short.
+    /// Returns a case for a secondary compressor: a target that is nearly all data, of every
+    /// skewness, long and short.
     pub fn of_skewed_bytes(seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let mut options = EncodeOptions::at_level(Level::FASTEST);
@@ -69,8 +69,8 @@ impl Case {
         Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
     }
 
-    /// A case whose data is so evenly distributed that Huffman codes hardly pay: at the edge of
-    /// where DJW gives up.
+    /// Returns a case whose data is so evenly distributed that Huffman codes hardly pay: at the
+    /// point where DJW gives up.
     pub fn of_even_bytes(seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let mut options = EncodeOptions::at_level(Level::FASTEST);
@@ -86,7 +86,7 @@ impl Case {
         Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
     }
 
-    /// A case with several DJW codes to a section, of which some are longer than DJW allows.
+    /// Returns a case with several DJW codes per section, of which some are longer than DJW allows.
     pub fn of_outgrown_codes(seed: u64) -> Self {
         let random = &mut Random::new(seed);
         let mut options = EncodeOptions::at_level(Level::FASTEST);
@@ -97,7 +97,7 @@ impl Case {
         Self { source: None, target, options, source_piped: false, target_piped: false, arguments }
     }
 
-    /// Our delta, the target pushed in pieces of at most `piece` bytes.
+    /// Returns our delta; the target is pushed in pieces of at most `piece` bytes.
     pub fn encode(&self, piece: usize) -> Result<Vec<u8>, EncodeError> {
         let source =
             self.source.as_deref().map(|bytes| MaybePiped { bytes, piped: self.source_piped });
@@ -132,7 +132,7 @@ impl Case {
     }
 }
 
-/// A slice that can keep its length to itself.
+/// A slice that can hide its length.
 pub struct MaybePiped<'a> {
     pub bytes: &'a [u8],
     pub piped: bool,
@@ -148,7 +148,7 @@ impl Source for MaybePiped<'_> {
     }
 }
 
-/// A source that lends its bytes, and panics when it is read.
+/// A source that lends its bytes and panics when it is read.
 pub struct Lent<'a>(pub MaybePiped<'a>);
 
 impl Source for Lent<'_> {
@@ -169,7 +169,7 @@ fn source_len(random: &mut Random, large: bool, source_window: usize) -> usize {
     if large {
         let window = source_window.next_power_of_two();
         return match random.below(4) {
-            // At the edge of the source window, or of one of the blocks behind it.
+            // Near the size of the source window, or of one of the blocks after it.
             0 => window - 1 + random.below(3),
             1 => window + window / 32 * random.below(20) - 1 + random.below(3),
             _ => window + random.length(3 * window),
@@ -192,7 +192,7 @@ fn target(random: &mut Random, old: &[u8]) -> Vec<u8> {
             inputs::bytes(random, len)
         }
         3 => {
-            // To the edge of a window.
+            // Up to the edge of a window.
             let mut new = inputs::edited(random, old);
             let len = PAGE * random.within(1, 4) - 1 + random.below(3);
             let rest = len.saturating_sub(new.len());

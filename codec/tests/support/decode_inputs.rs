@@ -1,7 +1,7 @@
-//! Inputs of the decoder's tests, made from a seed, and the list of deltas xdelta3 3.0.11 made from
-//! them.
+//! Inputs of the decoder's tests, generated from a seed, and the list of deltas xdelta3 3.0.11 made
+//! from them.
 
-/// A xorshift generator: the same numbers everywhere, for ever.
+/// A xorshift generator: the same numbers on every platform.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -24,7 +24,7 @@ impl Random {
         (0..len).map(|_| self.next() as u8).collect()
     }
 
-    /// Words of a small vocabulary, as compressible as program text.
+    /// Returns words of a small vocabulary, as compressible as program text.
     pub(crate) fn text(&mut self, len: usize) -> Vec<u8> {
         let words: Vec<Vec<u8>> = (0..200)
             .map(|_| (0..2 + self.below(8)).map(|_| b'a' + self.below(26) as u8).collect())
@@ -38,7 +38,7 @@ impl Random {
         text
     }
 
-    /// The same bytes with `edits` replacements, insertions and removals of up to 40 bytes.
+    /// Returns the bytes with `edits` replacements, insertions and removals of up to 40 bytes.
     pub(crate) fn edited(&mut self, bytes: &[u8], edits: usize) -> Vec<u8> {
         let mut edited = bytes.to_vec();
         for _ in 0..edits {
@@ -58,7 +58,7 @@ pub(crate) struct Pair {
     pub(crate) target: Vec<u8>,
 }
 
-/// Names of all inputs.
+/// The names of all inputs.
 pub(crate) const INPUTS: [&str; 14] = [
     "text",
     "random",
@@ -76,7 +76,7 @@ pub(crate) const INPUTS: [&str; 14] = [
     "few_letters",
 ];
 
-/// The input of a name; sizes grow with `scale`, whose 1 gives some ten kilobytes.
+/// Returns the input of a name; sizes grow with `scale`, and 1 gives about ten kilobytes.
 pub(crate) fn input(name: &str, scale: usize) -> Pair {
     let seed = INPUTS.iter().position(|&input| input == name).expect("a name of INPUTS");
     let mut random = Random::new(seed as u64 + 1);
@@ -133,7 +133,7 @@ pub(crate) fn input(name: &str, scale: usize) -> Pair {
             (Some(source.clone()), source)
         }
         "unrelated" => (Some(random.bytes(len / 10)), random.bytes(len / 10)),
-        // Longer than the dictionary of an LZMA section, but with little new in it.
+        // Longer than the dictionary of an LZMA section, but with few new bytes.
         "versions" => {
             let mut version = random.text(len / 6);
             let mut target = Vec::new();
@@ -143,7 +143,7 @@ pub(crate) fn input(name: &str, scale: usize) -> Pair {
             }
             (None, target)
         }
-        // Little that repeats, and all the more to gain from Huffman codes.
+        // Few repetitions, and so the more to gain from Huffman codes.
         "few_letters" => {
             let letter =
                 |random: &mut Random| b'a' + (random.next().trailing_zeros() as u8).min(11);
@@ -197,12 +197,12 @@ pub(crate) const FIXTURES: [(&str, &str, &[&str]); 36] = [
     ("versions-1-lzma-no-target-matching", "versions", &["-1", "-N", "-W", "100001"]),
 ];
 
-/// The bytes of a fixture.
+/// Returns the bytes of a fixture.
 pub(crate) fn fixture(file: &str) -> Vec<u8> {
     std::fs::read(fixture_path(file)).expect("a fixture that is committed")
 }
 
-/// Where a fixture lies.
+/// Returns the path of a fixture.
 pub(crate) fn fixture_path(file: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/decode")

@@ -1,4 +1,4 @@
-//! Builds deltas field by field, right or wrong.
+//! Builds deltas field by field, valid or invalid.
 
 /// Appends an integer of RFC 3284, section 2.
 pub(crate) fn integer(value: u64, out: &mut Vec<u8>) {
@@ -8,12 +8,12 @@ pub(crate) fn integer(value: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// One window; the length of the encoding is worked out.
+/// One window; the length of the encoding is computed.
 #[derive(Clone, Default)]
 pub(crate) struct HandWindow {
-    /// Length and offset.
+    /// The length and offset of the copy window.
     pub(crate) source: Option<(u64, u64)>,
-    /// Whether that is a part of the target instead (VCD_TARGET).
+    /// `true` if the copy window is a part of the target (VCD_TARGET).
     pub(crate) in_target: bool,
     pub(crate) target_len: u64,
     pub(crate) delta_indicator: u8,
@@ -42,7 +42,7 @@ impl HandWindow {
         Self { checksum: Some(adler2::adler32_slice(target)), ..self }
     }
 
-    /// The header, as if the sections had their present lengths, then the sections.
+    /// Returns the header, as if the sections had their present lengths, then the sections.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         [self.header([self.data.len(), self.instructions.len(), self.addresses.len()]), self.body()]
             .concat()
@@ -52,7 +52,7 @@ impl HandWindow {
         [&self.data[..], &self.instructions, &self.addresses].concat()
     }
 
-    /// The header alone, with these lengths of the sections.
+    /// Returns the header alone, with these lengths of the sections.
     pub(crate) fn header(&self, lengths: [usize; 3]) -> Vec<u8> {
         let mut fields = Vec::new();
         integer(self.target_len, &mut fields);
@@ -78,22 +78,22 @@ impl HandWindow {
     }
 }
 
-/// A file without secondary compressor and application header.
+/// Returns a file without secondary compressor and application header.
 pub(crate) fn delta(windows: &[HandWindow]) -> Vec<u8> {
     let mut bytes = b"\xd6\xc3\xc4\0\0".to_vec();
     windows.iter().for_each(|window| bytes.extend(window.bytes()));
     bytes
 }
 
-/// A file whose compressed sections are LZMA.
+/// Returns a file whose compressed sections are LZMA.
 pub(crate) fn lzma_delta(windows: &[HandWindow]) -> Vec<u8> {
     let mut bytes = b"\xd6\xc3\xc4\0\x01\x02".to_vec();
     windows.iter().for_each(|window| bytes.extend(window.bytes()));
     bytes
 }
 
-/// The start of an LZMA section of a decompressed length: the container's headers with a dictionary
-/// of 256 KiB.
+/// Returns the start of an LZMA section of a decompressed length: the container's headers with a
+/// dictionary of 256 KiB.
 pub(crate) fn lzma_start(len: u64) -> Vec<u8> {
     let mut section = Vec::new();
     integer(len, &mut section);
@@ -101,11 +101,11 @@ pub(crate) fn lzma_start(len: u64) -> Vec<u8> {
     section
 }
 
-/// Bytes one of [`zeros_chunks`] stands for.
+/// The number of bytes that one of [`zeros_chunks`] decodes to.
 pub(crate) const ZEROS_CHUNK: usize = 2_096_914;
 
-/// LZMA2 chunks of nothing but zeros, each with a state of its own: 365 bytes made by liblzma for
-/// every 2 MB.
+/// Returns LZMA2 chunks of only zeros, each with a new state: 365 bytes made by liblzma for every 2
+/// MB.
 pub(crate) fn zeros_chunks(count: usize) -> Vec<u8> {
     let coded = include_bytes!("../fixtures/decode/zeros.lzma-chunk");
     let mut chunks = Vec::new();

@@ -1,4 +1,4 @@
-//! The stored results: which cases there are, and a line of the table for each.
+//! The stored results: the list of cases, and a line of the table for each.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,11 @@ use sha2::{Digest, Sha256};
 
 use super::case::Case;
 
-/// In place of a digest: xdelta3 fails here, or cannot decode its own delta, and we refuse.
+/// The entry in place of a digest if xdelta3 fails or cannot decode its own delta, and our encoder
+/// reports an error.
 pub const REFUSED: &str = "refused";
 
-/// What kind of case a line is about.
+/// The kind of the case of a line.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Small,
@@ -29,7 +30,7 @@ impl Kind {
     }
 }
 
-/// Kinds and numbers of the stored cases.
+/// Returns the kinds and numbers of the stored cases.
 pub fn cases() -> impl Iterator<Item = (u64, Kind)> {
     let kind = |number| match number % 16 {
         0 => Kind::Large,
@@ -40,7 +41,7 @@ pub fn cases() -> impl Iterator<Item = (u64, Kind)> {
     (1..=600).map(move |number| (number, kind(number)))
 }
 
-/// Where the table is stored.
+/// Returns the path of the table.
 pub fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden.txt")
 }
@@ -49,7 +50,7 @@ pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Number, input and options in short, digest of the delta.
+/// Returns a line with number, a summary of input and options, and the digest of the delta.
 pub fn line(number: u64, kind: Kind, case: &Case, delta: &str) -> String {
     let kind = format!("{kind:?}").to_lowercase();
     let source = match &case.source {

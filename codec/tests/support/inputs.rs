@@ -1,5 +1,5 @@
-//! Sources and targets of the kinds that have broken encoders: runs next to runs, few letters,
-//! moved blocks.
+//! Sources and targets of the kinds that have broken encoders: adjacent runs, few letters, moved
+//! blocks.
 
 use super::random::Random;
 
@@ -30,7 +30,7 @@ const WORDS: [&str; 24] = [
     "1234567890",
 ];
 
-/// `len` bytes of a kind the generator chooses.
+/// Returns `len` bytes of a kind the generator chooses.
 pub fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(len + 64);
     let kind = random.below(8);
@@ -59,7 +59,7 @@ pub fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
                 out.extend_from_slice(line.as_bytes());
             }
             _ => {
-                // A bit of everything, so that kinds meet.
+                // A bit of everything, so that kinds are adjacent.
                 let piece = random.length(5000);
                 let piece = bytes(random, piece + 1);
                 out.extend_from_slice(&piece);
@@ -70,7 +70,7 @@ pub fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
     out
 }
 
-/// `len` bytes whose frequencies are chosen again and again: even, halving from byte to byte, or as
+/// Returns `len` bytes whose frequencies change repeatedly: even, halving from byte to byte, or
 /// Fibonacci numbers, over an alphabet of any size.
 pub fn skewed(random: &mut Random, len: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(len);
@@ -98,7 +98,8 @@ pub fn skewed(random: &mut Random, len: usize) -> Vec<u8> {
     out
 }
 
-/// `len` bytes of nearly the same frequency, with a few in favour, others in the second half.
+/// Returns `len` bytes of nearly the same frequency, a few of them more frequent, and different
+/// ones in the second half.
 pub fn even(random: &mut Random, len: usize) -> Vec<u8> {
     let letters = random.within(200, 256);
     let favour = random.below(30);
@@ -110,8 +111,8 @@ pub fn even(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len).map(|at| letter(at, random) as u8).collect()
 }
 
-/// All Fibonacci numbers up to one near 800,000, each as that many of its letter, in no order, and
-/// a little else.
+/// Returns each letter as often as its Fibonacci number, up to one near 800,000, in random order,
+/// and a few other bytes.
 pub fn fibonacci(random: &mut Random) -> Vec<u8> {
     let letters = random.within(28, 30);
     let mut out: Vec<u8> =
@@ -126,7 +127,8 @@ pub fn fibonacci(random: &mut Random) -> Vec<u8> {
     if random.once_in(2) { [out, more].concat() } else { [more, out].concat() }
 }
 
-/// Each letter as often as the Fibonacci number of its place: the deepest Huffman trees there are.
+/// Returns the Fibonacci number of each letter's place, the frequencies of the deepest Huffman
+/// trees.
 fn fibonacci_letters(letters: usize) -> Vec<usize> {
     let (mut now, mut next) = (1usize, 1usize);
     let mut all = Vec::new();
@@ -151,7 +153,7 @@ fn self_similar(random: &mut Random, out: &mut Vec<u8>) {
     }
 }
 
-/// A later version of `old`.
+/// Returns a later version of `old`.
 pub fn edited(random: &mut Random, old: &[u8]) -> Vec<u8> {
     let mut new = old.to_vec();
     let edits = random.length(200);

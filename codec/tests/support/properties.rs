@@ -1,5 +1,5 @@
-//! What holds for any bytes at all: called by the fuzz targets, and by `fuzz_corpus` with what they
-//! once found.
+//! The properties that hold for any input. The fuzz targets call them, and so does `fuzz_corpus`
+//! with stored inputs.
 
 use deltaglider_vcdiff::encode::DjwLevel;
 use deltaglider_vcdiff::inspect::inspect;
@@ -9,7 +9,8 @@ use deltaglider_vcdiff::{
     Encoder, Level, Secondary, decode, encode,
 };
 
-/// Two length bytes, a source of at most that length, and the rest.
+/// Splits off a source, whose length is in the first two bytes, and returns the source and the
+/// rest.
 fn split(input: &[u8]) -> (&[u8], &[u8]) {
     let Some((len, rest)) = input.split_first_chunk::<2>() else { return (&[], input) };
     rest.split_at(usize::from(u16::from_le_bytes(*len)).min(rest.len()))
@@ -26,8 +27,8 @@ fn limited() -> DecodeOptions {
     options
 }
 
-/// The target as it comes from pieces of `len` bytes, each window into a buffer that held other
-/// bytes before.
+/// Returns the target decoded from pieces of `len` bytes, each window into a buffer that already
+/// holds other bytes.
 fn in_pieces(source: &[u8], delta: &[u8], len: usize, filling: u8) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = Decoder::new(Some(source), &limited());
     let mut target = Vec::new();
@@ -47,8 +48,8 @@ fn in_pieces(source: &[u8], delta: &[u8], len: usize, filling: u8) -> Result<Vec
     Ok(target)
 }
 
-/// Any delta is decoded or refused, in the same way however it is cut and whatever the buffers
-/// held; and as it is inspected.
+/// Checks that any delta is decoded or rejected in the same way, however it is cut and whatever the
+/// buffers held, and inspection agrees.
 pub fn decode_any(input: &[u8]) {
     let (source, delta) = split(input);
     let whole = decode(Some(source), delta, &limited());
@@ -75,12 +76,12 @@ pub fn decode_any(input: &[u8]) {
     }
 }
 
-/// However hostile: no more comes out than the limits say.
+/// Checks that no delta, however hostile, produces more than the limits allow.
 pub fn decode_within_limits(input: &[u8]) {
     let (source, delta) = split(input);
     let mut options = DecodeOptions::default();
     let mut limits = DecodeLimits::default();
-    // Below what the seeds ask for, so that a limit that is gone shows.
+    // Lower than the seeds ask for, so that a missing limit is detected.
     (limits.window, limits.target, limits.sections, limits.instructions) = (40, Some(60), 200, 100);
     options.limits = limits;
     options.verify_checksum = false;
@@ -95,7 +96,7 @@ pub fn decode_within_limits(input: &[u8]) {
     assert!(out.len() <= 60);
 }
 
-/// What is encoded comes back, whatever the options; recoded and merged as well.
+/// Checks that encoded data is decoded unchanged, whatever the options; also recoded and merged.
 pub fn round_trip(input: &[u8]) {
     let Some((&[level, kind, window], rest)) = input.split_first_chunk::<3>() else { return };
     let (source, target) = split(rest);
@@ -123,10 +124,10 @@ pub fn round_trip(input: &[u8]) {
     assert!(decode(Some(source), &merged, &DecodeOptions::default()).unwrap() == source);
 }
 
-/// How the target is cut into pushes does not show in the delta.
+/// Checks that the delta does not depend on how the target is cut into pushes.
 pub fn chunking(input: &[u8]) {
     let (source, piece) = split(input);
-    // Windows are 16 KiB at least, inputs of a fuzzer shorter.
+    // Windows are at least 16 KiB, inputs of a fuzzer shorter.
     let target = piece.repeat(40_000 / (piece.len() + 1));
     let mut options = EncodeOptions::at_level(Level::new(input.len() as u8 % 10).unwrap());
     options.window = 1 << 14;
@@ -144,15 +145,15 @@ pub fn chunking(input: &[u8]) {
     }
 }
 
-/// Compressed sections: what the compressor makes of the bytes comes back, and the bytes as a
-/// section are decoded or refused.
+/// Compresses the bytes as a section, which must decode to the same bytes, and decodes the bytes as
+/// a section, which must succeed or fail cleanly.
 fn section(secondary: Secondary, input: &[u8]) {
     let mut options = EncodeOptions::at_level(Level::FASTEST);
     options.secondary = secondary;
     let delta = encode(None, input, &options).unwrap();
     assert!(decode(None, &delta, &DecodeOptions::default()).unwrap() == input);
 
-    // One window of one ADD, whose bytes are what the input says they are.
+    // One window of one ADD, whose compressed data section is the input.
     let Some((len, stored)) = input.split_first_chunk::<2>() else { return };
     let len = u16::from_le_bytes(*len) & 0x3fff;
     let integer =
@@ -171,23 +172,23 @@ fn section(secondary: Secondary, input: &[u8]) {
     }
 }
 
-/// [`section`] for LZMA.
+/// Checks [`section`] for LZMA.
 pub fn lzma(input: &[u8]) {
     section(Secondary::Lzma, input);
 }
 
-/// [`section`] for DJW, with one code and with several.
+/// Checks [`section`] for DJW, with one code and with several.
 pub fn djw(input: &[u8]) {
     section(Secondary::Djw(DjwLevel::DEFAULT), input);
     section(Secondary::Djw(DjwLevel::BEST), input);
 }
 
-/// [`section`] for FGK.
+/// Checks [`section`] for FGK.
 pub fn fgk(input: &[u8]) {
     section(Secondary::Fgk, input);
 }
 
-/// Headers and integers of any kind behind the magic.
+/// Inspects headers and integers of any kind after the magic.
 pub fn header(input: &[u8]) {
     let delta = [b"\xd6\xc3\xc4", input].concat();
     let Ok(windows) = inspect(delta.as_slice(), &limited().limits) else { return };

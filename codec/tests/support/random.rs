@@ -1,4 +1,4 @@
-//! A generator of numbers of our own, so that stored results never change with somebody else's.
+//! A random number generator, included here so that stored results never change with a dependency.
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
@@ -17,17 +17,17 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// A number below `end`, which is not 0.
+    /// Returns a number below `end`, which must not be 0.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    /// A number in `from..=to`.
+    /// Returns a number in `from..=to`.
     pub fn within(&mut self, from: usize, to: usize) -> usize {
         from + self.below(to - from + 1)
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times on average.
     pub fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
@@ -36,7 +36,7 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    /// A length whose magnitude is as likely small as large.
+    /// Returns a length whose magnitude is as likely small as large.
     pub fn length(&mut self, most: usize) -> usize {
         let bits = self.below(usize::BITS as usize - most.leading_zeros() as usize + 1);
         self.below((1 << bits).min(most) + 1)

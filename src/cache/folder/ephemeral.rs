@@ -1,4 +1,4 @@
-//! The folder of one process: made when it is first needed, gone when the process is.
+//! The cache directory of one process: created at first use, deleted when the process exits.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -11,12 +11,12 @@ use super::maintenance::OfProcesses;
 use super::private::{FOLDER_MODE, PrivateFolder, open_folder, unheld};
 use crate::cache::legacy::{bytes_below, is_own_folder};
 
-/// What the folders of all processes begin with. The Python tool's begin with `deltaglider-` and
-/// are plain text.
+/// The prefix of the names of process directories. Those of the Python tool begin with
+/// `deltaglider-` and hold plain text.
 const PREFIX: &str = "dg-cache-";
 
-/// A locked folder. It is alive as long as the lock is held, which ends with the process however
-/// that ends: a process number, which is used again, and an age say less.
+/// A locked cache directory. It is in use as long as the lock is held, which ends with the process
+/// however that ends. A process number, which is reused, and an age are weaker evidence.
 #[derive(Debug)]
 pub(super) struct EphemeralFolder {
     path: PathBuf,
@@ -25,6 +25,7 @@ pub(super) struct EphemeralFolder {
 }
 
 impl EphemeralFolder {
+    /// Creates and locks a directory below `parent`.
     pub(super) fn make(parent: &Path) -> io::Result<Self> {
         loop {
             let made = tempfile::Builder::new()
@@ -37,7 +38,8 @@ impl EphemeralFolder {
                 opened => opened?,
             };
             let lock = folder.lock()?;
-            // Before the lock was ours, somebody may have taken the folder for a dead one.
+            // Before the lock was held, another process may have deleted the directory as
+            // abandoned.
             if folder.is_in_place()? {
                 let dirs = CacheDirs::make(&folder)?;
                 return Ok(Self { path: made.keep(), dirs, _lock: lock });
@@ -48,15 +50,18 @@ impl EphemeralFolder {
 
 impl Drop for EphemeralFolder {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next process.
+        // The next process deletes what cannot be deleted now.
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(folder = %self.path.display(), %error, "the cache of this process could not be removed");
+            tracing::warn!(
+                folder = %self.path.display(), %error,
+                "the cache of this process could not be removed"
+            );
         }
     }
 }
 
-/// Removes the folders of dead processes of this user; says how many, and how many bytes were in
-/// them. What cannot be removed is nobody's loss but disk space.
+/// Deletes the directories of dead processes of this user and returns how many, and their bytes.
+/// One that cannot be deleted costs only disk space.
 pub(in crate::cache) fn sweep(parent: &Path) -> Cleared {
     let mut cleared = Cleared::default();
     for path in folders(parent) {
@@ -64,14 +69,17 @@ pub(in crate::cache) fn sweep(parent: &Path) -> Cleared {
             Ok(Some(bytes)) => cleared.add(bytes),
             Ok(None) => cleared.in_use += 1,
             Err(error) => {
-                tracing::debug!(folder = %path.display(), %error, "a cache left by a dead process stays")
+                tracing::debug!(
+                    folder = %path.display(), %error,
+                    "the cache of a dead process could not be removed"
+                )
             }
         }
     }
     cleared
 }
 
-/// Counts the folders of the processes of this user.
+/// Counts the cache directories of this user's processes.
 pub(in crate::cache) fn census(parent: &Path) -> OfProcesses {
     let mut found = OfProcesses::default();
     for path in folders(parent) {
@@ -85,7 +93,7 @@ pub(in crate::cache) fn census(parent: &Path) -> OfProcesses {
     found
 }
 
-/// Those of this user.
+/// Returns the process directories of this user below `parent`.
 fn folders(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
     let named =
@@ -93,7 +101,7 @@ fn folders(parent: &Path) -> Vec<PathBuf> {
     named.map(|entry| entry.path()).filter(|path| is_own_folder(path)).collect()
 }
 
-/// The bytes that were in it, or nothing if its process lives.
+/// Deletes a process directory and returns its bytes; `None` if its process lives.
 fn sweep_one(path: &Path) -> io::Result<Option<u64>> {
     let folder = open_folder(path)?;
     if unheld(folder.try_lock())?.is_none() {

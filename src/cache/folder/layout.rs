@@ -1,5 +1,4 @@
-//! The three dirs of a cache folder: what is being written, what can be read, and when it was used
-//! last.
+//! The three subdirectories of a cache directory: drafts, entries, and the times of last use.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -11,14 +10,15 @@ use rustix::fs::FileType;
 use super::private::{FileId, PrivateFolder, unheld};
 use crate::cache::key::EntryName;
 
-/// Entries never change once they are here: nothing but a rename brings them, and their use is
-/// noted elsewhere.
+/// The directory of entries. They never change: an entry arrives by rename, and its use is recorded
+/// elsewhere.
 const ENTRIES: &str = "entries";
-/// Drafts, each locked by who writes it.
+/// The directory of drafts, each locked by its writer.
 const NEW: &str = "new";
-/// Empty files with the names of entries.
+/// The directory of empty files named like the entries, whose mtime is the entry's last use.
 const USED: &str = "used";
 
+/// The three open subdirectories.
 #[derive(Debug)]
 pub(super) struct CacheDirs {
     pub(super) entries: PrivateFolder,
@@ -26,12 +26,13 @@ pub(super) struct CacheDirs {
     used: PrivateFolder,
 }
 
-/// One entry as the folder shows it.
+/// One entry of a directory listing.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) name: OsString,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub(super) size: u64,
+    /// The time of the last use, in nanoseconds since 1970.
     used: i128,
 }
 
@@ -63,6 +64,7 @@ impl Cleared {
 }
 
 impl CacheDirs {
+    /// Opens the three subdirectories, creating any that is missing.
     pub(super) fn make(folder: &PrivateFolder) -> io::Result<Self> {
         Ok(Self {
             entries: folder.make_in(ENTRIES)?,
@@ -71,7 +73,7 @@ impl CacheDirs {
         })
     }
 
-    /// The dirs of a folder that has them all.
+    /// Opens the three subdirectories; fails if one is missing.
     pub(super) fn open(folder: &PrivateFolder) -> io::Result<Self> {
         Ok(Self {
             entries: folder.open_in(ENTRIES)?,
@@ -80,7 +82,7 @@ impl CacheDirs {
         })
     }
 
-    /// Waits for the lock under which names among the entries are given and taken.
+    /// Waits for the lock under which entries get and lose their names.
     pub(super) fn change(&self) -> io::Result<Changes<'_>> {
         Ok(Changes { dirs: self, _lock: self.entries.lock()? })
     }
@@ -90,7 +92,7 @@ impl CacheDirs {
         self.list_and(|_| Ok(()))
     }
 
-    /// Lists the entries, and calls `on_stray` with each name of what is no regular file.
+    /// Lists the entries, and calls `on_stray` with the name of anything but a regular file.
     fn list_and(&self, on_stray: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for name in self.entries.names()? {
@@ -110,21 +112,21 @@ impl CacheDirs {
         Ok(listed)
     }
 
-    /// Notes that an entry was used.
+    /// Records that an entry was used.
     pub(super) fn use_now(&self, name: &EntryName) -> io::Result<()> {
         self.used.touch(&name.to_string())
     }
 
     /// Returns whether a process reads an entry.
     pub(super) fn is_in_use(&self, name: &OsStr) -> bool {
-        // Otherwise an eviction could take this short lock of the entry for a reader's.
+        // Otherwise an eviction could mistake this short lock of the entry for a reader's.
         let _changes = self.change();
         let file = name.to_str().and_then(|name| self.entries.open(name).ok());
         file.is_some_and(|file| matches!(unheld(file.try_lock()), Ok(None)))
     }
 }
 
-/// The right to give and take names among the entries: one holder at a time, over all processes.
+/// The right to give and take the names of entries, held by one thread of all processes at a time.
 ///
 /// Every process keeps these rules, on which the monitor relies:
 /// - An entry gets and loses its name under this lock alone.
@@ -144,12 +146,12 @@ impl Changes<'_> {
         self.dirs.new.rename(draft, &self.dirs.entries, &name.to_string())
     }
 
-    /// Returns every entry, the least recently used first. Deletes what is no regular file.
+    /// Returns every entry, the least recently used first. Deletes anything but regular files.
     pub(super) fn list(&self) -> io::Result<Vec<Listed>> {
         self.dirs.list_and(|stray| self.dirs.entries.remove(stray))
     }
 
-    /// Deletes an entry and the note of its use, even while it is read.
+    /// Deletes an entry and the record of its use, even while it is read.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         self.dirs.entries.remove(name)?;
         self.dirs.used.remove(name)
@@ -157,7 +159,7 @@ impl Changes<'_> {
 
     /// Deletes an entry unless a process reads it; returns whether it is gone.
     pub(super) fn remove_unused(&self, name: &OsStr) -> io::Result<bool> {
-        // Locked until it is gone, so that no reader begins with it.
+        // The lock is held until the entry is deleted, so that no reader begins with it.
         let file = name.to_str().and_then(|name| self.dirs.entries.open(name).ok());
         if let Some(file) = &file
             && unheld(file.try_lock())?.is_none()
@@ -185,7 +187,7 @@ impl Changes<'_> {
         }
     }
 
-    /// Deletes every entry that no process reads, and what dead writers left.
+    /// Deletes every entry that no process reads, and the drafts of dead writers.
     pub(super) fn clear(&self) -> io::Result<Cleared> {
         let mut cleared = Cleared::default();
         for name in self.dirs.entries.names()? {
@@ -199,7 +201,7 @@ impl Changes<'_> {
         Ok(cleared)
     }
 
-    /// Deletes drafts whose writers are dead, and notes about entries that are gone.
+    /// Deletes the drafts of dead writers and the use records of deleted entries.
     pub(super) fn sweep(&self) -> io::Result<()> {
         let CacheDirs { entries, new, used } = self.dirs;
         for name in new.names()? {

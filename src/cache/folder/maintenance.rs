@@ -1,4 +1,4 @@
-//! Looking after a folder of entries: what there is, whether it is sound, and its removal.
+//! Maintenance of a cache directory: listing, verifying and deleting entries.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -15,82 +15,84 @@ use crate::cache::key::CacheKey;
 use crate::cache::sealed::{EntryMetadata, Header, RejectReason, SealedSource};
 use crate::domain::Total;
 
-/// Digits of the name of a folder for one key.
+/// The number of hexadecimal digits in the name of a key's directory.
 const FOLDER_DIGITS: usize = 16;
 
-/// What is in a cache.
+/// The contents of a cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holdings {
-    /// Entries whose header is sound and whose time is not over.
+    /// Unexpired entries with a valid header.
     pub entries: u64,
-    /// Bytes of all files.
+    /// Bytes of all files, valid or not.
     pub bytes: u64,
-    /// Entries that somebody reads.
+    /// Entries that a process is reading.
     pub in_use: u64,
-    /// Entries whose time is over.
+    /// Expired entries.
     pub expired: u64,
-    /// What is no entry of this key.
+    /// Files that are not entries of this key.
     pub unsound: u64,
-    /// When the oldest entry was made.
+    /// The creation time of the oldest entry.
     pub oldest: Option<SystemTime>,
-    /// When the newest was.
+    /// The creation time of the newest entry.
     pub newest: Option<SystemTime>,
 }
 
-/// What every entry turned out to be, and what was removed.
+/// The result of verifying every entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
     /// Entries that authenticated to their last byte.
     pub sound: u64,
-    /// Entries whose time was over.
+    /// Expired entries, which were deleted unless in use.
     pub expired: u64,
-    /// What did not authenticate.
+    /// Files that did not authenticate, which were deleted unless [`InvalidEntry::left`] is set.
     pub unsound: Vec<InvalidEntry>,
 }
 
-/// Something in the place of an entry that is none.
+/// A file in the directory of entries that is not a valid entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidEntry {
-    /// Under which name.
+    /// The file name.
     pub name: String,
-    /// What is wrong with it.
+    /// The reason why it is invalid.
     pub why: String,
-    /// Why it could not be removed, if so.
+    /// The reason why it could not be deleted; `None` if it was.
     pub left: Option<String>,
 }
 
-/// Caches of single processes.
+/// The number and size of the caches of single processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OfProcesses {
-    /// Of processes that live.
+    /// Caches of running processes.
     pub alive: u64,
-    /// Of processes that are gone.
+    /// Caches of dead processes.
     pub dead: u64,
-    /// Bytes of all.
+    /// Bytes of all these caches.
     pub bytes: u64,
 }
 
-/// How much of an entry is looked at.
+/// The extent of an examination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
+    /// The header only.
     Header,
+    /// Header and chunks.
     Whole,
 }
 
-/// What stands under a name among the entries.
+/// The result of examining one file.
 #[derive(Debug)]
 pub(super) enum State {
     Sound(EntryMetadata),
     Expired(Examined),
-    /// The reason, and the file unless it cannot be opened safely.
+    /// An invalid file: the reason, and the file unless it cannot be opened safely.
     InvalidEntry(String, Option<Examined>),
 }
 
-/// A file that was examined. It stays open, so that no other file gets its identity.
+/// An examined file. It stays open, so that no other file can reuse its inode number.
 #[derive(Debug)]
 pub(super) struct Examined {
     pub(super) id: FileId,
@@ -104,7 +106,8 @@ impl State {
 }
 
 impl FolderCache {
-    /// The cache that [`persistent`](Self::persistent) would make, if it is there.
+    /// Opens the cache that [`persistent`](Self::persistent) would create; `None` if it does not
+    /// exist.
     pub fn existing(
         folder: &Path,
         key: &CacheKey,
@@ -120,7 +123,7 @@ impl FolderCache {
         }
     }
 
-    /// What is in it. Of each entry the header is authenticated.
+    /// Returns the contents of the cache. Authenticates the header of each entry, not its chunks.
     pub fn holdings(&self) -> Result<Holdings, CacheError> {
         let mut holdings = Holdings::default();
         self.each(Depth::Header, |dirs, name, state| {
@@ -143,7 +146,7 @@ impl FolderCache {
         Ok(holdings)
     }
 
-    /// Authenticates every entry to its last byte, and removes what does not or whose time is over.
+    /// Authenticates every entry to its last byte, and deletes each invalid or expired one.
     pub fn verify(&self) -> Result<Verified, CacheError> {
         let mut verified = Verified::default();
         self.each(Depth::Whole, |dirs, name, state| match state {
@@ -165,7 +168,7 @@ impl FolderCache {
         Ok(verified)
     }
 
-    /// Removes every entry that nobody reads, and what dead writers left.
+    /// Deletes every entry that no process reads, and the drafts of dead writers.
     pub fn clear(&self) -> Result<Cleared, CacheError> {
         match self.0.dirs() {
             Some(dirs) => {
@@ -175,6 +178,7 @@ impl FolderCache {
         }
     }
 
+    /// Examines every entry, in the order of names, and passes the result to `see`.
     fn each(
         &self,
         depth: Depth,
@@ -193,11 +197,11 @@ impl FolderCache {
 }
 
 impl Inner {
-    /// Examines the file at a name; `None` if there is none. Does not lock it, as an eviction could
-    /// take that for the lock of a reader.
+    /// Examines the file at a name; returns `None` if there is none. Does not lock it, since an
+    /// eviction could mistake that for a reader's lock.
     pub(super) fn examine(&self, dirs: &CacheDirs, name: &OsStr, depth: Depth) -> Option<State> {
         let Some(text) = name.to_str() else {
-            return Some(State::unsound("its name is none of ours", None));
+            return Some(State::unsound("its name is not UTF-8", None));
         };
         let file = match dirs.entries.open(text) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -214,7 +218,7 @@ impl Inner {
         let header = match opened {
             Ok(Ok(header)) => header,
             Ok(Err(RejectReason::Expired)) => return Some(State::Expired(examined(file))),
-            Ok(Err(refusal)) => return Some(State::unsound(refusal, Some(examined(file)))),
+            Ok(Err(reason)) => return Some(State::unsound(reason, Some(examined(file)))),
             Err(error) => return Some(State::unsound(error, Some(examined(file)))),
         };
         let facts = *header.facts();
@@ -226,35 +230,37 @@ impl Inner {
                 Err(error) => return Some(State::unsound(error, Some(examined(file)))),
                 Ok(copy) => SealedSource::entry(copy, header).verify(),
             };
-            if let Err(damage) = verified {
-                return Some(State::unsound(damage, Some(examined(file))));
+            if let Err(corrupt) = verified {
+                return Some(State::unsound(corrupt, Some(examined(file))));
             }
         }
         Some(State::Sound(facts))
     }
 }
 
-/// How many caches of other keys than this one are in a folder, and bytes of their entries.
+/// Returns the number of caches in a directory under keys other than `own`, and the bytes of their
+/// entries.
 pub(in crate::cache) fn others(folder: &Path, own: Option<&CacheKey>) -> (u64, u64) {
-    let sizes = rooms_of_others(folder, own).into_iter().map(|dirs| dirs.list());
+    let sizes = dirs_of_other_keys(folder, own).into_iter().map(|dirs| dirs.list());
     let sizes = sizes
         .map(|listed| Total::of(listed.unwrap_or_default().iter().map(|entry| entry.size)).bytes());
     sizes.fold((0, 0), |(caches, bytes), size| (caches + 1, bytes + size))
 }
 
-/// Removes the entries of other keys that nobody reads.
+/// Deletes the entries of keys other than `own` that no process reads.
 pub(in crate::cache) fn clear_others(
     folder: &Path,
     own: Option<&CacheKey>,
 ) -> Result<Cleared, CacheError> {
-    rooms_of_others(folder, own).into_iter().try_fold(Cleared::default(), |cleared, dirs| {
+    dirs_of_other_keys(folder, own).into_iter().try_fold(Cleared::default(), |cleared, dirs| {
         let removed = dirs.change().and_then(|changes| changes.clear());
         Ok(cleared.and(removed.map_err(at(dirs.entries.path()))?))
     })
 }
 
-/// A folder is a cache if it has the name of one, is ours and has all three dirs.
-fn rooms_of_others(folder: &Path, own: Option<&CacheKey>) -> Vec<CacheDirs> {
+/// Returns the caches in a directory under keys other than `own`: directories of this user whose
+/// name is that of a cache and which have all three subdirectories.
+fn dirs_of_other_keys(folder: &Path, own: Option<&CacheKey>) -> Vec<CacheDirs> {
     let Ok(parent) = PrivateFolder::trusted_parent(folder) else { return Vec::new() };
     let own = own.map(|key| OsString::from(key.derive().folder_name()));
     let is_name = |name: &OsString| {

@@ -1,4 +1,4 @@
-//! Sealed entries in files: of this process alone, or shared by all that have the key.
+//! A cache of sealed entries in files: private to this process, or shared by all that have the key.
 
 mod ephemeral;
 mod layout;
@@ -37,16 +37,16 @@ pub use maintenance::{Holdings, InvalidEntry, OfProcesses, Verified};
 pub(super) use maintenance::{clear_others, others};
 pub use private::InsecureDir;
 
-/// What a cache may take.
+/// The limits of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all entries together, as they are stored.
+    /// The maximum number of bytes of all entries together, as stored.
     pub bytes: u64,
-    /// How long an entry may be used after it was made.
+    /// The lifetime of an entry, from its creation.
     pub ttl: Duration,
 }
 
-/// A cache in a folder.
+/// A cache in a directory.
 #[derive(Clone)]
 pub struct FolderCache(Arc<Inner>, Origin);
 
@@ -54,7 +54,7 @@ struct Inner {
     place: Place,
     keys: DerivedKeys,
     limits: Limits,
-    /// For references that are not kept.
+    /// The directory for the temporary files of references that are not cached.
     spill: PathBuf,
     counters: Counters,
     in_use: InUse,
@@ -62,13 +62,15 @@ struct Inner {
     monitor: std::sync::OnceLock<monitor::Monitor>,
 }
 
+/// The place of the entries.
 enum Place {
+    /// A directory shared by all processes with the key.
     Persistent(Arc<CacheDirs>),
-    /// In this folder, made at first use.
+    /// A directory of this process below this one, created at first use.
     Ephemeral(PathBuf, Mutex<Option<Arc<EphemeralFolder>>>),
 }
 
-/// The dirs of a cache, kept as long as they are used.
+/// The directories of a cache, kept alive as long as they are used.
 #[derive(Clone)]
 enum Held {
     Persistent(Arc<CacheDirs>),
@@ -93,8 +95,8 @@ impl fmt::Debug for FolderCache {
 }
 
 impl FolderCache {
-    /// A cache of this process in a folder of its own below `parent`, under a key nobody else has.
-    /// What dead processes left there is removed.
+    /// Creates a cache of this process in a directory of its own below `parent`, under a random
+    /// key. Deletes the caches that dead processes left there.
     pub fn ephemeral(parent: &Path, limits: Limits) -> Result<Self, CacheError> {
         sweep(parent);
         let key = CacheKey::random().map_err(at(parent))?;
@@ -102,8 +104,9 @@ impl FolderCache {
         Ok(Self::new(place, &key, limits, parent))
     }
 
-    /// A cache that outlives this process, in a folder of its own below `folder`, for all that have
-    /// the key. References that are not kept are worked with in `spill`.
+    /// Opens or creates a cache that outlives this process, in a directory of its own below
+    /// `folder`, shared by all processes with the key. References that are not cached use temporary
+    /// files in the directory `spill`.
     pub fn persistent(
         folder: &Path,
         key: &CacheKey,
@@ -116,6 +119,7 @@ impl FolderCache {
         Ok(cache)
     }
 
+    /// Opens or creates a persistent cache without a monitor.
     fn unwatched(
         folder: &Path,
         key: &CacheKey,
@@ -183,7 +187,7 @@ impl ReferenceCache for FolderCache {
 }
 
 impl Inner {
-    /// Where entries are; `None` while a cache of this process has none.
+    /// Returns the directories; `None` for an ephemeral cache that has not created them yet.
     fn dirs(&self) -> Option<Held> {
         match &self.place {
             Place::Persistent(dirs) => Some(Held::Persistent(dirs.clone())),
@@ -193,6 +197,7 @@ impl Inner {
         }
     }
 
+    /// Returns the directories; creates those of an ephemeral cache at first use.
     fn make_rooms(&self) -> io::Result<Held> {
         match &self.place {
             Place::Persistent(dirs) => Ok(Held::Persistent(dirs.clone())),
@@ -225,8 +230,8 @@ impl Inner {
         let id = FileId::of(&file).ok()?;
         let header = match self.open_header(&file, entry, now()) {
             Ok(header) => header,
-            Err(Invalid::Refused(RejectReason::Expired)) => {
-                // While a process reads it, it stays.
+            Err(Invalid::Rejected(RejectReason::Expired)) => {
+                // A process that reads it keeps it.
                 let unlocked = file.unlock().and_then(|()| dirs.change());
                 let removed = unlocked
                     .and_then(|changes| changes.remove_expired(name.to_string().as_ref(), id));
@@ -248,7 +253,7 @@ impl Inner {
         if !matches!(self.in_use.begin(&name, id, header.facts().expires, is_there), Ok(true)) {
             return None;
         }
-        // Without the note the entry may be evicted earlier, no more.
+        // Without the record of its use the entry may be evicted earlier; nothing else fails.
         dirs.use_now(&name).ok();
         let source = SealedSource::entry(file, header);
         Some(FolderEntry { source, cache: self.clone(), dirs, name, file: id, is_registered: true })
@@ -260,6 +265,7 @@ impl Inner {
         Ok(Header::open_content(&self.keys, &header, len, now, entry)?)
     }
 
+    /// Reads the header of a file and returns it with the file's length in bytes.
     fn header(&self, file: &File) -> io::Result<([u8; HEADER_LEN], u64)> {
         let mut header = [0; HEADER_LEN];
         file.read_exact_at(&mut header, 0)?;
@@ -275,20 +281,23 @@ impl Inner {
         why: &dyn fmt::Display,
     ) {
         self.counters.damaged.add_one();
-        tracing::warn!(entry = %name, "a damaged entry was removed from the reference cache: {why}");
+        tracing::warn!(
+            entry = %name,
+            "a damaged entry was removed from the reference cache: {why}"
+        );
         if let Err(error) = self.discard(dirs, OsStr::new(&name.to_string()), file) {
             tracing::warn!(entry = %name, %error, "the damaged entry could not be removed");
         }
     }
 
     /// Deletes an invalid file, even while it is read: `file`, or, for `None`, one that cannot be
-    /// opened safely. A file that got the name since the examination stays.
+    /// opened safely. Keeps a file that got the name since the examination.
     fn discard(&self, dirs: &CacheDirs, name: &OsStr, file: Option<FileId>) -> io::Result<()> {
         let changes = dirs.change()?;
         if changes.leads_to(name, file) { self.discard_now(dirs, &changes, name) } else { Ok(()) }
     }
 
-    /// Deletes what is at a name, even while it is read.
+    /// Deletes the file at a name, even while it is read.
     fn discard_now(&self, dirs: &CacheDirs, changes: &Changes<'_>, name: &OsStr) -> io::Result<()> {
         if let Ok(file) = dirs.entries.file_id(name) {
             self.in_use.expect_removal(&name.to_string_lossy(), file);
@@ -314,7 +323,7 @@ impl Inner {
         Ok(total <= self.limits.bytes)
     }
 
-    /// Deletes what dead processes left, and expired entries.
+    /// Deletes the drafts of dead processes, and expired entries.
     fn tidy(&self) -> io::Result<()> {
         let Some(dirs) = self.dirs() else { return Ok(()) };
         let changes = dirs.change()?;
@@ -332,28 +341,28 @@ impl Inner {
     }
 }
 
-/// Why a file is not the entry asked for.
+/// The reason why a file is not the requested entry.
 #[derive(Debug, thiserror::Error)]
 enum Invalid {
     #[error(transparent)]
-    Refused(#[from] RejectReason),
+    Rejected(#[from] RejectReason),
     #[error(transparent)]
     Unreadable(#[from] io::Error),
 }
 
-/// Seconds since 1970, by the clock of this machine.
+/// Returns the seconds since 1970 by the clock of this machine.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// An entry that is being read. The descriptor that was verified is the one that is read.
+/// An entry being read, through the descriptor that was verified.
 struct FolderEntry {
     source: SealedSource<File>,
     cache: Arc<Inner>,
     dirs: Held,
     name: EntryName,
     file: FileId,
-    /// Whether the file got a name among the entries and is registered as in use.
+    /// `true` if the file got a name among the entries and is registered as in use.
     is_registered: bool,
 }
 
@@ -362,8 +371,8 @@ impl FolderEntry {
     fn verify(self) -> Option<Self> {
         match self.source.verify() {
             Ok(()) => Some(self),
-            Err(damage) => {
-                self.cache.drop_damaged(&self.dirs, &self.name, Some(self.file), &damage);
+            Err(corrupt) => {
+                self.cache.drop_damaged(&self.dirs, &self.name, Some(self.file), &corrupt);
                 None
             }
         }

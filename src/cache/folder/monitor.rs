@@ -1,11 +1,11 @@
-//! Watches the entries of a shared cache. Reports and counts what other programs do to them, and
-//! deletes what is no entry. Reading does not depend on it: every read is authenticated.
+//! Watches the entries of a shared cache. Reports and counts changes by other programs, and deletes
+//! files that are not entries. Reading does not depend on it: every read is authenticated.
 //!
 //! The cache's own operations, in this process and in others, cause events too. Events arrive late,
 //! the kernel merges them, and drops them when its queue overflows. So no event is matched with an
-//! operation. An event only names what to look at; the state found there decides. A removal is
-//! reported if an entry that is read here has lost its name: no process of the cache takes it from
-//! an entry that is read, sound and not expired (see [`Changes`](super::layout::Changes)).
+//! operation. An event only names a file to examine; the state found there decides. A removal is
+//! reported if an entry that is read here has lost its name: no process of the cache takes the name
+//! of an entry that is read, valid and not expired (see [`Changes`](super::layout::Changes)).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,7 @@ struct Use {
     file: FileId,
     /// Seconds since 1970. From then on every process may replace the entry.
     expires: u64,
-    /// Whether the loss of its name is known: it was reported, or this process deletes the file.
+    /// `true` if the loss of its name is known: it was reported, or this process deletes the file.
     is_known: bool,
 }
 
@@ -65,7 +65,7 @@ impl InUse {
         });
     }
 
-    /// Notes that this process deletes a file, even while it is read.
+    /// Records that this process deletes a file, even while it is read.
     pub(super) fn expect_removal(&self, name: &str, file: FileId) {
         self.with(|uses| {
             let readers = uses.get_mut(name).into_iter().flatten();
@@ -73,8 +73,8 @@ impl InUse {
         });
     }
 
-    /// Returns whether an entry that is read here and has not expired has lost its name, and notes
-    /// the loss as known, so that it is returned once. `found` returns the file at the name.
+    /// Returns whether an unexpired entry that is read here has lost its name, and records the loss
+    /// as known, so that it is reported once. `found` returns the file at the name.
     #[cfg(target_os = "linux")]
     pub(super) fn has_lost(
         &self,
@@ -140,19 +140,19 @@ mod linux {
         .union(WatchFlags::MOVE_SELF)
         .union(WatchFlags::ONLYDIR);
 
-    /// Room for the events that are read at once, each with a name of 64 bytes or more.
+    /// Bytes of the buffer for events that are read at once, each with a name of 64 bytes or more.
     const BUFFER: usize = 4096;
 
     /// The maximum number of pending events: as many as the kernel queues by default.
     const MAX_PENDING: usize = 16_384;
 
-    /// A file gets a name among the entries.
+    /// The events of a file that gets a name among the entries.
     const ARRIVAL: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
 
-    /// A thread that watches as long as this lives.
+    /// A thread that watches the entries until this is dropped.
     #[derive(Debug)]
     pub(in crate::cache::folder) struct Monitor {
-        /// Closed with it, which ends the thread.
+        /// Closed on drop, which ends the thread.
         _alive: UnixStream,
     }
 
@@ -189,7 +189,7 @@ mod linux {
             cache: Weak<Inner>,
         ) -> io::Result<Self> {
             let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            // The folder that was verified, whatever its path leads to now.
+            // Watches the verified directory, whatever its path leads to now.
             inotify::add_watch(&events, dirs.entries.path_of_descriptor(), WATCHED)?;
             Ok(Self { events, dirs, cache, pending: VecDeque::new(), last: None })
         }
@@ -261,7 +261,7 @@ mod linux {
             if let Some(State::InvalidEntry(_, file)) =
                 cache.examine(&self.dirs, name, Depth::Header)
             {
-                self.report(cache, name, "it came by other ways than ours");
+                self.report(cache, name, "it was not written by this cache");
                 cache.discard(&self.dirs, name, file.as_ref().map(|file| file.id)).ok();
                 self.has_lost(cache, name);
             }
@@ -269,7 +269,7 @@ mod linux {
 
         fn see_removal(&mut self, cache: &Inner, name: &OsStr) {
             if self.has_lost(cache, name) {
-                self.report(cache, name, "it was removed while it is read");
+                self.report(cache, name, "it was removed while being read");
             }
         }
 
@@ -279,11 +279,11 @@ mod linux {
             cache.in_use.has_lost(&name.to_string_lossy(), found, now())
         }
 
-        /// Deletes an entry that was changed, but not a sound one that has its name by now.
+        /// Deletes an entry that was changed, but not a valid one that has got its name since.
         fn discard_changed(&mut self, cache: &Inner, name: &OsStr) {
             let dirs = self.dirs.clone();
             let Ok(changes) = dirs.change() else { return };
-            // No process publishes under the lock, and what was published before is in the queue.
+            // No process publishes while the lock is held; earlier arrivals are in the queue.
             self.receive();
             let arrives = |flags: &ReadFlags, other: Option<&OsStr>| {
                 flags.intersects(ReadFlags::QUEUE_OVERFLOW)
@@ -316,7 +316,7 @@ mod linux {
             } else if flags.intersects(ReadFlags::ATTRIB)
                 && matches!(self.dirs.entries.put_right(), Ok(true))
             {
-                self.report_folder(cache, "others were let in; put right");
+                self.report_folder(cache, "other users had access; access was revoked");
             }
         }
 
@@ -327,7 +327,10 @@ mod linux {
                 return;
             }
             cache.counters.events.add_one();
-            tracing::warn!(entry = ?name, "security event in the reference cache: {what}; the entry is dropped");
+            tracing::warn!(
+                entry = ?name,
+                "security event in the reference cache: {what}; the entry is deleted"
+            );
             self.last = Some((name.to_owned(), what));
         }
 
@@ -339,8 +342,8 @@ mod linux {
     }
 
     impl Inner {
-        /// Watches a shared cache. Where that cannot be, for want of descriptors, entries are
-        /// verified at their use all the same.
+        /// Begins to watch a shared cache. Where that fails, for lack of descriptors, entries are
+        /// still verified at use.
         pub(in crate::cache::folder) fn watch(self: &Arc<Self>) {
             let Place::Persistent(dirs) = &self.place else { return };
             match Monitor::start(dirs.clone(), Arc::downgrade(self)) {

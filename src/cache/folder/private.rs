@@ -1,5 +1,5 @@
-//! A folder that is ours alone, spoken to by its descriptor: what was verified is what is used,
-//! whatever happens to its path.
+//! A directory private to this user, accessed through its descriptor: the verified directory is
+//! the one used, whatever happens to its path.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions, TryLockError};
@@ -9,41 +9,41 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-/// Nobody but the owner looks in.
+/// The mode of directories: access for the owner only.
 pub(super) const FOLDER_MODE: u32 = 0o700;
-/// Nobody but the owner reads, and entries are not written twice.
+/// The mode of files: access for the owner only.
 const FILE_MODE: u32 = 0o600;
 
-/// Never through a link, never waiting for the other end of a pipe.
+/// The flags of every open: never follow a link, never wait for the other end of a pipe.
 const SAFELY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 const AS_FOLDER: OFlags = SAFELY.union(OFlags::DIRECTORY).union(OFlags::RDONLY);
 
-/// What is wrong with a file or folder we were about to trust.
+/// The reason why a file or directory is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InsecureDir {
-    /// It is a link, a pipe, a device, or a folder in the place of a file.
-    #[error("it is of another type than it should be")]
+    /// It is a link, a pipe, a device, or a directory in the place of a file.
+    #[error("it is not of the expected file type")]
     Type,
-    /// It is somebody else's.
+    /// It belongs to another user.
     #[error("it belongs to user {owner}, not to {expected}")]
     Owner {
-        /// Whose it is.
+        /// The user ID of the owner.
         owner: u32,
-        /// Who we are.
+        /// The effective user ID of this process.
         expected: u32,
     },
-    /// Others may read or write it.
-    #[error("its mode is {0:o}: others than its owner may use it")]
+    /// Other users may read or write it.
+    #[error("its mode {0:o} gives access to other users")]
     Mode(u32),
-    /// It has a second name, by which it may be written.
-    #[error("it has {0} names")]
+    /// It has a second hard link, through which it may be written.
+    #[error("it has {0} hard links")]
     Links(u64),
 }
 
 impl From<InsecureDir> for io::Error {
-    fn from(fault: InsecureDir) -> Self {
-        Self::new(io::ErrorKind::PermissionDenied, fault)
+    fn from(insecure: InsecureDir) -> Self {
+        Self::new(io::ErrorKind::PermissionDenied, insecure)
     }
 }
 
@@ -58,7 +58,7 @@ impl FileId {
     }
 }
 
-/// A folder of mode 0700 that belongs to us.
+/// An open directory of mode 0700 that belongs to this user.
 #[derive(Debug)]
 pub(super) struct PrivateFolder {
     folder: File,
@@ -66,21 +66,22 @@ pub(super) struct PrivateFolder {
 }
 
 impl PrivateFolder {
-    /// Opens the folder at `path`. Its last name must be no link, and it ours; a mode that lets
-    /// others in is put right.
+    /// Opens the directory at `path`, which must belong to this user; its last component must not
+    /// be a link. Restricts a mode that gives access to other users.
     pub(super) fn open_path(path: &Path) -> io::Result<Self> {
         Self::verified(open_folder(path)?, path.to_owned())
     }
 
-    /// Makes a folder in `parent`, which is made too. Whoever can rename what is in `parent` could
-    /// give us another folder: it must be ours or the system's, and nobody else may write there
-    /// unless it is sticky, as `/tmp` is.
+    /// Creates a directory in `parent`, and `parent` too. Whoever can rename files in `parent`
+    /// could substitute another directory: `parent` must belong to this user or to root, and no
+    /// other user may write to it unless it is sticky, as `/tmp` is.
     pub(super) fn make_below(parent: &Path, name: &str) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(parent)?;
         Self::trusted_parent(parent)?.make_in(name)
     }
 
-    /// The folder that [`make_below`](Self::make_below) would make, if it is there.
+    /// Opens the directory that [`make_below`](Self::make_below) would create; `None` if it does
+    /// not exist.
     pub(super) fn open_below(parent: &Path, name: &str) -> io::Result<Option<Self>> {
         match Self::trusted_parent(parent).and_then(|parent| parent.open_in(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -88,8 +89,8 @@ impl PrivateFolder {
         }
     }
 
-    /// A folder in which nobody can put another one in the place of ours. It may be used by others,
-    /// and is not put right.
+    /// Opens a directory in which no other user can replace ours. Other users may use it, and its
+    /// mode is not changed.
     pub(super) fn trusted_parent(parent: &Path) -> io::Result<Self> {
         let folder = open_folder(parent)?;
         let found = folder.metadata()?;
@@ -102,7 +103,7 @@ impl PrivateFolder {
         Ok(Self { folder, path: parent.to_owned() })
     }
 
-    /// A folder in this one, made if it is not there.
+    /// Opens a subdirectory, creating it if it does not exist.
     pub(super) fn make_in(&self, name: &str) -> io::Result<Self> {
         match rustix::fs::mkdirat(&self.folder, name, Mode::from_raw_mode(FOLDER_MODE)) {
             Err(rustix::io::Errno::EXIST) => {}
@@ -111,7 +112,7 @@ impl PrivateFolder {
         self.open_in(name)
     }
 
-    /// A folder in this one.
+    /// Opens a subdirectory.
     pub(super) fn open_in(&self, name: &str) -> io::Result<Self> {
         let folder = rustix::fs::openat(&self.folder, name, AS_FOLDER, Mode::empty())
             .map_err(not_a_folder)?;
@@ -122,12 +123,15 @@ impl PrivateFolder {
         owned(folder.metadata()?.uid())?;
         let folder = Self { folder, path };
         if folder.put_right()? {
-            tracing::warn!(folder = %folder.path.display(), "others were let into a folder of the cache; put right");
+            tracing::warn!(
+                folder = %folder.path.display(),
+                "other users had access to a directory of the cache; access was revoked"
+            );
         }
         Ok(folder)
     }
 
-    /// Sees to it that nobody else is let in; says whether somebody was.
+    /// Restricts the mode to the owner; returns whether other users had access.
     pub(super) fn put_right(&self) -> io::Result<bool> {
         let mode = self.folder.metadata()?.mode() & 0o7777;
         if mode != FOLDER_MODE {
@@ -136,7 +140,7 @@ impl PrivateFolder {
         Ok(mode & 0o077 != 0)
     }
 
-    /// A path that leads to this very folder.
+    /// Returns a path that leads to the open directory itself.
     #[cfg(target_os = "linux")]
     pub(super) fn path_of_descriptor(&self) -> PathBuf {
         use std::os::fd::AsRawFd as _;
@@ -147,7 +151,7 @@ impl PrivateFolder {
         &self.path
     }
 
-    /// Makes a file, which must not be there.
+    /// Creates a file, which must not exist.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = SAFELY | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(File::from(rustix::fs::openat(
@@ -158,8 +162,8 @@ impl PrivateFolder {
         )?))
     }
 
-    /// Opens a file for reading and looks at what was opened: a regular file of ours, of nobody
-    /// else's business, of one name.
+    /// Opens a file for reading and verifies the opened file: it must be a regular file of this
+    /// user, of mode 0600, with one hard link.
     pub(super) fn open(&self, name: &str) -> io::Result<File> {
         loop {
             let opened =
@@ -178,14 +182,14 @@ impl PrivateFolder {
             }
             match found.nlink() {
                 1 => return Ok(file),
-                // Between the two steps it was removed, or another one came in its place.
+                // It was deleted or replaced between the two calls.
                 0 => {}
                 links => return Err(InsecureDir::Links(links).into()),
             }
         }
     }
 
-    /// Says when a name was used, by a file that holds nothing.
+    /// Records that a name was used, by the mtime of an empty file.
     pub(super) fn touch(&self, name: &str) -> io::Result<()> {
         let flags = SAFELY | OFlags::WRONLY | OFlags::CREATE;
         let file = File::from(rustix::fs::openat(
@@ -197,8 +201,8 @@ impl PrivateFolder {
         file.set_modified(std::time::SystemTime::now())
     }
 
-    /// What stands under a name: its type, its size and when it was written, in nanoseconds since
-    /// 1970.
+    /// Returns the type, the size in bytes and the mtime, in nanoseconds since 1970, of the file at
+    /// a name.
     pub(super) fn stat(&self, name: &OsStr) -> io::Result<(FileType, u64, i128)> {
         let stat = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let written = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
@@ -214,12 +218,12 @@ impl PrivateFolder {
         Ok(FileId(rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino))
     }
 
-    /// Moves a file to another folder at once, in the place of what is there.
+    /// Moves a file to another directory atomically, replacing any file there.
     pub(super) fn rename(&self, name: &str, to: &Self, new_name: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.folder, name, &to.folder, new_name)?)
     }
 
-    /// Removes whatever stands under a name; also fine when nothing does.
+    /// Deletes any file or directory at a name; succeeds if there is none.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
             Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -228,7 +232,7 @@ impl PrivateFolder {
         }
     }
 
-    /// Every name in it.
+    /// Returns every name in the directory.
     pub(super) fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
         use std::os::unix::ffi::OsStringExt as _;
         let mut names = Vec::new();
@@ -241,8 +245,8 @@ impl PrivateFolder {
         Ok(names)
     }
 
-    /// Waits for the lock on the folder; it lasts as long as what is returned, and no longer than
-    /// the process.
+    /// Waits for the lock on the directory, which is held until the returned file is dropped or the
+    /// process ends.
     pub(super) fn lock(&self) -> io::Result<File> {
         let folder = File::from(rustix::fs::openat(&self.folder, ".", AS_FOLDER, Mode::empty())?);
         loop {
@@ -253,7 +257,7 @@ impl PrivateFolder {
         }
     }
 
-    /// Whether the path still leads to this folder.
+    /// Returns whether the path still leads to the open directory.
     pub(super) fn is_in_place(&self) -> io::Result<bool> {
         let ours = self.folder.metadata()?;
         match std::fs::symlink_metadata(&self.path) {
@@ -263,7 +267,7 @@ impl PrivateFolder {
     }
 }
 
-/// Takes a lock that nobody holds; `None` if somebody does.
+/// Converts the result of a lock attempt; `None` means that the lock is held elsewhere.
 pub(super) fn unheld<T>(locked: Result<T, TryLockError>) -> io::Result<Option<T>> {
     match locked {
         Ok(locked) => Ok(Some(locked)),
@@ -272,7 +276,7 @@ pub(super) fn unheld<T>(locked: Result<T, TryLockError>) -> io::Result<Option<T>
     }
 }
 
-/// Opens a folder whose last name is no link.
+/// Opens a directory; the last component of the path must not be a link.
 pub(super) fn open_folder(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, AS_FOLDER, Mode::empty()).map_err(not_a_folder)?))
 }

@@ -1,5 +1,5 @@
-//! Attacks on a folder of entries: every one costs the entry, none is believed, and none takes the
-//! operation along.
+//! Attacks on a directory of entries: each costs the entry, is never trusted, and fails no
+//! operation.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -17,7 +17,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// A shared cache with one entry.
+    /// Creates a shared cache with one entry.
     fn new() -> Self {
         let (folder, key) = (tempfile::tempdir().unwrap(), CacheKey::random().unwrap());
         let cache = open(folder.path(), &key).unwrap();
@@ -25,7 +25,7 @@ impl Stage {
         Self { folder, key, cache }
     }
 
-    /// Of the one key's cache.
+    /// Returns the directory of the entries.
     fn entries(&self) -> PathBuf {
         self.folder.path().join("shared").join(self.key.derive().folder_name()).join("entries")
     }
@@ -38,18 +38,18 @@ impl Stage {
         self.cache.get(&Sha256Digest::of(CONTENT))
     }
 
-    /// The entry is refused once and removed, counted, and one made anew is found.
-    fn refused(&self) {
+    /// Asserts that the entry is rejected once, counted and deleted, and that a new one is found.
+    fn assert_rejected(&self) {
         assert!(self.found().is_none());
         assert_eq!(self.cache.counts().damaged, 1);
-        assert!(fs::symlink_metadata(self.entry(CONTENT)).is_err(), "it is removed");
+        assert!(fs::symlink_metadata(self.entry(CONTENT)).is_err(), "it is deleted");
         keep(&self.cache, CONTENT);
         assert!(self.found().is_some());
     }
 }
 
 fn open(folder: &Path, key: &CacheKey) -> Result<FolderCache, CacheError> {
-    // What is seen at use is seen without a monitor, which could be faster.
+    // A monitor could detect a change before its use does.
     FolderCache::unwatched(&folder.join("shared"), key, LIMITS, folder)
 }
 
@@ -59,8 +59,9 @@ fn keep(cache: &FolderCache, content: &[u8]) -> CachedReference {
     writer.publish().unwrap()
 }
 
+/// A changed entry is rejected and deleted, and can be cached again.
 #[test]
-fn a_changed_entry_is_refused_removed_and_made_anew() {
+fn changed_entry_is_replaced() {
     let attacks: [fn(&Stage, &Path); 8] = [
         |_, entry| fs::write(entry, b"poison").unwrap(),
         |_, entry| File::options().write(true).open(entry).unwrap().set_len(100).unwrap(),
@@ -88,20 +89,21 @@ fn a_changed_entry_is_refused_removed_and_made_anew() {
     for attack in attacks {
         let stage = Stage::new();
         attack(&stage, &stage.entry(CONTENT));
-        stage.refused();
+        stage.assert_rejected();
     }
 }
 
 #[test]
-fn a_folder_in_the_place_of_an_entry_is_no_entry() {
+fn directory_is_no_entry() {
     let stage = Stage::new();
     fs::remove_file(stage.entry(CONTENT)).unwrap();
     fs::create_dir_all(stage.entry(CONTENT).join("deep")).unwrap();
-    stage.refused();
+    stage.assert_rejected();
 }
 
+/// A change during a read is reported as a corrupt chunk, and the entry is deleted.
 #[test]
-fn what_is_changed_while_it_is_read_is_told_as_damage_and_removed() {
+fn change_during_read_is_detected() {
     let stage = Stage::new();
     let held = stage.found().unwrap();
     let mut bytes = fs::read(stage.entry(CONTENT)).unwrap();
@@ -113,19 +115,20 @@ fn what_is_changed_while_it_is_read_is_told_as_damage_and_removed() {
     assert_eq!(stage.cache.counts().damaged, 1);
 }
 
+/// A reader continues with its descriptor when the entry's file is replaced.
 #[test]
-fn what_is_removed_or_replaced_while_it_is_read_is_read_on() {
+fn replaced_entry_stays_readable() {
     let stage = Stage::new();
     let held = stage.found().unwrap();
     fs::write(stage.folder.path().join("poison"), b"poison").unwrap();
     fs::rename(stage.folder.path().join("poison"), stage.entry(CONTENT)).unwrap();
     let mut bytes = [0; CONTENT.len()];
     assert_eq!(held.read_at(0, &mut bytes).unwrap(), CONTENT.len());
-    assert_eq!(bytes, CONTENT, "of the descriptor, not of the path");
+    assert_eq!(bytes, CONTENT, "read from the descriptor, not from the path");
 }
 
 #[test]
-fn two_keys_in_one_folder_do_not_see_each_other() {
+fn keys_do_not_share_entries() {
     let stage = Stage::new();
     let other = open(stage.folder.path(), &CacheKey::random().unwrap()).unwrap();
     assert!(other.get(&Sha256Digest::of(CONTENT)).is_none());
@@ -135,7 +138,7 @@ fn two_keys_in_one_folder_do_not_see_each_other() {
 }
 
 #[test]
-fn another_process_with_the_key_finds_the_entry() {
+fn processes_share_entries_by_key() {
     let stage = Stage::new();
     let again = open(stage.folder.path(), &stage.key).unwrap();
     let found = again.get(&Sha256Digest::of(CONTENT)).unwrap();
@@ -145,7 +148,7 @@ fn another_process_with_the_key_finds_the_entry() {
 }
 
 #[test]
-fn drafts_of_dead_writers_are_swept_and_those_of_the_living_stay() {
+fn only_dead_drafts_are_deleted() {
     let stage = Stage::new();
     let new = stage.entries().with_file_name("new");
     let writer = stage.cache.begin(&Sha256Digest::of(b"x"), 1).unwrap();
@@ -159,8 +162,9 @@ fn drafts_of_dead_writers_are_swept_and_those_of_the_living_stay() {
     assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
 }
 
+/// A process counts as dead if its directory is not locked.
 #[test]
-fn a_dead_process_is_told_by_its_lock() {
+fn unlocked_dir_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let living = FolderCache::ephemeral(folder.path(), LIMITS).unwrap();
     keep(&living, CONTENT);
@@ -175,7 +179,7 @@ fn a_dead_process_is_told_by_its_lock() {
 }
 
 #[test]
-fn folders_and_files_are_for_their_owner_alone() {
+fn only_owner_has_access() {
     let stage = Stage::new();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(&stage.entry(CONTENT)), 0o600);
@@ -190,24 +194,26 @@ fn folders_and_files_are_for_their_owner_alone() {
     for entry in fs::read_dir(parent.path()).unwrap() {
         assert_eq!(mode(&entry.unwrap().path()), 0o700);
     }
-    // A mode that lets others in is put right.
+    // A mode that gives access to other users is restricted.
     fs::set_permissions(stage.entries(), Permissions::from_mode(0o755)).unwrap();
     open(stage.folder.path(), &stage.key).unwrap();
     assert_eq!(mode(&stage.entries()), 0o700);
 }
 
+/// A parent in which other users can replace the directory is rejected, and so is a link.
 #[test]
-fn a_folder_that_others_can_exchange_is_refused() {
-    let refused = |stage: &Stage| open(stage.folder.path(), &stage.key).map(|_| ()).map_err(fault);
+fn replaceable_parent_is_rejected() {
+    let opened =
+        |stage: &Stage| open(stage.folder.path(), &stage.key).map(|_| ()).map_err(insecure_dir);
     let stage = Stage::new();
     let shared = stage.folder.path().join("shared");
     fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(refused(&stage).unwrap_err(), InsecureDir::Mode(0o777));
+    assert_eq!(opened(&stage).unwrap_err(), InsecureDir::Mode(0o777));
     fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
-    refused(&stage).unwrap();
+    opened(&stage).unwrap();
     fs::rename(&shared, stage.folder.path().join("aside")).unwrap();
     symlink(stage.folder.path().join("aside"), &shared).unwrap();
-    assert_eq!(refused(&stage).unwrap_err(), InsecureDir::Type);
+    assert_eq!(opened(&stage).unwrap_err(), InsecureDir::Type);
 }
 
 #[cfg(target_os = "linux")]
@@ -221,13 +227,14 @@ mod late_events {
         Watch::new(dirs.clone(), Arc::downgrade(&cache.0)).unwrap()
     }
 
-    /// Another process of the same cache.
+    /// Opens the cache of the stage as another process would.
     fn another(stage: &Stage) -> FolderCache {
         open(stage.folder.path(), &stage.key).unwrap()
     }
 
+    /// An eviction event that is handled late does not delete a new entry of the name.
     #[test]
-    fn late_eviction_event_keeps_new_entry() {
+    fn eviction_event_keeps_new_entry() {
         for is_own in [true, false] {
             let stage = Stage::new();
             let mut watch = watch(&stage.cache);
@@ -240,8 +247,9 @@ mod late_events {
         }
     }
 
+    /// A change event that is handled late does not delete a new entry of the name.
     #[test]
-    fn late_change_event_keeps_new_entry() {
+    fn change_event_keeps_new_entry() {
         let stage = Stage::new();
         let mut watch = watch(&stage.cache);
         fs::write(stage.entry(CONTENT), b"poison").unwrap();
@@ -253,7 +261,7 @@ mod late_events {
     }
 
     #[test]
-    fn second_writer_keeps_sound_entry() {
+    fn second_writer_keeps_entry() {
         let stage = Stage::new();
         let reader = stage.found().unwrap();
         let mut watch = watch(&stage.cache);
@@ -266,7 +274,7 @@ mod late_events {
     }
 
     #[test]
-    fn unkept_reference_is_not_watched() {
+    fn uncached_content_is_unwatched() {
         let stage = Stage::new();
         let small = Limits { bytes: 500, ..LIMITS };
         let cache = FolderCache::unwatched(
@@ -302,8 +310,9 @@ mod late_events {
         assert!(!stage.entry(CONTENT).exists());
     }
 
+    /// The removal of an entry is reported even if a new entry has its name by then.
     #[test]
-    fn removal_is_reported_though_entry_is_new() {
+    fn replaced_removal_is_reported() {
         let stage = Stage::new();
         let mut watch = watch(&stage.cache);
         let _reader = stage.found().unwrap();
@@ -384,8 +393,9 @@ fn late_discard_keeps_new_entry() {
     assert!(stage.found().is_some());
 }
 
+/// Only an unexpired entry that loses its name is reported, and only once.
 #[test]
-fn expired_entry_may_lose_its_name() {
+fn expired_entry_may_lose_name() {
     let (uses, name) =
         (InUse::default(), CacheKey::random().unwrap().derive().name(&Sha256Digest::of(CONTENT)));
     let folder = tempfile::tempdir().unwrap();
@@ -401,7 +411,7 @@ fn expired_entry_may_lose_its_name() {
     uses.end(&name, file);
 }
 
-fn fault(error: CacheError) -> InsecureDir {
+fn insecure_dir(error: CacheError) -> InsecureDir {
     match error {
         CacheError::Io { source, .. } => *source.get_ref().unwrap().downcast_ref().unwrap(),
         error => panic!("{error}"),

@@ -1,4 +1,4 @@
-//! An entry on its way into the folder: seen by nobody before it is whole and verified.
+//! The writer of an entry, which is invisible until it is complete and verified.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,16 +13,18 @@ use crate::cache::sealed::{EntryMetadata, Header, SealedSource, Sealer};
 use crate::cache::{CacheError, CachedReference, ExpectedContent, ReferenceWriter};
 use crate::domain::Sha256Digest;
 
+/// A writer of one entry into a draft.
 #[derive(Debug)]
 pub(super) struct FolderWriter {
     claim: ExpectedContent,
     id: Sha256Digest,
+    /// `None` once there are more bytes than announced.
     sealer: Option<Sealer<File>>,
     draft: Draft,
 }
 
 impl FolderWriter {
-    /// A writer of the entry `id`, whose content has this digest and length.
+    /// Begins to write the entry `id`, whose content has this digest and length.
     pub(super) fn begin(
         cache: Arc<Inner>,
         id: Sha256Digest,
@@ -35,7 +37,7 @@ impl FolderWriter {
             fill_random(&mut random)?;
             let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
             let file = dirs.new.create(&name)?;
-            // Who finds it unlocked takes it for a dead writer's.
+            // An unlocked draft counts as that of a dead writer.
             file.try_lock_shared().map_err(io::Error::from)?;
             Ok((name, file))
         };
@@ -44,7 +46,7 @@ impl FolderWriter {
         let created = now();
         let draft = Draft { cache, dirs, name: Some(name), created };
         let expires = created.saturating_add(draft.cache.limits.ttl.as_secs());
-        // At least a second, so that it can be read by who made it.
+        // At least a second, so that its writer can read it.
         let expires = expires.max(created.saturating_add(1));
         let facts = EntryMetadata { digest: id, len, created, expires };
         let sealer = Some(Sealer::entry(&draft.cache.keys, facts, file).map_err(at(&place))?);
@@ -59,7 +61,7 @@ fn failed(cache: &Inner, error: io::Error) -> CacheError {
 impl ReferenceWriter for FolderWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<(), CacheError> {
         if !self.claim.take(bytes) {
-            // What is too long is hashed to its end, for the message.
+            // Content that is too long is still hashed to its end, for the message.
             self.sealer = None;
         }
         match &mut self.sealer {
@@ -82,13 +84,13 @@ impl ReferenceWriter for FolderWriter {
     }
 }
 
-/// The file of a writer; it is removed unless it is published.
+/// The file of a writer, deleted unless it is published.
 struct Draft {
     cache: Arc<Inner>,
     dirs: Held,
     name: Option<String>,
-    /// When it was begun, which is when its time begins: a slow store must not make it expire
-    /// before it is read.
+    /// The start of its lifetime, in seconds since 1970: when it was begun. Its header is checked
+    /// against this time, so that a slow store cannot make it expire before it is read.
     created: u64,
 }
 
@@ -99,8 +101,8 @@ impl std::fmt::Debug for Draft {
 }
 
 impl Draft {
-    /// Renames the file into place if there is room; without room it is readable while it is held,
-    /// and deleted then. A sound entry of this name keeps it, and is returned.
+    /// Renames the file into place if it fits; otherwise it is readable while it is held, and
+    /// deleted then. If a valid entry of this name exists, it stays and is returned.
     fn publish(
         &mut self,
         name: &EntryName,
@@ -121,7 +123,7 @@ impl Draft {
         let place = name.to_string();
         let mut is_registered = false;
         {
-            // Under the lock no other writer takes the room that is made.
+            // Under the lock no other writer takes the space that is freed.
             let changes = dirs.change()?;
             let found = cache.examine(dirs, place.as_ref(), Depth::Header);
             if !matches!(found, Some(State::Sound(_)))
@@ -134,7 +136,7 @@ impl Draft {
         }
         if is_registered {
             self.name = None;
-            // Without the note the entry may be evicted earlier, no more.
+            // Without the record of its use the entry may be evicted earlier; nothing else fails.
             dirs.use_now(name).ok();
         }
         let source = SealedSource::entry(file, header);

@@ -1,9 +1,9 @@
-//! How much of a cache in memory is taken. `tests/loom/` has this file run under every order of its
-//! steps.
+//! The byte budget of a cache in memory. `tests/loom/` runs this file under every interleaving of
+//! its steps.
 
 use super::{Arc, AtomicU64, Ordering};
 
-/// How many bytes may be taken, and are.
+/// A limit in bytes and the number of bytes reserved so far.
 #[derive(Debug)]
 pub(super) struct ByteBudget {
     limit: u64,
@@ -11,18 +11,18 @@ pub(super) struct ByteBudget {
 }
 
 impl ByteBudget {
-    /// Of which nothing is taken.
+    /// Creates a budget of `limit` bytes, none of them reserved.
     pub(super) fn new(limit: u64) -> Self {
         Self { limit, taken: AtomicU64::new(0) }
     }
 
-    /// Bytes that are taken.
+    /// Returns the number of reserved bytes.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::SeqCst)
     }
 }
 
-/// A part of a budget, given back when this is dropped, with the bytes it stands for.
+/// A part of a budget, released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<ByteBudget>,
@@ -30,14 +30,14 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Takes bytes if they fit.
+    /// Reserves bytes; `None` if they do not fit.
     pub(super) fn take(budget: &Arc<ByteBudget>, bytes: u64) -> Option<Self> {
         let fits = |taken: u64| taken.checked_add(bytes).filter(|total| *total <= budget.limit);
         budget.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
         Some(Self { budget: budget.clone(), bytes })
     }
 
-    /// Bytes of it.
+    /// Returns the number of bytes reserved.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! One chunk: where it lies, and how it is sealed and opened.
+//! Position and encryption of a chunk.
 
 use std::fmt;
 use std::io;
@@ -7,11 +7,11 @@ use deltaglider_aead::{Cipher, NONCE_LEN, TAG_LEN};
 
 use super::CorruptChunk;
 
-/// Random bytes in front of a nonce; with the index and the flag they are the 24 bytes of
+/// The number of random bytes at the start of a nonce; index and flag complete the 24 bytes of
 /// XChaCha20.
 pub(super) const PREFIX_LEN: usize = NONCE_LEN - 5;
 
-/// In the place of the flag: a chunk with others behind it, the last one, and what is no chunk.
+/// The flag byte of a nonce: a chunk that others follow, the last chunk, or the digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Part {
@@ -20,41 +20,44 @@ pub(super) enum Part {
     Digest = 2,
 }
 
-/// How content is cut. The last chunk may be short, and is empty only when it is the only one.
+/// The division of content into chunks. The last one may be short; it is empty only if it is the
+/// only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// Bytes of content.
     pub(super) len: u64,
+    /// Bytes of a full chunk.
     pub(super) chunk_len: usize,
 }
 
 impl Layout {
-    /// The index of the last chunk; `None` for more chunks than an index can count.
+    /// Returns the index of the last chunk; `None` if an index cannot count the chunks.
     pub(super) fn last(&self) -> Option<u32> {
         u32::try_from(self.len.saturating_sub(1) / self.chunk_len as u64).ok()
     }
 
-    /// Bytes of all chunks and their tags.
+    /// Returns the bytes of all chunks and their tags.
     pub(super) fn sealed_len(&self) -> Option<u64> {
         self.len.checked_add((u64::from(self.last()?) + 1) * TAG_LEN as u64)
     }
 
-    /// Where a chunk begins among the sealed bytes.
+    /// Returns the offset of a chunk among the sealed bytes.
     pub(super) fn start(&self, index: u32) -> u64 {
         u64::from(index) * (self.chunk_len + TAG_LEN) as u64
     }
 
-    /// Bytes of a chunk without its tag.
+    /// Returns the bytes of a chunk without its tag.
     pub(super) fn chunk_len(&self, index: u32) -> usize {
         let begin = u64::from(index) * self.chunk_len as u64;
         self.len.saturating_sub(begin).min(self.chunk_len as u64) as usize
     }
 }
 
-/// Seals and opens the chunks of one content.
+/// The cipher of the chunks of one content.
 pub(in crate::cache) struct ChunkCipher {
     cipher: Cipher,
     prefix: [u8; PREFIX_LEN],
-    /// Associated data of every chunk.
+    /// The associated data of every chunk.
     context: [u8; 32],
 }
 
@@ -69,7 +72,7 @@ impl ChunkCipher {
         Self { cipher, prefix, context }
     }
 
-    /// Seals a chunk where it stands.
+    /// Encrypts a chunk in place and returns its tag.
     pub(super) fn seal(
         &self,
         index: u32,
@@ -81,7 +84,7 @@ impl ChunkCipher {
             .map_err(io::Error::other)
     }
 
-    /// Opens a chunk where it stands.
+    /// Authenticates and decrypts a chunk in place.
     pub(super) fn open(
         &self,
         index: u32,
@@ -95,7 +98,7 @@ impl ChunkCipher {
     }
 }
 
-/// The nonce of a part of one content.
+/// Returns the nonce of one part of a content.
 pub(super) fn nonce(prefix: &[u8; PREFIX_LEN], index: u32, part: Part) -> [u8; NONCE_LEN] {
     let mut nonce = [0; NONCE_LEN];
     let (head, tail) = nonce.split_at_mut(PREFIX_LEN);

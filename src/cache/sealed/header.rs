@@ -1,5 +1,4 @@
-//! What stands before the chunks: how they were cut, when they were sealed, and, sealed itself,
-//! what they are.
+//! Entry header: chunk size, timestamps and the encrypted content digest.
 
 use std::io;
 
@@ -11,31 +10,32 @@ use super::chunks::{self, ChunkCipher, Layout, PREFIX_LEN, Part};
 use crate::cache::key::{DerivedKeys, fill_random};
 use crate::domain::{Sha256Digest, Sha256Hasher};
 
-/// What an entry begins with: a name and the version of the format.
+/// The magic bytes of an entry; the last is the version of the format.
 const MAGIC: [u8; 8] = *b"DGcache\x01";
 
-/// Bytes that are not sealed: magic, chunk length, content length, created, expires, salt, nonce
-/// prefix; little-endian.
+/// The number of unencrypted bytes: magic, chunk length, content length, created, expires, salt,
+/// nonce prefix. Numbers are little-endian.
 const CLEAR_LEN: usize = 8 + 4 + 8 + 8 + 8 + KEY_LEN + PREFIX_LEN;
 
-/// Bytes of a header: the SHA-256 of the content follows the clear part, sealed, so that a folder
-/// of entries says nothing about what is in them.
+/// The number of bytes of a header: the clear part, then the encrypted SHA-256 of the content, so
+/// that a directory of entries reveals nothing about their contents.
 pub(in crate::cache) const HEADER_LEN: usize = CLEAR_LEN + 32 + TAG_LEN;
 
-/// What is known of a content before it is sealed. Times are seconds since 1970.
+/// Metadata of a content, known before it is sealed. Times are in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cache) struct EntryMetadata {
-    /// The digest of the content or, in the part of a cache for one place, the entry's identity,
+    /// The digest of the content or, in the part of a cache for one origin, the entry's identity,
     /// which depends on both.
     pub(in crate::cache) digest: Sha256Digest,
     /// Bytes of content.
     pub(in crate::cache) len: u64,
+    /// The time of creation.
     pub(in crate::cache) created: u64,
-    /// From this second on it is refused.
+    /// The second from which on the entry is rejected.
     pub(in crate::cache) expires: u64,
 }
 
-/// Why sealed bytes are not what was asked for.
+/// The reason why sealed bytes are not the requested entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::cache) enum RejectReason {
     #[error("it is not of this format")]
@@ -50,7 +50,7 @@ pub(in crate::cache) enum RejectReason {
     Expired,
 }
 
-/// The header of an entry and what opens its chunks.
+/// The header of an entry and the cipher of its chunks.
 #[derive(Debug)]
 pub(in crate::cache) struct Header {
     pub(super) layout: Layout,
@@ -59,7 +59,7 @@ pub(in crate::cache) struct Header {
 }
 
 impl Header {
-    /// A new header under a fresh entry key, and its bytes.
+    /// Returns a new header under a fresh entry key, and its bytes.
     pub(super) fn new(
         keys: &DerivedKeys,
         facts: EntryMetadata,
@@ -94,8 +94,8 @@ impl Header {
         Ok((Self { layout, cipher: ChunkCipher::new(cipher, prefix, context), facts }, bytes))
     }
 
-    /// Reads the header of `stored_len` bytes in all. Nothing in it is believed before it
-    /// authenticates.
+    /// Opens the header of an entry of `stored_len` bytes in all. Nothing in it is trusted before
+    /// it authenticates.
     pub(in crate::cache) fn open(
         keys: &DerivedKeys,
         bytes: &[u8; HEADER_LEN],
@@ -132,7 +132,7 @@ impl Header {
         Ok(Self { layout, cipher, facts: EntryMetadata { digest, len, created, expires } })
     }
 
-    /// Reads the header of what should hold the content of this digest.
+    /// Opens the header of an entry that should hold the content of this digest.
     pub(in crate::cache) fn open_content(
         keys: &DerivedKeys,
         bytes: &[u8; HEADER_LEN],
@@ -144,17 +144,18 @@ impl Header {
         if header.facts.digest == *digest { Ok(header) } else { Err(RejectReason::OtherContent) }
     }
 
+    /// Returns the metadata of the content.
     pub(in crate::cache) fn facts(&self) -> &EntryMetadata {
         &self.facts
     }
 
-    /// Bytes of an entry with this many bytes of content; `None` when there is no such entry.
+    /// Returns the bytes of an entry with `len` bytes of content; `None` if that is too long.
     pub(in crate::cache) fn stored_len(len: u64) -> Option<u64> {
         Layout { len, chunk_len: CHUNK_LEN }.sealed_len()?.checked_add(HEADER_LEN as u64)
     }
 }
 
-/// What every chunk is bound to.
+/// Returns the associated data of every chunk: a digest of the clear header and the content digest.
 fn context(clear: &[u8], digest: &Sha256Digest) -> [u8; 32] {
     let mut hasher = Sha256Hasher::default();
     hasher.update(clear);

@@ -1,5 +1,5 @@
-//! The sealed form of a reference: chunks under an AEAD, of which any can be opened alone and none
-//! be moved, cut or exchanged.
+//! The sealed form of a reference: chunks under an AEAD. Each can be opened alone; none can be
+//! moved, truncated or replaced.
 //!
 //! ```text
 //! header (135 bytes)  chunk 0, tag  chunk 1, tag  …  last chunk, tag
@@ -23,35 +23,35 @@ pub(super) use sealer::Sealer;
 pub(super) use source::{SealedSource, Stored};
 pub(crate) use temp_file::{EncryptedTempFile, EncryptedTempSource};
 
-/// Bytes of a chunk: what the decoder asks for at a time, so that a block of it is one chunk.
-/// Larger ones seal no faster (80 MB, 2 cores: 64 KiB 73.5 ms, 1 MiB 73.2 ms, 16 KiB 80.5 ms) and
-/// make short reads dearer.
+/// The number of bytes of a chunk: the decoder's block size, so that one block is one chunk. Larger
+/// chunks seal no faster (80 MB, 2 cores: 64 KiB 73.5 ms, 1 MiB 73.2 ms, 16 KiB 80.5 ms) and make
+/// short reads more expensive.
 pub(super) const CHUNK_LEN: usize = 64 << 10;
 
-/// Sealed bytes that are not what was sealed, or that could not be read. Neither says where they
-/// lie nor what they hold.
+/// A chunk that does not authenticate or could not be read. The message reveals neither its place
+/// nor its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CorruptChunk {
     /// A chunk does not authenticate.
     #[error("sealed chunk {0} does not authenticate")]
     Chunk(u32),
-    /// There are fewer bytes than were sealed.
+    /// The chunk is truncated.
     #[error("sealed chunk {0} is cut off")]
     CutOff(u32),
-    /// The place they are kept in failed.
+    /// The medium failed.
     #[error("sealed chunk {chunk} cannot be read: {kind}")]
     Unreadable {
-        /// The chunk.
+        /// The index of the chunk.
         chunk: u32,
-        /// What the operating system said.
+        /// The error of the operating system.
         kind: io::ErrorKind,
     },
 }
 
 impl From<CorruptChunk> for io::Error {
-    fn from(damage: CorruptChunk) -> Self {
-        Self::new(io::ErrorKind::InvalidData, damage)
+    fn from(corrupt: CorruptChunk) -> Self {
+        Self::new(io::ErrorKind::InvalidData, corrupt)
     }
 }
 

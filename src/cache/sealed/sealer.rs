@@ -1,4 +1,4 @@
-//! Sealing as bytes come: nothing but sealed bytes is passed on.
+//! Streaming encryption: only sealed bytes are written out.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,13 +11,15 @@ use super::chunks::{ChunkCipher, Layout, Part};
 use super::header::{EntryMetadata, Header};
 use crate::cache::key::DerivedKeys;
 
-/// Cuts what it is given into chunks and writes them sealed.
+/// A writer that cuts content into chunks and writes them sealed.
 pub(in crate::cache) struct Sealer<W> {
     to: W,
     cipher: ChunkCipher,
-    /// The chunk that grows, with room for its tag.
+    /// The chunk being filled, with capacity for its tag.
     chunk: Zeroizing<Vec<u8>>,
+    /// The index of that chunk.
     index: u32,
+    /// Bytes of content so far.
     len: u64,
 }
 
@@ -28,8 +30,8 @@ impl<W> fmt::Debug for Sealer<W> {
 }
 
 impl<W: Write> Sealer<W> {
-    /// Writes the header of a content of known length and digest; the digest is for the caller to
-    /// hold it to.
+    /// Writes the header of a content of known length and digest. The caller must verify that the
+    /// content has them.
     pub(in crate::cache) fn entry(
         keys: &DerivedKeys,
         facts: EntryMetadata,
@@ -45,10 +47,10 @@ impl<W: Write> Sealer<W> {
         Self { to, cipher, chunk, index: 0, len: 0 }
     }
 
-    /// Adds bytes.
+    /// Adds bytes of content.
     pub(in crate::cache) fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            // A full chunk waits for what follows it: only then is it not the last one.
+            // A full chunk is written when more bytes follow: only then is it not the last one.
             if self.chunk.len() == CHUNK_LEN {
                 self.pass_on(Part::Inner)?;
                 self.index = self
@@ -64,6 +66,7 @@ impl<W: Write> Sealer<W> {
         Ok(())
     }
 
+    /// Seals and writes the current chunk.
     fn pass_on(&mut self, part: Part) -> io::Result<()> {
         let tag = self.cipher.seal(self.index, part, &mut self.chunk)?;
         self.chunk.extend_from_slice(&tag);
@@ -72,14 +75,14 @@ impl<W: Write> Sealer<W> {
         Ok(())
     }
 
-    /// Seals the last chunk, and gives back where all went and what opens it.
+    /// Seals the last chunk; returns the inner writer, the layout and the cipher.
     pub(super) fn finish_with_cipher(mut self) -> io::Result<(W, Layout, ChunkCipher)> {
         self.pass_on(Part::Last)?;
         self.to.flush()?;
         Ok((self.to, Layout { len: self.len, chunk_len: CHUNK_LEN }, self.cipher))
     }
 
-    /// Seals the last chunk and gives back where all went.
+    /// Seals the last chunk and returns the inner writer.
     pub(in crate::cache) fn finish(self) -> io::Result<W> {
         self.finish_with_cipher().map(|(to, _, _)| to)
     }

@@ -1,5 +1,5 @@
-//! Reading sealed bytes by position: only the chunks asked for are opened, and nothing is handed
-//! out that does not authenticate.
+//! Reading sealed bytes by position: opens only the chunks needed, and returns only authenticated
+//! bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -14,13 +14,13 @@ use super::CorruptChunk;
 use super::chunks::{ChunkCipher, Layout, Part};
 use super::header::{HEADER_LEN, Header};
 
-/// Opened chunks that are kept: of reads that begin and end within chunks, the next one mostly
-/// needs the same.
+/// The number of opened chunks that are kept: a read that begins or ends within a chunk is mostly
+/// followed by one of the same chunk.
 const RECENT: usize = 4;
 
-/// Where sealed bytes lie.
+/// Storage of sealed bytes.
 pub(in crate::cache) trait Stored: Send + Sync {
-    /// Fills `buf` from `offset` on, or fails.
+    /// Fills `buf` from `offset` on; fails if there are fewer bytes.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
@@ -39,14 +39,14 @@ impl Stored for Vec<u8> {
 
 type Opened = Zeroizing<Vec<u8>>;
 
-/// Sealed content, read as if it were not.
+/// Random access to the plain text of sealed content.
 pub(in crate::cache) struct SealedSource<S> {
     stored: S,
-    /// Where the first chunk begins.
+    /// The offset of the first chunk in bytes.
     start: u64,
     layout: Layout,
     cipher: ChunkCipher,
-    /// The chunk used last at the end.
+    /// Opened chunks by index, the most recently used last.
     recent: Mutex<Vec<(u32, Opened)>>,
 }
 
@@ -57,7 +57,7 @@ impl<S> fmt::Debug for SealedSource<S> {
 }
 
 impl<S: Stored> SealedSource<S> {
-    /// What follows a header.
+    /// Reads the chunks that follow a header.
     pub(in crate::cache) fn entry(stored: S, header: Header) -> Self {
         Self::new(stored, HEADER_LEN as u64, header.layout, header.cipher)
     }
@@ -70,7 +70,7 @@ impl<S: Stored> SealedSource<S> {
         &self.stored
     }
 
-    /// Fills `chunk`, which is as long as the chunk of this index.
+    /// Opens the chunk of this index into `chunk`, which has its length.
     fn open(&self, index: u32, chunk: &mut [u8]) -> Result<(), CorruptChunk> {
         let at = self.start + self.layout.start(index);
         let mut tag = [0; TAG_LEN];
@@ -85,13 +85,13 @@ impl<S: Stored> SealedSource<S> {
         self.cipher.open(index, part, chunk, &tag)
     }
 
-    /// Copies part of a chunk, which begins `skip` bytes into it.
+    /// Copies the part of a chunk that begins `skip` bytes into it.
     fn copy(&self, index: u32, skip: usize, to: &mut [u8]) -> Result<(), CorruptChunk> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let (index, chunk) = match recent.iter().position(|(held, _)| *held == index) {
             Some(place) => recent.remove(place),
             None => {
-                // Others need not wait for this one.
+                // Concurrent readers need not wait for this chunk.
                 drop(recent);
                 let mut chunk = Opened::new(vec![0; self.layout.chunk_len(index)]);
                 self.open(index, &mut chunk)?;
@@ -110,7 +110,7 @@ impl<S: Stored> SealedSource<S> {
         Ok(())
     }
 
-    /// Opens every chunk once.
+    /// Authenticates every chunk.
     pub(in crate::cache) fn verify(&self) -> Result<(), CorruptChunk> {
         let mut chunk = Opened::new(vec![0; self.layout.chunk_len]);
         for index in 0..=self.layout.last().unwrap_or_default() {

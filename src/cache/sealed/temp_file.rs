@@ -1,4 +1,4 @@
-//! Sealed bytes of one operation: in a file without a name, under a key that nobody else ever has.
+//! Encrypted temporary files: unnamed, each under a random key that is never stored.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,8 +13,8 @@ use super::sealer::Sealer;
 use super::source::SealedSource;
 use crate::cache::key::fill_random;
 
-/// Takes bytes and keeps them sealed. Whoever finds the file, by the descriptor or on the disk
-/// after a crash, finds noise.
+/// A writer into an encrypted temporary file. The file reveals nothing, neither through its
+/// descriptor nor on the disk after a crash.
 #[derive(Debug)]
 pub(crate) struct EncryptedTempFile {
     folder: PathBuf,
@@ -22,18 +22,18 @@ pub(crate) struct EncryptedTempFile {
 }
 
 impl EncryptedTempFile {
-    /// Makes the file in `folder` (mode 0600, without a name).
+    /// Creates the file in the directory `folder` (mode 0600, unnamed).
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         let mut key = Zeroizing::new([0; KEY_LEN]);
         fill_random(&mut *key)?;
-        // The key seals this content alone, so the prefix need not be random; there is no header to
-        // be bound to.
+        // The key seals this content alone, so the nonce prefix need not be random; there is no
+        // header to bind the chunks to.
         let cipher = ChunkCipher::new(Cipher::new(&key), [0; PREFIX_LEN], [0; 32]);
         let file = tempfile::tempfile_in(folder).map_err(in_folder(folder))?;
         Ok(Self { folder: folder.to_owned(), sealer: Sealer::new(cipher, file) })
     }
 
-    /// Everything taken, readable by position.
+    /// Returns everything written, readable by position.
     pub(crate) fn finish(self) -> io::Result<EncryptedTempSource> {
         let (file, layout, cipher) =
             self.sealer.finish_with_cipher().map_err(in_folder(&self.folder))?;
@@ -56,7 +56,7 @@ fn in_folder(folder: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
 }
 
-/// What a [`EncryptedTempFile`] took.
+/// The content of an [`EncryptedTempFile`].
 #[derive(Debug)]
 pub(crate) struct EncryptedTempSource(SealedSource<File>);
 

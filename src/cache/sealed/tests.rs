@@ -1,4 +1,4 @@
-//! Every way to change a sealed entry is refused.
+//! Every change of a sealed entry is rejected.
 
 use std::io::Write as _;
 
@@ -44,7 +44,7 @@ fn opened(
     Ok(SealedSource::entry(stored.to_vec(), header))
 }
 
-/// The content, or nothing if anything was refused.
+/// Returns the content; `None` if anything is rejected.
 fn read(keys: &DerivedKeys, stored: &[u8], digest: &Sha256Digest) -> Option<Vec<u8>> {
     let source = opened(keys, stored, digest).ok()?;
     let mut content = vec![0; source.len().unwrap() as usize];
@@ -52,8 +52,9 @@ fn read(keys: &DerivedKeys, stored: &[u8], digest: &Sha256Digest) -> Option<Vec<
     Some(content)
 }
 
+/// Content reads back from any offset in any length.
 #[test]
-fn what_was_sealed_is_read_from_any_place_in_any_length() {
+fn any_range_reads_back() {
     let keys = keys();
     for len in [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 3 * CHUNK_LEN, 3 * CHUNK_LEN + 17] {
         let content = content(len);
@@ -85,7 +86,7 @@ fn what_was_sealed_is_read_from_any_place_in_any_length() {
 }
 
 #[test]
-fn threads_read_one_source_side_by_side() {
+fn threads_share_one_source() {
     let (keys, content) = (keys(), content(9 * CHUNK_LEN + 5));
     let source = opened(&keys, &sealed(&keys, &content), &Sha256Digest::of(&content)).unwrap();
     std::thread::scope(|scope| {
@@ -116,7 +117,7 @@ fn every_flipped_bit_is_refused() {
 }
 
 #[test]
-fn what_is_cut_or_has_more_behind_it_is_refused() {
+fn wrong_length_is_rejected() {
     let (keys, content) = (keys(), content(300));
     let (stored, digest) = (sealed(&keys, &content), Sha256Digest::of(&content));
     for len in 0..stored.len() {
@@ -130,7 +131,7 @@ fn what_is_cut_or_has_more_behind_it_is_refused() {
 }
 
 #[test]
-fn chunks_open_only_where_they_were_sealed() {
+fn moved_chunk_is_rejected() {
     let (keys, content) = (keys(), content(3 * CHUNK_LEN));
     let (stored, digest) = (sealed(&keys, &content), Sha256Digest::of(&content));
     let stride = CHUNK_LEN + TAG_LEN;
@@ -142,7 +143,7 @@ fn chunks_open_only_where_they_were_sealed() {
         let mut buf = vec![0xee; CHUNK_LEN];
         let error = source.read_at((to * CHUNK_LEN) as u64, &mut buf).unwrap_err();
         assert_eq!(error.get_ref().unwrap().downcast_ref(), Some(&CorruptChunk::Chunk(to as u32)));
-        assert!(buf.iter().all(|byte| *byte == 0), "what does not authenticate is not handed out");
+        assert!(buf.iter().all(|byte| *byte == 0), "unauthenticated bytes are not returned");
         assert_eq!(source.verify(), Err(CorruptChunk::Chunk(to as u32)));
         assert_eq!(source.read_at((from * CHUNK_LEN) as u64, &mut buf).unwrap(), CHUNK_LEN);
     }
@@ -154,8 +155,8 @@ fn chunks_open_only_where_they_were_sealed() {
 }
 
 #[test]
-fn a_chunk_that_is_not_the_last_is_no_last_one() {
-    // Cut after a whole chunk, with a header that would agree: only the flag tells.
+fn cut_at_chunk_end_is_rejected() {
+    // Cut after a whole chunk, with a header that would match: only the flag reveals it.
     let (keys, content) = (keys(), content(2 * CHUNK_LEN));
     let mut sealer = Sealer::entry(&keys, facts(&content[..CHUNK_LEN]), Vec::new()).unwrap();
     sealer.push(&content).unwrap();
@@ -164,8 +165,9 @@ fn a_chunk_that_is_not_the_last_is_no_last_one() {
     assert_eq!(read(&keys, cut, &Sha256Digest::of(&content[..CHUNK_LEN])), None);
 }
 
+/// An entry of another content or key, or one that has expired, is rejected.
 #[test]
-fn another_content_another_key_and_another_time_are_refused() {
+fn foreign_or_expired_is_rejected() {
     let (keys, content) = (keys(), content(300));
     let (stored, digest) = (sealed(&keys, &content), Sha256Digest::of(&content));
     let other = Sha256Digest::of(b"other");
@@ -178,8 +180,9 @@ fn another_content_another_key_and_another_time_are_refused() {
     assert_eq!(at(NOW + 10).unwrap_err(), RejectReason::Expired);
 }
 
+/// Sealed bytes contain neither the content nor its digest.
 #[test]
-fn sealed_bytes_hold_neither_the_content_nor_its_digest() {
+fn sealed_bytes_hide_content() {
     let (keys, content) = (keys(), content(100_000));
     let stored = sealed(&keys, &content);
     let digest = Sha256Digest::of(&content);
@@ -188,14 +191,15 @@ fn sealed_bytes_hold_neither_the_content_nor_its_digest() {
     }
 }
 
+/// An encrypted temporary file reads back, and has no name in its directory.
 #[test]
-fn a_scratch_gives_back_what_it_took_and_its_file_has_no_name() {
+fn temp_file_reads_back_unnamed() {
     let folder = tempfile::tempdir().unwrap();
     let content = content(2 * CHUNK_LEN + 5);
-    let mut scratch = EncryptedTempFile::new(folder.path()).unwrap();
-    content.chunks(777).for_each(|piece| scratch.write_all(piece).unwrap());
+    let mut file = EncryptedTempFile::new(folder.path()).unwrap();
+    content.chunks(777).for_each(|piece| file.write_all(piece).unwrap());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    let source = scratch.finish().unwrap();
+    let source = file.finish().unwrap();
     let mut back = vec![0; content.len() + 1];
     assert_eq!(source.read_at(0, &mut back).unwrap(), content.len());
     assert!(back[..content.len()] == content);

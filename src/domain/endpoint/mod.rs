@@ -1,10 +1,10 @@
-//! Where the store is: the one rule, decided before any SDK reads its configuration.
+//! Resolution of the endpoint of the store, before any SDK reads its configuration.
 //!
 //! The first of these that is set decides: `--endpoint-url`, `AWS_ENDPOINT_URL_S3`,
 //! `AWS_ENDPOINT_URL`, the `s3` endpoint of the profile's `services` section, the profile's
 //! `endpoint_url`; else AWS. `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`, or the same in the
-//! profile, leaves only the first. A value that is no endpoint is an error: the SDKs warn and go on
-//! to AWS, where nobody wanted the data.
+//! profile, leaves only the first. An invalid value is an error: the SDKs would warn and send the
+//! data to AWS, which the user did not intend.
 
 mod profile_file;
 mod sources;
@@ -15,24 +15,24 @@ use std::path::PathBuf;
 
 pub use sources::Sources;
 
-/// Where the store is.
+/// The location of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// Amazon S3, in the region of the configuration.
     Aws,
-    /// A store that speaks S3 at this `http://` or `https://` URL, as it was given.
+    /// An S3-compatible store at this `http://` or `https://` URL, as given.
     Url(String),
-    /// The embedded store in this folder.
+    /// The embedded store in this directory.
     Embedded(PathBuf),
 }
 
 impl Endpoint {
-    /// The endpoint the sources name.
+    /// Returns the endpoint of the first source that is set.
     ///
     /// # Errors
     ///
-    /// When the first value that is set is no endpoint, or a profile file is there and cannot be
-    /// read.
+    /// Fails if the first value that is set is not an endpoint, or if a profile file exists but
+    /// cannot be read.
     pub fn resolve(sources: &Sources<'_>) -> Result<Self, EndpointError> {
         match sources.first()? {
             Some((text, origin)) => Self::parse(&text, origin),
@@ -40,7 +40,7 @@ impl Endpoint {
         }
     }
 
-    /// `file:PATH`, `http://…` or `https://…`.
+    /// Parses `file:PATH`, `http://…` or `https://…`.
     fn parse(text: &str, origin: String) -> Result<Self, EndpointError> {
         let endpoint = match text.strip_prefix("file:") {
             Some(path) => folder(path).map(Self::Embedded),
@@ -50,7 +50,7 @@ impl Endpoint {
     }
 }
 
-/// The folder after `file:`, taken as it is: `%20` and `~` mean themselves.
+/// Returns the path after `file:`, taken literally: `%20` and `~` are not expanded.
 fn folder(path: &str) -> Result<PathBuf, WhyNot> {
     let path = match path.strip_prefix("//") {
         Some(path) if path.is_empty() || path.starts_with('/') => path,
@@ -62,7 +62,7 @@ fn folder(path: &str) -> Result<PathBuf, WhyNot> {
     if path.is_empty() { Err(WhyNot::NoPath) } else { Ok(path.into()) }
 }
 
-/// A setting that names no endpoint.
+/// A setting that is not an endpoint, and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointError {
     /// The value, without the credentials that may be in it.
@@ -77,24 +77,25 @@ impl fmt::Display for EndpointError {
         let Self { given, origin, why } = self;
         match why {
             WhyNot::File(error) => write!(f, "{origin} {given} cannot be read: {error}"),
-            why => write!(f, "{given:?}, given by {origin}, is no endpoint: {why}"),
+            why => write!(f, "invalid endpoint {given:?} from {origin}: {why}"),
         }
     }
 }
 
 impl std::error::Error for EndpointError {}
 
-/// Why a value is no endpoint.
+/// The reason why a value is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum WhyNot {
     #[error("endpoints look like https://s3.example.com, http://127.0.0.1:9000 or file:/srv/store")]
     Form,
     #[error("the URL has no host")]
     NoHost,
-    #[error("the host or port is not lawful")]
+    #[error("the host or port is invalid")]
     Authority,
     #[error(
-        "credentials do not belong in the URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or choose a profile"
+        "credentials do not belong in the URL; \
+         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or choose a profile"
     )]
     Credentials,
     #[error("the URL has a query or fragment")]
@@ -102,7 +103,8 @@ enum WhyNot {
     #[error("the path is missing")]
     NoPath,
     #[error(
-        "the embedded store is on this machine, not on {0:?}; three slashes start an absolute path"
+        "the embedded store is on this machine, not on {0:?}; \
+         three slashes start an absolute path"
     )]
     Host(String),
     #[error("it is not UTF-8")]
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_endpoint_is_a_literal_path() {
+    fn file_endpoint_is_literal_path() {
         for (text, path) in [
             ("file:///srv/store", "/srv/store"),
             ("file:/srv/store", "/srv/store"),
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_endpoint_on_another_host_is_refused_by_name() {
+    fn file_endpoint_rejects_host() {
         for text in ["file://nas/store", "file://nas"] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains("\"nas\"") && error.contains(text), "{error}");
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_stores_are_taken_as_given() {
+    fn urls_are_kept_verbatim() {
         for text in [
             "http://127.0.0.1:9000",
             "https://s3.eu-west-3.example.com/",
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_error_that_names_value_and_origin() {
+    fn error_names_value_and_origin() {
         for (text, why) in [
             ("", WhyNot::Form),
             ("localhost:9000", WhyNot::Form),
@@ -189,8 +191,9 @@ mod tests {
         assert!(parse("ftp://host").unwrap_err().to_string().contains("ftp://host"));
     }
 
+    /// Credentials in a URL are rejected, and neither displayed nor debugged.
     #[test]
-    fn credentials_in_a_url_are_refused_and_not_repeated() {
+    fn url_credentials_are_not_shown() {
         for text in [
             "https://AKID:hush@host/x",
             "https://hush@host",

@@ -1,22 +1,21 @@
-//! The two files of AWS profiles, as far as endpoints need them (AWS SDKs and Tools Reference
-//! Guide, "Shared config and credentials files").
+//! Parser of the two files of AWS profiles, as far as endpoints need them (AWS SDKs and Tools
+//! Reference Guide, "Shared config and credentials files").
 
 use std::collections::BTreeMap;
 
-/// Sections of a file by the words in their brackets, `profile x` for example, as lists of
-/// properties.
+/// A profile file: properties by section. A section is named by the words in its brackets, for
+/// example `profile x`.
 #[derive(Debug, Default)]
 pub(super) struct ProfileFile {
     sections: BTreeMap<String, Section>,
 }
 
-/// Properties by their lower-case name. One of an indented block below `name =` is found as
+/// Properties by their lower-case name. A property in an indented block below `name =` has the name
 /// `name.property`.
 type Section = BTreeMap<String, String>;
 
 impl ProfileFile {
-    /// Lines that mean nothing are passed over, as the SDKs do: they may mean something to another
-    /// tool.
+    /// Parses a file. Like the SDKs, ignores lines without a meaning, which another tool may use.
     pub(super) fn parse(text: &str) -> Self {
         let mut file = Self::default();
         let mut section: Option<&mut Section> = None;
@@ -47,7 +46,7 @@ impl ProfileFile {
         file
     }
 
-    /// A property of a section; an empty value is none.
+    /// Returns a property of a section; `None` if it is absent or empty.
     pub(super) fn get(&self, section: &str, property: &str) -> Option<&str> {
         self.sections
             .get(section)?
@@ -57,7 +56,7 @@ impl ProfileFile {
     }
 }
 
-/// A comment takes a whole line, or what follows a space.
+/// Returns a line without its comment, which is the whole line or begins after a space or tab.
 fn without_comment(line: &str) -> &str {
     if line.trim_start().starts_with(['#', ';']) {
         return "";
@@ -96,7 +95,7 @@ no property
 ";
 
     #[test]
-    fn sections_properties_and_blocks_are_told_apart() {
+    fn sections_and_blocks_are_parsed() {
         let file = ProfileFile::parse(FILE);
         assert_eq!(file.get("default", "endpoint_url"), Some("http://a"));
         assert_eq!(file.get("default", "other"), Some("x;y"));

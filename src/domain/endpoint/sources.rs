@@ -1,4 +1,4 @@
-//! The places an endpoint can be set in, in their order.
+//! The sources of an endpoint, in order of precedence.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use super::profile_file::ProfileFile;
 use super::{EndpointError, WhyNot};
 
-/// What is asked for an endpoint. The environment and the files come as functions, so that this is
-/// a rule and no act.
+/// The sources of an endpoint. Environment and files are passed as functions, so that resolution is
+/// a pure function.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
-    /// `--endpoint-url`.
+    /// The value of `--endpoint-url`.
     pub endpoint_url: Option<&'a str>,
-    /// `--profile`; else `AWS_PROFILE`, else `default`.
+    /// The value of `--profile`; else `AWS_PROFILE`, else `default` is used.
     pub profile: Option<&'a str>,
-    /// A variable of the environment.
+    /// Returns an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
-    /// A file as text, asked for at most twice.
+    /// Reads a file as text; called at most twice.
     pub file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Debug for Sources<'_> {
 }
 
 impl Sources<'_> {
-    /// The first value that is set, and where.
+    /// Returns the first value that is set, and its origin.
     pub(super) fn first(&self) -> Result<Option<(String, String)>, EndpointError> {
         if let Some(text) = self.endpoint_url {
             return Ok(Some((text.to_owned(), "--endpoint-url".to_owned())));
@@ -55,11 +55,12 @@ impl Sources<'_> {
         Ok(profile.endpoint_of_s3().or_else(|| profile.get("endpoint_url")))
     }
 
-    /// A variable that is set and not empty.
+    /// Returns a variable if it is set and not empty.
     fn set(&self, name: &str) -> Option<OsString> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 
+    /// Returns a variable as text if it is set and not empty; fails if it is not UTF-8.
     fn text(&self, name: &str) -> Result<Option<String>, EndpointError> {
         let not_utf8 = |value: OsString| EndpointError {
             given: super::url::without_secrets(&value.to_string_lossy()),
@@ -69,7 +70,7 @@ impl Sources<'_> {
         self.set(name).map(OsString::into_string).transpose().map_err(not_utf8)
     }
 
-    /// The file a variable names, else the one of this name in `~/.aws`.
+    /// Returns the path that a variable names, else that of the file `name` in `~/.aws`.
     fn path(&self, variable: &str, name: &str) -> Option<PathBuf> {
         let home = || self.set("HOME").or_else(|| self.set("USERPROFILE")).map(PathBuf::from);
         match self.set(variable).map(PathBuf::from) {
@@ -91,8 +92,8 @@ impl Sources<'_> {
         self.path("AWS_SHARED_CREDENTIALS_FILE", "credentials")
     }
 
-    /// A file that is not there is an empty one; a file that cannot be read may say where the data
-    /// belongs.
+    /// Reads a profile file. An absent file counts as empty; an unreadable one is an error, since
+    /// it may define the endpoint.
     fn read(&self, path: Option<PathBuf>) -> Result<(ProfileFile, PathBuf), EndpointError> {
         let Some(path) = path else { return Ok(Default::default()) };
         match (self.file)(&path) {
@@ -132,10 +133,11 @@ impl Profile {
         })
     }
 
-    /// A property of the profile and where it is. The credentials file wins, as in the SDKs.
+    /// Returns a property of the profile and its origin. The credentials file takes precedence, as
+    /// in the SDKs.
     fn get(&self, property: &str) -> Option<(String, String)> {
         let prefixed = format!("profile {}", self.name);
-        // Only the default profile has a section without the word in the configuration file.
+        // In the configuration file, only the default profile may omit the word `profile`.
         let bare = Some("default").filter(|default| self.name == *default);
         let sections = [
             (&self.credentials, Some(self.name.as_str())),
@@ -149,6 +151,7 @@ impl Profile {
         })
     }
 
+    /// Returns the `s3` endpoint of the profile's `services` section and its origin.
     fn endpoint_of_s3(&self) -> Option<(String, String)> {
         let (services, _) = self.get("services")?;
         let (file, path) = &self.config;
@@ -239,8 +242,9 @@ endpoint_url = http://not-here
         assert_eq!(resolve(None, None, &[]), Ok(Endpoint::Aws));
     }
 
+    /// An empty variable counts as unset; an empty option is an error.
     #[test]
-    fn an_empty_variable_is_not_set_and_an_empty_option_is_an_error() {
+    fn empty_variable_counts_as_unset() {
         let empty =
             [HOME, ("AWS_ENDPOINT_URL_S3", ""), ("AWS_ENDPOINT_URL", ""), ("AWS_PROFILE", "")];
         assert_eq!(resolve(None, None, &empty), url("http://default"));
@@ -248,7 +252,7 @@ endpoint_url = http://not-here
     }
 
     #[test]
-    fn the_profile_is_chosen_by_option_then_variable() {
+    fn profile_option_beats_variable() {
         let variable = ("AWS_PROFILE", "both");
         assert_eq!(resolve(None, Some("plain"), &[HOME, variable]), url("http://plain"));
         assert_eq!(resolve(None, None, &[HOME, variable]), url("http://service"));
@@ -271,8 +275,9 @@ endpoint_url = http://not-here
         assert_eq!(resolve(None, None, &[("USERPROFILE", "/home/me")]), url("http://default"));
     }
 
+    /// Configured endpoints can be ignored, the option cannot.
     #[test]
-    fn configured_endpoints_can_be_ignored_but_not_the_option() {
+    fn ignore_setting_spares_option() {
         assert_eq!(resolve(None, Some("both"), &[HOME, S3, ALL, IGNORE]), Ok(Endpoint::Aws));
         assert_eq!(resolve(None, Some("deaf"), &[HOME, S3]), Ok(Endpoint::Aws));
         assert_eq!(resolve(Some("http://flag"), Some("deaf"), &[HOME, IGNORE]), url("http://flag"));
@@ -280,8 +285,9 @@ endpoint_url = http://not-here
         assert_eq!(resolve(None, Some("deaf"), &[HOME, S3, not]), url("http://s3-variable"));
     }
 
+    /// An invalid value is an error that names its source, and never means AWS.
     #[test]
-    fn a_bad_value_is_an_error_that_says_where_it_was_set_and_never_means_aws() {
+    fn invalid_value_names_its_source() {
         let error = resolve(None, None, &[HOME, ("AWS_ENDPOINT_URL_S3", "localhost:9000"), ALL])
             .unwrap_err()
             .to_string();
@@ -297,8 +303,9 @@ endpoint_url = http://not-here
         );
     }
 
+    /// An unreadable profile file is an error and never means AWS.
     #[test]
-    fn a_profile_file_that_cannot_be_read_is_an_error_and_not_aws() {
+    fn unreadable_profile_is_an_error() {
         for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
             let error = resolve(None, None, &[(variable, "/denied")]).unwrap_err().to_string();
             assert!(error.contains("/denied"), "{error}");
@@ -311,7 +318,7 @@ endpoint_url = http://not-here
 
     #[cfg(unix)]
     #[test]
-    fn a_variable_that_is_not_utf8_is_an_error() {
+    fn non_utf8_variable_is_an_error() {
         use std::os::unix::ffi::OsStringExt as _;
         let variable = |name: &str| {
             (name == "AWS_ENDPOINT_URL").then(|| OsString::from_vec(b"http://\xff".to_vec()))

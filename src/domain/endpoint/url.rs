@@ -1,9 +1,9 @@
-//! Which URLs a store can have.
+//! Validation of the URL of a store.
 
 use super::WhyNot;
 
-/// Whether `text` is the URL of a store: `http` or `https`, a host, perhaps a port and a path, and
-/// nothing else.
+/// Checks that `text` is the URL of a store: `http` or `https`, a host, and at most a port and
+/// path.
 pub(super) fn check(text: &str) -> Result<(), WhyNot> {
     let (scheme, rest) = text.split_once("://").ok_or(WhyNot::Form)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
@@ -17,7 +17,7 @@ pub(super) fn check(text: &str) -> Result<(), WhyNot> {
         return Err(WhyNot::Query);
     }
     check_authority(authority)?;
-    // What is left to refuse: characters no URL has.
+    // Rejects characters that no URL may contain.
     text.parse::<http::Uri>().map(|_| ()).map_err(|_| WhyNot::Form)
 }
 
@@ -37,13 +37,13 @@ fn check_authority(authority: &str) -> Result<(), WhyNot> {
     let in_port = |port: &str| {
         port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0)
     };
-    let lawful = host.chars().all(in_host)
+    let is_valid = host.chars().all(in_host)
         && (port.is_empty() || port.strip_prefix(':').is_some_and(in_port));
-    if lawful { Ok(()) } else { Err(WhyNot::Authority) }
+    if is_valid { Ok(()) } else { Err(WhyNot::Authority) }
 }
 
-/// The text as it may be shown: without the credentials in front of the host and without a query,
-/// where tokens travel.
+/// Returns the text as it may be displayed: without the credentials in front of the host and
+/// without the query, which may hold tokens.
 pub(super) fn without_secrets(text: &str) -> String {
     if text.starts_with("file:") {
         return text.to_owned();

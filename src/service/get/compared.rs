@@ -1,23 +1,22 @@
-//! What the bytes of a file are compared with while they are read.
+//! Comparison of a file's bytes with stored checksums while they are read.
 
 use std::io::{self, Write};
 
 use crate::domain::Sha256Digest;
 use crate::storage::{ChecksumComparison, ChecksumKind, StatedChecksum};
 
-/// What the bytes of a file were compared with.
+/// The checksum that the bytes of a file were compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
-    /// With the SHA-256 that is stored beside the file, or that the store itself computed.
+    /// The SHA-256 stored with the file, or computed by the store; it matched.
     Sha256(Sha256Digest),
-    /// With a checksum that the store states of the object, such as a tag that is the MD5.
+    /// A checksum that the store states, such as a tag that is the MD5; it matched.
     Stated(ChecksumKind),
-    /// With a checksum that the store states and that is another one, though the object was read
-    /// twice and gave the same bytes: the store's tags are no MD5, or the object was damaged before
-    /// the store sent it.
+    /// A checksum that the store states and that did not match, though two reads gave the same
+    /// bytes: the store's tags are no MD5, or the object was damaged before the store sent it.
     Contradicted(ChecksumKind),
-    /// With nothing: there is no checksum, the object was read in part, or its content was not
-    /// packed again.
+    /// No checksum: there is none, the object was read in part, or its content was not compressed
+    /// again.
     Nothing,
 }
 
@@ -31,21 +30,20 @@ impl Compared {
     }
 }
 
-/// What a get does with checksums that the store states of files without a SHA-256.
+/// The treatment of checksums that the store states of files without a SHA-256.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StatedChecksums {
-    /// Reads the object a second time if it has another one. The file is given back if both reads
-    /// gave the same bytes; the report says that the checksum
-    /// [contradicts](Compared::Contradicted).
+    /// Reads the object a second time if its checksum does not match. If both reads gave the same
+    /// bytes, returns the file, and the report states the [contradiction](Compared::Contradicted).
     #[default]
     Compare,
-    /// Fails if it has another one.
+    /// Fails if the checksum does not match.
     Require,
-    /// Ignores them.
+    /// Ignores the checksums.
     Ignore,
 }
 
-/// A writer that compares what it passes on.
+/// A writer that computes checksums of the bytes it passes on.
 pub(crate) struct Comparing<W> {
     to: W,
     comparisons: Vec<ChecksumComparison>,
@@ -56,8 +54,8 @@ impl<W: Write> Comparing<W> {
         Self { to, comparisons: stated.iter().map(StatedChecksum::comparison).collect() }
     }
 
-    /// Returns the writer, and the first checksum, or as an error the first one that the bytes do
-    /// not have.
+    /// Returns the writer, and the first checksum, or as an error the first one that does not
+    /// match.
     pub(crate) fn finish(self) -> (W, Result<Option<StatedChecksum>, StatedChecksum>) {
         let compared: Result<Vec<_>, _> =
             self.comparisons.into_iter().map(ChecksumComparison::finish).collect();

@@ -1,4 +1,4 @@
-//! A file from its delta, within the memory that is reserved for it.
+//! Restores a file from its delta within a memory reservation.
 
 use std::io::Write;
 
@@ -13,10 +13,10 @@ use crate::service::transcode::{Decode, DecodeMemory, Decoded, Rest, check, writ
 use crate::service::writers::HashingWriter;
 use crate::storage::{ObjectBody, StorageErrorKind};
 
-/// What became of a read.
+/// The result of decoding a delta.
 pub(super) enum Restoring<W> {
-    /// The writer, the number of bytes, and the compression that the file had and what was written
-    /// has not.
+    /// The writer, the number of bytes, and the compression of the file if its unpacked content was
+    /// written instead.
     Done(W, u64, Option<Compression>),
     /// The object was replaced before anything was written.
     Replaced(W),
@@ -25,10 +25,10 @@ pub(super) enum Restoring<W> {
 impl Get {
     /// Decodes a stored delta to `to`.
     ///
-    /// The memory is reserved at once, as an ordinary delta needs it. One that turns out to need
-    /// more gives back what it has and is decoded from its beginning, alone or with its LZMA
-    /// dictionaries reserved; one whose cached reference turns out to be damaged is decoded from
-    /// its beginning against a fetched one. What was written already is not written again.
+    /// Reserves the memory of an ordinary delta first. A delta that needs more returns its
+    /// reservation and is decoded again from its start, alone or with its LZMA dictionaries
+    /// reserved. A delta whose cached reference is damaged is decoded again against a fetched one.
+    /// Bytes already written are not written again.
     pub(super) async fn restore<W: Write + Send + 'static>(
         &self,
         found: &StoredObject,
@@ -52,8 +52,8 @@ impl Get {
             content => content?,
         };
         if delta.ref_sha256 == delta.file_sha256 {
-            // Older tools made deltas of such files that do not give them back.
-            return self.give_reference(delta, content, to).await;
+            // Some deltas that older tools made of such files do not decode to them.
+            return self.write_reference(delta, content, to).await;
         }
         let mut job = Decode {
             file: self.object.clone(),
@@ -70,7 +70,7 @@ impl Get {
             let reservation = match transcoder.try_reserve(&job) {
                 Some(reservation) => Some(reservation),
                 None => {
-                    // A connection that nobody reads from is soon closed.
+                    // A store soon closes a connection that is not read from.
                     body = None;
                     transcoder.reserve(&job).await
                 }
@@ -93,7 +93,7 @@ impl Get {
                     return Ok(Restoring::Done(restored.to, restored.len, restored.unpacked));
                 }
                 Decoded::NeedsMore(begun, more) => {
-                    tracing::debug!(delta = %found.name, ?more, "it needs more memory");
+                    tracing::debug!(delta = %found.name, ?more, "the delta needs more memory");
                     (job.memory, sink) = (more, begun);
                 }
                 Decoded::Failed(begun, error) => {
@@ -104,8 +104,8 @@ impl Get {
         }
     }
 
-    /// Writes a file that is the reference itself.
-    async fn give_reference<W: Write + Send + 'static>(
+    /// Writes a file whose content is that of the reference.
+    async fn write_reference<W: Write + Send + 'static>(
         &self,
         delta: &DeltaMetadata,
         mut content: Content,

@@ -1,5 +1,5 @@
-//! The permissions of a download: while it is written, for its user alone; then those of the file
-//! it replaces, or those that were kept.
+//! The permissions of a download: for its user alone while it is written, then those of the
+//! replaced file or those stored with the object.
 
 use std::fs::File;
 use std::io;
@@ -10,23 +10,23 @@ use std::path::Path;
 pub(super) struct Modes {
     #[cfg(unix)]
     allowed: u32,
-    /// What a new file has.
+    /// The permission bits of a new file.
     #[cfg(unix)]
     new: u32,
 }
 
 impl Modes {
-    /// Takes all permissions but those of its user from a file that was made with mode 0666, which
-    /// tells the umask.
+    /// Restricts a draft to its user. The draft was created with mode 0666, so its permissions show
+    /// the umask.
     #[cfg(unix)]
     pub(super) fn hide(draft: &File) -> io::Result<Self> {
         let new = mode(&draft.metadata()?);
         set_mode(draft, 0o600)?;
-        // Who may not read may not execute either.
+        // Execution is allowed only where reading is.
         Ok(Self { allowed: new | (new & 0o444) >> 2, new })
     }
 
-    /// Gives a file the permissions of the file at `path`, else those that were kept with the
+    /// Sets the permissions of a draft: those of the file at `path`, else those stored with the
     /// object, else those of a new file.
     #[cfg(unix)]
     pub(super) fn give(self, draft: &File, path: &Path, kept: Option<u32>) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! Files under way in a local directory: their names, their locks, and the removal of those that a
-//! killed process left.
+//! Drafts, the unfinished downloads in a local directory: their names, their locks, and the removal
+//! of those that a killed process left.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,15 +18,15 @@ use crate::service::set_aside;
 /// The minimum age of a draft that is removed, since its last change.
 const MIN_AGE_TO_DELETE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Creates drafts, and remembers in which directories old ones were looked for.
+/// Creates drafts, and records the directories in which old ones were removed.
 #[derive(Debug, Default)]
 pub(crate) struct Drafts {
     swept: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Drafts {
-    /// Mends what killed processes left in a directory, the first time: removes old drafts, and
-    /// gives back what was renamed aside.
+    /// Cleans up after killed processes, once per directory: removes old drafts and restores what
+    /// was renamed aside.
     pub(crate) fn tidy(&self, folder: &Path) {
         if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
             sweep(folder, SystemTime::now());
@@ -37,7 +37,7 @@ impl Drafts {
     /// Creates a draft in a directory, locked until it is closed. It is removed when dropped,
     /// unless it was persisted.
     ///
-    /// The first time in each directory, drafts that nobody writes any more are removed.
+    /// Calls [`tidy`](Self::tidy) on the directory first.
     pub(crate) fn create(&self, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
         self.tidy(folder);
         let mut random = [0; 16];
@@ -50,14 +50,14 @@ impl Drafts {
         #[cfg(not(unix))]
         let _ = mode;
         let draft = builder.tempfile_in(folder)?;
-        // Where files cannot be locked, drafts are never removed as old ones.
+        // Where files cannot be locked, old drafts are never removed.
         let _ = draft.as_file().try_lock();
         Ok(draft)
     }
 }
 
-/// Removes drafts that are unlocked and old. What cannot be looked at stays: no command fails for
-/// it.
+/// Removes drafts that are unlocked and old. Unreadable ones are skipped, since no command may fail
+/// for them.
 fn sweep(folder: &Path, now: SystemTime) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| is_draft_name(&entry.file_name())) {
@@ -75,7 +75,7 @@ fn sweep(folder: &Path, now: SystemTime) {
     }
 }
 
-/// Whether no process writes to a draft, nor has for a day.
+/// Returns whether no process writes to a draft, nor has written to it for a day.
 fn is_abandoned(path: &Path, now: SystemTime) -> io::Result<bool> {
     let modified = std::fs::symlink_metadata(path)?.modified()?;
     if now.duration_since(modified).unwrap_or_default() < MIN_AGE_TO_DELETE {

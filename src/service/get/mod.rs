@@ -1,4 +1,4 @@
-//! Giving a file back: exact, verified, and under its name only when it is.
+//! Reads a file back: exact, verified, and under its name only once verified.
 
 mod compared;
 mod delta;
@@ -32,32 +32,33 @@ pub use compared::{Compared, StatedChecksums};
 pub(crate) use drafts::Drafts;
 pub use options::{GetOptions, GetReport};
 
-/// An object can be replaced between our look and our read: more rounds than this are no race any
-/// more.
+/// The maximum number of attempts of a read whose object is replaced between the lookup and the
+/// read.
 const MAX_ATTEMPTS: usize = 5;
 
-/// The object to serve, and those of the same name that are older.
+/// The object to serve, and the older ones of its name.
 struct Chosen {
     stored: ObjectName,
-    /// The bytes asked for of an object with this tag, where they are a part of the stored ones.
+    /// The range to read and the tag of the object it belongs to, if only a part of the stored
+    /// bytes is needed.
     part: Option<(Range<u64>, ETag)>,
     older: Vec<ObjectName>,
-    /// Its bytes, where they came with the look.
+    /// The bytes, if the lookup returned them.
     body: Option<ObjectBody>,
 }
 
-/// What became of a read.
+/// The result of a read.
 enum Transferred<W> {
-    /// The writer, the number of bytes, what they were compared with, and the compression of what
-    /// could not be packed again.
+    /// The writer, the number of bytes, the checksum they were compared with, and the compression
+    /// of content that could not be compressed again.
     Done((W, u64, Compared, Option<Compression>)),
     /// The object was replaced before anything was written.
     Replaced(W),
 }
 
 impl DeltaService {
-    /// Writes a file to `to`, which may be standard output: what was written is the file only if
-    /// this succeeds.
+    /// Writes a file to `to`, which may be standard output. The bytes are the file only if the call
+    /// succeeds.
     pub async fn get<W: Write + Send + 'static>(
         &self,
         object: &ObjectName,
@@ -67,7 +68,7 @@ impl DeltaService {
         Get { service: self.clone(), object: object.clone(), options: *options }.run(to).await
     }
 
-    /// Reads a file into a spool, verified.
+    /// Reads a file into a spool and verifies it.
     pub(crate) async fn restored(
         &self,
         object: &ObjectName,
@@ -104,7 +105,7 @@ impl Get {
             let body = match body {
                 Some(body) => body,
                 None => match self.service.store().get(&stored, range.clone()).await {
-                    // It was removed, or replaced by another kind, since we looked.
+                    // It was deleted, or replaced by another kind, since the lookup.
                     Err(error)
                         if error.kind == StorageErrorKind::NotFound && rounds < MAX_ATTEMPTS =>
                     {
@@ -124,7 +125,7 @@ impl Get {
             let (etag, last_modified) = (body.head.etag.clone(), body.head.last_modified);
             let found = StoredObject::new(stored, body.head.clone());
             let transferred = match range {
-                Some(range) => give_part(&found, range, body, to).await?,
+                Some(range) => write_part(&found, range, body, to).await?,
                 None => self.transfer(&found, body, to).await?,
             };
             let (written, size, compared, unpacked) = match transferred {
@@ -256,8 +257,8 @@ impl Get {
         Ok(Transferred::Done((to, len, compared, None)))
     }
 
-    /// Reads an object a second time whose bytes have another checksum than the one that the store
-    /// states. Returns the algorithm if both reads gave the same bytes.
+    /// Reads an object a second time after its bytes did not match the store's checksum. Returns
+    /// the algorithm if both reads gave the same bytes.
     async fn read_again(
         &self,
         stored: &ObjectName,
@@ -282,7 +283,7 @@ impl Get {
 }
 
 /// Writes a part of a file that is stored as it is.
-async fn give_part<W: Write + Send + 'static>(
+async fn write_part<W: Write + Send + 'static>(
     found: &StoredObject,
     range: Range<u64>,
     body: ObjectBody,
@@ -293,7 +294,7 @@ async fn give_part<W: Write + Send + 'static>(
     Ok(Transferred::Done((to, size, Compared::Nothing, None)))
 }
 
-/// Writes bytes as they come, and returns their length and digest.
+/// Writes bytes as they arrive, and returns their length and digest.
 async fn copy_out<W: Write + Send + 'static>(
     stored: &ObjectName,
     stream: ByteStream,
@@ -320,7 +321,7 @@ fn part_of(
     Ok((range, head.etag.clone()))
 }
 
-/// No byte of the file was asked for.
+/// Returns the error for a range that has no byte of the file.
 fn outside(object: &ObjectName) -> ServiceError {
     StorageError::new(StorageErrorKind::InvalidRange, "GetObject", object).into()
 }

@@ -1,4 +1,4 @@
-//! Giving a file back to a path, where it appears whole and verified or not at all.
+//! Writes a file to a path, where it appears complete and verified or not at all.
 
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,11 @@ use crate::service::set_aside::{self, InTheWay, MayReplace, Removed};
 use crate::service::{DeltaService, blocking};
 
 impl DeltaService {
-    /// Writes a file to `path`. Folders on the way are made. What is in the way is named before
-    /// anything is fetched.
+    /// Writes a file to `path` and creates the directories above it. Fails before the download if
+    /// something is in the way.
     ///
-    /// Content that could not be packed again (see [`GetOptions::allow_recompressed`]) appears
-    /// under `path` with `.unpacked` added. Returns where the file is.
+    /// Content that could not be compressed again (see [`GetOptions::allow_recompressed`]) is
+    /// written to `path` with `.unpacked` appended. Returns the path of the file.
     pub async fn get_to_file(
         &self,
         object: &ObjectName,
@@ -28,7 +28,7 @@ impl DeltaService {
         Ok((path, report))
     }
 
-    /// Writes a file to `path` and deletes what is in the way when that is done.
+    /// Writes a file to `path`, and then deletes what was in the way.
     pub async fn get_to_file_replacing(
         &self,
         object: &ObjectName,
@@ -39,7 +39,7 @@ impl DeltaService {
         self.get_to(object, path, options, Some(way.clone())).await
     }
 
-    /// Makes a folder and deletes what is in the way when that is done.
+    /// Creates a directory, and then deletes what was in the way.
     pub async fn make_folder_replacing(
         &self,
         path: &Path,
@@ -90,7 +90,7 @@ impl DeltaService {
                 modes
                     .give(draft.as_file(), &path, status.mode)
                     .map_err(ServiceError::local(path.display()))?;
-                // A time that the file system cannot keep is no reason to fail.
+                // A time that the file system cannot store is no reason to fail.
                 let given = status
                     .modified
                     .is_some_and(|modified| draft.as_file().set_modified(modified).is_ok());
@@ -112,7 +112,7 @@ impl DeltaService {
     }
 }
 
-/// A file beside `path` to write to; it is removed unless it is published.
+/// Creates a file beside `path` to write to; it is removed unless it is published.
 fn draft_of(drafts: &Drafts, path: &Path) -> Result<NamedTempFile, ServiceError> {
     let failed = || ServiceError::local(path.display());
     let folder = match path.parent() {
@@ -130,7 +130,7 @@ fn draft_of(drafts: &Drafts, path: &Path) -> Result<NamedTempFile, ServiceError>
     drafts.create(folder, 0o666).map_err(failed())
 }
 
-/// Makes the draft appear under its name, on disk.
+/// Renames the draft to its path and syncs it to disk.
 fn publish(
     draft: NamedTempFile,
     path: PathBuf,
@@ -144,7 +144,7 @@ fn publish(
     draft.as_file().sync_all().map_err(failed())?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        // Where something was in the way, there is none yet.
+        // After an obstacle was renamed aside, the directory does not exist yet.
         std::fs::create_dir_all(folder).map_err(ServiceError::local(folder.display()))?;
     }
     let persisted = if may_replace { draft.persist(&path) } else { draft.persist_noclobber(&path) };

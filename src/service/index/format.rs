@@ -1,4 +1,4 @@
-//! How an index is written: JSON, one object that says which leaves there are, and the leaves.
+//! The JSON format of an index: one object that lists the leaves, and one for each leaf.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use std::collections::BTreeMap;
@@ -10,29 +10,29 @@ use super::Known;
 use crate::domain::Sha256Digest;
 use crate::storage::ListedObject;
 
-/// What another number says is of no use to this version.
+/// The format version. Objects of any other version are ignored.
 const VERSION: u32 = 1;
 
-/// Which leaves there are.
+/// The table of contents: the leaves of an index.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Contents {
     version: u32,
-    /// Each leaf begins at this key, without the folder, and ends where the next one begins. The
-    /// first one's is empty.
+    /// The first key of each leaf, relative to the folder; a leaf ends where the next one begins.
+    /// The first one's is empty.
     pub(super) leaves: Vec<String>,
 }
 
-/// What is known of the objects between two keys.
+/// The entries of the objects between two keys.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Leaf {
     version: u32,
     pub(super) entries: Vec<Entry>,
 }
 
-/// What is known of an object, for as long as tag and time are these.
+/// The cached kind of an object, valid while its ETag and time are unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Its key without the folder.
+    /// The key relative to the folder.
     #[serde(rename = "k")]
     pub(super) key: String,
     #[serde(rename = "e")]
@@ -41,16 +41,16 @@ pub(super) struct Entry {
     #[serde(rename = "m")]
     modified: u64,
     #[serde(rename = "w")]
-    what: What,
+    kind: CachedKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum What {
+enum CachedKind {
     #[serde(rename = "d")]
     Delta(u64, String),
     #[serde(rename = "r")]
     Reference,
-    /// A file, as earlier versions wrote it: that an object is one is not believed.
+    /// A plain file, as earlier versions wrote it. Ignored: an index is not trusted on this.
     #[serde(rename = "p")]
     Plain,
 }
@@ -60,7 +60,7 @@ impl Contents {
         Self { version: VERSION, leaves }
     }
 
-    /// `None` for what this version did not write.
+    /// Parses the JSON; `None` if it is invalid or of another version.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let contents: Self = serde_json::from_slice(bytes).ok()?;
         let sound = contents.version == VERSION
@@ -79,7 +79,7 @@ impl Leaf {
         Self { version: VERSION, entries }
     }
 
-    /// `None` for what this version did not write.
+    /// Parses the JSON; `None` if it is invalid or of another version.
     pub(super) fn read(bytes: &[u8]) -> Option<BTreeMap<String, Entry>> {
         let leaf: Self = serde_json::from_slice(bytes).ok()?;
         (leaf.version == VERSION)
@@ -92,32 +92,32 @@ impl Leaf {
 }
 
 impl Entry {
-    /// `None` where nothing would tell that the object is another one.
+    /// Creates an entry; `None` if no ETag would show that the object was replaced.
     pub(super) fn new(key: &str, stored: &ListedObject, known: &Known) -> Option<Self> {
         let modified = nanoseconds(stored.last_modified)?;
-        let what = match known {
-            Known::Delta { size, sha256 } => What::Delta(*size, sha256.to_string()),
-            Known::Reference => What::Reference,
+        let kind = match known {
+            Known::Delta { size, sha256 } => CachedKind::Delta(*size, sha256.to_string()),
+            Known::Reference => CachedKind::Reference,
         };
         (!stored.etag.0.is_empty()).then(|| Self {
             key: key.to_owned(),
             etag: stored.etag.0.clone(),
             modified,
-            what,
+            kind,
         })
     }
 
-    /// What is known of an object, if it is still the one this is about.
+    /// Returns the cached kind of an object, if the entry is still valid for it.
     pub(super) fn of(&self, stored: &ListedObject) -> Option<Known> {
         if self.etag != stored.etag.0 || Some(self.modified) != nanoseconds(stored.last_modified) {
             return None;
         }
-        Some(match &self.what {
-            What::Delta(size, sha256) => {
+        Some(match &self.kind {
+            CachedKind::Delta(size, sha256) => {
                 Known::Delta { size: *size, sha256: sha256.parse::<Sha256Digest>().ok()? }
             }
-            What::Reference => Known::Reference,
-            What::Plain => return None,
+            CachedKind::Reference => Known::Reference,
+            CachedKind::Plain => return None,
         })
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_an_object_holds_while_tag_and_time_are_the_same() {
+    fn entry_depends_on_etag_and_time() {
         let entry = Entry::new("a.zip.delta", &stored(), &delta()).unwrap();
         let leaf = Leaf::of(vec![entry]).write().unwrap();
         let read = &Leaf::read(&leaf).unwrap()["a.zip.delta"];
@@ -160,15 +160,16 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_the_store_lists_without_a_tag_is_not_remembered() {
+    fn object_without_etag_is_skipped() {
         assert_eq!(
             Entry::new("a", &ListedObject { etag: ETag(String::new()), ..stored() }, &delta()),
             None
         );
     }
 
+    /// Input of another version and input that is no valid index are both ignored.
     #[test]
-    fn what_another_version_wrote_or_nobody_can_read_is_no_index() {
+    fn foreign_index_is_ignored() {
         for odd in
             ["", "{}", "[]", r#"{"version":2,"leaves":[""]}"#, r#"{"version":1,"leaves":["a"]}"#]
         {

@@ -1,13 +1,13 @@
-//! What listings learnt by a HEAD, kept in the bucket for the next one: best effort, and believed
-//! only of an object that still has the tag and the time it was learnt of, by commands that neither
-//! remove nor vouch: another writer of the folder may have forged it.
+//! Caches in the bucket what listings learn by HEAD requests. The index is best effort. An entry is
+//! valid only while its object has the same ETag and time, and only commands that neither delete
+//! nor verify use it: another writer of the folder may have forged it.
 //!
-//! The index of a folder that is listed, with all that is below it, stands at
-//! `<folder>.deltaglider/index/`: `contents.json` says at which keys its leaves begin, and each
-//! leaf has what is known of the objects up to the next one. So it has as many objects for a folder
-//! with many deltas as for many folders with one each. Its writers need not know of each other:
-//! whichever of two leaves stays, all it says is checked by its reader. Two deltas of the same
-//! bytes are of files of the same size, since a delta says it.
+//! The index of a listed folder and all below it is stored at `<folder>.deltaglider/index/`:
+//! `contents.json` lists the first keys of its leaves, and each leaf has the entries of the objects
+//! up to the next one. So its number of objects depends on the number of deltas, not on that of
+//! folders. Its writers need not coordinate: whichever of two leaves remains, its reader checks
+//! every entry. Two deltas of the same bytes restore files of the same size, since the size is part
+//! of the delta.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod format;
@@ -27,54 +27,55 @@ use crate::storage::{
 
 use format::{Contents, Entry, Leaf};
 
-/// Entries of a leaf at its most; one that would have more becomes two.
+/// The maximum number of entries of a leaf; a larger one is split in two.
 const MAX_ENTRIES: usize = 2048;
 
-/// Fewer HEADs than this cost less than a PUT, and are done as fast as the reading of an index.
+/// The minimum number of HEAD requests an index is written for: fewer cost less than a PUT, and
+/// take no longer than reading an index.
 const FEW: usize = 16;
 
-/// More bytes than this are no leaf: one has `MAX_ENTRIES` keys of at most 1024 bytes, any of which
-/// JSON may write as six.
+/// The maximum size of an index object, in bytes: a leaf has `MAX_ENTRIES` keys of at most 1024
+/// bytes, each of which JSON may encode as six.
 const MAX_OBJECT: u64 = 16 << 20;
 
-/// Leaves that are read or written at once.
+/// The maximum number of leaves read or written concurrently.
 const AT_ONCE: usize = 8;
 
-/// What a HEAD tells of an object whose key does not.
+/// The kind of an object whose key does not determine it, as a HEAD request returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Known {
-    /// A delta, with size and digest of its file.
+    /// A delta, with the size in bytes and the SHA-256 of its file.
     Delta { size: u64, sha256: Sha256Digest },
     /// A reference.
     Reference,
 }
 
-/// The index of a folder while it is listed.
+/// The index of a folder during a listing.
 #[derive(Debug)]
 pub(super) struct Index {
     store: Arc<dyn Store>,
     bucket: BucketName,
-    /// Empty, or with a `/` at its end.
+    /// The folder of the index: empty, or with a trailing `/`.
     folder: String,
-    /// Only keys that start with this text are listed.
+    /// The prefix of the listed keys.
     prefix: String,
-    /// Those that have this text after the prefix are not.
+    /// The delimiter of the listing: keys that contain it after the prefix are not listed.
     delimiter: Option<String>,
     writes: bool,
-    /// Where the leaves begin; `None` before anybody asked.
+    /// The first keys of the leaves; `None` before the index was read.
     leaves: Option<BTreeSet<String>>,
-    /// Leaves that were read, by where they begin.
+    /// The leaves read so far, by their first keys.
     read: BTreeMap<String, BTreeMap<String, Entry>>,
-    /// The leaf that the listing is at.
+    /// The leaf at the current position of the listing.
     open: Option<Open>,
-    /// How many objects were looked at, since nobody knew of them.
+    /// The number of objects that needed a HEAD request.
     learnt: usize,
-    /// Leaves that are to be written, by where they begin.
+    /// Leaves to be written, by their first keys.
     pending: Vec<(String, Vec<Entry>)>,
     contents_changed: bool,
 }
 
-/// A leaf with what was listed of it so far.
+/// A leaf with the entries listed so far.
 #[derive(Debug)]
 struct Open {
     begins: String,
@@ -83,8 +84,7 @@ struct Open {
 }
 
 impl Index {
-    /// The index that a listing may use; nothing is written unless it is told to
-    /// [`learn`](Self::learn).
+    /// Creates the index of a listing. It is read only, unless [`learn`](Self::learn) is called.
     pub(super) fn new(
         store: Arc<dyn Store>,
         bucket: &BucketName,
@@ -109,12 +109,12 @@ impl Index {
         }
     }
 
-    /// Keeps what the listing learns.
+    /// Enables writing.
     pub(super) fn learn(&mut self) {
         self.writes = true;
     }
 
-    /// Reads what there is about these objects, which are in order. `more` says whether others
+    /// Reads the leaves for these objects, which are in order. `more` is true if further pages
     /// follow.
     pub(super) async fn prepare(&mut self, objects: &[&ListedObject], more: bool) {
         if objects.is_empty() || (self.leaves.is_none() && !more && objects.len() < FEW) {
@@ -123,8 +123,12 @@ impl Index {
         if self.leaves.is_none() {
             let contents = self.fetch(deltaspace::INDEX_CONTENTS).await;
             if let Err(error) = &contents {
-                tracing::info!(error = chain(error), folder = self.folder, "the index is not read");
-                // Who may not read it would not know what to keep of it.
+                tracing::info!(
+                    error = chain(error),
+                    folder = self.folder,
+                    "cannot read the listing index"
+                );
+                // A caller who may not read the index could not merge with it.
                 self.writes = false;
             }
             let contents = contents.ok().flatten().as_deref().and_then(Contents::read);
@@ -148,19 +152,19 @@ impl Index {
         self.read.extend(read);
     }
 
-    /// What is known of an object, without a look at it.
+    /// Returns the cached kind of an object.
     pub(super) fn known(&self, stored: &ListedObject) -> Option<Known> {
         let key = self.relative(&stored.key)?;
         self.read.get(self.leaf_of(key)?)?.get(key)?.of(stored)
     }
 
-    /// Takes what is known of an object; of all of them, in their order. `head` is that of a look
-    /// that was needed.
+    /// Adds an entry. To be called for all objects, in order. `head` is the result of a HEAD
+    /// request, if one was needed.
     pub(super) fn take(&mut self, stored: &ListedObject, known: &Known, head: Option<&ObjectHead>) {
         if !self.writes {
             return;
         }
-        // What was written between the page and the look is another object.
+        // An object written between the page and the HEAD request is another one.
         if head.is_some_and(|head| !is_of(head, stored)) {
             return;
         }
@@ -169,7 +173,7 @@ impl Index {
         let begins = self.leaf_of(&key).unwrap_or_default().to_owned();
         if let Some(open) = &self.open {
             if open.entries.last().is_some_and(|last| last.key >= key) {
-                // A store that lists in another order: the leaves would have gaps.
+                // The store lists in another order, so the leaves would have gaps.
                 self.writes = false;
                 return;
             }
@@ -193,17 +197,19 @@ impl Index {
         }
     }
 
-    /// Nothing follows.
+    /// Completes the last leaf.
     pub(super) fn close(&mut self) {
         self.close_before(None);
     }
 
+    /// Completes the open leaf, which ends before the key `ends`, and schedules it for writing if
+    /// enough HEAD requests were needed.
     fn close_before(&mut self, ends: Option<&str>) {
         let Some(Open { begins, mut entries, news }) = self.open.take() else { return };
         if news && self.learnt >= FEW {
             let unread = BTreeSet::new();
             let leaves = self.leaves.as_ref().unwrap_or(&unread);
-            // What was read of a leaf that has become two belongs to the one it began with.
+            // The old entries of a leaf that was split are found under its first key.
             let old =
                 leaves.range(..=begins.clone()).next_back().and_then(|leaf| self.read.get(leaf));
             let next = leaves.range((Bound::Excluded(begins.clone()), Bound::Unbounded)).next();
@@ -214,14 +220,14 @@ impl Index {
             entries.extend(kept.map(|(_, entry)| entry.clone()));
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             self.contents_changed |= self.leaves.get_or_insert_default().insert(begins.clone());
-            // There is nothing to read of it that this listing does not know.
+            // This listing knows all of it, so it need not be read.
             self.read.entry(begins.clone()).or_default();
             self.pending.push((begins.clone(), entries));
         }
         self.read.retain(|leaf, _| ends.is_some() || *leaf > begins);
     }
 
-    /// Whether an object of this key would have been listed.
+    /// Returns whether an object with this key would have been listed.
     fn is_listed(&self, key: &str) -> bool {
         let key = format!("{}{key}", self.folder);
         key.strip_prefix(&self.prefix).is_some_and(|rest| {
@@ -229,7 +235,7 @@ impl Index {
         })
     }
 
-    /// Writes the leaves that are complete.
+    /// Writes the completed leaves.
     pub(super) async fn flush(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         let this = &*self;
@@ -244,7 +250,7 @@ impl Index {
         self.writes &= written.into_iter().all(|written| written);
     }
 
-    /// Writes what is left, after everything was listed.
+    /// Writes the rest, after the last page.
     pub(super) async fn finish(&mut self) {
         if !self.writes {
             return;
@@ -254,7 +260,7 @@ impl Index {
         if !self.writes || !self.contents_changed {
             return;
         }
-        // A leaf is where the contents say one begins: the first begins before everything.
+        // The contents define the leaves; the first one begins before every key.
         let mut leaves = self.leaves.clone().unwrap_or_default();
         leaves.insert(String::new());
         if let Some(bytes) = Contents::of(leaves.into_iter().collect()).write() {
@@ -262,12 +268,12 @@ impl Index {
         }
     }
 
-    /// A key without the folder.
+    /// Returns a key relative to the folder.
     fn relative<'k>(&self, key: &'k Key) -> Option<&'k str> {
         key.as_str().strip_prefix(&self.folder)
     }
 
-    /// Where the leaf begins that has this key.
+    /// Returns the first key of the leaf that covers this key.
     fn leaf_of(&self, key: &str) -> Option<&str> {
         let leaves = self.leaves.as_ref()?;
         leaves
@@ -276,11 +282,12 @@ impl Index {
             .map(String::as_str)
     }
 
+    /// Returns the name of an object of the index.
     fn name(&self, name: &str) -> Option<ObjectName> {
         deltaspace::index_object(&self.bucket, &self.folder, name).ok()
     }
 
-    /// The bytes of an object of the index; `None` when there is none that could be one.
+    /// Returns the bytes of an index object; `None` if it does not exist or is too large.
     async fn fetch(&self, name: &str) -> Result<Option<Vec<u8>>, ServiceError> {
         let Some(object) = self.name(name) else { return Ok(None) };
         let body = match self.store.get(&object, None).await {
@@ -297,7 +304,7 @@ impl Index {
         Ok(Some(bytes))
     }
 
-    /// Whether it was written.
+    /// Writes an index object, and returns whether that succeeded.
     async fn put(&self, name: &str, bytes: Vec<u8>) -> bool {
         let Some(object) = self.name(name) else { return false };
         let attributes = Attributes {
@@ -309,14 +316,14 @@ impl Index {
             .put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
             .await;
         if let Err(error) = &put {
-            tracing::info!(error = chain(error), "what the listing learnt is not kept");
+            tracing::info!(error = chain(error), "cannot write the listing index");
         }
         put.is_ok()
     }
 }
 
-/// Whether a look met the object that was listed. Its head may have the time without what is below
-/// a second.
+/// Returns whether a HEAD request met the listed object. Its head may have the time in whole
+/// seconds.
 fn is_of(head: &ObjectHead, stored: &ListedObject) -> bool {
     let seconds = |at: SystemTime| {
         at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -324,7 +331,7 @@ fn is_of(head: &ObjectHead, stored: &ListedObject) -> bool {
     head.etag == stored.etag && seconds(head.last_modified) == seconds(stored.last_modified)
 }
 
-/// Any text may be the key a leaf begins with, and names are short.
+/// Returns the object name of a leaf: a hash, since its first key may be any text.
 fn leaf_name(begins: &str) -> String {
     let digest = Sha256Digest::of(begins.as_bytes()).to_string();
     format!("{}.json", digest.get(..16).unwrap_or_default())

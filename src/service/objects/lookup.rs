@@ -1,4 +1,4 @@
-//! Which stored objects a file of a given name may come from, and which of them it comes from.
+//! Lookup of a name: which stored objects may be its file, and which one is served.
 
 use std::cmp::Ordering;
 use std::time::SystemTime;
@@ -13,14 +13,14 @@ use crate::storage::{
     StorageError, StorageErrorKind,
 };
 
-/// How every VCDIFF delta begins (RFC 3284, section 4.1), whatever its version.
+/// The first bytes of every VCDIFF delta (RFC 3284, section 4.1), whatever its version.
 const VCDIFF_MAGIC: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
-/// Times that a name is looked for before it is absent: an overwrite by another kind can hide it
-/// from one look.
+/// The number of lookups before a name counts as absent: an overwrite by another kind of object can
+/// hide it from one lookup.
 const LOOKS: usize = 2;
 
-/// Keys that a listing of those behind a file's shows.
+/// The maximum number of keys listed that start with the file's key.
 const BEHIND_KEY: u16 = 16;
 
 /// A stored object.
@@ -29,7 +29,7 @@ pub(crate) struct StoredObject {
     pub(crate) name: ObjectName,
     pub(crate) head: ObjectHead,
     pub(crate) kind: Kind,
-    /// The store cannot read it: of the head only the tag is known.
+    /// The store cannot read the object, so only the tag of the head is known.
     pub(crate) is_unreadable: bool,
 }
 
@@ -39,7 +39,7 @@ impl StoredObject {
         Self { name, head, kind, is_unreadable: false }
     }
 
-    /// Asks the store; `None` only if it said that there is no such object.
+    /// Looks up an object; returns `None` only if the store answers that it does not exist.
     pub(crate) async fn look(
         store: &dyn ObjectStore,
         name: ObjectName,
@@ -51,8 +51,8 @@ impl StoredObject {
         }
     }
 
-    /// Asks the store for who is about to replace or delete the object, and can do so by its tag
-    /// even if nothing can be read of it.
+    /// Looks up an object that is about to be replaced or deleted, which its tag alone allows if
+    /// the object is unreadable.
     pub(crate) async fn look_to_replace(
         store: &dyn ObjectStore,
         name: ObjectName,
@@ -69,7 +69,7 @@ impl StoredObject {
         let page = store.list(&name.bucket, &request).await?;
         match page.damaged.into_iter().find(|damaged| damaged.key == name.key) {
             Some(damaged) => Ok(Some(Self::unreadable(name, damaged.etag))),
-            // Replaced since.
+            // It was replaced since the first request.
             None if page.objects.iter().any(|listed| listed.key == name.key) => {
                 Self::look(store, name).await
             }
@@ -77,7 +77,8 @@ impl StoredObject {
         }
     }
 
-    /// An object of which only the tag is known. Any other of its name counts as newer.
+    /// Creates an object of which only the tag is known. Any other object of its name counts as
+    /// newer.
     fn unreadable(name: ObjectName, etag: ETag) -> Self {
         let (last_modified, attributes) = (SystemTime::UNIX_EPOCH, Attributes::default());
         let head = ObjectHead {
@@ -91,7 +92,7 @@ impl StoredObject {
         Self { name, head, kind: Kind::Damaged(Field::FileSha256), is_unreadable: true }
     }
 
-    /// Whether this is how a file of another name is stored: a delta, sound or damaged.
+    /// Returns whether this is the delta of another name's file, intact or damaged.
     pub(crate) fn is_delta(&self) -> bool {
         match self.kind {
             Kind::Delta(_) => true,
@@ -100,11 +101,11 @@ impl StoredObject {
         }
     }
 
-    /// What a user keeps beside it, under the user's own names.
+    /// Returns the attributes of the file, with the user's metadata unescaped.
     pub(crate) fn user_attributes(&self) -> Attributes {
         let attributes = self.head.attributes.clone();
         match self.kind {
-            // Somebody else's names are theirs.
+            // Other tools do not escape names.
             Kind::Passthrough => attributes,
             _ => {
                 Attributes { metadata: user_metadata::unescape(&attributes.metadata), ..attributes }
@@ -112,7 +113,7 @@ impl StoredObject {
         }
     }
 
-    /// When its writer says it was made; finer than what the store keeps.
+    /// Returns the creation time that the writer recorded, which is finer than the store's time.
     pub(crate) fn created_at(&self) -> Option<Timestamp> {
         match &self.kind {
             Kind::Delta(delta) => delta.created_at,
@@ -121,8 +122,8 @@ impl StoredObject {
         }
     }
 
-    /// Which of two objects of one name is the file: the later one by the store, on a tie by its
-    /// writer, on a tie a delta.
+    /// Compares two objects of one name; the greater one is the file. Compares the store's times,
+    /// then the writers' times; on a tie a delta is greater.
     pub(crate) fn newer_of_name(&self, other: &Self) -> Ordering {
         let by_store = self.head.last_modified.cmp(&other.head.last_modified);
         by_store
@@ -130,15 +131,15 @@ impl StoredObject {
             .then(self.is_delta().cmp(&other.is_delta()))
     }
 
-    /// Whether this is a delta whose metadata is gone: its key says so, and its first bytes do.
+    /// Returns whether this is a delta without metadata, by its key and its first bytes.
     pub(crate) async fn is_delta_without_metadata(
         &self,
         store: &dyn ObjectStore,
     ) -> Result<bool, ServiceError> {
         let len = VCDIFF_MAGIC.len() as u64;
-        let told_by_name =
+        let has_delta_name =
             self.kind == Kind::Passthrough && self.name.key.as_str().ends_with(DELTA_SUFFIX);
-        if !told_by_name || self.head.size < len {
+        if !has_delta_name || self.head.size < len {
             return Ok(false);
         }
         let mut stream = store.get(&self.name, Some(0..len)).await?.stream;
@@ -150,11 +151,12 @@ impl StoredObject {
     }
 }
 
-/// Returns the object that a file of this name is stored as, where it is stored whole.
+/// Returns the object that a file of this name has if it is stored whole: at the name itself, or at
+/// its escaped key.
 ///
 /// # Errors
 ///
-/// [`ServiceError::EscapedTooLong`] if the name needs an escaped key, and that would be too long.
+/// [`ServiceError::EscapedTooLong`] if the name needs an escaped key that is too long.
 pub(crate) fn whole(object: &ObjectName) -> Result<ObjectName, ServiceError> {
     match escaped::key_of(&object.key) {
         Ok(Some(key)) => Ok(object.sibling(key)),
@@ -166,15 +168,14 @@ pub(crate) fn whole(object: &ObjectName) -> Result<ObjectName, ServiceError> {
     }
 }
 
-/// What stands at the two keys a file of one name can be stored at, or at the escaped key that a
-/// name of ours has instead.
+/// The objects at the two keys of a name, or at the escaped key that a reserved name has instead.
 #[derive(Debug, Clone)]
 pub(crate) struct Variants {
-    /// At the name itself, or at its escaped key.
+    /// The object at the name itself, or at its escaped key.
     pub(crate) plain: Option<StoredObject>,
-    /// At the name with `.delta`; not necessarily a delta of ours.
+    /// The object at the name with `.delta`; not necessarily a delta of DeltaGlider.
     pub(crate) delta: Option<StoredObject>,
-    /// Whether the store was asked: else nothing is known.
+    /// The store was asked; if false, nothing is known.
     pub(crate) seen: bool,
 }
 
@@ -188,7 +189,7 @@ impl Variants {
             return Ok(escaped);
         }
         let plain = StoredObject::look(store, object.clone());
-        // A name without room for the suffix has no delta.
+        // A name too long for the suffix has no delta.
         let delta = async {
             match deltaspace::delta_of(object) {
                 Ok(name) => StoredObject::look(store, name).await,
@@ -199,8 +200,8 @@ impl Variants {
         Ok(Self { plain: plain?, delta: delta?, seen: true })
     }
 
-    /// Looks at the escaped key of a name that needs one. `None` where the file is, if anywhere, at
-    /// the name itself: another tool may have left it there.
+    /// Looks up the escaped key of a name that needs one. Returns `None` if the file can only be at
+    /// the name itself, where another tool may have left it.
     async fn escaped<L: Future<Output = Result<Option<StoredObject>, StorageError>>>(
         object: &ObjectName,
         look: impl FnOnce(ObjectName) -> L,
@@ -208,16 +209,16 @@ impl Variants {
         let plain = match escaped::key_of(&object.key) {
             Ok(None) => return Ok(None),
             Ok(Some(key)) => look(object.sibling(key)).await?,
-            // Nothing can be stored there.
+            // No object can be stored there.
             Err(_) => None,
         };
-        // The escaped key of a file is no further name of it.
+        // An escaped key is not itself the name of a file.
         let is_no_name = escaped::file_at(&object.key).is_some();
         Ok((plain.is_some() || is_no_name).then_some(Self { plain, delta: None, seen: true }))
     }
 
-    /// The same for who is about to write the file: a listing tells at once that there is nothing,
-    /// which is so for most names. Where it does not tell, both are looked at.
+    /// Looks up a name that is about to be written: one listing shows that nothing is stored, as
+    /// for most names. If the listing does not settle it, looks up both keys.
     pub(crate) async fn look_to_write(
         store: &dyn ObjectStore,
         object: &ObjectName,
@@ -230,7 +231,7 @@ impl Variants {
                 seen: true,
             });
         }
-        // Behind the key come all that begin with it; mostly there are none but the delta.
+        // All keys that start with the name follow it; mostly that is the delta alone.
         let prefix = object.key.to_string();
         let request = ListRequest { prefix, max_keys: Some(BEHIND_KEY), ..ListRequest::default() };
         match store.list(&object.bucket, &request).await {
@@ -253,7 +254,7 @@ impl Variants {
         }
     }
 
-    /// Looks at both places for who is about to replace or delete what is there, readable or not.
+    /// Looks up both keys for a caller that will replace or delete the objects, readable or not.
     pub(crate) async fn look_to_delete(
         store: &dyn ObjectStore,
         object: &ObjectName,
@@ -278,8 +279,8 @@ impl Variants {
         Self::look_for_file(store, object).await
     }
 
-    /// The same for who wants to read the file: what stands at the delta's key is asked for with
-    /// its bytes, so that a delta, which is what most files are, comes with this look.
+    /// Looks up both keys for a reader. The object at the delta's key is requested with its bytes,
+    /// so a delta, as most files are, needs no second request.
     pub(crate) async fn open_for_file(
         store: &dyn ObjectStore,
         object: &ObjectName,
@@ -294,7 +295,7 @@ impl Variants {
         Ok(opened)
     }
 
-    /// Whether anything is stored at either place.
+    /// Returns whether an object is stored at either key.
     fn is_some(&self) -> bool {
         self.plain.is_some() || self.delta.is_some()
     }
@@ -313,7 +314,7 @@ impl Variants {
             match store.get(&name, None).await {
                 Ok(body) => Ok((Some(StoredObject::new(name, body.head.clone())), Some(body))),
                 Err(error) if error.kind == StorageErrorKind::NotFound => Ok((None, None)),
-                // What cannot be read, being archived for example, matters only if it is what is
+                // An unreadable object, such as an archived one, matters only if it is the one
                 // served.
                 Err(_) => StoredObject::look(store, name).await.map(|found| (found, None)),
             }
@@ -324,9 +325,9 @@ impl Variants {
         Ok((Self { plain, delta, seen: true }, body))
     }
 
-    /// The same for who wants to read or remove the file, and must not take it for absent while it
-    /// is overwritten by another kind: the new object may come at the one key after this has looked
-    /// there, and the old one go before it looks at the other.
+    /// Looks up both keys for a caller that must not take a file for absent while another kind
+    /// overwrites it: the new object may appear at one key after the request for it, and the old
+    /// one disappear before the request for the other key.
     pub(crate) async fn look_for_file(
         store: &dyn ObjectStore,
         object: &ObjectName,
@@ -341,20 +342,20 @@ impl Variants {
         Ok(places)
     }
 
-    /// The object at the name itself, if it is a file and not how DeltaGlider stores another one.
+    /// Returns the object at the name itself, if it is a file and not a delta or reference.
     pub(crate) fn file(&self) -> Option<&StoredObject> {
         self.plain
             .as_ref()
             .filter(|found| !found.is_delta() && !matches!(found.kind, Kind::Reference(_)))
     }
 
-    /// Nothing is known of what is stored.
+    /// Returns the state of a name that was not looked up.
     pub(crate) fn unseen() -> Self {
         Self { plain: None, delta: None, seen: false }
     }
 
-    /// How to store an object at a key where `found` was seen, so that nothing stored since the
-    /// look is replaced.
+    /// Returns options that store an object at the key of `found` without replacing anything stored
+    /// since the lookup.
     pub(crate) fn put_options(&self, found: Option<&StoredObject>) -> PutOptions {
         let condition = match found {
             _ if !self.seen => PutCondition::None,
@@ -364,17 +365,21 @@ impl Variants {
         PutOptions { condition, newer_than: self.newest() }
     }
 
-    /// Returns when the newer of the two objects was stored; `None` if there is none.
+    /// Returns the store's time of the newer of the two objects; `None` if there is none.
     pub(crate) fn newest(&self) -> Option<SystemTime> {
         self.plain.iter().chain(&self.delta).map(|found| found.head.last_modified).max()
     }
 
-    /// The delta of this name.
+    /// Returns the delta of this name.
     fn own_delta(&self) -> Option<&StoredObject> {
         self.delta.as_ref().filter(|found| found.is_delta())
     }
 
-    /// The objects that are the file of this name, the one to serve first.
+    /// Returns the objects that are the file of this name, the served one first.
+    ///
+    /// # Errors
+    ///
+    /// There is no file of this name; the error states what is there instead.
     pub(crate) async fn newest_first(
         &self,
         store: &dyn ObjectStore,
@@ -392,7 +397,7 @@ impl Variants {
         Err(self.no_file(store, object).await?)
     }
 
-    /// Why there is no file of this name.
+    /// Returns the error for a name without a file.
     async fn no_file(
         &self,
         store: &dyn ObjectStore,

@@ -1,5 +1,4 @@
-//! Stored objects: lookup of a name's variants, verified copies, and removal of what a newer object
-//! replaces.
+//! Stored objects: lookup of a name's variants, verified copies, and deletion of replaced objects.
 
 mod lookup;
 mod older;
@@ -20,7 +19,7 @@ use crate::storage::{ListRequest, ListedObject, ObjectBody, Store};
 pub(crate) use lookup::{StoredObject, Variants, whole};
 pub(crate) use older::Overtaken;
 
-/// The objects of a store, by the clock of this machine.
+/// The objects of a store, with the clock of this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Objects {
     store: Arc<dyn Store>,
@@ -33,7 +32,7 @@ impl Objects {
         Self { store, clock, spool_folder: Arc::from(spool_folder) }
     }
 
-    /// Returns the same objects by another clock.
+    /// Returns the same objects with another clock.
     pub(crate) fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
@@ -74,7 +73,7 @@ impl Objects {
         }
     }
 
-    /// Reads an object whole and returns its SHA-256; `None` if there is none.
+    /// Reads a whole object and returns its SHA-256; `None` if it does not exist.
     pub(crate) async fn content_of(
         &self,
         name: &ObjectName,
@@ -94,7 +93,7 @@ impl Objects {
         .await
     }
 
-    /// Reads all bytes of an object that is to be written again, and checks their number.
+    /// Reads all bytes of an object that will be stored again, and checks their number.
     pub(crate) async fn read(
         &self,
         name: &ObjectName,

@@ -1,12 +1,10 @@
-//! The older of the two objects of a name: when it can be removed without taking a newer file with
-//! it.
+//! Deletion of the older of the two objects of a name, without deleting a newer file.
 //!
-//! Where an entity tag names one write, `If-Match` alone keeps a removal from anything stored
-//! later. Where a tag names a content, the condition holds again once the same content is stored
-//! again. There a put removes an older object only if it is older than the new one by
-//! [`MIN_AGE_TO_DELETE`], and only while less than half of that has passed since the new object was
-//! sent: the request takes effect before any other put may remove the new object, so one of the two
-//! stays.
+//! Where an entity tag identifies one write, `If-Match` alone protects anything stored later. Where
+//! a tag identifies content, the condition holds again once the same content is stored again. There
+//! a put deletes an older object only if it is older than the new one by [`MIN_AGE_TO_DELETE`], and
+//! only within half of that time after the new object was sent. So the request takes effect before
+//! any other put may delete the new object, and one of the two stays.
 
 use std::time::Duration;
 
@@ -17,26 +15,26 @@ use crate::domain::metadata::Kind;
 use crate::service::clock::until;
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// The age by which an older object must precede the new one to be removed where a tag names a
+/// The minimum time between the older and the new object for a deletion, where a tag identifies
 /// content.
 ///
-/// Half of it is for the decision. In the other half a request that was decided on can still take
+/// One half is for the decision. During the other half a request already sent can still take
 /// effect: it is valid for 15 minutes, by a clock that may be wrong by another 15.
 pub(crate) const MIN_AGE_TO_DELETE: Duration = Duration::from_secs(60 * 60);
 
-/// The older object was written again and is served: the new one has to be stored again.
+/// The older object was rewritten and is served, so the new one must be stored again.
 #[derive(Debug)]
 pub(crate) struct Overtaken;
 
 impl Objects {
-    /// Returns whether `If-Match` keeps a removal from everything that is stored after the look.
+    /// Returns whether `If-Match` protects everything stored after the lookup from a deletion.
     pub(crate) fn removal_is_exact(&self) -> bool {
         self.store.tags_name_writes() && self.store.conditions_are_atomic()
     }
 
-    /// Returns whether the plain object of a name is too young to be removed. No delta is stored
-    /// beside it then: the plain object is overwritten instead, which is always in order, and
-    /// readers that take the plain key first see no stale file.
+    /// Returns whether the plain object of a name is too young to be deleted. If so, no delta is
+    /// stored beside it: the plain object is overwritten instead, which is always safe, and readers
+    /// that try the plain key first see no stale file.
     pub(crate) fn is_too_young_to_remove(&self, places: &Variants) -> bool {
         let is_young = |found: &StoredObject| {
             let age = self.clock.now().duration_since(found.head.last_modified);
@@ -45,15 +43,16 @@ impl Objects {
         !self.removal_is_exact() && places.file().is_some_and(is_young)
     }
 
-    /// Returns whether a delta may be written again, the same file against another reference. It
-    /// gets a later time, so a plain object that replaces it at the same time must be sure to
-    /// remove it: it must not be too young for that.
+    /// Returns whether a delta may be rewritten against another reference. The rewrite gets a later
+    /// time, so a plain object that replaces it concurrently must be able to delete it: it must not
+    /// be too young for that.
     pub(crate) fn may_rewrite(&self, found: &StoredObject) -> bool {
         let age = self.clock.now().duration_since(found.head.last_modified).unwrap_or_default();
         self.removal_is_exact() || age >= 2 * MIN_AGE_TO_DELETE
     }
 
-    /// Stores an object again; `None` if the look at `begun` is too long ago for that.
+    /// Stores an object again; returns `None` if too much time has passed since the lookup at
+    /// `begun`.
     pub(crate) async fn rewrite<T>(
         &self,
         begun: Duration,
@@ -65,10 +64,13 @@ impl Objects {
         }
     }
 
-    /// Removes the older object of a name. `begun` is when the new object, which is stored at
-    /// `stored`, was sent.
+    /// Deletes the older object of a name. `begun` is when the new object at `stored` was sent.
     ///
-    /// Returns why the older object stays if the store fails.
+    /// Returns the store's error if the older object stays because of one.
+    ///
+    /// # Errors
+    ///
+    /// [`Overtaken`] if the older object was rewritten and is served.
     pub(crate) async fn remove_older(
         &self,
         older: &StoredObject,
@@ -89,8 +91,8 @@ impl Objects {
         }
     }
 
-    /// Removes an object where tags name writes. A delta of the same file that was made against
-    /// another reference since the look goes too: it has a later time than the new object has.
+    /// Deletes an object where tags identify writes. A delta of the same file that was rewritten
+    /// since the lookup is deleted too, since it has a later time than the new object.
     pub(crate) async fn remove_version(&self, older: &StoredObject) -> Result<(), StorageError> {
         let mut tag = older.head.etag.clone();
         loop {
@@ -99,7 +101,7 @@ impl Objects {
                     match StoredObject::look(self.store.as_ref(), older.name.clone()).await? {
                         Some(found) if found.is_rebased(older) => tag = found.head.etag,
                         Some(_) => return Err(error),
-                        // The removal was sent again and met its own effect.
+                        // A retried request met its own effect.
                         None => return Ok(()),
                     }
                 }
@@ -108,7 +110,7 @@ impl Objects {
         }
     }
 
-    /// Removes an object that is old enough where tags name contents; leaves any other.
+    /// Deletes an object that is old enough where tags identify content; leaves any other.
     async fn remove_old(
         &self,
         older: &StoredObject,
@@ -134,7 +136,10 @@ impl Objects {
                     .duration_since(old.head.last_modified)
                     .unwrap_or_default();
                 if !is_still || age < MIN_AGE_TO_DELETE {
-                    tracing::debug!(object = %older.name, "the older object stays: it is too young to be removed safely");
+                    tracing::debug!(
+                        object = %older.name,
+                        "the older object stays: it is too young to be removed safely"
+                    );
                     return Ok(Ok(()));
                 }
                 match self.store.delete(&older.name, Some(&older.head.etag)).await {

@@ -9,8 +9,8 @@ use crate::service::payload::Payload;
 use crate::storage::{ETag, ObjectHead};
 
 impl Objects {
-    /// Whether the object with this tag has these bytes, by the store's own digest or a tag that is
-    /// one; else the object is read.
+    /// Returns whether the object with this tag has these bytes: by the store's SHA-256, by a tag
+    /// that is a digest, or by reading the object.
     pub(crate) async fn has_bytes(
         &self,
         name: &ObjectName,
@@ -25,7 +25,7 @@ impl Objects {
             return Ok(sha256 == digest);
         }
         let tag = tag.0.to_ascii_lowercase();
-        // A tag may be no digest of the bytes: that of parts, or of what was encrypted.
+        // A tag is not always a digest of the bytes: it may be that of parts or of encrypted bytes.
         Ok(tag == digest.to_string()
             || tag == bytes.md5().await?
             || self.content_of(name).await? == Some(digest))
@@ -35,9 +35,9 @@ impl Objects {
         Ok(StoredObject::look(self.store.as_ref(), name.clone()).await?.map(|found| found.head))
     }
 
-    /// Fails unless what the store copied is there and has the content of `of`: by the store's own
-    /// digest, by the tag of its source where a tag names a content, or read back. Never by its
-    /// size.
+    /// Verifies that a copy made by the store exists and has the content of `of`: by the store's
+    /// SHA-256, by the source's tag where a tag identifies content, or by reading it back. Equal
+    /// sizes are never enough.
     pub(crate) async fn check_copy(
         &self,
         of: &StoredObject,
@@ -49,7 +49,7 @@ impl Objects {
         }
         let wrong = || ServiceError::NoCopy { of: of.name.clone(), copy: copy.clone() };
         let copied = self.head_of(copy).await?.ok_or_else(wrong)?;
-        // Whoever replaces the copy meanwhile has made another tag.
+        // A concurrent writer that replaced the copy has made another tag.
         if copied.etag != *tag {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl Objects {
             (Kind::Reference(reference), None) => Some(reference.file_sha256),
             _ => None,
         };
-        // The bytes of the source may not be those that its metadata claims.
+        // The source may not have the bytes that its metadata claims.
         if actual.is_some() && (actual == claimed || actual == self.content_of(&of.name).await?) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The name that is written to, and the competition with concurrent writers of it.
+//! The name that a put writes to, and the competition with concurrent writers of it.
 
 use std::time::Duration;
 
@@ -8,36 +8,37 @@ use crate::service::error::ServiceError;
 use crate::service::objects::{Objects, StoredObject, Variants};
 use crate::storage::{ETag, StorageError, StorageErrorKind};
 
-/// How long a put competes with concurrent writers of the same name, or of the references of its
-/// folder.
+/// The time for which a put competes with concurrent writers of the same name, or of the references
+/// of its deltaspace.
 pub(crate) const MAX_CONTENTION: Duration = Duration::from_secs(5 * 60);
 
-/// A name that is written to.
+/// The name that a put writes to.
 #[derive(Debug)]
 pub(crate) struct Destination {
     objects: Objects,
     pub(crate) object: ObjectName,
-    /// What was stored under the name when it was last looked at.
+    /// The objects stored under the name at the last look.
     pub(crate) places: Variants,
-    /// When the first race with another writer was lost.
+    /// The time of the first race lost to a concurrent writer.
     contended_since: Option<Duration>,
 }
 
 impl Destination {
-    /// Looks at what is stored under the name.
+    /// Looks up the objects stored under the name.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Unseen`] if that is denied and `needs_look`, or a file could replace the
-    /// delta of another one; [`ServiceError::Occupied`] if it would.
+    /// [`ServiceError::Unseen`] if permission to look is denied and `needs_look` is set or the name
+    /// may be the key of another file's delta; [`ServiceError::Occupied`] if the put would
+    /// overwrite such a delta.
     pub(crate) async fn look(
         objects: &Objects,
         object: &ObjectName,
         needs_look: bool,
     ) -> Result<Self, ServiceError> {
         let places = match Variants::look_to_write(objects.store().as_ref(), object).await {
-            // A newer object is served whatever else has its name. But a key may be that of the
-            // delta of another file.
+            // Without a look, the new object is served since it is the newest. But the key may hold
+            // the delta of another file.
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
                 if needs_look || deltaspace::file_of(&object.key).is_some() {
                     return Err(ServiceError::Unseen(object.clone(), error));
@@ -50,14 +51,18 @@ impl Destination {
         Ok(Self { objects: objects.clone(), object: object.clone(), places, contended_since: None })
     }
 
-    /// Looks again at a name that another writer was faster to write to.
+    /// Looks up the name again after a concurrent writer was faster.
     pub(crate) async fn look_again(&mut self) -> Result<(), ServiceError> {
         self.places = Variants::look_to_write(self.objects.store().as_ref(), &self.object).await?;
         refuse_occupied(&self.objects, &self.object, &self.places).await
     }
 
-    /// Returns whether a put took effect; false if another writer was faster and there is time to
-    /// try again.
+    /// Returns whether a put took effect; false if a concurrent writer was faster and there is time
+    /// for another attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::NameContended`] after [`MAX_CONTENTION`], or the error of the put.
     pub(crate) fn is_won(&mut self, put: Result<ETag, StorageError>) -> Result<bool, ServiceError> {
         match put {
             Err(error) if is_lost_race(error.kind) => {
@@ -73,7 +78,7 @@ impl Destination {
     }
 }
 
-/// Fails if a file would replace the delta of another one, whose key it may have.
+/// Fails if storing the file would overwrite the delta of another file.
 pub(crate) async fn refuse_occupied(
     objects: &Objects,
     object: &ObjectName,
@@ -88,7 +93,7 @@ pub(crate) async fn refuse_occupied(
     Ok(())
 }
 
-/// Returns whether a put failed since another writer was faster.
+/// Returns whether a put failed because a concurrent writer was faster.
 pub(crate) fn is_lost_race(kind: StorageErrorKind) -> bool {
     matches!(
         kind,
@@ -98,8 +103,8 @@ pub(crate) fn is_lost_race(kind: StorageErrorKind) -> bool {
     )
 }
 
-/// Now, but never before what is stored under the name was made by the clock of its writer: where
-/// the store dates both the same, the later one is served.
+/// Returns the present time, or a time just after the creation time of `older` if that is later: if
+/// the store dates both objects the same, the one created later is served.
 pub(crate) fn after(older: Option<&StoredObject>) -> Timestamp {
     let next = older
         .and_then(StoredObject::created_at)

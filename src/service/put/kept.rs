@@ -1,4 +1,4 @@
-//! What a user keeps beside a file: attributes, and the file's own time and mode.
+//! The user's attributes of a file, and its own modification time and mode, as they are stored.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,16 @@ use crate::service::error::ServiceError;
 use crate::service::references::OCTET_STREAM;
 use crate::storage::{Attributes, MAX_USER_METADATA_BYTES};
 
-/// What a user wants kept beside a file, with the metadata as it is stored.
+/// The attributes stored with a file, with the user's metadata escaped.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept(Attributes);
 
 impl Kept {
+    /// Escapes and checks the user's attributes, before any request.
+    ///
     /// # Errors
     ///
-    /// An error if that is too much or cannot be sent, before anything is.
+    /// The metadata is too large or cannot be sent.
     pub(crate) fn of(
         object: &ObjectName,
         options: &PutOptions,
@@ -45,7 +47,8 @@ impl Kept {
         Ok(kept)
     }
 
-    /// Returns the attributes with metadata of ours, whose names no escaped one has.
+    /// Returns the attributes with DeltaGlider's own metadata added, whose names no escaped name
+    /// equals.
     pub(crate) fn with(&self, ours: BTreeMap<String, String>) -> Attributes {
         let mut kept = self.0.clone();
         kept.metadata.extend(ours);
@@ -53,13 +56,13 @@ impl Kept {
         kept
     }
 
-    /// Returns the attributes as they were asked for.
+    /// Returns the attributes with the user's metadata alone.
     pub(crate) fn attributes(&self) -> &Attributes {
         &self.0
     }
 }
 
-/// Bytes of our own metadata at their most, with a file of this name.
+/// Returns the maximum number of bytes of DeltaGlider's own metadata of this object.
 fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
     let (file_sha256, created_at) = (Sha256Digest::of(b""), Some(timestamp()));
     let (original_name, size) = (object.key.base_name().to_owned(), u64::MAX);

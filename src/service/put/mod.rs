@@ -1,4 +1,4 @@
-//! Storing a file: as a delta, as the reference and a delta of itself, or as it is.
+//! Stores a file: as a delta, as a reference and a delta of itself, or as it is.
 
 mod destination;
 mod kept;
@@ -29,18 +29,18 @@ pub(crate) use kept::Kept;
 pub(crate) use replaced::{remove_older_delta, remove_older_plain};
 pub use report::{PutReport, PutWarning, StoredAs};
 
-/// How one file is to be stored.
+/// The options of a put.
 #[derive(Debug, Clone)]
 pub struct PutOptions {
-    /// Whether it may be kept as a delta.
+    /// The file may be stored as a delta.
     pub delta: bool,
-    /// What is kept beside it, and given back: metadata under the user's own names, headers, class,
-    /// encryption, tags, ACL. A reference that is made of the file takes the encryption alone.
-    /// Without a type it is `application/octet-stream`.
+    /// The attributes stored with the file and restored with it: metadata under the user's own
+    /// names, headers, class, encryption, tags, ACL. A reference made of the file takes the
+    /// encryption alone. The content type defaults to `application/octet-stream`.
     pub attributes: Attributes,
-    /// The tag of the object it is a copy of, if that is all that tells its content.
+    /// The tag of the copied object, if nothing else identifies its content.
     pub source: Option<ETag>,
-    /// Time and mode of the file, which are kept where there is room for them.
+    /// The modification time and mode of the file, stored if the metadata leaves enough bytes.
     pub status: FileStatus,
 }
 
@@ -58,9 +58,8 @@ impl Default for PutOptions {
 impl DeltaService {
     /// Stores `file` under the name `object`.
     ///
-    /// The put is over when the new content is in the store and an older variant of the name was
-    /// removed. When it fails, either what was served under the name before still is, or the new
-    /// content.
+    /// Returns once the new content is stored and an older variant of the name was deleted. After a
+    /// failure the name has either its earlier content or the new one.
     pub async fn put(
         &self,
         file: &Payload,
@@ -89,13 +88,13 @@ impl DeltaService {
     }
 }
 
-/// Returns whether a file may be kept as a delta, by its name and what the user wants.
+/// Returns whether a file may be stored as a delta, by its name and the options.
 fn may_be_delta(policy: &Policy, object: &ObjectName, options: &PutOptions) -> bool {
     let is_covered = policy.extensions.covers(object.key.base_name());
     options.delta && is_covered && !escaped::is_needed(&object.key)
 }
 
-/// Returns what is known of a name at whose keys `places` was seen.
+/// Returns the facts about a name for which `places` was found.
 pub(crate) fn name_facts(
     objects: &Objects,
     policy: &Policy,
@@ -124,23 +123,23 @@ struct Put {
     destination: Destination,
     kept: Kept,
     facts: Facts,
-    /// When it began, by the clock that does not go back.
+    /// The start time, by the monotonic clock.
     begun: Duration,
-    /// The references that were found last.
+    /// The references found last.
     round: Option<Round>,
-    /// SHA-256 of the file, once it is known.
+    /// The SHA-256 of the file, once known.
     digest: Option<Sha256Digest>,
     /// The delta to store.
     delta: Option<Made>,
     warnings: Vec<PutWarning>,
 }
 
-/// The references of a deltaspace, as they were found.
+/// The references of a deltaspace, as found in one attempt.
 struct Round {
     set: ReferenceSet,
-    /// How many references this process had made before it looked for them.
+    /// The number of references this process had made before it looked for them.
     made: u64,
-    /// The best one that can be used, and its bytes.
+    /// The best usable reference, and its bytes.
     best: Option<(Reference, Content)>,
     /// The sketch of the file, if there was a choice.
     sketch: Option<Sketch>,
@@ -150,7 +149,7 @@ struct Round {
     lock: Option<OwnedMutexGuard<()>>,
 }
 
-/// A delta that gives the file back.
+/// A delta that was decoded to the file.
 struct Made {
     delta: Payload,
     base: Reference,
@@ -210,7 +209,7 @@ impl Put {
         PutReport { warnings: self.warnings.into_iter().chain(report.warnings).collect(), ..report }
     }
 
-    /// Finds the references, and the best one that can be used; false if one was removed meanwhile.
+    /// Finds the references and the best usable one; returns false if one was removed during this.
     async fn find_references(&mut self) -> Result<bool, ServiceError> {
         let references = &self.service.references;
         let object = &self.destination.object;
@@ -280,7 +279,7 @@ impl Put {
         Ok(())
     }
 
-    /// Finds how much of the file is in the best reference.
+    /// Computes the share of the file's content that the best reference contains.
     async fn compare_sketches(&mut self) -> Result<(), ServiceError> {
         self.facts.share = Some(match self.best() {
             Some((round, base)) => {
@@ -301,14 +300,14 @@ impl Put {
         round.best.as_ref().map(|(base, _)| (round, base))
     }
 
-    /// Encodes the file against itself, when no other operation of this process makes a reference;
-    /// false if one was made since the look at the references.
+    /// Encodes the file against itself, once no other operation of this process makes a reference;
+    /// returns false if one was made since the references were listed.
     async fn encode_itself(&mut self, may_look_again: bool) -> Result<bool, ServiceError> {
         let references = &self.service.references;
         let Some(round) = &mut self.round else { return Ok(false) };
         round.lock = references.creation().lock(&round.set.deltaspace).await;
-        let others = references.creation().made() != round.made;
-        if may_look_again && (others || !round.set.members.is_empty()) {
+        let made_since = references.creation().made() != round.made;
+        if may_look_again && (made_since || !round.set.members.is_empty()) {
             let now = references.bases_of(round.set.deltaspace.clone()).await?;
             if now
                 .members
@@ -326,7 +325,7 @@ impl Put {
         Ok(true)
     }
 
-    /// Stores the file as a reference; false if another file became the first one.
+    /// Stores the file as a reference; returns false if another file became the first one.
     async fn store_reference(&mut self) -> Result<bool, ServiceError> {
         let references = &self.service.references;
         let Some(Round { set, own: Some(own), lock, .. }) = self.round.take() else {
@@ -346,8 +345,8 @@ impl Put {
         Ok(true)
     }
 
-    /// Stores the delta, sees to it that the reference it names exists, and only then removes what
-    /// was stored under the name. `None` if another writer of the name was faster.
+    /// Stores the delta, ensures that its reference exists, and only then deletes the older object
+    /// of the name. Returns `None` if a concurrent writer of the name was faster.
     async fn store_delta(&mut self) -> Result<Option<PutReport>, ServiceError> {
         let (Some(Made { delta, base, content }), Some(digest)) = (&self.delta, self.digest) else {
             return Err(ServiceError::RoundTrip(self.file.name().to_owned()));
@@ -366,7 +365,7 @@ impl Put {
             ref_sha256: base.digest,
             delta_size: delta.len(),
         };
-        tracing::debug!(%stored, size = delta.len(), "put the delta, which gave the file back");
+        tracing::debug!(%stored, size = delta.len(), "put the verified delta");
         let body = delta.body(delta.digest().await?);
         let options = places.put_options(places.delta.as_ref());
         let begun = service.objects.clock().running();

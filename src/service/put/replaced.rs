@@ -1,4 +1,4 @@
-//! Removal of the older object that a put replaces.
+//! Deletes the older object that a put replaces.
 
 use std::time::Duration;
 
@@ -8,8 +8,12 @@ use crate::domain::metadata::Kind;
 use crate::service::objects::{Objects, Overtaken, Variants};
 use crate::service::references::{ReferenceWarning, References};
 
-/// Removes the delta that the plain object at `object` replaces, and its reference if no other
+/// Deletes the delta that the plain object at `object` replaces, and its reference if no other
 /// delta needs it. `begun` is when the plain object was sent.
+///
+/// # Errors
+///
+/// [`Overtaken`] if the delta was rewritten and is served: the plain object must be stored again.
 pub(crate) async fn remove_older_delta(
     references: &References,
     places: &Variants,
@@ -34,7 +38,8 @@ pub(crate) async fn remove_older_delta(
     Ok(None)
 }
 
-/// Removes the plain object that the delta at `stored` replaces.
+/// Deletes the plain object that the delta at `stored` replaces. `begun` is when the delta was
+/// sent.
 pub(crate) async fn remove_older_plain(
     objects: &Objects,
     places: &Variants,
@@ -42,7 +47,7 @@ pub(crate) async fn remove_older_plain(
     begun: Duration,
 ) -> Option<PutWarning> {
     let older = places.file()?;
-    // A plain object is never written again, so the delta is not overtaken.
+    // A plain object is never rewritten, so the delta is not overtaken.
     let source = objects.remove_older(older, stored, begun).await.ok().flatten()?;
     Some(PutWarning::OlderLeft { object: older.name.clone(), source })
 }

@@ -1,5 +1,5 @@
-//! Storing a stream of unknown length: in memory while short, in a temporary file where a delta may
-//! be made of it, else in parts as it comes.
+//! Stores a stream of unknown length: a short one from memory, one that may become a delta from a
+//! temporary file, any other in parts as it arrives.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,25 +20,25 @@ use crate::service::plan::DirectReason;
 use crate::service::{DeltaService, blocking};
 use crate::storage::{ByteStream, CopyOptions, ETag, PutBody, StorageErrorKind};
 
-/// A stream of at most so many bytes is stored as a file is.
+/// The maximum length in bytes of a stream that is stored like a file.
 const SHORT: usize = 16 << 20;
 
-/// A stream, and what was read of it already.
+/// A stream with the bytes already read from it in front.
 type Source = io::Chain<io::Cursor<Vec<u8>>, Stream>;
 
-/// What is stored.
+/// The stream to store.
 type Stream = Box<dyn Read + Send>;
 
-/// Length and digest of a stream, once it has ended.
+/// The length and digest of a stream, set at its end.
 type Summary = Arc<Mutex<Option<(u64, Sha256Digest)>>>;
 
 impl DeltaService {
-    /// Stores what a stream gives until it ends. `name` is for messages, `expected` a hint at its
-    /// length.
+    /// Stores a stream. `name` is for messages; `expected` is a hint at its length in bytes.
     ///
-    /// Where a delta may be made, the stream goes to a temporary file first. Else it is stored in
-    /// parts, without our metadata, and copied onto itself with them. Where the store refuses that
-    /// copy, the object stays as a file of another tool, and the report has no SHA-256.
+    /// If a delta may be made, the stream goes to a temporary file first. Any other stream is
+    /// stored in parts, without DeltaGlider's metadata, which a copy of the object onto itself
+    /// adds. If the store rejects that copy, the object stays like a file of another tool, and the
+    /// report has no SHA-256.
     pub async fn put_stream(
         &self,
         stream: Stream,
@@ -77,7 +77,7 @@ impl DeltaService {
     }
 }
 
-/// A put of a stream, in parts as it comes.
+/// A put of a stream, in parts as it arrives.
 struct PutInParts {
     service: DeltaService,
     destination: Destination,
@@ -128,8 +128,8 @@ impl PutInParts {
         })
     }
 
-    /// Adds our metadata to the object that was stored with this tag, by a copy onto itself; false
-    /// if the store refuses.
+    /// Adds DeltaGlider's metadata to the object that was stored with this tag, by a copy onto
+    /// itself; returns false if the store rejects it.
     async fn describe(
         &self,
         object: &ObjectName,
@@ -140,7 +140,8 @@ impl PutInParts {
         let options = CopyOptions { if_match: Some(tag), attributes, newer_than: None };
         match self.service.store().copy(object, object, &options).await {
             Ok(_) => {}
-            // Another writer has replaced it, which is as good as before the copy.
+            // A concurrent writer has replaced it, which is as good as a replacement before the
+            // copy.
             Err(error)
                 if matches!(
                     error.kind,
@@ -150,14 +151,16 @@ impl PutInParts {
                 return Ok(true);
             }
             Err(error) => {
-                tracing::info!(%object, %error, "the store does not add metadata to what is stored");
+                tracing::info!(%object, %error, "the store cannot add metadata to an object");
                 return Ok(false);
             }
         }
         let found = StoredObject::look(self.service.store(), object.clone()).await?;
-        let ours = |kind: &Kind| matches!(kind, Kind::Direct(direct) if direct.file_sha256 == metadata.file_sha256);
+        let digest = metadata.file_sha256;
+        let is_this =
+            |kind: &Kind| matches!(kind, Kind::Direct(found) if found.file_sha256 == digest);
         match found {
-            Some(found) if ours(&found.kind) && found.head.size != metadata.file_size => {
+            Some(found) if is_this(&found.kind) && found.head.size != metadata.file_size => {
                 let (expected, actual) = (metadata.file_size, found.head.size);
                 Err(ServiceError::Length { object: object.clone(), expected, actual })
             }
@@ -166,7 +169,7 @@ impl PutInParts {
     }
 }
 
-/// The first bytes of a stream, and the stream unless it ended within them.
+/// Reads the first bytes of a stream; returns the stream too unless it ended within them.
 fn beginning(
     mut stream: Stream,
     cancelled: &blocking::Cancelled,
@@ -181,7 +184,7 @@ fn beginning(
     Ok((beginning, Some(stream)))
 }
 
-/// The pieces of a stream, read on threads that may block; `summary` is set when it has ended.
+/// Returns the pieces of a stream, read on threads that may block; sets `summary` at its end.
 fn pieces(source: Source, summary: Summary) -> ByteStream {
     let state = (source, Sha256Hasher::default(), 0_u64, summary);
     futures::stream::try_unfold(state, |(mut source, mut hasher, len, summary)| async move {

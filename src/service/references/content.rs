@@ -1,5 +1,4 @@
-//! The bytes of a fetched reference, and another fetch for a reader that finds them damaged in the
-//! cache.
+//! The bytes of a fetched reference, fetched again if their cached copy is damaged.
 
 use std::io;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ impl Content {
         Self { name: name.clone(), digest: *digest, keep, bytes }
     }
 
-    /// Returns the bytes by position.
+    /// Returns the bytes, readable by position.
     pub(crate) fn source(&self) -> CachedReference {
         self.bytes.clone()
     }
@@ -50,7 +49,7 @@ impl Content {
     }
 }
 
-/// A reference that remembers that a read has failed on damage.
+/// The bytes of a reference, with a flag that a read has failed on damage.
 struct Watched {
     bytes: CachedReference,
     is_damaged: AtomicBool,
@@ -79,12 +78,11 @@ impl Source for Watched {
 }
 
 impl References {
-    /// Fetches a reference again, past the cache, after `error` of a reader of `content`.
+    /// Fetches a reference again, bypassing the cache, after `error` of a reader of `content`.
     ///
     /// # Errors
     ///
-    /// `error` unless damage to a cached entry has caused it; else what keeps every key of the
-    /// reference from being read.
+    /// `error`, unless damage to a cached entry caused it; else the error of the second fetch.
     pub(crate) async fn refetch(
         &self,
         content: &Content,
@@ -95,7 +93,10 @@ impl References {
         {
             return Err(error);
         }
-        tracing::warn!(reference = %content.name, "the cached reference is damaged; it is fetched again");
+        tracing::warn!(
+            reference = %content.name,
+            "the cached reference is damaged; fetching it again"
+        );
         self.fetch_for(&content.name, content.digest, Keep::WhileHeld).await
     }
 }
@@ -111,7 +112,7 @@ mod tests {
     use crate::service::objects::Objects;
     use crate::storage::MemoryStore;
 
-    /// Fails on damage, or otherwise.
+    /// A source whose reads fail: on damage if true, for another reason if false.
     struct Failing(bool);
 
     impl Source for Failing {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_damage_to_the_cache_is_worth_another_fetch() {
+    async fn cache_damage_alone_refetches() {
         let store: Arc<MemoryStore> = Arc::default();
         let objects = Objects::new(store, Arc::new(SystemClock), Path::new("/nowhere"));
         let references = References::new(objects, Arc::new(WorkingCopies::new("/nowhere".into())));

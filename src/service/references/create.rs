@@ -1,4 +1,4 @@
-//! Making a reference, and seeing to it that the one a delta names still stands.
+//! Creates references, and ensures that the reference named by a new delta exists.
 
 use super::{Content, Keep, Reference, ReferenceSet, References, attributes_of};
 use crate::domain::metadata::{Kind, ReferenceMetadata};
@@ -15,13 +15,13 @@ pub(crate) struct NewReference {
     pub(crate) name: ObjectName,
     pub(crate) bytes: Payload,
     pub(crate) digest: Sha256Digest,
-    /// The name of the file it is made of.
+    /// The name of the file it is made of, for its metadata.
     pub(crate) source_name: String,
     pub(crate) encryption: Option<Encryption>,
 }
 
 impl NewReference {
-    /// Returns the reference at `name`, called as its key.
+    /// Returns the reference at `name`, with the last part of its key as the source name.
     pub(crate) fn at(
         name: &ObjectName,
         bytes: &Payload,
@@ -40,11 +40,11 @@ impl NewReference {
 }
 
 impl References {
-    /// Stores a file as a reference; `None` when somebody else made the first one meanwhile.
+    /// Stores a file as a reference; returns `None` if a concurrent writer stored the first one.
     ///
-    /// The first of a deltaspace gets the classic key if the store lets only one of several racers
-    /// have it. On any other store, and beside other references, it is stored under its own
-    /// SHA-256, where nobody can replace it by other content.
+    /// The first reference of a deltaspace gets the classic key if the store lets exactly one of
+    /// several racing writers store it. On any other store, and beside other references, it is
+    /// stored under its own SHA-256, where no concurrent writer replaces it by other content.
     pub(crate) async fn create_reference(
         &self,
         set: &ReferenceSet,
@@ -65,14 +65,14 @@ impl References {
         let source_name = source_name.to_owned();
         let new = NewReference { source_name, ..NewReference::at(&name, file, digest, encryption) };
         let Some(base) = self.put_reference(new, condition).await? else { return Ok(None) };
-        // The first has no other beside it; should that change, its sketch is made then.
+        // The first reference is not ranked against others, so its sketch is made only when needed.
         if !set.members.is_empty() {
             self.keep_sketch(&base, sketch).await;
         }
         Ok(Some(base))
     }
 
-    /// Stores a reference; `None` when there is something already and there should not be.
+    /// Stores a reference; returns `None` if `condition` fails because its key is taken.
     pub(crate) async fn put_reference(
         &self,
         new: NewReference,
@@ -93,13 +93,13 @@ impl References {
         }
     }
 
-    /// Sees to it that a delta just stored can be read: the reference it names still stands, or is
-    /// put back from `copy`, the bytes that the delta was made against, with the encryption it had
-    /// or, if that is not known, the one `asked` for the delta.
+    /// Ensures that a new delta can be read: if its reference no longer exists, restores it from
+    /// `copy`, the bytes that the delta was made against. It gets its former encryption or, if that
+    /// is not known, the one `asked` for the delta.
     ///
-    /// Whoever removes a reference lists the deltas again afterwards. So either he sees the delta
-    /// and puts the reference back, or the delta came after his look, and this comes after his
-    /// removal.
+    /// A writer that deletes a reference lists the deltas again afterwards. Either it sees the
+    /// delta and restores the reference, or the delta was stored after its listing, and this check
+    /// runs after the deletion.
     pub(crate) async fn ensure_exists(
         &self,
         base: &Reference,
@@ -112,17 +112,23 @@ impl References {
         }
         let encryption = base.encryption.as_ref().or(asked);
         if found.is_none() && !base.is_addressed() && self.store().conditions_are_atomic() {
-            tracing::warn!(reference = %base.name, "the reference was removed meanwhile; it is put back");
+            tracing::warn!(
+                reference = %base.name,
+                "the reference was removed since it was found; restoring it"
+            );
             let new = NewReference::at(&base.name, copy, base.digest, encryption);
             if self.put_reference(new, PutCondition::IfAbsent).await?.is_some() {
                 return Ok(());
             }
         }
-        // Something else stands there, or may. Readers take the content-addressed copy then.
+        // The key holds another object, or may. Readers then use the content-addressed copy.
         let deltaspace = base.deltaspace();
         let named = |source| ServiceError::Name { object: deltaspace.to_string(), source };
         let addressed = deltaspace.addressed(&base.digest).map_err(named)?;
-        tracing::warn!(reference = %base.name, copy = %addressed, "the reference was replaced meanwhile; a copy is kept");
+        tracing::warn!(
+            reference = %base.name, copy = %addressed,
+            "the reference was replaced since it was found; storing a copy of it"
+        );
         let source_name = base.name.key.base_name().to_owned();
         let new = NewReference {
             source_name,
@@ -132,8 +138,8 @@ impl References {
         self.remove_tombstone(&deltaspace, &base.digest).await
     }
 
-    /// The same for a delta that was copied: the bytes of its reference are not at hand, and are
-    /// fetched only if they must be.
+    /// Ensures that the reference of a copied delta exists; fetches its bytes only if they are
+    /// needed to restore it.
     pub(crate) async fn ensure_exists_for_copy(
         &self,
         base: &Reference,
@@ -147,7 +153,7 @@ impl References {
         self.ensure_exists(base, &content.to_payload(), encryption).await
     }
 
-    /// The same for a delta that was made against these bytes.
+    /// Ensures that the reference of a delta made against `content` exists.
     pub(crate) async fn ensure_exists_for_delta(
         &self,
         base: &Reference,
@@ -164,7 +170,7 @@ impl References {
 }
 
 impl Reference {
-    /// Whether what stands at its key is still it.
+    /// Returns whether `found`, the object at its key, is still this reference.
     fn is_still(&self, found: &StoredObject) -> bool {
         if self.is_addressed() {
             // Racing writers of the same content leave different tags.

@@ -1,4 +1,4 @@
-//! One creator of a reference in a deltaspace at a time, within this process.
+//! Allows one creator of a reference per deltaspace at a time, within this process.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +8,18 @@ use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 use crate::domain::{Deltaspace, ObjectName};
 
-/// The deltaspaces in which an operation of this process makes a reference.
+/// The locks of the deltaspaces in which an operation of this process makes a reference.
 #[derive(Debug, Default)]
 pub(crate) struct CreationLocks {
-    /// By the name of the classic reference.
+    /// The locks, by the name of the classic reference.
     locks: Mutex<BTreeMap<ObjectName, Weak<Lock<()>>>>,
-    /// References made so far.
+    /// The number of references made so far.
     made: AtomicU64,
 }
 
 impl CreationLocks {
-    /// Returns how many references were made so far: whoever looked before the last one may not
-    /// know of it.
+    /// Returns the number of references made so far: a lookup before the last one may have missed
+    /// it.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::SeqCst)
     }
@@ -34,7 +34,7 @@ impl CreationLocks {
     /// Without the lock, operations that start together would each store a whole file, and all but
     /// one in vain.
     pub(crate) async fn lock(&self, deltaspace: &Deltaspace) -> Option<OwnedMutexGuard<()>> {
-        // Without a name there will be no reference either.
+        // A deltaspace without a valid classic name gets no reference either.
         let name = deltaspace.classic().ok()?;
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn each_deltaspace_has_one_creator() {
+    fn one_creator_per_deltaspace() {
         let creation = CreationLocks::default();
         let (a, b) = (deltaspace("a/x.zip"), deltaspace("b/x.zip"));
         let held = creation.lock(&a).now_or_never();

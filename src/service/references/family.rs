@@ -1,5 +1,4 @@
-//! Whether the references of a deltaspace have been outgrown: by what the earlier versions of a
-//! file cost.
+//! The stored sizes of a file's earlier versions, which show whether its references are outgrown.
 
 use super::{Reference, ReferenceSet, References};
 use crate::domain::metadata::DELTA_SUFFIX;
@@ -7,30 +6,31 @@ use crate::domain::{Family, ObjectName};
 use crate::service::error::ServiceError;
 use crate::storage::ListRequest;
 
-/// Pages of a listing that are searched for earlier versions.
+/// The maximum number of listing pages that are searched for earlier versions.
 const PAGES: usize = 2;
 
-/// What is stored of an earlier version of a file.
+/// The stored form of an earlier version of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Relative {
+    /// The form.
     pub(crate) kind: RelativeKind,
-    /// Bytes stored.
+    /// The number of bytes stored.
     pub(crate) size: u64,
 }
 
-/// How an earlier version is stored.
+/// The form in which an earlier version is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RelativeKind {
-    /// As it is.
+    /// The file as it is.
     Plain,
-    /// As a delta that is younger than the best reference there is.
+    /// A delta that is younger than the best reference.
     Delta,
-    /// As a delta older than that.
+    /// A delta that is older than the best reference.
     OlderDelta,
 }
 
 impl References {
-    /// What is stored of the earlier versions of a file, told by their names.
+    /// Returns the stored forms of a file's earlier versions, which are recognized by their names.
     pub(crate) async fn relatives(
         &self,
         set: &ReferenceSet,

@@ -1,4 +1,4 @@
-//! The bytes of a reference, verified, from whichever of its keys has them.
+//! Fetches the verified bytes of a reference from whichever of its keys has them.
 
 use super::{Content, Reference, References};
 use crate::cache::{CacheError, CachedReference, ReferenceWriter, WorkingCopy};
@@ -8,31 +8,31 @@ use crate::service::blocking;
 use crate::service::error::{ServiceError, chain};
 use crate::storage::{ETag, Encryption, StorageErrorKind};
 
-/// Whether a delta can be made against a reference.
+/// The result of fetching a reference to make a delta against it.
 pub(crate) enum Fetched {
-    /// Yes; its bytes.
+    /// The bytes of the reference.
     Ready(Content),
-    /// It was removed or replaced since it was found.
+    /// The reference was deleted or replaced since it was found.
     Gone,
-    /// No: other tools unpack it.
+    /// The reference is compressed: other tools would decompress it first.
     Packed,
-    /// No: it is encrypted with another customer's key than the one at hand, or without one.
+    /// The reference is encrypted with another customer's key than the one at hand, or without one.
     OtherKey,
-    /// No: its bytes are not those it should have.
+    /// The reference has other bytes than its metadata states.
     Damaged(ServiceError),
 }
 
-/// For how long fetched bytes are at hand.
+/// The lifetime of fetched bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Keep {
-    /// As the cache does.
+    /// As long as the cache keeps them.
     InCache,
-    /// No longer than somebody holds them.
+    /// As long as the value exists.
     WhileHeld,
 }
 
 impl References {
-    /// The bytes of a reference that was found, if a delta can be made against them.
+    /// Fetches the bytes of a reference that was found, if a delta can be made against them.
     pub(crate) async fn usable(&self, base: &Reference) -> Result<Fetched, ServiceError> {
         if let Some(key) = self.store().customer_key() {
             let looked = self.store().head(&base.name).await.map(|head| head.attributes.encryption);
@@ -45,8 +45,8 @@ impl References {
                 _ => return Ok(Fetched::OtherKey),
             }
         }
-        // What is at a content-addressed key is right by its SHA-256 alone, and some stores list
-        // other tags than they answer.
+        // The bytes at a content-addressed key are checked by their SHA-256 alone, and some stores
+        // list other tags than they answer.
         let etag = (!base.is_addressed()).then_some(&base.etag);
         let mut content = match self.fetch(&base.name, &base.digest, etag).await {
             Ok(Some(content)) => content,
@@ -69,9 +69,8 @@ impl References {
         }
     }
 
-    /// The bytes of the reference at `named`: of what stands there or, if that is absent or
-    /// something else, of the content-addressed copy, or of the classic reference where a copy is
-    /// named.
+    /// Fetches the reference named `named`: from that key or, if it is absent or has other bytes,
+    /// from the content-addressed key, then from the classic key.
     pub(crate) async fn fetch_for(
         &self,
         named: &ObjectName,
@@ -79,9 +78,9 @@ impl References {
         keep: Keep,
     ) -> Result<Content, ServiceError> {
         let home = Deltaspace::home_of(named);
-        let others = [home.addressed(&digest).ok(), home.classic().ok()];
+        let alternatives = [home.addressed(&digest).ok(), home.classic().ok()];
         let mut names = vec![named.clone()];
-        names.extend(others.into_iter().flatten().filter(|name| name != named));
+        names.extend(alternatives.into_iter().flatten().filter(|name| name != named));
         let mut failure = None;
         for name in &names {
             let fetched = match keep {
@@ -91,11 +90,14 @@ impl References {
             let error = match fetched {
                 Ok(Some(reference)) => {
                     if name != named {
-                        tracing::warn!(%named, %name, "the reference was taken from its other key; `repair` puts it back");
+                        tracing::warn!(
+                            %named, %name,
+                            "the reference was read from its other key; `repair` restores it"
+                        );
                     }
                     return Ok(reference);
                 }
-                // Without a tag, nothing is no match.
+                // This cannot happen without a tag to compare.
                 Ok(None) => continue,
                 Err(error) => error,
             };
@@ -104,8 +106,8 @@ impl References {
                 ServiceError::ReferenceDamaged { .. } => 1,
                 _ => 2,
             };
-            // What could not be found out must not be told as absence; what the named key says
-            // counts before the rest.
+            // A failed request must not be reported as absence; on a tie the error of the first key
+            // tried counts.
             if failure.as_ref().is_none_or(|other| worth(&error) > worth(other)) {
                 failure = Some(error);
             }
@@ -113,8 +115,8 @@ impl References {
         Err(failure.unwrap_or_else(|| ServiceError::absent(named)))
     }
 
-    /// The bytes at one key, verified, through the cache; `None` if there is another version of it
-    /// than the one of `etag`. A cache that cannot be written to costs a second look at the store.
+    /// Fetches the bytes at one key through the cache; returns `None` if the object's tag is not
+    /// `etag`. If the cache cannot be written, fetches them again for this operation alone.
     async fn fetch(
         &self,
         name: &ObjectName,
@@ -129,7 +131,10 @@ impl References {
         match self.fetch_into(name, etag, |len| cache.begin(digest, len)).await {
             Err(ServiceError::Cache(error @ CacheError::Io { .. })) => {
                 let error = chain(&error);
-                tracing::warn!(%error, "the reference could not be cached; it is fetched for this operation alone");
+                tracing::warn!(
+                    %error,
+                    "the reference could not be cached; fetching it for this operation alone"
+                );
                 self.working_copy(name, digest, etag).await
             }
             fetched => {
@@ -138,7 +143,7 @@ impl References {
         }
     }
 
-    /// The same outside the cache.
+    /// Fetches the bytes at one key outside the cache.
     async fn working_copy(
         &self,
         name: &ObjectName,

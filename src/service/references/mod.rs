@@ -1,7 +1,7 @@
-//! References: their two homes, how they are found, made, put back and removed while others do the
-//! same.
+//! References: their two kinds of key, and their lookup, creation, restoration and deletion beside
+//! concurrent writers.
 //!
-//! docs/decisions.md, "References", argues why nothing is lost on the way.
+//! docs/decisions.md, "References", shows why no reference is lost.
 
 mod content;
 mod create;
@@ -46,10 +46,10 @@ pub(crate) struct Reference {
     pub(crate) name: ObjectName,
     pub(crate) digest: Sha256Digest,
     pub(crate) size: u64,
-    /// When it was stored, by the store's clock.
+    /// The time of its last write, by the store's clock.
     pub(crate) last_modified: std::time::SystemTime,
     pub(crate) etag: ETag,
-    /// How the store encrypts it, as far as is known.
+    /// The encryption of the stored object, if known.
     pub(crate) encryption: Option<Encryption>,
 }
 
@@ -57,17 +57,16 @@ pub(crate) struct Reference {
 #[derive(Debug, Clone)]
 pub(crate) struct ReferenceSet {
     pub(crate) deltaspace: Deltaspace,
-    /// Something stands where the classic reference would: the reference, or what is none.
+    /// The key of the classic reference is taken, by a reference or by another object.
     pub(crate) classic_taken: bool,
-    /// What stands there needs a customer's key that is not at hand.
+    /// The object at that key needs a customer's key that is not at hand.
     pub(crate) other_key: bool,
-    /// One of each content.
+    /// The references, one of each content.
     pub(crate) members: Vec<Reference>,
-    /// References whose sketch is in the store.
+    /// The digests of references whose sketch is stored.
     sketched: BTreeSet<Sha256Digest>,
-    /// Contents whose content-addressed reference is to be removed: no delta may be made against it
-    /// any more.
-    condemned: BTreeSet<Sha256Digest>,
+    /// The digests whose content-addressed reference is tombstoned: no new delta may use it.
+    tombstoned: BTreeSet<Sha256Digest>,
 }
 
 impl References {
@@ -80,12 +79,12 @@ impl References {
         Self { objects, ..self }
     }
 
-    /// Returns the objects that they are among.
+    /// Returns the objects of the store.
     pub(crate) fn objects(&self) -> &Objects {
         &self.objects
     }
 
-    /// Returns who makes references in this process.
+    /// Returns the locks for the creation of references in this process.
     pub(crate) fn creation(&self) -> &CreationLocks {
         &self.creation
     }
@@ -94,9 +93,9 @@ impl References {
         &**self.objects.store()
     }
 
-    /// The references that a delta of `object` may be made against: of its folder or, if that has
-    /// none, of the one that its versions share. A new reference belongs into the deltaspace that
-    /// is returned.
+    /// Returns the references that a delta of `object` may use: those under its own prefix or, if
+    /// it has none, those under the prefix that its versions share. A new reference belongs to the
+    /// returned deltaspace.
     pub(crate) async fn bases_for(
         &self,
         object: &ObjectName,
@@ -112,7 +111,7 @@ impl References {
         Ok(if own.members.is_empty() { shared } else { own })
     }
 
-    /// Every reference of one folder.
+    /// Returns all references of one deltaspace.
     pub(crate) async fn bases_of(
         &self,
         deltaspace: Deltaspace,
@@ -138,7 +137,7 @@ impl References {
         let classic_taken = classic.is_some() || other_key;
         let mut members: Vec<Reference> =
             classic.and_then(Reference::classic).into_iter().collect();
-        let (mut sketched, mut condemned) = (BTreeSet::new(), BTreeSet::new());
+        let (mut sketched, mut tombstoned) = (BTreeSet::new(), BTreeSet::new());
         let mut addressed = Vec::new();
         for object in listed {
             match deltaspace.addressed_at(&object.key) {
@@ -146,7 +145,7 @@ impl References {
                     sketched.insert(digest);
                 }
                 Some(Addressed::Tombstone(digest)) => {
-                    condemned.insert(digest);
+                    tombstoned.insert(digest);
                 }
                 Some(Addressed::Reference(digest)) => {
                     addressed.push(Reference::addressed(deltaspace.bucket(), digest, object));
@@ -155,19 +154,19 @@ impl References {
             }
         }
         addressed.retain(|base| {
-            !condemned.contains(&base.digest) && members.iter().all(|b| b.digest != base.digest)
+            !tombstoned.contains(&base.digest) && members.iter().all(|b| b.digest != base.digest)
         });
         members.extend(addressed);
-        Ok(ReferenceSet { deltaspace, classic_taken, other_key, members, sketched, condemned })
+        Ok(ReferenceSet { deltaspace, classic_taken, other_key, members, sketched, tombstoned })
     }
 }
 
-/// The type of what nobody gave one, as the Python tool writes every object.
+/// The content type of objects without one, as the Python tool writes them.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
-/// Of a reference: of what its first file has it takes the encryption alone. Tags or a time to
-/// expire would remove it by a rule, an ACL would publish it, and another class than that of all
-/// would freeze or charge what every other version needs.
+/// Returns the attributes of a reference: of the attributes of its first file it keeps the
+/// encryption alone. Tags or an expiry time could delete it by a rule, an ACL could publish it, and
+/// another storage class could archive what every other version needs or add charges for it.
 fn attributes_of(
     metadata: BTreeMap<String, String>,
     encryption: Option<&Encryption>,
@@ -177,10 +176,10 @@ fn attributes_of(
 }
 
 impl ReferenceSet {
-    /// Whether the content-addressed reference of this content is about to be removed, and none can
-    /// be stored in its place.
+    /// Returns whether the content-addressed reference of this content is about to be deleted, so
+    /// that none can be stored in its place.
     pub(crate) fn is_tombstoned(&self, digest: &Sha256Digest) -> bool {
-        self.condemned.contains(digest)
+        self.tombstoned.contains(digest)
     }
 }
 
@@ -198,12 +197,12 @@ impl Reference {
         Self { name, digest, size, last_modified, etag, encryption: None }
     }
 
-    /// Its home.
+    /// Returns the deltaspace that the reference belongs to.
     pub(crate) fn deltaspace(&self) -> Deltaspace {
         Deltaspace::home_of(&self.name)
     }
 
-    /// Whether its key says what its content is.
+    /// Returns whether its key is derived from the digest of its content.
     pub(crate) fn is_addressed(&self) -> bool {
         matches!(self.deltaspace().addressed_at(&self.name.key), Some(Addressed::Reference(_)))
     }

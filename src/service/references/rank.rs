@@ -1,5 +1,5 @@
-//! Which of several references a file is most like, by sketches of their content: none of them is
-//! read for it.
+//! Ranks references by their similarity to a file, using sketches of their content instead of
+//! reading them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,10 +13,10 @@ use crate::service::error::ServiceError;
 use crate::service::payload::Payload;
 use crate::storage::{Attributes, PutBody, PutCondition, StorageErrorKind};
 
-/// Sketches on their way at once.
+/// The maximum number of sketches fetched at once.
 const SKETCHES_AT_ONCE: usize = 16;
 
-/// Sketches this process has seen, by the SHA-256 of their reference: one never changes.
+/// The sketches this process has seen, by the SHA-256 of their reference; a sketch never changes.
 #[derive(Debug, Default)]
 pub(crate) struct Sketches(Mutex<BTreeMap<Sha256Digest, Sketch>>);
 
@@ -30,17 +30,17 @@ impl Sketches {
     }
 }
 
-/// The references of a deltaspace, the one most like the file first.
+/// The references of a deltaspace, the one most similar to the file first.
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) ranked: Vec<Reference>,
-    /// What there is to compare, if there was a choice.
+    /// The sketch of the file, if there were several references to compare.
     pub(crate) sketch: Option<Sketch>,
 }
 
 impl References {
-    /// Sorts references by what they have in common with a file. With only one there is nothing to
-    /// compare.
+    /// Sorts references by the share of a file's content that they have. A single one needs no
+    /// comparison.
     pub(crate) async fn rank(
         &self,
         set: &ReferenceSet,
@@ -61,16 +61,19 @@ impl References {
             match known? {
                 Some(known) if known.is_base() => ranked.push((sketch.share_in(&known), base)),
                 Some(_) => {}
-                // Nothing is known of it: better than nothing in common, worse than anything.
+                // A reference without a sketch ranks as if it shared nothing with the file.
                 None => ranked.push((0.0, base)),
             }
         }
-        // Of equals the newest, since versions drift.
+        // On a tie the newest is first, since versions drift.
         ranked.sort_by(|(a, one), (b, other)| {
             b.total_cmp(a).then(other.last_modified.cmp(&one.last_modified))
         });
         for (share, base) in &ranked {
-            tracing::debug!(reference = %base.name, share, "share of the file's content in the reference");
+            tracing::debug!(
+                reference = %base.name, share,
+                "share of the file's content in the reference"
+            );
         }
         Ok(Choice {
             ranked: ranked.into_iter().map(|(_, base)| base).collect(),
@@ -78,8 +81,8 @@ impl References {
         })
     }
 
-    /// The sketch of a reference: as it is kept or, where none is, made while the reference is read
-    /// once. `None` when the reference cannot be read.
+    /// Returns the sketch of a reference: the stored one, else one made by reading the reference
+    /// once. Returns `None` if the reference cannot be read.
     pub(crate) async fn sketch_of(
         &self,
         set: &ReferenceSet,
@@ -130,8 +133,8 @@ impl References {
         Ok(Sketch::from_bytes(&bytes.await?))
     }
 
-    /// Keeps the sketch of a reference beside it. A failure costs later writers the time to make it
-    /// again.
+    /// Stores the sketch of a reference beside it. A failure costs later writers the time to make
+    /// it again.
     pub(crate) async fn keep_sketch(&self, base: &Reference, sketch: &Sketch) {
         self.sketches.insert(base.digest, sketch);
         let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
@@ -141,7 +144,7 @@ impl References {
         if let Err(error) =
             self.store().put(&name, body, &attributes, &PutCondition::None.into()).await
         {
-            tracing::debug!(sketch = %name, %error, "the sketch could not be kept");
+            tracing::debug!(sketch = %name, %error, "cannot store the sketch");
         }
     }
 }

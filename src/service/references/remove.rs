@@ -1,5 +1,5 @@
-//! Removing a reference that no delta needs any more, while others may just be making one that
-//! does.
+//! Deletes a reference that no delta needs any more, while concurrent writers may be making one
+//! that does.
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -10,30 +10,30 @@ use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
 use crate::storage::{CopyOptions, ListRequest, PutCondition, StorageErrorKind};
 
-/// Pages of a listing that are searched for deltas that need a reference. Where there are more, it
-/// stays until `repair`.
+/// The maximum number of listing pages that are searched for deltas that need a reference. If there
+/// are more, the reference stays until `repair`.
 const PAGES: usize = 10;
-/// HEAD requests in flight.
+/// The maximum number of HEAD requests in flight.
 const HEADS_AT_ONCE: usize = 16;
 
-/// A reference that no delta needs any more, as far as is known, could not be removed.
+/// A reference that no known delta needs could not be deleted.
 #[derive(Debug, thiserror::Error)]
 #[error("the reference {reference} stays")]
 pub struct ReferenceWarning {
     /// The reference.
     pub reference: ObjectName,
-    /// Why.
+    /// The cause.
     pub source: Box<ServiceError>,
 }
 
 impl References {
-    /// Removes the classic reference that a delta just deleted had named, unless another delta may
-    /// need it. Returns the reference if it was removed.
+    /// Deletes the classic reference of a delta just deleted, unless another delta may need it.
+    /// Returns its name if it was deleted.
     ///
-    /// Before the removal its content is copied to its content-addressed key, where it stays until
-    /// `repair` finds after days that nobody needs it: whoever stores a delta against it just now
-    /// still has it. After the removal the folder is listed once more, and if a delta has appeared
-    /// the reference is put back.
+    /// The content is first copied to its content-addressed key, where it stays until a `repair`
+    /// some days later finds no delta that needs it. So a delta stored during the deletion can
+    /// still be read. After the deletion the deltaspace is listed once more, and if a delta has
+    /// appeared, the reference is restored.
     pub(crate) async fn remove_if_unreferenced(
         &self,
         name: &ObjectName,
@@ -49,7 +49,7 @@ impl References {
         let digest = metadata.file_sha256;
         let named = |source| ServiceError::Name { object: home.to_string(), source };
         let copy = home.addressed(&digest).map_err(named)?;
-        // Without a copy, only who removes the reference could put it back.
+        // Without a copy, only the process that deletes the reference could restore it.
         let prefix = format!("{}{digest}/", home.references_prefix());
         let there: Vec<_> = self
             .objects
@@ -58,17 +58,20 @@ impl References {
             .into_iter()
             .map(|object| object.key)
             .collect();
-        // A copy that is about to be removed is none to rely on.
-        let condemned =
+        // A tombstoned copy may be deleted at any time.
+        let tombstoned =
             there.iter().any(|key| home.addressed_at(key) == Some(Addressed::Tombstone(digest)));
-        if condemned || !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
+        if tombstoned || !self.keep_copy(&found, digest, &copy, there.contains(&copy.key)).await? {
             return Ok(None);
         }
-        tracing::debug!(reference = %name, %copy, "no delta needs the reference: it is removed, its copy is kept for a while");
+        tracing::debug!(
+            reference = %name, %copy,
+            "no delta needs the reference: deleting it; its copy is kept for a grace period"
+        );
         match self.store().delete(name, Some(&found.head.etag)).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
-                // The removal was sent again and met its own effect, or somebody else was faster,
-                // who may not get to the look after it.
+                // A retried request met its own effect, or a concurrent writer was faster, which
+                // may crash before its second listing.
                 if StoredObject::look(self.store(), name.clone()).await?.is_some() {
                     return Ok(None);
                 }
@@ -76,16 +79,17 @@ impl References {
             deleted => deleted?,
         }
         if self.may_be_needed(&home, name).await? {
-            self.put_back(&found, digest).await?;
+            self.restore_reference(&found, digest).await?;
             return Ok(None);
         }
         Ok(Some(name.clone()))
     }
 
-    /// Copies a reference to its content-addressed key; false when somebody else is at work on it.
+    /// Copies a reference to its content-addressed key; returns false if a concurrent writer
+    /// changed the reference.
     ///
-    /// What is there already and has the right bytes stays: what stands at the classic key may have
-    /// rotted.
+    /// An existing copy with the right bytes stays, since the bytes at the classic key may have
+    /// decayed.
     async fn keep_copy(
         &self,
         found: &StoredObject,
@@ -118,18 +122,21 @@ impl References {
         Ok(true)
     }
 
-    async fn put_back(
+    async fn restore_reference(
         &self,
         found: &StoredObject,
         digest: Sha256Digest,
     ) -> Result<(), ServiceError> {
-        // Where racers may both win, a reference of somebody else could be overwritten; the copy
-        // does for readers.
+        // Where racing writers may all succeed, this could overwrite another writer's reference;
+        // readers use the copy.
         if !self.store().conditions_are_atomic() {
             return Ok(());
         }
         let (name, encryption) = (&found.name, found.head.attributes.encryption.as_ref());
-        tracing::debug!(reference = %name, "a delta appeared meanwhile: the reference is put back");
+        tracing::debug!(
+            reference = %name,
+            "a delta appeared during the deletion of its reference; restoring it"
+        );
         let bytes = self.fetch_for(name, digest, Keep::WhileHeld).await?.to_payload();
         self.put_reference(
             NewReference::at(name, &bytes, digest, encryption),
@@ -139,8 +146,8 @@ impl References {
         Ok(())
     }
 
-    /// Whether a delta below `home` names this reference, or may do so: one whose metadata is
-    /// damaged does, and so does what was not looked at.
+    /// Returns whether a delta below `home` names this reference or may do so. A delta with damaged
+    /// metadata may, and so may those beyond the pages listed.
     async fn may_be_needed(
         &self,
         home: &Deltaspace,

@@ -1,9 +1,10 @@
-//! How a content-addressed reference goes that nobody needs: marked first, removed a grace period
-//! later.
+//! Deletion of a content-addressed reference that no delta needs: tombstoned first, deleted a grace
+//! period later.
 //!
-//! Nobody makes a delta against a marked reference, nor stores one in its place. Whoever chose it
-//! before it was marked is done, or dead, when the grace period is over: then a listing shows every
-//! delta that needs it, whatever the store makes of conditions, and whoever crashes in between.
+//! No delta is made against a tombstoned reference, and none is stored in its place. A process that
+//! chose the reference before has finished or died when the grace period is over. Then a listing
+//! shows every delta that needs it, whatever the store's conditions guarantee and whichever process
+//! crashes in between.
 
 use super::References;
 use crate::domain::{Deltaspace, Sha256Digest};
@@ -11,7 +12,7 @@ use crate::service::error::ServiceError;
 use crate::storage::{Attributes, PutBody, PutCondition};
 
 impl References {
-    /// Marks the content-addressed reference of `home` with this content as one that nobody needs.
+    /// Adds the tombstone of the content-addressed reference of `home` with this content.
     pub(crate) async fn add_tombstone(
         &self,
         home: &Deltaspace,
@@ -23,7 +24,7 @@ impl References {
         Ok(())
     }
 
-    /// Takes the mark away.
+    /// Deletes the tombstone.
     pub(crate) async fn remove_tombstone(
         &self,
         home: &Deltaspace,
@@ -33,9 +34,9 @@ impl References {
         Ok(self.store().delete(&mark, None).await?)
     }
 
-    /// Removes a reference that was marked a grace period ago and that no delta needs by a listing
-    /// made since. The mark goes last: should this end in the middle, nobody relies on what is
-    /// left.
+    /// Deletes a reference that was tombstoned a grace period ago and that no delta needs by a
+    /// listing made since. The tombstone is deleted last, so that no delta relies on what an
+    /// interruption leaves.
     pub(crate) async fn remove_tombstoned(
         &self,
         home: &Deltaspace,

@@ -1,4 +1,4 @@
-//! Finding what is wrong in a bucket, and mending what can be mended without losing anything.
+//! Finds defects of a bucket, and repairs those that can be repaired without loss.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod placement;
@@ -19,143 +19,143 @@ use crate::domain::{BucketName, ObjectName, Sha256Digest};
 use crate::storage::{Debris, LifecycleAction, LifecycleRule, OpenUpload, StorageErrorKind};
 use scan::Scan;
 
-/// How a bucket is to be repaired.
+/// Options of a repair.
 #[derive(Debug, Clone, Copy)]
 pub struct RepairOptions {
-    /// Whether what can be mended is.
+    /// True if defects are repaired; otherwise they are only reported.
     pub mend: bool,
-    /// How long something that nobody needs must have been there before it goes. Longer than any
-    /// put takes: what is younger may belong to one that is under way.
+    /// The minimum age at which an unneeded object is deleted. Must exceed the duration of any put:
+    /// a younger object may belong to one in progress.
     pub grace: Duration,
-    /// The time now, by the clock of the store as far as is known.
+    /// The current time, by the clock of the store as far as it is known.
     pub now: SystemTime,
 }
 
 impl RepairOptions {
-    /// As [`RepairOptions::grace`] is when nobody says otherwise.
+    /// The default of [`RepairOptions::grace`]: 7 days.
     pub const GRACE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
     fn is_old(&self, since: SystemTime) -> bool {
-        // What the store dates after now is young.
+        // An object dated in the future counts as young.
         self.now.duration_since(since).is_ok_and(|age| age >= self.grace)
     }
 }
 
-/// Something wrong in a bucket.
+/// A defect of a bucket.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Trouble {
     /// Deltas name a reference that does not exist.
     ReferenceMissing {
-        /// The reference they name.
+        /// The reference named by the deltas.
         reference: ObjectName,
-        /// The content it must have.
+        /// The SHA-256 it must have.
         digest: Sha256Digest,
-        /// The files.
+        /// The files stored as these deltas.
         files: Vec<ObjectName>,
     },
-    /// Deltas name a reference whose content is not what they were made against.
+    /// Deltas name a reference whose content is not the one they were made against.
     ReferenceDiffers {
-        /// The reference they name.
+        /// The reference named by the deltas.
         reference: ObjectName,
-        /// The content it must have.
+        /// The SHA-256 it must have.
         digest: Sha256Digest,
-        /// The content it has.
+        /// The SHA-256 it has.
         actual: Sha256Digest,
-        /// The files.
+        /// The files stored as these deltas.
         files: Vec<ObjectName>,
     },
     /// No delta needs this reference.
     ReferenceUnneeded {
-        /// The reference.
+        /// The unneeded reference.
         reference: ObjectName,
-        /// Bytes stored.
+        /// Its stored size in bytes.
         size: u64,
     },
-    /// A reference is marked as one to be removed, and a delta needs it.
+    /// A reference has a tombstone although a delta needs it.
     ReferenceTombstoned {
-        /// The mark.
+        /// The tombstone.
         mark: ObjectName,
     },
-    /// What belongs to a reference is there, and the reference is not.
+    /// An object that belongs to a reference exists, and the reference does not.
     LeftBehind {
-        /// The object.
+        /// The object left behind.
         object: ObjectName,
     },
-    /// A name has two objects; the older is not served.
+    /// A name has two variants; the older one is not served.
     TwoVariants {
-        /// What is served.
+        /// The variant that is served.
         served: ObjectName,
-        /// The other.
+        /// The older variant.
         older: ObjectName,
     },
-    /// A delta whose metadata lacks this field: no file can be had from it.
+    /// The metadata of a delta lacks this field, so its file cannot be restored.
     DeltaDamaged {
         /// The delta.
         delta: ObjectName,
-        /// The field, or `None` when all of them are gone.
+        /// The missing field; `None` if all of them are missing.
         field: Option<Field>,
     },
-    /// Something in the store's own directories that is no object the store can read.
+    /// A file in the store's own directories that the store cannot read as an object.
     Debris(Debris),
-    /// An upload in parts that was begun and never ended, and is paid for.
+    /// A multipart upload that was never completed, and whose parts are billed.
     UploadOpen(OpenUpload),
-    /// A rule of the bucket's lifecycle will remove or archive a reference, and with it every delta
+    /// A lifecycle rule of the bucket will expire or archive a reference, and so break every delta
     /// that needs it.
     LifecycleRule {
         /// The rule.
         rule: LifecycleRule,
-        /// A reference it concerns.
+        /// A reference it applies to.
         reference: ObjectName,
     },
 }
 
-/// What became of a [`Trouble`].
+/// The result of handling a [`Trouble`].
 #[derive(Debug)]
 pub enum Outcome {
-    /// It can be mended, and was not, since nobody asked for it.
+    /// Repairable, and left as it is because no repair was requested.
     Found,
-    /// It was mended.
+    /// Repaired.
     Mended,
-    /// It could not be mended.
+    /// The repair failed.
     Left(ServiceError),
-    /// It cannot be mended here.
+    /// Not repairable by this program; the text names the remedy.
     Beyond(&'static str),
 }
 
-/// A trouble, and what became of it.
+/// A defect and the result of handling it.
 #[derive(Debug)]
 pub struct Finding {
-    /// What is wrong.
+    /// The defect.
     pub trouble: Trouble,
-    /// What became of it.
+    /// The result of handling it.
     pub outcome: Outcome,
 }
 
-/// What a repair found.
+/// The result of a repair.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// What is wrong, or was.
+    /// The defects found, repaired ones included.
     pub findings: Vec<Finding>,
-    /// References that are marked as ones to be removed and wait for the end of their grace period.
+    /// References with a tombstone whose grace period has not ended.
     pub waiting: Vec<ObjectName>,
-    /// What could not be looked at.
+    /// Errors of objects and settings that could not be examined.
     pub unseen: Vec<ServiceError>,
-    /// Deltas that were looked at.
+    /// The number of deltas examined.
     pub deltas: u64,
-    /// References that were looked at; those that a delta needs were read whole.
+    /// The number of references examined; those that a delta needs were read completely.
     pub references: u64,
 }
 
 impl RepairReport {
-    fn tell(&mut self, trouble: Trouble, outcome: Outcome) {
+    fn record(&mut self, trouble: Trouble, outcome: Outcome) {
         tracing::debug!(?trouble, ?outcome, "found");
         self.findings.push(Finding { trouble, outcome });
     }
 }
 
-/// A repair under way.
+/// A repair in progress.
 struct Repair<'a> {
     service: &'a DeltaService,
     bucket: &'a BucketName,
@@ -164,11 +164,16 @@ struct Repair<'a> {
 }
 
 impl DeltaService {
-    /// Looks at everything in a bucket, reads every reference that a delta needs, and says what is
-    /// wrong; with [`RepairOptions::mend`], mends what can be.
+    /// Examines every object of a bucket, reads every reference that a delta needs, and reports
+    /// defects; with [`RepairOptions::mend`], repairs those that can be repaired.
     ///
-    /// Nothing is removed that a delta needs, or may need, or that is the last copy of a file. A
-    /// second repair finds nothing but what cannot be mended.
+    /// Never deletes an object that a delta needs or may need, nor the last copy of a file. A
+    /// second repair finds only defects that cannot be repaired.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bucket cannot be listed, or if a reference to be repaired cannot be
+    /// examined.
     pub async fn repair(
         &self,
         bucket: &BucketName,
@@ -182,7 +187,7 @@ impl DeltaService {
         repair.variants(&scan).await;
         repair.needed_references(&scan).await?;
         if options.mend && (scan.has_unneeded() || !repair.report.findings.is_empty()) {
-            // What goes must be unneeded by a listing that is younger than everything mended above.
+            // Objects to be deleted must be unneeded by a listing made after the repairs above.
             scan = Scan::of(self, bucket).await?;
         }
         repair.unneeded(&scan).await?;
@@ -198,32 +203,30 @@ impl Repair<'_> {
         ObjectName::new(self.bucket.clone(), key.clone())
     }
 
-    /// Tells of a trouble, and mends it first if that is wanted.
+    /// Records a defect, after repairing it if that is requested.
     async fn settle(
         &mut self,
         trouble: Trouble,
-        mending: impl Future<Output = Result<Outcome, ServiceError>>,
+        fix: impl Future<Output = Result<Outcome, ServiceError>>,
     ) {
-        let outcome = self.outcome(mending).await;
-        self.report.tell(trouble, outcome);
+        let outcome = self.outcome(fix).await;
+        self.report.record(trouble, outcome);
     }
 
-    /// Mends what is to be mended.
-    async fn outcome(
-        &self,
-        mending: impl Future<Output = Result<Outcome, ServiceError>>,
-    ) -> Outcome {
+    /// Runs `fix` if a repair is requested.
+    async fn outcome(&self, fix: impl Future<Output = Result<Outcome, ServiceError>>) -> Outcome {
         match self.options.mend {
             false => Outcome::Found,
-            true => mending.await.unwrap_or_else(Outcome::Left),
+            true => fix.await.unwrap_or_else(Outcome::Left),
         }
     }
 
     fn damaged_deltas(&mut self, scan: &Scan) {
         for (key, field) in &scan.damaged {
             let trouble = Trouble::DeltaDamaged { delta: self.object(key), field: *field };
-            let way = "upload the file again, or restore the metadata from a backup; `cp --raw` gives the stored bytes";
-            self.report.tell(trouble, Outcome::Beyond(way));
+            let way = "upload the file again, or restore the metadata from a backup; `cp --raw` \
+                       gives the stored bytes";
+            self.report.record(trouble, Outcome::Beyond(way));
         }
     }
 
@@ -237,11 +240,12 @@ impl Repair<'_> {
             };
             let Ok(served) = served else { continue };
             let outcome = self.outcome(self.remove_older_variant(&object, &older)).await;
-            self.report.tell(Trouble::TwoVariants { served, older }, outcome);
+            self.report.record(Trouble::TwoVariants { served, older }, outcome);
         }
     }
 
-    /// Moves what is no object aside: last, since until then it may need any reference.
+    /// Moves files that are no objects aside. Runs after the deletions: such a file may be a delta
+    /// that needs any reference.
     async fn debris(&mut self) {
         let found = match self.service.store().debris(self.bucket).await {
             Ok(found) => found,
@@ -264,14 +268,13 @@ impl Repair<'_> {
             Err(error) => return self.report.unseen.push(error.into()),
         };
         for upload in open {
-            // Where the store does not tell when it was begun, it may just have been.
+            // Without a start time, the upload may have just begun.
             if !upload.initiated.is_some_and(|begun| self.options.is_old(begun)) {
                 continue;
             }
             let store = self.service.store();
-            let mending =
-                async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Mended)?) };
-            self.settle(Trouble::UploadOpen(upload.clone()), mending).await;
+            let fix = async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Mended)?) };
+            self.settle(Trouble::UploadOpen(upload.clone()), fix).await;
         }
     }
 
@@ -285,15 +288,17 @@ impl Repair<'_> {
                 scan.references.iter().find(|(key, reference)| rule.concerns(key, reference.size));
             if let Some((key, _)) = concerned {
                 let trouble = Trouble::LifecycleRule { rule, reference: self.object(key) };
-                let way = "narrow the rule to a prefix without references, or to objects with a tag: references have none";
-                self.report.tell(trouble, Outcome::Beyond(way));
+                let way = "narrow the rule to a prefix without references, or to objects with a \
+                           tag: references have none";
+                self.report.record(trouble, Outcome::Beyond(way));
             }
         }
     }
 }
 
-/// Whether a reference is not at hand any more after this. The storage classes with retrieval at
-/// once are those of the S3 User Guide, "Understanding and managing Amazon S3 storage classes".
+/// Returns whether the action makes a reference unavailable for immediate reads. The storage
+/// classes with immediate retrieval are those of the S3 User Guide, "Understanding and managing
+/// Amazon S3 storage classes".
 fn endangers(action: &LifecycleAction) -> bool {
     match action {
         LifecycleAction::Expire => true,
@@ -305,7 +310,8 @@ fn endangers(action: &LifecycleAction) -> bool {
 }
 
 impl Repair<'_> {
-    /// Removes the older object of a name, if the one that is served gives the file.
+    /// Deletes the older variant of a name, if the file can be restored from the one that is
+    /// served.
     async fn remove_older_variant(
         &self,
         object: &ObjectName,
@@ -316,12 +322,13 @@ impl Repair<'_> {
         let variants = places.newest_first(self.service.store(), object).await?;
         let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
         if found.name != *older {
-            // It became the newer one meanwhile.
+            // It became the newer one in the meantime.
             return Ok(Outcome::Mended);
         }
         if !self.service.objects.removal_is_exact() {
-            // Its content may be stored again at any time, under the same tag.
-            let way = "the next file stored under the name replaces it, or removes it once it is an hour old; `rm` removes both";
+            // The same content may be stored again at any time, under the same ETag.
+            let way = "the next file stored under the name replaces it, or removes it once it is \
+                       an hour old; `rm` removes both";
             return Ok(Outcome::Beyond(way));
         }
         match self.service.objects.remove_version(found).await {
@@ -330,10 +337,10 @@ impl Repair<'_> {
         }
         Ok(match StoredObject::look(self.service.store(), older.clone()).await? {
             None => Outcome::Mended,
-            Some(_) => Outcome::Beyond("it was stored again at the same time: repair again"),
+            Some(_) => Outcome::Beyond("a concurrent writer stored it again; run repair again"),
         })
     }
 }
 
-/// Files by the reference they name and the content it must have.
+/// Files, by the reference they name and the content it must have.
 type Files = BTreeMap<scan::Need, Vec<ObjectName>>;

@@ -1,10 +1,10 @@
-//! Where a repair may write the content of a reference: metadata may name any key, and few of them
-//! are a reference's.
+//! Chooses the keys at which a repair may write the content of a reference: metadata may name any
+//! key, and few keys are those of references.
 //!
-//! The classic key is written for deltas in its folder or below only, and never where a file of
-//! that name could appear. For any other delta the content goes to the content-addressed key of the
-//! folder it names, where nothing but that content can be, unless the delta can name a reference of
-//! its own deltaspace instead.
+//! The classic key is written only for deltas in its folder or below, and never where a file of
+//! that name could appear. For any other delta, the content goes to the content-addressed key of
+//! the folder it names, which can hold nothing else, unless the delta can name a reference of its
+//! own deltaspace instead.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
 use crate::service::payload::Payload;
 
-/// What may be written so that files have their reference again.
+/// The permitted ways to restore the reference of files.
 pub(super) struct Placement {
-    /// Whether the key they name may be: it is the classic one of a folder that a file is in, and
-    /// the store lets one writer win.
+    /// True if the key they name may be written: it is the classic key of a folder that contains a
+    /// file, and the store's conditional writes are atomic.
     pub(super) classic: bool,
-    /// Files in the folder of the key they name, or below.
+    /// The files in the folder of the key they name, or below.
     pub(super) residents: Vec<ObjectName>,
-    /// Files elsewhere.
+    /// The files elsewhere.
     pub(super) strays: Vec<ObjectName>,
 }
 
-/// The content of a reference, verified.
+/// The verified content of a reference.
 pub(super) struct Recovered {
     pub(super) bytes: Payload,
     /// The object it was read from.
@@ -34,6 +34,7 @@ pub(super) struct Recovered {
 }
 
 impl Repair<'_> {
+    /// Determines where the reference of these files may be written.
     pub(super) async fn placement(
         &self,
         need: &Need,
@@ -51,16 +52,17 @@ impl Repair<'_> {
         Ok(Placement { classic, residents, strays })
     }
 
-    /// Whether nothing is where a delta of a file called as this reference would be.
+    /// Returns whether no object has the key that the delta of a file named like this reference
+    /// would have.
     async fn has_no_delta(&self, reference: &ObjectName) -> Result<bool, ServiceError> {
-        // A name without room for the suffix has no delta.
+        // A name too long for the suffix has no delta.
         let Ok(delta) = deltaspace::delta_of(reference) else { return Ok(true) };
         Ok(StoredObject::look(self.service.store(), delta).await?.is_none())
     }
 
-    /// Makes a file that names a reference elsewhere name one of its own deltaspace, or of a folder
-    /// above; false if it still needs the one it names. Content from elsewhere is not copied for
-    /// it: a writer who knows no more than a digest could have it that way.
+    /// Changes a file that names a reference elsewhere to name one of its own deltaspace or of a
+    /// folder above. Returns false if it still needs the one it names. Content from elsewhere is
+    /// not copied for it: a writer could obtain content by knowing only its digest.
     pub(super) async fn name_own_reference(
         &self,
         scan: &Scan,
@@ -76,7 +78,7 @@ impl Repair<'_> {
         let claiming =
             scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
         let above = claiming.map(|(key, _)| self.object(key)).filter(is_above);
-        // The longest folder is the nearest.
+        // The longest folder is the nearest one.
         let nearest: BTreeMap<(usize, Key), ObjectName> = above
             .map(|name| ((Deltaspace::home_of(&name).folder().len(), name.key.clone()), name))
             .collect();

@@ -1,4 +1,4 @@
-//! References that deltas need: whether they are there and right, and getting them back if not.
+//! Checks the references that deltas need, and restores those that are missing or damaged.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::service::payload::Payload;
 use crate::service::references::NewReference;
 use crate::storage::{Attributes, PutCondition, StorageErrorKind};
 
-/// What stands where deltas expect their reference.
+/// The defect of a reference that deltas need.
 enum State {
     Missing,
     Differs(Sha256Digest),
 }
 
 impl Repair<'_> {
-    /// Reads every reference that a delta names, and gets back those that are missing or differ.
+    /// Reads every reference that a delta names, and restores those that are missing or differ.
     pub(super) async fn needed_references(&mut self, scan: &Scan) -> Result<(), ServiceError> {
         let mut contents: BTreeMap<Key, Option<Sha256Digest>> = BTreeMap::new();
         let mut troubled = BTreeMap::new();
@@ -31,7 +31,7 @@ impl Repair<'_> {
                     let content =
                         match self.service.objects.content_of(&self.object(&need.key)).await {
                             Ok(content) => content,
-                            // What cannot be read is not known to be missing.
+                            // An unreadable reference is not known to be missing.
                             Err(error) => {
                                 self.report.unseen.push(error);
                                 continue;
@@ -51,13 +51,15 @@ impl Repair<'_> {
         }
         let mut files = self.files_of(&troubled.keys().cloned().collect::<Vec<_>>()).await?;
         for (need, state) in troubled {
-            // Without files, the last of them was deleted meanwhile, and the reference with it.
+            // Without files, the last of them was deleted in the meantime, and the reference with
+            // it.
             let Some(files) = files.remove(&need) else { continue };
             self.troubled(scan, &need, &state, files).await?;
         }
         Ok(())
     }
 
+    /// Restores a reference that is missing or differs, and records the result.
     async fn troubled(
         &mut self,
         scan: &Scan,
@@ -89,26 +91,27 @@ impl Repair<'_> {
             }
         };
         if relies_on_copy && self.has_copy(need).await? {
-            // Nothing else may be written; our readers take the content-addressed copy.
+            // Nothing else may be written; our readers use the content-addressed copy.
             return Ok(());
         }
         let recovered = match self.bytes_of(scan, need).await {
             Ok(Some(recovered)) => recovered,
             Ok(None) => {
-                let lost = "its content is nowhere in this bucket: restore it from a backup or an older version of it";
-                self.report.tell(trouble, Outcome::Beyond(lost));
+                let lost = "its content is nowhere in this bucket: restore it from a backup or \
+                            an older version of it";
+                self.report.record(trouble, Outcome::Beyond(lost));
                 return Ok(());
             }
-            // Where it may be could not be looked at: that it is lost is not known.
+            // A possible source could not be examined, so it is not known to be lost.
             Err(error) => {
-                self.report.tell(trouble, Outcome::Left(error));
+                self.report.record(trouble, Outcome::Left(error));
                 return Ok(());
             }
         };
         let own_claim = scan.references.get(key).and_then(|reference| reference.digest);
         let reference = self.object(key);
         let this = &*self;
-        let mending = async {
+        let fix = async {
             let mut needs_copy = !placement.residents.is_empty();
             for file in &placement.strays {
                 needs_copy |= !this.name_own_reference(scan, need, file, &recovered).await?;
@@ -126,8 +129,8 @@ impl Repair<'_> {
                     let home = Deltaspace::home_of(&reference);
                     let addressed =
                         this.put_addressed(&home, *digest, bytes, key.base_name()).await?;
-                    // It is a reference of its own, or something else: what needs another gets
-                    // that.
+                    // The key holds another reference or another object, so the deltas are changed
+                    // to name the copy.
                     let renamed = matches!(state, State::Differs(_)) && addressed != reference;
                     for file in placement.residents.iter().filter(|_| renamed) {
                         this.name_reference(file, need, &addressed).await?;
@@ -136,12 +139,12 @@ impl Repair<'_> {
             }
             Ok(Outcome::Mended)
         };
-        let outcome = this.outcome(mending).await;
-        self.report.tell(trouble, outcome);
+        let outcome = this.outcome(fix).await;
+        self.report.record(trouble, outcome);
         Ok(())
     }
 
-    /// Whether the content-addressed copy is there and right.
+    /// Returns whether the content-addressed copy exists and is intact.
     async fn has_copy(&self, need: &Need) -> Result<bool, ServiceError> {
         let home = Deltaspace::home_of(&self.object(&need.key));
         let Ok(copy) = home.addressed(&need.digest) else { return Ok(false) };
@@ -149,7 +152,7 @@ impl Repair<'_> {
             && self.service.objects.content_of(&copy).await? == Some(need.digest))
     }
 
-    /// The files that need these references.
+    /// Returns the files that need these references.
     async fn files_of(&self, needs: &[Need]) -> Result<Files, ServiceError> {
         let mut files = Files::new();
         let mut listing = self.service.list(self.bucket, "", None).afresh();
@@ -169,7 +172,7 @@ impl Repair<'_> {
 }
 
 impl Repair<'_> {
-    /// Puts the bytes of a reference where deltas name it and nothing stands.
+    /// Stores a missing reference at the key that deltas name.
     async fn put_in_place(
         &self,
         name: &ObjectName,
@@ -180,15 +183,15 @@ impl Repair<'_> {
         let addressed =
             self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
         if *name != addressed && self.service.store().conditions_are_atomic() {
-            // If another writer puts one there first, readers have the copy.
+            // If another writer stores one there first, readers use the copy.
             let new = NewReference::at(name, bytes, digest, None);
             self.service.references.put_reference(new, PutCondition::IfAbsent).await?;
         }
         Ok(())
     }
 
-    /// Puts the bytes of a reference at its content-addressed key in a folder, unless they are
-    /// there.
+    /// Stores a reference at its content-addressed key in a folder, unless it is there and intact.
+    /// Returns that key.
     pub(super) async fn put_addressed(
         &self,
         home: &Deltaspace,
@@ -208,7 +211,7 @@ impl Repair<'_> {
         Ok(addressed)
     }
 
-    /// Replaces a reference whose bytes are not those it says it has.
+    /// Replaces a reference whose bytes do not match its own metadata.
     async fn replace_rotten(
         &self,
         name: &ObjectName,
@@ -230,8 +233,8 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Makes a delta name another reference of the same content; its bytes stay what they are.
-    /// False if it could not be written.
+    /// Changes a delta to name another reference of the same content, with its bytes unchanged.
+    /// Returns false if it could not be written.
     pub(super) async fn name_reference(
         &self,
         file: &ObjectName,
@@ -240,8 +243,8 @@ impl Repair<'_> {
     ) -> Result<bool, ServiceError> {
         let named = |source| ServiceError::Name { object: file.to_string(), source };
         let stored = deltaspace::delta_of(file).map_err(named)?;
-        // Written now, an older variant of the name would become the newer one; and without
-        // conditions, a file that is being replaced could come back.
+        // A rewritten older variant would become the newer one; and without atomic conditions, a
+        // file that is being replaced could reappear.
         let begun = self.service.objects.clock().running();
         let variants = Variants::look(self.service.store(), file).await?;
         if variants.newest_first(self.service.store(), file).await?.len() != 1
@@ -271,7 +274,7 @@ impl Repair<'_> {
         let put = self.service.store().put(&stored, body, &attributes, &options);
         let Some(put) = self.service.objects.rewrite(begun, put).await else { return Ok(false) };
         match put {
-            // What is there now may need the same.
+            // The delta there now may need the same change.
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {
                 Ok(false)
             }

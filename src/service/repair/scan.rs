@@ -1,5 +1,5 @@
-//! What a bucket holds, as far as a repair needs to know: one listing, and a HEAD for each delta
-//! and reference.
+//! An inventory of a bucket for a repair: one listing, and a HEAD request for each delta and
+//! reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -13,43 +13,44 @@ use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile};
 use crate::service::objects::StoredObject;
 
-/// A reference that deltas need: where, and with what content.
+/// A reference that deltas need: its key and its content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Need {
     pub(super) key: Key,
     pub(super) digest: Sha256Digest,
 }
 
-/// A reference.
+/// A reference found in the bucket.
 #[derive(Debug)]
 pub(super) struct Reference {
-    /// The content it should have, by its key or its metadata; `None` where that is damaged.
+    /// The SHA-256 it should have, by its key or its metadata; `None` if that is damaged.
     pub(super) digest: Option<Sha256Digest>,
     pub(super) size: u64,
     pub(super) last_modified: SystemTime,
 }
 
+/// The inventory of a bucket.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub(super) deltas: u64,
     pub(super) references: BTreeMap<Key, Reference>,
-    /// Sketches, with the content of their reference, and when they were made.
+    /// Sketches, with the SHA-256 of their reference and the time of writing.
     pub(super) sketches: BTreeMap<Key, (Sha256Digest, SystemTime)>,
-    /// Marks of references to be removed, with the content of their reference, and when they were
-    /// made.
+    /// Tombstones, with the SHA-256 of their reference and the time of writing.
     pub(super) marks: BTreeMap<Key, (Sha256Digest, SystemTime)>,
     pub(super) needs: BTreeSet<Need>,
-    /// Contents that some delta needs.
+    /// The SHA-256 of every reference that a delta needs.
     pub(super) needed: BTreeSet<Sha256Digest>,
-    /// Deltas of which nobody knows what they need, with the field they lack.
+    /// Deltas with damaged metadata, whose references are unknown, with the field they lack.
     pub(super) damaged: Vec<(Key, Option<Field>)>,
-    /// Objects that the store cannot read and that may be deltas.
+    /// Unreadable objects that may be deltas.
     pub(super) unreadable: Vec<Key>,
-    /// Names with two objects, with the older one.
+    /// Names with two variants, with the key of the older one.
     pub(super) older: Vec<(Key, Key)>,
 }
 
 impl Scan {
+    /// Lists a bucket.
     pub(super) async fn of(
         service: &DeltaService,
         bucket: &BucketName,
@@ -62,7 +63,8 @@ impl Scan {
             }
             for older in &page.older {
                 scan.take(service, bucket, older).await?;
-                // What another tool left beside a file with an escaped key is not ours to remove.
+                // An object that another tool stored beside a file with an escaped key is not ours
+                // to delete.
                 if escaped::is_needed(&older.key) {
                     continue;
                 }
@@ -72,6 +74,7 @@ impl Scan {
         Ok(scan)
     }
 
+    /// Records a listed object.
     async fn take(
         &mut self,
         service: &DeltaService,
@@ -85,7 +88,7 @@ impl Scan {
                 self.needed.insert(delta.ref_sha256);
                 self.needs.insert(Need { key: delta.ref_key.clone(), digest: delta.ref_sha256 });
             }
-            // It may need any reference of its deltaspace.
+            // The object may need any reference of its deltaspace.
             (Listed::Unreadable, _) if key == &file.key && key.as_str().ends_with(DELTA_SUFFIX) => {
                 self.unreadable.push(key.clone());
             }
@@ -105,7 +108,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Takes what DeltaGlider keeps for itself.
+    /// Records an internal object.
     fn take_own(&mut self, bucket: &BucketName, file: &ListedFile, kind: Option<&Kind>) {
         let stored = &file.stored;
         let name = ObjectName::new(bucket.clone(), stored.key.clone());
@@ -129,7 +132,7 @@ impl Scan {
         self.references.insert(stored.key.clone(), Reference { digest, size, last_modified });
     }
 
-    /// Whether no delta needs a reference of this content at this key, nor may need it.
+    /// Returns whether no delta needs, or may need, a reference with this content or at this key.
     pub(super) fn is_unneeded(&self, name: &ObjectName, digest: &Sha256Digest) -> bool {
         let home = Deltaspace::home_of(name);
         !self.needed.contains(digest)
@@ -138,7 +141,7 @@ impl Scan {
             && self.unreadable.iter().all(|delta| !delta.as_str().starts_with(home.folder()))
     }
 
-    /// Whether there is anything that might be removed as unneeded.
+    /// Returns whether any object might be deleted as unneeded.
     pub(super) fn has_unneeded(&self) -> bool {
         let unneeded = |digest: &Sha256Digest| !self.needed.contains(digest);
         self.references.values().filter_map(|reference| reference.digest.as_ref()).any(unneeded)

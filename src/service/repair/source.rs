@@ -1,5 +1,4 @@
-//! Where the content of a lost reference can still be had: from another reference, or from a file
-//! that has it.
+//! Finds the content of a lost reference: in another reference, or in a file that has it.
 
 use super::Repair;
 use super::placement::Recovered;
@@ -14,7 +13,7 @@ use crate::service::payload::Payload;
 use crate::service::references::Keep;
 
 impl Repair<'_> {
-    /// The content that is needed, verified; `None` when it is nowhere in the bucket.
+    /// Returns the needed content, verified; `None` if nothing in the bucket has it.
     pub(super) async fn bytes_of(
         &self,
         scan: &Scan,
@@ -37,8 +36,11 @@ impl Repair<'_> {
         self.file_with(&need.digest).await
     }
 
-    /// A file of this content, whose own reference is another one. An error when there is one and
-    /// it cannot be read.
+    /// Returns a file with this content that is stored against another reference.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error if such files exist and none can be read.
     async fn file_with(&self, digest: &Sha256Digest) -> Result<Option<Recovered>, ServiceError> {
         let mut failure = None;
         let mut listing = self.service.list(self.bucket, "", None).afresh();
@@ -59,7 +61,7 @@ impl Repair<'_> {
                 let origin = self.object(&file.key);
                 match self.restored(&origin, digest).await {
                     Ok(bytes) => return Ok(Some(Recovered { bytes, origin })),
-                    // Gone, or lost as well.
+                    // Deleted, or lost as well.
                     Err(error) if error.is_absent() => {}
                     Err(ServiceError::ReferenceMissing { .. }) => {}
                     Err(error) => failure = failure.or(Some(error)),
@@ -69,6 +71,7 @@ impl Repair<'_> {
         failure.map_or(Ok(None), Err)
     }
 
+    /// Returns whether the object is a file with this content, stored without a delta.
     async fn is_direct(
         &self,
         name: &ObjectName,
@@ -80,6 +83,7 @@ impl Repair<'_> {
         ))
     }
 
+    /// Restores a file and verifies its SHA-256.
     async fn restored(
         &self,
         file: &ObjectName,

@@ -1,4 +1,4 @@
-//! References that nobody needs, and what is left behind of others.
+//! Deletes unneeded references, and objects left behind by deleted ones.
 
 use super::scan::Scan;
 use super::{Outcome, Repair, Trouble};
@@ -6,7 +6,7 @@ use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
 
 impl Repair<'_> {
-    /// Lets go what nobody needs and has not needed for the grace period.
+    /// Deletes references and leftovers that have been unneeded for the grace period.
     pub(super) async fn unneeded(&mut self, scan: &Scan) -> Result<(), ServiceError> {
         for (key, (digest, _)) in &scan.marks {
             let mark = self.object(key);
@@ -36,22 +36,29 @@ impl Repair<'_> {
                 .await;
             }
         }
-        // A classic reference goes before its copy is marked: it is not removed beside a marked
-        // one.
+        // A classic reference is deleted before its copy gets a tombstone: it is kept while the
+        // copy has one.
         let (copies, classic): (Vec<_>, Vec<_>) =
             scan.references.iter().partition(|(key, _)| deltaspace::is_internal(key));
         for (key, reference) in classic.into_iter().chain(copies) {
             let (name, Some(digest)) = (self.object(key), reference.digest) else { continue };
             if scan.is_unneeded(&name, &digest) {
-                self.let_go(scan, &name, &digest, (reference.size, reference.last_modified))
-                    .await?;
+                self.remove_unneeded(
+                    scan,
+                    &name,
+                    &digest,
+                    (reference.size, reference.last_modified),
+                )
+                .await?;
             }
         }
         self.sketches(scan).await;
         Ok(())
     }
 
-    async fn let_go(
+    /// Handles one unneeded reference: adds a tombstone, waits for the end of the grace period, or
+    /// deletes it.
+    async fn remove_unneeded(
         &mut self,
         scan: &Scan,
         name: &ObjectName,
@@ -65,42 +72,44 @@ impl Repair<'_> {
         let mark = home.tombstone(digest).ok().and_then(|mark| scan.marks.get(&mark.key));
         match (is_addressed, mark) {
             (true, Some((_, marked))) if self.options.is_old(*marked) => {
-                let mending = async {
+                let fix = async {
                     service
                         .references
                         .remove_tombstoned(&home, digest)
                         .await
                         .map(|()| Outcome::Mended)
                 };
-                self.settle(trouble, mending).await;
+                self.settle(trouble, fix).await;
             }
             (true, Some(_)) => self.report.waiting.push(name.clone()),
             _ if !self.options.is_old(last_modified) => {}
             (true, None) => {
-                let mending = async {
+                let fix = async {
                     service.references.add_tombstone(&home, digest).await.map(|()| Outcome::Mended)
                 };
-                self.settle(trouble, mending).await;
+                self.settle(trouble, fix).await;
                 if self.options.mend {
                     self.report.waiting.push(name.clone());
                 }
             }
-            // It goes once its condemned copy is gone.
+            // It is deleted once its tombstoned copy is deleted.
             (false, Some(_)) => self.report.waiting.push(name.clone()),
             (false, None) => {
-                let mending = async {
+                let fix = async {
                     Ok(match service.references.remove_if_unreferenced(name).await? {
                         Some(_) => Outcome::Mended,
-                        None => Outcome::Beyond("somebody else is at work on it"),
+                        None => {
+                            Outcome::Beyond("a concurrent writer is using it; run repair again")
+                        }
                     })
                 };
-                self.settle(trouble, mending).await;
+                self.settle(trouble, fix).await;
             }
         }
         Ok(())
     }
 
-    /// Sketches of references that are gone.
+    /// Deletes sketches whose reference no longer exists.
     async fn sketches(&mut self, scan: &Scan) {
         for (key, (digest, made)) in &scan.sketches {
             let sketch = self.object(key);
@@ -113,9 +122,8 @@ impl Repair<'_> {
                 continue;
             }
             let store = self.service.store();
-            let mending =
-                async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Mended)?) };
-            self.settle(Trouble::LeftBehind { object: sketch.clone() }, mending).await;
+            let fix = async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Mended)?) };
+            self.settle(Trouble::LeftBehind { object: sketch.clone() }, fix).await;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Results of counting, kept in the bucket they are of, with what tells whether that is as it was.
+//! Statistics kept in the bucket, with a fingerprint that shows whether the bucket has changed
+//! since.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 use futures::StreamExt as _;
@@ -10,18 +11,19 @@ use crate::service::DeltaService;
 use crate::service::error::{ServiceError, chain};
 use crate::storage::{Attributes, PutBody, PutCondition};
 
-/// What another number says is of no use to this version.
+/// The format version. Statistics of any other version are ignored.
 const VERSION: u32 = 1;
 
-/// More bytes than this are no result.
+/// The maximum size of kept statistics, in bytes.
 const MAX_OBJECT: u64 = 64 << 10;
 
-/// An earlier result.
+/// Statistics of an earlier run.
 pub(super) struct Earlier {
     pub(super) fingerprint: Sha256Digest,
     pub(super) stats: Stats,
 }
 
+/// The stored form of kept statistics.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
     version: u32,
@@ -39,12 +41,12 @@ fn object(bucket: &BucketName, mode: StatsMode) -> Option<ObjectName> {
 }
 
 impl DeltaService {
-    /// The result that was kept, if there is one and it can be read.
+    /// Returns the kept statistics, if they exist and can be read.
     pub(super) async fn kept_stats(&self, bucket: &BucketName, mode: StatsMode) -> Option<Earlier> {
         let bytes = match self.small_object(&object(bucket, mode)?).await {
             Ok(bytes) => bytes,
             Err(error) => {
-                tracing::debug!(error = chain(&error), "no earlier result");
+                tracing::debug!(error = chain(&error), "no kept statistics");
                 return None;
             }
         };
@@ -64,7 +66,7 @@ impl DeltaService {
         Ok(bytes)
     }
 
-    /// Keeps a result, if the caller may write.
+    /// Writes statistics to the bucket, if the caller may write.
     pub(super) async fn keep_stats(
         &self,
         bucket: &BucketName,
@@ -89,7 +91,7 @@ impl DeltaService {
             .put(&object, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
             .await;
         if let Err(error) = put {
-            tracing::info!(error = chain(&error), "the result is not kept");
+            tracing::info!(error = chain(&error), "cannot keep the statistics");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a bucket holds and saves.
+//! Statistics of a bucket: files, stored bytes, savings.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod kept;
@@ -16,78 +16,77 @@ use crate::domain::metadata::Kind;
 use crate::domain::{BucketName, ObjectName, Sha256Digest, Total, deltaspace};
 use crate::storage::ETag;
 
-/// Deltas that are looked at for an estimate.
+/// The maximum number of deltas sampled for an estimate.
 const SAMPLE: usize = 1000;
 
-/// Looks at once.
+/// The maximum number of concurrent HEAD requests.
 const LOOKS_AT_ONCE: usize = 64;
 
-/// How much is looked at.
+/// The effort spent on statistics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StatsMode {
-    /// The listing alone: what is a delta or a reference is told by its key, and sizes of originals
-    /// are unknown.
+    /// The listing alone: keys determine deltas and references, and the sizes of originals are
+    /// unknown.
     Quick,
-    /// As quick, and a sample of at most 1,000 deltas, chosen by the SHA-256 of their keys, from
-    /// which the size of the originals is estimated.
+    /// As `Quick`, with the size of the originals estimated from a sample of at most 1,000 deltas,
+    /// chosen by the SHA-256 of their keys.
     Sampled,
-    /// Everything is counted.
+    /// The exact size of every original.
     #[default]
     Detailed,
 }
 
-/// What is done with an earlier result.
+/// The use made of kept statistics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KeptStats {
-    /// It is told if the bucket has not changed since; else a new one is kept.
+    /// Returns them if the bucket has not changed since; otherwise counts and keeps new ones.
     #[default]
     Use,
-    /// It is counted anew, and the result kept.
+    /// Counts anew and keeps the result.
     Refresh,
-    /// It is neither read nor written.
+    /// Neither reads nor writes them.
     Ignore,
 }
 
-/// Figures of a bucket or of a part of it. What is there only to be faster, indexes of listings and
-/// kept results, is not counted.
+/// Statistics of a bucket or of a prefix in it. Indexes of listings and kept statistics are not
+/// counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
-    /// The bucket.
+    /// The name of the bucket.
     pub bucket: String,
-    /// Only keys that start with this text were counted.
+    /// The prefix of the counted keys.
     pub prefix: String,
-    /// How it was counted.
+    /// The mode of counting.
     pub mode: StatsMode,
-    /// Whether this was counted before, and the bucket has not changed since.
+    /// True if these are kept statistics and the bucket has not changed since.
     pub cached: bool,
-    /// Files: names a user sees.
+    /// The number of files: names a user sees.
     pub object_count: u64,
-    /// Bytes of the originals of all files, [`u64::MAX`] for that many or more; `None` where nobody
-    /// looked.
+    /// Bytes of the originals of all files, saturating at [`u64::MAX`]; `None` if not determined.
     pub total_size: Option<u64>,
-    /// Twice the standard error of `total_size`, 0 where it was counted.
+    /// Twice the standard error of `total_size`; 0 if it was counted.
     pub total_size_error: u64,
-    /// Bytes of all stored objects, references, older variants and what DeltaGlider keeps for
-    /// itself included.
+    /// Bytes of all stored objects, including references, older variants and internal objects.
     pub compressed_size: u64,
-    /// `total_size` less `compressed_size`; negative when storing costs more than the originals.
+    /// `total_size` minus `compressed_size`; negative if the stored objects are larger than the
+    /// originals.
     pub space_saved: Option<i64>,
-    /// `space_saved` as a share of `total_size`, 0 for an empty bucket.
+    /// `space_saved` divided by `total_size`; 0 for an empty bucket.
     pub average_compression_ratio: Option<f64>,
-    /// Files stored as deltas.
+    /// The number of files stored as deltas.
     pub delta_objects: u64,
-    /// Files stored as they are.
+    /// The number of files stored without a delta.
     pub direct_objects: u64,
-    /// References.
+    /// The number of references.
     pub reference_objects: u64,
-    /// Bytes of the references.
+    /// Bytes of all references.
     pub reference_size: u64,
-    /// Deltas that no file can be had from, since their metadata is damaged.
+    /// The number of deltas whose file cannot be restored because their metadata is damaged.
     pub damaged_objects: u64,
-    /// Older objects of names that another object is served for.
+    /// The number of older variants, which are not served.
     pub older_objects: u64,
-    /// Objects DeltaGlider keeps for itself besides references.
+    /// The number of internal objects other than references.
     pub internal_objects: u64,
 }
 
@@ -100,7 +99,7 @@ impl Stats {
         let count = match file.listed {
             Listed::Plain => &mut self.direct_objects,
             Listed::Delta => &mut self.delta_objects,
-            // A delta of which nothing is known is listed by both names it may have.
+            // An unreadable object that may be a delta is listed under both names it may have.
             Listed::Unreadable if file.is_named_as_delta() => return,
             Listed::Damaged(_) | Listed::Unreadable => &mut self.damaged_objects,
             Listed::Reference => {
@@ -115,7 +114,7 @@ impl Stats {
         }
     }
 
-    /// What follows from the size of the originals.
+    /// Sets the figures derived from the size of the originals.
     fn conclude(&mut self, total: Total) {
         let (saved, total_size) = (total.less(self.compressed_size), total.bytes());
         self.total_size = Some(total_size);
@@ -125,19 +124,25 @@ impl Stats {
     }
 }
 
-/// The files of a listing that were counted, and the deltas that an estimate is made from.
+/// Sums over a listing, and the deltas sampled for an estimate.
 #[derive(Default)]
 struct Count {
-    /// Bytes of files that are stored as they are.
+    /// Bytes of files stored without a delta.
     plain: Total,
-    /// Bytes of the originals of deltas, where the listing tells.
+    /// Bytes of the originals of deltas, if the listing has them.
     deltas: Total,
-    /// By the SHA-256 of their keys, the deltas that come first, with their tags.
+    /// The sampled deltas with their ETags: the first ones in the order of the SHA-256 of their
+    /// keys.
     sample: BTreeMap<Sha256Digest, (ObjectName, ETag)>,
 }
 
 impl DeltaService {
-    /// Counts everything whose stored key starts with `prefix`. Results for whole buckets are kept.
+    /// Counts everything whose stored key starts with `prefix`. Statistics of whole buckets are
+    /// kept.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a LIST or HEAD request fails.
     pub async fn stats(
         &self,
         bucket: &BucketName,
@@ -182,16 +187,18 @@ impl DeltaService {
         Ok(stats)
     }
 
-    /// Looks at the sample. All deltas are in it if there are no more than it has room for.
+    /// Estimates the size of the originals from the sample, which has all deltas if there are few
+    /// enough.
     async fn estimate(&self, count: Count, stats: &mut Stats) -> Result<(), ServiceError> {
         let looks = count.sample.into_values().map(|(name, etag)| async move {
             let found = StoredObject::look(self.store(), name).await?;
-            // One that was replaced since the listing is as good a sample; one that is gone, or no
-            // delta of ours, is none.
+            // A delta replaced after the listing is as good a sample; an object that is gone, or no
+            // delta, is none.
             let size = found.and_then(|found| match &found.kind {
                 Kind::Delta(delta) => Some(delta.file_size as f64),
                 _ => {
-                    tracing::debug!(object = %found.name, listed = %etag, "no delta after all");
+                    let object = &found.name;
+                    tracing::debug!(%object, listed = %etag, "sampled object is not a delta");
                     None
                 }
             });
@@ -217,6 +224,7 @@ impl DeltaService {
     }
 }
 
+/// Reads the listing to its end, and adds its objects to `stats`.
 async fn count(
     bucket: &BucketName,
     listing: &mut Listing,

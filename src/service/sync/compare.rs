@@ -1,4 +1,4 @@
-//! When two files of one name are the same.
+//! Decides whether two files of one name are equal.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,22 +10,22 @@ use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
 use crate::service::payload::Payload;
 
-/// What is compared.
+/// The criteria by which two files of one name are taken for equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compare {
-    /// Nothing: every file is copied.
+    /// None: every file is copied.
     Never,
-    /// Size and time, and content where times do not tell.
+    /// Size and time, and content where the times do not decide.
     ///
-    /// Up: a file that was last written to and changed before its object was stored is the same;
-    /// else its SHA-256 decides, or, where none is stored, its time. Down: a file is the same if it
-    /// has the time of the object, or the time that is kept beside the object; a time without a
-    /// fraction of a second, as reproducible builds have it, must come with the same SHA-256.
-    /// Between buckets, an object is the same if it is not older than its source.
+    /// Upload: a file is equal if it was last written and changed before its object was stored;
+    /// otherwise its SHA-256 decides, or its modification time if no digest is stored. Download: a
+    /// file is equal if its time is that of the object or the one in the object's metadata; a time
+    /// with whole seconds, as reproducible builds set it, also requires an equal SHA-256. Between
+    /// buckets: an object is equal if it is not older than its source.
     SizeAndTime,
     /// Size alone.
     Size,
-    /// Content by SHA-256 or, where nobody left one, by the tag.
+    /// Content, by SHA-256, or by ETag if no digest is stored.
     Content,
 }
 
@@ -85,24 +85,24 @@ async fn are_same_by_time(
     }
 }
 
-/// Whether a time has no fraction of a second, as one that was set and not measured.
+/// Returns whether a time has whole seconds, as one that was set rather than measured.
 fn is_whole(at: SystemTime) -> bool {
     at.duration_since(UNIX_EPOCH).is_ok_and(|since| since.subsec_nanos() == 0)
 }
 
-/// Since 1970; before that, zero.
+/// Returns the seconds since 1970; 0 for earlier times.
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// What tells content without reading it from the store.
+/// Attributes that identify the content of an object without reading it.
 struct Known {
     sha256: Option<Sha256Digest>,
-    /// The tag, if it is one of the file and not of a delta.
+    /// The ETag, if it is that of the file rather than of a delta.
     etag: Option<String>,
-    /// The tag that the object had which this is a copy of.
+    /// The ETag of the object that this one is a copy of.
     source_etag: Option<String>,
-    /// Time and mode of the file it was stored from.
+    /// Modification time and mode of the file it was stored from.
     status: FileStatus,
 }
 
@@ -132,8 +132,8 @@ async fn have_same_content(
             if let Some(sha256) = known.sha256 {
                 return Ok(file.digest().await? == sha256);
             }
-            // The tag of what was not sent in parts and not encrypted with a key is its MD5 (S3 API
-            // reference, "Object"). A tag that is none will not equal one.
+            // The ETag of an object that was neither uploaded in parts nor encrypted with a
+            // customer's key is its MD5 (S3 API reference, "Object"). Any other ETag equals no MD5.
             match known.etag {
                 Some(etag) if etag.len() == 32 => {
                     Ok(file.md5().await? == etag.to_ascii_lowercase())
@@ -145,7 +145,7 @@ async fn have_same_content(
     }
 }
 
-/// `None` when it was removed meanwhile.
+/// Queries the attributes of an object; `None` if it was deleted after it was listed.
 async fn looked_at(service: &DeltaService, object: &Object) -> Result<Option<Known>, ServiceError> {
     let Some(found) = StoredObject::look(service.store(), object.stored.clone()).await? else {
         return Ok(None);
@@ -153,7 +153,7 @@ async fn looked_at(service: &DeltaService, object: &Object) -> Result<Option<Kno
     let sha256 = match &found.kind {
         Kind::Delta(delta) => Some(delta.file_sha256),
         Kind::Direct(direct) => Some(direct.file_sha256),
-        // Where a tag names a write, two objects of one content have two.
+        // On stores whose ETag identifies a write, equal contents have different ETags.
         _ => found.head.sha256.filter(|_| object.plain),
     };
     let etag = object.plain.then(|| found.head.etag.0.clone());

@@ -1,8 +1,7 @@
-//! What an object is whose key leaves it open: a delta, a reference, or a file of its own called as
-//! one.
+//! Resolves objects with ambiguous keys: a delta, a reference, or a file with the name of one.
 //!
-//! Keys and indexes may mislead, and another writer may have written the index. So nothing is
-//! removed because of them: a HEAD decides, of the keys that a removal depends on.
+//! Keys and indexes may mislead: another writer may have written the index. So a HEAD request
+//! decides for every key that a deletion depends on.
 
 use std::sync::PoisonError;
 
@@ -24,28 +23,29 @@ impl Entry {
     }
 }
 
-/// What a HEAD says of an object.
+/// The kind of an object by a HEAD request.
 enum Decided {
-    /// It is gone.
+    /// It does not exist.
     Absent,
-    /// It is a delta or a reference.
+    /// A delta or a reference.
     Ours,
-    /// It is a file of the name it is stored under.
+    /// A file of the name it is stored under.
     File(Box<StoredObject>),
 }
 
-/// Files of the destination that the source does not show.
+/// Files of the destination that have no counterpart in the source listing.
 #[derive(Default)]
 pub(super) struct Extra {
-    /// Files that the source does not have.
+    /// Files that the source lacks.
     pub(super) absent: Vec<Entry>,
     /// Copies of files that the source has after all, listed as something else.
     pub(super) copies: Vec<Step>,
-    /// Failures of files that cannot be looked at: they stay.
+    /// Failures of files that cannot be examined, which are kept.
     pub(super) unseen: Vec<Step>,
 }
 
 impl Comparison {
+    /// Determines the kind of an object by a HEAD request.
     async fn decide(&self, stored: &ObjectName) -> Result<Decided, ServiceError> {
         Ok(match StoredObject::look(self.service.store(), stored.clone()).await? {
             None => Decided::Absent,
@@ -56,7 +56,7 @@ impl Comparison {
         })
     }
 
-    /// Takes notice of a file of the source.
+    /// Records a file of the source.
     pub(super) fn see(&self, entry: &Entry) {
         if self.options.remove && entry.relative.ends_with(DELTA_SUFFIX) {
             let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,8 +64,8 @@ impl Comparison {
         }
     }
 
-    /// Takes notice of what may be a file of the source; the file, where it is one that would not
-    /// be copied otherwise.
+    /// Records an object that may be a file of the source. Returns the file if nothing else would
+    /// copy it.
     pub(super) async fn undecided(
         &self,
         relative: String,
@@ -73,7 +73,7 @@ impl Comparison {
     ) -> Result<Option<Entry>, ServiceError> {
         let is_delta = relative.ends_with(DELTA_SUFFIX);
         if !is_delta && self.options.compare == Compare::Content {
-            // Few objects are called as a reference, and who compares contents does not mind a
+            // Few objects have the name of a reference, and a comparison of contents can afford a
             // request for each.
             return Ok(match self.decide(&stored).await? {
                 Decided::File(found) => Some(own_file(relative, &found)),
@@ -90,7 +90,7 @@ impl Comparison {
         Ok(None)
     }
 
-    /// The entry of an object by a HEAD; `None` if it is gone.
+    /// Returns the entry of an object as resolved by a HEAD request; `None` if it no longer exists.
     pub(super) async fn decided(&self, mut entry: Entry) -> Result<Option<Entry>, ServiceError> {
         let At::Object(object) = &mut entry.at else { return Ok(Some(entry)) };
         match self.decide(&object.stored).await? {
@@ -105,7 +105,7 @@ impl Comparison {
         }
     }
 
-    /// Looks at files of the destination that the source does not show.
+    /// Examines files of the destination that are missing from the source listing.
     pub(super) async fn absent_from_source(&self, files: Vec<Entry>) -> Extra {
         let look = async |entry: Entry| (entry.to_string(), self.is_absent(entry).await);
         let looks: Vec<_> = files.into_iter().map(look).collect();
@@ -123,6 +123,8 @@ impl Comparison {
         extra
     }
 
+    /// Returns the entry if the source lacks it, and a step that copies it if the source has it
+    /// after all.
     async fn is_absent(&self, entry: Entry) -> Result<(Option<Entry>, Option<Step>), ServiceError> {
         let in_source = {
             let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,10 +133,13 @@ impl Comparison {
         if let Some(stored) = in_source {
             match self.decide(&stored).await? {
                 Decided::Ours => {}
-                // The next run sees what has become of it.
+                // It was deleted after it was listed; the next run handles it.
                 Decided::Absent => return Ok((None, None)),
                 Decided::File(_) => {
-                    return Ok((None, Some(self.fetch(&stored, &entry.relative, MayBeDelta(true)))));
+                    return Ok((
+                        None,
+                        Some(self.fetch(&stored, &entry.relative, MayBeDelta(true))),
+                    ));
                 }
             }
         }
@@ -149,7 +154,7 @@ impl Comparison {
     }
 }
 
-/// A file that is called as a delta or a reference is.
+/// Returns the entry of a file that has the name of a delta or a reference.
 fn own_file(relative: String, found: &StoredObject) -> Entry {
     let digest = match &found.kind {
         Kind::Direct(direct) => Some(direct.file_sha256),

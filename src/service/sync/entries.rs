@@ -1,4 +1,4 @@
-//! The files of a folder, one after the other.
+//! Streams the files of a local directory or a bucket prefix.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -13,12 +13,12 @@ use crate::service::error::ServiceError;
 use crate::service::list::{Listed, ListedFile, Listing};
 use crate::service::{DeltaService, blocking};
 
-/// What a folder has, or an error after which nothing more of it is known.
+/// A stream of the items of a folder. After an error, nothing more of the folder is known.
 pub(super) type Entries = BoxStream<'static, Result<Seen, ServiceError>>;
 
 impl DeltaService {
-    /// The files of a folder; none, where there is no such folder on a disk. With `to_read`, no
-    /// size is needed, and what a file is will be seen when it is read.
+    /// Returns the files of a folder; none if the local directory does not exist. With `to_read`,
+    /// sizes are not needed, and the kind of an object is left to be resolved when it is read.
     pub(super) fn entries(
         &self,
         folder: &Folder,
@@ -53,17 +53,17 @@ impl DeltaService {
     }
 }
 
-/// A listing, file by file.
+/// Iterates over a listing file by file.
 struct Pages {
     listing: Listing,
     read: VecDeque<ListedFile>,
-    /// The names of files that end as those of deltas do; few, and a plain file comes after a look
-    /// at that of its own delta.
+    /// Names of files that end in `.delta`. They are few, and a plain file is listed after its own
+    /// delta was examined.
     deltas: HashSet<String>,
 }
 
 impl Pages {
-    /// The next file, and whether it has a namesake.
+    /// Returns the next file, and whether another file has the name of its delta.
     async fn next(&mut self) -> Result<Option<(ListedFile, bool)>, ServiceError> {
         loop {
             if let Some(file) = self.read.pop_front() {
@@ -81,7 +81,7 @@ impl Pages {
     }
 }
 
-/// A file, and what else its object may be.
+/// Returns the items of a listed file: the file, and the other file that its object may be.
 fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool) -> Vec<Seen> {
     let relative = |key: &Key| key.as_str().strip_prefix(prefix).unwrap_or_default().to_owned();
     let (decided, shown) = (file.is_decided(), file.is_shown());

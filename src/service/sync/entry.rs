@@ -1,4 +1,4 @@
-//! The files of a folder, in a bucket or on a disk, under the names they have from the folder on.
+//! Entries of a folder (a local directory or a bucket prefix), named by their path relative to it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use crate::domain::{BucketName, Key, ObjectName, Sha256Digest, paths};
 use crate::service::error::ServiceError;
 use crate::storage::ETag;
 
-/// Where files are.
+/// A source or a destination of a sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Folder {
-    /// On a disk.
+    /// A local directory.
     Local(PathBuf),
-    /// In a bucket, below a prefix that is empty or ends with `/`.
+    /// A prefix in a bucket; the prefix is empty or ends with `/`.
     InBucket(BucketName, String),
 }
 
 impl Folder {
-    /// A folder in a bucket; `v1` is what is in `v1/`.
+    /// Returns the folder of a prefix in a bucket; `v1` is completed to `v1/`.
     pub fn in_bucket(bucket: &BucketName, path: &str) -> Self {
         Self::InBucket(bucket.clone(), paths::folder(path))
     }
 
-    /// The object of this name in the folder.
+    /// Returns the name of the object with this relative name.
     pub(super) fn object(&self, relative: &str) -> Result<ObjectName, ServiceError> {
         let (bucket, prefix) = match self {
             Self::InBucket(bucket, prefix) => (bucket, prefix),
@@ -45,17 +45,17 @@ impl fmt::Display for Folder {
     }
 }
 
-/// A file.
+/// A file of a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// Its name from the folder on, with `/` between the parts.
+    /// Its path relative to the folder, with `/` as the separator.
     pub(super) relative: String,
     pub(super) size: u64,
     pub(super) modified: SystemTime,
-    /// When a file was last changed in any way, its time included; of an object the same as
+    /// The last change of a local file, attributes included (ctime); of an object the same as
     /// `modified`.
     pub(super) changed: SystemTime,
-    /// Whether there is another file, of the name that the delta of this one would have.
+    /// True if another file has the name that the delta of this one would have.
     pub(super) has_namesake: bool,
     pub(super) at: At,
 }
@@ -69,16 +69,16 @@ pub(super) enum At {
 #[derive(Debug, Clone)]
 pub(super) struct Object {
     pub(super) name: ObjectName,
-    /// The object that is served for it.
+    /// The stored object that is served for it.
     pub(super) stored: ObjectName,
-    /// The tag of that object.
+    /// The ETag of the stored object.
     pub(super) tag: ETag,
-    /// Whether its tag is that of the file.
+    /// True if the ETag is that of the file, not of a delta.
     pub(super) plain: bool,
-    /// Of the file, where the listing knew it.
+    /// The SHA-256 of the file, if the listing has it.
     pub(super) digest: Option<Sha256Digest>,
-    /// Whether the stored object is how this file is stored; else it may be a file of its own,
-    /// called as a delta would be.
+    /// True if the kind of the stored object is certain; otherwise it may be a file of its own with
+    /// the name of a delta.
     pub(super) decided: bool,
 }
 
@@ -91,21 +91,21 @@ impl fmt::Display for Entry {
     }
 }
 
-/// What there is in a folder.
+/// An item found in a folder.
 #[derive(Debug)]
 pub(super) enum Seen {
     File(Entry),
-    /// An empty object that stands for a folder.
+    /// An empty object that represents a directory.
     Marker(String),
-    /// What may be a file of this name, and is listed as something else.
+    /// An object that may be a file of this name, and is listed as something else.
     Undecided(String, ObjectName),
-    /// Something of this path and name that no file is made of.
+    /// A path with its relative name that is skipped, with the reason.
     Passed(PathBuf, String, Passed),
-    /// Something of this name that is there and cannot be read, nor what is below it.
+    /// An existing path that cannot be read, nor can anything below it.
     Unread(String, ServiceError),
-    /// The same, and a filter leaves it out.
+    /// An unreadable path that the filter excludes.
     Hidden(String),
-    /// A file, or the mark of a directory, that cannot be on a disk beside the second.
+    /// A file or a directory marker that cannot exist on a disk beside the second name.
     Shadowed(String, String),
     Failed(String, ServiceError),
 }

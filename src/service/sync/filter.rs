@@ -1,19 +1,18 @@
-//! Which files of a folder take part.
+//! Selection of the files of a folder.
 
 use std::sync::Arc;
 
-/// Chooses among the files of a folder by their names, from the folder on, with `/` between the
-/// parts.
+/// Selects files of a folder by their path relative to it, with `/` as the separator.
 pub trait Select: Send + Sync {
-    /// Whether a file of this name takes part.
+    /// Returns whether a file of this name is selected.
     fn takes(&self, name: &str) -> bool;
 
-    /// Whether any file below this directory may take part. A directory without such a file is not
-    /// entered.
+    /// Returns whether any file below this directory may be selected. A directory without one is
+    /// not entered.
     fn may_take_below(&self, directory: &str) -> bool;
 }
 
-/// A closure chooses files; it says nothing of directories.
+/// A closure selects files and excludes no directory.
 impl<F: Fn(&str) -> bool + Send + Sync> Select for F {
     fn takes(&self, name: &str) -> bool {
         self(name)
@@ -24,5 +23,5 @@ impl<F: Fn(&str) -> bool + Send + Sync> Select for F {
     }
 }
 
-/// A choice among the files of both folders.
+/// A selection that applies to both folders.
 pub type Filter = Arc<dyn Select>;

@@ -1,8 +1,8 @@
-//! What makes one folder like another, in a bucket or on a disk, decided file by file; whoever
-//! asked carries it out.
+//! Decides, file by file, the steps that make one folder like another, each a local directory or a
+//! bucket prefix. The caller carries the steps out.
 //!
-//! A destination is looked at whole before the first step, the source is followed page by page.
-//! Nothing is removed before all of the source was seen.
+//! The destination is listed completely before the first step; the source is read page by page.
+//! Nothing is deleted before the whole source was seen.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod compare;
@@ -37,20 +37,20 @@ pub use compare::Compare;
 pub use entry::Folder;
 pub use filter::{Filter, Select};
 
-/// Comparisons at once, each of which may ask the store or read a file.
+/// The maximum number of concurrent comparisons, each of which may send a request or read a file.
 const COMPARED_AT_ONCE: usize = 32;
 
-/// How two folders are compared, and what is done.
+/// Options of a sync.
 #[derive(Clone)]
 pub struct SyncOptions {
-    /// When two files of one name are the same.
+    /// The criteria by which two files of one name are equal.
     pub compare: Compare,
-    /// Whether files that the source has not are removed.
+    /// True if files that the source lacks are deleted from the destination.
     pub remove: bool,
-    /// Which files take part, of both folders.
+    /// The files of both folders that take part.
     pub filter: Filter,
-    /// Whether the steps are only shown. What a killed download left in a local destination is not
-    /// mended then.
+    /// True for a dry run. Leftovers of killed downloads in a local destination are not restored
+    /// then.
     pub dryrun: bool,
 }
 
@@ -64,51 +64,50 @@ impl fmt::Debug for SyncOptions {
     }
 }
 
-/// One thing to do.
+/// A step of a sync.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {
-    /// To store a file.
+    /// Uploads a file.
     Upload(PathBuf, ObjectName, MayBeDelta),
-    /// To write a file.
+    /// Downloads an object.
     Download(ObjectName, PathBuf),
-    /// To copy a file inside the store.
+    /// Copies an object inside the store.
     Copy(ObjectName, ObjectName, MayBeDelta),
-    /// To make a folder, which an empty object with a `/` at its end stands for.
+    /// Creates a directory, for an empty object with a trailing `/`.
     MakeFolder(PathBuf),
-    /// To write a file or make a folder, and delete what is in the way when that is done.
+    /// Downloads an object or creates a directory, and deletes the obstacle at its path afterwards.
     Replace(Box<Step>, InTheWay),
-    /// To remove a file from the store, of which this write was listed.
+    /// Deletes an object, if it is still the listed write.
     RemoveObject(ObjectName, ListedWrite),
-    /// To remove a file.
+    /// Deletes a local file.
     RemoveFile(PathBuf),
-    /// To do the first or, where that finds no file, the second: whether an object called as a
-    /// delta is one is seen when it is read.
+    /// Carries out the first step, or the second if the first finds no file: whether an object with
+    /// the name of a delta is one is only seen when it is read.
     Either(Box<Step>, Box<Step>),
-    /// Nothing: it is there.
+    /// Does nothing: both files are equal.
     Unchanged,
-    /// Nothing, though something is there that is no regular file, or that only a link leads to.
+    /// Skips a path that is no regular file or lies behind a symbolic link.
     Passed(PathBuf, Passed),
-    /// Nothing: it is there and cannot be read, or its name is no key. It is left out with a
-    /// warning.
+    /// Skips, with a warning, a path that cannot be read or whose name is no key.
     Unread(ServiceError),
-    /// Nothing: it cannot be looked at, or has no name on the other side.
+    /// Reports a file that cannot be examined or has no name on the other side.
     Failed(String, ServiceError),
 }
 
-/// Whether a file may be kept as a delta: not where the source has another file of the name that
-/// the delta would have.
+/// True if a file may be stored as a delta: the source has no other file with the name of the
+/// delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MayBeDelta(pub bool);
 
 impl Step {
-    /// Whether something is removed.
+    /// Returns whether the step deletes something.
     pub fn removes(&self) -> bool {
         self.phase() > Phase::Copy
     }
 
-    /// The phase of a step. What is removed goes in a later phase than what is copied, and only if
-    /// all of that was.
+    /// Returns the phase of the step. Deletions belong to a later phase than copies, and run only
+    /// if all copies succeeded.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Replace(..) => Phase::Replace,
@@ -118,33 +117,32 @@ impl Step {
     }
 }
 
-/// When a step is carried out: each phase begins when the one before it has ended without a
-/// failure.
+/// The phases of a sync. Each begins when the one before it has ended without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Nothing is removed.
+    /// Copies that delete nothing.
     Copy,
-    /// Files are copied to where others are removed.
+    /// Copies to paths where an obstacle is deleted.
     Replace,
-    /// Files are removed.
+    /// Deletions.
     Remove,
 }
 
-/// Why something is passed over.
+/// The reason for skipping a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Passed {
-    /// A device, a socket, a pipe.
+    /// A device, a socket or a pipe.
     #[error("it is not a regular file")]
     NotAFile,
-    /// Outside the folder, maybe.
+    /// A path behind a symbolic link, which may lead out of the folder.
     #[error("a link leads to it")]
     BehindALink,
-    /// A download that is under way, or that was killed.
+    /// The temporary file of a download in progress or of a killed one.
     #[error("it is the draft of a download")]
     Draft,
 }
 
-/// The steps, as they are decided.
+/// A stream of the steps, in the order in which they are decided.
 pub struct Steps(BoxStream<'static, Result<Step, ServiceError>>);
 
 impl fmt::Debug for Steps {
@@ -154,15 +152,22 @@ impl fmt::Debug for Steps {
 }
 
 impl Steps {
-    /// The next step; an error when a folder cannot be listed to its end, after which nothing may
-    /// be removed, and nothing is.
+    /// Returns the next step; `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a folder cannot be listed completely. No step that deletes follows.
     pub async fn next(&mut self) -> Result<Option<Step>, ServiceError> {
         self.0.next().await.transpose()
     }
 }
 
 impl DeltaService {
-    /// What makes `to` like `from`.
+    /// Returns the steps that make `to` like `from`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one folder is within the other, or if the destination cannot be listed.
     pub async fn sync(
         &self,
         from: &Folder,
@@ -229,7 +234,7 @@ impl DeltaService {
                 .boxed(),
             },
         );
-        // What comes after an error would be decided without what was not seen.
+        // Steps after an error would be decided without the files that were not seen.
         let mut failed = false;
         let until_failed = futures::stream::iter(left_out)
             .chain(compared)
@@ -243,34 +248,35 @@ impl DeltaService {
     }
 }
 
-/// A sync under way.
+/// A sync in progress.
 struct Comparison {
     service: DeltaService,
     from: Folder,
     to: Folder,
     options: SyncOptions,
-    /// Files of the destination that the source has not shown yet.
+    /// Files of the destination not yet seen in the source.
     there: Mutex<BTreeMap<String, Entry>>,
     source: Mutex<Source>,
-    /// Steps to paths where something else is.
+    /// Steps to paths occupied by something else.
     deferred: Mutex<Vec<Deferred>>,
 }
 
-/// What is known of the source so far.
+/// The facts known about the source so far.
 #[derive(Default)]
 struct Source {
-    /// There is something.
+    /// True once the source has shown a file.
     has_files: bool,
-    /// Not all of it could be looked at.
+    /// True if a part of the source could not be examined.
     incomplete: bool,
-    /// Names of files that end as those of deltas do, where the other side may have one of them.
+    /// Names of source files that end in `.delta` and that the destination may have too.
     deltas: HashSet<String>,
-    /// What may be files of these names that the other side has, while the listing calls them
-    /// something else.
+    /// Objects, by relative name, that may be files the destination has, though the listing
+    /// classifies them otherwise.
     undecided: HashMap<String, ObjectName>,
 }
 
 impl Comparison {
+    /// Returns the step for an item of the source; `None` if there is nothing to do for it yet.
     async fn step(&self, seen: Seen) -> Result<Option<Step>, ServiceError> {
         let mut entry = match seen {
             Seen::File(entry) => entry,
@@ -299,8 +305,8 @@ impl Comparison {
         };
         let own_name = format!("{}{DELTA_SUFFIX}", entry.relative);
         let is_filtered = |name: &str| !self.options.filter.takes(name);
-        // Whether the file of that name on the other side stays hangs on what this is. Where files
-        // are compared, an index has told.
+        // Whether the file of that name in the destination is kept depends on what this object is.
+        // If files are compared, an index has decided it.
         let is_compared = self.options.compare != Compare::Never;
         let decides_removal = self.options.remove && !is_compared && self.is_there(&entry.relative);
         if !entry.is_decided()
@@ -341,26 +347,26 @@ impl Comparison {
                 let first = self.fetch(&from.name, &entry.relative, may_be_delta);
                 match from.decided {
                     true => first,
-                    // A file that is called as a delta has none of its own, nor is there a file
-                    // whose delta it would be.
+                    // A file with the name of a delta has no delta itself, and no other file has a
+                    // delta of that name.
                     false => {
                         let second = self.fetch(&from.stored, &own_name, MayBeDelta(true));
                         Step::Either(Box::new(first), Box::new(second))
                     }
                 }
             }
-            // Folders of one disk are others' business.
+            // Syncing two local directories is out of scope.
             (At::File(path), Folder::Local(_)) => failed(ServiceError::NotInAStore(path.clone())),
         }))
     }
 
-    /// Whether the other side has a file of this name that the source has not shown yet.
+    /// Returns whether the destination has a file of this name that the source has not shown yet.
     pub(super) fn is_there(&self, relative: &str) -> bool {
         self.there.lock().unwrap_or_else(PoisonError::into_inner).contains_key(relative)
     }
 
-    /// Keeps what the other side has under this name and below it: what the source has there cannot
-    /// be read.
+    /// Protects destination files of this name and below it from deletion, because their source
+    /// cannot be read.
     fn keep(&self, relative: &str) {
         if self.options.remove && relative.ends_with(DELTA_SUFFIX) {
             self.source
@@ -380,13 +386,13 @@ impl Comparison {
         }
     }
 
-    /// Records that something of the source could not be looked at, so that nothing is removed.
+    /// Records that a part of the source could not be examined, so that nothing is deleted.
     fn unseen(&self, what: String, error: ServiceError) -> Step {
         self.source.lock().unwrap_or_else(PoisonError::into_inner).incomplete = true;
         Step::Failed(what, error)
     }
 
-    /// What brings an object to the other side under this name.
+    /// Returns the step that transfers an object to the destination under this name.
     fn fetch(&self, from: &ObjectName, relative: &str, may_be_delta: MayBeDelta) -> Step {
         let failed = |error| Step::Failed(from.to_string(), error);
         match &self.to {
@@ -401,7 +407,7 @@ impl Comparison {
         }
     }
 
-    /// An empty object that stands for a folder.
+    /// Returns the step for an empty object that represents a directory.
     fn marker(&self, relative: &str) -> Option<Step> {
         let Folder::Local(folder) = &self.to else {
             let (from, to) = (self.from.object(relative).ok()?, self.to.object(relative).ok()?);
@@ -420,7 +426,7 @@ impl Comparison {
         }
     }
 
-    /// The error for a file that cannot be on a disk beside another one.
+    /// Returns the error for a file that cannot exist on a disk beside another one.
     fn shadowed(&self, relative: &str, other: &str) -> Step {
         self.source.lock().unwrap_or_else(PoisonError::into_inner).has_files = true;
         match (self.from.object(relative), self.from.object(other)) {
@@ -431,8 +437,8 @@ impl Comparison {
         }
     }
 
-    /// What the source has not, once all of it was seen; or an error, after steps that say what
-    /// could not be copied for it.
+    /// Returns the deletions, after the whole source was seen; or an error, with steps that report
+    /// the copies it prevents.
     async fn removals(&self) -> Result<Vec<Step>, (Vec<Step>, ServiceError)> {
         if !self.options.remove {
             return Ok(Vec::new());
@@ -458,7 +464,7 @@ impl Comparison {
         let Extra { mut absent, copies: mut steps, unseen } =
             self.absent_from_source(there.into_values().collect()).await;
         steps.extend(self.replacements(&mut absent).await);
-        // What failed is known before anything is removed.
+        // Copies come first, so that their failures are known before anything is deleted.
         steps.sort_by_key(Step::phase);
         let mut own_folders = BTreeSet::new();
         let removal = |entry: Entry| match entry.at {
@@ -474,13 +480,13 @@ impl Comparison {
             },
         };
         steps.extend(absent.into_iter().map(removal));
-        // Last: a failure before the removals would keep them from being carried out.
+        // Failures come last: before the deletions, they would prevent them.
         steps.extend(unseen);
         Ok(steps)
     }
 }
 
-/// Leaves out files that cannot be on a disk with others.
+/// Removes files that cannot exist on a disk beside other files.
 fn without_shadowed(source: Entries, filter: Filter) -> Entries {
     let state = (source, Some(Shadowed::default()));
     let passed = futures::stream::unfold(state, move |(mut source, mut shadowed)| {
@@ -502,12 +508,16 @@ fn without_shadowed(source: Entries, filter: Filter) -> Entries {
     passed.flatten().boxed()
 }
 
-/// Whether an error says that there is nothing, as of a link that leads nowhere.
+/// Returns whether an error reports an absent path, such as the target of a dangling link.
 fn is_absence(error: &ServiceError) -> bool {
-    matches!(error, ServiceError::Local { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    matches!(
+        error,
+        ServiceError::Local { source, .. } if source.kind() == std::io::ErrorKind::NotFound
+    )
 }
 
-/// Whether a folder between `folder` and the file is a link.
+/// Returns whether a directory between `folder` and `file` is a symbolic link. `known` caches real
+/// directories.
 pub(crate) fn is_behind_a_link(folder: &Path, file: &Path, known: &mut BTreeSet<PathBuf>) -> bool {
     for between in file.ancestors().skip(1).take_while(|between| *between != folder) {
         if known.contains(between) {
@@ -521,8 +531,8 @@ pub(crate) fn is_behind_a_link(folder: &Path, file: &Path, known: &mut BTreeSet<
     false
 }
 
-/// A folder that holds the other would be copied into itself again and again, or removed with what
-/// is not in the other.
+/// Rejects nested folders: one would be copied into itself without end, or its files deleted as
+/// missing from the other.
 fn refuse_nested(from: &Folder, to: &Folder, remove: bool) -> Result<(), ServiceError> {
     let (Folder::InBucket(a, from_prefix), Folder::InBucket(b, to_prefix)) = (from, to) else {
         return Ok(());

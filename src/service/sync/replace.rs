@@ -1,5 +1,5 @@
-//! Downloads to where something else is: they come when all of the source was seen, and only in
-//! place of what `--delete` would delete.
+//! Downloads to paths occupied by something else. They run after the whole source was seen, and
+//! replace only paths that `--delete` would delete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::service::blocking;
 use crate::service::error::ServiceError;
 use crate::service::set_aside::{self, InTheWay};
 
-/// A step to a path where something else is, and what that is.
+/// A step to an occupied path, with the obstacle.
 pub(super) struct Deferred {
     step: Step,
     obstacle: PathBuf,
 }
 
 impl Comparison {
-    /// Defers a step if something else is where it writes to.
+    /// Defers a step if something else occupies the path it writes to.
     pub(super) async fn defer(&self, step: Step) -> Option<Step> {
         let Folder::Local(folder) = &self.to else { return Some(step) };
         let path = match &step {
@@ -42,12 +42,12 @@ impl Comparison {
                     .push(Deferred { step, obstacle });
                 None
             }
-            // The step itself says why.
+            // The step itself reports the error.
             Ok(None) | Err(_) => Some(step),
         }
     }
 
-    /// The deferred steps, with the files of `absent` that they delete taken out of it.
+    /// Returns the deferred steps, and removes from `absent` the files that they delete.
     pub(super) async fn replacements(&self, absent: &mut Vec<Entry>) -> Vec<Step> {
         let deferred =
             std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
@@ -59,16 +59,17 @@ impl Comparison {
             At::File(path) => Some(path.clone()),
             At::Object(_) => None,
         };
-        let (folder, going): (_, BTreeSet<PathBuf>) =
+        let (folder, deletable): (_, BTreeSet<PathBuf>) =
             (folder.clone(), absent.iter().filter_map(path_of).collect());
-        let (steps, gone) = blocking::run(move |_| decided(&folder, deferred, &going)).await;
+        let (steps, deleted) = blocking::run(move |_| decided(&folder, deferred, &deletable)).await;
         absent.retain(|entry| {
-            path_of(entry).is_none_or(|path| !gone.iter().any(|gone| path.starts_with(gone)))
+            path_of(entry)
+                .is_none_or(|path| !deleted.iter().any(|deleted| path.starts_with(deleted)))
         });
         steps
     }
 
-    /// Errors for the deferred steps, where nothing may be deleted.
+    /// Returns errors for the deferred steps, for a run in which nothing may be deleted.
     pub(super) fn refused(&self) -> Vec<Step> {
         let deferred =
             std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
@@ -85,11 +86,12 @@ impl Comparison {
     }
 }
 
-/// The steps, and what they delete.
+/// Returns the deferred steps, and the obstacles they delete. `deletable` are the paths that may be
+/// deleted.
 fn decided(
     folder: &Path,
     deferred: Vec<Deferred>,
-    going: &BTreeSet<PathBuf>,
+    deletable: &BTreeSet<PathBuf>,
 ) -> (Vec<Step>, Vec<PathBuf>) {
     let (mut ways, mut known) = (BTreeMap::<PathBuf, InTheWay>::new(), BTreeSet::new());
     let mut steps = Vec::new();
@@ -99,7 +101,7 @@ fn decided(
             None if is_behind_a_link(folder, &obstacle, &mut known) => {
                 Err(ServiceError::MustStay { path: obstacle.clone(), kept: obstacle.clone() })
             }
-            None => InTheWay::look(&obstacle, |file| going.contains(file)),
+            None => InTheWay::look(&obstacle, |file| deletable.contains(file)),
         };
         steps.push(match way {
             Ok(way) => {
@@ -112,7 +114,7 @@ fn decided(
     (steps, ways.into_keys().collect())
 }
 
-/// What a step is about, for messages.
+/// Returns the name of the subject of a step, for messages.
 fn name_of(step: &Step) -> String {
     match step {
         Step::Download(object, _) => object.to_string(),

@@ -1,18 +1,18 @@
-//! Files of a bucket that have the name of a directory: a local directory cannot have both, so the
-//! file is left out.
+//! Files of a bucket that have the name of a directory. A local directory cannot hold both, so the
+//! file is skipped.
 
 use super::entry::{Entry, Seen};
 
-/// Holds files back until the listing, which is in the order of the keys, has passed what would be
-/// below them.
+/// Holds files back until the listing, which is in key order, has passed all keys below them.
 #[derive(Default)]
 pub(super) struct Shadowed {
-    /// Each may be the beginning of the name of the next; with the first name that is below it.
+    /// The held files, each with the first name listed below it. Each name may be a prefix of the
+    /// next.
     held: Vec<(Entry, Option<String>)>,
 }
 
 impl Shadowed {
-    /// Takes what comes next, and returns what nothing below it can follow any more.
+    /// Takes the next item, and returns the items that no later name can be below.
     pub(super) fn pass(&mut self, seen: Seen, takes: impl Fn(&str) -> bool) -> Vec<Seen> {
         let name = match &seen {
             Seen::File(entry) if takes(&entry.relative) => &entry.relative,
@@ -20,7 +20,7 @@ impl Shadowed {
             _ => return vec![seen],
         };
         let mut passed = Vec::new();
-        // `0` comes after `/`.
+        // `0` is the byte after `/`.
         while let Some((entry, below)) =
             self.held.pop_if(|(entry, _)| *name >= format!("{}0", entry.relative))
         {
@@ -31,7 +31,7 @@ impl Shadowed {
             .iter()
             .find(|(entry, _)| name.strip_prefix(entry.relative.as_str()) == Some("/"));
         if let Some((entry, _)) = file {
-            // The mark of a directory has no content, so the file is the one to keep.
+            // A directory marker has no content, so the file is the one to keep.
             passed.push(Seen::Shadowed(name.clone(), entry.relative.clone()));
             return passed;
         }
@@ -48,7 +48,7 @@ impl Shadowed {
         passed
     }
 
-    /// Returns the rest.
+    /// Returns the remaining items.
     pub(super) fn end(self) -> Vec<Seen> {
         self.held.into_iter().map(|(entry, below)| released(entry, below)).collect()
     }

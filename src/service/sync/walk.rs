@@ -1,5 +1,5 @@
-//! The files of a local folder. A filter is asked before anything is looked at: what it leaves out
-//! is neither opened, followed nor counted.
+//! Walks a local directory. The filter is applied first: an excluded path is neither opened,
+//! followed nor counted.
 
 use std::collections::HashSet;
 use std::fs::{DirEntry, FileType};
@@ -15,8 +15,8 @@ use crate::domain::paths;
 use crate::service::error::ServiceError;
 use crate::service::set_aside::{self, Leftover};
 
-/// Walks a folder in the order of the names, so that it does not depend on the file system which
-/// file becomes a reference.
+/// Walks a directory in the order of names, so that the choice of the file that becomes a reference
+/// does not depend on the file system.
 pub(super) fn walk(folder: &Path, filter: &Filter, role: Role) -> Vec<Seen> {
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
@@ -43,7 +43,7 @@ pub(super) fn walk(folder: &Path, filter: &Filter, role: Role) -> Vec<Seen> {
     seen
 }
 
-/// The entries of a directory in the order of their names.
+/// Returns the entries of a directory in the order of their names.
 fn listed(directory: &Path) -> io::Result<Vec<DirEntry>> {
     let mut entries = std::fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(DirEntry::file_name);
@@ -55,21 +55,20 @@ fn failed(path: &Path, cause: io::Error) -> Seen {
     Seen::Failed(what.clone(), ServiceError::Local { what, source: cause })
 }
 
-/// Whether an error says that something cannot be read as it is, and not that the disk or the
-/// machine fails.
+/// Returns whether an error concerns a single path rather than the disk or the machine.
 fn is_unreadable(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotADirectory | NotFound | PermissionDenied)
 }
 
-/// What a folder is walked for.
+/// The purpose of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Its files are read.
+    /// The directory is read.
     Source,
-    /// Files are written to it. What killed downloads left is mended first.
+    /// The directory is written to. Leftovers of killed downloads are restored first.
     Destination,
-    /// Files would be written to it.
+    /// The directory would be written to: a dry run.
     DryDestination,
 }
 
@@ -77,7 +76,7 @@ struct Walk<'a> {
     filter: &'a Filter,
     role: Role,
     seen: Vec<Seen>,
-    /// Real paths of the directories between the folder and the one that is walked, both included.
+    /// Real paths of the directories from the root of the walk to the current one, both included.
     ancestors: Vec<PathBuf>,
 }
 
@@ -104,7 +103,7 @@ impl Walk<'_> {
                 continue;
             }
             let (name, path) = (entry.file_name(), entry.path());
-            // Only for the filter, where it is not UTF-8: such a name has no key.
+            // A name that is not UTF-8 has no key; this form serves only the filter.
             let relative = format!("{above}{}", name.to_string_lossy());
             match entry.file_type() {
                 Ok(kind) => self.entry(&entry, kind, relative, name.to_str().is_some()),
@@ -113,12 +112,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes notice of the names of what was renamed aside.
+    /// Reports the files that a download renamed aside.
     fn set_aside(&mut self, aside: &Path, directory: &Path, above: &str) {
         for entry in listed(aside).unwrap_or_default() {
             let relative = format!("{above}{}", entry.file_name().to_string_lossy());
             let path = directory.join(entry.file_name());
-            // Where the name is taken, the download has it.
+            // If the name is taken, the download has written it.
             if path.symlink_metadata().is_err() {
                 let takes = self.filter.takes(&relative) || self.filter.may_take_below(&relative);
                 self.seen.push(match takes {
@@ -132,7 +131,7 @@ impl Walk<'_> {
     fn entry(&mut self, entry: &DirEntry, kind: FileType, relative: String, is_utf8: bool) {
         let path = entry.path();
         let (takes, below) = (self.filter.takes(&relative), self.filter.may_take_below(&relative));
-        // What a link leads to may be a directory.
+        // The target of a link may be a directory.
         let matters = if kind.is_dir() { below } else { takes || kind.is_symlink() && below };
         if !matters {
             return;
@@ -245,7 +244,7 @@ impl Walk<'_> {
     }
 }
 
-/// When a file was last written to, renamed, or given another time or mode.
+/// Returns the time a file was last written to, renamed, or given another time or mode (ctime).
 fn changed(metadata: &std::fs::Metadata) -> Option<SystemTime> {
     #[cfg(unix)]
     {
@@ -260,7 +259,7 @@ fn changed(metadata: &std::fs::Metadata) -> Option<SystemTime> {
     }
 }
 
-/// Whether links lead to each other without end.
+/// Returns whether an error reports a loop of symbolic links.
 fn is_loop(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that one permit stands for.
+/// The number of bytes of one permit.
 const UNIT: u64 = 1 << 10;
 
-/// A number of bytes to reserve from.
+/// A number of bytes from which reservations are made.
 ///
-/// Requests are served in their order, so a large one is not overtaken for ever by small ones.
-/// Deadlock is excluded by one rule: an operation that holds a reservation never waits for another
-/// one.
+/// Requests are served in their order, so small requests cannot starve a large one. One rule rules
+/// out deadlock: an operation that holds a reservation never waits for another one.
 #[derive(Debug)]
 pub(super) struct ByteBudget {
     permits: Arc<Semaphore>,
@@ -32,7 +31,8 @@ impl ByteBudget {
         Self { permits: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits for `bytes`; for more than the whole budget, until no other reservation is held.
+    /// Waits for `bytes`; a request for more than the whole budget waits until no other reservation
+    /// is held.
     pub(super) async fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let permit = Arc::clone(&self.permits).acquire_many_owned(units(bytes, self.total)).await;
         // The semaphore is never closed.
@@ -46,7 +46,7 @@ impl ByteBudget {
     }
 }
 
-/// Permits for `bytes`, at most all.
+/// Returns the number of permits for `bytes`, at most all.
 fn units(bytes: u64, total: u32) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(total)
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn request_above_budget_gets_all_of_it() {
+    fn oversized_request_gets_it_all() {
         let budget = ByteBudget::new(10 << 10);
         let all = budget.try_reserve(1 << 40).unwrap();
         assert!(budget.try_reserve(1).is_none());

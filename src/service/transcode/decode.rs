@@ -1,4 +1,5 @@
-//! A file from its delta: decoded, unpacked and packed again where an older tool had xdelta3 do so.
+//! Restores a file from its delta: decodes it, and compresses it again if an older tool's xdelta3
+//! decompressed the file first.
 
 use std::io::{self, Read as _, Write};
 use std::path::Path;
@@ -23,11 +24,11 @@ use crate::service::spool::Spool;
 use crate::service::writers::HashingWriter;
 use crate::storage::ByteStream;
 
-/// Most bytes that are unpacked from a reference or a target: a few bytes of gzip can ask for any
-/// number, and all of them go to a file in the folder for temporaries.
+/// The maximum number of bytes decompressed from a reference or a target: a few bytes of gzip can
+/// expand to any number, and all of them go to a temporary file.
 const MAX_UNPACKED: u64 = 64 << 30;
 
-/// A delta to decode: all that is needed besides its bytes.
+/// A delta to decode, with everything needed besides its bytes.
 #[derive(Clone)]
 pub(crate) struct Decode {
     pub(crate) file: ObjectName,
@@ -35,42 +36,42 @@ pub(crate) struct Decode {
     pub(crate) reference_name: ObjectName,
     pub(crate) metadata: DeltaMetadata,
     pub(crate) reference: CachedReference,
-    /// Whether the unpacked content will do where the packed file cannot be made again.
+    /// The decompressed content is acceptable if the compressed file cannot be reproduced.
     pub(crate) allow_recompressed: bool,
-    /// What the decoder may take.
+    /// The memory limit of the decoder.
     pub(crate) memory: DecodeMemory,
 }
 
-/// How a decode ended.
+/// The result of a decode.
 pub(crate) enum Decoded<W> {
     Restored(Restored<W>),
-    /// The delta needs this much memory; what was written so far is the beginning of the file.
+    /// The delta needs this much memory; the bytes written so far are the beginning of the file.
     NeedsMore(HashingWriter<W>, DecodeMemory),
-    /// The delta could not be decoded against this reference; what was written so far is the
+    /// The delta could not be decoded against this reference; the bytes written so far are the
     /// beginning of the file.
     Failed(HashingWriter<W>, ServiceError),
 }
 
-/// What came out.
+/// A restored file.
 pub(crate) struct Restored<W> {
     pub(crate) to: W,
     pub(crate) len: u64,
-    /// The compression that the file had and what was written has not.
+    /// The compression of the file, if its decompressed content was written instead.
     pub(crate) unpacked: Option<Compression>,
 }
 
 impl Transcoder {
-    /// Reserves the memory that a decode needs, if it is free.
+    /// Reserves the memory of a decode, if it is free.
     pub(crate) fn try_reserve(&self, decode: &Decode) -> Option<Reservation> {
         self.permits.memory().try_reserve(decode.memory.bytes())
     }
 
-    /// Waits until the memory that a decode needs is free, and reserves it.
+    /// Waits until the memory of a decode is free, and reserves it.
     pub(crate) async fn reserve(&self, decode: &Decode) -> Option<Reservation> {
         self.permits.memory().reserve(decode.memory.bytes()).await
     }
 
-    /// Decodes a delta to `sink`, without the bytes that an earlier run of the same job wrote
+    /// Decodes a delta to `sink`, skipping the bytes that an earlier run of the same job wrote
     /// there.
     pub(crate) async fn decode<W: Write + Send + 'static>(
         &self,
@@ -81,8 +82,7 @@ impl Transcoder {
     ) -> Result<Decoded<W>, ServiceError> {
         let run = Run { job, spool_folder: self.spool_folder.clone() };
         blocking::feed(delta, move |incoming| {
-            // Given back by the thread that uses the memory, even when nobody waits for it any
-            // more.
+            // Dropped by the thread that uses the memory, even after the future was cancelled.
             let _reservation = reservation;
             run.run(incoming, sink)
         })
@@ -90,7 +90,7 @@ impl Transcoder {
     }
 }
 
-/// How the decoding of a delta's bytes ended.
+/// The result of decoding a delta's bytes.
 enum End {
     Whole,
     NeedsMore(DecodeMemory),
@@ -103,8 +103,8 @@ struct Run {
 }
 
 impl Run {
-    /// Decodes the delta that arrives, and writes the file to `sink`, without what an earlier run
-    /// wrote there. What went to it is the file only if this succeeds.
+    /// Decodes the delta that arrives and writes the file to `sink`, skipping the bytes that an
+    /// earlier run wrote there. The bytes in `sink` are the file only if this succeeds.
     fn run<W: Write>(
         self,
         delta: &mut Incoming,
@@ -112,7 +112,10 @@ impl Run {
     ) -> Result<Decoded<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
-        tracing::debug!(delta = %self.job.stored, ?target, ?source, "decode; what was unpacked before the delta was made");
+        tracing::debug!(
+            delta = %self.job.stored, ?target, ?source,
+            "decode the delta; compressions undone before it was made"
+        );
         let ordinary = matches!(self.job.memory, DecodeMemory::Ordinary { .. });
         if ordinary && [target, source].contains(&Some(Compression::Xz)) {
             return Ok(Decoded::NeedsMore(sink, DecodeMemory::Most));
@@ -159,7 +162,7 @@ impl Run {
             .map(Decoded::Restored)
     }
 
-    /// Reads as much of the delta as has its header.
+    /// Reads the delta up to the end of its header.
     fn header(&self, delta: &mut Incoming) -> Result<(Header, Vec<u8>), ServiceError> {
         let limits = DecodeLimits::default();
         let mut begun = Vec::new();
@@ -184,7 +187,7 @@ impl Run {
         ServiceError::Decode { object: self.job.stored.clone(), source }
     }
 
-    /// Decodes the delta.
+    /// Decodes the delta to `to`.
     fn decode(
         &self,
         delta: &mut Incoming,
@@ -253,8 +256,8 @@ impl Run {
         }
     }
 
-    /// Packs the content in each way xdelta3 may have found it, and writes what has the right
-    /// digest.
+    /// Compresses the content with each setting that xdelta3 may have undone, and writes the result
+    /// that has the file's digest.
     fn pack<W: Write>(
         &self,
         content: &Payload,
@@ -286,7 +289,7 @@ impl Run {
     }
 }
 
-/// Compares what came out with what the metadata says.
+/// Checks a restored file's length and digest against its metadata.
 pub(crate) fn check(
     object: &ObjectName,
     (expected_len, expected): (u64, Sha256Digest),
@@ -299,6 +302,7 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Checks a length against the expected one.
 pub(crate) fn check_len(
     object: &ObjectName,
     expected: u64,
@@ -310,13 +314,13 @@ pub(crate) fn check_len(
     Ok(())
 }
 
-/// Of the place the caller gave.
+/// Returns a constructor of the error of the caller's writer.
 pub(crate) fn written() -> impl FnOnce(io::Error) -> ServiceError {
     ServiceError::Output
 }
 
-/// What xdelta3 unpacked before it made the delta: target and source, by the letters in an
-/// application header of the form `target/LETTER/source/LETTER`.
+/// Returns the compressions of target and source that xdelta3 undid before it made the delta, by
+/// the letters in an application header of the form `target/LETTER/source/LETTER`.
 fn packed_sides(header: &Header) -> [Option<Compression>; 2] {
     let text = header
         .application
@@ -331,15 +335,15 @@ fn packed_sides(header: &Header) -> [Option<Compression>; 2] {
     }
 }
 
-/// Passes on what follows the bytes that an earlier run wrote, and compares the beginning with
-/// them.
+/// A writer that skips the bytes an earlier run wrote and passes on the rest; it compares the
+/// skipped bytes with the earlier ones.
 pub(crate) struct Rest<'a, W> {
-    /// Bytes still to be left out.
+    /// The number of bytes still to skip.
     left: u64,
-    /// Of the bytes that were left out.
+    /// The hasher of the skipped bytes.
     hasher: Sha256Hasher,
     sink: &'a mut HashingWriter<W>,
-    /// Whether the beginning is another one.
+    /// The skipped bytes differ from those written before.
     pub(crate) differs: bool,
 }
 
@@ -369,7 +373,7 @@ impl<W: Write> Write for Rest<'_, W> {
     }
 }
 
-/// A source read from its start to its end.
+/// A reader of a source from its start to its end.
 struct Positioned {
     source: CachedReference,
     at: u64,

@@ -1,30 +1,33 @@
-//! What a decoder needs in memory, declared before it runs and enforced by the codec's limits.
+//! Memory limits of a decoder, declared before it runs and enforced by the codec's limits.
 
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, DecodeLimits, Limit};
 
 use crate::domain::metadata::DeltaMetadata;
 
-/// The largest window of an ordinary delta, as this tool and xdelta3 by default write it.
+/// The maximum number of bytes of a window in an ordinary delta, as this tool and xdelta3 by
+/// default write it.
 const WINDOW: u64 = 8 << 20;
-/// Sections of an ordinary window: all of it new, and half as much for instructions and addresses.
+/// The maximum number of bytes of an ordinary window's sections: all of it new data, and half as
+/// much for instructions and addresses.
 const SECTIONS: u64 = 12 << 20;
-/// What the three LZMA sections of an ordinary delta remember, 256 KiB each.
+/// The number of bytes in the dictionaries of an ordinary delta's three LZMA sections, 256 KiB
+/// each.
 const DICTIONARIES: u64 = 3 * (256 << 10);
-/// What they remember at most where windows may be as large as the codec reads them.
+/// The maximum number of bytes in these dictionaries where windows have the codec's maximum size.
 const DICTIONARIES_OF_MOST: u64 = 24 << 20;
-/// What they remember at most.
+/// The maximum number of bytes in these dictionaries.
 const MAX_DICTIONARIES: u64 = 256 << 20;
-/// Bytes of the source that a decoder keeps at most.
+/// The maximum number of bytes of the source that a decoder caches.
 pub(crate) const SOURCE: u64 = 32 << 20;
-/// Pieces of the stored delta on their way to the decoder.
+/// The number of bytes of the stored delta in flight to the decoder.
 const IN_FLIGHT: u64 = 2 << 20;
-/// Everything of fixed size: probabilities of LZMA, chunks of the cache, a stack.
+/// The number of bytes of fixed size: LZMA probabilities, chunks of the cache, a stack.
 const FIXED: u64 = 1 << 20;
 
-/// What one decoder may take.
+/// The memory limit of one decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecodeMemory {
-    /// What an ordinary delta of this size needs.
+    /// The need of an ordinary delta of this size.
     Ordinary {
         /// Bytes of the stored delta.
         delta: u64,
@@ -33,25 +36,25 @@ pub(crate) enum DecodeMemory {
         /// Bytes of the reference.
         source: u64,
     },
-    /// What the codec's own limits allow; for this a decoder runs alone.
+    /// The codec's own limits; a decoder with them runs alone.
     Most,
-    /// The largest ordinary delta, and large LZMA dictionaries.
+    /// The need of the largest ordinary delta with large LZMA dictionaries.
     Dictionaries {
-        /// Bytes that the LZMA sections remember together.
+        /// The number of bytes in all LZMA dictionaries together.
         dictionaries: u64,
-        /// Whether the delta was already tried with [`Most`](Self::Most).
+        /// The delta was already tried with [`Most`](Self::Most).
         after_most: bool,
     },
 }
 
 impl DecodeMemory {
-    /// The need of a stored delta of `stored` bytes against a reference of `source` bytes, if it is
-    /// an ordinary one.
+    /// Returns the limit for an ordinary delta of `stored` bytes against a reference of `source`
+    /// bytes.
     pub(crate) fn ordinary(delta: &DeltaMetadata, stored: u64, source: Option<u64>) -> Self {
         Self::Ordinary { delta: stored, file: delta.file_size, source: source.unwrap_or(u64::MAX) }
     }
 
-    /// Bytes to reserve.
+    /// Returns the number of bytes to reserve.
     pub(crate) fn bytes(self) -> u64 {
         match self {
             Self::Ordinary { delta, source, .. } => {
@@ -72,7 +75,7 @@ impl DecodeMemory {
         }
     }
 
-    /// Limits that keep a decoder to it.
+    /// Returns the codec limits that keep a decoder within this memory.
     pub(crate) fn limits(self) -> DecodeLimits {
         let mut limits = DecodeLimits::default().with_source_cache(SOURCE);
         limits.window = self.window();
@@ -85,8 +88,8 @@ impl DecodeMemory {
         limits
     }
 
-    /// Returns what to try next where a decoder stopped because its delta needs more than this;
-    /// `declared` is the size of the dictionaries that it declares.
+    /// Returns the next limit to try after a decoder reached this one; `declared` is the number of
+    /// bytes in the dictionaries that the delta declares.
     pub(crate) fn after(self, error: &DecodeError, declared: u64) -> Option<Self> {
         let DecodeErrorKind::Limit { limit, .. } = error.kind() else { return None };
         let dictionaries = declared.clamp(DICTIONARIES, MAX_DICTIONARIES);
@@ -105,8 +108,8 @@ impl DecodeMemory {
         }
     }
 
-    /// Windows of small files are no longer than the file; the content of a packed one may be
-    /// longer than that.
+    /// Returns the maximum window size in bytes. Windows of small files are no longer than the
+    /// file; the content of a compressed file may be longer than the file.
     fn window(self) -> u64 {
         match self {
             Self::Ordinary { file, .. } => {
@@ -117,8 +120,8 @@ impl DecodeMemory {
         }
     }
 
-    /// Sections as stored, and as many bytes decompressed. LZMA seldom makes less than an eighth of
-    /// what is new.
+    /// Returns the maximum number of bytes of a window's sections, stored and, as many again,
+    /// decompressed. LZMA seldom shrinks new data below an eighth.
     fn sections(self) -> u64 {
         match self {
             Self::Ordinary { delta, .. } => {
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn largest_dictionaries_take_as_much_as_most() {
+    fn decode_memory_is_bounded() {
         let dictionaries =
             DecodeMemory::Dictionaries { dictionaries: MAX_DICTIONARIES, after_most: false };
         assert!(

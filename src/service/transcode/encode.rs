@@ -1,4 +1,4 @@
-//! A file to a delta, which is decoded before anything relies on it.
+//! Encodes a file to a delta, which is verified by decoding it.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::service::error::ServiceError;
 use crate::service::payload::Payload;
 use crate::service::spool::Spool;
 
-/// What encoding a file came to.
+/// The result of encoding a file.
 pub(crate) struct Encoded {
-    /// SHA-256 of the file, of the bytes the encoder saw.
+    /// The SHA-256 of the bytes that the encoder read.
     pub(crate) digest: Sha256Digest,
-    /// The delta; `None` when it would have been longer than allowed.
+    /// The delta; `None` if it would exceed its limit.
     pub(crate) delta: Option<Payload>,
 }
 
-/// As the Python tool calls xdelta3: level 9, LZMA; no application header, since the key is the
-/// truth about the name.
+/// Returns the options the Python tool uses with xdelta3: level 9 with LZMA. There is no
+/// application header, since the key alone decides the name.
 fn options(target_len: u64) -> EncodeOptions {
     let mut options = EncodeOptions::at_level(Level::BEST);
     options.target_len = Some(target_len);
@@ -42,13 +42,12 @@ pub(crate) struct Encode {
 }
 
 impl Transcoder {
-    /// Encodes a file, stops as soon as the delta is longer than allowed, and decodes what it made.
+    /// Encodes a file, stops once the delta exceeds its limit, and decodes the delta to verify it.
     pub(crate) async fn encode(&self, encode: Encode) -> Result<Encoded, ServiceError> {
         let permit = self.permits.encoder().await;
         let folder = self.spool_folder.clone();
         blocking::run(move |cancelled| {
-            // Given back by the thread that uses the memory, even when nobody waits for it any
-            // more.
+            // Dropped by the thread that uses the memory, even after the future was cancelled.
             let _permit = permit;
             let encoded = encode.run(Spool::new(&folder), cancelled)?;
             let Encode { file, reference, .. } = &encode;
@@ -63,7 +62,7 @@ impl Transcoder {
     }
 
     /// Reads a file once for its digest, its sketch and its delta against itself, and a second time
-    /// to decode that.
+    /// to verify that delta by decoding it.
     pub(crate) async fn encode_itself(&self, file: &Payload) -> Result<OwnDelta, ServiceError> {
         let permit = self.permits.encoder().await;
         let (file, folder) = (file.clone(), self.spool_folder.clone());
@@ -80,7 +79,7 @@ impl Transcoder {
     }
 }
 
-/// What is known of a file that becomes a reference.
+/// The digest, sketch and delta of a file that becomes a reference.
 pub(crate) struct OwnDelta {
     pub(crate) digest: Sha256Digest,
     pub(crate) sketch: Sketch,
@@ -126,7 +125,7 @@ impl Encode {
         file.read(cancelled, |mut piece| {
             hasher.update(piece);
             while !piece.is_empty() {
-                // Past the limit the rest is read for its digest only.
+                // Past the limit the rest is read for its digest alone.
                 let Some(running) = &mut encoder else { break };
                 let taken = running.push(piece, &mut out).map_err(failed)?;
                 piece = piece.get(taken..).unwrap_or_default();
@@ -155,7 +154,7 @@ impl Encode {
     }
 }
 
-/// The digest of what the delta gives, or `None` when it cannot be decoded or gives another length.
+/// Returns the digest of the decoded delta; `None` if it cannot be decoded or has another length.
 fn decoded_digest(
     delta: &Payload,
     reference: &CachedReference,
@@ -181,7 +180,7 @@ fn decoded_digest(
     Ok(whole.then(|| hasher.finish()))
 }
 
-/// Options to decode a delta whose file has `target_len` bytes.
+/// Returns the options to decode a delta whose file has `target_len` bytes.
 fn decode_options(target_len: u64) -> DecodeOptions {
     let mut options = DecodeOptions::default();
     options.limits.target = Some(target_len);
@@ -203,7 +202,7 @@ mod tests {
     use crate::service::{DeltaService, PutOptions, Settings, StoredAs};
     use crate::storage::{BucketAdmin as _, MemoryStore};
 
-    /// Counts the bytes that are read of it.
+    /// A source that counts the bytes read from it.
     struct Counting {
         bytes: Vec<u8>,
         read: AtomicU64,
@@ -221,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Content that cannot be compressed.
+    /// Returns bytes that cannot be compressed.
     fn noise(len: usize) -> Vec<u8> {
         let mut state = 7_u64;
         let next = |_| {
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn put_reads_a_file_three_times_at_most() {
+    async fn put_reads_file_at_most_thrice() {
         const LEN: usize = 9 << 20;
         let (folder, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::new()));
         let bucket = BucketName::new("bucket").unwrap();
@@ -252,7 +251,7 @@ mod tests {
             (report.stored_as, counting.read.load(Ordering::Relaxed) as f64 / LEN as f64)
         };
         let (first, passes) = put("a-1.zip", noise(LEN)).await;
-        // Digest, sketch and delta; the upload; the check of the delta.
+        // One pass for digest, sketch and delta, one for the upload, one to verify the delta.
         assert!(first == StoredAs::Reference && passes < 3.1, "{first:?} in {passes} passes");
         let mut second = noise(LEN);
         second[5_000_000] ^= 1;

@@ -1,4 +1,4 @@
-//! Codec work with its checks: a file to a delta that gives it back, and a delta to the file.
+//! Encodes a file to a delta that is verified by decoding it, and restores a file from a delta.
 
 mod byte_budget;
 mod decode;
@@ -16,7 +16,7 @@ pub(crate) use decode::{Decode, Decoded, Rest, check, check_len, written};
 pub(crate) use decode_memory::DecodeMemory;
 pub(crate) use encode::{Encode, OwnDelta};
 
-/// Encoders and decoders that share the memory and the cores of this process.
+/// Encodes and decodes within the shared memory and cores of this process.
 #[derive(Debug, Clone)]
 pub(crate) struct Transcoder {
     permits: Arc<Permits>,

@@ -1,5 +1,5 @@
-//! In-process limits: one core and one byte budget for each encoder, the rest of the budget for
-//! decoders.
+//! In-process limits: each encoder takes one core; one encoder and all decoders share a byte
+//! budget.
 
 use std::sync::Arc;
 
@@ -7,24 +7,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::byte_budget::{ByteBudget, Reservation};
 
-/// Encoders at once at most: each has its own indexes and windows, up to about 250 MiB.
+/// The maximum number of concurrent encoders; each has its own indexes and windows, up to about 250
+/// MiB.
 const MAX_ENCODERS: usize = 4;
 
-/// Bytes for all decoders and one encoder together. With what a command takes besides, buffers of
-/// 64 transfers included, this stays below the 400 MiB of the README. A decoder with
-/// [`DecodeMemory::Most`](super::decode_memory::DecodeMemory) takes 320 MiB at worst, so one that
-/// needs more than an ordinary one gets all of it and runs alone.
+/// The number of bytes for all decoders and one encoder together. With the other memory of a
+/// command, including the buffers of 64 transfers, this stays below the 400 MiB of the README. A
+/// decoder with [`DecodeMemory::Most`](super::decode_memory::DecodeMemory) takes up to 320 MiB, so
+/// one that needs more than an ordinary one reserves the whole budget and runs alone.
 const MEMORY: u64 = 256 << 20;
 
-/// Bytes of one encoder at level 9: the source at hand, its index and the windows (210 MiB
-/// measured).
+/// The number of bytes of one encoder at level 9: the source blocks, their index and the windows
+/// (210 MiB measured).
 const ENCODER_MEMORY: u64 = 240 << 20;
 
-/// The cores and the memory that are free.
+/// The limits that all encoders and decoders of this process share.
 #[derive(Debug)]
 pub(super) struct Permits {
     encoders: Arc<Semaphore>,
-    /// Encoders that need not share the memory of the decoders: all but one.
+    /// The encoders that do not share the memory of the decoders: all but one.
     further_encoders: Arc<Semaphore>,
     memory: ByteBudget,
 }
@@ -55,7 +56,7 @@ enum EncoderMemory {
 }
 
 impl Permits {
-    /// Waits until there are a core and memory for one more encoder.
+    /// Waits until a core and memory for one more encoder are free.
     ///
     /// The caller must not hold a decoder's reservation.
     pub(super) async fn encoder(&self) -> EncoderPermit {
@@ -68,7 +69,7 @@ impl Permits {
         EncoderPermit { _core: core, _memory: memory }
     }
 
-    /// The memory of the decoders.
+    /// Returns the byte budget of the decoders.
     pub(super) fn memory(&self) -> &ByteBudget {
         &self.memory
     }
@@ -80,7 +81,7 @@ mod tests {
     use futures::FutureExt as _;
 
     #[test]
-    fn last_encoder_shares_memory_with_decoders() {
+    fn last_encoder_shares_budget() {
         let permits = Permits::default();
         let decoder = permits.memory().try_reserve(64 << 20).unwrap();
         let further = permits.further_encoders.available_permits();

@@ -1,5 +1,5 @@
-//! What is kept beside an object beyond headers and user metadata: class, encryption, tags, and an
-//! ACL that nobody is told.
+//! Checks of attributes beyond headers and user metadata: storage class, encryption, tags, and the
+//! ACL, which no head has.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ async fn put_with(stage: &Stage<'_>, key: &str, attributes: &Attributes) -> Outc
     Ok(())
 }
 
-async fn told(stage: &Stage<'_>, key: &str) -> Result<Attributes, Failure> {
+async fn head_attributes(stage: &Stage<'_>, key: &str) -> Result<Attributes, Failure> {
     let object = stage.object(key)?;
     let head = stage.store.head(&object).await?.attributes;
     same("attributes by get", &stage.store.get(&object, Some(0..1)).await?.head.attributes, &head)?;
@@ -40,17 +40,17 @@ fn tags() -> BTreeMap<String, String> {
 pub(super) async fn a_storage_class_comes_back(stage: &Stage<'_>) -> Outcome {
     let archived = Attributes { storage_class: Some("GLACIER_IR".parse()?), ..attributes() };
     put_with(stage, "k", &archived).await?;
-    same("attributes", told(stage, "k").await?, archived)?;
+    same("attributes", head_attributes(stage, "k").await?, archived)?;
     let standard = Attributes { storage_class: Some("STANDARD".parse()?), ..attributes() };
     put_with(stage, "k", &standard).await?;
-    same("the class of all", told(stage, "k").await?.storage_class, None)
+    same("the class of all", head_attributes(stage, "k").await?.storage_class, None)
 }
 
 pub(super) async fn encryption_comes_back(stage: &Stage<'_>) -> Outcome {
     for encryption in [Some(Encryption::Aes256), kms()] {
         let encrypted = Attributes { encryption, ..attributes() };
         put_with(stage, "k", &encrypted).await?;
-        same("attributes", told(stage, "k").await?, encrypted)?;
+        same("attributes", head_attributes(stage, "k").await?, encrypted)?;
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ pub(super) async fn tags_are_read_apart(stage: &Stage<'_>) -> Outcome {
     let object = stage.object("k")?;
     put_with(stage, "k", &Attributes { tags: tags(), ..attributes() }).await?;
     same("tags", stage.store.tags(&object).await?, tags())?;
-    same("attributes", told(stage, "k").await?, attributes())?;
+    same("attributes", head_attributes(stage, "k").await?, attributes())?;
     put_with(stage, "k", &attributes()).await?;
     same("tags of the version without", stage.store.tags(&object).await?, BTreeMap::new())?;
     let absent = stage.object("absent")?;
@@ -76,13 +76,13 @@ pub(super) async fn more_than_ten_tags_are_refused(stage: &Stage<'_>) -> Outcome
     refused("eleven tags", put, StorageErrorKind::Invalid)
 }
 
-pub(super) async fn an_acl_is_taken_and_not_told(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn acl_is_write_only(stage: &Stage<'_>) -> Outcome {
     let owned = Attributes { acl: Some(CannedAcl::BucketOwnerFullControl), ..attributes() };
     put_with(stage, "k", &owned).await?;
-    same("attributes", told(stage, "k").await?, attributes())
+    same("attributes", head_attributes(stage, "k").await?, attributes())
 }
 
-pub(super) async fn a_copy_keeps_class_encryption_and_tags(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn copy_keeps_class_and_tags(stage: &Stage<'_>) -> Outcome {
     let kept = Attributes {
         storage_class: Some("STANDARD_IA".parse()?),
         encryption: kms(),
@@ -91,13 +91,11 @@ pub(super) async fn a_copy_keeps_class_encryption_and_tags(stage: &Stage<'_>) ->
     put_with(stage, "from", &Attributes { tags: tags(), ..kept.clone() }).await?;
     let to = stage.object("to")?;
     stage.store.copy(&stage.object("from")?, &to, &CopyOptions::default()).await?;
-    same("attributes", told(stage, "to").await?, kept)?;
+    same("attributes", head_attributes(stage, "to").await?, kept)?;
     same("tags", stage.store.tags(&to).await?, tags())
 }
 
-pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(
-    stage: &Stage<'_>,
-) -> Outcome {
+pub(super) async fn copy_can_replace_attributes(stage: &Stage<'_>) -> Outcome {
     let source = Attributes {
         storage_class: Some("STANDARD_IA".parse()?),
         encryption: kms(),
@@ -118,7 +116,7 @@ pub(super) async fn a_copy_with_other_attributes_has_none_of_its_source(
         |attributes| CopyOptions { attributes: Some(attributes), ..CopyOptions::from(&etag) };
     let tagged = Attributes { tags: tag.clone().into(), ..other.clone() };
     stage.store.copy(&from, &to, &copied_as(tagged)).await?;
-    same("attributes", told(stage, "to").await?, other.clone())?;
+    same("attributes", head_attributes(stage, "to").await?, other.clone())?;
     same("tags", stage.store.tags(&to).await?, tag.into())?;
     stage
         .store

@@ -1,4 +1,4 @@
-//! Bodies that fail, lie or are given up, and readers that are overtaken.
+//! Checks of bodies that fail, have a wrong length or are dropped, and of reads during a write.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::objects::content;
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
 
-/// More than the pieces in which bytes travel and less than a test should take.
+/// The size of a body in bytes: more than the pieces of a transfer, and small enough for a test.
 const LARGE: usize = 5 << 20;
 
 /// Requires that a put of this body fails, over nothing and over an object, and changes neither.
@@ -41,7 +41,7 @@ fn pieces(bytes: Vec<u8>) -> impl Iterator<Item = io::Result<Bytes>> {
     pieces.into_iter()
 }
 
-pub(super) async fn a_body_that_fails_midway_stores_nothing(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn failed_body_stores_nothing(stage: &Stage<'_>) -> Outcome {
     let body = PutBody::new(LARGE as u64, || {
         let failure = std::iter::once(Err(io::Error::other("the source broke")));
         futures::stream::iter(pieces(content(LARGE / 2, 1)).chain(failure)).boxed()
@@ -65,7 +65,7 @@ pub(super) async fn a_long_body_stores_nothing(stage: &Stage<'_>) -> Outcome {
     stores_nothing(stage, long(0, 1)).await
 }
 
-pub(super) async fn a_put_that_is_dropped_stores_nothing(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn dropped_put_stores_nothing(stage: &Stage<'_>) -> Outcome {
     stage.put("old", "intact").await?;
     let body = PutBody::new(LARGE as u64, || {
         let sent = futures::stream::iter(pieces(content(LARGE / 2, 1)));

@@ -1,4 +1,4 @@
-//! Buckets: made, listed, removed, and told from missing keys.
+//! Checks of buckets: created, listed, deleted, and distinguished from missing keys.
 
 use crate::domain::{BucketName, Key};
 use crate::storage::{ETag, ListRequest, ListedBucket, PutCondition, StorageErrorKind};
@@ -18,7 +18,7 @@ async fn names(stage: &Stage<'_>) -> Result<Vec<BucketName>, Failure> {
         .collect())
 }
 
-pub(super) async fn a_bucket_lives_and_dies(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn bucket_is_created_and_deleted(stage: &Stage<'_>) -> Outcome {
     let listed = names(stage).await?;
     holds("a bucket that was made is listed", listed.contains(&stage.bucket))?;
     holds("buckets are listed by name", listed.is_sorted())?;
@@ -49,8 +49,9 @@ pub(super) async fn a_bucket_with_an_object_stays(stage: &Stage<'_>) -> Outcome 
     Ok(())
 }
 
-/// A store whose tags name writes can delete a bucket together with its objects; others refuse.
-pub(super) async fn a_bucket_goes_with_what_it_holds(stage: &Stage<'_>) -> Outcome {
+/// Checks that a store whose tags identify writes can delete a bucket together with its objects,
+/// and that another store refuses to.
+pub(super) async fn bucket_is_deleted_with_objects(stage: &Stage<'_>) -> Outcome {
     let mut held = Vec::new();
     for key in ["a", "b/c", &"K".repeat(100)] {
         held.push((Key::new(key)?, stage.put(key, "kept").await?));
@@ -79,7 +80,7 @@ pub(super) async fn a_bucket_goes_with_what_it_holds(stage: &Stage<'_>) -> Outco
     stage.lists(&ListRequest::default(), &[], &[]).await
 }
 
-pub(super) async fn a_missing_bucket_is_no_missing_key(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn missing_bucket_is_reported(stage: &Stage<'_>) -> Outcome {
     let get = stage.store.get(&stage.object("k")?, None).await;
     refused("get of a missing key", get, StorageErrorKind::NotFound)?;
     let absent = Stage { bucket: BucketName::new(ABSENT)?, ..*stage };
@@ -108,8 +109,8 @@ pub(super) async fn a_missing_bucket_is_no_missing_key(stage: &Stage<'_>) -> Out
     refused("removing a missing bucket", stage.store.delete_bucket(&absent.bucket).await, missing)
 }
 
-/// Apart, since the answer to HEAD has no body: an S3 adapter must ask once more.
-pub(super) async fn head_tells_a_missing_bucket(stage: &Stage<'_>) -> Outcome {
+/// Checks HEAD apart, since its answer has no body: an S3 client must send another request.
+pub(super) async fn head_reports_a_missing_bucket(stage: &Stage<'_>) -> Outcome {
     let head = stage.store.head(&stage.object("k")?).await;
     refused("head of a missing key", head, StorageErrorKind::NotFound)?;
     let absent = Stage { bucket: BucketName::new(ABSENT)?, ..*stage };

@@ -1,4 +1,4 @@
-//! Conditional writes, one after the other and in races.
+//! Checks of conditional writes, sequential and concurrent.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -13,9 +13,10 @@ use crate::storage::{
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
 
-/// Enough for eight of eight to win on a store that checks first and writes then.
+/// The number of concurrent writers; enough for several winners on a store that checks first and
+/// writes later.
 const RACERS: usize = 16;
-/// Races are won by chance: one round shows little.
+/// The number of rounds: races are won by chance, so one round proves little.
 const MAX_ATTEMPTS: usize = 4;
 
 pub(super) async fn if_absent_creates_once(stage: &Stage<'_>) -> Outcome {
@@ -36,7 +37,7 @@ pub(super) async fn if_absent_creates_once(stage: &Stage<'_>) -> Outcome {
     same("content of the new one", stage.read("k").await?, b"third".to_vec())
 }
 
-pub(super) async fn if_match_replaces_what_it_names(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn if_match_replaces_its_version(stage: &Stage<'_>) -> Outcome {
     let first = stage.put("k", "first").await?;
     let second = stage.put_if("k", "second", &PutCondition::IfMatch(first.clone())).await??;
     let late = stage.put_if("k", "late", &PutCondition::IfMatch(first)).await?;
@@ -45,7 +46,7 @@ pub(super) async fn if_match_replaces_what_it_names(stage: &Stage<'_>) -> Outcom
     same("tag", stage.store.head(&stage.object("k")?).await?.etag, second)
 }
 
-pub(super) async fn if_match_fails_when_there_is_nothing(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn if_match_needs_an_object(stage: &Stage<'_>) -> Outcome {
     let etag = stage.put("k", "first").await?;
     stage.store.delete(&stage.object("k")?, None).await?;
     let put = stage.put_if("k", "second", &PutCondition::IfMatch(etag)).await?;
@@ -57,7 +58,7 @@ pub(super) async fn if_match_fails_when_there_is_nothing(stage: &Stage<'_>) -> O
     )
 }
 
-pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn delete_if_match_checks_the_tag(stage: &Stage<'_>) -> Outcome {
     let object = stage.object("k")?;
     let first = stage.put("k", "first").await?;
     let second = stage.put("k", "second").await?;
@@ -70,8 +71,8 @@ pub(super) async fn delete_if_match_removes_what_it_names(stage: &Stage<'_>) -> 
     refused("it afterwards", stage.store.head(&object).await, StorageErrorKind::NotFound)
 }
 
-/// Where tags name writes, no tag holds again for a content that came back, also not that of a
-/// copy; elsewhere the same content has the same tag.
+/// Checks entity tags. Where tags identify writes, no tag recurs with the same content, not even in
+/// a copy; elsewhere the same content has the same tag.
 pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
     let (object, copy) = (stage.object("k")?, stage.object("copy")?);
     let first = stage.put("k", "content").await?;
@@ -114,8 +115,8 @@ pub(super) async fn tags_name_what_they_say(stage: &Stage<'_>) -> Outcome {
     Ok(())
 }
 
-/// A store that dates objects by itself dates one after what the put says it replaces.
-pub(super) async fn a_put_is_dated_after_what_it_replaces(stage: &Stage<'_>) -> Outcome {
+/// Checks that a store which dates objects itself dates a new one after the one it replaces.
+pub(super) async fn newer_than_dates_the_object(stage: &Stage<'_>) -> Outcome {
     if !stage.store.tags_name_writes() {
         return Ok(());
     }
@@ -143,8 +144,8 @@ pub(super) async fn a_put_is_dated_after_what_it_replaces(stage: &Stage<'_>) -> 
     )
 }
 
-/// Lets all racers put at once, each its own content; requires one winner, whose content is there,
-/// and `loss` for the others.
+/// Runs all writers at once, each with its own content; requires one winner, whose content is
+/// stored, and the error `loss` for the other ones.
 async fn race(
     stage: &Stage<'_>,
     key: &str,
@@ -168,7 +169,7 @@ async fn race(
     Ok(etag)
 }
 
-pub(super) async fn racing_creators_have_one_winner(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn racing_creates_have_one_winner(stage: &Stage<'_>) -> Outcome {
     for round in 0..MAX_ATTEMPTS {
         let key = format!("folder {round}/reference.bin");
         race(stage, &key, &PutCondition::IfAbsent, StorageErrorKind::AlreadyExists).await?;
@@ -176,7 +177,7 @@ pub(super) async fn racing_creators_have_one_winner(stage: &Stage<'_>) -> Outcom
     Ok(())
 }
 
-pub(super) async fn racing_replacers_have_one_winner(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn racing_updates_have_one_winner(stage: &Stage<'_>) -> Outcome {
     let mut etag = stage.put("k", "start").await?;
     for round in 0..MAX_ATTEMPTS {
         etag =
@@ -186,7 +187,7 @@ pub(super) async fn racing_replacers_have_one_winner(stage: &Stage<'_>) -> Outco
     Ok(())
 }
 
-pub(super) async fn racing_replacer_and_remover_have_one_winner(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn racing_put_and_delete_one_wins(stage: &Stage<'_>) -> Outcome {
     let object = stage.object("k")?;
     for round in 0..RACERS {
         let etag = stage.put("k", format!("round {round}")).await?;

@@ -1,4 +1,4 @@
-//! Copies inside the store.
+//! Checks of copies inside the store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,9 +20,7 @@ async fn copy(
     Ok(stage.store.copy(&stage.object(from)?, &stage.object(to)?, &options).await?)
 }
 
-pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(
-    stage: &Stage<'_>,
-) -> Outcome {
+pub(super) async fn copy_equals_its_source(stage: &Stage<'_>) -> Outcome {
     for len in [0, 1, (3 << 20) + 17] {
         let (bytes, from, to) = (content(len, 1), stage.object("from")?, stage.object("to")?);
         stage
@@ -40,14 +38,14 @@ pub(super) async fn a_copy_has_the_bytes_and_attributes_of_its_source(
         same("size", head.size, len as u64)?;
         same("tag", &head.etag, &etag)?;
         same("attributes", &head.attributes, &attributes())?;
-        // Clocks of stores may tell whole seconds.
+        // The clocks of stores may have whole seconds.
         holds("it was written after its source", head.last_modified >= source.last_modified)?;
         holds(&format!("{len} bytes were copied"), stage.read("to").await? == bytes)?;
         holds("the source stayed", stage.read("from").await? == bytes)?;
         stage.store.delete(&from, None).await?;
-        holds("the copy stands by itself", stage.read("to").await? == bytes)?;
+        holds("the copy is independent of its source", stage.read("to").await? == bytes)?;
     }
-    // Long enough for whole seconds: the time of a copy is that of the copying.
+    // The delay is long enough for whole seconds: the time of a copy is that of the copying.
     stage.put("from", "old").await?;
     let written = stage.store.head(&stage.object("from")?).await?.last_modified;
     tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -87,7 +85,7 @@ pub(super) async fn a_copy_replaces_what_was_there(stage: &Stage<'_>) -> Outcome
 pub(super) async fn a_copy_goes_to_another_bucket(stage: &Stage<'_>) -> Outcome {
     let other = Stage { bucket: BucketName::new("dg-another-bucket-for-copies")?, ..*stage };
     match stage.store.create_bucket(&other.bucket).await {
-        // Left by a broken run.
+        // Left by an interrupted run.
         Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}
         made => made?,
     }
@@ -113,7 +111,7 @@ pub(super) async fn a_copy_of_nothing_is_refused(stage: &Stage<'_>) -> Outcome {
     same("what was there", stage.read("to").await?, b"intact".to_vec())
 }
 
-pub(super) async fn a_copy_in_a_missing_bucket_is_refused(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn copy_needs_both_buckets(stage: &Stage<'_>) -> Outcome {
     stage.put("k", "content").await?;
     let absent = Stage { bucket: BucketName::new("dg-there-is-no-such-bucket")?, ..*stage };
     let (here, there) = (stage.object("k")?, absent.object("k")?);
@@ -131,7 +129,7 @@ pub(super) async fn a_copy_in_a_missing_bucket_is_refused(stage: &Stage<'_>) -> 
     same("the object", stage.read("k").await?, b"content".to_vec())
 }
 
-pub(super) async fn a_copy_if_match_is_of_the_version_it_names(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn copy_if_match_checks_source(stage: &Stage<'_>) -> Outcome {
     let first = stage.put("from", "first").await?;
     copy(stage, "from", "to", Some(&first)).await?;
     same("the copy", stage.read("to").await?, b"first".to_vec())?;
@@ -157,7 +155,7 @@ pub(super) async fn a_copy_onto_itself_is_refused(stage: &Stage<'_>) -> Outcome 
     same("tag", stage.store.head(&object).await?.etag, etag)
 }
 
-pub(super) async fn copy_onto_itself_changes_attributes(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn self_copy_changes_attributes(stage: &Stage<'_>) -> Outcome {
     let old = stage.put("k", "content").await?;
     let object = stage.object("k")?;
     let metadata = BTreeMap::from([("name".to_owned(), "value".to_owned())]);

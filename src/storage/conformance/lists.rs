@@ -1,4 +1,4 @@
-//! Lists: byte order, prefix, delimiter, where they start, and pages.
+//! Checks of listings: byte order, prefix, delimiter, start and pages.
 
 use crate::storage::ListRequest;
 
@@ -20,14 +20,15 @@ pub(super) async fn an_empty_bucket_lists_nothing(stage: &Stage<'_>) -> Outcome 
 }
 
 pub(super) async fn lists_are_in_byte_order(stage: &Stage<'_>) -> Outcome {
-    // '.' < '/' < '0' < 'A' < 'a' < 'é' < '日' < '😀': folders are not sorted before or after files.
+    // '.' < '/' < '0' < 'A' < 'a' < 'é' < '日' < '😀': directories are not sorted before or after
+    // files.
     let keys =
         ["B", "a", "a-b", "a.b", "a/b", "a0b", "aB", "ab", "ab/c", "é", "日", "\u{ff5e}", "😀"];
     stage.put_all(keys.iter().rev()).await?;
     stage.lists(&ListRequest::default(), &keys, &[]).await
 }
 
-pub(super) async fn listed_objects_are_those_of_head(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn list_and_head_agree(stage: &Stage<'_>) -> Outcome {
     stage.put_all(["a", "b/c", "b/dd"]).await?;
     let page = stage.store.list(&stage.bucket, &ListRequest::default()).await?;
     same("objects", page.objects.len(), 3)?;
@@ -36,12 +37,12 @@ pub(super) async fn listed_objects_are_those_of_head(stage: &Stage<'_>) -> Outco
         same("size", listed.size, listed.key.as_str().len() as u64)?;
         same("size by head", listed.size, head.size)?;
         same("tag", listed.etag, head.etag)?;
-        // HEAD tells whole seconds over HTTP, lists tell milliseconds.
+        // HEAD reports whole seconds over HTTP, listings report milliseconds.
         let apart = listed
             .last_modified
             .duration_since(head.last_modified)
             .unwrap_or_else(|error| error.duration());
-        holds("both tell the same time", apart.as_secs() == 0)?;
+        holds("both report the same time", apart.as_secs() == 0)?;
     }
     Ok(())
 }
@@ -81,8 +82,8 @@ pub(super) async fn start_after_is_exclusive(stage: &Stage<'_>) -> Outcome {
     stage.lists(&with("", Some("/"), Some("a")), &["b", "c"], &["a/"]).await
 }
 
-/// The one rule of lists on which stores differ, so it has a check of its own.
-pub(super) async fn start_after_hides_its_common_prefix(stage: &Stage<'_>) -> Outcome {
+/// Checks the one rule of listings in which stores differ, so it has a check of its own.
+pub(super) async fn start_after_skips_its_prefix(stage: &Stage<'_>) -> Outcome {
     stage.put_all(["a/a", "a/b", "a/c", "b/a", "c"]).await?;
     stage.lists(&with("", Some("/"), Some("a/b")), &["c"], &["b/"]).await?;
     stage.lists(&with("", Some("/"), Some("a/")), &["c"], &["b/"]).await?;

@@ -1,9 +1,9 @@
-//! What every adapter of [`Store`] must do: one public suite of named checks, run on memory, on
-//! disk and on S3 over HTTP.
+//! The specification of a [`Store`]: a public suite of named checks, run on memory, on disk and on
+//! S3 over HTTP.
 //!
-//! Each check works in a bucket of its own and removes it afterwards. Stores that are weaker than
+//! Each check works in a bucket of its own and deletes it afterwards. Stores that are weaker than
 //! S3 are exempted from single checks or keys by name and with a reason, see [`Capabilities`]; an
-//! exemption that names nothing is a failure itself.
+//! exemption with an unknown name is itself a failure.
 //!
 //! ```
 //! # #[tokio::main] async fn main() {
@@ -37,84 +37,81 @@ use buckets::*;
 use conditions::*;
 use copies::*;
 use lists::*;
-use nasty_keys::{
-    nasty_keys_are_copied, nasty_keys_live_together_in_byte_order, nasty_keys_one_by_one,
-};
+use nasty_keys::{nasty_keys_are_copied, nasty_keys_coexist_in_order, nasty_keys_one_by_one};
 use objects::*;
 
-/// Hands the names of all checks, separated by commas, to the macro of the given name: for one test
-/// per check.
+/// Passes the names of all checks, separated by commas, to the given macro, for one test per check.
 #[macro_export]
 macro_rules! for_each_storage_check {
     ($callback:ident) => {
         $callback! {
-            a_bucket_lives_and_dies,
+            bucket_is_created_and_deleted,
             a_bucket_is_made_once,
             a_bucket_with_an_object_stays,
-            a_bucket_goes_with_what_it_holds,
-            a_missing_bucket_is_no_missing_key,
-            head_tells_a_missing_bucket,
-            an_object_comes_back_as_it_was_put,
-            head_tells_size_tag_and_time,
+            bucket_is_deleted_with_objects,
+            missing_bucket_is_reported,
+            head_reports_a_missing_bucket,
+            object_content_round_trips,
+            head_reports_size_tag_and_time,
             attributes_come_back,
-            attributes_belong_to_their_version,
+            attributes_are_per_version,
             metadata_of_2_kib_is_taken,
             metadata_over_2_kib_is_refused,
             a_storage_class_comes_back,
             encryption_comes_back,
             tags_are_read_apart,
             more_than_ten_tags_are_refused,
-            an_acl_is_taken_and_not_told,
-            an_overwrite_replaces_the_content,
+            acl_is_write_only,
+            overwrite_replaces_content,
             a_deleted_object_is_gone,
             ranges_are_cut_at_the_end,
-            a_range_beyond_the_end_is_refused,
+            range_beyond_end_is_refused,
             an_empty_object_has_no_range,
-            a_body_that_fails_midway_stores_nothing,
+            failed_body_stores_nothing,
             a_short_body_stores_nothing,
             a_long_body_stores_nothing,
-            a_put_that_is_dropped_stores_nothing,
+            dropped_put_stores_nothing,
             reading_gives_one_version,
-            a_copy_has_the_bytes_and_attributes_of_its_source,
+            copy_equals_its_source,
             a_copy_replaces_what_was_there,
             a_copy_goes_to_another_bucket,
             a_copy_of_nothing_is_refused,
-            a_copy_in_a_missing_bucket_is_refused,
-            a_copy_if_match_is_of_the_version_it_names,
+            copy_needs_both_buckets,
+            copy_if_match_checks_source,
             a_copy_onto_itself_is_refused,
-            copy_onto_itself_changes_attributes,
-            a_copy_keeps_class_encryption_and_tags,
-            a_copy_with_other_attributes_has_none_of_its_source,
+            self_copy_changes_attributes,
+            copy_keeps_class_and_tags,
+            copy_can_replace_attributes,
             if_absent_creates_once,
-            if_match_replaces_what_it_names,
-            if_match_fails_when_there_is_nothing,
-            delete_if_match_removes_what_it_names,
+            if_match_replaces_its_version,
+            if_match_needs_an_object,
+            delete_if_match_checks_the_tag,
             tags_name_what_they_say,
-            a_put_is_dated_after_what_it_replaces,
-            racing_creators_have_one_winner,
-            racing_replacers_have_one_winner,
-            racing_replacer_and_remover_have_one_winner,
+            newer_than_dates_the_object,
+            racing_creates_have_one_winner,
+            racing_updates_have_one_winner,
+            racing_put_and_delete_one_wins,
             an_empty_bucket_lists_nothing,
             lists_are_in_byte_order,
-            listed_objects_are_those_of_head,
+            list_and_head_agree,
             a_prefix_is_a_mere_string,
             a_delimiter_rolls_up_folders,
             a_delimiter_is_any_text,
             start_after_is_exclusive,
-            start_after_hides_its_common_prefix,
+            start_after_skips_its_prefix,
             pages_show_every_entry_once,
             a_page_has_1000_entries,
             nasty_keys_one_by_one,
-            nasty_keys_live_together_in_byte_order,
+            nasty_keys_coexist_in_order,
             nasty_keys_are_copied,
         }
     };
 }
 
-/// One thing every store must do.
+/// One requirement for every store.
 #[derive(Clone, Copy)]
 pub struct Check {
-    /// Its name, a sentence.
+    /// The name, which is also that of its function.
     pub name: &'static str,
     body: for<'a> fn(&'a Stage<'a>) -> BoxFuture<'a, Outcome>,
 }
@@ -136,7 +133,7 @@ for_each_storage_check!(table);
 
 type Outcome = Result<(), Failure>;
 
-/// How a store failed a check.
+/// The reason why a store failed a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(String);
 
@@ -158,23 +155,23 @@ impl<E: Error> From<E> for Failure {
     }
 }
 
-/// Something a store is known not to do.
+/// A requirement that a store is known not to meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exemption {
     /// The name of a check or of a key of [`nasty_keys::NASTY_KEYS`].
     pub name: &'static str,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
 }
 
-/// What a store can do: everything but the named exemptions.
+/// The capabilities of a store: everything but the named exemptions.
 #[derive(Debug, Clone, Default)]
 pub struct Capabilities {
     exemptions: Vec<Exemption>,
 }
 
 impl Capabilities {
-    /// A store that does everything S3 does.
+    /// Returns the capabilities of S3, without exemptions.
     pub fn full() -> Self {
         Self::default()
     }
@@ -186,7 +183,7 @@ impl Capabilities {
         self
     }
 
-    /// The exemption of this name.
+    /// Returns the exemption with this name.
     pub fn exemption(&self, name: &str) -> Option<Exemption> {
         self.exemptions.iter().find(|exemption| exemption.name == name).copied()
     }
@@ -199,14 +196,14 @@ impl Capabilities {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Checks the store passed.
+    /// The checks that the store passed.
     pub passed: Vec<&'static str>,
-    /// Checks and keys that were left out.
+    /// The checks and keys that were skipped.
     pub exempted: Vec<Exemption>,
-    /// Checks the store failed.
+    /// The checks that the store failed.
     pub failures: Vec<(&'static str, Failure)>,
 }
 
@@ -248,7 +245,7 @@ pub async fn run(store: &dyn Store, capabilities: &Capabilities) -> Report {
     report
 }
 
-/// Runs the check of this name.
+/// Runs the check with this name.
 pub async fn run_one(
     name: &str,
     store: &dyn Store,
@@ -262,17 +259,17 @@ pub async fn run_one(
 }
 
 impl Check {
-    /// Runs the check in a bucket of its own, which is made before and removed after it.
+    /// Runs the check in a bucket of its own, which is created before and deleted after it.
     pub async fn run(&self, store: &dyn Store, capabilities: &Capabilities) -> Result<(), Failure> {
         let stage = Stage::set(store, self.name, capabilities).await?;
         let outcome = (self.body)(&stage).await;
-        // Also after a failure, which is the one worth telling.
+        // Clears up also after a failure, whose outcome takes precedence.
         let cleared = stage.clear().await;
         outcome.and(cleared)
     }
 }
 
-/// Compares.
+/// Requires that two values are equal.
 fn same<T: PartialEq + fmt::Debug>(what: &str, got: T, expected: T) -> Outcome {
     if got == expected {
         Ok(())
@@ -281,7 +278,7 @@ fn same<T: PartialEq + fmt::Debug>(what: &str, got: T, expected: T) -> Outcome {
     }
 }
 
-/// Requires.
+/// Requires a condition.
 fn holds(what: &str, truth: bool) -> Outcome {
     if truth { Ok(()) } else { Err(Failure(format!("this does not hold: {what}"))) }
 }

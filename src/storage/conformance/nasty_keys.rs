@@ -1,4 +1,4 @@
-//! The keys that broke systems of this design, named one by one: each is a plain key.
+//! Checks of valid keys that broke systems of this kind, each with a name.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use crate::storage::{CopyOptions, ListRequest, StorageErrorKind};
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, same};
 
-/// A kind of key, or keys that are easily taken for one another.
+/// A kind of key, or keys that are easily confused.
 #[derive(Clone, Copy)]
 pub struct NastyKey {
-    /// What it is called in exemptions and failures.
+    /// The name in exemptions and failures.
     pub name: &'static str,
     keys: fn() -> Vec<String>,
 }
 
 impl NastyKey {
-    /// The keys of this kind.
+    /// Returns the keys of this kind.
     pub fn keys(&self) -> Vec<String> {
         (self.keys)()
     }
@@ -30,7 +30,7 @@ impl fmt::Debug for NastyKey {
 
 macro_rules! nasty_keys {
     ($($name:literal: [$($key:expr),+ $(,)?],)*) => {
-        /// All of them.
+        /// All kinds of nasty keys.
         pub const NASTY_KEYS: &[NastyKey] =
             &[$(NastyKey { name: $name, keys: || vec![$($key.into()),+] },)*];
     };
@@ -80,7 +80,10 @@ nasty_keys! {
     "1024 bytes of ASCII": ["k".repeat(1024)],
     "1024 bytes in capitals": ["K".repeat(1024)],
     "1024 bytes of non-ASCII": ["é".repeat(512), "日".repeat(341)],
-    "segments over 255 bytes": [format!("{}/{}", "s".repeat(300), "t".repeat(300)), "s".repeat(300)],
+    "segments over 255 bytes": [
+        format!("{}/{}", "s".repeat(300), "t".repeat(300)),
+        "s".repeat(300),
+    ],
     "names of every length around 255": [
         "l".repeat(238), "l".repeat(239), "l".repeat(240), "l".repeat(241), "l".repeat(242),
         "l".repeat(253), "l".repeat(254), "l".repeat(255), "l".repeat(256), "l".repeat(257),
@@ -88,7 +91,7 @@ nasty_keys! {
     "512 folders": ["d/".repeat(512)],
 }
 
-/// The kinds the store is not exempted from.
+/// Returns the kinds that the store is not exempted from.
 fn required<'a>(stage: &'a Stage<'_>) -> impl Iterator<Item = &'static NastyKey> + 'a {
     NASTY_KEYS.iter().filter(|key| stage.capabilities.exemption(key.name).is_none())
 }
@@ -138,7 +141,7 @@ async fn round_trip(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn nasty_keys_live_together_in_byte_order(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn nasty_keys_coexist_in_order(stage: &Stage<'_>) -> Outcome {
     let mut keys: Vec<String> = required(stage).flat_map(NastyKey::keys).collect();
     stage.put_all(&keys).await?;
     keys.sort();
@@ -159,7 +162,8 @@ pub(super) async fn nasty_keys_live_together_in_byte_order(stage: &Stage<'_>) ->
     same("keys outside folders", plain, keys.into_iter().filter(|key| !key.contains('/')).collect())
 }
 
-/// As source and as destination, beside the keys they are easily taken for.
+/// Checks nasty keys as source and as destination of copies, beside the keys they are easily
+/// confused with.
 pub(super) async fn nasty_keys_are_copied(stage: &Stage<'_>) -> Outcome {
     let mut failures = Vec::new();
     for kind in required(stage) {
@@ -170,7 +174,8 @@ pub(super) async fn nasty_keys_are_copied(stage: &Stage<'_>) -> Outcome {
     if failures.is_empty() { Ok(()) } else { Err(Failure(failures.join("\n"))) }
 }
 
-/// Copies the keys of one kind to plain ones, and those back to the keys, which are gone by then.
+/// Copies the keys of one kind to plain ones, and those back to the keys, which are deleted by
+/// then.
 async fn there_and_back(stage: &Stage<'_>, kind: &NastyKey) -> Outcome {
     let keys = kind.keys();
     stage.put_all(&keys).await?;

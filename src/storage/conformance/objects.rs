@@ -1,4 +1,4 @@
-//! Objects: content, attributes, ranges.
+//! Checks of objects: content, attributes, ranges.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use crate::storage::{Attributes, PutBody, PutCondition, StorageErrorKind};
 use super::stage::{Stage, refused};
 use super::{Failure, Outcome, holds, same};
 
-/// Bytes without a pattern a store could get right by chance.
+/// Returns `len` bytes without a pattern that a store could reproduce by chance.
 pub(super) fn content(len: usize, seed: u8) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32 ^ u32::from(seed);
     let mut next = || {
@@ -20,7 +20,7 @@ pub(super) fn content(len: usize, seed: u8) -> Vec<u8> {
     std::iter::repeat_with(&mut next).take(len).collect()
 }
 
-pub(super) async fn an_object_comes_back_as_it_was_put(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn object_content_round_trips(stage: &Stage<'_>) -> Outcome {
     for len in [0, 1, 4095, 4096, 65_537, (3 << 20) + 17] {
         let bytes = content(len, 1);
         stage.put("k", bytes.clone()).await?;
@@ -29,15 +29,14 @@ pub(super) async fn an_object_comes_back_as_it_was_put(stage: &Stage<'_>) -> Out
     Ok(())
 }
 
-pub(super) async fn head_tells_size_tag_and_time(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn head_reports_size_tag_and_time(stage: &Stage<'_>) -> Outcome {
     let before = SystemTime::now();
     let etag = stage.put("k", "12345").await?;
     let head = stage.store.head(&stage.object("k")?).await?;
     same("size", head.size, 5)?;
     same("tag", &head.etag, &etag)?;
     holds("the tag is not quoted and not empty", !etag.0.is_empty() && !etag.0.contains('"'))?;
-    // Whole seconds, another machine's clock: only the order of magnitude is the store's to get
-    // right.
+    // Whole seconds of another machine's clock: only the order of magnitude can be checked.
     let slack = Duration::from_secs(3600);
     holds(
         "it was written now",
@@ -47,7 +46,7 @@ pub(super) async fn head_tells_size_tag_and_time(stage: &Stage<'_>) -> Outcome {
     same("the head that comes with a range", body.head, head)
 }
 
-/// Every header, each with a value of its own.
+/// Returns every header, each with a value of its own.
 pub(super) fn attributes() -> Attributes {
     let metadata =
         [("dg-tool", "deltaglider/6.1.1"), ("dg-note", "a b;c=\"d\", %20+~"), ("x", "1")];
@@ -76,7 +75,7 @@ pub(super) async fn attributes_come_back(stage: &Stage<'_>) -> Outcome {
     same("attributes by get", stage.store.get(&object, None).await?.head.attributes, attributes())
 }
 
-pub(super) async fn attributes_belong_to_their_version(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn attributes_are_per_version(stage: &Stage<'_>) -> Outcome {
     put_with(stage, &attributes()).await?;
     let other = Attributes {
         metadata: [("other".to_owned(), "2".to_owned())].into(),
@@ -84,7 +83,7 @@ pub(super) async fn attributes_belong_to_their_version(stage: &Stage<'_>) -> Out
     };
     put_with(stage, &other).await?;
     let got = stage.store.head(&stage.object("k")?).await?.attributes;
-    // Stores may answer a default type, but nothing of the version before.
+    // Stores may answer a default type, but nothing of the previous version.
     same("metadata", &got.metadata, &other.metadata)?;
     holds("the old type is gone", got.content_type.as_deref() != Some("application/zip"))?;
     same("Cache-Control", got.cache_control, None)?;
@@ -100,7 +99,7 @@ fn metadata_of(bytes: usize) -> Attributes {
 }
 
 pub(super) async fn metadata_of_2_kib_is_taken(stage: &Stage<'_>) -> Outcome {
-    // Stores that count the `x-amz-meta-` of each name too must take this: 4 names of 11 more
+    // Stores that also count the `x-amz-meta-` of each name must accept this: 4 names of 11 more
     // bytes.
     let attributes = metadata_of(2048 - 44);
     put_with(stage, &attributes).await?;
@@ -119,7 +118,7 @@ pub(super) async fn metadata_over_2_kib_is_refused(stage: &Stage<'_>) -> Outcome
     refused("the object afterwards", stage.store.head(&object).await, StorageErrorKind::NotFound)
 }
 
-pub(super) async fn an_overwrite_replaces_the_content(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn overwrite_replaces_content(stage: &Stage<'_>) -> Outcome {
     let first = stage.put("k", "a longer first version").await?;
     let second = stage.put("k", "second").await?;
     holds("another content has another tag", first != second)?;
@@ -134,7 +133,7 @@ pub(super) async fn a_deleted_object_is_gone(stage: &Stage<'_>) -> Outcome {
     refused("head", stage.store.head(&object).await, StorageErrorKind::NotFound)?;
     refused("get", stage.store.get(&object, None).await, StorageErrorKind::NotFound)?;
     stage.lists(&Default::default(), &["a/b", "c"], &[]).await?;
-    // As S3 answers: what should not be there is not there.
+    // As on S3, deleting an absent object succeeds.
     stage.store.delete(&object, None).await?;
     stage.put("a", "again").await?;
     same("content of the new one", stage.read("a").await?, b"again".to_vec())
@@ -165,10 +164,10 @@ pub(super) async fn ranges_are_cut_at_the_end(stage: &Stage<'_>) -> Outcome {
         )?;
     }
     let head = stage.store.get(&stage.object("k")?, Some(3..4)).await?.head;
-    same("the size told with a range is the whole", head.size, len)
+    same("the size reported with a range is the whole", head.size, len)
 }
 
-pub(super) async fn a_range_beyond_the_end_is_refused(stage: &Stage<'_>) -> Outcome {
+pub(super) async fn range_beyond_end_is_refused(stage: &Stage<'_>) -> Outcome {
     stage.put("k", "12345").await?;
     for start in [5, 6, 1 << 40] {
         let get = stage.store.get(&stage.object("k")?, Some(start..start + 1)).await;

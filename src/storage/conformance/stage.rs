@@ -1,4 +1,4 @@
-//! The bucket a check works in, and the few calls all checks are made of.
+//! The bucket of a check, and the calls that all checks use.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use crate::storage::{
 
 use super::{Capabilities, Failure, Outcome};
 
-/// Puts in flight when many objects are needed.
+/// The number of concurrent requests when many objects are needed.
 const AT_ONCE: usize = 16;
 
-/// A store, a fresh bucket in it, and what the store can do.
+/// A store, a fresh bucket in it, and the store's capabilities.
 pub(super) struct Stage<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) bucket: BucketName,
@@ -24,7 +24,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Makes the bucket; what a broken run left in it is removed first.
+    /// Creates the bucket; first deletes the remains of an interrupted run.
     pub(super) async fn set(
         store: &'a dyn Store,
         name: &str,
@@ -45,7 +45,7 @@ impl<'a> Stage<'a> {
         Ok(stage)
     }
 
-    /// Removes the bucket and all that is in it.
+    /// Deletes the bucket and all objects in it.
     pub(super) async fn clear(&self) -> Outcome {
         let objects = match self.list_all(&ListRequest::default()).await {
             Err(error) if error.kind == StorageErrorKind::NoSuchBucket => return Ok(()),
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
             .await)
     }
 
-    /// Puts an object of a few bytes under each key.
+    /// Puts an object of a few bytes at each key.
     pub(super) async fn put_all<S: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = S>,
@@ -94,7 +94,7 @@ impl<'a> Stage<'a> {
         futures::stream::iter(puts).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// The content of an object.
+    /// Returns the content of an object.
     pub(super) async fn read(&self, key: &str) -> Result<Vec<u8>, Failure> {
         let body = self.store.get(&self.object(key)?, None).await?;
         let content: Vec<u8> = body.stream.map_ok(|piece| piece.to_vec()).try_concat().await?;
@@ -106,7 +106,7 @@ impl<'a> Stage<'a> {
         Ok(content)
     }
 
-    /// Keys and common prefixes of all pages, each in the order they came.
+    /// Returns the keys and common prefixes of all pages, each in the listed order.
     pub(super) async fn list_all(
         &self,
         request: &ListRequest,
@@ -132,7 +132,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Requires that a listing of all pages gives exactly these, in this order.
+    /// Requires that a listing of all pages returns exactly these, in this order.
     pub(super) async fn lists(
         &self,
         request: &ListRequest,
@@ -150,7 +150,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Keys and common prefixes of a page.
+/// Returns the keys and common prefixes of a page.
 pub(super) fn entries(page: &ListPage) -> (Vec<String>, Vec<String>) {
     (
         page.objects.iter().map(|object| object.key.as_str().to_owned()).collect(),
@@ -158,7 +158,7 @@ pub(super) fn entries(page: &ListPage) -> (Vec<String>, Vec<String>) {
     )
 }
 
-/// Requires a refusal of this kind.
+/// Requires an error of this kind.
 pub(super) fn refused<T: fmt::Debug>(
     what: &str,
     result: Result<T, StorageError>,

@@ -1,4 +1,4 @@
-//! One bucket on disk: who may change it when, and what its readers see.
+//! One bucket on disk: locking for writers and consistent views for readers.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -22,12 +22,12 @@ use super::record::{Record, Sealed, Stored};
 use super::root::Root;
 use super::split::{make_parents, remove_if_bare, split_if_grown};
 
-/// Says when the bucket was made, in nanoseconds since 1970.
+/// The file with the bucket's creation time, in nanoseconds since 1970.
 const MARKER: &str = "bucket";
 const LOCK: &str = "lock";
 const LEAVES: &str = "leaves";
-/// One write in so many looks whether its leaf has grown, chosen by the key's digest: counting a
-/// leaf means reading it.
+/// One write in this many checks whether its leaf has grown, chosen by the key's digest, because
+/// counting a leaf requires reading it.
 const LOOKS: u8 = 16;
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket of this name, which need not exist.
+    /// Returns the bucket with this name, which need not exist.
     pub(super) fn named(root: &Root, name: &BucketName) -> Result<Self, Fault> {
         if !root.exists()? {
             let why = format!(
@@ -53,7 +53,7 @@ impl Bucket {
         Ok(root.buckets().join(folder))
     }
 
-    /// Makes it, whole or not at all: it is put together as a temporary and renamed.
+    /// Creates the bucket atomically: it is assembled as a temporary and renamed.
     pub(super) fn create(root: &Root, name: &BucketName) -> Result<(), Fault> {
         root.establish()?;
         let temporaries = root.temporaries()?;
@@ -67,7 +67,7 @@ impl Bucket {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         write_file(&new.path().join(MARKER), &format!("created {}\n", since_epoch.as_nanos()))?;
         sync_folder(new.path())?;
-        // A folder only takes the place of an empty one, and no bucket is empty.
+        // A directory can only replace an empty one, and no bucket is empty.
         let path = Self::path(root, name)?;
         match std::fs::rename(new.path(), &path) {
             Err(error)
@@ -84,7 +84,7 @@ impl Bucket {
         Ok(sync_folder(&root.buckets())?)
     }
 
-    /// All buckets, by name.
+    /// Returns all buckets, sorted by name.
     pub(super) fn list(root: &Root) -> Result<Vec<ListedBucket>, Fault> {
         let folder = root.buckets();
         let entries = match std::fs::read_dir(&folder) {
@@ -101,7 +101,7 @@ impl Bucket {
                 .and_then(|name| String::from_utf8(name).ok());
             let Some(Ok(name)) = name.map(BucketName::new) else { continue };
             let marker = match std::fs::read_to_string(entry.path().join(MARKER)) {
-                // Removed meanwhile.
+                // Deleted since the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 marker => marker.map_err(Fault::at(&entry.path()))?,
             };
@@ -114,7 +114,7 @@ impl Bucket {
         Ok(buckets)
     }
 
-    /// Removes it if it is empty: it is renamed to a temporary, and nobody sees it half removed.
+    /// Deletes the bucket if it is empty. A rename to a temporary makes the deletion atomic.
     pub(super) fn remove(&self, root: &Root) -> Result<(), Fault> {
         let _lock = self.lock(lock)?;
         let leaves = self.leaves()?;
@@ -129,8 +129,8 @@ impl Bucket {
         self.bury(root)
     }
 
-    /// Removes it together with its objects if it holds exactly these. One rename decides: before
-    /// it the bucket is whole, after it there is none, and what is left is a temporary.
+    /// Deletes the bucket together with its objects if it holds exactly these. One rename decides:
+    /// before it the bucket is whole, after it only a temporary is left.
     pub(super) fn remove_holding(
         &self,
         root: &Root,
@@ -160,7 +160,7 @@ impl Bucket {
         self.bury(root)
     }
 
-    /// Renames it to a temporary, which is removed: nobody sees it half removed.
+    /// Deletes the bucket. A rename to a temporary makes the deletion atomic.
     fn bury(&self, root: &Root) -> Result<(), Fault> {
         let temporaries = root.temporaries()?;
         let grave = temporaries.folder()?;
@@ -169,7 +169,7 @@ impl Bucket {
         Ok(grave.close()?)
     }
 
-    /// Everything in its leaves that is no object that can be read.
+    /// Returns the entries of the leaves that are not readable objects.
     pub(super) fn debris(&self) -> Result<Vec<Debris>, Fault> {
         let _lock = self.lock(lock_shared)?;
         let leaves = self.leaves()?;
@@ -182,7 +182,7 @@ impl Bucket {
                 debris.push(Debris {
                     path: entry.path(),
                     key: None,
-                    why: "it is no leaf of this store".to_owned(),
+                    why: "not a leaf of this store".to_owned(),
                 });
             }
         }
@@ -191,13 +191,13 @@ impl Bucket {
             for entry in leaf.entries()? {
                 match entry {
                     Err(path) => {
-                        let why = "its name is none that this store gives".to_owned();
+                        let why = "not a file name of this store".to_owned();
                         debris.push(Debris { path, key: None, why });
                     }
                     Ok(name) => {
                         let (path, key) = (leaf.path_of(&name), Key::new(name.as_str()).ok());
                         if misplaced.contains(&name) {
-                            let why = "it lies outside of the range of its leaf and is not listed"
+                            let why = "outside the key range of its leaf and therefore not listed"
                                 .to_owned();
                             debris.push(Debris { path, key, why });
                         } else if let Some(Stored::Damaged(_, fault)) = Stored::at(&path, &name)? {
@@ -211,13 +211,13 @@ impl Bucket {
         Ok(debris)
     }
 
-    /// Moves a piece of debris out of the bucket, if it still is one.
+    /// Moves a piece of debris out of the bucket, if it is still debris.
     pub(super) fn set_aside(&self, root: &Root, debris: &Debris) -> Result<PathBuf, Fault> {
         if !self.debris()?.contains(debris) {
             return Err(StorageErrorKind::NotFound.into());
         }
         let _lock = self.lock(lock)?;
-        // The name may be that of a sound object by now.
+        // By now, the name may be that of a valid object.
         if let Some(key) = &debris.key
             && let Some(Stored::Sound(_)) = Stored::at(&debris.path, key.as_str())?
             && self.leaves()?.of(key.as_str())?.path_of(key.as_str()) == debris.path
@@ -227,7 +227,7 @@ impl Bucket {
         self.put_aside(root, &debris.path)
     }
 
-    /// Moves what lies at a path to a folder of its own beside the buckets. Nothing is deleted.
+    /// Moves the entry at a path to a directory of its own beside the buckets. Deletes nothing.
     fn put_aside(&self, root: &Root, path: &Path) -> Result<PathBuf, Fault> {
         let name = path.file_name().ok_or(StorageErrorKind::Invalid)?;
         let place = root.aside()?;
@@ -248,9 +248,9 @@ impl Bucket {
         self.leaves().map(drop)
     }
 
-    /// Takes the bucket's lock by `take`. One who waited for the lock of a bucket that was removed
-    /// meanwhile holds a lock on nothing, and must not take the bucket of the same name that came
-    /// after it for the one it has locked.
+    /// Acquires the bucket's lock by `take`. If the bucket was deleted while this waited, the lock
+    /// is on a file without a name; a new bucket of the same name has another lock file, so the
+    /// loop compares the two and tries again.
     fn lock(&self, take: impl Fn(File) -> io::Result<File>) -> Result<File, Fault> {
         let path = self.path.join(LOCK);
         loop {
@@ -268,9 +268,9 @@ impl Bucket {
         }
     }
 
-    /// What `look` finds in the leaves. Readers take no lock: a find that is not `certain` in
-    /// itself counts when the leaves were the same before and after it; else one looks again while
-    /// nobody may change them.
+    /// Runs `look` on the leaves. Readers take no lock: a result that is not `certain` in itself
+    /// counts if the leaves did not change during `look`; otherwise `look` runs again under the
+    /// shared lock.
     fn look<T>(
         &self,
         look: impl Fn(&Leaves) -> Result<T, Fault>,
@@ -285,7 +285,7 @@ impl Bucket {
         look(&self.leaves()?)
     }
 
-    /// Opens an object; `NotFound` when there is none.
+    /// Opens an object; `NotFound` if it does not exist.
     pub(super) fn open(&self, key: &str) -> Result<Record, Fault> {
         let record =
             self.look(|leaves| Record::open(leaves.of(key)?.path_of(key), key), Option::is_some)?;
@@ -297,7 +297,7 @@ impl Bucket {
             let selection = select(&mut LeafKeys::new(leaves), request)?;
             let (mut objects, mut damaged) = (Vec::with_capacity(selection.keys.len()), Vec::new());
             for name in selection.keys {
-                // Absent: deleted meanwhile, or moved, which the leaves will show.
+                // Absent: deleted since, or moved, which the second read of the leaves detects.
                 let Some(stored) = Stored::at(&leaves.of(&name)?.path_of(&name), &name)? else {
                     continue;
                 };
@@ -320,8 +320,9 @@ impl Bucket {
         self.look(page, |_| false)
     }
 
-    /// Gives a finished object its name, if the condition holds. Folders are made durable under the
-    /// lock: whoever changes the bucket afterwards builds on what a power failure cannot take back.
+    /// Renames a finished object to its final path if the condition holds. Directories are made
+    /// durable under the lock, so that later changes never build on names that a power failure can
+    /// undo.
     pub(super) fn commit(
         &self,
         root: &Root,
@@ -338,7 +339,7 @@ impl Bucket {
             condition.check(replaced.as_ref().map(Stored::etag))?;
             match replaced {
                 Some(Stored::Sound(record)) => object.date_after(record.head.last_modified)?,
-                // What is damaged has no time. A directory cannot be replaced by a file.
+                // A damaged record has no time. A directory cannot be replaced by a file.
                 Some(Stored::Damaged(..)) if is_dir(&path) => {
                     self.put_aside(root, &path).map(drop)?
                 }
@@ -367,14 +368,18 @@ impl Bucket {
                 .temporaries()
                 .and_then(|temporaries| split_if_grown(&leaves, &leaf, &temporaries));
             if let Err(fault) = split {
-                // The object is stored; a leaf that stays large is only slow to list.
-                tracing::warn!(leaf = %leaf.folder.display(), ?fault, "a leaf could not be cut in two");
+                // The object is stored; a leaf that stays large only slows down listings.
+                tracing::warn!(
+                    leaf = %leaf.folder.display(),
+                    ?fault,
+                    "a leaf could not be cut in two"
+                );
             }
         }
         Ok(etag)
     }
 
-    /// Removes an object, if the condition holds.
+    /// Deletes an object if the condition holds.
     pub(super) fn delete(
         &self,
         root: &Root,
@@ -392,7 +397,7 @@ impl Bucket {
         }
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // What is in it is nobody's object, and not ours to delete.
+            // The content of a directory is not an object and not ours to delete.
             Err(_) if is_dir(&path) => self.put_aside(root, &path).map(drop)?,
             removed => removed.map_err(Fault::at(&path))?,
         }
@@ -404,7 +409,8 @@ impl Bucket {
 fn holds_strays(leaf: &Leaf) -> Fault {
     let folder = leaf.folder.display();
     let why = format!(
-        "{folder} holds files that are no objects; `repair` lists them, `repair --mend` moves them aside"
+        "{folder} holds files that are no objects; \
+         `repair` lists them, `repair --mend` moves them aside"
     );
     Fault::because(StorageErrorKind::NotEmpty, why)
 }
@@ -417,7 +423,7 @@ fn is_dir(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())
 }
 
-/// Makes the name of a file durable, and those of the folders above it that were `made` for it.
+/// Makes the name of a file durable, and if `made`, also those of the directories above it.
 fn sync_up(leaf: &Leaf, path: &Path, made: bool) -> Result<(), Fault> {
     for folder in path.ancestors().skip(1) {
         sync_folder(folder).map_err(Fault::at(folder))?;
@@ -433,8 +439,9 @@ mod tests {
     use super::*;
     use crate::storage::dir::root::Clock;
 
+    /// The lock of a deleted bucket must not count as that of a new bucket with the same name.
     #[test]
-    fn the_lock_of_a_removed_bucket_is_not_taken_for_that_of_the_next_one() {
+    fn stale_bucket_lock_is_retaken() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::open(folder.path(), Clock::new(SystemTime::now)).unwrap();
         let name = BucketName::new("bucket").unwrap();

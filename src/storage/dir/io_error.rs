@@ -1,5 +1,4 @@
-//! Why the disk failed an operation. What was asked for, and of which object, is known and added by
-//! the caller.
+//! Errors of operations on the disk. The caller adds the operation and the object.
 
 use std::error::Error;
 use std::fmt;
@@ -22,22 +21,22 @@ impl Fault {
         Self { kind, cause: Some(cause.into()) }
     }
 
-    /// The file is not what this store once wrote there.
+    /// Creates the error for a file that is not what this store wrote.
     pub(super) fn damaged(path: &Path, why: impl fmt::Display) -> Self {
         Self::because(StorageErrorKind::Damaged, format!("{} is damaged: {why}", path.display()))
     }
 
-    /// The bucket is not what this store made of it.
+    /// Creates the error for a bucket that is not as this store left it.
     pub(super) fn broken(path: &Path, why: impl fmt::Display) -> Self {
         Self::because(StorageErrorKind::Other, format!("{} is damaged: {why}", path.display()))
     }
 
-    /// Why, in words.
+    /// Returns the reason as text.
     pub(super) fn why(&self) -> String {
         self.cause.as_ref().map_or_else(|| format!("{:?}", self.kind), ToString::to_string)
     }
 
-    /// Gives an I/O error the path it lacks.
+    /// Adds a path to an I/O error, which lacks it.
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::because(class(&error), format!("{}: {error}", path.display()))
     }
@@ -63,8 +62,8 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A file that is not found is never "no such object" by itself: only who looked in the right place
-/// can say that.
+/// Classifies an I/O error. A file that is not found is never "no such object" by itself: only the
+/// caller knows whether it looked in the right place.
 fn class(error: &io::Error) -> StorageErrorKind {
     use io::ErrorKind as Io;
     match error.kind() {

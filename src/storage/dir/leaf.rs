@@ -1,9 +1,9 @@
-//! The leaves of a bucket: folders that each hold the objects of one range of keys, so that a page
-//! reads few of them.
+//! The leaves of a bucket: directories that each hold the objects of one range of keys, so that a
+//! page of a listing reads few of them.
 //!
-//! A leaf is named by the smallest key it may hold and ends where the next one begins. The names
-//! alone say which leaf a key belongs to; files that lie in a leaf outside its range are leftovers
-//! of a split and mean nothing.
+//! A leaf is named after the smallest key it may hold and ends where the next one begins. The names
+//! alone determine the leaf of a key; files in a leaf outside its range are leftovers of a split
+//! and are ignored.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -20,19 +20,19 @@ use super::io_error::Fault;
 use super::name::{CUT, PIECE, WHOLE, of_folder_name, path_of, unescape};
 use super::record::Stored;
 
-/// In a leaf that a split made: the tags of the objects that came with it, one a line. It is
-/// removed once their names are gone from the leaf they came from.
+/// The file, in a leaf that a split created, with the tags of the objects that moved with it, one
+/// per line. It is deleted once their names are deleted from the leaf they came from.
 const MOVED: &str = "moved";
 
 /// All leaves of a bucket at one instant.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Leaves {
     folder: PathBuf,
-    /// In byte order; the first is empty.
+    /// Sorted in byte order; the first is empty.
     starts: Vec<Start>,
 }
 
-/// A folder that may be a leaf, and where it begins.
+/// A directory that may be a leaf, and the start of its range.
 #[derive(Debug)]
 struct Start {
     bytes: Vec<u8>,
@@ -48,7 +48,7 @@ impl PartialEq for Start {
 
 impl Eq for Start {}
 
-/// One of them.
+/// One leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leaf {
     pub(super) folder: PathBuf,
@@ -57,7 +57,7 @@ pub(super) struct Leaf {
 }
 
 impl Leaves {
-    /// Reads them; `None` when there is no such folder, and so no such bucket.
+    /// Reads the leaves; `None` if the directory, and so the bucket, does not exist.
     pub(super) fn read(folder: PathBuf) -> Result<Option<Self>, Fault> {
         Self::read_by(|folder| std::fs::read_dir(folder), folder)
     }
@@ -86,16 +86,17 @@ impl Leaves {
             if starts.first().is_some_and(|start| start.bytes.is_empty()) {
                 return Ok(Some(Self { folder, starts }));
             }
-            // A bucket that is removed has another name before its leaves vanish, and another
-            // bucket may have its name since.
+            // A deletion renames the bucket before its leaves vanish, and a new bucket may have the
+            // name since.
             if identity(&folder)? == Some(before) {
                 return Err(Fault::broken(&folder, "the first leaf is missing"));
             }
         }
     }
 
-    /// Returns whether this is a leaf. The first one always is; another with nothing in it is none,
-    /// whoever made it: a split makes a leaf with all its objects, and the last one takes it along.
+    /// Returns whether the directory at `index` is a leaf. The first one always is. An empty one is
+    /// not, whichever process created it: a split creates a leaf with all its objects, and the
+    /// deletion of the last object deletes the leaf.
     fn is_leaf(&self, index: usize) -> Result<bool, Fault> {
         let Some(start) = self.starts.get(index) else { return Ok(false) };
         if let Some(known) = start.is_leaf.get() {
@@ -118,7 +119,7 @@ impl Leaves {
         Ok(index)
     }
 
-    /// The place of the leaf at or after this place.
+    /// Returns the index of the first leaf at or after this index.
     fn next_leaf(&self, mut index: usize) -> Result<Option<usize>, Fault> {
         while index < self.starts.len() {
             if self.is_leaf(index)? {
@@ -138,13 +139,13 @@ impl Leaves {
         Ok(Some(Leaf { folder: self.folder_of(start), start: start.bytes.clone(), end }))
     }
 
-    /// The leaf this key belongs to.
+    /// Returns the leaf that this key belongs to.
     pub(super) fn of(&self, key: &str) -> Result<Leaf, Fault> {
         self.leaf(self.index_of(key.as_bytes())?)?
             .ok_or_else(|| Fault::broken(&self.folder, "there is no leaf"))
     }
 
-    /// The leaf before this one; the first has none.
+    /// Returns the leaf before this one; `None` for the first.
     pub(super) fn before(&self, leaf: &Leaf) -> Result<Option<Leaf>, Fault> {
         let place = self.starts.partition_point(|start| start.bytes < leaf.start);
         match place.checked_sub(1).and_then(|last| self.starts.get(last)) {
@@ -153,7 +154,7 @@ impl Leaves {
         }
     }
 
-    /// All of them, in order.
+    /// Returns all leaves, in order.
     pub(super) fn all(&self) -> Result<Vec<Leaf>, Fault> {
         let (mut leaves, mut index) = (Vec::new(), 0);
         while let Some(next) = self.next_leaf(index)? {
@@ -167,7 +168,7 @@ impl Leaves {
         &self.folder
     }
 
-    /// The tags of all objects that came with a split that may not be complete.
+    /// Returns the tags of all objects that moved in a split that may be incomplete.
     fn moved(&self) -> Result<HashSet<String>, Fault> {
         let mut moved = HashSet::new();
         for leaf in self.all()? {
@@ -187,7 +188,7 @@ impl Leaf {
             && self.end.as_deref().is_none_or(|end| key.as_bytes() < end)
     }
 
-    /// Its keys, in order.
+    /// Returns the keys of the leaf, in order.
     pub(super) fn keys(&self) -> Result<Vec<String>, Fault> {
         let mut keys = self.files()?;
         keys.retain(|key| self.holds(key));
@@ -195,11 +196,11 @@ impl Leaf {
         Ok(keys)
     }
 
-    /// Removes, durably, what a split or a write that was cut short left behind. Gives its keys, in
-    /// order.
+    /// Deletes, durably, the leftovers of an interrupted split or write. Returns the keys of the
+    /// leaf, in order.
     ///
-    /// Only what is proven to be a leftover is removed; a file that lies out of its range for
-    /// another reason stays where it is.
+    /// Deletes only files that are proven to be leftovers; a file that lies outside the range for
+    /// another reason is kept.
     pub(super) fn purge(&self, leaves: &Leaves) -> Result<Vec<String>, Fault> {
         let (mut keys, outside): (Vec<_>, Vec<_>) =
             self.files()?.into_iter().partition(|key| self.holds(key));
@@ -215,7 +216,7 @@ impl Leaf {
             sync_folder(&self.folder)?;
         }
         if let Some(end) = &self.end {
-            // The leaf behind this one is the last that was split off from it.
+            // The next leaf is the last one that was split off from this one.
             let split_off =
                 self.folder.with_file_name(format!("{WHOLE}{}", super::name::escape(end)));
             forget_moved(&split_off)?;
@@ -225,8 +226,8 @@ impl Leaf {
         Ok(keys)
     }
 
-    /// Returns whether the file of `key`, which lies outside of this leaf's range, was left by a
-    /// split: its owner has the very file, or a leaf was made with it.
+    /// Returns whether the file of `key`, which lies outside this leaf's range, is a leftover of a
+    /// split: the leaf that owns the key has the same file, or a leaf was created with it.
     fn is_leftover(
         &self,
         key: &str,
@@ -247,7 +248,8 @@ impl Leaf {
         }
     }
 
-    /// The tags of what this leaf was made with, while its split may not be complete.
+    /// Returns the tags of the objects this leaf was created with, while its split may be
+    /// incomplete.
     fn moved(&self) -> Result<HashSet<String>, Fault> {
         let path = self.folder.join(MOVED);
         match std::fs::read_to_string(&path) {
@@ -256,7 +258,7 @@ impl Leaf {
         }
     }
 
-    /// Files in it that lie outside of its range, and are not left of a split.
+    /// Returns the files that lie outside the leaf's range and are not leftovers of a split.
     pub(super) fn misplaced(&self, leaves: &Leaves) -> Result<Vec<String>, Fault> {
         let mut misplaced = self.files()?;
         misplaced.retain(|key| !self.holds(key));
@@ -280,7 +282,8 @@ impl Leaf {
         Ok(())
     }
 
-    /// Removes the folders of long names that became empty. Gives the folder that is left.
+    /// Deletes the directories of long names that became empty. Returns the deepest one that is
+    /// left.
     pub(super) fn prune<'a>(&self, path: &'a Path) -> &'a Path {
         let mut folder = path.parent().unwrap_or(path);
         while folder != self.folder && std::fs::remove_dir(folder).is_ok() {
@@ -289,7 +292,7 @@ impl Leaf {
         folder
     }
 
-    /// Whether nothing is left in it but what tells where it came from.
+    /// Returns whether the leaf is empty except for its list of moved tags.
     pub(super) fn is_bare(&self) -> Result<bool, Fault> {
         for entry in std::fs::read_dir(&self.folder).map_err(Fault::at(&self.folder))? {
             if entry?.file_name() != MOVED {
@@ -299,19 +302,19 @@ impl Leaf {
         Ok(true)
     }
 
-    /// The number of entries in it, whatever they are, but for the folders of long names.
+    /// Returns the number of all entries in the leaf, without the directories of long names.
     pub(super) fn count_of_files(&self) -> Result<usize, Fault> {
         let moved = usize::from(self.folder.join(MOVED).exists());
         Ok(count(&self.folder).map_err(Fault::at(&self.folder))? - moved)
     }
 
-    /// The keys of all files in it, also of those out of its range. Names this store never gives
-    /// are not its objects.
+    /// Returns the keys of all files in the leaf, also of those outside its range. Ignores names
+    /// that this store never uses.
     fn files(&self) -> Result<Vec<String>, Fault> {
         Ok(self.entries()?.into_iter().filter_map(|entry| entry.ok()).collect())
     }
 
-    /// Everything in it: keys, and paths whose names this store never gives.
+    /// Returns everything in the leaf: keys, and paths whose names this store never uses.
     pub(super) fn entries(&self) -> Result<Vec<Result<String, PathBuf>>, Fault> {
         let mut entries = Vec::new();
         collect(&self.folder, "", Path::new(""), &mut entries).map_err(Fault::at(&self.folder))?;
@@ -319,12 +322,12 @@ impl Leaf {
     }
 }
 
-/// Notes in a new leaf which objects come with it.
+/// Records in a new leaf which objects moved with it.
 pub(super) fn note_moved(folder: &Path, tags: &[String]) -> io::Result<()> {
     write_file(&folder.join(MOVED), &tags.iter().map(|tag| format!("{tag}\n")).collect::<String>())
 }
 
-/// Ends a split: nothing of this leaf is left in the one before it.
+/// Completes a split, once nothing of this leaf is left in the one before it.
 pub(super) fn forget_moved(leaf: &Path) -> Result<(), Fault> {
     match std::fs::remove_file(leaf.join(MOVED)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -333,7 +336,7 @@ pub(super) fn forget_moved(leaf: &Path) -> Result<(), Fault> {
     }
 }
 
-/// Device, inode and time of change of a folder; `None` when there is none.
+/// Returns device, inode and time of change of a directory; `None` if it does not exist.
 fn identity(folder: &Path) -> Result<Option<[i64; 4]>, Fault> {
     match std::fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -347,7 +350,7 @@ fn identity(folder: &Path) -> Result<Option<[i64; 4]>, Fault> {
 
 fn is_empty(folder: &Path) -> Result<bool, Fault> {
     match std::fs::read_dir(folder) {
-        // Removed since its name was read: the leaves are not what they were.
+        // Deleted since its name was read: the leaves have changed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         entries => Ok(entries.map_err(Fault::at(folder))?.next().is_none()),
     }
@@ -377,7 +380,7 @@ fn collect(
             && path.is_dir()
         {
             match collect(&path, &format!("{before}{piece}"), &relative, entries) {
-                // Removed meanwhile with the last object in it.
+                // Deleted, since its name was read, with the last object in it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 collected => collected?,
             }
@@ -391,13 +394,13 @@ fn collect(
         let key = bytes
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .filter(|key| Key::new(key.as_str()).is_ok());
-        // The name of a key that would be cut is not its name.
+        // A key that needs more pieces than this path has another path.
         entries.push(key.filter(|key| path_of(key) == relative).ok_or(path));
     }
     Ok(())
 }
 
-/// Removes the folders of long names in which no object lies.
+/// Deletes the directories of long names that hold no object.
 fn remove_empty_folders(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -414,7 +417,7 @@ fn remove_empty_folders(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The keys of a bucket, of which one leaf at a time is read.
+/// The keys of a bucket, read one leaf at a time.
 pub(super) struct LeafKeys<'a> {
     leaves: &'a Leaves,
     loaded: Option<(usize, Vec<String>)>,
@@ -452,7 +455,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bucket_made_again_is_not_damaged() {
+    fn recreated_bucket_is_intact() {
         let temporary = tempfile::tempdir().unwrap();
         let (folder, grave) = (temporary.path().join("leaves"), temporary.path().join("grave"));
         let make = || std::fs::create_dir_all(folder.join(WHOLE.to_string())).unwrap();
@@ -462,7 +465,8 @@ mod tests {
             |path| {
                 let entries = std::fs::read_dir(path)?;
                 opened += 1;
-                // Once, the bucket is removed and another made before the first entry is read.
+                // On the first attempt, the bucket is deleted and created again before the first
+                // entry is read.
                 if opened == 1 {
                     std::fs::rename(path, &grave)?;
                     std::fs::remove_dir_all(&grave)?;
@@ -477,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_without_first_leaf_is_damaged() {
+    fn missing_first_leaf_is_damage() {
         let temporary = tempfile::tempdir().unwrap();
         std::fs::create_dir(temporary.path().join("=b")).unwrap();
         assert!(Leaves::read(temporary.path().to_owned()).is_err());

@@ -1,7 +1,6 @@
-//! The embedded store: buckets in a folder on disk, for one machine and any number of processes on
-//! it.
+//! The embedded store: buckets in a directory on disk, for one machine and any number of processes.
 //!
-//! `docs/embedded-store.md` describes the format and why it is as it is.
+//! `docs/embedded-store.md` describes the format and its reasons.
 
 mod bucket;
 mod fsync;
@@ -35,25 +34,25 @@ use io_error::Fault;
 use record::{Draft, Reader};
 use root::{Clock, Root};
 
-/// Bytes of a body that are written at once: file I/O happens on other threads, and each change of
-/// thread costs.
+/// The number of bytes of a body that are written at once. File I/O happens on other threads, and
+/// each switch of threads costs time.
 const WRITTEN_AT_ONCE: usize = 1 << 20;
 
-/// An object store in a folder. Clones share the folder, as do all processes that open it.
+/// An object store in a directory. Clones share it, as do all processes that open it.
 #[derive(Clone)]
 pub struct DirStore {
     root: Arc<Root>,
 }
 
 impl DirStore {
-    /// The store at `path`. A folder that is absent or empty is a store without buckets, and
-    /// becomes one on disk with the first bucket. Anything else that is not a store, or one of a
-    /// format this program does not know, is refused.
+    /// Opens the store at `path`. An absent or empty directory is a store without buckets; the
+    /// first bucket creates it on disk. Rejects anything else that is not a store of a known
+    /// format.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         Self::open_with_clock(path, SystemTime::now)
     }
 
-    /// Opens the store at `path` as [`open`](Self::open) does; its objects are dated by `clock`.
+    /// Opens the store at `path` like [`open`](Self::open); `clock` dates its objects.
     pub fn open_with_clock(
         path: &Path,
         clock: impl Fn() -> SystemTime + Send + Sync + 'static,
@@ -77,16 +76,16 @@ impl DirStore {
     }
 }
 
-/// A draft with what is still to be written to it.
+/// A draft and the pieces that are still to be written to it.
 struct Filled {
     draft: Draft,
     pending: Vec<Bytes>,
-    /// Bytes the stream gave.
+    /// The number of bytes that the stream returned.
     read: u64,
 }
 
 impl DirStore {
-    /// Writes a body to a draft. One that turns out to be longer than `len` is not read further.
+    /// Writes a body to a draft. Stops reading a body that turns out to be longer than `len`.
     async fn fill(
         &self,
         operation: &'static str,
@@ -118,7 +117,7 @@ impl DirStore {
         Ok(Filled { draft, pending, read })
     }
 
-    /// Writes the rest of a draft, makes it durable and gives it its name.
+    /// Writes the rest of a draft, makes it durable and renames it to its final path.
     async fn commit(
         &self,
         operation: &'static str,
@@ -164,14 +163,14 @@ impl DirStore {
             Draft::new(root.temporaries()?, key.as_str(), &own)
         };
         let draft = self.run(OPERATION, to, begin).await?;
-        // The reader gives all of the source, verified, or an error.
+        // The reader returns all of the source, verified, or an error.
         let filled = self.fill(OPERATION, from, draft, stream(record.reader(0..len)), len).await?;
         let options = PutOptions { newer_than: options.newer_than, ..PutOptions::default() };
         self.commit(OPERATION, to, filled, &options).await
     }
 }
 
-/// Refuses attributes that cannot be kept.
+/// Rejects attributes that cannot be stored.
 fn check(
     attributes: &Attributes,
     operation: &'static str,
@@ -179,9 +178,8 @@ fn check(
 ) -> Result<(), StorageError> {
     if let Some(Encryption::Customer { .. }) = attributes.encryption {
         let refused = StorageError::new(StorageErrorKind::Invalid, operation, object);
-        return Err(refused.because(
-            "the embedded store encrypts nothing: it cannot keep what a key is needed for",
-        ));
+        return Err(refused
+            .because("the embedded store encrypts nothing: it does not accept a customer's key"));
     }
     attributes.check(operation, object)
 }
@@ -244,7 +242,8 @@ impl ObjectStore for DirStore {
         let begin = move |root: &Root| {
             let bucket = Bucket::named(root, &bucket)?;
             bucket.must_exist()?;
-            // Only saves the writing: what counts is decided when the object gets its name.
+            // Only avoids a useless write: the check that counts is made when the object gets its
+            // name.
             if create {
                 match bucket.open(key.as_str()) {
                     Ok(_) => return Err(StorageErrorKind::AlreadyExists.into()),
@@ -329,7 +328,8 @@ impl BucketAdmin for DirStore {
 
     async fn list_buckets(&self) -> Result<Vec<ListedBucket>, StorageError> {
         let target = self.root.path().display().to_string();
-        // An absent store has no `buckets` either, but a folder that is no store has to be refused.
+        // An absent store has no `buckets` either, but a directory that is not a store must be
+        // rejected.
         self.run("ListBuckets", &target, |root| root.exists().and_then(|_| Bucket::list(root)))
             .await
     }
@@ -352,7 +352,7 @@ impl BucketAdmin for DirStore {
 
 impl Presign for DirStore {}
 
-/// The pieces a reader gives, each read on a thread that may block.
+/// Returns the pieces of a reader, each read on a thread that may block.
 fn stream(reader: Reader) -> ByteStream {
     let pieces = futures::stream::try_unfold(reader, |mut reader| async {
         let read = tokio::task::spawn_blocking(move || {

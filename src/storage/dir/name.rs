@@ -1,22 +1,22 @@
-//! Names of files for keys: a reversible escape, cut into folders where it is longer than a file
-//! name may be.
+//! File names for keys: a reversible escape, split into directories where it exceeds the length of
+//! a file name.
 
 use std::path::PathBuf;
 
-/// Escaped bytes in one file name. File systems take 255 bytes; some take less for names they
-/// encrypt or pad, and one byte of the name says what it is.
+/// The maximum number of escaped bytes in one file name. File systems allow 255 bytes, some fewer
+/// for names they encrypt or pad, and one byte of the name marks its type.
 pub(super) const PIECE: usize = 240;
 
-/// First byte of the name of an object's file (its last piece), of a leaf and of a bucket.
+/// The first byte of the name of an object's file (its last piece), of a leaf and of a bucket.
 pub(super) const WHOLE: char = '=';
-/// First byte of the name of a folder that holds the rest of longer names.
+/// The first byte of the name of a directory that holds the rest of longer names.
 pub(super) const CUT: char = '~';
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// Lower-case letters, digits, `.`, `-` and `_` mean themselves, `,` means `/`, everything else is
-/// `%` and two digits. Capitals are escaped too, so that file systems which fold case or normalise
-/// Unicode keep all keys apart.
+/// Escapes bytes for a file name. Lower-case letters, digits, `.`, `-` and `_` stand for
+/// themselves, `,` for `/`, and `%` with two digits for every other byte. Capitals are escaped too,
+/// so that file systems which fold case or normalise Unicode keep all keys apart.
 pub(super) fn escape(bytes: &[u8]) -> String {
     let mut name = String::with_capacity(bytes.len() + 16);
     for &byte in bytes {
@@ -32,13 +32,13 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     name
 }
 
-/// A byte as two lower-case hexadecimal digits.
+/// Returns a byte as two lower-case hexadecimal digits.
 pub(super) fn hex_digits(byte: u8) -> [char; 2] {
     [byte >> 4, byte & 15]
         .map(|nibble| HEX.get(usize::from(nibble)).copied().map_or('0', char::from))
 }
 
-/// The bytes `escape` makes this name of; `None` for a name it never makes.
+/// Returns the bytes that `escape` turns into this name; `None` if there are none.
 pub(super) fn unescape(name: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.bytes();
@@ -60,18 +60,18 @@ pub(super) fn unescape(name: &str) -> Option<Vec<u8>> {
     (escape(&bytes) == name).then_some(bytes)
 }
 
-/// The name of a leaf or bucket, which must fit one piece.
+/// Returns the name of a leaf or bucket; `None` if it does not fit one piece.
 pub(super) fn folder_name(bytes: &[u8]) -> Option<String> {
     let escaped = escape(bytes);
     (escaped.len() <= PIECE).then(|| format!("{WHOLE}{escaped}"))
 }
 
-/// The bytes of which `folder_name` makes this name.
+/// Returns the bytes that `folder_name` turns into this name; `None` if there are none.
 pub(super) fn of_folder_name(name: &str) -> Option<Vec<u8>> {
     unescape(name.strip_prefix(WHOLE)?)
 }
 
-/// Where the object of this key lies in its leaf.
+/// Returns the path of the key's object relative to its leaf.
 pub(super) fn path_of(key: &str) -> PathBuf {
     let escaped = escape(key.as_bytes());
     let mut rest = escaped.as_str();
@@ -93,7 +93,7 @@ mod tests {
     use std::path::Component;
 
     #[test]
-    fn names_show_the_key_where_they_can() {
+    fn plain_characters_stay_readable() {
         assert_eq!(escape(b"releases/v1.0/App_x-1.zip"), "releases,v1.0,%41pp_x-1.zip");
         assert_eq!(escape("é,%~= ".as_bytes()), "%c3%a9%2c%25%7e%3d%20");
         assert_eq!(path_of(".."), PathBuf::from("=.."));
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_escape_never_makes_have_no_key() {
+    fn invalid_names_have_no_key() {
         for name in ["%", "%4", "%61", "%zz", "%C3", "A", "a b", "é", "%2f", "a%"] {
             assert_eq!(unescape(name), None, "{name:?}");
         }
     }
 
     #[test]
-    fn long_names_are_cut_and_put_together_again() {
+    fn long_names_round_trip() {
         for len in [1, 239, 240, 241, 480, 481, 1024] {
             for letter in ["k", "K"] {
                 let key = letter.repeat(len);
@@ -123,12 +123,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_escape_is_undone(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn escape_round_trips(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(unescape(&escape(&bytes)), Some(bytes));
         }
 
         #[test]
-        fn what_is_unescaped_has_one_name(name in "[a-c,%0-9A.]{0,12}") {
+        fn escaped_names_are_canonical(name in "[a-c,%0-9A.]{0,12}") {
             if let Some(bytes) = unescape(&name) {
                 prop_assert_eq!(escape(&bytes), name);
             }

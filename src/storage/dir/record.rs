@@ -1,5 +1,5 @@
-//! The file of one object: a fixed part, a head in JSON, the body. `docs/embedded-store.md` has the
-//! table.
+//! The file of one object: a fixed part, a head in JSON, and the body. `docs/embedded-store.md`
+//! specifies the layout.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,23 +23,24 @@ use super::temporaries::Temporaries;
 
 const MAGIC: &[u8; 8] = b"dgobject";
 const VERSION: u32 = 1;
-/// Up to and including the digest of the head.
+/// The length of the fixed part in bytes, including the digest of the head.
 const FIXED: usize = 96;
-/// What the digest of the head covers of the fixed part; the JSON follows in it.
+/// The bytes of the fixed part that the digest of the head covers; it covers the JSON after them.
 const COVERED: usize = 64;
-/// Far more than a key, 2 KiB of metadata, ten tags and a few headers take; a damaged length must
-/// not make a reader allocate 4 GiB.
+/// The maximum length of the JSON in bytes: far more than a key, 2 KiB of metadata, ten tags and a
+/// few headers take. Keeps a damaged length from making a reader allocate 4 GiB.
 const MAX_JSON: usize = 64 << 10;
-/// One read gets the head of nearly every object.
+/// The size of the first read in bytes; it covers the head of nearly every object.
 const FIRST_READ: usize = 4096;
-/// What a reader holds of a body at a time.
+/// The size of a body's pieces in bytes.
 const PIECE: u64 = 256 << 10;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Head {
     key: String,
-    /// 16 random bytes as digits, so that no two writes have one head; objects of old have none.
+    /// 16 random bytes as digits, so that no two writes have the same head; older objects have
+    /// none.
     #[serde(skip_serializing_if = "String::is_empty")]
     write: String,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
@@ -64,7 +65,7 @@ struct Head {
     tags: std::collections::BTreeMap<String, String>,
 }
 
-/// An object that is being written to a temporary of this process; dropping it removes the
+/// An object that is being written to a temporary of this process; dropping it deletes the
 /// temporary.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -72,7 +73,7 @@ pub(super) struct Draft {
     json: Vec<u8>,
     hasher: Sha256Hasher,
     written: u64,
-    // After the file: the folder outlives what lies in it.
+    // Declared after the file: the directory must outlive the files in it.
     _temporaries: Arc<Temporaries>,
 }
 
@@ -103,7 +104,7 @@ impl Draft {
             return Err(Fault::because(StorageErrorKind::Invalid, why));
         }
         let mut file = temporaries.file()?;
-        // The fixed part is known last and written last: until then the file is nobody's object.
+        // The fixed part is written last: until then the file is not a valid object.
         file.write_all(&[0; FIXED])?;
         file.write_all(&json)?;
         Ok(Self {
@@ -124,8 +125,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Completes the file and makes it durable, under its temporary name. The object is dated
-    /// `now`, or after `newer_than` if that is later.
+    /// Completes the file and makes it durable, under its temporary name. Dates the object `now`,
+    /// or after `newer_than` if that is later.
     pub(super) fn seal(
         self,
         now: SystemTime,
@@ -149,7 +150,7 @@ impl Draft {
     }
 }
 
-/// Nanoseconds since 1970, as far as the format can hold them (until the year 2554).
+/// Returns the nanoseconds since 1970, capped at the format's limit (the year 2554).
 fn nanoseconds(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
@@ -177,7 +178,7 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Dates the object later than what it replaces at its own key.
+    /// Dates the object later than the one it replaces at its own key.
     pub(super) fn date_after(&mut self, replaced: SystemTime) -> Result<(), Fault> {
         let replaced = nanoseconds(replaced);
         if self.time <= replaced {
@@ -187,7 +188,7 @@ impl Sealed {
         Ok(())
     }
 
-    /// Writes the fixed part, durably, and derives the tag.
+    /// Writes the fixed part durably and derives the tag.
     fn write_fixed(&mut self) -> Result<(), Fault> {
         let mut fixed = Vec::with_capacity(FIXED);
         fixed.extend_from_slice(MAGIC);
@@ -205,27 +206,27 @@ impl Sealed {
         Ok(())
     }
 
-    /// Gives it a name nothing has; an error of kind `AlreadyExists` when something does.
+    /// Links the object at an unused path; an error of kind `AlreadyExists` if the path is in use.
     pub(super) fn link(self, path: &Path) -> io::Result<()> {
         std::fs::hard_link(self.file.path(), path)
     }
 
-    /// Gives it a name, in place of what had it.
+    /// Renames the object to a path and replaces the file there.
     pub(super) fn rename(self, path: &Path) -> io::Result<()> {
         std::fs::rename(self.file.path(), path)?;
-        // There is nothing left to remove; an error here would only say so.
+        // There is nothing left to delete; an error here would only report that.
         self.file.into_temp_path().keep().ok();
         Ok(())
     }
 }
 
-/// The tag is the SHA-256 of the head, and so names one write. Its 64 digits are never taken for an
-/// MD5, as 32 would be.
+/// Derives the tag from the SHA-256 of the head, so that it identifies one write. It has 64 digits
+/// and cannot be mistaken for an MD5, which has 32.
 fn tag(digest: &[u8; 32]) -> ETag {
     ETag(digest.iter().flat_map(|&byte| hex_digits(byte)).collect())
 }
 
-/// An object's file, opened, its head verified.
+/// An object's file, opened, with a verified head.
 #[derive(Debug)]
 pub(super) struct Record {
     file: File,
@@ -237,7 +238,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Opens the file of the object named `key`; `None` when there is none.
+    /// Opens the file of the object with this key; `None` if it does not exist.
     pub(super) fn open(path: PathBuf, key: &str) -> Result<Option<Self>, Fault> {
         // A FIFO without a writer would block an open.
         let opened = OpenOptions::new()
@@ -247,7 +248,7 @@ impl Record {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // A socket cannot be opened at all, a link that leads nowhere not to its end.
+            // A socket cannot be opened at all; a dangling link fails too.
             Err(_) if std::fs::metadata(&path).is_ok_and(|there| !there.is_file()) => {
                 return Err(no_file(&path));
             }
@@ -320,7 +321,7 @@ impl Record {
         Ok(Self { file, path, head, tags: attributes.tags, digest, body_start: body_start as u64 })
     }
 
-    /// Refuses a file that has not as many bytes as its head says.
+    /// Rejects a file whose length differs from that in its head.
     pub(super) fn check_len(&self) -> Result<(), Fault> {
         let len = self.file.metadata().map_err(Fault::at(&self.path))?.len();
         if len == self.body_start.saturating_add(self.head.size) {
@@ -330,7 +331,8 @@ impl Record {
         Err(Fault::damaged(&self.path, format!("its body has {body} of {} bytes", self.head.size)))
     }
 
-    /// Reads the bytes of the body in `range`; the digest is verified when that is all of them.
+    /// Returns a reader of the body's bytes in `range`; it verifies the digest if that is the whole
+    /// body.
     pub(super) fn reader(self, range: std::ops::Range<u64>) -> Reader {
         let whole = range.start == 0 && range.end == self.head.size;
         Reader {
@@ -347,16 +349,16 @@ fn no_file(path: &Path) -> Fault {
     Fault::damaged(path, "it is not a regular file")
 }
 
-/// What lies at the path of an object.
+/// The entry at the path of an object.
 #[derive(Debug)]
 pub(super) enum Stored {
     Sound(Box<Record>),
-    /// What cannot be read, with a tag that only this file has, and why.
+    /// An unreadable entry, with a tag that only this file has, and the reason.
     Damaged(ETag, Fault),
 }
 
 impl Stored {
-    /// Looks at the path of the object named `key`; `None` when nothing is there.
+    /// Reads the entry at the path of the object with this key; `None` if nothing exists there.
     pub(super) fn at(path: &Path, key: &str) -> Result<Option<Self>, Fault> {
         match Record::open(path.to_owned(), key) {
             Err(fault) if fault.kind == StorageErrorKind::Damaged => {
@@ -385,7 +387,7 @@ fn tag_of_damaged(there: &std::fs::Metadata) -> ETag {
     tag(Sha256Digest::of(what.as_bytes()).as_bytes())
 }
 
-/// Reads a body from the file that was opened, whatever its name means by now.
+/// Reads a body from the opened file, even if the path now leads to another one.
 #[derive(Debug)]
 pub(super) struct Reader {
     file: File,
@@ -396,8 +398,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The next piece. The last one is handed out only when all of them have the digest that was
-    /// stored.
+    /// Returns the next piece. Returns the last one only if the digest of the whole body is
+    /// correct.
     pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
         let mut piece = vec![0; (self.end - self.at).min(PIECE) as usize];
         self.file.read_exact_at(&mut piece, self.at)?;
@@ -430,7 +432,7 @@ fn read_up_to(file: &File, buffer: &mut [u8], start: u64) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// `N` bytes of the fixed part; all offsets used lie within it.
+/// Returns `N` bytes of the fixed part; all offsets in use lie within it.
 fn field<const N: usize>(fixed: &[u8; FIXED], at: usize) -> [u8; N] {
     fixed.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
 }

@@ -1,4 +1,4 @@
-//! The folder a store lives in: recognised by its format file, made by the first bucket.
+//! The root directory of a store: identified by its format file, created with the first bucket.
 
 use std::fmt;
 use std::fs::{DirBuilder, File};
@@ -14,12 +14,12 @@ use super::fsync::{FOLDER_MODE, lock, make_folder, sync_folder, write_file};
 use super::io_error::Fault;
 use super::temporaries::{Temporaries, private_folder};
 
-/// Says that the folder is a store, and of which format.
+/// The file that identifies the directory as a store and holds the format's version.
 const FORMAT_FILE: &str = "deltaglider-store";
-/// The format file before it is complete; alone in a folder it means that a process died making a
-/// store there.
+/// The format file before it is complete. If it is the only entry of a directory, a process died
+/// while it created a store there.
 const UNFINISHED_FORMAT_FILE: &str = "deltaglider-store.new";
-/// What a fresh ext file system has in its root.
+/// The directory that a fresh ext file system has in its root.
 const LOST_AND_FOUND: &str = "lost+found";
 const TITLE: &str = "deltaglider embedded store";
 const FORMAT: &str = "format 1";
@@ -33,7 +33,7 @@ pub(super) struct Root {
     clock: Clock,
 }
 
-/// What dates the objects: the system's clock, but for tests.
+/// The clock that dates the objects: the system's clock, except in tests.
 pub(super) struct Clock(Box<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
@@ -49,7 +49,7 @@ impl fmt::Debug for Clock {
 }
 
 impl Root {
-    /// Refuses a path that is neither a store nor free to become one.
+    /// Rejects a path that is neither a store nor free to become one.
     pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, Fault> {
         let path = std::path::absolute(path).map_err(Fault::at(path))?;
         let root = Self { path, recognised: OnceLock::new(), temporaries: Mutex::default(), clock };
@@ -57,7 +57,7 @@ impl Root {
         Ok(root)
     }
 
-    /// The time of a write.
+    /// Returns the time of a write.
     pub(super) fn now(&self) -> SystemTime {
         (self.clock.0)()
     }
@@ -70,7 +70,8 @@ impl Root {
         self.path.join("buckets")
     }
 
-    /// Whether there is a store; an absent or empty folder is one that has no bucket yet.
+    /// Returns whether the store exists on disk; an absent or empty directory is a store without
+    /// buckets.
     pub(super) fn exists(&self) -> Result<bool, Fault> {
         if self.recognised.get().is_some() {
             return Ok(true);
@@ -86,14 +87,14 @@ impl Root {
         self.recognise_by(self.format()?)
     }
 
-    /// Decides by what the format file held at the first look; a folder without one is looked at.
+    /// Decides by the format file as it was read first; a directory without one must be free.
     fn recognise_by(&self, format: Option<String>) -> Result<bool, Fault> {
         let format = match format {
             Some(format) => format,
             None => match self.is_free() {
                 Ok(()) => return Ok(false),
-                // Another process may have made the store since: the format file is the first thing
-                // it makes.
+                // Another process may have created the store since: the format file is the first
+                // thing it creates.
                 Err(fault) => self.format()?.ok_or(fault)?,
             },
         };
@@ -113,7 +114,7 @@ impl Root {
         }
     }
 
-    /// Returns what the format file holds; `None` if there is none.
+    /// Returns the content of the format file; `None` if it does not exist.
     fn format(&self) -> Result<Option<String>, Fault> {
         let file = self.path.join(FORMAT_FILE);
         match std::fs::read_to_string(&file) {
@@ -151,7 +152,7 @@ impl Root {
         Ok(())
     }
 
-    /// Makes the store if there is none; any number of processes may do so at once.
+    /// Creates the store if it does not exist; any number of processes may do so at once.
     pub(super) fn establish(&self) -> Result<(), Fault> {
         let missing: Vec<&Path> =
             self.path.ancestors().take_while(|folder| !folder.exists()).collect();
@@ -171,13 +172,13 @@ impl Root {
             std::fs::rename(&unfinished, self.path.join(FORMAT_FILE))?;
         }
         make_folder(&self.buckets())?;
-        // Also when all was there: who made it may not have come this far.
+        // Also if everything existed: its creator may not have come this far.
         sync_folder(&self.path)?;
         self.recognised.get_or_init(|| ());
         Ok(())
     }
 
-    /// Makes a new folder for what is moved out of a bucket.
+    /// Creates a new directory for debris that is moved out of a bucket.
     pub(super) fn aside(&self) -> Result<PathBuf, Fault> {
         let aside = self.path.join("aside");
         if make_folder(&aside).map_err(Fault::at(&aside))? {
@@ -188,7 +189,7 @@ impl Root {
         Ok(place)
     }
 
-    /// The temporaries of this process, made when it first writes.
+    /// Returns the temporary directory of this process, created when it first writes.
     pub(super) fn temporaries(&self) -> Result<Arc<Temporaries>, Fault> {
         let mut own = self.temporaries.lock().unwrap_or_else(PoisonError::into_inner);
         match &*own {
@@ -202,8 +203,9 @@ impl Root {
 mod tests {
     use super::*;
 
+    /// A store that another process creates after the format file was looked for is recognised.
     #[test]
-    fn store_made_between_two_looks_is_one() {
+    fn racing_store_creation_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let root = || Root::open(folder.path(), Clock::new(SystemTime::now)).unwrap();
         let (first, second) = (root(), root());
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(format, None);
         first.establish().unwrap();
         assert!(second.recognise_by(format).unwrap());
-        // Another folder that is not empty is still none.
+        // A directory that is not empty is still not a store.
         let other = tempfile::tempdir().unwrap();
         std::fs::write(other.path().join("notes.txt"), "").unwrap();
         let Err(refused) = Root::open(other.path(), Clock::new(SystemTime::now)) else {

@@ -1,5 +1,5 @@
-//! Leaves that grew are cut in two, leaves that became empty go: both under the bucket's lock, both
-//! safe to be cut short.
+//! Splits leaves that have grown and deletes empty ones, both under the bucket's lock and both safe
+//! to interrupt.
 
 use std::path::Path;
 
@@ -10,14 +10,15 @@ use super::name::folder_name;
 use super::record::Stored;
 use super::temporaries::Temporaries;
 
-/// Keys from which on a leaf is cut in two: a page of 1000 then reads two or three leaves.
+/// The maximum number of keys in a leaf before a split: a page of 1000 then reads two or three
+/// leaves.
 pub(super) const MOST_KEYS: usize = 1000;
 
-/// Cuts the leaf in two if it has grown.
+/// Splits the leaf in two if it has grown.
 ///
-/// The upper half is linked into a new leaf, which appears, whole and durable, by one rename: that
-/// is the instant at which those keys belong to it. Cut short before it, the new leaf is a
-/// temporary; after it, the old names lie outside the range of their leaf and mean nothing.
+/// The upper half is linked into a new leaf, which appears, complete and durable, by one rename:
+/// from that instant those keys belong to it. If interrupted before the rename, the new leaf is a
+/// temporary; after it, the old names lie outside the range of their leaf and are ignored.
 pub(super) fn split_if_grown(
     leaves: &Leaves,
     leaf: &Leaf,
@@ -29,7 +30,7 @@ pub(super) fn split_if_grown(
     }
     let (lower, upper) = keys.split_at(keys.len() / 2);
     let (Some(last), Some(first)) = (lower.last(), upper.first()) else { return Ok(()) };
-    // Keys that share more than a file name can hold stay together.
+    // Keys that share a longer prefix than a file name can hold stay together.
     let Some(name) = folder_name(shortest_between(last, first)) else { return Ok(()) };
     let new = temporaries.folder()?;
     let mut tags = Vec::with_capacity(upper.len());
@@ -52,8 +53,8 @@ pub(super) fn split_if_grown(
     forget_moved(&split_off)
 }
 
-/// Removes a leaf in which nothing is left. Its keys then belong to the leaf before it, where
-/// leftovers of a split would come back to life: they are removed first.
+/// Deletes an empty leaf. Its keys then belong to the leaf before it, where leftovers of a split
+/// would reappear, so those are deleted first.
 pub(super) fn remove_if_bare(leaves: &Leaves, leaf: &Leaf) -> Result<(), Fault> {
     let Some(before) = leaves.before(leaf)? else { return Ok(()) };
     if leaf.is_bare()? {
@@ -64,7 +65,7 @@ pub(super) fn remove_if_bare(leaves: &Leaves, leaf: &Leaf) -> Result<(), Fault> 
     Ok(())
 }
 
-/// Makes the folders of a long name below `folder`. Says whether any was made.
+/// Creates the directories of a long name below `folder`. Returns whether any was missing.
 pub(super) fn make_parents(folder: &Path, path: &Path) -> Result<bool, Fault> {
     let mut made = false;
     let mut parents: Vec<&Path> = path.ancestors().skip(1).collect();
@@ -75,7 +76,7 @@ pub(super) fn make_parents(folder: &Path, path: &Path) -> Result<bool, Fault> {
     Ok(made)
 }
 
-/// The shortest byte string that is greater than `low` and not greater than `high`.
+/// Returns the shortest byte string that is greater than `low` and not greater than `high`.
 fn shortest_between<'a>(low: &str, high: &'a str) -> &'a [u8] {
     let shared = low.bytes().zip(high.bytes()).take_while(|(a, b)| a == b).count();
     high.as_bytes().get(..=shared).unwrap_or(high.as_bytes())
@@ -102,8 +103,9 @@ mod tests {
     use futures::{StreamExt as _, TryStreamExt as _};
     use tempfile::TempDir;
 
+    /// A new leaf is named by the shortest text that separates the two halves.
     #[test]
-    fn leaves_begin_with_the_shortest_text_that_tells_them_apart() {
+    fn leaf_starts_are_short() {
         assert_eq!(shortest_between("alpha", "beta"), b"b");
         assert_eq!(shortest_between("file-0499", "file-0500"), b"file-05");
         assert_eq!(shortest_between("a", "a/b"), b"a/");
@@ -168,8 +170,9 @@ mod tests {
         }
     }
 
+    /// A leaf with more than [`MOST_KEYS`] keys is split; empty leaves are deleted.
     #[tokio::test]
-    async fn a_leaf_that_grew_is_cut_in_two_and_bare_leaves_go() {
+    async fn leaves_split_and_vanish() {
         let long = "long/".repeat(120);
         let mut keys: Vec<String> = (0..1300).map(|n| format!("key {n:04}")).collect();
         keys.extend((0..100).map(|n| format!("{long}{n:03}")));
@@ -191,9 +194,9 @@ mod tests {
         stored.store.delete_bucket(&stored.bucket).await.unwrap();
     }
 
-    /// Leaves "a" to "f" as a split at "d" does that is cut short after the new leaf appeared: the
-    /// old names stay.
-    async fn split_cut_short() -> Stored {
+    /// Stores objects "a" to "f" in the state of a split at "d" that was interrupted after the new
+    /// leaf appeared: the old names are still there.
+    async fn interrupted_split() -> Stored {
         let stored = Stored::with(&["a", "b", "d", "e", "f"].map(str::to_owned)).await;
         let folder = stored.leaves().folder().to_owned();
         std::fs::create_dir(folder.join("=d")).unwrap();
@@ -211,8 +214,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_split_cut_short_left_behind_means_nothing() {
-        let stored = split_cut_short().await;
+    async fn split_leftovers_are_ignored() {
+        let stored = interrupted_split().await;
         assert_eq!(stored.keys().await, ["a", "b", "d", "e", "f"]);
         stored.put("e", "new").await;
         stored.delete("f").await;
@@ -221,9 +224,10 @@ mod tests {
         assert_eq!(stored.keys().await, ["a", "b", "d", "e"]);
     }
 
+    /// Not even when the new leaf becomes empty and is deleted.
     #[tokio::test]
-    async fn what_a_split_cut_short_left_behind_does_not_come_back_to_life() {
-        let stored = split_cut_short().await;
+    async fn split_leftovers_never_reappear() {
+        let stored = interrupted_split().await;
         for key in ["d", "e", "f"] {
             stored.delete(key).await;
         }
@@ -233,8 +237,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_with_only_leftovers_is_empty() {
-        let stored = split_cut_short().await;
+    async fn bucket_of_leftovers_is_empty() {
+        let stored = interrupted_split().await;
         for key in ["a", "b", "d", "e"] {
             stored.delete(key).await;
         }
@@ -244,8 +248,9 @@ mod tests {
         stored.store.delete_bucket(&stored.bucket).await.unwrap();
     }
 
+    /// A write that was interrupted after it created its directories leaves the bucket empty.
     #[tokio::test]
-    async fn a_write_cut_short_after_making_its_folders_is_in_nobodys_way() {
+    async fn cut_write_blocks_nothing() {
         let stored = Stored::with(&[]).await;
         let key = "k".repeat(600);
         let leaf = stored.leaves().of(&key).unwrap();

@@ -1,5 +1,4 @@
-//! The folder in which one process writes what is not yet an object, and the removal of what dead
-//! processes left.
+//! The directory for a process's incomplete objects, and the removal of those of dead processes.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
@@ -11,9 +10,9 @@ use tempfile::{NamedTempFile, TempDir};
 use super::fsync::{FOLDER_MODE, lock, make_folder};
 use super::io_error::Fault;
 
-/// A folder of this process. It is alive as long as the lock on it is held, which ends with the
-/// process however that ends: neither a process number, which is used again, nor an age says as
-/// much.
+/// The temporary directory of this process. Its lock marks it as in use. The system releases the
+/// lock when the process ends, however it ends; neither a process number, which is reused, nor an
+/// age is as reliable.
 #[derive(Debug)]
 pub(super) struct Temporaries {
     path: PathBuf,
@@ -21,10 +20,11 @@ pub(super) struct Temporaries {
 }
 
 impl Temporaries {
-    /// Removes the folders of dead processes from `parent` and makes one for this process.
+    /// Deletes the directories of dead processes from `parent` and creates one for this process.
     pub(super) fn make(parent: &Path) -> Result<Self, Fault> {
         make_folder(parent).map_err(Fault::at(parent))?;
-        // Held until our own folder is locked: nobody may find it unlocked and take us for dead.
+        // Held until our own directory is locked: no process may find it unlocked and take us for
+        // dead.
         let _all = lock(File::open(parent).map_err(Fault::at(parent))?)?;
         sweep(parent)?;
         let folder = private_folder(parent).map_err(Fault::at(parent))?;
@@ -43,7 +43,7 @@ impl Temporaries {
 
 impl Drop for Temporaries {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next process that writes.
+        // The next process that writes deletes what cannot be deleted now.
         std::fs::remove_dir(&self.path).ok();
     }
 }
@@ -63,7 +63,7 @@ fn sweep(parent: &Path) -> Result<(), Fault> {
         }
         let path = entry.path();
         let folder = match File::open(&path) {
-            // Its owner has just removed it.
+            // Its owner has just deleted it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened.map_err(Fault::at(&path))?,
         };
@@ -76,7 +76,7 @@ fn sweep(parent: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Removes a folder and all in it, as far as it is still there.
+/// Deletes a directory and its content; succeeds if it does not exist.
 pub(super) fn remove(path: &Path) -> Result<(), Fault> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -1,4 +1,4 @@
-//! Who may do what with a bucket.
+//! Access control lists of buckets.
 
 use aws_sdk_s3::error::BuildError;
 use aws_sdk_s3::types::{

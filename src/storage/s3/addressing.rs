@@ -1,15 +1,15 @@
-//! Which part of a URL holds the name of a bucket.
+//! The position of the bucket's name in a URL.
 
 use std::str::FromStr;
 
 use super::config::is_aws;
 
-/// Domains of stores that know no other way than a host for each bucket: Alibaba Cloud OSS
-/// ("SecondLevelDomainForbidden"), Tencent Cloud COS and Volcano Engine TOS, each as its
-/// documentation of S3 compatibility says.
+/// Domains of stores that only support a host for each bucket: Alibaba Cloud OSS
+/// ("SecondLevelDomainForbidden"), Tencent Cloud COS and Volcano Engine TOS, according to their
+/// documentation of S3 compatibility.
 const VIRTUAL_ONLY: [&str; 4] = [".aliyuncs.com", ".myqcloud.com", ".volces.com", ".ivolces.com"];
 
-/// Which part of the URL of a request holds the name of the bucket.
+/// The position of the bucket's name in the URL of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AddressingStyle {
     /// In the host on AWS and on stores that are known to need it, else in the path.
@@ -17,13 +17,12 @@ pub enum AddressingStyle {
     Auto,
     /// In the path: `https://store/bucket/key`.
     Path,
-    /// In the host: `https://bucket.store/key`. An address of digits has no such hosts: there it is
-    /// in the path.
+    /// In the host: `https://bucket.store/key`. With an IP address as the endpoint, in the path.
     Virtual,
 }
 
 impl AddressingStyle {
-    /// Whether the bucket is in the path of requests to this endpoint; AWS when absent.
+    /// Returns whether the bucket is in the path of requests to `endpoint`; `None` is AWS.
     pub(super) fn is_path(self, endpoint: Option<&str>) -> bool {
         let host = endpoint
             .and_then(|url| url.parse::<http::Uri>().ok()?.host().map(str::to_ascii_lowercase));
@@ -38,7 +37,7 @@ impl AddressingStyle {
     }
 }
 
-/// A text that names no style.
+/// The error for a text that names no style.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is none of auto, path and virtual")]
 pub struct NoAddressingStyle(String);
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn automatic_style_follows_the_host() {
+    fn auto_style_depends_on_host() {
         let is_path = |endpoint| AddressingStyle::Auto.is_path(endpoint);
         assert!(!is_path(None));
         for endpoint in [

@@ -1,22 +1,22 @@
-//! Which failures pass, so that the same request may succeed later.
+//! Classifies failures as transient, so that the same request may succeed later, or permanent.
 
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 
-/// Whether the same request may succeed later.
+/// The advice whether to send the same request again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
     No,
-    /// After a failure that passes.
+    /// Send it again after a transient failure.
     Failure,
-    /// The store asks for fewer requests, and for this time.
+    /// Send it later: the store asks for fewer requests, and for this delay.
     Busy(Option<Duration>),
 }
 
-/// Whether a failure passes: what the SDKs of AWS send again (AWS SDKs and Tools Reference Guide,
-/// "Retry behavior").
+/// Returns whether a failure is transient: those after which the AWS SDKs send a request again (AWS
+/// SDKs and Tools Reference Guide, "Retry behavior").
 pub(super) fn is_passing(status: Option<u16>, code: Option<&str>) -> bool {
     let codes = [
         "RequestTimeout",
@@ -36,7 +36,7 @@ fn http_date(text: &str) -> Option<SystemTime> {
     DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?.try_into().ok()
 }
 
-/// The value of `Retry-After` (RFC 9110, section 10.2.3).
+/// Parses the value of `Retry-After` (RFC 9110, section 10.2.3).
 pub(super) fn seconds_or_date(text: &str) -> Option<Duration> {
     match text.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),

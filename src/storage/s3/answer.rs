@@ -1,8 +1,8 @@
-//! Limits on the store's answers: a number of bytes, a lowest rate, and XML only if it is whole.
+//! Limits on the store's answers: a maximum size, a minimum rate, and only complete XML.
 //!
-//! The parser of the SDK accepts a document that is cut short. A page that ends between two entries
-//! would be read as the whole listing, so each document is checked to the end of its root element
-//! before it is parsed.
+//! The parser of the SDK accepts a truncated document. A page that ends between two entries would
+//! be read as the whole listing, so each document is checked to the end of its root element before
+//! it is parsed.
 
 use std::fmt;
 use std::future::Future as _;
@@ -24,17 +24,17 @@ use xmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::MinRate;
 
-/// The maximum size of an answer that is no object, in bytes. A page of 1000 keys of 1024 bytes,
+/// The maximum size in bytes of an answer that is not an object. A page of 1000 keys of 1024 bytes,
 /// each byte encoded as three characters, has 4 MiB.
 const MAX_ANSWER: u64 = 16 << 20;
 /// The maximum size of the body of an error, in bytes.
 const MAX_ERROR: u64 = 1 << 20;
-/// The maximum depth of elements in an answer. Those of S3 have six at most.
+/// The maximum depth of elements in an answer. S3's answers have at most six levels.
 const MAX_DEPTH: usize = 64;
-/// How often a slow answer is looked at in the time that its rate is measured over.
+/// The number of checks of a slow answer in the time over which its rate is measured.
 const TICKS: u32 = 60;
 
-/// Calls that answer with an XML document when they succeed.
+/// Calls that answer with an XML document on success.
 const WITH_XML: [&str; 11] = [
     "CompleteMultipartUpload",
     "CopyObject",
@@ -49,8 +49,8 @@ const WITH_XML: [&str; 11] = [
     "UploadPartCopy",
 ];
 
-/// Calls whose answer the store may begin at once, and go on with by a space now and then while it
-/// is at work. The time of the attempt limits them.
+/// Calls whose answer the store may start at once and extend by spaces while it works. The time
+/// limit of the attempt applies to them.
 const AT_WORK: [&str; 3] = ["CompleteMultipartUpload", "CopyObject", "UploadPartCopy"];
 
 /// Limits the body of each answer before it is read.
@@ -90,7 +90,7 @@ struct LimitedBody {
     body: SdkBody,
     limit: Option<u64>,
     read: u64,
-    /// What was read of an XML document.
+    /// The bytes of an XML document read so far.
     document: Option<Vec<u8>>,
     ended: bool,
     pace: Option<Pace>,
@@ -140,7 +140,7 @@ impl Body for LimitedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        // A document is checked at its end, so the end must be asked for.
+        // A document is checked at its end, so the end must be polled.
         self.document.is_none() && self.body.is_end_stream()
     }
 
@@ -149,20 +149,20 @@ impl Body for LimitedBody {
     }
 }
 
-/// Why an answer is not read to its end, or not believed.
+/// The reason why an answer is rejected.
 #[derive(Debug, PartialEq, Eq)]
 enum AnswerError {
-    /// More bytes than this.
+    /// It has more bytes than this.
     TooLong(u64),
-    /// Fewer bytes than this rate.
+    /// Its rate is lower than this.
     TooSlow(MinRate),
-    /// Not UTF-8.
+    /// It is not UTF-8.
     Encoding,
-    /// Not XML.
+    /// It is not XML.
     Syntax(xmlparser::Error),
-    /// An element ends that did not begin.
+    /// An end tag does not match its start tag.
     WrongEnd,
-    /// More elements inside each other than [`MAX_DEPTH`].
+    /// Its elements are nested deeper than [`MAX_DEPTH`].
     TooDeep,
     /// The document ends inside its root element, or has none, after this many bytes.
     CutShort(usize),
@@ -195,8 +195,8 @@ impl fmt::Display for AnswerError {
 
 impl std::error::Error for AnswerError {}
 
-/// Checks that a document is well-formed to the end of its root element. What follows the root is
-/// not read, as in the SDK, which uses the same tokenizer.
+/// Checks that a document is well-formed to the end of its root element. Ignores the rest, as the
+/// SDK does, which uses the same tokenizer.
 fn check_document(document: &[u8]) -> Result<(), AnswerError> {
     let text = std::str::from_utf8(document).map_err(|_| AnswerError::Encoding)?;
     let mut open = Vec::new();
@@ -226,14 +226,14 @@ fn check_document(document: &[u8]) -> Result<(), AnswerError> {
     Err(AnswerError::CutShort(document.len()))
 }
 
-/// Measures the rate of a body, over the time that it is waited for: a reader that has other work
-/// is not the store's fault.
+/// Measures the rate of a body over the time spent waiting for it: time in which the reader does
+/// other work is not the store's fault.
 struct Pace {
     least: MinRate,
-    /// Bytes and time waited since the rate was last sufficient.
+    /// Bytes since the rate was last sufficient; `waited` is the time waited for them.
     bytes: u64,
     waited: Duration,
-    /// When the wait that is under way was last looked at.
+    /// The time of the last check during the current wait.
     waiting_since: Option<Instant>,
     tick: Option<Pin<Box<Sleep>>>,
 }
@@ -243,8 +243,8 @@ impl Pace {
         Self { least, bytes: 0, waited: Duration::ZERO, waiting_since: None, tick: None }
     }
 
-    /// Adds the time since the last look. A look is due each tick, so more than two are time that
-    /// the reader was away for.
+    /// Adds the time since the last check. A check is due each tick, so more than two ticks mean
+    /// that the reader did other work.
     fn resume(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed().min(self.tick() * 2);
@@ -264,7 +264,7 @@ impl Pace {
         self.least.over / TICKS
     }
 
-    /// Waits for the next look at the body; ready when the rate is too low.
+    /// Waits for the next check of the body; ready if the rate is too low.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<AnswerError> {
         if self.waited >= self.least.over {
             return Poll::Ready(AnswerError::TooSlow(self.least));
@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn document_counts_only_when_whole() {
+    fn truncated_xml_is_rejected() {
         for whole in [
             "<a/>",
             "<?xml version=\"1.0\"?>\n<a x='1'><b>1 &lt; 2</b><c/></a>\n",

@@ -1,7 +1,7 @@
-//! When a request is sent again, after how long, and where to.
+//! Retries of requests: conditions, delays and regions.
 //!
-//! The SDK sends each request once. Its own retries count all failures alike, and know no bucket
-//! that lies in another region.
+//! The SDK sends each request once. Its own retries treat all failures alike and do not follow a
+//! bucket to another region.
 
 use std::fmt;
 use std::future::Future;
@@ -19,14 +19,14 @@ use super::error::Failed;
 use super::place::Places;
 use super::put_failed::PutFailed;
 
-/// Times a request is sent when the store fails, unless a setting says otherwise.
+/// The maximum number of attempts of a request while the store fails, unless a setting changes it.
 const ATTEMPTS: u32 = 3;
-/// The longest time before a request is sent again, and the longest that a store may ask for.
+/// The maximum delay before a retry, and the maximum that a store may ask for.
 const MAX_DELAY: Duration = Duration::from_secs(20);
-/// Refusals in a row, of all requests, after which all requests wait.
+/// The number of rejections in a row, over all requests, after which all requests wait.
 const CROWD: u32 = 8;
 
-/// Sends a request of the SDK about a bucket, again where that may help.
+/// Sends a request of the SDK for a bucket, with retries where they may help.
 macro_rules! send {
     ($attempts:expr, $bucket:expr, $request:expr) => {{
         let request = $request;
@@ -39,9 +39,9 @@ macro_rules! send {
 }
 pub(super) use send;
 
-/// An error that may be that of a store.
+/// An error that may come from a store.
 pub(super) trait StoreFailure {
-    /// Returns what the store or the way to it failed with.
+    /// Returns the failure of the store or of the connection to it.
     fn failed(&mut self) -> Option<&mut Failed>;
 }
 
@@ -60,27 +60,27 @@ impl StoreFailure for PutFailed {
     }
 }
 
-/// Sends requests, again where that may help. Clones share what they know of the store.
+/// Sends requests, with retries where they may help. Clones share their knowledge of the store.
 #[derive(Clone)]
 pub(super) struct Attempts(Arc<Shared>);
 
 struct Shared {
-    /// For the question where a bucket is.
+    /// The client that asks for a bucket's region.
     client: Client,
     endpoint: Option<String>,
-    /// A setting of the number of attempts, for failures of every kind.
+    /// The configured number of attempts, for failures of every kind.
     most: Option<u32>,
     patience: Patience,
     places: Places,
     busy: Mutex<Busy>,
 }
 
-/// What is known of a store that asks for fewer requests.
+/// The state of a store that asks for fewer requests.
 #[derive(Debug, Default)]
 struct Busy {
-    /// Refusals since the last success.
+    /// The number of rejections since the last success.
     refusals: u32,
-    /// No request is sent before.
+    /// The time before which no request is sent.
     until: Option<Instant>,
 }
 
@@ -101,9 +101,8 @@ impl Attempts {
         Self(Arc::new(Shared { client, endpoint, most, patience, places, busy: Mutex::default() }))
     }
 
-    /// Sends a request about a bucket, if it is about one, by `send`: again after failures that
-    /// pass, and at once where the store says that the bucket lies in another region or that the
-    /// clock is wrong.
+    /// Sends a request for `bucket`, if it is for one, by `send`. Retries after transient failures,
+    /// and at once if the store reports another region of the bucket or a wrong clock.
     pub(super) async fn send<T, E: StoreFailure, F: Future<Output = Result<T, E>>>(
         &self,
         bucket: Option<&str>,
@@ -158,12 +157,12 @@ impl Attempts {
                 }
                 return Err(error);
             };
-            tracing::debug!(sent, ?delay, error = %failed, "send again");
+            tracing::debug!(sent, ?delay, error = %failed, "retrying the request");
             tokio::time::sleep(delay).await;
         }
     }
 
-    /// Learns where a bucket is from a failure; whether it says so.
+    /// Learns the region of a bucket from a failure. Returns whether it is known.
     async fn follow(&self, bucket: &str, failed: &Failed) -> bool {
         if !failed.is_elsewhere() {
             return false;
@@ -187,7 +186,7 @@ impl Attempts {
         self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a refusal by a store that asks for fewer requests, and for so much time.
+    /// Records a rejection by a store that asks for fewer requests, and its requested delay.
     fn slow_down(&self, asked: Option<Duration>) {
         let mut busy = self.busy();
         busy.refusals = busy.refusals.saturating_add(1);
@@ -197,17 +196,17 @@ impl Attempts {
         }
     }
 
-    /// Waits as long as the store wants no request.
+    /// Waits while the store accepts no requests.
     async fn wait_for_turn(&self) {
         loop {
             let until = self.busy().until.filter(|until| *until > Instant::now());
             let Some(until) = until else { return };
-            // Those who wait do not all begin at once.
+            // The random delay keeps the waiting requests from starting all at once.
             tokio::time::sleep_until(until + share(self.0.patience.before_retry)).await;
         }
     }
 
-    /// The time before a request is sent that was sent so often.
+    /// Returns the delay before the next attempt after `sent` attempts.
     fn delay(&self, sent: u32) -> Duration {
         share(self.longest(sent))
     }
@@ -218,9 +217,9 @@ impl Attempts {
     }
 }
 
-/// Any time up to this one.
+/// Returns a random time up to `longest`.
 fn share(longest: Duration) -> Duration {
-    // Without randomness all of it: the system has none to give in no case that is known.
+    // The whole time if the system has no randomness, which is not known to happen.
     let part = SysRng.try_next_u32().unwrap_or(u32::MAX);
     longest.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }

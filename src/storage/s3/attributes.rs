@@ -1,4 +1,4 @@
-//! Headers and user metadata, both ways.
+//! Converts headers and user metadata, in both directions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -12,7 +12,8 @@ use crate::storage::{Attributes, ETag, Encryption, KmsKey, ObjectHead, StatedChe
 
 use super::error::Cause;
 
-/// Sets the attributes of a request that creates an object (they have no common trait in the SDK).
+/// Sets the attributes of a request that creates an object (the SDK's requests have no common
+/// trait).
 macro_rules! with_attributes {
     ($request:expr, $attributes:expr, $store:expr) => {{
         let attributes: &$crate::storage::Attributes = $attributes;
@@ -31,7 +32,7 @@ macro_rules! with_attributes {
 }
 pub(super) use with_attributes;
 
-/// Sets class and encryption of a request that creates an object. With a customer's key there is no
+/// Sets storage class and encryption of a request that creates an object. A customer's key excludes
 /// other encryption.
 macro_rules! with_class {
     ($request:expr, $attributes:expr, $key:expr) => {{
@@ -53,7 +54,7 @@ macro_rules! with_class {
 }
 pub(super) use with_class;
 
-/// Sends the customer's key along, by which the object of a request is encrypted.
+/// Adds the customer's key for the object of a request.
 macro_rules! with_key {
     ($request:expr, $key:expr) => {{
         let key: Option<&$crate::storage::CustomerKey> = $key;
@@ -65,7 +66,7 @@ macro_rules! with_key {
 }
 pub(super) use with_key;
 
-/// Sends the customer's key along, by which the source of a copy is encrypted.
+/// Adds the customer's key for the source of a copy.
 macro_rules! with_source_key {
     ($request:expr, $key:expr) => {{
         let key: Option<&$crate::storage::CustomerKey> = $key;
@@ -77,8 +78,8 @@ macro_rules! with_source_key {
 }
 pub(super) use with_source_key;
 
-/// The head in an answer to HeadObject or GetObject; `$size` is that of the whole object, `$stated`
-/// says which checksums are believed.
+/// Builds the head from an answer to HeadObject or GetObject; `$size` is that of the whole object,
+/// `$stated` decides which checksums are trusted.
 macro_rules! head_of {
     ($answer:expr, $size:expr, $stated:expr) => {{
         let answer = &$answer;
@@ -123,14 +124,14 @@ macro_rules! head_of {
 }
 pub(super) use head_of;
 
-/// `Expires` as it was given: the SDK's own setter takes only dates, S3 takes any text.
+/// Sets `Expires` as it was given: the SDK's own setter accepts only dates, S3 accepts any text.
 pub(super) fn set_expires(
     attributes: &Attributes,
 ) -> impl Fn(&mut HttpRequest) + Send + Sync + 'static {
     let expires = attributes.expires.clone();
     move |request| {
         if let Some(expires) = &expires {
-            // A value no header can have was refused before.
+            // Invalid header values were rejected before.
             let _ = request.headers_mut().try_insert("expires", expires.clone());
         }
     }
@@ -153,7 +154,7 @@ pub(super) fn head(
     })
 }
 
-/// What the headers of an answer say of encryption.
+/// Reads the encryption from the headers of an answer.
 pub(super) fn encryption(
     algorithm: Option<&ServerSideEncryption>,
     kms_key_id: Option<&str>,
@@ -168,7 +169,7 @@ pub(super) fn encryption(
     Encryption::named(algorithm?.as_str(), key)
 }
 
-/// Tags as `x-amz-tagging` has them: like the query of a URL.
+/// Formats tags for `x-amz-tagging`: like the query of a URL.
 pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Option<String> {
     let pairs = tags
         .iter()
@@ -176,7 +177,7 @@ pub(super) fn tagging(tags: &BTreeMap<String, String>) -> Option<String> {
     Some(pairs.collect::<Vec<_>>().join("&")).filter(|text| !text.is_empty())
 }
 
-/// URL-encoded but for the unreserved characters of RFC 3986 and those in `kept`.
+/// URL-encodes all but the unreserved characters of RFC 3986 and those in `kept`.
 pub(super) fn url_encoded(text: &str, kept: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -198,16 +199,16 @@ pub(super) fn metadata(metadata: Option<&HashMap<String, String>>) -> BTreeMap<S
     metadata.into_iter().flatten().map(lower).collect()
 }
 
-/// The tag without its quotes.
+/// Parses the tag, without its quotes.
 pub(super) fn etag(etag: Option<&str>) -> Result<ETag, Cause> {
     let etag = etag.ok_or_else(|| Cause::new("the store sent no ETag"))?;
-    // A weak tag names a version all the same: it is sent back without its mark.
+    // A weak tag also identifies a version; conditions use it without its mark.
     let etag = etag.strip_prefix("W/").unwrap_or(etag);
     let bare = etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"')).unwrap_or(etag);
     Ok(ETag(bare.to_owned()))
 }
 
-/// The tag as the value of a condition.
+/// Formats the tag for a condition.
 pub(super) fn quoted(etag: &ETag) -> String {
     format!("\"{etag}\"")
 }

@@ -1,4 +1,4 @@
-//! A body to store as a body of the SDK: opened again for each attempt, of exact length or failed.
+//! Converts a body to the SDK's: opened again for each attempt, and of exactly the declared length.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::storage::{ByteStream, PutBody};
 
-/// Why the body failed, if it did: the SDK would only tell that sending failed.
+/// The reason why the body failed; the SDK would only report that sending failed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BodyFailure(Arc<Mutex<Option<io::Error>>>);
 
@@ -21,20 +21,20 @@ impl BodyFailure {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Keeps the error and gives one that ends the request.
+    /// Keeps the error and returns a copy that ends the request.
     fn keep(&self, error: io::Error) -> io::Error {
-        let told = io::Error::new(error.kind(), error.to_string());
+        let copy = io::Error::new(error.kind(), error.to_string());
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        told
+        copy
     }
 }
 
-/// The body for the SDK, and where to look for the reason when the request failed.
+/// Returns the body for the SDK, and the holder of the reason if the request fails.
 pub(super) async fn for_sdk(body: &PutBody) -> io::Result<(SdkStream, BodyFailure)> {
     let failure = BodyFailure::default();
     if body.is_empty() {
-        // A request without a body is sent without asking for one, so nobody would notice that
-        // there are bytes.
+        // The SDK sends a request without a body without reading it, so extra bytes would go
+        // unnoticed.
         let mut stream = body.open();
         while let Some(piece) = stream.try_next().await? {
             body.check_len(piece.len() as u64)?;
@@ -55,14 +55,15 @@ pub(super) async fn for_sdk(body: &PutBody) -> io::Result<(SdkStream, BodyFailur
     Ok((SdkStream::new(SdkBody::retryable(open)), failure))
 }
 
-/// Gives the bytes of a stream, and an error unless there are exactly as many as said.
+/// A body that fails unless its stream has exactly the declared number of bytes.
 struct Exact {
     body: PutBody,
-    /// Opened when it is first read: the SDK makes several copies for each attempt. Never locked:
-    /// the lock makes the stream `Sync`, which the SDK asks for.
+    /// The stream, opened by the first read: the SDK makes several copies for each attempt. Never
+    /// locked: the mutex only makes it `Sync`, which the SDK requires.
     stream: Option<Mutex<ByteStream>>,
-    /// Read and not yet given. The last piece is only given once the stream has ended: else the
-    /// store would have the whole length before it is known that there is more.
+    /// The piece that was read and not yet returned. The last piece is only returned once the
+    /// stream has ended; otherwise the store would have the whole length before an excess is
+    /// noticed.
     held: Option<Bytes>,
     read: u64,
     ended: bool,
@@ -128,7 +129,7 @@ mod tests {
         })
     }
 
-    /// What is given before the end or the error, and the reason that is kept.
+    /// Returns the bytes sent before the end or the error, and the kind of the kept error.
     async fn sent(body: PutBody) -> (String, Option<io::ErrorKind>) {
         let (mut stream, failure) = match for_sdk(&body).await {
             Ok(sdk) => sdk,
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_body_of_the_length_it_says_is_given_whole() {
+    async fn body_length_must_be_exact() {
         assert_eq!(sent(body(5, &["ab", "", "cde", ""])).await, ("abcde".to_owned(), None));
         assert_eq!(sent(body(0, &[""])).await, (String::new(), None));
         assert_eq!(sent(body(6, &["ab", "cde"])).await.1, Some(io::ErrorKind::UnexpectedEof));
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_attempt_reads_from_the_start() {
+    async fn each_attempt_restarts_the_body() {
         let (stream, _) = for_sdk(&body(5, &["ab", "cde"])).await.unwrap();
         let first = stream.into_inner();
         let second = first.try_clone().unwrap();

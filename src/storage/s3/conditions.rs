@@ -1,9 +1,9 @@
-//! Which conditions a store knows: each is sent until the store shows, for this call, that it has
-//! none.
+//! The conditions a store supports. Each is sent until the store shows, for that call, that it does
+//! not support it.
 //!
-//! A store that has no condition answers 501 or 400, or, as radosgw does to every PUT with
-//! `If-Match`, 412 although the object still has the tag that was sent. Where conditions are not
-//! believed anyway, the call is then made without one.
+//! A store without support answers 501 or 400, or, as radosgw does to every PUT with `If-Match`,
+//! 412 although the object still has the tag. Where conditions are not relied on anyway, the call
+//! is then made without one.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,11 +16,11 @@ use super::S3Store;
 use super::error::Failed;
 use super::put_failed::PutFailed;
 
-/// How often an object must have the tag that a 412 denies. A single time, it could be another
-/// write of the same content.
+/// The number of times an object must have the tag that a 412 denies. A single time could be a
+/// concurrent write of the same content.
 const CONFIRMATIONS: u32 = 2;
 
-/// A call and its condition.
+/// A kind of call and its condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Conditional {
     /// `If-None-Match: *` on PutObject.
@@ -38,7 +38,7 @@ pub(super) enum Conditional {
 }
 
 impl Conditional {
-    /// The call PutObject under a condition, if it has one.
+    /// Returns the kind of PutObject under `condition`; `None` without a condition.
     pub(super) fn put(condition: &PutCondition) -> Option<Self> {
         match condition {
             PutCondition::None => None,
@@ -47,7 +47,7 @@ impl Conditional {
         }
     }
 
-    /// The call CompleteMultipartUpload under a condition, if it has one.
+    /// Returns the kind of CompleteMultipartUpload under `condition`; `None` without a condition.
     pub(super) fn complete(condition: &PutCondition) -> Option<Self> {
         match condition {
             PutCondition::None => None,
@@ -68,16 +68,16 @@ impl Conditional {
     }
 }
 
-/// What a store showed about a condition.
+/// The observed support for a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Support {
-    /// It accepted a call under this condition.
+    /// The store accepted a call under this condition.
     Accepted,
-    /// It has no such condition.
+    /// The store does not support this condition.
     Lacking,
 }
 
-/// What a store showed about conditions, for the life of the process.
+/// The observed support for all conditions, for the lifetime of the process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known(Arc<Mutex<BTreeMap<Conditional, Support>>>);
 
@@ -91,7 +91,7 @@ impl Known {
         self.all().get(&conditional).copied()
     }
 
-    /// Remembers what was shown first: a store that accepted a condition once has it.
+    /// Records the first observation: a store that accepted a condition once supports it.
     fn remember(&self, conditional: Conditional, support: Support) {
         self.all().entry(conditional).or_insert(support);
     }
@@ -99,13 +99,13 @@ impl Known {
 
 impl S3Store {
     /// Makes a call by `send(true)` under its condition; by `send(false)` without it where the
-    /// store has no such condition and conditions are not believed. `matched` is the object and the
-    /// tag that it must have.
+    /// store does not support the condition and conditions are not relied on. `matched` is the
+    /// object and the tag that it must have.
     ///
     /// # Errors
     ///
-    /// [`StorageErrorKind::ConditionUnsupported`] where the store has no such condition and
-    /// conditions are believed.
+    /// [`StorageErrorKind::ConditionUnsupported`] where the store does not support the condition
+    /// and conditions are relied on.
     pub(super) async fn under_condition<T, F>(
         &self,
         conditional: Option<Conditional>,
@@ -138,7 +138,7 @@ impl S3Store {
             if failed.kind() != StorageErrorKind::Precondition {
                 return Err(PutFailed::Store(failed));
             }
-            // Who may not look takes a 412 at its word.
+            // Without permission to look, the 412 is taken as true.
             let Some((object, tag)) = matched else { return Err(PutFailed::Store(failed)) };
             let Ok(head) = self.head(object).await else { return Err(PutFailed::Store(failed)) };
             if head.etag != *tag || last_modified.is_some_and(|before| before != head.last_modified)
@@ -153,7 +153,7 @@ impl S3Store {
         }
     }
 
-    /// Makes the call without its condition, and remembers that the store lacks it if that
+    /// Makes the call without its condition, and records that the store does not support it if that
     /// succeeds.
     async fn without_condition<T, F>(
         &self,
@@ -179,7 +179,7 @@ impl S3Store {
         if refused.is_some() {
             tracing::debug!(
                 condition = conditional.name(),
-                "the store has no such condition; it is not sent again"
+                "the store does not support this condition; it is not sent again"
             );
         }
         self.known.remember(conditional, Support::Lacking);

@@ -1,5 +1,5 @@
-//! What a caller may choose about the S3 client; everything left open comes from the environment
-//! and the profile files, as in every AWS SDK.
+//! The caller's settings of the S3 client; everything unset comes from the environment and the
+//! profile files, as in every AWS SDK.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -10,39 +10,38 @@ use std::time::Duration;
 use super::AddressingStyle;
 use crate::storage::CustomerKey;
 
-/// Objects of at least this many bytes are sent in parts, in bytes.
+/// The size in bytes from which objects are sent in parts.
 ///
-/// A single PUT may have 5 GiB, but it is one connection's worth of speed and starts from the first
-/// byte again when that connection breaks: at 64 MiB the three requests a multipart upload costs
-/// more are lost in the time of the transfer.
+/// A single PUT allows 5 GiB, but it has only one connection's speed and restarts from the first
+/// byte if that connection breaks. At 64 MiB, the three additional requests of a multipart upload
+/// are negligible.
 pub const MULTIPART_THRESHOLD: u64 = 64 << 20;
 
-/// Bytes of one part: what is held in memory to be sent again, and enough for 156 GiB in the 10,000
-/// parts S3 takes. Larger objects have larger parts.
+/// The size of a part in bytes, which is held in memory to be sent again. 10,000 parts, the most
+/// that S3 accepts, hold 156 GiB; larger objects have larger parts.
 pub const PART_SIZE: u64 = 16 << 20;
 
-/// Objects of more bytes than this are copied inside the store in parts of it, in bytes.
+/// The size in bytes above which objects are copied inside the store in parts of this size.
 ///
-/// One request may copy 5 GiB (S3 API reference, CopyObject), for which a store is silent for
-/// minutes: parts of 512 MiB are copied side by side, each in a time that can be waited for, and
-/// 10,000 of them are enough for the largest object S3 takes.
+/// One request may copy 5 GiB (S3 API reference, CopyObject), but the store is then silent for
+/// minutes. Parts of 512 MiB are copied in parallel, each within the patience for a copy, and
+/// 10,000 of them suffice for the largest object of S3.
 pub const COPY_PART_SIZE: u64 = 512 << 20;
 
-/// Whether the conditions of a store's writes hold among racing writers, as far as its user knows.
+/// The user's knowledge whether the conditions of a store's writes hold among concurrent writers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ConditionalWrites {
-    /// They do.
+    /// They hold.
     Yes,
-    /// They do not, or nobody knows.
+    /// They do not hold, or it is unknown.
     No,
-    /// They do on AWS and nowhere else: that can be promised by a store, and cannot be seen by
-    /// trying.
+    /// They hold on AWS and nowhere else: a store can document this, but a test cannot prove it.
     #[default]
     Auto,
 }
 
 impl ConditionalWrites {
-    /// Whether conditions hold among racing writers at this endpoint; AWS when absent.
+    /// Returns whether conditions hold among concurrent writers at `endpoint`; `None` is AWS.
     pub(super) fn are_atomic_at(self, endpoint: Option<&str>) -> bool {
         match self {
             Self::Yes => true,
@@ -55,7 +54,7 @@ impl ConditionalWrites {
 impl FromStr for ConditionalWrites {
     type Err = UnknownConditionalWrites;
 
-    /// `yes`, `no` or `auto`.
+    /// Parses `yes`, `no` or `auto`.
     fn from_str(text: &str) -> Result<Self, UnknownConditionalWrites> {
         match text {
             "yes" => Ok(Self::Yes),
@@ -66,12 +65,12 @@ impl FromStr for ConditionalWrites {
     }
 }
 
-/// A text that is not one of the three values of [`ConditionalWrites`].
+/// The error for a text that is not one of the three values of [`ConditionalWrites`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is none of yes, no and auto")]
 pub struct UnknownConditionalWrites(String);
 
-/// Whether a URL leads to AWS: the endpoints of its services, those in China among them (AWS
+/// Returns whether a URL leads to AWS: the endpoints of its services, including those in China (AWS
 /// General Reference, "Service endpoints").
 pub(super) fn is_aws(endpoint: &str) -> bool {
     let host =
@@ -79,18 +78,20 @@ pub(super) fn is_aws(endpoint: &str) -> bool {
     host.is_some_and(|host| host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
-/// How long a store is waited for.
+/// The time limits of requests to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For an answer, beside the time that a body takes on its way. Listing 1000 keys takes a slow
-    /// store seconds.
+    /// The limit for an answer, in addition to the transfer time of a body. A slow store takes
+    /// seconds to list 1000 keys.
     pub answer: Duration,
-    /// For what the store is at work on until it answers: a copy of 512 MiB on a slow disk, several
-    /// at a time, or an object put together from its parts.
+    /// The limit for calls that the store answers after some work: a copy of 512 MiB on a slow
+    /// disk, several at a time, or the assembly of an object from its parts.
     pub copy: Duration,
-    /// At most before a request is sent for the second time; twice as long each time after that.
+    /// The maximum delay before a request is sent for the second time; doubled for each further
+    /// attempt.
     pub before_retry: Duration,
-    /// From the first refusal of a request, while the store asks for fewer requests (503, 429).
+    /// The limit from the first rejection of a request while the store asks for fewer requests
+    /// (503, 429).
     pub busy: Duration,
 }
 
@@ -99,77 +100,76 @@ impl Default for Patience {
         Self {
             answer: Duration::from_secs(60),
             copy: Duration::from_secs(600),
-            // As every SDK of AWS does.
+            // The same as in every AWS SDK.
             before_retry: Duration::from_secs(1),
             busy: Duration::from_secs(300),
         }
     }
 }
 
-/// The lowest rate at which the body of an answer is read on.
+/// The minimum rate at which the body of an answer must arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinRate {
-    /// Bytes per second.
+    /// The rate in bytes per second.
     pub bytes_per_second: u64,
-    /// The time that the rate is measured over. Only time spent waiting for the store counts.
+    /// The time over which the rate is measured. Only time spent waiting for the store counts.
     pub over: Duration,
 }
 
 impl Default for MinRate {
-    /// 1 KiB a second over a minute.
+    /// Returns 1 KiB a second over a minute.
     fn default() -> Self {
         Self { bytes_per_second: 1 << 10, over: Duration::from_secs(60) }
     }
 }
 
-/// How to reach an S3 store.
+/// The settings of an S3 store.
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// `http://` or `https://` URL of the store; AWS when absent. The SDK's own settings of an
-    /// endpoint are not asked.
+    /// The `http://` or `https://` URL of the store; `None` for AWS. The SDK's own endpoint
+    /// settings are not used.
     pub endpoint: Option<String>,
-    /// Region; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile, and `us-east-1`.
+    /// The region; else `AWS_REGION`, `AWS_DEFAULT_REGION`, the profile, and `us-east-1`.
     pub region: Option<String>,
-    /// Profile of `~/.aws/config` and `~/.aws/credentials`, which then gives the credentials,
-    /// whatever the environment has; else `AWS_PROFILE`, else `default`.
+    /// The profile of `~/.aws/config` and `~/.aws/credentials`, which then supplies the
+    /// credentials, whatever the environment has; else `AWS_PROFILE`, else `default`.
     pub profile: Option<String>,
-    /// Keys to sign with; else the whole credential chain of AWS (environment, profile with
+    /// The keys to sign with; else the whole credential chain of AWS (environment, profile with
     /// `credential_process`, sign-in or role, web identity, ECS, IMDS).
     pub credentials: Option<S3Credentials>,
-    /// Send anonymous requests: for buckets that are public.
+    /// Sends anonymous requests, for public buckets.
     pub no_sign_request: bool,
-    /// PEM file with the only certificates to trust: authorities, or the very certificate of the
-    /// store; else `AWS_CA_BUNDLE`, else the profile's `ca_bundle`, else `SSL_CERT_FILE` and
+    /// A PEM file with the only certificates to trust: authorities, or the certificate of the store
+    /// itself; else `AWS_CA_BUNDLE`, else the profile's `ca_bundle`, else `SSL_CERT_FILE` and
     /// `SSL_CERT_DIR`, else those of the system and the compiled-in ones of Mozilla.
     pub ca_bundle: Option<PathBuf>,
-    /// Accept every certificate of the store, so that anyone on the way to it may read and change
-    /// what is sent. The services that give credentials are verified all the same.
+    /// Accepts every certificate of the store, so that anyone on the path to it can read and change
+    /// the traffic. The services that issue credentials are still verified.
     pub no_verify_ssl: bool,
-    /// Objects of at least this many bytes are sent in parts.
+    /// The size in bytes from which objects are sent in parts.
     pub multipart_threshold: u64,
-    /// Bytes of one part, at least 5 MiB on AWS; more where 10,000 parts would not do.
+    /// The size of a part in bytes, at least 5 MiB on AWS; larger if 10,000 parts do not suffice.
     pub part_size: u64,
-    /// Objects of more bytes than this are copied in parts of it, at least 5 MiB and at most 5 GiB
-    /// on AWS; more where 10,000 parts would not do.
+    /// The size in bytes above which objects are copied in parts of this size, at least 5 MiB and
+    /// at most 5 GiB on AWS; larger if 10,000 parts do not suffice.
     pub copy_part_size: u64,
-    /// Whether the conditions of writes hold among racing writers.
+    /// The setting whether the conditions of writes hold among concurrent writers.
     pub conditional_writes: ConditionalWrites,
-    /// The customer's key that every object is written with, and read by where it was.
+    /// The customer's key that encrypts every written object and decrypts those encrypted with it.
     pub customer_key: Option<CustomerKey>,
-    /// Which part of a URL holds the name of the bucket; else `addressing_style` of the profile's
-    /// `s3`.
+    /// The position of the bucket's name in a URL; else `addressing_style` of the profile's `s3`.
     pub addressing_style: Option<AddressingStyle>,
-    /// Whether every object that is written without an ACL of its own, references and indexes
-    /// included, is given to the owner of the bucket (`bucket-owner-full-control`), which some
-    /// buckets of other accounts demand.
+    /// Gives every object that is written without an ACL of its own, including references and
+    /// indexes, to the owner of the bucket (`bucket-owner-full-control`), which some buckets of
+    /// other accounts require.
     pub owner_control: bool,
-    /// Times a request is sent that goes on failing; else `AWS_MAX_ATTEMPTS`, else the profile's
-    /// `max_attempts`, else 3, and as often as [`Patience::busy`] allows where the store asks for
+    /// The maximum number of attempts of a request; else `AWS_MAX_ATTEMPTS`, else the profile's
+    /// `max_attempts`, else 3, and as many as [`Patience::busy`] allows while the store asks for
     /// fewer requests.
     pub max_attempts: Option<NonZeroU32>,
-    /// How long the store is waited for.
+    /// The time limits of requests.
     pub patience: Patience,
-    /// A body that comes more slowly is given up, and asked for again as after a broken connection.
+    /// The minimum rate of a body; a slower one is requested again as after a broken connection.
     pub min_rate: MinRate,
 }
 
@@ -200,11 +200,11 @@ impl Default for S3Config {
 /// An access key, which never shows its secret.
 #[derive(Clone)]
 pub struct S3Credentials {
-    /// Access key id.
+    /// The access key id.
     pub access_key_id: String,
-    /// Secret access key.
+    /// The secret access key.
     pub secret_access_key: String,
-    /// Session token of temporary credentials.
+    /// The session token of temporary credentials.
     pub session_token: Option<String>,
 }
 
@@ -220,8 +220,9 @@ impl fmt::Debug for S3Credentials {
 mod tests {
     use super::*;
 
+    /// Elsewhere the setting decides.
     #[test]
-    fn conditions_are_atomic_on_aws_and_where_somebody_says_so() {
+    fn conditions_are_atomic_on_aws() {
         let at = |endpoint| ConditionalWrites::Auto.are_atomic_at(endpoint);
         assert!(at(None));
         for aws in [
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_conditional_writes_is_one_of_three_words() {
+    fn conditional_writes_is_parsed() {
         for (text, read) in [
             ("yes", ConditionalWrites::Yes),
             ("no", ConditionalWrites::No),

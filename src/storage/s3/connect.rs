@@ -1,4 +1,4 @@
-//! From the settings of the caller, the environment and the profile files to a client of the SDK.
+//! Creates SDK clients from the settings of the caller, the environment and the profile files.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,37 +23,38 @@ use super::services::Services;
 use super::settings::{self, Profiles, S3SettingError};
 use super::{S3Config, credentials};
 
-/// A store that cannot be reached is given up after this, three times.
+/// The time limit of each of the attempts to connect to a store.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes a second of a body that is on its way beside many others.
+/// The lowest expected rate of a body in bytes per second, while many others are sent.
 const SLOWEST_LINE: u64 = 4 << 10;
 
-/// The ways to call a store, over one pool of connections and one cache of credentials.
+/// The SDK clients for one store, over one pool of connections and one cache of credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
-    /// For what is answered at once; each attempt has the patience for an answer.
+    /// For short requests; each attempt is limited by the patience for an answer.
     pub(super) calls: Client,
-    /// For lists: the answer must begin within the patience, and may then take as long as the
-    /// lowest rate allows.
+    /// For listings: the answer must begin within the patience for an answer, and may then take as
+    /// long as the lowest rate allows.
     pub(super) lists: Client,
-    /// For what takes as long as its body, which a stall ends, and, where one is sent, [a time of
-    /// its own](Self::time_to_send).
+    /// For transfers of objects: limited by the stall detection and, where a body is sent, by [a
+    /// time of its own](Self::time_to_send).
     pub(super) transfers: Client,
-    /// For copies inside the store; each attempt has the patience for a copy.
+    /// For copies inside the store; each attempt is limited by the patience for a copy.
     pub(super) copies: Client,
-    /// Sends the requests of all of them.
+    /// The sender of all clients' requests, with retries.
     pub(super) attempts: Attempts,
-    /// Whether a setting asks the SDK for checksums.
+    /// Set if a setting asks the SDK for checksums.
     pub(super) sdk_adds_checksums: bool,
-    /// Signed for.
+    /// The region that requests are signed for.
     pub(super) region: String,
     timeouts: TimeoutConfig,
     patience: Duration,
 }
 
 impl Clients {
-    /// The settings of a request with a body of so many bytes. A stall is only seen while a body is
-    /// on its way: a store that has it all and never answers would be waited for for ever.
+    /// Returns the settings of a request with a body of `len` bytes. The SDK only detects a stall
+    /// while a body is in transfer: without a limit it would wait forever for a store that has the
+    /// whole body and never answers.
     pub(super) fn time_to_send(&self, len: u64) -> aws_sdk_s3::config::Builder {
         let time = self.patience.saturating_add(Duration::from_secs(len.div_ceil(SLOWEST_LINE)));
         let timeouts = self.timeouts.to_builder().operation_attempt_timeout(time).build();
@@ -61,7 +62,7 @@ impl Clients {
     }
 }
 
-/// Makes the clients, without a request to the store.
+/// Creates the clients, without a request to the store.
 pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError> {
     let profiles = Profiles::read(config).await?;
     let http = Http::of(config, &profiles)?;
@@ -71,17 +72,17 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
 
     let mut builder =
         aws_sdk_s3::config::Builder::from(&sdk).interceptor(LimitAnswers(config.min_rate));
-    // Requests are sent again by `Attempts`.
+    // `Attempts` sends requests again, not the SDK.
     builder.set_retry_config(Some(RetryConfig::disabled()));
     let places = Places::default();
     builder.set_endpoint_resolver(Some(ByBucket::new(places.clone()).into_shared_resolver()));
-    // Also when there is none: it was decided before, and the SDK would pass over a bad setting and
-    // go on to AWS.
+    // Set even if it is `None`: the endpoint was chosen before, and the SDK would skip an invalid
+    // setting and use AWS.
     builder.set_endpoint_url(config.endpoint.clone());
     let style = profiles.addressing_style(config.addressing_style)?;
     builder.set_force_path_style(Some(style.is_path(config.endpoint.as_deref())));
-    // CRC trailers, the SDK's default, break many stores. Who wants them says so where every SDK
-    // looks.
+    // CRC trailers, the SDK's default, break many stores. They can be enabled by the SDK's usual
+    // settings.
     let sdk_adds_checksums = is_set("AWS_REQUEST_CHECKSUM_CALCULATION")
         || profiles.get("request_checksum_calculation").is_some();
     if !sdk_adds_checksums {
@@ -103,8 +104,8 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     };
     let client =
         |answer| Client::from_conf(builder.clone().timeout_config(timeouts(answer)).build());
-    // A store that is at work on a copy may have begun its answer, and is silent for longer than a
-    // stalled download is.
+    // A store that works on a copy may have started its answer, and pauses longer than a stalled
+    // download.
     let copies = builder
         .clone()
         .timeout_config(timeouts(Some(config.patience.copy)))
@@ -125,7 +126,7 @@ pub(super) async fn connect(config: &S3Config) -> Result<Clients, S3SettingError
     })
 }
 
-/// The connections that these settings lead to, for what is not the store.
+/// Returns connections with these settings for services other than the store.
 pub(super) async fn http_of(config: &S3Config) -> Result<SharedHttpClient, S3SettingError> {
     Ok(Http::of(config, &Profiles::read(config).await?)?.others)
 }
@@ -162,11 +163,11 @@ fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
-/// The connections to the store and to all others.
+/// The HTTP clients for the store and for all other services.
 struct Http {
     store: SharedHttpClient,
-    /// Services that give credentials: a store without verification gets a signature, these would
-    /// get the secret itself.
+    /// The client for services that issue credentials. It always verifies certificates: an
+    /// unverified store gets a signature, but these services would get the secret itself.
     others: SharedHttpClient,
 }
 
@@ -184,8 +185,8 @@ impl Http {
     }
 }
 
-/// The file with the certificates to trust: that of the option, of the environment or of the
-/// profile.
+/// Returns the file with the certificates to trust: that of the option, of the environment or of
+/// the profile.
 fn bundle(config: &S3Config, profiles: &Profiles) -> Option<PathBuf> {
     let of_environment =
         || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);

@@ -1,7 +1,7 @@
-//! Connections to stores and to the services that give credentials: TLS, proxies, limits of time,
-//! one pool for all.
+//! Connections to stores and to the services that issue credentials: TLS, proxies, time limits and
+//! one shared pool.
 //!
-//! The SDK's own connector takes no verifier of certificates.
+//! The SDK's own connector does not accept a custom certificate verifier.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -37,17 +37,16 @@ use super::route::Route;
 type BoxError = Box<dyn Error + Send + Sync>;
 type Pool = Client<Limited<HttpsConnector<Route>>, SdkBody>;
 
-/// Connections under one configuration of TLS.
+/// Connections with one TLS configuration.
 pub(super) struct Connections {
     https: HttpsConnector<Route>,
     proxies: Option<Arc<Matcher>>,
-    /// By the limit of time for a connection to be made.
+    /// The pools by their time limit for a connection.
     pools: Mutex<HashMap<Option<Duration>, Pool>>,
 }
 
 impl Connections {
-    /// Returns connections with this configuration of TLS, through the proxies that the matcher
-    /// names.
+    /// Creates connections with this TLS configuration, through the proxies that the matcher names.
     pub(super) fn new(mut tls: ClientConfig, proxies: Option<Matcher>) -> Self {
         let proxies = proxies.map(Arc::new);
         let route = Route::new(&tls, proxies.clone());
@@ -93,7 +92,7 @@ impl HttpClient for Connections {
 struct Sender {
     pool: Pool,
     proxies: Option<Arc<Matcher>>,
-    /// From the request to the first byte of its answer.
+    /// The time limit from the request to the first byte of its answer.
     limit: Option<Duration>,
 }
 
@@ -126,7 +125,8 @@ impl HttpConnector for Sender {
 }
 
 impl Sender {
-    /// Adds the password of the proxy to what is sent to the proxy itself; a tunnel has its own.
+    /// Adds the proxy's password to requests that the proxy itself forwards; a tunnel sends its
+    /// own.
     fn authorize(&self, request: &mut http::Request<SdkBody>) {
         if request.uri().scheme() != Some(&Scheme::HTTP) {
             return;
@@ -138,8 +138,8 @@ impl Sender {
     }
 }
 
-/// Returns what the SDK wants to know of a connection, once there is one: it closes those whose
-/// requests failed.
+/// Returns the connection's metadata for the SDK once it is established; the SDK closes connections
+/// whose requests failed.
 fn metadata_of(capture: &CaptureConnection) -> Option<ConnectionMetadata> {
     let mut extras = http::Extensions::new();
     let is_proxied = {
@@ -160,7 +160,7 @@ fn metadata_of(capture: &CaptureConnection) -> Option<ConnectionMetadata> {
     Some(metadata.build())
 }
 
-/// Says whether a failure is one of time, of the request or of the connection.
+/// Classifies a failure as one of time, of the request or of the connection.
 fn classify(error: BoxError) -> ConnectorError {
     if find::<TimedOut>(&*error).is_some() {
         return ConnectorError::timeout(error);
@@ -168,7 +168,7 @@ fn classify(error: BoxError) -> ConnectorError {
     match find::<hyper::Error>(&*error) {
         Some(hyper) if hyper.is_timeout() => ConnectorError::timeout(error),
         Some(hyper) if hyper.is_user() => ConnectorError::user(error),
-        // Of a connection that the other side closed while it was idle.
+        // The other side closed the connection while it was idle.
         Some(hyper) if hyper.is_incomplete_message() => {
             ConnectorError::other(error, Some(ErrorKind::TransientError))
         }
@@ -181,7 +181,7 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
         .find_map(|error| error.downcast_ref())
 }
 
-/// A limit of time that has passed.
+/// The error of an expired time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} took longer than {limit:?}")]
 struct TimedOut {
@@ -203,7 +203,7 @@ async fn within<T, E: Into<BoxError>>(
     }
 }
 
-/// Gives up a connection that is not made in time.
+/// A connector that fails if a connection takes longer than the limit.
 #[derive(Clone)]
 struct Limited<C> {
     inner: C,

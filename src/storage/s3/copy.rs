@@ -18,12 +18,13 @@ use super::conditions::Conditional;
 use super::put_failed::PutFailed;
 
 const OPERATION: &str = "CopyObject";
-/// Times a copy in parts is begun while its source goes on being replaced, or its end is not known.
+/// The maximum number of attempts of a copy in parts while its source keeps changing, or its
+/// outcome is unknown.
 const ATTEMPTS: u32 = 5;
 
 impl S3Store {
-    /// Copies an object, with its own attributes or with others. Its size, which decides how, is
-    /// asked for first.
+    /// Copies an object, with its own attributes or with new ones. Requests its size first, which
+    /// decides between one request and parts.
     pub(super) async fn copy_inside(
         &self,
         from: &ObjectName,
@@ -57,8 +58,8 @@ impl S3Store {
             // The answer to the upload's end may have been lost.
             let ended = failed.is_no_such_upload();
             let error = failed.at(OPERATION, &both);
-            // The parts are of one version: when it is replaced meanwhile, the next one is copied
-            // if any will do.
+            // The parts are of one version. If it was replaced during the copy, the next one is
+            // copied, unless the caller requires this one.
             let replaced = error.kind == StorageErrorKind::Precondition && if_match.is_none();
             if !(replaced || ended) || attempt == ATTEMPTS {
                 return Err(error);
@@ -122,7 +123,7 @@ impl S3Store {
         Ok(etag(result.e_tag())?)
     }
 
-    /// The tags of an object.
+    /// Returns the tags of an object.
     pub(super) async fn tags_of(
         &self,
         object: &ObjectName,
@@ -133,7 +134,7 @@ impl S3Store {
         let answer = match send!(self.clients.attempts, object.bucket, request) {
             Ok(answer) => answer,
             Err(failed) => {
-                // A store that does not know tags has none.
+                // A store without support for tags has none.
                 return if failed.is_unknown_call() {
                     Ok(BTreeMap::new())
                 } else {
@@ -145,12 +146,12 @@ impl S3Store {
     }
 }
 
-/// Whether the object is encrypted with a key of the customer's.
+/// Returns whether the object is encrypted with a customer's key.
 pub(super) fn is_by_customer(head: &ObjectHead) -> bool {
     matches!(head.attributes.encryption, Some(Encryption::Customer { .. }))
 }
 
-/// An object as the header `x-amz-copy-source` names it: URL-encoded but for the slashes (S3 API
+/// Formats an object for the header `x-amz-copy-source`: URL-encoded except for the slashes (S3 API
 /// reference, CopyObject).
 pub(super) fn copy_source(object: &ObjectName) -> String {
     let key = url_encoded(object.key.as_str(), "/");
@@ -166,7 +167,7 @@ mod tests {
     use crate::domain::{BucketName, Key};
 
     #[test]
-    fn a_copy_source_is_encoded_but_for_its_slashes() {
+    fn copy_source_is_encoded() {
         for (key, encoded) in [
             ("a/b-c.d_e~f", "bucket/a/b-c.d_e~f"),
             ("/a//b", "bucket//a//b"),

@@ -1,8 +1,8 @@
 //! Credentials from a `credential_process` of the profile files: run as `aws` runs it, but without
 //! our own secrets.
 //!
-//! The SDK's own provider hands the whole environment on, keys of the cache included, takes any
-//! amount of output, and waits without end.
+//! The SDK's own provider passes on the whole environment, including keys of the cache, accepts any
+//! amount of output, and waits without limit.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -18,16 +18,16 @@ use zeroize::Zeroizing;
 
 use crate::domain::Timestamp;
 
-/// How long a process may take: long enough for a person with a second factor.
+/// The maximum run time of a process: long enough for a person with a second factor.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
-/// The maximum length of what a process prints, in bytes; credentials take a few thousand.
+/// The maximum size of a process's output in bytes; credentials take a few thousand.
 const MAX_OUTPUT: u64 = 64 << 10;
-/// Bytes shown of what a failed process says.
+/// The maximum number of bytes shown of a failed process's error output.
 const MAX_SHOWN: usize = 500;
-/// How our own variables begin, of which some hold keys.
+/// The prefix of our own variables, some of which hold keys.
 const OWN_VARIABLES: &[u8] = b"DG_";
 
-/// A command for a shell that prints credentials.
+/// A shell command that prints credentials.
 pub(super) struct Process {
     command: String,
     timeout: Duration,
@@ -39,7 +39,7 @@ impl Process {
     }
 }
 
-/// Its arguments may be secrets.
+/// Hides the command: its arguments may be secrets.
 impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Process(..)")
@@ -73,7 +73,7 @@ impl Process {
             command.arg("-c");
             command
         };
-        // A person may be asked something; what is piped in is a file to store.
+        // The process may prompt a person; piped input is a file to store.
         let input = if io::stdin().is_terminal() { Stdio::inherit() } else { Stdio::null() };
         command
             .arg(&self.command)
@@ -98,14 +98,14 @@ impl Process {
         let status =
             child.wait().await.map_err(|error| failed(format!("waiting failed: {error}")))?;
         if !status.success() {
-            let said = String::from_utf8_lossy(err.get(..MAX_SHOWN).unwrap_or(&err));
-            return Err(failed(format!("it ended with {status}: {}", said.trim())));
+            let message = String::from_utf8_lossy(err.get(..MAX_SHOWN).unwrap_or(&err));
+            return Err(failed(format!("it ended with {status}: {}", message.trim())));
         }
         Ok(out)
     }
 }
 
-/// Reads to the end, or one byte more than is taken.
+/// Reads to the end, or one byte more than the limit.
 async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     if let Some(pipe) = pipe {
@@ -118,10 +118,10 @@ fn failed(why: String) -> CredentialsError {
     CredentialsError::provider_error(format!("credential_process: {why}"))
 }
 
-/// Reads credentials as "Sourcing credentials with an external process" of the AWS CLI user guide
-/// has them.
+/// Parses credentials as specified in "Sourcing credentials with an external process" of the AWS
+/// CLI user guide.
 fn parse(output: &[u8]) -> Result {
-    // Never the parser's message: it may quote a secret.
+    // Never shows the parser's message: it may quote a secret.
     let fields: Map<String, Value> = serde_json::from_slice(output)
         .map_err(|_| failed("it did not print a JSON object".to_owned()))?;
     let field = |name: &str| {
@@ -162,8 +162,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_are_read_from_output() {
-        let printed = r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":"key","SessionToken":"token","Expiration":"2026-01-02T03:04:05+01:00"}"#;
+    async fn credentials_are_parsed() {
+        let printed = r#"{"Version":1,"AccessKeyId":"id","SecretAccessKey":"key",
+            "SessionToken":"token","Expiration":"2026-01-02T03:04:05+01:00"}"#;
         let credentials = run(&format!("echo noise >&2; echo '{printed}'")).await.unwrap();
         assert_eq!((credentials.access_key_id(), credentials.secret_access_key()), ("id", "key"));
         assert_eq!(credentials.session_token(), Some("token"));

@@ -1,4 +1,4 @@
-//! Where credentials come from, in the order of `aws`.
+//! Sources of credentials, in the order of `aws`.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use super::{credential_process, profile_sources, role_with_code};
 const PROFILE: &str = "Profile";
 const WEB_IDENTITY: &str = "WebIdentityToken";
 
-/// Returns how long credentials are waited for: a process has its own time, and so has a person who
-/// is asked for a code.
+/// Returns the time limit for credentials: a process has its own limit, and so has a prompt for a
+/// code.
 pub(super) fn patience(profiles: &Profiles) -> Duration {
     let is_asked = profile_sources::ask_for_code(profiles);
     let time = if is_asked { role_with_code::TIMEOUT } else { credential_process::TIMEOUT };
     time.saturating_add(Duration::from_secs(5))
 }
 
-/// Returns the chain of providers. A profile that an option names leaves out what the environment
-/// says.
+/// Returns the chain of providers. A profile chosen by an option excludes the credentials of the
+/// environment.
 pub(super) fn chain(
     profiles: &Profiles,
     services: &Services,
@@ -64,7 +64,7 @@ pub(super) fn chain(
     Ok(SharedCredentialsProvider::new(chain))
 }
 
-/// Returns a provider of the caller's own keys.
+/// Returns a provider of keys given by the caller.
 pub(super) fn of_caller(keys: &super::S3Credentials) -> SharedCredentialsProvider {
     let (id, secret, token) =
         (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());

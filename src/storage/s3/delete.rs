@@ -1,4 +1,4 @@
-//! DELETE, under a condition, tried again where the store asks for it.
+//! DELETE, under a condition, retried where the store asks for it.
 
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ impl S3Store {
         }
     }
 
-    /// Deletes an object. When the answer was lost and the request sent again, it finds nothing,
-    /// which is then a success.
+    /// Deletes an object. If an answer was lost and the request sent again, the object is already
+    /// absent, which counts as success.
     async fn delete_once(
         &self,
         object: &ObjectName,
@@ -68,7 +68,7 @@ impl S3Store {
         else {
             return Ok(());
         };
-        // As S3 answers: what should not be there is not there.
+        // As on S3, deleting an absent object succeeds.
         let may_be_gone = if_match.is_none() || sendings.count() > 1;
         let is_gone = match failed.kind() {
             StorageErrorKind::NotFound => may_be_gone,

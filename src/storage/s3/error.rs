@@ -1,7 +1,7 @@
-//! From the SDK's errors to ours: what the caller can do, and a cause in plain text.
+//! Converts the SDK's errors to those of the storage interface: a kind, and a cause in plain text.
 //!
 //! Nothing of a request is copied into a cause (no URL, no header, no credential), only what the
-//! store or the network said.
+//! store or the network reported.
 
 use std::error::Error;
 use std::fmt;
@@ -16,23 +16,23 @@ use super::again::{Again, has_no_body, is_passing, seconds_or_date};
 use super::hints::{CONFLICT, elsewhere, first_line, hint, needs, refused_certificate};
 use crate::storage::{StorageError, StorageErrorKind};
 
-/// Headers of checksums, as stores name them in refusals.
+/// Headers of checksums, as stores name them when they reject a request.
 pub(super) const MD5_HEADER: &str = "content-md5";
 pub(super) const CHECKSUM_HEADERS: [&str; 2] = ["x-amz-checksum", "x-amz-sdk-checksum"];
 
-/// What a failed call left to know.
+/// The facts known about a failed call.
 #[derive(Debug)]
 pub(super) struct Failed {
     kind: StorageErrorKind,
-    /// The store's status, if it answered.
+    /// The HTTP status, if the store answered.
     status: Option<u16>,
-    /// S3's code for the failure, if the answer had one.
+    /// S3's error code, if the answer had one.
     code: Option<String>,
     cause: Cause,
     again: Again,
-    /// The region that the store names for the bucket.
+    /// The region of the bucket according to the store.
     region: Option<String>,
-    /// Whether no answer came.
+    /// Set if no answer came.
     is_unreached: bool,
 }
 
@@ -41,7 +41,7 @@ impl Failed {
         self.again
     }
 
-    /// An answer to HEAD has no body, so that its absence means nothing.
+    /// Adjusts a failed HEAD: its answer has no body, so the absence of a code means nothing.
     pub(super) fn of_head(mut self) -> Self {
         if self.is_silent() {
             self.again = Again::No;
@@ -49,24 +49,25 @@ impl Failed {
         self
     }
 
-    /// Whether the store refused the request itself and named the header of a checksum as the
-    /// reason.
+    /// Returns whether the store rejected the request itself and gave the header of a checksum as
+    /// the reason.
     fn names_checksum(&self) -> bool {
         self.names(MD5_HEADER) || CHECKSUM_HEADERS.iter().any(|header| self.names(header))
     }
 
-    /// Whether the store refused the request itself and said this, in lower case, in its reason.
+    /// Returns whether the store rejected the request itself with `text`, in lower case, in its
+    /// reason.
     pub(super) fn names(&self, text: &str) -> bool {
         matches!(self.status, Some(400 | 501))
             && self.cause.text.to_ascii_lowercase().contains(text)
     }
 
-    /// Whether a request was refused without a reason.
+    /// Returns whether a request was rejected without a reason.
     pub(super) fn is_silent(&self) -> bool {
         self.code.is_none() && matches!(self.status, Some(400 | 403))
     }
 
-    /// Whether the bucket is said to lie in another region.
+    /// Returns whether the store reported that the bucket is in another region.
     pub(super) fn is_elsewhere(&self) -> bool {
         let codes = [
             "PermanentRedirect",
@@ -78,12 +79,12 @@ impl Failed {
         by_code || matches!(self.status, Some(301 | 307 | 400)) && self.region.is_some()
     }
 
-    /// The region that the store names for the bucket.
+    /// Returns the region of the bucket according to the store.
     pub(super) fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
 
-    /// Whether the store refused the time of the request.
+    /// Returns whether the store rejected the time of the request.
     pub(super) fn refuses_time(&self) -> bool {
         matches!(
             self.code(),
@@ -91,14 +92,14 @@ impl Failed {
         )
     }
 
-    /// Names the address of a store that did not answer.
+    /// Adds the address of a store that did not answer to the cause.
     pub(super) fn name_address(&mut self, endpoint: &str) {
         if self.is_unreached {
             self.cause.text = format!("{endpoint}: {}", self.cause.text);
         }
     }
 
-    /// Another kind, where the call gives the answer another meaning.
+    /// Replaces the kind `from` by `to`, for calls in which the answer has another meaning.
     pub(super) fn with_kind(mut self, from: StorageErrorKind, to: StorageErrorKind) -> Self {
         if self.kind == from {
             self.kind = to;
@@ -106,13 +107,13 @@ impl Failed {
         self
     }
 
-    /// The store's status, if it answered.
+    /// Returns the HTTP status, if the store answered.
     pub(super) fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// A call that the store does not make under its condition, for which it refused it, if it was
-    /// asked.
+    /// Creates the failure of a call whose condition the store does not support. `refused` is the
+    /// rejection by the store, if the call was sent.
     pub(super) fn lacks_condition(text: String, refused: Option<Self>) -> Self {
         let status = refused.as_ref().and_then(Self::status);
         let text = match refused {
@@ -130,8 +131,8 @@ impl Failed {
         }
     }
 
-    /// Whether a call under a condition may have been refused because of the condition: by 501 or
-    /// 400 without a reason of its own.
+    /// Returns whether a conditional call may have been rejected because of its condition: by 501
+    /// or 400 without a reason of its own.
     pub(super) fn is_refused_condition(&self) -> bool {
         let reason = [
             "MetadataTooLarge",
@@ -146,42 +147,42 @@ impl Failed {
             && !self.code().is_some_and(|code| reason.contains(&code))
     }
 
-    /// Says that the object needs a customer's key that was not sent.
+    /// Changes the kind to [`StorageErrorKind::KeyNeeded`].
     pub(super) fn needs_key(self) -> Self {
         Self { kind: StorageErrorKind::KeyNeeded, ..self }
     }
 
-    /// Whether the store does not know what was asked of it.
+    /// Returns whether the store does not support the call (501).
     pub(super) fn is_unknown_call(&self) -> bool {
         self.status == Some(501)
     }
 
-    /// Whether the store answered 404.
+    /// Returns whether the store answered 404.
     pub(super) fn is_404(&self) -> bool {
         self.status == Some(404)
     }
 
-    /// Whether the store has no such call.
+    /// Returns whether the store does not support the call, by status (405, 501) or code.
     pub(super) fn is_not_implemented(&self) -> bool {
         matches!(self.status, Some(405 | 501)) || self.code() == Some("NotImplemented")
     }
 
-    /// S3's code for the failure, if the answer had one.
+    /// Returns S3's error code, if the answer had one.
     pub(super) fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// Whether the object of a conditional write was missing.
+    /// Returns whether the object of a conditional write was missing.
     pub(super) fn is_no_such_key(&self) -> bool {
         self.kind == StorageErrorKind::NotFound
     }
 
-    /// Whether the write met another one and may simply be tried again.
+    /// Returns whether the write met a concurrent one and may be tried again.
     pub(super) fn is_conflict(&self) -> bool {
         self.code.as_deref() == Some(CONFLICT)
     }
 
-    /// Whether an upload is not known any more: it was completed or aborted.
+    /// Returns whether the upload no longer exists: it was completed or aborted.
     pub(super) fn is_no_such_upload(&self) -> bool {
         self.code() == Some("NoSuchUpload")
     }
@@ -190,13 +191,13 @@ impl Failed {
         self.kind
     }
 
-    /// With the call it happened in, and what that needs if it was denied.
+    /// Converts to an error of the call; adds the permissions it needs if it was denied.
     pub(super) fn at(mut self, operation: &'static str, target: impl fmt::Display) -> StorageError {
         // Other codes are those of wrong credentials. An answer to HEAD has none.
         let by_policy =
             self.status.is_some() && matches!(self.code.as_deref(), None | Some("AccessDenied"));
         if self.kind == StorageErrorKind::Locked && !operation.starts_with("Delete") {
-            // What is stored stays as it is, and a lock is no reason to refuse what is new.
+            // The lock protects the stored version; it is no reason to reject a new one.
             self.kind = kind_of_answer(self.status.unwrap_or_default(), self.code.as_deref());
         }
         if self.kind == StorageErrorKind::Denied
@@ -227,19 +228,20 @@ where
         let header =
             |name: &str| answer.and_then(|answer| answer.headers().get(name)).map(str::to_owned);
         let kind = match (&error, status) {
-            // The newest version is a delete marker: there is no object, and a bucket.
+            // The newest version is a delete marker: the object does not exist, but the bucket
+            // does.
             (SdkError::ServiceError(_), Some(404 | 405))
                 if header("x-amz-delete-marker").as_deref() == Some("true") =>
             {
                 StorageErrorKind::NotFound
             }
             (SdkError::ServiceError(_), Some(_))
-                if tells_of_a_lock(code.as_deref(), error.message()) =>
+                if is_object_lock(code.as_deref(), error.message()) =>
             {
                 StorageErrorKind::Locked
             }
             (SdkError::ServiceError(_), Some(_))
-                if tells_of_a_key(code.as_deref(), error.message()) =>
+                if is_missing_key(code.as_deref(), error.message()) =>
             {
                 StorageErrorKind::KeyNeeded
             }
@@ -264,8 +266,8 @@ where
         }
         let certificate = refused_certificate(&error);
         let mut cause = match &error {
-            // An answer that does not parse is what the SDK calls an error of the service, too. An
-            // error in an answer that began with 200, as that to a copy may, has a code.
+            // The SDK also reports an unparsable answer as a service error. An error in an answer
+            // that began with 200, as possible for a copy, has a code.
             SdkError::ServiceError(_)
                 if code.is_none() && status.is_some_and(|status| (200..300).contains(&status)) =>
             {
@@ -278,7 +280,7 @@ where
                     .extended_request_id()
                     .map(|id| format!(", host {id}"))
                     .unwrap_or_default();
-                let said = match (code.as_deref(), error.message()) {
+                let reason = match (code.as_deref(), error.message()) {
                     (Some(code), Some(message)) => format!("{code}: {message}"),
                     (Some(code), None) => code.to_owned(),
                     (None, Some(message)) => message.to_owned(),
@@ -287,7 +289,7 @@ where
                         None => "an answer without an S3 error code".to_owned(),
                     },
                 };
-                Cause::new(format!("{said} (HTTP {}{request}{host})", status.unwrap_or_default()))
+                Cause::new(format!("{reason} (HTTP {}{request}{host})", status.unwrap_or_default()))
             }
             SdkError::TimeoutError(_) => Cause::new("the store did not answer in time"),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
@@ -309,8 +311,9 @@ where
             cause.text = format!("{}; {hint}", cause.text);
         }
         if kind == StorageErrorKind::Archived {
-            let told = find::<InvalidObjectState>(&error).and_then(|state| state.storage_class());
-            let class = told
+            let reported =
+                find::<InvalidObjectState>(&error).and_then(|state| state.storage_class());
+            let class = reported
                 .map(|class| class.as_str().to_owned())
                 .or_else(|| header("x-amz-storage-class"));
             if let Some(class) = class {
@@ -324,7 +327,7 @@ where
                 Again::Busy(header("retry-after").and_then(|text| seconds_or_date(&text)))
             }
             SdkError::ServiceError(_) if is_passing(status, code.as_deref()) => Again::Failure,
-            // Some stores answer so, without a body, when they are busy (Hetzner).
+            // Some stores answer like this, without a body, when they are busy (Hetzner).
             SdkError::ServiceError(_)
                 if status == Some(400) && code.is_none() && has_no_body(error.raw_response()) =>
             {
@@ -340,34 +343,34 @@ where
     }
 }
 
-/// Whether a refusal is that of an object lock, which has no code of its own: AWS says 403
-/// `AccessDenied`, "Access Denied because object protected by object lock"; MinIO 400
+/// Returns whether a rejection is due to an object lock, which has no code of its own: AWS answers
+/// 403 `AccessDenied`, "Access Denied because object protected by object lock"; MinIO 400
 /// `InvalidRequest`, "Object is WORM protected and cannot be overwritten".
-fn tells_of_a_lock(code: Option<&str>, message: Option<&str>) -> bool {
+fn is_object_lock(code: Option<&str>, message: Option<&str>) -> bool {
     let (Some("AccessDenied" | "InvalidRequest"), Some(message)) = (code, message) else {
         return false;
     };
     let message = message.to_ascii_lowercase();
-    // A missing permission is told with the names of the action and the object, where these words
-    // may occur.
+    // A missing permission is reported with the names of the action and the object, which may
+    // contain these words.
     !message.contains("not authorized")
         && ["object lock", "worm protected", "retention", "legal hold"]
             .iter()
             .any(|words| message.contains(words))
 }
 
-/// Whether a refusal is that of an object encrypted with a customer's key that was not sent, which
-/// has no code of its own: AWS and MinIO say 400 `InvalidRequest`, "The object was stored using a
-/// form of Server Side Encryption. The correct parameters must be provided to retrieve the object."
-fn tells_of_a_key(code: Option<&str>, message: Option<&str>) -> bool {
+/// Returns whether a rejection is due to a missing customer's key, which has no code of its own:
+/// AWS and MinIO answer 400 `InvalidRequest`, "The object was stored using a form of Server Side
+/// Encryption. The correct parameters must be provided to retrieve the object."
+fn is_missing_key(code: Option<&str>, message: Option<&str>) -> bool {
     code == Some("InvalidRequest")
         && message.is_some_and(|message| {
             message.contains("stored using a form of Server Side Encryption")
         })
 }
 
-/// What S3's codes (API reference, "Error responses") and, where a code is missing or unknown, the
-/// status mean to the caller.
+/// Returns the kind for S3's error code (API reference, "Error responses"), or for the status if
+/// the code is missing or unknown.
 fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
     use StorageErrorKind as Kind;
     match code.unwrap_or_default() {
@@ -377,11 +380,11 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         "BucketNotEmpty" => Kind::NotEmpty,
         "InvalidRange" => Kind::InvalidRange,
         "PreconditionFailed" => Kind::Precondition,
-        // Alibaba Cloud OSS, of a bucket in the path; sent with 403.
+        // Alibaba Cloud OSS, for a bucket in the path; sent with 403.
         "SecondLevelDomainForbidden" => Kind::Invalid,
         // Also in an answer that began with 200.
         "AccessDenied" => Kind::Denied,
-        // The second is what copies are refused with.
+        // The second code is that of copies.
         "InvalidObjectState" | "ObjectNotInActiveTierError" => Kind::Archived,
         "ExpiredToken"
         | "InvalidToken"
@@ -389,7 +392,7 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
         | "InvalidAccessKeyId"
         | "SignatureDoesNotMatch" => Kind::Credentials,
         "RequestTimeTooSkewed" | "RequestExpired" | "NotSignedUp" => Kind::Credentials,
-        // Sent with 400, yet a matter of the connection.
+        // Sent with 400, but a failure of the connection.
         "RequestTimeout" | "IncompleteBody" | "BadDigest" => Kind::Other,
         "SlowDown"
         | "SlowDownRead"
@@ -407,7 +410,7 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
             429 | 503 => Kind::Throttled,
             507 => Kind::NoSpace,
             301 | 307 | 400 | 405 | 411 | 413 | 414 | 501 => Kind::Invalid,
-            // A 404 without a code too: whoever sent it did not say that the object is missing.
+            // Also a 404 without a code: it does not report that the object is missing.
             _ => Kind::Other,
         },
     }
@@ -416,8 +419,9 @@ fn kind_of_answer(status: u16, code: Option<&str>) -> StorageErrorKind {
 fn cause_of_credentials(error: &CredentialsError) -> Cause {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => Cause::new(
-            "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile by --profile \
-             or AWS_PROFILE, or use --no-sign-request for a public bucket",
+            "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+             choose a profile by --profile or AWS_PROFILE, \
+             or use --no-sign-request for a public bucket",
         ),
         _ => {
             let hint =
@@ -431,7 +435,7 @@ pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-/// The error and its causes.
+/// Iterates over the error and its causes.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
@@ -441,7 +445,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
-/// A cause in plain text, with the causes it had.
+/// A cause in plain text, with its own causes.
 #[derive(Debug)]
 pub(super) struct Cause {
     text: String,
@@ -453,7 +457,7 @@ impl Cause {
         Self { text: text.into(), source: None }
     }
 
-    /// The whole chain of an error in one text.
+    /// Joins the whole chain of an error into one text.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut texts: Vec<String> = Vec::new();
         for error in chain(error) {
@@ -489,8 +493,9 @@ mod tests {
     use super::*;
     use StorageErrorKind as Kind;
 
+    /// A 404 without S3's code does not mean that the object is absent.
     #[test]
-    fn absent_is_only_what_the_store_calls_absent() {
+    fn only_codes_mean_absent() {
         assert_eq!(kind_of_answer(404, Some("NoSuchKey")), Kind::NotFound);
         assert_eq!(kind_of_answer(404, Some("NoSuchBucket")), Kind::NoSuchBucket);
         for code in [None, Some("NotFound"), Some("NoSuchUpload"), Some("NoSuchVersion")] {
@@ -505,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_apart_by_what_the_caller_can_do() {
+    fn answers_have_their_error_kinds() {
         for (status, code, kind) in [
             (403, "AccessDenied", Kind::Denied),
             (200, "AccessDenied", Kind::Denied),
@@ -538,30 +543,32 @@ mod tests {
         }
     }
 
+    /// A message about a missing permission may contain the words of a lock in an object's name.
     #[test]
-    fn a_lock_is_told_by_its_words_and_not_by_names_that_have_them() {
+    fn object_lock_is_recognized() {
         for (code, message) in [
             ("AccessDenied", "Access Denied because object protected by object lock."),
             ("InvalidRequest", "Object is WORM protected and cannot be overwritten"),
             ("AccessDenied", "forbidden by object lock"),
             ("AccessDenied", "The object is under a legal hold"),
         ] {
-            assert!(tells_of_a_lock(Some(code), Some(message)), "{message}");
+            assert!(is_object_lock(Some(code), Some(message)), "{message}");
         }
         for (code, message) in [
             (Some("AccessDenied"), Some("Access Denied")),
             (
                 Some("AccessDenied"),
                 Some(
-                    "User: arn:aws:iam::123456789012:user/u is not authorized to perform: s3:DeleteObject on resource: \
-                     \"arn:aws:s3:::bucket/retention/x\" because no identity-based policy allows the s3:DeleteObject action",
+                    "User: arn:aws:iam::123456789012:user/u is not authorized to perform: \
+                     s3:DeleteObject on resource: \"arn:aws:s3:::bucket/retention/x\" because \
+                     no identity-based policy allows the s3:DeleteObject action",
                 ),
             ),
             (Some("SlowDown"), Some("object lock")),
             (None, Some("object lock")),
             (Some("AccessDenied"), None),
         ] {
-            assert!(!tells_of_a_lock(code, message), "{message:?}");
+            assert!(!is_object_lock(code, message), "{message:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! GET: the bytes of one version, whole or an error, taken up again where a connection broke.
+//! GET: the bytes of one version, complete or an error, resumed after a broken connection.
 
 use std::io;
 use std::ops::Range;
@@ -22,9 +22,9 @@ use super::error::{Cause, Failed};
 
 const OPERATION: &str = "GetObject";
 const CHECKSUM_MODE: &str = "x-amz-checksum-mode";
-/// Times one download is taken up again without progress.
+/// The maximum number of resumptions of a download without progress.
 const RESUMPTIONS: u32 = 5;
-/// Bytes after which a connection that breaks has brought progress.
+/// The number of bytes after which a broken connection counts as progress.
 const PROGRESS: u64 = 1 << 20;
 
 impl S3Store {
@@ -34,7 +34,7 @@ impl S3Store {
         range: Option<Range<u64>>,
     ) -> Result<ObjectBody, StorageError> {
         if range.as_ref().is_some_and(Range::is_empty) {
-            // No Range header can say it.
+            // A Range header cannot express an empty range.
             return Err(StorageError::new(StorageErrorKind::Invalid, OPERATION, object)
                 .because("an empty range"));
         }
@@ -70,8 +70,8 @@ impl S3Store {
         Ok(ObjectBody { head, stream: stream.boxed() })
     }
 
-    /// Asks with the customer's key, if there is one, and without it where the object may not be
-    /// encrypted with it. Gives the key that was right.
+    /// Sends a request with the customer's key, if there is one, and without it if the object may
+    /// not be encrypted with it. Returns the key that was accepted.
     pub(super) async fn with_fitting_key<'a, T, F: Future<Output = Result<T, Failed>>>(
         &'a self,
         ask: impl Fn(Option<&'a CustomerKey>) -> F,
@@ -81,13 +81,14 @@ impl S3Store {
             Ok(answer) => return Ok((answer, key)),
             Err(failed) => failed,
         };
-        // 400: it is not encrypted so. 403: with another key, or access is denied.
+        // 400: not encrypted with a customer's key. 403: encrypted with another key, or access is
+        // denied.
         if key.is_none() || !matches!(failed.status(), Some(400 | 403)) {
             return Err(failed);
         }
         match ask(None).await {
             Ok(answer) => Ok((answer, None)),
-            // Without any key there is another answer: so one is needed, and it is not this one.
+            // Another answer without any key: a key is needed, and it is not this one.
             Err(without) if failed.status() == Some(403) && without.status() == Some(400) => {
                 Err(without.needs_key())
             }
@@ -95,21 +96,21 @@ impl S3Store {
         }
     }
 
-    /// Returns why GET is refused an object that HEAD was refused without a code; `None` if it is
-    /// not.
+    /// Returns the reason why GET is refused, after a HEAD that was refused without a code; `None`
+    /// if GET succeeds.
     pub(super) async fn reason_of(&self, object: &ObjectName) -> Option<Failed> {
         let range = 0..1;
         let asked = self.sender().get(object, Some(&range), None, None).await;
         asked.err()
     }
 
-    /// Asks for the size of an object that was sent without it.
+    /// Requests the size of an object that was sent without it.
     async fn size_of(&self, object: &ObjectName, tag: Option<&str>) -> Result<u64, StorageError> {
         let head = self.head(object).await?;
         if super::attributes::etag(tag).ok().as_ref() == Some(&head.etag) {
             return Ok(head.size);
         }
-        let why = "the store sent no size, and the object changed before it was asked for it";
+        let why = "the store sent no size, and the object changed before HEAD asked for it";
         Err(StorageError::new(StorageErrorKind::Other, OPERATION, object).because(why))
     }
 
@@ -127,8 +128,8 @@ impl S3Store {
 struct Sender {
     client: Client,
     attempts: Attempts,
-    /// Whether the store is asked for the checksums of whole objects; only AWS is, since others
-    /// refuse headers that they do not know.
+    /// Set if the store is asked for the checksums of whole objects; only AWS is, since other
+    /// stores reject headers that they do not know.
     asks_for_checksums: bool,
 }
 
@@ -149,7 +150,7 @@ impl Sender {
         let send = || {
             let request = request.clone();
             async move {
-                // By the header alone: the SDK would compare by itself, but not what is read in two
+                // Only sets the header: the SDK would also verify by itself, but not across two
                 // pieces.
                 let request = request.customize().mutate_request(move |request| {
                     if asks {
@@ -163,8 +164,8 @@ impl Sender {
     }
 }
 
-/// Returns the bytes an answer carries and the size of the whole object, which is `known` if the
-/// answer does not say it.
+/// Returns the range of the bytes in an answer and the size of the whole object. `known` is that
+/// size if the answer lacks it.
 fn given(
     answer: &GetObjectOutput,
     asked: Option<&Range<u64>>,
@@ -190,7 +191,7 @@ fn given(
     }
 }
 
-/// `bytes 0-4/10` (RFC 9110, section 14.4).
+/// Parses `bytes 0-4/10` (RFC 9110, section 14.4).
 fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
     let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
@@ -199,19 +200,19 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
     (first < end && end <= whole).then_some((first..end, whole))
 }
 
-/// Bytes on their way down.
+/// A download in progress.
 struct Download {
     client: Sender,
     object: ObjectName,
     etag: ETag,
-    /// Whether no `If-Match` is met by the tag (RFC 9110, section 13.1.1).
+    /// Set for a weak tag, which never satisfies `If-Match` (RFC 9110, section 13.1.1).
     is_weak: bool,
     key: Option<CustomerKey>,
     left: Range<u64>,
     body: SdkStream,
-    /// Times it was taken up again since the last progress.
+    /// The number of resumptions since the last progress.
     resumptions: u32,
-    /// The offset that it was last taken up at.
+    /// The offset of the last resumption.
     resumed_at: u64,
 }
 
@@ -234,7 +235,7 @@ impl Download {
                 None if self.left.is_empty() => return Ok(None),
                 None => Cause::new("the bytes ended early"),
                 Some(Err(error)) if self.left.is_empty() => {
-                    // Also then: a checksum at the end may be what failed.
+                    // An error after the last byte counts too: it may be a failed checksum.
                     return Err(self.error(io::ErrorKind::InvalidData, Cause::of(&error)));
                 }
                 Some(Err(error)) => Cause::of(&error),
@@ -252,7 +253,7 @@ impl Download {
         }
     }
 
-    /// Asks for what is left of the same version.
+    /// Requests the rest of the same version.
     async fn resume(&mut self) -> io::Result<()> {
         let if_match = Some(&self.etag).filter(|_| !self.is_weak);
         let answer =
@@ -274,7 +275,7 @@ impl Download {
         let left = self.left.end - self.left.start;
         io::Error::new(
             kind,
-            format!("{OPERATION} {}: {cause}, with {left} bytes to come", self.object),
+            format!("{OPERATION} {}: {cause}, with {left} bytes missing", self.object),
         )
     }
 }
@@ -284,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_content_range_is_read_exactly() {
+    fn content_range_is_strict() {
         assert_eq!(content_range("bytes 2-4/10"), Some((2..5, 10)));
         for odd in [
             "bytes 2-4/*",
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_other_bytes_than_asked_for_is_refused() {
+    fn mismatched_range_is_refused() {
         let answer = |len: i64, range: Option<&str>| {
             let body = SdkStream::from_static(b"");
             GetObjectOutput::builder()
@@ -317,7 +318,7 @@ mod tests {
             (2..10, 10)
         );
         assert_eq!(given(&answer(10, None), None, None).unwrap(), (0..10, 10));
-        // A store that ignores ranges, one that gives other bytes, one whose length is another.
+        // A store that ignores ranges, one that sends other bytes, one whose length differs.
         assert!(given(&answer(10, None), Some(&(2..5)), None).is_err());
         assert!(given(&answer(3, Some("bytes 0-2/10")), Some(&(2..5)), None).is_err());
         assert!(given(&answer(2, Some("bytes 2-4/10")), Some(&(2..5)), None).is_err());

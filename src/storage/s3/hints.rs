@@ -1,16 +1,17 @@
-//! What a refusal means to a user: the words of answers that are no XML, the permission that is
-//! missing, what to do.
+//! Hints for users on rejected requests: the text of answers that are not XML, missing permissions,
+//! remedies.
 
 use std::error::Error;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use rustls::CertificateError;
 
-/// S3's code for a conditional write that met another write: nothing was decided, and the write may
-/// be tried again.
+/// S3's code for a conditional write that met a concurrent write: nothing was decided, and the
+/// write may be tried again.
 pub(super) const CONFLICT: &str = "ConditionalRequestConflict";
 
-/// The first words of an answer that is no XML: its title if it is a page, else its first line.
+/// Returns the start of an answer that is not XML: its title if it is a web page, else its first
+/// line.
 pub(super) fn first_line(answer: Option<&HttpResponse>) -> Option<String> {
     const SHOWN: usize = 200;
     let text = String::from_utf8_lossy(answer?.body().bytes()?);
@@ -27,8 +28,8 @@ pub(super) fn first_line(answer: Option<&HttpResponse>) -> Option<String> {
     Some(line.trim().chars().take(SHOWN).collect())
 }
 
-/// What to do where an answer names another address. It may hold more than the address, which is
-/// not shown.
+/// Returns the remedy if an answer redirects to another address. Shows only scheme and host, since
+/// the location may hold more.
 pub(super) fn elsewhere(
     status: Option<u16>,
     code: Option<&str>,
@@ -47,22 +48,23 @@ pub(super) fn elsewhere(
     ))
 }
 
-/// The permissions a call needs (Service Authorization Reference, "Actions, resources, and
-/// condition keys for Amazon S3").
+/// Returns the permissions that a call needs (Service Authorization Reference, "Actions, resources,
+/// and condition keys for Amazon S3").
 pub(super) fn needs(operation: &str) -> Option<&'static str> {
     Some(match operation {
-        // S3 answers 403 for an absent object to those who may not list (S3 API reference,
-        // HeadObject, "Permissions").
+        // S3 answers 403 for an absent object to callers without permission to list (S3 API
+        // reference, HeadObject, "Permissions").
         "GetObject" | "HeadObject" => {
-            "this needs s3:GetObject; without s3:ListBucket, an absent object cannot be told from a forbidden one"
+            "this needs s3:GetObject; without s3:ListBucket, \
+             an absent object cannot be distinguished from a forbidden one"
         }
         "PutObject" => {
             "this needs s3:PutObject, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL"
         }
         "GetObjectTagging" => "this needs s3:GetObjectTagging",
         "CopyObject" => {
-            "this needs s3:GetObject for the source and s3:PutObject for the copy, and s3:GetObjectTagging and \
-             s3:PutObjectTagging if the source has tags"
+            "this needs s3:GetObject for the source and s3:PutObject for the copy, \
+             and s3:GetObjectTagging and s3:PutObjectTagging if the source has tags"
         }
         // Amazon S3 User Guide, "How to perform conditional deletes".
         "DeleteObject" => {
@@ -77,7 +79,7 @@ pub(super) fn needs(operation: &str) -> Option<&'static str> {
     })
 }
 
-/// What to do, where the store's words do not say it.
+/// Returns the remedy where the store's own message does not name it.
 pub(super) fn hint(
     status: Option<u16>,
     code: Option<&str>,
@@ -92,7 +94,8 @@ pub(super) fn hint(
             Some("the bucket is in another region: name it by --region".to_owned())
         }
         (404, "", _) => Some(
-            "whether the object exists was not said; is this the address of an S3 store?"
+            "the answer does not say whether the object exists; \
+             check that the endpoint is that of an S3 store"
                 .to_owned(),
         ),
         (_, "SecondLevelDomainForbidden", _) => Some("give --addressing-style virtual".to_owned()),
@@ -104,7 +107,7 @@ pub(super) fn hint(
     }
 }
 
-/// What to do where the certificate of a server was refused; `None` if none was.
+/// Returns the remedy if the certificate of a server was rejected; `None` if none was.
 pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -114,7 +117,7 @@ pub(super) fn refused_certificate(error: &(dyn Error + 'static)) -> Option<&'sta
             None => {}
         }
         next = match error.downcast_ref::<std::io::Error>() {
-            // Its source is not what it holds, but the source of that.
+            // The source of an io::Error is not the error it holds, but that error's source.
             Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             None => error.source(),
         };
@@ -129,15 +132,17 @@ fn hint_of_certificate(why: &CertificateError) -> &'static str {
         | Why::ExpiredContext { .. }
         | Why::NotValidYet
         | Why::NotValidYetContext { .. } => {
-            "the certificate of the server is not valid at this time: renew it, or set the clock of this machine"
+            "the certificate of the server is not valid at this time: \
+             renew it, or set the clock of this machine"
         }
         Why::NotValidForName | Why::NotValidForNameContext { .. } => {
-            "the certificate of the server is for another host: give the endpoint by a name that is in it"
+            "the certificate of the server is for another host: \
+             give the endpoint by a name that is in it"
         }
         Why::BadSignature => "the server does not hold the key of its certificate",
         _ => {
-            "the certificate of the server is not trusted: if it is the right one, give it, or that of the authority that signed it, \
-             by --ca-bundle FILE"
+            "the certificate of the server is not trusted: if it is the right one, \
+             give it, or that of the authority that signed it, by --ca-bundle FILE"
         }
     }
 }
@@ -147,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_elsewhere_is_told_with_its_region() {
+    fn redirect_hint_names_the_region() {
         let hint =
             hint(Some(301), Some("PermanentRedirect"), Some("eu-west-3".to_owned())).unwrap();
         assert!(hint.contains("--region eu-west-3"), "{hint}");

@@ -1,4 +1,4 @@
-//! What the lifecycle of a bucket will do to its objects.
+//! The lifecycle rules of a bucket.
 
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule as Rule, LifecycleRuleFilter};
 
@@ -17,8 +17,8 @@ impl S3Store {
             self.clients.calls.get_bucket_lifecycle_configuration().bucket(bucket.as_str());
         match send!(self.clients.attempts, bucket, request) {
             Ok(answer) => Ok(answer.rules().iter().flat_map(rules_of).collect()),
-            // A bucket without rules answers 404 (NoSuchLifecycleConfiguration), and so does one
-            // that does not exist.
+            // A bucket without rules answers 404 (NoSuchLifecycleConfiguration); so does an absent
+            // bucket.
             Err(failed)
                 if failed.is_not_implemented()
                     || failed.code() == Some("NoSuchLifecycleConfiguration") =>
@@ -30,7 +30,8 @@ impl S3Store {
     }
 }
 
-/// What a rule does, one thing each. Rules for tagged objects do nothing to what has no tags.
+/// Splits a rule into one rule per action. Rules for tagged objects do not apply to objects without
+/// tags.
 fn rules_of(rule: &Rule) -> Vec<LifecycleRule> {
     if *rule.status() != ExpirationStatus::Enabled {
         return Vec::new();
@@ -54,7 +55,7 @@ fn rules_of(rule: &Rule) -> Vec<LifecycleRule> {
     let bytes = |size: Option<i64>| size.and_then(|size| u64::try_from(size).ok());
     let larger_than = bytes(larger.or(and.and_then(|and| and.object_size_greater_than())));
     let smaller_than = bytes(smaller.or(and.and_then(|and| and.object_size_less_than())));
-    // An expiration can also concern nothing but delete markers.
+    // An expiration can also apply to delete markers only.
     let expires =
         rule.expiration().is_some_and(|expiry| expiry.days().is_some() || expiry.date().is_some());
     let classes = rule.transitions().iter().filter_map(|to| to.storage_class());
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_in_force_for_objects_without_tags_are_told_one_action_each() {
+    fn rules_are_split_by_action() {
         let filter = LifecycleRuleFilter::builder();
         let days = LifecycleExpiration::builder().days(30).build();
         let archive = Transition::builder().days(1).storage_class(Class::DeepArchive).build();
@@ -97,17 +98,17 @@ mod tests {
             .filter(filter.clone().prefix("a/").build())
             .expiration(days.clone())
             .transitions(archive);
-        let told = rules_of(&both.build().unwrap());
-        assert_eq!(told.len(), 2);
-        assert_eq!(told[0].prefix, "a/");
-        assert_eq!(told[0].action, LifecycleAction::Expire);
-        assert_eq!(told[1].action, LifecycleAction::Transition("DEEP_ARCHIVE".into()));
+        let rules = rules_of(&both.build().unwrap());
+        assert_eq!(rules.len(), 2);
+        assert_eq!(rules[0].prefix, "a/");
+        assert_eq!(rules[0].action, LifecycleAction::Expire);
+        assert_eq!(rules[1].action, LifecycleAction::Transition("DEEP_ARCHIVE".into()));
 
         let and = LifecycleRuleAndOperator::builder().prefix("b/").object_size_greater_than(9);
         let sized =
             rule().filter(filter.clone().and(and.clone().build()).build()).expiration(days.clone());
-        let told = rules_of(&sized.build().unwrap());
-        assert_eq!((told[0].prefix.as_str(), told[0].larger_than), ("b/", Some(9)));
+        let rules = rules_of(&sized.build().unwrap());
+        assert_eq!((rules[0].prefix.as_str(), rules[0].larger_than), ("b/", Some(9)));
 
         let none = [
             rule().status(ExpirationStatus::Disabled).expiration(days.clone()),

@@ -1,4 +1,4 @@
-//! Lists, with keys encoded on the way: XML has no control characters.
+//! Listings, with URL-encoded keys, since XML cannot represent control characters.
 
 use aws_sdk_s3::operation::list_objects::ListObjectsOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
@@ -16,7 +16,7 @@ use super::error::{Cause, Failed};
 use super::pages::{Next, Pages};
 
 const OPERATION: &str = "ListObjectsV2";
-/// Most entries of a page (S3 API reference, ListObjectsV2, `MaxKeys`).
+/// The maximum number of entries in a page (S3 API reference, ListObjectsV2, `MaxKeys`).
 const MAX_KEYS: u16 = 1000;
 
 impl S3Store {
@@ -32,7 +32,7 @@ impl S3Store {
             }
             None => (Pages::default(), None),
         };
-        // A store that knows ListObjects V1 only begins with the first key.
+        // A store that only supports ListObjects V1 starts with the first key.
         let start = asked.start_after.as_deref().filter(|_| !matches!(next, Some(Next::Token(_))));
         let page = match next {
             Some(Next::Marker(marker)) => self.page_after(bucket, asked, marker).await,
@@ -58,7 +58,7 @@ impl S3Store {
         Ok(page)
     }
 
-    /// Asks for a page by ListObjectsV2.
+    /// Requests a page by ListObjectsV2.
     async fn page(
         &self,
         bucket: &BucketName,
@@ -82,7 +82,7 @@ impl S3Store {
         send!(self.clients.attempts, bucket, request).map(Page::from)
     }
 
-    /// Asks for a page by ListObjects V1, as a store needs that gave no token of the next page.
+    /// Requests a page by ListObjects V1, for a store that returned no token for the next page.
     async fn page_after(
         &self,
         bucket: &BucketName,
@@ -125,7 +125,7 @@ impl S3Store {
                 match BucketName::new(bucket.name().unwrap_or_default()) {
                     Ok(name) => listed
                         .push(ListedBucket { name, created: time(bucket.creation_date()).ok() }),
-                    // No command could be given its name.
+                    // No command accepts its name.
                     Err(error) => tracing::warn!(%error, "a bucket is left out of the list"),
                 }
             }
@@ -156,11 +156,10 @@ fn max_keys(asked: &ListRequest) -> Option<i32> {
 struct Page {
     objects: Vec<Object>,
     common_prefixes: Vec<CommonPrefix>,
-    /// Whether keys are URL-encoded. Stores that do not know the encoding do not say that they used
-    /// it.
+    /// Set if keys are URL-encoded. Stores that do not support the encoding do not report it.
     encoded: bool,
     truncated: Option<bool>,
-    /// The number of entries by the store's own count.
+    /// The number of entries as reported by the store.
     count: Option<usize>,
     token: Option<String>,
     marker: Option<String>,
@@ -195,7 +194,7 @@ impl From<ListObjectsOutput> for Page {
 }
 
 impl Page {
-    /// Returns the page without its continuation, and where the next one starts.
+    /// Returns the page without its continuation, and the start of the next one.
     fn read(self) -> Result<(ListPage, Option<Next>), Cause> {
         let sent = self.objects.len() + self.common_prefixes.len();
         if let Some(count) = self.count.filter(|count| *count > sent) {
@@ -210,7 +209,7 @@ impl Page {
             Ok(ListedObject {
                 key: Key::new(key(object.key())?).map_err(|error| Cause::of(&error))?,
                 size: size(object.size())?,
-                // Some stores tell no tag in lists. An empty one matches nothing.
+                // Some stores report no tag in listings. An empty one matches nothing.
                 etag: etag(Some(object.e_tag().unwrap_or_default()))?,
                 last_modified: time(object.last_modified())?,
             })
@@ -240,7 +239,7 @@ impl Page {
     }
 }
 
-/// Undoes `encoding-type=url`, which is that of HTML forms: a space is a plus.
+/// Decodes `encoding-type=url`, which is that of HTML forms: a space is a plus.
 pub(super) fn decode(text: &str) -> Result<String, Cause> {
     let odd = || Cause::new(format!("{text:?} is not URL-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
@@ -264,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encoded_keys_are_decoded_and_what_is_not_encoded_is_refused() {
+    fn only_valid_encoding_is_decoded() {
         for (encoded, key) in [
             ("a+b", "a b"),
             ("a%2Bb", "a+b"),

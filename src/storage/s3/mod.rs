@@ -1,5 +1,5 @@
-//! The adapter to S3 and to stores that speak its language, over the AWS SDK, whose types stay in
-//! here.
+//! The S3 implementation of the storage interface, over the AWS SDK, whose types stay private to
+//! this module.
 
 mod acl;
 mod addressing;
@@ -80,8 +80,8 @@ pub use config::{
 pub use region::Regions;
 pub use settings::S3SettingError;
 
-/// S3 or a store that speaks its language. Requests that fail for reasons that pass are sent again,
-/// three times in all or as often as `AWS_MAX_ATTEMPTS` says.
+/// Amazon S3 or an S3-compatible store. Sends requests again after transient failures, three times
+/// in all or as often as `AWS_MAX_ATTEMPTS` says.
 #[derive(Clone)]
 pub struct S3Store {
     clients: Clients,
@@ -98,19 +98,19 @@ pub struct S3Store {
     aborts: Aborts,
     listings: Listings,
     seen_buckets: SeenBuckets,
-    /// Whether a GET was refused by `AccessDenied` after a HEAD that was refused without a reason.
+    /// Set once a GET was refused by `AccessDenied` after a HEAD that was refused without a reason.
     denies_silently: Arc<AtomicBool>,
-    /// A permit for each MiB of the parts of all uploads.
+    /// One permit for each MiB of the parts of all uploads.
     held: Arc<Semaphore>,
 }
 
 impl S3Store {
-    /// Reads settings, profiles and certificates; asks nothing of the store and looks for no
+    /// Reads settings, profiles and certificates. Sends no request to the store and looks up no
     /// credentials yet.
     ///
     /// # Errors
     ///
-    /// When a setting of `config`, the environment or a profile file cannot be used.
+    /// Fails if a setting of `config`, the environment or a profile file is invalid.
     pub async fn connect(config: S3Config) -> Result<Self, S3SettingError> {
         let clients = connect::connect(&config).await?;
         let is_aws = config.endpoint.as_deref().is_none_or(config::is_aws);
@@ -141,8 +141,8 @@ impl S3Store {
         })
     }
 
-    /// Refuses attributes that cannot be sent: those of an object whose key is not the one at hand
-    /// among them.
+    /// Rejects attributes that cannot be sent, including those of an object with another customer's
+    /// key than this store's.
     fn check_attributes(
         &self,
         attributes: &Attributes,
@@ -156,8 +156,8 @@ impl S3Store {
         attributes.check(operation, object)
     }
 
-    /// Whether a refusal to HEAD needs no question, since GET said of another that it is one of
-    /// permissions.
+    /// Returns whether a refusal of HEAD is known to be one of permission, since a GET has shown
+    /// the reason of an earlier one.
     fn is_denied_silently(&self, failed: &Failed) -> bool {
         failed.status() == Some(403) && self.denies_silently.load(Ordering::Relaxed)
     }
@@ -168,13 +168,13 @@ impl S3Store {
         }
     }
 
-    /// The ACL of an object that is written with this one.
+    /// Returns the ACL to send for an object with its own ACL `own`.
     fn acl_with(&self, own: Option<CannedAcl>) -> Option<ObjectCannedAcl> {
         let owner = self.owner_control.then_some(CannedAcl::BucketOwnerFullControl);
         own.or(owner).map(|acl| ObjectCannedAcl::from(acl.as_str()))
     }
 
-    /// Whether there is such a bucket, as far as the store tells.
+    /// Returns whether the bucket exists, as far as the store reports it.
     async fn bucket_exists(&self, bucket: &BucketName) -> Result<bool, Failed> {
         let request = self.clients.calls.head_bucket().bucket(bucket.as_str());
         match send!(self.clients.attempts, bucket, request).map_err(Failed::of_head) {
@@ -188,11 +188,11 @@ impl S3Store {
     }
 }
 
-/// Refuses the keys the SDK takes for none.
+/// Rejects the keys that the SDK treats as missing.
 fn check_key(operation: &'static str, object: &ObjectName) -> Result<(), StorageError> {
     if object.key.as_str().trim().is_empty() {
         let refused = StorageError::new(StorageErrorKind::Invalid, operation, object);
-        return Err(refused.because("the AWS SDK sends no key of white space alone"));
+        return Err(refused.because("the AWS SDK does not accept a key of white space only"));
     }
     Ok(())
 }
@@ -243,14 +243,14 @@ impl ObjectStore for S3Store {
         let answer = match self.with_fitting_key(ask).await {
             Ok((answer, _)) => answer,
             // An answer to HEAD has no body and so no code: whether the bucket or the key is
-            // missing must be asked apart.
+            // missing takes another request.
             Err(failed) if failed.is_404() && !failed.is_no_such_key() => {
                 let known = self.seen_buckets.is_fresh(&object.bucket);
                 let kind =
                     match if known { Ok(true) } else { self.bucket_exists(&object.bucket).await } {
                         Ok(false) => StorageErrorKind::NoSuchBucket,
                         Ok(true) => StorageErrorKind::NotFound,
-                        // Not allowed to ask of the bucket, which then exists; of the object the answer
+                        // The bucket may not be queried, so it exists; for the object the answer
                         // was 404.
                         Err(of_bucket) if of_bucket.kind() == StorageErrorKind::Denied => {
                             StorageErrorKind::NotFound
@@ -266,7 +266,7 @@ impl ObjectStore for S3Store {
                         self.note_denial(&reason);
                         return Err(reason.at(OPERATION, object));
                     }
-                    // It was refused for a reason that has passed.
+                    // The reason of the refusal has passed.
                     None => {
                         self.with_fitting_key(ask)
                             .await
@@ -355,7 +355,7 @@ impl ObjectStore for S3Store {
 impl BucketAdmin for S3Store {
     async fn create_bucket(&self, bucket: &BucketName) -> Result<(), StorageError> {
         const OPERATION: &str = "CreateBucket";
-        // In us-east-1, and in stores made like it, making one's own bucket again succeeds.
+        // In us-east-1 and in stores modelled on it, creating one's own bucket again succeeds.
         if let Ok(true) = self.bucket_exists(bucket).await {
             return Err(StorageError::new(StorageErrorKind::AlreadyExists, OPERATION, bucket));
         }

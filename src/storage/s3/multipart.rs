@@ -1,10 +1,10 @@
-//! Large objects, sent in parts: each part is held in memory and can be sent again by itself, and
-//! some are on their way at once.
+//! Multipart uploads of large objects: each part is held in memory, so that it can be sent again by
+//! itself, and several are sent at once.
 //!
 //! The object appears when the upload is completed, under the condition of the put. An upload that
-//! fails or is given up is aborted, also when its future is dropped. If the machine dies, or the
-//! future is dropped while the store is still answering the first request, the parts stay in the
-//! store, invisible, until a rule of the bucket (`AbortIncompleteMultipartUpload`) removes them.
+//! fails or whose future is dropped is aborted. If the machine crashes, or the future is dropped
+//! while the first request is still unanswered, the parts stay in the store, invisible, until a
+//! lifecycle rule (`AbortIncompleteMultipartUpload`) deletes them.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -38,19 +38,20 @@ use super::put::{matched, with_condition};
 use super::put_failed::PutFailed;
 use super::retry::Sendings;
 
-/// Most parts of one upload (S3 User Guide, "Multipart upload limits").
+/// The maximum number of parts of one upload (S3 User Guide, "Multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
-/// The largest part (S3 User Guide, "Multipart upload limits").
+/// The maximum size of a part in bytes (S3 User Guide, "Multipart upload limits").
 const MAX_PART: u64 = 5 << 30;
-/// MiB of parts held in memory at once, of all uploads of a store, unless a single part has more.
+/// The maximum size in MiB of the parts held in memory at once, of all uploads of a store, unless a
+/// single part is larger.
 pub(super) const HELD_MIB: u32 = 96;
-/// Parts of one upload on their way at once, beside the one that is read meanwhile.
+/// The maximum number of parts of one upload that are sent at once, while another one is read.
 const SENT_AT_ONCE: usize = 4;
-/// Parts the store copies at once, of which nothing passes through here.
+/// The maximum number of parts the store copies at once; their bytes do not pass through here.
 const COPIES_AT_ONCE: usize = 8;
 
 impl S3Store {
-    /// Begins an upload of the object with these attributes.
+    /// Starts an upload of the object with these attributes.
     pub(super) async fn upload(
         &self,
         object: &ObjectName,
@@ -86,23 +87,23 @@ impl S3Store {
     }
 }
 
-/// An upload under way in the store; dropped, it is aborted.
+/// An upload in progress in the store; aborted when dropped.
 pub(super) struct Upload {
-    /// Of its parts.
+    /// The checksum sent with its parts.
     checksum: Checksum,
     clients: Clients,
     object: ObjectName,
     id: String,
     key: Option<CustomerKey>,
     aborts: Aborts,
-    /// A permit for each MiB of parts.
+    /// One permit for each MiB of parts.
     held: Arc<Semaphore>,
     open: bool,
 }
 
 impl Upload {
-    /// Sends the object in parts of the store's part size, or of as many as it takes to do with
-    /// [`MAX_PARTS`]. The request to complete it counts.
+    /// Sends the object in parts of the store's part size, or of the size that [`MAX_PARTS`] parts
+    /// need. Counts the attempts of the final request in `sendings`.
     pub(super) async fn put(
         self,
         store: &S3Store,
@@ -125,8 +126,8 @@ impl Upload {
         self.end(sent).await
     }
 
-    /// Copies the version of `from` that `head` tells of in parts of `part_size` bytes, or of as
-    /// many as it takes to do with [`MAX_PARTS`].
+    /// Copies the version of `from` with this head in parts of `part_size` bytes, or of the size
+    /// that [`MAX_PARTS`] parts need.
     pub(super) async fn copy(
         self,
         from: &ObjectName,
@@ -156,30 +157,34 @@ impl Upload {
             let part_size =
                 if body.known_len().is_some() { first_size } else { grown(first_size, number) };
             let mib = u32::try_from(part_size >> 20).unwrap_or(HELD_MIB).clamp(1, HELD_MIB);
-            // What is being sent is only moved on while somebody asks for it, and others wait for
-            // the memory it takes.
-            let mut room = pin!(self.held.clone().acquire_many_owned(mib));
-            let room = loop {
+            // The parts being sent only make progress while they are polled, and other uploads wait
+            // for the memory they hold.
+            let mut permit = pin!(self.held.clone().acquire_many_owned(mib));
+            let permit = loop {
                 tokio::select! {
-                    room = &mut room => break room.map_err(std::io::Error::other).map_err(PutFailed::Body)?,
+                    permit = &mut permit => {
+                        break permit.map_err(std::io::Error::other).map_err(PutFailed::Body)?;
+                    }
                     Some(sent) = sending.next() => parts.push(sent?),
                 }
             };
             let part = loop {
-                // Reading can be left and taken up again.
+                // Reading can be interrupted and continued.
                 tokio::select! {
-                    part = next_part(&mut stream, &mut rest, part_size) => break part.map_err(PutFailed::Body)?,
+                    part = next_part(&mut stream, &mut rest, part_size) => {
+                        break part.map_err(PutFailed::Body)?;
+                    }
                     Some(sent) = sending.next() => parts.push(sent?),
                 }
             };
             read += part.len() as u64;
             let last = (part.len() as u64) < part_size;
             if last || read > body.len() {
-                // Nothing has been completed, so this is in time for too many as for too few.
+                // Nothing has been completed, so this check is early enough for an excess as well.
                 body.check_len(read).map_err(PutFailed::Body)?;
             }
             if !part.is_empty() {
-                sending.push(self.send_part(number, part, room));
+                sending.push(self.send_part(number, part, permit));
             }
             if last {
                 break;
@@ -199,7 +204,7 @@ impl Upload {
         &self,
         number: i32,
         part: Bytes,
-        _room: OwnedSemaphorePermit,
+        _permit: OwnedSemaphorePermit,
     ) -> Result<CompletedPart, PutFailed> {
         let time = self.clients.time_to_send(part.len() as u64);
         let (bucket, key) = (self.object.bucket.as_str(), self.object.key.as_str());
@@ -343,7 +348,7 @@ impl Drop for Upload {
     }
 }
 
-/// Uploads that were dropped and are being aborted.
+/// Dropped uploads that are being aborted.
 #[derive(Clone, Default)]
 pub(super) struct Aborts(Arc<Mutex<JoinSet<()>>>);
 
@@ -367,8 +372,8 @@ async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
         .bucket(object.bucket.as_str())
         .key(object.key.as_str());
     if let Err(failed) = send!(clients.attempts, object.bucket, request.upload_id(id)) {
-        // After an answer that was lost the upload may have been completed, or aborted by an
-        // earlier attempt.
+        // If an answer was lost, the upload may have been completed, or aborted by an earlier
+        // attempt.
         if !failed.is_404() {
             let error: StorageError = failed.at("AbortMultipartUpload", object);
             tracing::warn!(%error, "parts of a failed upload are left in the store");
@@ -376,16 +381,16 @@ async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
     }
 }
 
-/// Returns the size of a part of a stream of unknown length: twice as much after each thousand
-/// parts, so that they reach the largest object in any case, and an ordinary one has equal parts,
-/// which some stores want.
+/// Returns the size of a part of a stream of unknown length: doubled after each thousand parts, so
+/// that they suffice for the largest object. Objects below a thousand parts have equal parts, which
+/// some stores require.
 fn grown(first: u64, number: i32) -> u64 {
     let doublings = u32::try_from(number.saturating_sub(1) / 1_000).unwrap_or_default();
     first.saturating_mul(2_u64.saturating_pow(doublings)).min(MAX_PART.max(first))
 }
 
-/// The next `size` bytes; fewer only at the end of the stream. When its future is dropped, `rest`
-/// keeps what was read.
+/// Returns the next `size` bytes; fewer only at the end of the stream. If the future is dropped,
+/// `rest` keeps the bytes that were read.
 async fn next_part(
     stream: &mut ByteStream,
     rest: &mut BytesMut,
@@ -406,7 +411,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growing_parts_reach_the_largest_object() {
+    fn parts_fit_the_largest_object() {
         let sizes = (1..=10_000).map(|number| grown(8 << 20, number));
         assert!(sizes.clone().all(|size| size <= MAX_PART));
         assert!(sizes.sum::<u64>() >= 5 << 40);

@@ -1,5 +1,4 @@
-//! Checks over the pages of one listing: a store that repeats itself, or goes on without an entry,
-//! is not followed.
+//! Detects endless listings: a store that repeats pages, or sends empty ones without end.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashSet};
@@ -10,25 +9,24 @@ use super::error::Cause;
 
 /// The maximum number of empty pages in a row.
 const MAX_EMPTY: u32 = 1000;
-/// The maximum number of entries a listing remembers, for stores that list in no order.
+/// The maximum number of entries remembered per listing, for stores that list out of order.
 const MAX_REMEMBERED: usize = 1 << 16;
-/// The maximum number of listings under way. Those that were left unfinished the longest are
-/// forgotten first.
+/// The maximum number of unfinished listings. The oldest are forgotten first.
 const MAX_LISTINGS: usize = 64;
-/// What a continuation has before a token and before a marker.
+/// The mark of a token and that of a marker in a continuation.
 const TOKEN: &str = "t";
 const MARKER: &str = "m";
 
-/// Where the next page of a listing starts.
+/// The start of the next page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Next {
-    /// By a token of the store.
+    /// A token of the store.
     Token(String),
-    /// After this key, for stores that know ListObjects V1 only.
+    /// The last key, for stores that only support ListObjects V1.
     Marker(String),
 }
 
-/// The pages of a listing that were read so far.
+/// The pages of a listing read so far.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     hasher: RandomState,
@@ -36,18 +34,17 @@ pub(super) struct Pages {
     entries: HashSet<u64>,
     /// The greatest entry in byte order.
     greatest: Option<String>,
-    /// Whether a page began at or before the greatest entry of those before it.
+    /// Set once a page began at or before the greatest entry of the earlier ones.
     unordered: bool,
     empty: u32,
 }
 
 impl Pages {
-    /// Takes the entries of a page and the start of the next one.
+    /// Records the entries of a page and the start of the next one.
     ///
     /// # Errors
     ///
-    /// A start that was seen before, entries of which each was seen before, or too many empty pages
-    /// in a row.
+    /// Fails on a repeated start, a page without a new entry, or too many empty pages in a row.
     pub(super) fn take<'a>(
         &mut self,
         entries: impl Iterator<Item = &'a str> + Clone,
@@ -88,7 +85,7 @@ impl Pages {
         self.greatest.as_deref().is_none_or(|greatest| entry > greatest)
     }
 
-    /// Whether an entry was not seen before, as far as is remembered.
+    /// Returns whether an entry is new, as far as entries are remembered.
     fn is_new(&self, entry: &str) -> bool {
         self.is_greatest(entry)
             || match self.entries.len() < MAX_REMEMBERED {
@@ -98,7 +95,7 @@ impl Pages {
     }
 }
 
-/// The listings of a store that are under way.
+/// The unfinished listings of a store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Listings(Arc<Mutex<UnderWay>>);
 
@@ -114,8 +111,8 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the pages before a continuation that [`keep`](Self::keep) gave, and the start of the
-    /// next one.
+    /// Returns the pages before a continuation returned by [`keep`](Self::keep), and the start of
+    /// the next one.
     pub(super) fn resume(&self, continuation: &str) -> (Pages, Next) {
         let parts = continuation.split_once('-').and_then(|(id, next)| {
             let next = match next.split_at_checked(1)? {
@@ -131,7 +128,7 @@ impl Listings {
         }
     }
 
-    /// Keeps the pages until the next one is asked for, and returns the continuation to ask with.
+    /// Stores the pages until the next one is requested, and returns the continuation for it.
     pub(super) fn keep(&self, pages: Pages, next: &Next) -> String {
         let mut under_way = self.under_way();
         under_way.last_id += 1;
@@ -172,8 +169,9 @@ mod tests {
         assert!(take(&mut pages, &[], None));
     }
 
+    /// Beyond [`MAX_REMEMBERED`] entries, only their order shows a repetition.
     #[test]
-    fn long_listings_are_remembered_by_their_order() {
+    fn long_listings_rely_on_order() {
         let mut pages = Pages::default();
         let key = |n: usize| format!("{n:08}");
         for n in 0..MAX_REMEMBERED / 1000 + 2 {
@@ -186,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_pages_are_counted_in_a_row() {
+    fn empty_pages_are_limited() {
         let mut pages = Pages::default();
         for n in 0..MAX_EMPTY {
             assert!(take(&mut pages, &[], Some(&n.to_string())));
@@ -199,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_listings_are_forgotten() {
+    fn old_listings_are_forgotten() {
         let listings = Listings::default();
         let mut first = Pages::default();
         assert!(take(&mut first, &["a"], Some("t-1")));

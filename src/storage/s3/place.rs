@@ -1,10 +1,10 @@
-//! Where buckets are: learned from the store's answers.
+//! The regions of buckets, learned from the store's answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_s3::config::endpoint::{DefaultResolver, EndpointFuture, Params, ResolveEndpoint};
-/// The regions of buckets that are not in the one of the settings. Clones share them.
+/// The regions of buckets that are not in the configured one. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places(Arc<Mutex<BTreeMap<String, String>>>);
 
@@ -14,7 +14,7 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers the region of a bucket.
+    /// Records the region of a bucket.
     pub(super) fn learn(&self, bucket: &str, region: String) {
         tracing::debug!(bucket, region, "the bucket is in this region");
         self.known().insert(bucket.to_owned(), region);
@@ -33,7 +33,7 @@ impl ByBucket {
         Self { places, resolver: DefaultResolver::new() }
     }
 
-    /// The same with the region of the bucket, if another is known.
+    /// Returns the same parameters with the region of the bucket, if another is known.
     fn elsewhere(&self, params: &Params) -> Option<Params> {
         let region = self.places.known().get(params.bucket()?).cloned()?;
         let text = |text: Option<&str>| text.map(str::to_owned);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn requests_go_to_region_of_bucket() {
+    async fn bucket_region_is_used() {
         let places = Places::default();
         let resolver = ByBucket::new(places.clone());
         for endpoint in [None, Some("http://127.0.0.1:9000")] {

@@ -1,4 +1,4 @@
-//! URLs that carry their own signature.
+//! Presigned URLs.
 
 use std::time::Duration;
 
@@ -38,11 +38,13 @@ impl S3Store {
                 put.presigned(lasting).await.map_err(Failed::from).map_err(failed)?
             }
         };
-        // Who has nothing but the URL sends nothing but the host.
+        // The holder of the URL sends no header but the host.
         if let Some((name, _)) =
             request.headers().find(|(name, _)| !name.eq_ignore_ascii_case("host"))
         {
-            return Err(refused(format!("the header {name} would have to go with the URL")));
+            return Err(refused(format!(
+                "the request would need the header {name} in addition to the URL"
+            )));
         }
         Ok(request.uri().to_owned())
     }

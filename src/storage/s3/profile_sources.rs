@@ -1,8 +1,8 @@
-//! Where the profiles of the profile files get credentials from.
+//! The credential sources of profiles in the profile files.
 //!
-//! Which profile leads to which is the SDK's decision. What it does not do, or not as it must be
-//! done here, is named to it as a credential source, which comes before everything else that a
-//! profile says: processes, sign-ins, and roles that need a code.
+//! The SDK decides which profile refers to which. What it does not support, or not as required
+//! here, is passed to it as a credential source, which takes precedence over everything else in a
+//! profile: processes, sign-ins, and roles that need an MFA code.
 
 use aws_config::profile::{Profile, ProfileFileCredentialsProvider, ProfileSet};
 
@@ -20,12 +20,13 @@ pub(super) fn of_profiles(
     of_profile(profiles, services, &profiles.chosen, "", &[])
 }
 
-/// Whether the chosen profile leads to a role that needs a code.
+/// Returns whether the chosen profile leads to a role that needs a code.
 pub(super) fn ask_for_code(profiles: &Profiles) -> bool {
     first_with_code(&profiles.all, &profiles.chosen, &[]).is_some()
 }
 
-/// Whether the chosen profile is that of a role, which comes before a token in the environment.
+/// Returns whether the chosen profile is that of a role, which takes precedence over a web identity
+/// token in the environment.
 pub(super) fn is_role(profiles: &Profiles) -> bool {
     profiles.get("role_arn").is_some() && profiles.get("web_identity_token_file").is_none()
 }
@@ -68,13 +69,14 @@ fn of_profile(
     provider.profile_files(profiles.files_with(&sources)).profile_name(first).build()
 }
 
-/// The name of a profile's process as a credential source, and of a profile that has nothing else.
+/// Returns the name of a profile's process, used for its credential source and its synthetic
+/// profile.
 fn process_name(profile: &str) -> String {
     source_name("process", profile)
 }
 
-/// The name of a credential source of a profile. The SDK tells no cases apart in names of sources,
-/// and does in those of profiles.
+/// Returns the name of a credential source of a profile. The SDK ignores case in names of sources,
+/// but not in those of profiles.
 fn source_name(kind: &str, profile: &str) -> String {
     let mut name = format!("deltaglider-{kind}/");
     for letter in profile.chars() {
@@ -86,8 +88,8 @@ fn source_name(kind: &str, profile: &str) -> String {
     name
 }
 
-/// Returns the process of a profile, where the SDK would run it, and what makes it the profile's
-/// credential source.
+/// Returns the process of a profile, if the SDK would run it, and the text that makes it the
+/// profile's credential source.
 fn process_of(profile: &Profile) -> Option<(String, Process)> {
     let process = Process::new(profile.get("credential_process")?);
     if comes_before_process(profile) {
@@ -107,17 +109,17 @@ fn process_of(profile: &Profile) -> Option<(String, Process)> {
     Some((text, process))
 }
 
-/// Whether the SDK asks something else that the profile has.
+/// Returns whether the profile has a source that the SDK prefers to its process.
 fn comes_before_process(profile: &Profile) -> bool {
     let before =
         ["credential_source", "web_identity_token_file", "sso_account_id", "login_session"];
     before.iter().chain(&SSO).any(|key| profile.get(key).is_some())
 }
 
-/// What makes a profile one of IAM Identity Center.
+/// Keys that only profiles of IAM Identity Center have.
 const SSO: [&str; 2] = ["sso_session", "sso_start_url"];
 
-/// Returns the sign-in of a profile, where the SDK would ask for it, and what makes it the
+/// Returns the sign-in of a profile, if the SDK would use it, and the text that makes it the
 /// profile's credential source.
 fn sign_in_of(profile: &Profile, services: &Services) -> Option<(String, SignIn)> {
     let before = ["credential_source", "web_identity_token_file", "role_arn"];
@@ -138,22 +140,22 @@ fn sign_in_of(profile: &Profile, services: &Services) -> Option<(String, SignIn)
     Some((text, SignIn::new(name, command, inner)))
 }
 
-/// A role that needs a code, on the way from a profile to its credentials.
+/// A role that needs a code, on the path from a profile to its credentials.
 struct Found<'a> {
     role: &'a Profile,
-    /// The profile that names it as its source.
+    /// The profile that names the role as its source.
     before: Option<&'a str>,
-    /// All profiles on the way to it, itself included.
+    /// All profiles on the path to the role, itself included.
     passed: Vec<&'a str>,
 }
 
-/// Returns the first role that needs a code on the way from a profile to its credentials. The SDK
-/// would leave the code out.
+/// Returns the first role that needs a code on the path from a profile to its credentials. The SDK
+/// would ignore the code.
 fn first_with_code<'a>(all: &'a ProfileSet, name: &str, passed: &[&'a str]) -> Option<Found<'a>> {
     let (mut before, mut passed) = (None, passed.to_vec());
     let mut role = all.get_profile(name)?;
     loop {
-        // The SDK finds a loop, and says so.
+        // The SDK detects and reports a cycle.
         let is_role =
             role.get("role_arn").is_some() && role.get("web_identity_token_file").is_none();
         if !is_role || passed.contains(&role.name()) {
@@ -171,7 +173,7 @@ fn first_with_code<'a>(all: &'a ProfileSet, name: &str, passed: &[&'a str]) -> O
     }
 }
 
-/// Returns the profile whose credentials a role is assumed with, and its text where no file has it.
+/// Returns the profile whose credentials assume a role, and its text if no file defines it.
 fn base_of(role: &Profile) -> (String, String) {
     const BASE: &str = "deltaglider-base";
     let of_itself =

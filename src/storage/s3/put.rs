@@ -1,4 +1,4 @@
-//! PUT: whole or in parts, under a condition, tried again where the store asks for it.
+//! PUT: whole or in parts, under a condition, retried where the store asks for it.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::conditions::Conditional;
 use super::put_failed::PutFailed;
 use super::retry::Sendings;
 
-/// Times a write is tried while the store answers that another write to the key is under way.
+/// The maximum number of attempts of a write while the store reports a concurrent write to the key.
 pub(super) const ATTEMPTS_IN_CONFLICT: u32 = 5;
 
-/// Sets the condition of a request (they have no common trait in the SDK).
+/// Sets the condition of a request (the SDK's requests have no common trait).
 macro_rules! with_condition {
     ($request:expr, $condition:expr) => {
         match $condition {
@@ -38,9 +38,9 @@ pub(super) use with_condition;
 impl S3Store {
     /// Stores an object.
     ///
-    /// An answer that is lost makes the SDK send the request again, and a condition then meets the
-    /// object of the first time, or the end of an upload finds none. So after a second time it is
-    /// looked at whether what stands there is what was to be stored.
+    /// If an answer is lost, the request is sent again, and its condition then fails on the object
+    /// of the first attempt, or the end of an upload finds no upload. So after a repeated attempt,
+    /// the stored object is compared with the body.
     pub(super) async fn store(
         &self,
         object: &ObjectName,
@@ -83,7 +83,7 @@ impl S3Store {
             let failed = match condition {
                 PutCondition::IfAbsent => failed
                     .with_kind(StorageErrorKind::Precondition, StorageErrorKind::AlreadyExists),
-                // S3 answers 404 to If-Match when there is nothing to match.
+                // S3 answers 404 to If-Match if the object does not exist.
                 PutCondition::IfMatch(_) => {
                     failed.with_kind(StorageErrorKind::NotFound, StorageErrorKind::Precondition)
                 }
@@ -93,7 +93,7 @@ impl S3Store {
         }
     }
 
-    /// The tag of what stands there, if that is what was to be stored, byte by byte.
+    /// Returns the tag of the stored object if it equals the body, byte by byte.
     async fn stored_already(
         &self,
         object: &ObjectName,
@@ -103,7 +103,7 @@ impl S3Store {
         let same = |head: &ObjectHead| {
             head.size == body.len() && head.attributes.metadata == attributes.metadata
         };
-        // What somebody else has stored differs in this, and need not be read.
+        // The metadata of a concurrent writer's object differs, so it need not be read.
         self.head(object).await.ok().filter(same)?;
         let stored = self.open(object, None).await.ok().filter(|stored| same(&stored.head))?;
         let is_same = same_bytes(stored.stream, body.open()).await.unwrap_or(false);
@@ -166,7 +166,7 @@ impl S3Store {
     }
 }
 
-/// The tag that an object must have, if any.
+/// Returns the object and the tag it must have; `None` without `If-Match`.
 pub(super) fn matched<'a>(
     object: &'a ObjectName,
     condition: &'a PutCondition,
@@ -177,7 +177,7 @@ pub(super) fn matched<'a>(
     }
 }
 
-/// Whether two streams give the same bytes, in whatever pieces.
+/// Returns whether two streams have the same bytes, however they are split into pieces.
 async fn same_bytes(mut a: ByteStream, mut b: ByteStream) -> std::io::Result<bool> {
     let (mut of_a, mut of_b) = (Bytes::new(), Bytes::new());
     loop {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn streams_are_compared_whatever_their_pieces() {
+    async fn streams_compare_across_pieces() {
         let same = async |a, b| same_bytes(stream(a), stream(b)).await.unwrap();
         assert!(same(&["ab", "", "cde"], &["abcd", "e", ""]).await);
         assert!(same(&[], &[""]).await);

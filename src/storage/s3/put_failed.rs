@@ -1,4 +1,4 @@
-//! Why a call that stores something failed.
+//! Errors of calls that store something.
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
@@ -7,13 +7,13 @@ use crate::storage::{StorageError, StorageErrorKind};
 
 use super::error::{Cause, Failed};
 
-/// Why nothing was stored, as far as is known.
+/// The reason why nothing was stored, as far as is known.
 pub(super) enum PutFailed {
-    /// The body itself failed.
+    /// The body failed.
     Body(std::io::Error),
-    /// The store or the way to it failed.
+    /// The store or the connection to it failed.
     Store(Failed),
-    /// The store's answer misses something.
+    /// The store's answer lacks a required value.
     Answer(Cause),
 }
 
@@ -22,12 +22,12 @@ impl PutFailed {
         Self::Answer(Cause::new(what))
     }
 
-    /// Whether an upload is not known any more: it was completed or aborted.
+    /// Returns whether the upload no longer exists: it was completed or aborted.
     pub(super) fn is_no_such_upload(&self) -> bool {
         matches!(self, Self::Store(failed) if failed.is_no_such_upload())
     }
 
-    /// With the call it happened in.
+    /// Converts to an error of the call.
     pub(super) fn at(
         self,
         operation: &'static str,

@@ -1,4 +1,4 @@
-//! Where the requests go and where this machine is: between regions AWS charges for every byte.
+//! The region of the requests and that of this machine: AWS charges for traffic between regions.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use aws_config::provider_config::ProviderConfig;
 use super::connect;
 use super::{S3Config, S3SettingError};
 
-/// Off EC2 nobody answers.
+/// The timeout of the instance metadata service, which does not answer outside EC2.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The regions of both ends.
+/// The regions of both ends of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Regions {
-    /// Requests are signed for it.
+    /// The region that requests are signed for.
     pub requests: String,
-    /// The EC2 instance this runs on says so (IMDSv2); `None` when there is no answer within a
-    /// second, or when `AWS_EC2_METADATA_DISABLED` is `true`.
+    /// The region of the EC2 instance this runs on (IMDSv2); `None` if there is no answer within a
+    /// second, or if `AWS_EC2_METADATA_DISABLED` is `true`.
     pub instance: Option<String>,
 }
 
 impl Regions {
-    /// Asks the machine.
+    /// Queries the settings and the instance metadata service.
     ///
     /// # Errors
     ///
-    /// As of [`S3Store::connect`](super::S3Store::connect).
+    /// The same as [`S3Store::connect`](super::S3Store::connect).
     pub async fn of(config: &S3Config) -> Result<Self, S3SettingError> {
         let requests = connect::connect(config).await?.region;
         let http = connect::http_of(config).await?;

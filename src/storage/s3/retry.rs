@@ -1,4 +1,4 @@
-//! Whether a request was sent again.
+//! Counts how often a request was sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
-/// Counts how often the requests it is given to are sent.
+/// A counter of the attempts of the requests it is attached to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sendings(Arc<AtomicU32>);
 

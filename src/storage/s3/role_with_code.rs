@@ -1,5 +1,4 @@
-//! Roles that are assumed with a code of a device (`mfa_serial`), which the SDK's profiles leave
-//! out.
+//! Roles that need an MFA code (`mfa_serial`), which the SDK's profiles do not support.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +15,7 @@ use tokio::sync::Mutex;
 use super::services::Services;
 use super::terminal;
 
-/// How long a person may take to enter the code.
+/// The time limit for entering the code.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The role of a profile with `mfa_serial`.
@@ -28,16 +27,16 @@ pub(super) struct RoleWithCode {
     external_id: Option<String>,
     session_name: Option<String>,
     duration: Option<String>,
-    /// Of what the role is assumed with.
+    /// The provider of the credentials that assume the role.
     base: ProfileFileCredentialsProvider,
     services: Services,
-    /// Why there was no role for the last code. Who was asked once is not asked again for each of
-    /// many files.
+    /// The reason why the last code was rejected. A person is asked only once, not for each of many
+    /// files.
     failed: Mutex<Option<String>>,
 }
 
 impl RoleWithCode {
-    /// Returns the provider of a profile's role.
+    /// Creates the provider of a profile's role.
     pub(super) fn new(
         profile: &Profile,
         base: ProfileFileCredentialsProvider,
@@ -60,7 +59,7 @@ impl RoleWithCode {
     }
 
     async fn credentials(&self) -> Result {
-        // Also: one question at a time.
+        // The lock also limits the prompts to one at a time.
         let mut failed = self.failed.lock().await;
         if let Some(why) = &*failed {
             return Err(CredentialsError::provider_error(why.clone()));
@@ -69,10 +68,10 @@ impl RoleWithCode {
         let duration = duration.map_err(|_| {
             let (profile, text) = (&self.profile, self.duration.as_deref().unwrap_or_default());
             CredentialsError::invalid_configuration(format!(
-                "duration_seconds of the profile {profile} is no number: {text:?}"
+                "duration_seconds of the profile {profile} is not a number: {text:?}"
             ))
         })?;
-        // Before the question: it would be in vain.
+        // Fetched before the prompt, which would be useless without it.
         let base = self.base.provide_credentials().await?;
         let assumed = match self.ask().await {
             Ok(code) => self.assume(base, code, duration).await,
@@ -94,8 +93,9 @@ impl RoleWithCode {
             .map_err(|_| format!("no MFA code was entered in {} s", TIMEOUT.as_secs()))?;
         let answer = answer.map_err(|error| {
             format!(
-                "the profile {:?} needs an MFA code (mfa_serial), and there is no terminal to ask for it ({error}): run the command \
-                 at a terminal, or with temporary credentials in the environment",
+                "the profile {:?} needs an MFA code (mfa_serial), \
+                 and there is no terminal to ask for it ({error}): run the command at a terminal, \
+                 or with temporary credentials in the environment",
                 self.profile
             )
         })?;
@@ -129,15 +129,16 @@ impl RoleWithCode {
         let role = &self.role_arn;
         let answer = call.send().await.map_err(|error| match (error.code(), error.message()) {
             (Some(code), Some(message)) => {
-                format!("the role {role} was not given: {code}: {message}")
+                format!("cannot assume the role {role}: {code}: {message}")
             }
-            _ => format!("the role {role} was not given: {}", super::error::Cause::of(&error)),
+            _ => format!("cannot assume the role {role}: {}", super::error::Cause::of(&error)),
         })?;
-        let given = answer
-            .credentials
-            .ok_or_else(|| format!("the role {role} was given without credentials"))?;
-        let expiry = SystemTime::try_from(given.expiration)
-            .map_err(|_| format!("the role {role} was given with an expiration that is no time"))?;
+        let given = answer.credentials.ok_or_else(|| {
+            format!("cannot assume the role {role}: the answer has no credentials")
+        })?;
+        let expiry = SystemTime::try_from(given.expiration).map_err(|_| {
+            format!("cannot assume the role {role}: the expiration in the answer is not a time")
+        })?;
         let mut credentials = Credentials::builder()
             .access_key_id(given.access_key_id)
             .secret_access_key(given.secret_access_key)

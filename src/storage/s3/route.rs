@@ -1,4 +1,4 @@
-//! The way to a host: straight, or through a proxy.
+//! The route to a host: direct, or through a proxy.
 
 use std::error::Error;
 use std::io::{self, IoSlice};
@@ -20,11 +20,11 @@ use tower_service::Service;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Opens streams of bytes to the host of a URL, which TLS to that host then runs over.
+/// Opens byte streams to the host of a URL; TLS to that host runs over them.
 #[derive(Clone)]
 pub(super) struct Route {
     straight: HttpConnector,
-    /// TLS where the URL of the proxy asks for it.
+    /// The connector to the proxy, with TLS if the proxy's URL asks for it.
     to_proxy: HttpsConnector<HttpConnector>,
     proxies: Option<Arc<Matcher>>,
 }
@@ -33,7 +33,7 @@ impl Route {
     pub(super) fn new(tls: &ClientConfig, proxies: Option<Arc<Matcher>>) -> Self {
         let mut straight = HttpConnector::new();
         straight.enforce_http(false);
-        // Small requests leave at once.
+        // Sends small requests at once.
         straight.set_nodelay(true);
         Self { to_proxy: HttpsConnector::from((straight.clone(), tls.clone())), straight, proxies }
     }
@@ -77,7 +77,7 @@ impl Service<Uri> for Route {
 /// A connection to a host, or to a proxy.
 pub(super) struct Stream {
     inner: MaybeHttpsStream<TokioIo<TcpStream>>,
-    /// Whether a proxy reads the requests and sends them on, for which they name their host.
+    /// Set if a proxy reads and forwards the requests, which then carry the full URL.
     forwards: bool,
 }
 

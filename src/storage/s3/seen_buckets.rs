@@ -1,5 +1,4 @@
-//! Buckets that the store showed a moment ago, so that an absent object costs no question about its
-//! bucket.
+//! Buckets that recently existed, so that an absent object costs no request for its bucket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +10,7 @@ use crate::domain::BucketName;
 /// objects are absent too.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// When each bucket was last shown. Clones share it.
+/// The last time each bucket was seen. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SeenBuckets(Arc<Mutex<BTreeMap<BucketName, Instant>>>);
 
@@ -21,7 +20,7 @@ impl SeenBuckets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that the store has shown the bucket.
+    /// Records that the bucket exists now.
     pub(super) fn record(&self, bucket: &BucketName) {
         self.all().insert(bucket.clone(), Instant::now());
     }
@@ -31,7 +30,7 @@ impl SeenBuckets {
         self.all().remove(bucket);
     }
 
-    /// Returns whether the bucket was shown a moment ago.
+    /// Returns whether the bucket was seen less than [`FRESH`] ago.
     pub(super) fn is_fresh(&self, bucket: &BucketName) -> bool {
         self.is_fresh_at(bucket, Instant::now())
     }

@@ -1,4 +1,4 @@
-//! The services that give credentials: STS, IAM Identity Center, the sign-in of the console.
+//! The services that issue credentials: STS, IAM Identity Center, the sign-in of the console.
 
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{ConfigLoader, Region};
@@ -7,18 +7,18 @@ use aws_sdk_s3::config::SharedHttpClient;
 
 use super::settings::behavior;
 
-/// How the services are spoken to.
+/// The settings of connections to the services.
 #[derive(Debug, Clone)]
 pub(super) struct Services {
     pub(super) http: SharedHttpClient,
-    /// Of roles.
+    /// The region of the services.
     pub(super) region: Region,
-    /// They may name the endpoint of a service.
+    /// The profile files, which may name the endpoint of a service.
     pub(super) files: EnvConfigFiles,
 }
 
 impl Services {
-    /// Returns the settings of the SDK's providers.
+    /// Returns the configuration of the SDK's providers.
     pub(super) fn config(&self) -> ProviderConfig {
         ProviderConfig::without_region()
             .with_http_client(self.http.clone())
@@ -26,7 +26,7 @@ impl Services {
             .with_region(Some(self.region.clone()))
     }
 
-    /// Returns the settings of a client of our own, as a profile has them.
+    /// Returns the configuration of our own client, with the settings of a profile.
     pub(super) fn client_config(&self, profile: &str) -> ConfigLoader {
         aws_config::defaults(behavior())
             .http_client(self.http.clone())

@@ -1,5 +1,5 @@
-//! What the options, the environment and the profile files say of the client, read before the SDK
-//! sees it.
+//! The client's settings from options, environment and profile files, read before the SDK sees
+//! them.
 //!
 //! The SDK panics on some values of these settings and ignores others. An empty value counts as
 //! unset.
@@ -18,11 +18,11 @@ use super::error::Cause;
 use super::{AddressingStyle, NoAddressingStyle, S3Config};
 use crate::domain::endpoint::Sources;
 
-/// Where buckets are looked for when no region is configured.
+/// The region if none is configured; it finds the buckets of all regions.
 const DEFAULT_REGION: &str = "us-east-1";
 const DEFAULT_PROFILE: &str = "default";
 
-/// A setting that cannot be used.
+/// The error for an invalid setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}: {why}")]
 pub struct S3SettingError {
@@ -37,14 +37,14 @@ impl S3SettingError {
     }
 }
 
-/// The profile files and the profile that was chosen.
+/// The profile files and the chosen profile.
 pub(super) struct Profiles {
     texts: Vec<(EnvConfigFileKind, String)>,
     pub(super) all: ProfileSet,
     pub(super) chosen: String,
-    /// Whether it was chosen by an option, which then decides alone where credentials come from.
+    /// Set if an option chose the profile, which then is the only source of credentials.
     pub(super) by_option: bool,
-    /// Their paths, for messages.
+    /// The paths of the files, for messages.
     paths: Vec<PathBuf>,
 }
 
@@ -97,23 +97,23 @@ impl Profiles {
         S3SettingError::new(origin, format!("the profile {name:?} does not exist: {place}"))
     }
 
-    /// Returns the files, and behind them what is added to the credentials file.
+    /// Returns the files, with `credentials` appended to the credentials file.
     pub(super) fn files_with(&self, credentials: &str) -> EnvConfigFiles {
         files_of(&self.texts, credentials)
     }
 
-    /// Returns a property of the chosen profile that is not empty, and where it is.
+    /// Returns a non-empty property of the chosen profile, with its origin for messages.
     fn property(&self, name: &str) -> Option<(String, String)> {
         let value = self.all.get(name).map(str::trim).filter(|value| !value.is_empty())?;
         Some((format!("{name} of the profile {}", self.chosen), value.to_owned()))
     }
 
-    /// Returns a property of the chosen profile that is not empty.
+    /// Returns a non-empty property of the chosen profile.
     pub(super) fn get(&self, name: &str) -> Option<String> {
         self.property(name).map(|(_, value)| value)
     }
 
-    /// Returns the first that is set of a variable and a property, and where it is.
+    /// Returns the value of a variable, or else of a property, with its origin for messages.
     fn first(
         &self,
         name: &str,
@@ -124,8 +124,8 @@ impl Profiles {
             .or_else(|| self.property(property)))
     }
 
-    /// Returns the region: that of the option, of the environment, of the profile, or the one that
-    /// knows all buckets of AWS.
+    /// Returns the region of the option, of the environment, of the profile, or the default one,
+    /// which knows all buckets of AWS.
     pub(super) fn region(&self, config: &S3Config) -> Result<String, S3SettingError> {
         let mut found =
             config.region.as_deref().map(|name| ("--region".to_owned(), name.trim().to_owned()));
@@ -144,8 +144,8 @@ impl Profiles {
         Ok(region)
     }
 
-    /// Returns how often a request is sent if it goes on failing; `None` if no setting says it. The
-    /// retry mode changes nothing: a store that asks for fewer requests gets fewer in each of them.
+    /// Returns the configured number of attempts of a request; `None` if no setting has it. The
+    /// retry mode has no effect: each mode sends fewer requests to a store that asks for it.
     pub(super) fn attempts(
         &self,
         option: Option<NonZeroU32>,
@@ -176,7 +176,7 @@ impl Profiles {
 }
 
 impl Profiles {
-    /// Returns the addressing style: that of the option, else that of the profile.
+    /// Returns the addressing style of the option, else of the profile.
     pub(super) fn addressing_style(
         &self,
         option: Option<AddressingStyle>,
@@ -184,7 +184,7 @@ impl Profiles {
         if let Some(style) = option {
             return Ok(style);
         }
-        // The settings of `s3` are lines of its value.
+        // The nested settings of `s3` are lines of its value.
         let lines = self.get("s3").unwrap_or_default();
         let values = lines.lines().filter_map(|line| line.split_once('='));
         let Some((_, style)) =
@@ -200,12 +200,12 @@ impl Profiles {
     }
 }
 
-/// Returns the defaults of the SDK that are relied on.
+/// Returns the version of the SDK's defaults that this crate relies on.
 pub(super) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Returns the value of a variable without white space around it; `None` if nothing is left.
+/// Returns the trimmed value of a variable; `None` if nothing is left.
 pub(super) fn variable(name: &str) -> Result<Option<String>, S3SettingError> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
@@ -214,7 +214,7 @@ pub(super) fn variable(name: &str) -> Result<Option<String>, S3SettingError> {
     }
 }
 
-/// Returns the access key of the environment.
+/// Returns the access key in the environment.
 pub(super) fn keys_of_environment() -> Result<Option<Credentials>, S3SettingError> {
     const ID: &str = "AWS_ACCESS_KEY_ID";
     const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
@@ -232,27 +232,26 @@ pub(super) fn keys_of_environment() -> Result<Option<Credentials>, S3SettingErro
     Ok(Some(Credentials::new(id, secret, key_part(TOKEN)?, None, "Environment")))
 }
 
-/// Returns a part of a key, which is sent in a header.
+/// Returns a part of a key, which must be valid in a header.
 fn key_part(name: &str) -> Result<Option<String>, S3SettingError> {
     let value = variable(name)?;
     if value.as_ref().is_some_and(|value| !value.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(S3SettingError::new(
             name,
-            "there is white space or another unlawful character inside its value",
+            "its value contains white space or another invalid character",
         ));
     }
     Ok(value)
 }
 
-/// Returns the proxies of the environment. `*` for `NO_PROXY` means that there is none, as for
-/// curl.
+/// Returns the proxies of the environment. `*` in `NO_PROXY` disables all, as in curl.
 pub(super) fn proxies() -> Option<Matcher> {
     let exceptions = ["NO_PROXY", "no_proxy"].map(|name| std::env::var(name).unwrap_or_default());
     let is_none = exceptions.iter().any(|list| list.split(',').any(|host| host.trim() == "*"));
     if is_none { None } else { Some(Matcher::from_env()) }
 }
 
-/// Returns the text of a file without a byte order mark; `None` if there is no such file.
+/// Returns the text of a file without a byte order mark; `None` if it does not exist.
 fn text_of(path: &Path) -> Result<Option<String>, S3SettingError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim_start_matches('\u{feff}').to_owned())),
@@ -264,7 +263,7 @@ fn text_of(path: &Path) -> Result<Option<String>, S3SettingError> {
     }
 }
 
-/// Returns files of these contents; later ones add to earlier ones.
+/// Returns profile files with these contents; later ones extend earlier ones.
 fn files_of(texts: &[(EnvConfigFileKind, String)], credentials: &str) -> EnvConfigFiles {
     let all = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
     let all = texts.iter().fold(all, |all, (kind, text)| all.with_contents(*kind, text));

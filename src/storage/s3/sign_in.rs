@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 
 use super::error::find;
 
-/// The sign-in of a profile: the SDK's, with the command that renews it where it has ended.
+/// The sign-in provider of a profile: the SDK's, plus the command that renews an expired sign-in.
 #[derive(Debug)]
 pub(super) struct SignIn {
     profile: String,
@@ -30,15 +30,16 @@ impl SignIn {
     async fn credentials(&self) -> Result {
         if !cfg!(feature = "sign-in") {
             return Err(CredentialsError::invalid_configuration(format!(
-                "the profile {:?} needs a sign-in, and this program was built without its feature `sign-in`",
+                "the profile {:?} needs a sign-in, \
+                 and this program was built without its feature `sign-in`",
                 self.profile
             )));
         }
-        // The SDK panics at some answers that make no sense, such as a token that ended before it
-        // began.
+        // The SDK panics on some invalid answers, such as a token that expired before it was
+        // issued.
         let asked = AssertUnwindSafe(self.inner.provide_credentials()).catch_unwind().await;
         let given = asked.unwrap_or_else(|_| {
-            Err(CredentialsError::unhandled("the answer of the sign-in service makes no sense"))
+            Err(CredentialsError::unhandled("the answer of the sign-in service is invalid"))
         });
         match given {
             Err(source) if is_ended(&source) => {
@@ -59,14 +60,14 @@ impl ProvideCredentials for SignIn {
     }
 }
 
-/// Whether to sign in again helps: not against a setting that makes no sense, nor a service that
-/// cannot be reached.
+/// Returns whether a new sign-in helps; it does not against an invalid setting or an unreachable
+/// service.
 fn is_ended(error: &CredentialsError) -> bool {
     !matches!(error, CredentialsError::InvalidConfiguration(_))
         && find::<ConnectorError>(error).is_none()
 }
 
-/// A sign-in that is not there, or has ended.
+/// The error for a missing or expired sign-in.
 #[derive(Debug, thiserror::Error)]
 #[error("the profile {profile:?} is not signed in: run `{command} --profile {profile}`")]
 struct NotSignedIn {

@@ -1,4 +1,4 @@
-//! Which checksums of an answer are those of the whole content.
+//! Selects the checksums of an answer that cover the whole content.
 
 use aws_sdk_s3::types::ChecksumType;
 use aws_smithy_types::base64;
@@ -9,12 +9,12 @@ use crate::storage::{ChecksumKind, Encryption, StatedChecksum};
 
 use super::S3Store;
 
-/// Ends of the names of buckets, on AWS, whose tags are no MD5: directory buckets, and access
-/// points that transform what they give (S3 user guide, "Differences for directory buckets" and
+/// Suffixes of the names of buckets, on AWS, whose tags are not MD5: directory buckets, and access
+/// points that transform the content (S3 user guide, "Differences for directory buckets" and
 /// "Object Lambda access points").
 const WITH_OTHER_TAGS: [&str; 2] = ["--x-s3", "--ol-s3"];
 
-/// How far checksums in answers about one object are believed.
+/// The trust in the checksums of answers for one object.
 pub(super) struct Stated {
     is_reliable: bool,
     tags_are_md5: bool,
@@ -29,9 +29,9 @@ impl S3Store {
 }
 
 impl Stated {
-    /// Returns the checksums of the whole content: those in headers that are not composed of those
-    /// of parts, and a tag that has the form of an MD5, unless the object is encrypted with a key
-    /// of KMS or of the customer.
+    /// Returns the checksums of the whole content: those in headers that are not composed of
+    /// checksums of parts, and a tag in the form of an MD5, unless the object is encrypted with a
+    /// key of KMS or of the customer.
     pub(super) fn of_answer(
         &self,
         tag: Option<&str>,
@@ -61,7 +61,7 @@ impl Stated {
     }
 }
 
-/// Returns the bytes of a tag of 32 hexadecimal digits. A weak one promises no equality of bytes
+/// Returns the bytes of a tag of 32 hexadecimal digits. A weak tag does not promise equal bytes
 /// (RFC 9110, section 8.8.1).
 fn md5_of(tag: &str) -> Option<Bytes> {
     let digits = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_is_md5_only_where_it_can_be() {
+    fn md5_tags_are_recognized() {
         let stated = |tag: &str, encryption: Option<&Encryption>| {
             Stated { is_reliable: false, tags_are_md5: true }.of_answer(
                 Some(tag),
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn checksum_of_parts_is_none_of_content() {
+    fn checksum_of_parts_is_ignored() {
         let stated = |composed: Option<&ChecksumType>, crc32: &str| {
             let mut headers = NONE;
             headers[4].1 = Some(crc32);
             Stated { is_reliable: true, tags_are_md5: true }
                 .of_answer(None, None, composed, headers)
         };
-        // Of "123456789".
+        // The CRC-32 of "123456789".
         let right = "y/Q5Jg==";
         let expected = [StatedChecksum {
             is_reliable: true,

@@ -1,9 +1,9 @@
-//! A question to the person at the terminal, whatever standard input and output are.
+//! Prompts on the terminal, independent of standard input and output.
 
 use std::io;
 
-/// Asks at the terminal of this process and returns the line that is entered. An answer that is no
-/// longer waited for is not read.
+/// Prompts on the terminal of this process and returns the line that is entered. If the future is
+/// dropped, no answer is read.
 #[cfg(unix)]
 pub(super) async fn ask(question: String) -> io::Result<String> {
     use std::sync::Arc;
@@ -41,7 +41,8 @@ fn ask_at(
 
     /// The interval at which a pending question checks whether it was cancelled.
     const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    /// Bytes of a line; a terminal gives no more at once (termios(3), "canonical mode").
+    /// The maximum length of a line in bytes; a terminal returns no more at once (termios(3),
+    /// "canonical mode").
     const LINE: usize = 4096;
 
     terminal.write_all(question.as_bytes())?;

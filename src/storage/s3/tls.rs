@@ -1,4 +1,4 @@
-//! TLS of all connections, and which certificates are trusted.
+//! The TLS configuration of all connections and the trusted certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::verifier::{Trusted, Unverified};
 
-/// Returns the configuration that trusts the certificates in `bundle` and no other; without one
-/// those of the system (or of `SSL_CERT_FILE` and `SSL_CERT_DIR` and no other), and the compiled-in
-/// ones of Mozilla, since an image made from nothing has none.
+/// Returns a configuration that trusts only the certificates in `bundle`. Without a bundle, it
+/// trusts those of the system and the compiled-in ones of Mozilla (a minimal container image has no
+/// others), or only those of `SSL_CERT_FILE` and `SSL_CERT_DIR` if set.
 pub(super) fn verified(bundle: Option<&Path>) -> Result<ClientConfig, String> {
     let certificates = match bundle {
         Some(path) => bundled(path)?,
         None => {
-            // Both variables are read by the loader, which then asks the system no more.
+            // The loader reads both variables, and if one is set, not the system's certificates.
             let chosen = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
                 .iter()
                 .any(|name| std::env::var_os(name).is_some());
@@ -38,7 +38,7 @@ pub(super) fn verified(bundle: Option<&Path>) -> Result<ClientConfig, String> {
     config(Arc::new(Trusted::new(&certificates, provider.clone())?), provider)
 }
 
-/// Returns the configuration that accepts every certificate.
+/// Returns a configuration that accepts every certificate.
 pub(super) fn unverified() -> Result<ClientConfig, String> {
     let provider = provider();
     config(Arc::new(Unverified(provider.clone())), provider)
@@ -84,13 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn every_compiled_in_authority_is_usable() {
+    fn builtin_authorities_are_usable() {
         let ders = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
         assert!(ders.len() > 50 && ders.iter().all(is_usable));
     }
 
+    /// The error names the file, whether it is missing or has no usable certificate.
     #[test]
-    fn a_bundle_that_is_missing_or_holds_no_certificate_is_refused_by_name() {
+    fn bad_ca_bundle_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bundle.pem");
         assert!(verified(Some(&path)).unwrap_err().contains("bundle.pem"));

@@ -1,4 +1,4 @@
-//! Multipart uploads that somebody began and did not end.
+//! Open multipart uploads: started, and neither completed nor aborted.
 
 use aws_sdk_s3::types::EncodingType;
 

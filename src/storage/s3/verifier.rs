@@ -1,4 +1,4 @@
-//! Which certificates of servers are accepted.
+//! Verification of servers' certificates.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 use super::x509::Certificate;
 
-/// Accepts what a trusted authority signed, and what is trusted itself.
+/// Accepts certificates signed by a trusted authority, and those that are trusted themselves.
 ///
-/// A plain `openssl req -x509` makes a certificate that says it is an authority. The rules of
-/// WebPKI let no authority be a server, yet a user who gives this very certificate means this
+/// A plain `openssl req -x509` creates a certificate that declares itself an authority. The WebPKI
+/// rules allow no authority as a server, yet a user who trusts this very certificate means this
 /// server.
 #[derive(Debug)]
 pub(super) struct Trusted {
@@ -25,13 +25,13 @@ pub(super) struct Trusted {
 }
 
 impl Trusted {
-    /// Trusts these certificates; an error says why none of them can be used.
+    /// Trusts these certificates; fails if none of them is usable.
     pub(super) fn new(
         certificates: &[CertificateDer<'_>],
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        // Stores of systems hold some that cannot be read.
+        // The trust stores of systems contain some that cannot be parsed.
         roots.add_parsable_certificates(
             certificates.iter().cloned().map(CertificateDer::into_owned),
         );
@@ -108,8 +108,8 @@ fn is_valid_now(certificate: &CertificateDer<'_>, time: UnixTime) -> Result<(), 
     Ok(())
 }
 
-/// Requires that a certificate names the host, by its alternative names, or by a common name where
-/// it has none of those.
+/// Requires that a certificate names the host: by its alternative names, or by a common name if it
+/// has none.
 fn names(certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), Error> {
     let read = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
     if read.has_alternative_names {
@@ -123,7 +123,7 @@ fn names(certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), 
     Err(CertificateError::NotValidForNameContext { expected, presented }.into())
 }
 
-/// Whether a common name is this host, or has `*` for the first label of it (RFC 6125, section
+/// Returns whether a common name is this host, or has `*` for its first label (RFC 6125, section
 /// 6.4.3).
 fn is_name_of(name: &str, host: &ServerName<'_>) -> bool {
     match (name.strip_prefix("*."), host) {
@@ -192,7 +192,7 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// A certificate of another version than 3 has a key, but none that the TLS library reads.
+/// Accepts a certificate of another version than 3, whose key the TLS library does not read.
 fn where_readable(
     verified: Result<HandshakeSignatureValid, Error>,
 ) -> Result<HandshakeSignatureValid, Error> {
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn common_name_is_host_or_wildcard() {
+    fn common_names_match_hosts() {
         let is_name = |name, host: &str| is_name_of(name, &ServerName::try_from(host).unwrap());
         for (name, host) in [
             ("store.test", "store.test"),

@@ -1,7 +1,7 @@
-//! The fields of a certificate that the TLS library reads and does not give: dates and names.
+//! The fields of a certificate that the TLS library reads but does not expose: dates and names.
 //!
-//! Written after RFC 5280, section 4.1. Anything it does not expect makes the whole certificate
-//! unreadable, never a guess.
+//! Follows RFC 5280, section 4.1. Anything unexpected makes the whole certificate unreadable, never
+//! a guess.
 
 use crate::domain::Timestamp;
 
@@ -13,15 +13,15 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
-/// UTF8String, PrintableString, TeletexString and IA5String: a name of a host is ASCII in each of
-/// them.
+/// The tags of UTF8String, PrintableString, TeletexString and IA5String: a host name is ASCII in
+/// each of them.
 const TEXTS: [u8; 4] = [0x0c, 0x13, 0x14, 0x16];
-/// 2.5.4.3
+/// The object identifier 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-/// 2.5.29.17
+/// The object identifier 2.5.29.17.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
-/// What a certificate says of its time and its owner.
+/// The validity period and the names of a certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate<'a> {
     /// The first second of its validity, since 1970.
@@ -30,24 +30,24 @@ pub(super) struct Certificate<'a> {
     pub(super) not_after: i64,
     /// The common names of its subject.
     pub(super) common_names: Vec<&'a str>,
-    /// Whether it has the extension subjectAltName, which then alone names its hosts.
+    /// Set if it has the extension subjectAltName, which then is the only source of host names.
     pub(super) has_alternative_names: bool,
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads a certificate in DER; `None` if it is no such.
+    /// Parses a certificate in DER; `None` if it is malformed.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let mut signed = Reader(Reader(der).element(SEQUENCE)?);
         let mut fields = Reader(signed.element(SEQUENCE)?);
         fields.optional(VERSION)?;
-        // Serial number, algorithm, issuer.
+        // Skips serial number, algorithm and issuer.
         fields.element(INTEGER)?;
         fields.element(SEQUENCE)?;
         fields.element(SEQUENCE)?;
         let mut validity = Reader(fields.element(SEQUENCE)?);
         let (not_before, not_after) = (validity.time()?, validity.time()?);
         let common_names = common_names(fields.element(SEQUENCE)?)?;
-        // The public key.
+        // Skips the public key.
         fields.element(SEQUENCE)?;
         let mut has_alternative_names = false;
         while !fields.0.is_empty() {
@@ -85,7 +85,7 @@ fn has_extension(extensions: &[u8], wanted: &[u8]) -> Option<bool> {
     Some(found)
 }
 
-/// What is left of a sequence of elements in DER.
+/// The unread rest of a sequence of DER elements.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -106,18 +106,18 @@ impl<'a> Reader<'a> {
         Some((tag, contents))
     }
 
-    /// Returns the contents of the next element, which has this tag.
+    /// Returns the contents of the next element, which must have this tag.
     fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.any().filter(|(found, _)| *found == tag).map(|(_, contents)| contents)
     }
 
-    /// Passes over an element with this tag, if it is the next.
+    /// Skips an element with this tag, if it is the next.
     fn optional(&mut self, tag: u8) -> Option<()> {
         if self.0.first() == Some(&tag) { self.any().map(drop) } else { Some(()) }
     }
 
-    /// Reads a time, in seconds since 1970 (RFC 5280, section 4.1.2.5: always to the second, always
-    /// in UTC).
+    /// Parses a time, in seconds since 1970 (RFC 5280, section 4.1.2.5: always to the second,
+    /// always in UTC).
     fn time(&mut self) -> Option<i64> {
         let (tag, digits) = self.any()?;
         let digits = std::str::from_utf8(digits).ok()?.strip_suffix('Z')?;
@@ -157,7 +157,7 @@ mod tests {
         Reader(&der(tag, text.as_bytes())).time()
     }
 
-    /// A certificate of one common name, without a signature that would hold.
+    /// Returns a certificate with one common name and an invalid signature.
     fn certificate(extensions: &[u8]) -> Vec<u8> {
         let name = [der(OBJECT_IDENTIFIER, COMMON_NAME), der(0x0c, b"store.test")].concat();
         let subject = der(SEQUENCE, &der(SET, &der(SEQUENCE, &name)));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_certificates_never_panic() {
+    fn bad_certificates_never_panic() {
         let whole = certificate(&der(SEQUENCE, &der(OBJECT_IDENTIFIER, SUBJECT_ALT_NAME)));
         for len in 0..whole.len() {
             assert_eq!(Certificate::read(&whole[..len]), None, "{len}");

@@ -1,5 +1,4 @@
-//! What is done to a cache while operations use it costs them time, never a byte and never the
-//! operation.
+//! Damage to a cache in use costs an operation time, but never a byte and never its success.
 
 use std::fs;
 use std::io::{self, Cursor, Write};
@@ -14,7 +13,7 @@ use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest}
 use deltaglider::service::{DeltaService, GetOptions, Payload, PutOptions, Settings, StoredAs};
 use deltaglider::storage::{BucketAdmin as _, CopyOptions, MemoryStore, ObjectStore as _};
 
-/// More than one piece of any reader.
+/// The size of a file in bytes: more than one piece of any reader.
 const SIZE: usize = 5 << 20;
 const LIMITS: Limits = Limits { bytes: 64 << 20, ttl: Duration::from_secs(3600) };
 
@@ -31,7 +30,7 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("buc").unwrap(), Key::new(key).unwrap())
 }
 
-/// Of one process: no monitor sees what is done to it before it is used.
+/// Creates a cache of one process, without a monitor that would detect damage before use.
 fn in_files(folder: &Path) -> Arc<dyn ReferenceCache> {
     let place = folder.join("cache");
     fs::create_dir(&place).unwrap();
@@ -39,7 +38,7 @@ fn in_files(folder: &Path) -> Arc<dyn ReferenceCache> {
 }
 
 impl Stage {
-    /// Nothing is stored, nothing is cached.
+    /// Creates a stage without objects and without entries.
     async fn new(cache: impl FnOnce(&Path) -> Arc<dyn ReferenceCache>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spool_folder = folder.path().join("spill");
@@ -54,7 +53,7 @@ impl Stage {
         Self { folder, store, cache, service, first, second }
     }
 
-    /// Two versions are stored in `a/`, and their reference is in the cache.
+    /// Creates a stage with two versions in `a/`, whose reference is in the cache.
     async fn filled() -> Self {
         let stage = Self::new(in_files).await;
         assert_eq!(stage.put("a/1.zip", &stage.first).await, StoredAs::Reference);
@@ -88,7 +87,7 @@ impl Stage {
         self.cache.counts()
     }
 
-    /// The reference stands under its own SHA-256 from then on, and not at the key its deltas name.
+    /// Moves the reference from the key that its deltas name to its content-addressed key.
     async fn move_reference(&self) {
         let (named, digest) = (object("a/reference.bin"), Sha256Digest::of(&self.first));
         let moved = Deltaspace::home_of(&named).addressed(&digest).unwrap();
@@ -97,7 +96,7 @@ impl Stage {
     }
 }
 
-/// Turns one bit of the last chunk.
+/// Flips one bit of the last chunk.
 fn damage(entry: &Path) {
     let file = fs::File::options().read(true).write(true).open(entry).unwrap();
     let (last, mut byte) = (file.metadata().unwrap().len() - 1, [0]);
@@ -105,7 +104,7 @@ fn damage(entry: &Path) {
     file.write_all_at(&[byte[0] ^ 1], last).unwrap();
 }
 
-/// Damages an entry when the first bytes arrive.
+/// A writer that damages an entry when the first bytes arrive.
 #[derive(Clone)]
 struct Saboteur {
     entry: Arc<Mutex<Option<PathBuf>>>,
@@ -125,24 +124,26 @@ impl Write for Saboteur {
     }
 }
 
+/// Damage to an entry in the middle of a get costs the entry, but not a byte.
 #[tokio::test]
-async fn an_entry_damaged_in_the_middle_of_a_get_costs_the_entry_and_no_byte() {
+async fn damage_during_get_is_harmless() {
     let stage = Stage::filled().await;
     let entry = stage.entry().unwrap();
     let saboteur = Saboteur { entry: Arc::new(Mutex::new(Some(entry.clone()))), taken: Vec::new() };
     let got =
         stage.service.get(&object("a/1.zip"), saboteur, &GetOptions::default()).await.unwrap();
-    assert!(got.0.entry.lock().unwrap().is_none(), "the entry was damaged on the way");
+    assert!(got.0.entry.lock().unwrap().is_none(), "the entry was damaged during the get");
     assert!(got.0.taken == stage.first);
     assert_eq!(stage.counts().damaged, 1);
     assert!(!entry.exists());
     assert!(stage.get("a/2.zip").await == stage.second);
-    assert!(entry.exists(), "kept anew");
+    assert!(entry.exists(), "cached again");
     assert_eq!(stage.counts().damaged, 1);
 }
 
+/// Gets and puts of deltas replace a damaged entry.
 #[tokio::test]
-async fn a_delta_is_read_and_made_beside_a_damaged_entry() {
+async fn damaged_entry_is_replaced() {
     let stage = Stage::filled().await;
     damage(&stage.entry().unwrap());
     assert!(stage.get("a/2.zip").await == stage.second);
@@ -158,7 +159,7 @@ async fn a_delta_is_read_and_made_beside_a_damaged_entry() {
 }
 
 #[tokio::test]
-async fn the_reference_of_a_damaged_entry_is_taken_from_its_other_key() {
+async fn refetch_uses_other_key() {
     let stage = Stage::filled().await;
     stage.move_reference().await;
     damage(&stage.entry().unwrap());
@@ -166,8 +167,9 @@ async fn the_reference_of_a_damaged_entry_is_taken_from_its_other_key() {
     assert_eq!(stage.counts().damaged, 1);
 }
 
+/// If the entry is damaged and the reference is lost, the error names the reference.
 #[tokio::test]
-async fn a_damaged_entry_of_a_lost_reference_is_an_error_that_names_it() {
+async fn lost_reference_is_named() {
     let stage = Stage::filled().await;
     stage.store.delete(&object("a/reference.bin"), None).await.unwrap();
     damage(&stage.entry().unwrap());
@@ -181,9 +183,9 @@ async fn a_damaged_entry_of_a_lost_reference_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_cache_that_loses_its_folder_is_worked_without() {
+async fn lost_cache_dir_is_tolerated() {
     let stage = Stage::filled().await;
-    // The draft can be written, but not be given its name.
+    // The draft can be written, but not renamed into place.
     fs::remove_dir_all(stage.entry().unwrap().parent().unwrap()).unwrap();
     assert!(stage.get("a/2.zip").await == stage.second);
     let third = edited(&stage.second, 3);
@@ -194,7 +196,7 @@ async fn a_cache_that_loses_its_folder_is_worked_without() {
 }
 
 #[tokio::test]
-async fn a_cache_whose_folder_is_a_file_is_worked_without() {
+async fn file_as_cache_dir_is_tolerated() {
     let nowhere = |folder: &Path| -> Arc<dyn ReferenceCache> {
         let place = folder.join("file");
         fs::write(&place, b"").unwrap();

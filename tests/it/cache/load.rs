@@ -1,5 +1,5 @@
-//! Sixty-four tasks on one cache in memory: they keep, hold, read, abandon and replace references
-//! in it, and what it takes is never more than it may, and in the end exactly what is there.
+//! Load test of a cache in memory: 64 tasks write, hold, read, abandon and replace references. The
+//! cache never exceeds its limit, and finally accounts for exactly the entries it holds.
 //!
 //! `scripts/cache-load` runs it for a minute.
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use rand::{RngExt as _, SeedableRng as _};
 
 const TASKS: u64 = 64;
 const LIMIT: u64 = 4 << 20;
-/// A task that does nothing for so long waits for something that does not come.
+/// A task without progress for this long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// Header, chunks of 64 KiB, a tag for each (docs/cache.md, "Format").
+/// Returns the bytes of an entry: header, chunks of 64 KiB, a tag for each (docs/cache.md,
+/// "Format").
 fn stored_len(len: usize) -> u64 {
     (135 + len + 16 * len.div_ceil(1 << 16).max(1)) as u64
 }
@@ -26,7 +27,7 @@ struct Content {
     digest: Sha256Digest,
 }
 
-/// More than fits at once, from nothing to one that fits in no case.
+/// Returns contents that do not fit at once, from an empty one to one over the limit.
 fn contents(random: &mut SmallRng) -> Vec<Content> {
     let lens = (0..48).map(|n| match n {
         0 => 0,
@@ -47,7 +48,7 @@ fn random_bytes(seed: u64, bytes: &mut [u8]) {
     rand::Rng::fill_bytes(&mut SmallRng::seed_from_u64(seed), bytes);
 }
 
-/// What a task does, until it is over.
+/// The state of one task.
 struct Task {
     cache: MemoryCache,
     contents: Arc<Vec<Content>>,
@@ -80,7 +81,7 @@ impl Task {
         self.held.push((which, writer.publish().unwrap()));
     }
 
-    /// Abandons a reference half-way, or gives other bytes than were announced.
+    /// Abandons a reference half-way, or writes other bytes than announced.
     fn fail_to_keep(&mut self, which: usize) {
         let Content { bytes, digest } = &self.contents[which];
         let mut writer = self.cache.begin(digest, bytes.len() as u64).unwrap();
@@ -90,10 +91,10 @@ impl Task {
         }
         let wrong = vec![1; self.random.random_range(bytes.len() / 2 + 1..bytes.len() + 100_000)];
         writer.write(&wrong).unwrap();
-        let refused = writer.publish().map(drop);
+        let rejected = writer.publish().map(drop);
         assert!(
-            matches!(refused, Err(CacheError::Mismatch { .. } | CacheError::Length { .. })),
-            "{refused:?}"
+            matches!(rejected, Err(CacheError::Mismatch { .. } | CacheError::Length { .. })),
+            "{rejected:?}"
         );
     }
 
@@ -108,10 +109,12 @@ impl Task {
     }
 }
 
+/// The cache never exceeds its limit, and finally counts exactly the bytes of its entries.
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_tasks_never_take_more_than_the_limit_and_leave_what_is_counted() {
-    let told = |name: &str, or: u64| std::env::var(name).map_or(or, |told| told.parse().unwrap());
-    let (seconds, seed) = (told("DGTEST_SECONDS", 2), told("DGTEST_SEED", 1));
+async fn memory_stays_within_limit() {
+    let setting =
+        |name: &str, or: u64| std::env::var(name).map_or(or, |value| value.parse().unwrap());
+    let (seconds, seed) = (setting("DGTEST_SECONDS", 2), setting("DGTEST_SEED", 1));
     let spill = tempfile::tempdir().unwrap();
     let limits = Limits { bytes: LIMIT, ttl: Duration::from_secs(3600) };
     let cache = MemoryCache::new(limits, spill.path()).unwrap();
@@ -145,7 +148,7 @@ async fn sixty_four_tasks_never_take_more_than_the_limit_and_leave_what_is_count
             if now != *seen {
                 (*seen, *at) = (now, Instant::now());
             }
-            assert!(at.elapsed() < STUCK, "task {number} has stood still since step {seen}");
+            assert!(at.elapsed() < STUCK, "task {number} has made no progress since step {seen}");
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -164,7 +167,8 @@ async fn sixty_four_tasks_never_take_more_than_the_limit_and_leave_what_is_count
     );
     let steps: u64 = steps.iter().map(|steps| steps.load(Ordering::Relaxed)).sum();
     println!(
-        "{TASKS} tasks, {steps} steps in {seconds} s, seed {seed}: {looks} looks, at most {most} of {LIMIT} bytes; \
+        "{TASKS} tasks, {steps} steps in {seconds} s, seed {seed}: \
+         {looks} looks, at most {most} of {LIMIT} bytes; \
          at the end {expected}, exact; {} hits, {} removed",
         counts.hits, counts.removed
     );

@@ -1,4 +1,4 @@
-//! The cache of references, seen from outside.
+//! Integration tests of the cache of references.
 
 mod failures;
 mod load;

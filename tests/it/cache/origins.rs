@@ -1,4 +1,4 @@
-//! A cache that several buckets and stores share answers each of them with its own references only.
+//! A cache shared by several buckets and stores serves each only its own references.
 
 use std::process::Command;
 
@@ -6,14 +6,14 @@ use crate::support::{Run, Sandbox, edited, noise};
 
 const KEY: &str = "6Zk5yXo2T0wq2b6m1p0vYb2lE4m5b6n7c8d9e0f1g2U=";
 
-/// The binary with a cache that lives on.
+/// Returns a command of the binary with a persistent cache.
 fn cached(sandbox: &Sandbox) -> Command {
     let mut command = sandbox.command();
     command.env("DG_CACHE_DIR", sandbox.path("cache")).env("DG_CACHE_ENCRYPTION_KEY", KEY);
     command
 }
 
-/// A bucket whose second version was read through the cache, and the content of that.
+/// Returns a bucket whose second version was read through the cache, and that version's content.
 fn read_once() -> (Sandbox, Vec<u8>) {
     let sandbox = Sandbox::new();
     let base = noise(30_000, 1);
@@ -25,7 +25,7 @@ fn read_once() -> (Sandbox, Vec<u8>) {
 }
 
 #[test]
-fn bucket_cannot_read_reference_of_another() {
+fn buckets_share_no_references() {
     let (sandbox, second) = read_once();
     sandbox.run(["mb", "s3://public"]).succeeds();
     // A delta that names the SHA-256 of the other bucket's reference, which this bucket does not
@@ -33,18 +33,18 @@ fn bucket_cannot_read_reference_of_another() {
     sandbox.run(["cp", "s3://buc/a-2.zip", "s3://public/"]).succeeds();
     let public = sandbox.store_of("public");
     public.keys().iter().filter(|key| key.contains("reference")).for_each(|key| public.remove(key));
-    let told = ["s3://public/reference.bin"];
-    Run::of(cached(&sandbox).args(["cp", "s3://public/a-2.zip", "-"])).fails(1, &told);
+    let named = ["s3://public/reference.bin"];
+    Run::of(cached(&sandbox).args(["cp", "s3://public/a-2.zip", "-"])).fails(1, &named);
     Run::of(cached(&sandbox).args(["cp", "s3://public/a-2.zip", "s3://public/a.txt"]))
-        .fails(1, &told);
-    // The bucket it was filled from is answered as before.
+        .fails(1, &named);
+    // The bucket that the entry was filled from is still served.
     sandbox.store().remove("reference.bin");
     let own = Run::of(cached(&sandbox).args(["cp", "s3://buc/a-2.zip", "-"])).succeeds();
     assert!(own.stdout == second);
 }
 
 #[test]
-fn store_cannot_read_reference_of_another() {
+fn stores_share_no_references() {
     let (sandbox, second) = read_once();
     let moved = sandbox.path("moved");
     let copied =

@@ -1,5 +1,5 @@
-//! What an operation asks of the store, counted at a server: a reference that was fetched is not
-//! fetched again, in this process or, with a shared key, in another.
+//! Requests of operations, counted at a server: a reference is fetched once per process or, with a
+//! shared key, once for all processes.
 
 use std::io::Cursor;
 use std::process::Command;
@@ -15,7 +15,7 @@ use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
 const LIMITS: Limits = Limits { bytes: 64 << 20, ttl: Duration::from_secs(3600) };
 
-/// What a server is asked.
+/// A log of the requests to a server: operation and key.
 #[derive(Clone, Default)]
 struct Asked(Arc<Mutex<Vec<(String, String)>>>);
 
@@ -31,7 +31,7 @@ impl Asked {
         asked
     }
 
-    /// HEADs, and GETs of a reference, since the last call.
+    /// Returns the number of HEADs and of GETs of a reference since the last call.
     fn counts(&self) -> (usize, usize) {
         let calls = std::mem::take(&mut *self.0.lock().unwrap());
         let heads = calls.iter().filter(|(operation, _)| operation == "HeadObject").count();
@@ -47,7 +47,7 @@ fn object(key: &str) -> ObjectName {
 }
 
 #[tokio::test]
-async fn in_one_process_a_reference_is_fetched_once() {
+async fn process_fetches_reference_once() {
     let folder = tempfile::tempdir().unwrap();
     let caches: [Arc<dyn ReferenceCache>; 2] = [
         Arc::new(FolderCache::ephemeral(folder.path(), LIMITS).unwrap()),
@@ -98,7 +98,7 @@ async fn in_one_process_a_reference_is_fetched_once() {
 }
 
 #[test]
-fn with_a_shared_key_another_process_fetches_no_reference() {
+fn shared_key_avoids_refetch() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let run = |arguments: &[&str]| {
         let mut command: Command = sandbox.command();

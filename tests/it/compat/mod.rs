@@ -1,4 +1,4 @@
-//! The documents, and the Python tool and stock xdelta3 beside this one.
+//! Compatibility with the documents, the Python tool and stock xdelta3.
 
 mod documents;
 mod python_buckets;

@@ -1,4 +1,4 @@
-//! Buckets that five versions of the Python tool left behind, read by the real binary.
+//! Buckets written by five versions of the Python tool, read by the real binary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use deltaglider::storage::{
     Attributes, BucketAdmin as _, ListRequest, MemoryStore, ObjectStore, PutBody, PutCondition,
 };
 
-/// Files whose delta is one of unpacked content: the key, and what it was packed with.
+/// Keys of files whose delta is of the decompressed content.
 const UNPACKED_TARGETS: [&str; 4] =
     ["bz2/pkg2.tar.bz2", "gz6n/dump2.sql.gz", "mix1/dump2.sql.gz", "xz/pkg2.tar.xz"];
 
@@ -45,12 +45,12 @@ fn data() -> PathBuf {
 fn entries() -> Vec<Entry> {
     let manifest = std::fs::read(data().join("manifest.json")).unwrap();
     let mut entries = serde_json::from_slice::<Manifest>(&manifest).unwrap().objects;
-    // The order of their times is all that is kept of them: a store dates what it takes.
+    // A store dates its own writes, so only the order of the times is kept.
     entries.sort_by(|a, b| (&a.last_modified, &a.key).cmp(&(&b.last_modified, &b.key)));
     entries
 }
 
-/// A store with the whole bucket in it.
+/// Creates a sandbox that contains the whole bucket.
 #[tokio::main(flavor = "current_thread")]
 async fn bucket() -> (Sandbox, Vec<Entry>) {
     let (sandbox, entries) = (Sandbox::new(), entries());
@@ -58,7 +58,7 @@ async fn bucket() -> (Sandbox, Vec<Entry>) {
     (sandbox, entries)
 }
 
-/// Stores the whole bucket below a prefix, with its metadata as it is.
+/// Stores the whole bucket below a prefix, with unchanged metadata.
 async fn fill(store: &dyn ObjectStore, entries: &[Entry], prefix: &str) {
     for entry in entries {
         let bytes = std::fs::read(data().join(&entry.file)).unwrap();
@@ -81,7 +81,7 @@ fn object(key: &str) -> ObjectName {
 }
 
 #[test]
-fn every_file_that_python_reads_comes_back() {
+fn files_read_by_python_are_read() {
     let (sandbox, entries) = bucket();
     let mut exact = 0;
     for entry in entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")) {
@@ -98,7 +98,7 @@ fn every_file_that_python_reads_comes_back() {
                     .fails(1, &["lost its metadata"]);
                 sandbox.run(["cp", "--raw", &uri, "out"]).succeeds();
             }
-            // The older of two files of one name.
+            // The older variant of a name.
             ("conflict/f.zip", _) => continue,
             (_, key) if UNPACKED_TARGETS.contains(&key) => continue,
             (_, key) => {
@@ -115,25 +115,26 @@ fn every_file_that_python_reads_comes_back() {
     );
 }
 
+/// `verify` names the older variant.
 #[test]
-fn of_two_files_of_one_name_the_newer_is_served_and_verify_names_the_other() {
+fn newer_variant_is_served() {
     let (sandbox, entries) = bucket();
     let newer = entries.iter().find(|entry| entry.key == "conflict/f.zip.delta").unwrap();
     let served = sandbox.run(["cp", "s3://buc/conflict/f.zip", "-"]).succeeds().stdout;
     assert_eq!(Some(Sha256Digest::of(&served).to_string()), newer.expected_plaintext_sha256);
-    let told = [
-        "s3://buc/conflict/f.zip is an older file of the same name; s3://buc/conflict/f.zip.delta is served",
-    ];
+    let messages = ["s3://buc/conflict/f.zip is an older file of the same name; \
+         s3://buc/conflict/f.zip.delta is served"];
     sandbox
         .run(["verify", "s3://buc/conflict/f.zip"])
-        .fails(2, &told)
+        .fails(2, &messages)
         .says("verified: s3://buc/conflict/f.zip");
     let listed = sandbox.run(["ls", "s3://buc/conflict/"]).succeeds().out;
     assert!(listed.ends_with("    250005 f.zip\n") && listed.lines().count() == 1, "{listed}");
 }
 
+/// Files decompressed before encoding are compressed again to the original bytes.
 #[test]
-fn what_was_unpacked_before_it_became_a_delta_is_packed_again_exactly() {
+fn unpacked_targets_are_repacked() {
     let (sandbox, entries) = bucket();
     for key in UNPACKED_TARGETS {
         let entry = entries.iter().find(|entry| entry.logical_key.as_deref() == Some(key)).unwrap();
@@ -147,7 +148,7 @@ fn what_was_unpacked_before_it_became_a_delta_is_packed_again_exactly() {
 }
 
 #[test]
-fn what_is_broken_gives_an_error_and_no_file() {
+fn broken_file_leaves_no_output() {
     let (sandbox, entries) = bucket();
     let broken: Vec<&Entry> = entries
         .iter()
@@ -156,7 +157,7 @@ fn what_is_broken_gives_an_error_and_no_file() {
     assert_eq!(broken.len(), 3);
     for entry in broken {
         let key = entry.logical_key.as_deref().unwrap();
-        let told = match key {
+        let message = match key {
             "broken/badsha/root-b.zip" => {
                 "s3://buc/broken/badsha/root-b.zip: SHA-256 mismatch: expected 0000"
             }
@@ -164,13 +165,14 @@ fn what_is_broken_gives_an_error_and_no_file() {
                 "needs the reference s3://buc/broken/missingref/reference.bin, which does not exist"
             }
             _ => {
-                "reference s3://buc/broken/replacedref/reference.bin is damaged or was replaced: expected SHA-256 8d8bf45e"
+                "reference s3://buc/broken/replacedref/reference.bin is damaged or was replaced: \
+                 expected SHA-256 8d8bf45e"
             }
         };
         let uri = format!("s3://buc/{key}");
-        sandbox.run(["cp", &uri, "out"]).fails(1, &["fatal error: ", told]);
-        sandbox.run(["cp", &uri, "-"]).fails(1, &["fatal error: ", told]);
-        sandbox.run(["verify", &uri]).fails(1, &["fatal error: ", told]);
+        sandbox.run(["cp", &uri, "out"]).fails(1, &["fatal error: ", message]);
+        sandbox.run(["cp", &uri, "-"]).fails(1, &["fatal error: ", message]);
+        sandbox.run(["verify", &uri]).fails(1, &["fatal error: ", message]);
         assert!(
             names_below(&sandbox.work()).is_empty()
                 && names_below(&sandbox.temporaries()).is_empty()
@@ -179,10 +181,10 @@ fn what_is_broken_gives_an_error_and_no_file() {
 }
 
 #[test]
-fn a_whole_bucket_comes_out_but_for_what_is_broken() {
+fn cp_recursive_skips_broken() {
     let (sandbox, entries) = bucket();
-    // The cache keeps references by content: with it, a file whose own reference is lost comes out
-    // by the same one of another folder.
+    // The cache keeps references by content: with it, a file whose reference is lost would be
+    // restored from an equal reference of another folder.
     let run = crate::support::Run::of(
         sandbox.command().env("DG_NO_CACHE", "true").args(["cp", "-r", "s3://buc", "out"]),
     );
@@ -208,7 +210,7 @@ fn a_whole_bucket_comes_out_but_for_what_is_broken() {
         assert_eq!(Some(digest), entry.expected_plaintext_sha256, "{key}");
     }
     assert!(sandbox.path("out/passthrough/dir").is_dir());
-    // What the cache has is no proof that the store has it.
+    // A cached reference does not prove that the store has it.
     let run = sandbox.run(["verify", "-r", "s3://buc"]);
     for name in ["badsha", "missingref", "replacedref"] {
         assert!(
@@ -218,8 +220,9 @@ fn a_whole_bucket_comes_out_but_for_what_is_broken() {
     }
 }
 
+/// Files named like references are stored beside them, and deleting the files keeps the references.
 #[test]
-fn own_files_stay_beside_python_references() {
+fn own_files_beside_references() {
     let (sandbox, entries) = bucket();
     let references: Vec<&Entry> =
         entries.iter().filter(|entry| entry.kind == "reference").collect();
@@ -255,8 +258,9 @@ fn own_files_stay_beside_python_references() {
     read();
 }
 
+/// Neither `ls` shows references and deltas, nor does `stats` count them as files.
 #[test]
-fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
+fn ls_hides_internal_objects() {
     let (sandbox, entries) = bucket();
     let listed = sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds().out;
     for line in listed.lines() {
@@ -273,7 +277,7 @@ fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
     assert_eq!(stats["reference_objects"], count("reference"));
     assert_eq!(stats["delta_objects"], count("delta"));
     assert_eq!(stats["internal_objects"], count("internal"));
-    // But for the older of the two called conflict/f.zip.
+    // Except for the older variant of conflict/f.zip.
     assert_eq!(stats["direct_objects"], count("direct") + count("passthrough") - 1);
     assert_eq!(stats["older_objects"], 1);
     let stored: u64 = entries
@@ -283,8 +287,8 @@ fn lists_and_stats_of_a_python_bucket_show_no_reference_and_no_delta() {
     assert_eq!(stats["compressed_size"], stored);
 }
 
-/// Repairs the bucket below a prefix twice, and reads every file that the Python tool read where it
-/// was made.
+/// Repairs the bucket below a prefix twice, reads every file that the Python tool could read, and
+/// returns the keys that the repair added.
 async fn repair_below(prefix: &str, atomic: bool) -> Vec<String> {
     let store = MemoryStore::new();
     let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
@@ -325,7 +329,7 @@ async fn repair_below(prefix: &str, atomic: bool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn python_bucket_is_repaired_where_it_is() {
+async fn bucket_is_repaired_in_place() {
     for atomic in [true, false] {
         for key in repair_below("", atomic).await {
             assert!(key.starts_with("broken/") && key.ends_with("/reference.bin"), "{key}");
@@ -334,12 +338,12 @@ async fn python_bucket_is_repaired_where_it_is() {
 }
 
 #[tokio::test]
-async fn copied_python_bucket_is_repaired() {
+async fn copied_bucket_is_repaired() {
     for atomic in [true, false] {
         for key in repair_below("copied/", atomic).await {
             let addressed =
                 key.contains(".deltaglider/references/") && key.ends_with("/reference.bin");
-            // The folder that the root's deltas name is above them.
+            // The deltas of the former root name a folder above them.
             let of_root = key == "reference.bin" && atomic;
             assert!(
                 addressed || of_root || key.starts_with("copied/broken/"),

@@ -1,11 +1,11 @@
-//! What the README promises, each promise under the name it is cited by there.
+//! Tests of the promises of the README, which cites each by its name.
 
 use std::process::Command;
 
 use crate::support::{Run, Sandbox, edited, names_below, noise};
 
 #[test]
-fn what_comes_back_is_exact_or_an_error() {
+fn download_is_exact_or_fails() {
     let sandbox = Sandbox::new();
     let mut version = noise(50_000, 1);
     for release in 0..6 {
@@ -29,8 +29,9 @@ fn what_comes_back_is_exact_or_an_error() {
         .says("5 verified, 1 failed");
 }
 
+/// The content of the first file remains in the reference after `rm`.
 #[test]
-fn rm_does_not_erase_the_content_of_the_first_file() {
+fn rm_keeps_content_in_reference() {
     let sandbox = Sandbox::new();
     let first = noise(30_000, 1);
     sandbox.put("rel/app-1.zip", &first).succeeds();
@@ -41,8 +42,10 @@ fn rm_does_not_erase_the_content_of_the_first_file() {
     assert!(sandbox.read("reference") == first);
 }
 
+/// The classic reference is deleted with its last delta; its content-addressed copy stays and
+/// serves later puts.
 #[test]
-fn a_reference_goes_with_its_last_delta_and_a_copy_stays_for_a_while() {
+fn reference_copy_outlives_deltas() {
     let sandbox = Sandbox::new();
     let first = noise(30_000, 1);
     sandbox.put("rel/app-1.zip", &first).succeeds();
@@ -55,22 +58,23 @@ fn a_reference_goes_with_its_last_delta_and_a_copy_stays_for_a_while() {
         deltaglider::domain::Sha256Digest::of(&first)
     );
     assert_eq!(sandbox.store().keys(), [copy]);
-    // A put that was under way, or comes later, can still use it.
+    // A put in progress, or a later one, can still use it.
     sandbox.put("rel/app-3.zip", &edited(&first, 2)).succeeds().says("(delta: ");
     assert!(
         sandbox.run(["cp", "s3://buc/rel/app-3.zip", "-"]).succeeds().stdout == edited(&first, 2)
     );
 }
 
+/// Every delta of the folder fails until the reference is restored; other files are unaffected.
 #[test]
-fn a_lost_reference_takes_its_folder_with_it_until_it_is_back() {
+fn lost_reference_fails_folder() {
     let sandbox = Sandbox::new();
     let first = noise(30_000, 1);
     sandbox.put("rel/app-1.zip", &first).succeeds();
     sandbox.put("rel/app-2.zip", &edited(&first, 1)).succeeds();
     sandbox.put("rel/note.txt", b"note").succeeds();
     sandbox.put("other/app-1.zip", &noise(9_000, 2)).succeeds();
-    // As a lifecycle rule does, or somebody with another tool.
+    // As a lifecycle rule or another tool may do.
     sandbox.store().remove("rel/reference.bin");
     for key in ["rel/app-1.zip", "rel/app-2.zip"] {
         let uri = format!("s3://buc/{key}");
@@ -81,7 +85,7 @@ fn a_lost_reference_takes_its_folder_with_it_until_it_is_back() {
     for key in ["rel/note.txt", "other/app-1.zip"] {
         sandbox.run(["verify", &format!("s3://buc/{key}")]).succeeds();
     }
-    // The very file it was made from makes it again.
+    // The file it was made from restores it.
     sandbox.put("rel/app-1.zip", &first).succeeds().says("(reference: ");
     sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
 }
@@ -95,7 +99,7 @@ fn a_reference_is_never_replaced() {
     sandbox.put("app-1.zip", &noise(30_000, 2)).succeeds();
     sandbox.put("unlike.zip", &noise(30_000, 3)).succeeds();
     sandbox.put("app-2.zip", &edited(&first, 1)).succeeds().says("(delta: ");
-    // Nor by a file of its name, which has an escaped key.
+    // A file of its name does not replace it either: it gets an escaped key.
     let own = noise(30_000, 4);
     sandbox.put("reference.bin", &own).succeeds();
     assert!(sandbox.store().read("reference.bin") == first);
@@ -104,7 +108,7 @@ fn a_reference_is_never_replaced() {
 }
 
 #[test]
-fn cp_recursive_is_the_way_out() {
+fn cp_recursive_restores_all() {
     let sandbox = Sandbox::new();
     let first = noise(30_000, 1);
     sandbox.write("in/a/app-1.zip", &first);
@@ -120,7 +124,7 @@ fn cp_recursive_is_the_way_out() {
 
 #[test]
 #[ignore = "needs xdelta3 on PATH: run by name in .ci/run"]
-fn stock_xdelta3_is_the_way_out_by_hand() {
+fn stock_xdelta3_decodes_deltas() {
     let sandbox = Sandbox::new();
     let first = noise(300_000, 1);
     let second = edited(&first, 1);
@@ -149,9 +153,9 @@ fn stock_xdelta3_is_the_way_out_by_hand() {
     }
 }
 
-/// The table of exit codes.
+/// The exit codes match the table in the README.
 #[test]
-fn exit_codes_are_those_of_the_table() {
+fn exit_codes_match_table() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(3_000, 1)).succeeds();
     assert_eq!(sandbox.run(["ls", "s3://buc"]).code, Some(0));

@@ -1,9 +1,9 @@
-//! Real releases and real packages through the real binary, over the embedded store and over S3 on
+//! Real releases and packages, processed by the real binary over the embedded store and over S3 on
 //! a socket.
 //!
-//! `scripts/real-input` fetches them and runs this file. `DGTEST_RELEASES` names a folder of
-//! consecutive releases, `DGTEST_MOST_STORED` the share of their bytes that may be stored,
-//! `DGTEST_PACKED` a folder of packed files of other projects.
+//! `scripts/real-input` downloads them and runs this file. `DGTEST_RELEASES` names a folder of
+//! consecutive releases, `DGTEST_MOST_STORED` the maximum share of their bytes that may be stored,
+//! and `DGTEST_PACKED` a folder of compressed files of other projects.
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use deltaglider::storage::{DirStore, ListRequest, ListedObject, S3Store, Store};
 use futures::TryStreamExt as _;
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
-/// A store the binary is pointed to, and the same store for looking at what it did.
+/// The store used by the binary, and direct access to it.
 struct Place {
     name: &'static str,
     endpoint: String,
@@ -57,7 +57,7 @@ impl Place {
         }
     }
 
-    /// Runs the binary and returns what it printed; it must end with 0.
+    /// Runs the binary and returns its standard output. It must exit with 0.
     fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> String {
         let output = Command::new(env!("CARGO_BIN_EXE_deltaglider"))
             .args(arguments)
@@ -67,12 +67,12 @@ impl Place {
             .env("HOME", self.folder.path())
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{}: {told}", output.status);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{}: {stderr}", output.status);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// All objects, by the store's own listing.
+    /// Lists all objects of the store.
     #[tokio::main(flavor = "current_thread")]
     async fn objects(&self) -> Vec<ListedObject> {
         let (mut objects, mut request) = (Vec::new(), ListRequest::default());
@@ -118,9 +118,11 @@ fn restored_exactly(files: &[PathBuf], back: &Path) {
     }
 }
 
+/// Consecutive releases share one reference, take at most the given share of their bytes, and are
+/// restored exactly.
 #[test]
 #[ignore = "needs real releases in DGTEST_RELEASES and xdelta3: run by scripts/real-input"]
-fn consecutive_releases_are_stored_at_a_fraction_and_come_back() {
+fn releases_take_a_fraction() {
     let releases = folder_from("DGTEST_RELEASES");
     let most: f64 = std::env::var("DGTEST_MOST_STORED").unwrap().parse().unwrap();
     let original: u64 = releases.iter().map(|path| path.metadata().unwrap().len()).sum();
@@ -158,10 +160,10 @@ fn consecutive_releases_are_stored_at_a_fraction_and_come_back() {
     }
 }
 
-/// The layout most people have: a folder for each version, the same name in each.
+/// The most common layout: a folder for each version, with the same file name in each.
 #[test]
 #[ignore = "needs real releases in DGTEST_RELEASES: run by scripts/real-input"]
-fn releases_in_folders_of_their_own_share_a_reference() {
+fn folders_share_a_reference() {
     let releases = folder_from("DGTEST_RELEASES");
     let original: u64 = releases.iter().map(|path| path.metadata().unwrap().len()).sum();
     for place in [Place::embedded(), Place::http()] {
@@ -196,7 +198,8 @@ fn releases_in_folders_of_their_own_share_a_reference() {
     }
 }
 
-/// Every delta has the bytes `xdelta3 -e -9 -D` gives with the same (no) application header.
+/// Requires every delta to equal the output of `xdelta3 -e -9 -D` with the same (no) application
+/// header.
 fn compare_with_xdelta3(place: &Place, objects: &[ListedObject], releases: &[PathBuf]) {
     let reference =
         objects.iter().find(|object| object.key.as_str().ends_with("/reference.bin")).unwrap();
@@ -224,9 +227,10 @@ fn compare_with_xdelta3(place: &Place, objects: &[ListedObject], releases: &[Pat
     println!("{}: {equal} deltas equal those of xdelta3 -e -9 -D, byte for byte", place.name);
 }
 
+/// Compressed files are restored exactly and never become the reference of their folder.
 #[test]
-#[ignore = "needs packed files in DGTEST_PACKED and releases in DGTEST_RELEASES: run by scripts/real-input"]
-fn packed_files_come_back_exactly_and_do_not_spoil_their_folder() {
+#[ignore = "needs DGTEST_PACKED and DGTEST_RELEASES: run by scripts/real-input"]
+fn packed_files_are_kept_exactly() {
     let (packed, releases) = (folder_from("DGTEST_PACKED"), folder_from("DGTEST_RELEASES"));
     for place in [Place::embedded(), Place::http()] {
         place.run(["mb", "s3://releases"]);
@@ -234,13 +238,16 @@ fn packed_files_come_back_exactly_and_do_not_spoil_their_folder() {
             place.run([OsStr::new("cp"), path.as_os_str(), OsStr::new("s3://releases/p/")])
         };
         for path in &packed {
-            let told = upload(path);
-            assert!(told.contains("(direct: ") && told.contains("cannot be a reference"), "{told}");
+            let printed = upload(path);
+            assert!(
+                printed.contains("(direct: ") && printed.contains("cannot be a reference"),
+                "{printed}"
+            );
         }
         assert!(upload(&releases[0]).contains("(reference: "));
         let second = upload(&releases[1]);
         assert!(second.contains("(delta: "), "{second}");
-        // Now that there is a reference, packed files are tried against it.
+        // With a reference present, compressed files are tried against it.
         packed.iter().for_each(|path| drop(upload(path)));
         let back = place.folder.path().join("back");
         place.run(["cp".as_ref(), "-r".as_ref(), "s3://releases/p".as_ref(), back.as_os_str()]);

@@ -1,5 +1,4 @@
-//! What the embedded store promises beyond the port: what it opens, what it keeps private, what
-//! damage it notices, what it leaves behind.
+//! Tests of the embedded store beyond the conformance suite: opening, privacy, damage, temporaries.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +45,7 @@ async fn read(store: &DirStore, key: &str) -> Result<Vec<u8>, Box<dyn std::error
     Ok(body.stream.map_ok(|piece| piece.to_vec()).try_concat().await?)
 }
 
-/// Everything below a folder, folders too.
+/// Returns all paths below a directory, including directories.
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -70,8 +69,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     error.source().map_or(error.to_string(), |cause| format!("{error}: {}", chain(cause)))
 }
 
+/// Reading it creates nothing.
 #[tokio::test]
-async fn an_absent_folder_is_a_store_without_buckets_and_reading_makes_nothing() {
+async fn absent_directory_is_empty() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("not/yet");
     let store = DirStore::open(&path).unwrap();
@@ -89,7 +89,7 @@ async fn an_absent_folder_is_a_store_without_buckets_and_reading_makes_nothing()
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_a_store_is_refused() {
+async fn foreign_directory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let late = DirStore::open(folder.path()).unwrap();
     fs::write(folder.path().join("thesis.txt"), "mine").unwrap();
@@ -106,8 +106,8 @@ async fn a_folder_that_is_not_a_store_is_refused() {
 }
 
 #[tokio::test]
-async fn formats_that_are_not_known_are_refused() {
-    for (text, said) in [
+async fn unknown_formats_are_refused() {
+    for (text, message) in [
         ("deltaglider embedded store\nformat 2\n", "\"format 2\""),
         ("deltaglider embedded store\n", "\"\""),
         ("something else\nformat 1\n", "not the format file"),
@@ -118,12 +118,13 @@ async fn formats_that_are_not_known_are_refused() {
         fs::write(folder.path().join("deltaglider-store"), text).unwrap();
         let error = DirStore::open(folder.path()).unwrap_err();
         assert_eq!(error.kind, StorageErrorKind::Invalid);
-        assert!(chain(&error).contains(said), "{text:?}: {}", chain(&error));
+        assert!(chain(&error).contains(message), "{text:?}: {}", chain(&error));
     }
 }
 
+/// A store whose creator died is created again, also in the root of a fresh file system.
 #[tokio::test]
-async fn a_fresh_file_system_and_a_store_whose_maker_died_are_free() {
+async fn unfinished_store_is_completed() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("lost+found")).unwrap();
     fs::write(folder.path().join("deltaglider-store.new"), "deltag").unwrap();
@@ -133,7 +134,7 @@ async fn a_fresh_file_system_and_a_store_whose_maker_died_are_free() {
 }
 
 #[tokio::test]
-async fn nobody_but_the_owner_reads_a_store() {
+async fn store_is_private_to_its_owner() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("made/by us");
     let store = store_in(&path).await;
@@ -144,8 +145,9 @@ async fn nobody_but_the_owner_reads_a_store() {
     }
 }
 
+/// No key leads out of the store, and no two file names differ only in case.
 #[tokio::test]
-async fn no_key_leaves_the_store_or_its_alphabet() {
+async fn keys_stay_in_the_alphabet() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("store");
     let store = store_in(&path).await;
@@ -171,8 +173,9 @@ async fn no_key_leaves_the_store_or_its_alphabet() {
     }
 }
 
+/// So is every missing byte.
 #[tokio::test]
-async fn every_damaged_byte_and_every_missing_byte_of_an_object_is_noticed() {
+async fn every_damaged_byte_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let metadata = [("name".to_owned(), "value".to_owned())].into();
@@ -200,13 +203,13 @@ async fn every_damaged_byte_and_every_missing_byte_of_an_object_is_noticed() {
     }
     fs::write(&path, [&*intact, b"!"].concat()).unwrap();
     assert!(read(&store, "k").await.is_err(), "one byte more");
-    // A damaged object is in nobody's way.
+    // A damaged object can be replaced.
     put(&store, "k", "new").await.unwrap();
     assert_eq!(read(&store, "k").await.unwrap(), b"new");
 }
 
 #[tokio::test]
-async fn a_damaged_large_body_never_ends_well() {
+async fn damaged_large_body_fails() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     put(&store, "k", vec![7; (3 << 20) + 5]).await.unwrap();
@@ -216,7 +219,7 @@ async fn a_damaged_large_body_never_ends_well() {
     let read: usize =
         pieces.iter().filter_map(|piece| piece.as_ref().ok()).map(|piece| piece.len()).sum();
     assert!(pieces.last().unwrap().is_err() && read < (3 << 20) + 5);
-    // Cut while it is being read.
+    // The file is truncated while it is read.
     put(&store, "k", vec![7; 3 << 20]).await.unwrap();
     let mut stream = store.get(&object("k"), None).await.unwrap().stream;
     stream.next().await.unwrap().unwrap();
@@ -226,7 +229,7 @@ async fn a_damaged_large_body_never_ends_well() {
 }
 
 #[tokio::test]
-async fn the_file_of_another_object_is_not_served() {
+async fn misplaced_object_is_not_served() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     put(&store, "a", "content of a").await.unwrap();
@@ -237,7 +240,7 @@ async fn the_file_of_another_object_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_beside_a_damaged_object() {
+async fn damage_does_not_end_a_listing() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     put(&store, "a", "x").await.unwrap();
@@ -250,8 +253,9 @@ async fn a_list_goes_on_beside_a_damaged_object() {
     assert_eq!(store.list(&bucket(), &ListRequest::default()).await.unwrap().objects.len(), 1);
 }
 
+/// Files that the store did not create are neither listed nor deleted.
 #[tokio::test]
-async fn files_the_store_did_not_make_are_neither_listed_nor_removed() {
+async fn foreign_files_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let leaf = folder.path().join("buckets/=bucket/leaves/=");
@@ -264,7 +268,7 @@ async fn files_the_store_did_not_make_are_neither_listed_nor_removed() {
 }
 
 #[tokio::test]
-async fn failed_and_dropped_puts_leave_no_temporary() {
+async fn failed_puts_leave_no_temporary() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let temporaries =
@@ -286,7 +290,10 @@ async fn failed_and_dropped_puts_leave_no_temporary() {
     let put = store.put(&name, endless, &attributes, &options);
     let mut put = Box::pin(put);
     while temporaries() == 0 {
-        tokio::select! { _ = &mut put => unreachable!(), () = tokio::time::sleep(Duration::from_millis(5)) => {} }
+        tokio::select! {
+            _ = &mut put => unreachable!(),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
     }
     drop(put);
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -303,10 +310,10 @@ async fn failed_and_dropped_puts_leave_no_temporary() {
 }
 
 /// Run by name, as root: `cargo test --test it -- --ignored --exact
-/// store::dir::a_full_disk_is_no_space_and_leaves_all_as_it_was`.
+/// store::dir::full_disk_is_no_space_error`.
 #[tokio::test]
 #[ignore = "mounts a file system, which needs root"]
-async fn a_full_disk_is_no_space_and_leaves_all_as_it_was() {
+async fn full_disk_is_no_space_error() {
     struct Mounted(tempfile::TempDir);
     impl Drop for Mounted {
         fn drop(&mut self) {
@@ -342,13 +349,13 @@ async fn a_full_disk_is_no_space_and_leaves_all_as_it_was() {
     let listed = store.list(&bucket(), &ListRequest::default()).await.unwrap().objects.len();
     assert_eq!(listed, filled + 1);
     assert!(walk(&path.join("tmp")).iter().all(|path| path.is_dir()), "a temporary was left");
-    // What is full can be emptied, and used again.
+    // A full store can be emptied and used again.
     store.delete(&object("k"), None).await.unwrap();
     put(&store, "k", vec![4; 900_000]).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_a_customers_key_would_encrypt_is_refused() {
+async fn customer_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirStore::open(&folder.path().join("store")).unwrap();
     let bucket = BucketName::new("bucket").unwrap();

@@ -1,4 +1,4 @@
-//! What the embedded store does about objects it cannot read and files it did not make.
+//! Tests of the embedded store with unreadable objects and foreign files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl Stored {
     async fn list(&self) -> ListPage {
         let (bucket, request) = (bucket(), ListRequest::default());
         let list = self.store.list(&bucket, &request);
-        // A FIFO that is opened without care never answers.
+        // Opening a FIFO without care blocks forever.
         tokio::time::timeout(Duration::from_secs(60), list).await.expect("a listing hangs").unwrap()
     }
 
@@ -111,11 +111,11 @@ async fn damaged_head_is_listed_apart() {
 }
 
 #[tokio::test]
-async fn damaged_object_goes_by_its_tag() {
+async fn damaged_object_has_a_tag() {
     let stored = Stored::with(&["a", "b"]).await;
     stored.damage("=b");
     let damaged = stored.list().await.damaged.remove(0);
-    // Another write came first: it stays.
+    // Another write came first: the object is kept.
     let sound = stored.put("b", "sound").await.unwrap();
     let late = stored.store.delete(&object("b"), Some(&damaged.etag)).await.unwrap_err();
     assert_eq!(late.kind, StorageErrorKind::Precondition);
@@ -132,7 +132,7 @@ async fn damaged_object_goes_by_its_tag() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_hangs_nothing() {
+async fn special_files_block_nothing() {
     let stored = Stored::with(&["a", "z"]).await;
     let place = |name: &str| stored.leaf().join(name);
     mkfifo(&place("=fifo"));
@@ -149,7 +149,7 @@ async fn what_is_no_file_hangs_nothing() {
         stored.put(name, "over it").await.unwrap();
         assert_eq!(stored.read(name).await.unwrap(), b"over it");
     }
-    // The directory held what is not ours.
+    // The directory held foreign files.
     let aside = stored.folder.path().join("aside");
     let kept =
         fs::read_dir(&aside).unwrap().next().unwrap().unwrap().path().join("=folder/mine.txt");
@@ -164,7 +164,7 @@ async fn what_is_no_file_hangs_nothing() {
 }
 
 #[tokio::test]
-async fn stray_names_cut_no_listing() {
+async fn foreign_names_cut_no_listing() {
     let stored = Stored::with(&["a", "z"]).await;
     let long = format!("={}", "k".repeat(241));
     let strays = ["notes.txt", "=%61", "=UPPER", "~short", &long];
@@ -203,7 +203,7 @@ async fn stray_names_cut_no_listing() {
 }
 
 #[tokio::test]
-async fn strays_in_empty_bucket_name_repair() {
+async fn foreign_files_hint_at_repair() {
     let stored = Stored::with(&[]).await;
     fs::write(stored.leaf().join("notes.txt"), "x").unwrap();
     let refused = [
@@ -217,7 +217,7 @@ async fn strays_in_empty_bucket_name_repair() {
     }
 }
 
-/// One write in 16 looks whether its leaf has grown, and purges it.
+/// Puts enough objects that one write purges the leaf: one in 16 checks whether its leaf has grown.
 async fn many_writes(stored: &Stored, prefix: &str) {
     for n in 0..200 {
         stored.put(&format!("{prefix}{n}"), "x").await.unwrap();
@@ -225,7 +225,7 @@ async fn many_writes(stored: &Stored, prefix: &str) {
 }
 
 #[tokio::test]
-async fn foreign_empty_directory_hides_nothing() {
+async fn empty_directory_hides_nothing() {
     let keys = ["a", "b", "c", "m", "z"];
     let stored = Stored::with(&keys).await;
     fs::create_dir(stored.leaf().with_file_name("=b")).unwrap();
@@ -244,7 +244,7 @@ async fn foreign_empty_directory_hides_nothing() {
 async fn foreign_leaf_removes_nothing() {
     let keys = ["a", "b", "c", "m", "z"];
     let stored = Stored::with(&keys).await;
-    // What an older backup leaves that is restored over the store.
+    // The state after an older backup is restored over the store.
     let foreign = stored.leaf().with_file_name("=b");
     fs::create_dir(&foreign).unwrap();
     fs::copy(stored.leaf().join("=b"), foreign.join("=b")).unwrap();
@@ -286,7 +286,7 @@ async fn clock_going_back_keeps_order() {
     );
 }
 
-/// As `docs/embedded-store.md` says it: links under the bucket's lock, which are copied at leisure.
+/// Follows `docs/embedded-store.md`: links are created under the bucket's lock and copied later.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn store_in_use_is_backed_up() {
@@ -297,7 +297,7 @@ async fn store_in_use_is_backed_up() {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let counted = acknowledged.clone();
     let writer = store.clone();
-    // More than a leaf holds, so that leaves are cut in two while they are copied.
+    // More objects than a leaf holds, so that leaves are split during the copy.
     let writing = tokio::spawn(async move {
         for n in 0..2600 {
             put(

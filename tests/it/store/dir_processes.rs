@@ -1,5 +1,5 @@
-//! Several processes in one embedded store: each is this test program again, told by its
-//! environment what to do.
+//! Tests of several processes in one embedded store. Each process is this test program again, with
+//! its task in the environment.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 const TASK: &str = "STORE_TASK";
 const FOLDER: &str = "STORE_FOLDER";
 const NUMBER: &str = "STORE_PROCESS";
-/// Processes in a race.
+/// The number of concurrent processes.
 const RACERS: usize = 4;
 
 struct Process(Child);
@@ -40,12 +40,12 @@ impl Process {
         (0..RACERS).map(|number| Self::start(task, folder, number)).collect()
     }
 
-    /// Waits for a line that starts with `said`.
-    fn hear(&mut self, said: &str) {
+    /// Waits for a line that contains `printed`.
+    fn hear(&mut self, printed: &str) {
         let mut lines = BufReader::new(self.0.stdout.as_mut().unwrap()).lines();
         assert!(
-            lines.any(|line| line.unwrap().contains(said)),
-            "the process ended without saying {said:?}"
+            lines.any(|line| line.unwrap().contains(printed)),
+            "the process ended without printing {printed:?}"
         );
     }
 
@@ -106,7 +106,7 @@ async fn keys(store: &DirStore) -> Vec<String> {
     }
 }
 
-/// Not a test by itself: what the processes the tests start do.
+/// Runs the task of a process started by the tests; not a test by itself.
 #[tokio::test]
 #[ignore = "is started by the other tests, in a process of its own"]
 async fn a_process_with_a_task() {
@@ -123,7 +123,7 @@ async fn a_process_with_a_task() {
     }
 }
 
-/// Tries to create each of 40 objects and says which it made.
+/// Tries to create each of 40 objects and prints which it created.
 async fn create(store: &DirStore, number: usize) {
     for round in 0..40 {
         match put(store, &format!("k{round}"), format!("process {number}"), PutCondition::IfAbsent)
@@ -136,22 +136,22 @@ async fn create(store: &DirStore, number: usize) {
 }
 
 #[tokio::test]
-async fn of_creators_in_several_processes_one_wins() {
+async fn one_creating_process_wins() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let processes = Process::start_all("create", folder.path());
-    let said: Vec<String> = processes.into_iter().map(Process::finish).collect();
+    let printed: Vec<String> = processes.into_iter().map(Process::finish).collect();
     for round in 0..40 {
         let key = format!("k{round}");
         let winners: Vec<usize> = (0..RACERS)
-            .filter(|number| said[*number].contains(&format!("made {key} as {number}\n")))
+            .filter(|number| printed[*number].contains(&format!("made {key} as {number}\n")))
             .collect();
         assert_eq!(winners.len(), 1, "{key}");
         assert_eq!(read(&store, &key).await.1, format!("process {}", winners[0]));
     }
 }
 
-/// Adds one to a number in the store, 40 times.
+/// Increments a number in the store 40 times.
 async fn count(store: &DirStore) {
     for _ in 0..40 {
         loop {
@@ -166,7 +166,7 @@ async fn count(store: &DirStore) {
 }
 
 #[tokio::test]
-async fn no_replacement_by_several_processes_is_lost() {
+async fn no_replacement_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     put(&store, "number", "0".to_owned(), PutCondition::None).await.unwrap();
@@ -176,7 +176,7 @@ async fn no_replacement_by_several_processes_is_lost() {
     assert_eq!(read(&store, "number").await.1, (40 * RACERS).to_string());
 }
 
-/// Begins to put an object and never comes to its end.
+/// Starts a put that never ends.
 async fn hang(store: &DirStore) {
     let body = PutBody::new(9 << 20, || {
         let begun = futures::stream::iter((0..3).map(|_| Ok(vec![1; 1 << 20].into())));
@@ -192,8 +192,9 @@ async fn hang(store: &DirStore) {
         .unwrap();
 }
 
+/// Those of living processes are kept.
 #[tokio::test]
-async fn temporaries_of_the_dead_are_swept_and_those_of_the_living_stay() {
+async fn dead_temporaries_are_swept() {
     let folder = tempfile::tempdir().unwrap();
     drop(store_in(folder.path()).await);
     let tmp = folder.path().join("tmp");
@@ -228,8 +229,8 @@ async fn temporaries_of_the_dead_are_swept_and_those_of_the_living_stay() {
     assert!(temporaries().is_empty());
 }
 
-/// Puts many objects so that leaves are cut in two, and deletes every second so that leaves become
-/// bare.
+/// Puts many objects so that leaves are split, and deletes every second one so that leaves become
+/// empty.
 async fn fill(store: &DirStore, number: usize) {
     for round in 0..2 {
         for n in 0..400 {
@@ -243,8 +244,9 @@ async fn fill(store: &DirStore, number: usize) {
     }
 }
 
+/// Other processes split leaves and delete empty ones during the reads.
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_miss_nothing_while_other_processes_move_it() {
+async fn readers_miss_no_moved_object() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_in(folder.path()).await;
     let fixed: Vec<String> = (0..100).map(|n| format!("moving {:03} stays", n * 4)).collect();
@@ -277,7 +279,7 @@ async fn readers_miss_nothing_while_other_processes_move_it() {
     assert_eq!(keys(&store).await, expected);
 }
 
-/// Makes and removes a bucket of its own in a folder that may not be a store yet.
+/// Creates and deletes a bucket of its own in a directory that may not be a store yet.
 async fn found(store: &DirStore, number: usize) {
     match store.create_bucket(&bucket()).await {
         Ok(()) => println!("founded"),
@@ -288,14 +290,14 @@ async fn found(store: &DirStore, number: usize) {
         store.create_bucket(&own).await.unwrap();
         store.delete_bucket(&own).await.unwrap();
     }
-    // One bucket for all, made, used and removed as each finds it.
+    // One bucket for all processes, created, used and deleted by whichever comes first.
     let shared = BucketName::new("shared").unwrap();
     for round in 0..30 {
         store.create_bucket(&shared).await.ok();
         let name = ObjectName::new(shared.clone(), Key::new(format!("{number}")).unwrap());
         let body = PutBody::from_bytes(format!("{round}"));
         match store.put(&name, body, &Attributes::default(), &PutCondition::None.into()).await {
-            // While it holds an object nobody can remove it, so it must be there.
+            // A bucket with an object cannot be deleted, so it must exist.
             Ok(_) => {
                 store.head(&name).await.unwrap();
                 store.delete(&name, None).await.unwrap();
@@ -307,13 +309,13 @@ async fn found(store: &DirStore, number: usize) {
 }
 
 #[tokio::test]
-async fn several_processes_found_one_store() {
+async fn processes_create_one_store() {
     for _ in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/store");
-        let said: Vec<String> =
+        let printed: Vec<String> =
             Process::start_all("found", &path).into_iter().map(Process::finish).collect();
-        assert_eq!(said.iter().filter(|said| said.contains("founded")).count(), 1);
+        assert_eq!(printed.iter().filter(|printed| printed.contains("founded")).count(), 1);
         let store = DirStore::open(&path).unwrap();
         let names: Vec<String> = store
             .list_buckets()
@@ -377,8 +379,8 @@ async fn times_of_pages() {
             let most = times.iter().max().copied().unwrap_or(Duration::ZERO);
             let (first, middle, last) = (times[0], times[times.len() / 2], times[times.len() - 1]);
             println!(
-                "{name}, delimiter {delimiter:?}: {seen} entries, {} pages; first {first:.1?}, middle {middle:.1?}, \
-                 last {last:.1?}, slowest {most:.1?}",
+                "{name}, delimiter {delimiter:?}: {seen} entries, {} pages; first {first:.1?}, \
+                 middle {middle:.1?}, last {last:.1?}, slowest {most:.1?}",
                 times.len()
             );
         }

@@ -1,6 +1,5 @@
-//! The table of docs/permissions.md: each command works with exactly these actions on a store
-//! that denies everything else, and without any one of them it fails and says that access is
-//! denied.
+//! Tests of the table in docs/permissions.md: each command works with exactly these actions on a
+//! store that denies everything else, and without any one of them fails with "access denied".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use deltaglider::storage::{
 };
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
-/// The commands of the table and what is typed for each.
+/// The commands of the table with their arguments.
 const COMMANDS: [(&str, &[&str]); 36] = [
     ("cp FILE s3://BUCKET/KEY", &["cp", "a-3.zip", "s3://buc/a-3.zip"]),
     ("cp --no-delta FILE s3://BUCKET/KEY", &["cp", "--no-delta", "note.txt", "s3://buc/new.txt"]),
@@ -55,8 +54,8 @@ const COMMANDS: [(&str, &[&str]); 36] = [
     ("put-bucket-acl BUCKET", &["put-bucket-acl", "buc", "--acl", "private"]),
 ];
 
-/// What IAM asks for an operation (Amazon S3 User Guide, "Required permissions for Amazon S3 API
-/// operations").
+/// Returns the IAM actions of an operation (Amazon S3 User Guide, "Required permissions for Amazon
+/// S3 API operations").
 fn actions(operation: &str) -> &'static [&'static str] {
     match operation {
         "GetObject" | "HeadObject" => &["s3:GetObject"],
@@ -75,11 +74,11 @@ fn actions(operation: &str) -> &'static [&'static str] {
         "DeleteBucket" => &["s3:DeleteBucket"],
         "GetBucketAcl" => &["s3:GetBucketAcl"],
         "PutBucketAcl" => &["s3:PutBucketAcl"],
-        _ => &["an action nobody has"],
+        _ => &["an unknown action"],
     }
 }
 
-/// The rows of the table.
+/// Returns the rows of the table.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
     let page = include_str!("../../../docs/permissions.md");
     let rows = page.lines().filter(|line| line.starts_with("| `"));
@@ -95,7 +94,7 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
     .collect()
 }
 
-/// As other tools speak to the server.
+/// Returns a plain S3 client, to act as another tool.
 fn client(server: &Server) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -111,7 +110,7 @@ fn client(server: &Server) -> Client {
 fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
     let (server, sandbox) = (Server::memory().unwrap(), Sandbox::new());
     if arguments.contains(&"--rebase") {
-        // Young deltas are not made again.
+        // Young deltas are not encoded again.
         let clock = || SystemTime::now() - Duration::from_secs(3 * 60 * 60);
         server.serve(Arc::new(MemoryStore::with_clock(clock).with_content_tags()));
     }
@@ -120,7 +119,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
         command.env("AWS_ENDPOINT_URL_S3", server.url()).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
         if arguments.contains(&"--rebase") {
-            // Elsewhere it is refused.
+            // Other stores reject it.
             command.env("DG_CONDITIONAL_WRITES", "yes");
         }
         Run::of(command.args(arguments))
@@ -164,7 +163,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
         let reference =
             page.objects.iter().find(|object| object.key.base_name() == "reference.bin").unwrap();
         runtime.block_on(store.delete(&object(reference.key.as_str()), None)).unwrap();
-        // Its content is that of a file, and of another one that is gone something is left.
+        // Its content exists as a file, and a tombstone of another reference is left.
         sandbox.write("content", &base);
         command(&["cp", "content", "s3://buc/"]).succeeds();
         let mark =
@@ -185,7 +184,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
     server.script(move |call| {
         let may = |action: &str| allowed.contains(action);
         let of_object = matches!(call.operation, "GetObject" | "HeadObject");
-        // Who may not list is not told what is absent.
+        // Without permission to list, S3 does not report that an object is absent.
         let hidden =
             of_object && !may("s3:ListBucket") && call.key.is_some_and(|key| !there.contains(key));
         // "How to perform conditional deletes" in the same guide.
@@ -199,10 +198,10 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
 }
 
 #[test]
-fn each_command_needs_the_permissions_of_the_table_and_no_others() {
+fn permissions_table_is_exact() {
     let table = table();
-    let told: BTreeSet<&str> = table.keys().map(String::as_str).collect();
-    assert_eq!(told, COMMANDS.iter().map(|(command, _)| *command).collect());
+    let documented: BTreeSet<&str> = table.keys().map(String::as_str).collect();
+    assert_eq!(documented, COMMANDS.iter().map(|(command, _)| *command).collect());
     let mut wrong = Vec::new();
     std::thread::scope(|scope| {
         let runs: Vec<_> = COMMANDS
@@ -221,9 +220,9 @@ fn each_command_needs_the_permissions_of_the_table_and_no_others() {
                             let mut fewer = needed.clone();
                             fewer.remove(action);
                             let without = run(arguments, &fewer);
-                            // What could not be mended is told in the report.
-                            let told = [without.out.as_str(), &without.err].concat();
-                            if without.code == Some(0) || !told.contains("access denied") {
+                            // Failed repairs are only in the report.
+                            let output = [without.out.as_str(), &without.err].concat();
+                            if without.code == Some(0) || !output.contains("access denied") {
                                 wrong.push(format!("{command} without {action}: {without:?}"));
                             }
                         }
@@ -237,8 +236,9 @@ fn each_command_needs_the_permissions_of_the_table_and_no_others() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Without it, what they learn is not stored, and no warning is printed.
 #[test]
-fn what_listings_learn_is_kept_only_by_who_may_write_and_who_may_not_hears_nothing_of_it() {
+fn ls_needs_no_write_permission() {
     let reads = ["s3:ListBucket", "s3:GetObject"].map(str::to_owned).into();
     for arguments in [["ls", "-r", "s3://buc"].as_slice(), &["stats", "buc"]] {
         run(arguments, &reads).succeeds();

@@ -1,4 +1,4 @@
-//! The conformance suite on the model store, one test per check, and what only threads show.
+//! The conformance suite on the model store, one test per check, and tests with threads.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ macro_rules! tests {
 deltaglider::for_each_storage_check!(tests);
 
 #[tokio::test]
-async fn an_exemption_that_names_nothing_is_a_failure() {
+async fn unknown_exemption_is_a_failure() {
     let capabilities = Capabilities::full().without("no such check", "a slip of the pen");
     let report = run(&MemoryStore::new(), &capabilities).await;
     let failed: Vec<_> = report.failures.iter().map(|(name, _)| *name).collect();
@@ -30,7 +30,7 @@ async fn an_exemption_that_names_nothing_is_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn creators_on_many_threads_have_one_winner() {
+async fn one_of_many_threads_creates() {
     let store = Arc::new(MemoryStore::new());
     let bucket = BucketName::new("bucket").unwrap();
     store.create_bucket(&bucket).await.unwrap();
@@ -51,7 +51,7 @@ async fn creators_on_many_threads_have_one_winner() {
     }
 }
 
-/// How many of eight racers win; each puts a content of its own.
+/// Returns how many of eight concurrent writers succeed; each puts a content of its own.
 async fn race(store: &MemoryStore, object: &ObjectName, condition: &PutCondition) -> usize {
     let racers = (0..8).map(|racer| async move {
         let body = PutBody::from_bytes(format!("racer {racer} under {condition:?}"));
@@ -61,7 +61,7 @@ async fn race(store: &MemoryStore, object: &ObjectName, condition: &PutCondition
 }
 
 #[tokio::test]
-async fn loose_conditions_are_answered_and_let_several_racers_win() {
+async fn loose_racers_may_all_win() {
     for (store, atomic) in
         [(MemoryStore::new(), true), (MemoryStore::new().with_loose_conditions(), false)]
     {
@@ -89,21 +89,21 @@ async fn loose_conditions_are_answered_and_let_several_racers_win() {
     }
 }
 
-/// One after the other, they are those of S3.
+/// Sequential conditions behave as on S3.
 #[tokio::test]
-async fn loose_conditions_pass_every_check_but_the_races() {
+async fn loose_store_fails_only_races() {
     let capabilities = Capabilities::full()
-        .without("racing_creators_have_one_winner", "loose")
-        .without("racing_replacers_have_one_winner", "loose")
-        .without("racing_replacer_and_remover_have_one_winner", "loose");
+        .without("racing_creates_have_one_winner", "loose")
+        .without("racing_updates_have_one_winner", "loose")
+        .without("racing_put_and_delete_one_wins", "loose");
     let report = run(&MemoryStore::new().with_loose_conditions(), &capabilities).await;
     assert!(report.failures.is_empty(), "{report}");
     let report = run(&MemoryStore::new().with_loose_conditions(), &Capabilities::full()).await;
     let failed: Vec<_> = report.failures.iter().map(|(name, _)| *name).collect();
     let races = [
-        "racing_creators_have_one_winner",
-        "racing_replacers_have_one_winner",
-        "racing_replacer_and_remover_have_one_winner",
+        "racing_creates_have_one_winner",
+        "racing_updates_have_one_winner",
+        "racing_put_and_delete_one_wins",
     ];
     assert_eq!(failed, races, "{report}");
 }

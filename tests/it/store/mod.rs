@@ -1,4 +1,4 @@
-//! The storage port and its adapters: memory, directory, S3.
+//! Tests of the storage interface and its implementations: memory, directory, S3.
 
 mod dir;
 mod dir_conformance;

@@ -1,5 +1,5 @@
-//! What the S3 adapter does beyond the conformance suite: parts, broken connections, refusals, and
-//! what it says about them.
+//! Tests of the S3 client beyond the conformance suite: parts, broken connections, rejections and
+//! their messages.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use deltaglider::storage::{
 use futures::{StreamExt as _, TryStreamExt as _};
 use s3_server::{Conditions, Fault, MIN_PART_SIZE, SECRET_KEY, Server};
 
-/// Objects over one part are sent in parts.
+/// Returns a configuration that sends objects larger than one part in parts.
 fn in_parts(server: &Server) -> S3Config {
     S3Config {
         multipart_threshold: MIN_PART_SIZE + 1,
@@ -70,7 +70,7 @@ async fn is_absent(store: &S3Store, key: &str) -> bool {
     store.head(&object(key)).await.unwrap_err().kind == StorageErrorKind::NotFound
 }
 
-/// A body that is given in pieces of 100 kB, of which `given` bytes come before the end.
+/// Returns a body in pieces of 100 kB, of which `given` bytes come before the end.
 fn pieces(
     len: u64,
     given: u64,
@@ -95,7 +95,7 @@ fn hangs() -> futures::stream::BoxStream<'static, io::Result<Bytes>> {
     futures::stream::pending().boxed()
 }
 
-/// The same body, and how often it was opened.
+/// Returns the same body and a counter of how often it is opened.
 fn counted(body: PutBody) -> (PutBody, Arc<AtomicU64>) {
     let opened = Arc::new(AtomicU64::new(0));
     let count = opened.clone();
@@ -107,7 +107,7 @@ fn counted(body: PutBody) -> (PutBody, Arc<AtomicU64>) {
 }
 
 #[tokio::test]
-async fn a_large_object_goes_in_parts_and_comes_back_with_its_attributes() {
+async fn multipart_object_round_trips() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     for (len, parts) in
@@ -134,7 +134,7 @@ async fn a_large_object_goes_in_parts_and_comes_back_with_its_attributes() {
 }
 
 #[tokio::test]
-async fn conditions_hold_for_objects_in_parts() {
+async fn conditions_hold_for_multipart() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     let large = content(MIN_PART_SIZE + 1);
@@ -154,8 +154,9 @@ async fn conditions_hold_for_objects_in_parts() {
     assert_eq!(server.open_uploads(), 0);
 }
 
+/// Neither an object nor an open upload is left.
 #[tokio::test]
-async fn a_large_body_that_fails_leaves_neither_object_nor_upload() {
+async fn failed_upload_leaves_nothing() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     let len = 2 * MIN_PART_SIZE + 5;
@@ -182,8 +183,9 @@ async fn a_large_body_that_fails_leaves_neither_object_nor_upload() {
     assert_eq!(server.requests_of("AbortMultipartUpload"), 5);
 }
 
+/// Neither an object nor an open upload is left.
 #[tokio::test]
-async fn a_large_put_that_is_dropped_leaves_neither_object_nor_upload() {
+async fn dropped_upload_leaves_nothing() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     let body = pieces(3 * MIN_PART_SIZE, 2 * MIN_PART_SIZE, hangs);
@@ -209,7 +211,7 @@ async fn a_large_put_that_is_dropped_leaves_neither_object_nor_upload() {
 }
 
 #[tokio::test]
-async fn a_part_that_fails_is_sent_again_by_itself() {
+async fn failed_part_is_sent_again() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     server.script(|call| {
@@ -226,7 +228,7 @@ async fn a_part_that_fails_is_sent_again_by_itself() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_an_unknown_key_and_no_signature_are_denied() {
+async fn bad_signatures_are_denied() {
     let server = Server::memory().unwrap();
     store_with_bucket(server.config()).await;
     let mut wrong_secret = server.config();
@@ -246,7 +248,7 @@ async fn a_wrong_secret_an_unknown_key_and_no_signature_are_denied() {
         assert!(chain(&listed).contains(says), "{}", chain(&listed));
         let head = store.head(&object("k")).await.unwrap_err();
         assert_eq!(head.kind, kind, "{}", chain(&head));
-        // Large enough that the answer comes while it is still being sent.
+        // Large enough that the answer comes during the transfer.
         let put = put(&store, "k", content(3_000_000), &PutCondition::None).await.unwrap_err();
         assert_eq!(put.kind, kind, "{}", chain(&put));
         for text in [chain(&listed), format!("{put:?}"), format!("{store:?}")] {
@@ -261,7 +263,7 @@ async fn a_wrong_secret_an_unknown_key_and_no_signature_are_denied() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_is_told_in_bounded_time() {
+async fn absent_server_fails_quickly() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -272,19 +274,19 @@ async fn a_store_that_is_not_there_is_told_in_bounded_time() {
     let error = store.list_buckets().await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert_eq!(error.kind, StorageErrorKind::Other);
-    let told = chain(&error);
+    let message = chain(&error);
     assert!(
-        told.contains("could not be reached")
-            && told.contains("refused")
-            && told.contains("127.0.0.1"),
-        "{told}"
+        message.contains("could not be reached")
+            && message.contains("refused")
+            && message.contains("127.0.0.1"),
+        "{message}"
     );
     let error = store.head(&object("k")).await.unwrap_err();
     assert!(!error.is_absent(), "{error}");
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_is_taken_up_again_where_it_broke() {
+async fn broken_download_is_resumed() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let bytes = content(3_000_000);
@@ -303,7 +305,7 @@ async fn a_download_that_breaks_is_taken_up_again_where_it_broke() {
 }
 
 #[tokio::test]
-async fn a_download_that_goes_on_breaking_is_an_error_and_never_short() {
+async fn broken_downloads_end_in_error() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     put(&store, "k", content(1_000_000), &PutCondition::None).await.unwrap();
@@ -313,7 +315,7 @@ async fn a_download_that_goes_on_breaking_is_an_error_and_never_short() {
 }
 
 #[tokio::test]
-async fn a_download_never_goes_on_with_another_version() {
+async fn resume_rejects_another_version() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let bytes = content(3_000_000);
@@ -331,7 +333,7 @@ async fn a_download_never_goes_on_with_another_version() {
 }
 
 #[tokio::test]
-async fn a_put_is_sent_again_from_the_start_of_its_body() {
+async fn retried_put_restarts_its_body() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     server.script(|call| {
@@ -344,12 +346,13 @@ async fn a_put_is_sent_again_from_the_start_of_its_body() {
         .await
         .unwrap();
     assert!(read(&store, "k").await.unwrap() == content(1_000_000));
-    // It was read for its checksum before.
+    // The body was read before for its checksum.
     assert_eq!((server.requests_of("PutObject"), opened.load(Ordering::Relaxed)), (2, 3));
 }
 
+/// The reported cause is the body's own error.
 #[tokio::test]
-async fn a_body_that_fails_is_told_by_its_own_words_and_not_sent_again() {
+async fn failed_body_is_not_sent_again() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let (body, opened) = counted(pieces(1_000_000, 500_000, breaks));
@@ -362,7 +365,7 @@ async fn a_body_that_fails_is_told_by_its_own_words_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_overloaded_throttles_after_three_attempts() {
+async fn overload_is_throttled() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     for (status, code) in [(503, "SlowDown"), (429, "TooManyRequests")] {
@@ -378,7 +381,7 @@ async fn a_store_that_is_overloaded_throttles_after_three_attempts() {
 }
 
 #[tokio::test]
-async fn a_conflict_with_another_conditional_write_is_tried_again() {
+async fn write_conflict_is_tried_again() {
     for config in [|server: &Server| server.config(), in_parts] {
         let server = Server::memory().unwrap();
         let store = store_with_bucket(config(&server)).await;
@@ -408,7 +411,7 @@ async fn a_conflict_with_another_conditional_write_is_tried_again() {
     }
 }
 
-/// Whether an object of one part and a byte is sent whole by this store.
+/// Returns whether this store sends an object of one part and a byte as a whole.
 async fn store_takes_whole(store: &S3Store, server: &Server) -> bool {
     let before = server.requests_of("CreateMultipartUpload");
     put(store, "probe", content(MIN_PART_SIZE + 1), &PutCondition::None).await.unwrap();
@@ -416,10 +419,10 @@ async fn store_takes_whole(store: &S3Store, server: &Server) -> bool {
 }
 
 #[tokio::test]
-async fn absent_is_only_said_when_the_store_said_so() {
+async fn absence_needs_an_answer() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
-    // HEAD has no body: the bucket is asked for, and what is not known of it is not made up.
+    // HEAD has no body, so the bucket is queried; an unknown answer is not guessed.
     for (status, code, kind) in [
         (500, "InternalError", StorageErrorKind::Other),
         (503, "SlowDown", StorageErrorKind::Throttled),
@@ -435,7 +438,7 @@ async fn absent_is_only_said_when_the_store_said_so() {
 }
 
 #[tokio::test]
-async fn absent_objects_ask_once_for_their_bucket() {
+async fn absent_keys_check_bucket_once() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let before = server.requests_of("HeadBucket");
@@ -448,7 +451,7 @@ async fn absent_objects_ask_once_for_their_bucket() {
 }
 
 #[tokio::test]
-async fn absent_is_not_said_of_other_failures() {
+async fn other_failures_are_not_absence() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     for (status, code) in
@@ -467,8 +470,9 @@ async fn absent_is_not_said_of_other_failures() {
     }
 }
 
+/// A 404 to a conditional delete is not a success.
 #[tokio::test]
-async fn a_delete_under_a_condition_that_finds_nothing_is_no_success() {
+async fn delete_if_match_needs_object() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let refuse = |call: &s3_server::Call<'_>| {
@@ -482,7 +486,7 @@ async fn a_delete_under_a_condition_that_finds_nothing_is_no_success() {
 }
 
 #[tokio::test]
-async fn a_slow_start_of_the_store_is_waited_for() {
+async fn slow_start_is_waited_for() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     server.script(|call| {
@@ -494,8 +498,9 @@ async fn a_slow_start_of_the_store_is_waited_for() {
     assert_eq!(server.requests_of("HeadObject"), 1);
 }
 
+/// The SDK would treat it as a missing key.
 #[tokio::test]
-async fn a_key_of_white_space_alone_is_refused_and_not_taken_for_none() {
+async fn white_space_key_is_refused() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     put(&store, "k", content(3), &PutCondition::None).await.unwrap();
@@ -529,7 +534,7 @@ async fn copy(store: &S3Store, if_match: Option<&ETag>) -> Result<ETag, StorageE
 }
 
 #[tokio::test]
-async fn a_large_object_is_copied_in_parts_and_keeps_its_attributes() {
+async fn large_copy_keeps_attributes() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     let attributes = Attributes {
@@ -561,8 +566,9 @@ async fn a_large_object_is_copied_in_parts_and_keeps_its_attributes() {
     assert_eq!((server.open_uploads(), server.requests_of("AbortMultipartUpload")), (0, 0));
 }
 
+/// Neither an object nor an open upload is left.
 #[tokio::test]
-async fn a_copy_in_parts_that_fails_leaves_neither_object_nor_upload() {
+async fn failed_copy_leaves_nothing() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     put(&store, "from", content(3 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
@@ -583,8 +589,9 @@ async fn a_copy_in_parts_that_fails_leaves_neither_object_nor_upload() {
     assert_eq!(server.requests_of("AbortMultipartUpload"), 3);
 }
 
+/// Neither an object nor an open upload is left.
 #[tokio::test]
-async fn a_copy_in_parts_that_is_dropped_leaves_neither_object_nor_upload() {
+async fn dropped_copy_leaves_nothing() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
@@ -599,7 +606,7 @@ async fn a_copy_in_parts_that_is_dropped_leaves_neither_object_nor_upload() {
 }
 
 #[tokio::test]
-async fn a_copy_in_parts_is_of_one_version_of_its_source() {
+async fn multipart_copy_has_one_version() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(in_parts(&server)).await;
     let first = put(&store, "from", content(2 * MIN_PART_SIZE), &PutCondition::None).await.unwrap();
@@ -623,15 +630,16 @@ async fn a_copy_in_parts_is_of_one_version_of_its_source() {
     assert_eq!(server.open_uploads(), 0);
 }
 
+/// The source may change after its head was read.
 #[tokio::test]
-async fn a_condition_of_a_copy_is_left_to_the_store_too() {
+async fn copy_condition_is_sent() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     let first = put(&store, "from", content(10), &PutCondition::None).await.unwrap();
     server.script(|call| {
         (call.operation == "CopyObject").then_some(Fault::Wait(Duration::from_secs(4)))
     });
-    // Replaced after the head was asked for.
+    // Replaced after the head was requested.
     let replace = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         put(&store, "from", content(11), &PutCondition::None).await.unwrap();
@@ -642,7 +650,7 @@ async fn a_condition_of_a_copy_is_left_to_the_store_too() {
 }
 
 #[tokio::test]
-async fn an_error_in_an_answer_that_began_with_200_is_an_error() {
+async fn error_after_200_is_an_error() {
     let server = Server::memory().unwrap();
     let store = store_with_bucket(server.config()).await;
     put(&store, "from", content(10), &PutCondition::None).await.unwrap();
@@ -664,26 +672,27 @@ async fn an_error_in_an_answer_that_began_with_200_is_an_error() {
 }
 
 #[tokio::test]
-async fn conditions_are_called_atomic_where_somebody_says_so() {
+async fn conditional_writes_is_followed() {
     let server = Server::memory().unwrap();
-    for (said, atomic) in [
+    for (setting, atomic) in [
         (ConditionalWrites::Auto, false),
         (ConditionalWrites::No, false),
         (ConditionalWrites::Yes, true),
     ] {
-        let config = S3Config { conditional_writes: said, ..server.config() };
+        let config = S3Config { conditional_writes: setting, ..server.config() };
         assert_eq!(
             S3Store::connect(config).await.unwrap().conditions_are_atomic(),
             atomic,
-            "{said:?}"
+            "{setting:?}"
         );
     }
     let aws = S3Config { endpoint: None, ..server.config() };
     assert!(S3Store::connect(aws).await.unwrap().conditions_are_atomic());
 }
 
+/// A store that ignores conditions executes requests that should fail.
 #[tokio::test]
-async fn a_store_that_ignores_conditions_does_what_should_have_been_refused() {
+async fn ignored_conditions_never_fail() {
     let server = Server::memory_with(Conditions::Ignored).unwrap();
     for config in [server.config(), in_parts(&server)] {
         let store = S3Store::connect(config).await.unwrap();

@@ -1,4 +1,4 @@
-//! Limits on what a store answers: bytes, and the rate they come at.
+//! Tests of the limits on a store's answers: size and rate.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -19,8 +19,8 @@ const SHORT: Duration = Duration::from_millis(10);
 const OBJECT: &str = "ETag: \"0\"\r\nLast-Modified: Wed, 25 Nov 2026 10:00:00 GMT\r\n";
 const PAGE: &str = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
 
-/// A server that answers each request by `answer`, which gets its head, and counts the bytes it
-/// could send.
+/// A server that answers each request by `answer`, which gets the request's head, and counts the
+/// bytes it could send.
 struct Scripted {
     url: String,
     sent: Arc<AtomicU64>,
@@ -39,7 +39,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a chunk until the client has enough.
+    /// Sends a chunk again and again until the client hangs up.
     fn send_for_ever(&mut self, head: &str, chunk: &str) -> io::Result<()> {
         self.send(head)?;
         loop {
@@ -63,7 +63,7 @@ impl Scripted {
                     let socket = socket.unwrap();
                     let head = head(&socket).unwrap();
                     asked.fetch_add(1, Ordering::Relaxed);
-                    // The client hangs up where it has enough.
+                    // The client may hang up early.
                     let _ = answer(&head, &mut Connection { socket, sent: counted });
                 });
             }
@@ -84,7 +84,7 @@ impl Scripted {
     }
 }
 
-/// The head of a request; none of these has a body.
+/// Reads the head of a request; none of these has a body.
 fn head(socket: &TcpStream) -> io::Result<String> {
     let mut head = String::new();
     let mut reader = BufReader::new(socket);
@@ -115,7 +115,7 @@ async fn read(store: &S3Store) -> Result<Vec<u8>, String> {
 }
 
 #[tokio::test]
-async fn endless_answers_are_given_up() {
+async fn endless_answers_are_rejected() {
     const CHUNKED: &str = "Content-Type: application/xml\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (status, begin, limit) in [
         ("200 OK", "<ListBucketResult>", 16),
@@ -131,14 +131,14 @@ async fn endless_answers_are_given_up() {
         let config = S3Config { min_rate: MinRate::default(), ..quick() };
         let error = list(&server.store(config).await).await.unwrap_err();
         assert!(chain(&error).contains(&format!("limit of {limit} MiB")), "{}", chain(&error));
-        // What was sent and not read lies in the buffers of the sockets.
+        // The sockets' buffers hold bytes that were sent and not read.
         let sent = server.sent.load(Ordering::Relaxed) / server.requests.load(Ordering::Relaxed);
         assert!(sent < (limit + 12) << 20, "{sent} bytes were taken");
     }
 }
 
 #[tokio::test]
-async fn endless_heads_are_given_up() {
+async fn endless_heads_are_rejected() {
     let server = Scripted::start(|_, connection| {
         connection.send_for_ever(
             "HTTP/1.1 200 OK\r\n",
@@ -152,7 +152,7 @@ async fn endless_heads_are_given_up() {
 }
 
 #[tokio::test]
-async fn trickling_body_is_given_up() {
+async fn trickling_body_is_rejected() {
     let server = Scripted::start(|head, connection| {
         let from = head
             .split("range: bytes=")
@@ -174,7 +174,7 @@ async fn trickling_body_is_given_up() {
 }
 
 #[tokio::test]
-async fn trickling_and_silent_bodies_are_taken_up_again() {
+async fn stalled_bodies_are_resumed() {
     for trickle in ["a", ""] {
         let server = Scripted::start(move |head, connection| {
             let Some(from) =
@@ -201,7 +201,7 @@ async fn trickling_and_silent_bodies_are_taken_up_again() {
 }
 
 #[tokio::test]
-async fn slow_but_sufficient_body_is_read() {
+async fn sufficient_rate_is_accepted() {
     let server = Scripted::start(|_, connection| {
         connection.send(format!("HTTP/1.1 200 OK\r\n{OBJECT}Content-Length: 100000\r\n\r\n"))?;
         for _ in 0..100 {
@@ -210,7 +210,7 @@ async fn slow_but_sufficient_body_is_read() {
         }
         Ok(())
     });
-    // Ten times what is asked for, so that a busy machine does not matter.
+    // Ten times the required rate, so that a busy machine does not matter.
     let min_rate = MinRate { bytes_per_second: 10 << 10, over: Duration::from_millis(500) };
     let read = read(&server.store(S3Config { min_rate, ..quick() }).await).await.unwrap();
     assert_eq!((read.len(), server.requests.load(Ordering::Relaxed)), (100_000, 1));
@@ -238,7 +238,7 @@ async fn slow_reader_is_not_blamed() {
     assert_eq!((read, pauses, server.requests.load(Ordering::Relaxed)), (LEN, 3, 1));
 }
 
-/// A page of a thousand keys takes a slow line longer than an answer may take to begin.
+/// A page of a thousand keys takes longer on a slow line than an answer may take to begin.
 #[tokio::test]
 async fn slow_list_is_read() {
     let server = Scripted::start(|_, connection| {
@@ -259,7 +259,7 @@ async fn slow_list_is_read() {
     assert_eq!(server.requests.load(Ordering::Relaxed), 1);
 }
 
-/// S3 begins its answer at once and sends spaces while it copies.
+/// S3 starts its answer at once and sends spaces while it copies.
 #[tokio::test]
 async fn store_at_work_is_waited_for() {
     let server = Scripted::start(|head, connection| {

@@ -1,5 +1,5 @@
-//! Class, encryption, tags, ACL and customers' keys over HTTP: what the S3 adapter sends with each
-//! kind of request, and reads back.
+//! Storage class, encryption, tags, ACL and customers' keys over HTTP: sent with each kind of
+//! request, and read back.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use deltaglider::storage::{
 use futures::TryStreamExt as _;
 use s3_server::{Fault, MIN_PART_SIZE, Server};
 
-/// Objects over one part are sent and copied in parts.
+/// Sends and copies objects larger than one part in parts.
 async fn store(server: &Server, customer_key: Option<&CustomerKey>) -> S3Store {
     let config = S3Config {
         multipart_threshold: MIN_PART_SIZE + 1,
@@ -77,8 +77,9 @@ fn tags() -> BTreeMap<String, String> {
     [("a b".to_owned(), "c&d".to_owned())].into()
 }
 
+/// Storage class, encryption and tags are kept in copies as well.
 #[tokio::test]
-async fn an_object_in_parts_has_class_encryption_and_tags_and_so_have_its_copies() {
+async fn multipart_keeps_attributes() {
     let server = Server::memory().unwrap();
     let store = store(&server, None).await;
     store.create_bucket(&bucket()).await.unwrap();
@@ -103,7 +104,7 @@ async fn an_object_in_parts_has_class_encryption_and_tags_and_so_have_its_copies
 }
 
 #[tokio::test]
-async fn an_acl_is_sent_when_it_is_asked_for_and_never_else() {
+async fn acl_is_sent_only_on_request() {
     let server = Server::memory().unwrap();
     let store = store(&server, None).await;
     store.create_bucket(&bucket()).await.unwrap();
@@ -137,8 +138,9 @@ async fn an_acl_is_sent_when_it_is_asked_for_and_never_else() {
     assert_eq!(*sent.lock().unwrap(), expected.map(|(operation, acl)| (operation.to_owned(), acl)));
 }
 
+/// The objects it encrypts cannot be read without it.
 #[tokio::test]
-async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it() {
+async fn customer_key_is_always_sent() {
     let server = Server::memory().unwrap();
     let key = customer_key(1);
     let (plain, with_key, with_other) = (
@@ -169,13 +171,13 @@ async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it()
             }
         }
     }
-    // An object that is not encrypted so is read as well, and a copy of it is.
+    // An object without this encryption is read and copied as well.
     put(&plain, "plain", 5, &Attributes::default()).await.unwrap();
     assert_eq!(with_key.head(&object("plain")).await.unwrap().attributes.encryption, None);
     assert!(read(&with_key, "plain").await.unwrap() == content(5));
     with_key.copy(&object("plain"), &object("copy"), &CopyOptions::default()).await.unwrap();
     assert_eq!(plain.head(&object("copy")).await.unwrap_err().kind, StorageErrorKind::KeyNeeded);
-    // Attributes of an object whose key is not at hand are not those of another.
+    // The attributes of an object with this key are rejected by a store without it.
     let of_other = with_key.head(&object("k")).await.unwrap().attributes;
     assert_eq!(
         put(&plain, "new", 5, &of_other).await.unwrap_err().kind,
@@ -185,7 +187,7 @@ async fn a_customers_key_goes_with_every_request_and_what_it_encrypts_needs_it()
 }
 
 #[tokio::test]
-async fn a_download_that_broke_is_taken_up_again_with_the_customers_key() {
+async fn resume_sends_customer_key() {
     let server = Server::memory().unwrap();
     let store = store(&server, Some(&customer_key(1))).await;
     store.create_bucket(&bucket()).await.unwrap();
@@ -198,7 +200,7 @@ async fn a_download_that_broke_is_taken_up_again_with_the_customers_key() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart_from_a_missing_key() {
+async fn refusal_is_not_a_missing_key() {
     let server = Server::memory().unwrap();
     let (plain, with_key) =
         (store(&server, None).await, store(&server, Some(&customer_key(1))).await);

@@ -1,4 +1,4 @@
-//! Names in place of a bucket's: buckets of a tenant of Ceph, and ARNs of access points.
+//! Tests of special bucket names: buckets of a tenant of Ceph, and ARNs of access points.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +7,12 @@ use s3_server::{ACCESS_KEY, SECRET_KEY};
 use crate::support::scripted_http::{scripted_by, xml};
 use crate::support::{Run, Sandbox};
 
-const HEAD: &str = "ETag: \"25f9e794323b453885f5181f1b624d0b\"\r\nLast-Modified: Mon, 30 Nov 2026 00:00:00 GMT\r\n";
+const HEAD: &str = "ETag: \"25f9e794323b453885f5181f1b624d0b\"\r\n\
+                    Last-Modified: Mon, 30 Nov 2026 00:00:00 GMT\r\n";
 const ARN: &str = "arn:aws:s3:us-west-2:123456789012:accesspoint/point";
 
-/// A store with one object, `in/file.bin`, in any bucket; and the requests that it gets: method,
-/// URL, and the signature's scope.
+/// Starts a store with one object, `in/file.bin`, in any bucket. Also returns the requests that it
+/// gets: method, URL, and the signature's scope.
 fn store() -> (String, Arc<Mutex<Vec<String>>>) {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let kept = requests.clone();
@@ -46,7 +47,7 @@ fn run(environment: &[(&str, &str)], arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn bucket_of_tenant_is_in_the_path() {
+fn tenant_bucket_is_in_the_path() {
     for style in ["auto", "virtual"] {
         let (url, requests) = store();
         let environment = [("AWS_ENDPOINT_URL_S3", &*url)];
@@ -66,7 +67,7 @@ fn bucket_of_tenant_is_in_the_path() {
 }
 
 #[test]
-fn access_point_has_its_own_host_and_region() {
+fn access_point_has_its_own_host() {
     let (proxy, requests) = store();
     let environment = [
         ("HTTP_PROXY", &*proxy),
@@ -90,7 +91,7 @@ fn access_point_has_its_own_host_and_region() {
 }
 
 #[test]
-fn access_point_of_several_regions_is_refused() {
+fn multi_region_arn_is_refused() {
     let uri = "s3://arn:aws:s3::123456789012:accesspoint/point.mrap/key";
     run(&[("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")], &["cp", uri, "-"])
         .fails(255, &["in one region"]);

@@ -1,4 +1,4 @@
-//! Checksums of what is written: every write has one.
+//! Tests that every write has a checksum.
 
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +27,7 @@ fn lock_objects(server: &Server) {
 }
 
 #[tokio::test]
-async fn locked_bucket_takes_every_write() {
+async fn locked_bucket_accepts_writes() {
     let server = Server::memory().unwrap();
     let in_parts = S3Config {
         multipart_threshold: MIN_PART_SIZE + 1,
@@ -84,7 +84,7 @@ async fn store_at(endpoint: String) -> S3Store {
 }
 
 #[tokio::test]
-async fn refused_header_gives_way_to_the_other() {
+async fn refused_checksum_is_switched() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let kept = seen.clone();
     let url = scripted_by(move |request| {
@@ -111,7 +111,7 @@ async fn refused_header_gives_way_to_the_other() {
         let body = PutBody::from_bytes("content");
         store.put(&object, body, &Attributes::default(), &PutOptions::default()).await.unwrap();
     }
-    // As in a request, whose headers are compared in lower case.
+    // Lower case, as in a request's headers.
     let sums = Checksums::of(b"content");
     let md5 = STANDARD.encode(sums.md5).to_lowercase();
     let crc32 = STANDARD.encode(sums.crc32.to_be_bytes()).to_lowercase();
@@ -120,7 +120,7 @@ async fn refused_header_gives_way_to_the_other() {
 }
 
 #[tokio::test]
-async fn store_that_refuses_both_is_believed() {
+async fn two_refused_checksums_fail() {
     let url = scripted_by(|_| {
         let text = "neither Content-MD5 nor x-amz-checksum headers are supported";
         ("400 Bad Request", String::new(), xml("InvalidArgument", text, ""))
@@ -132,10 +132,11 @@ async fn store_that_refuses_both_is_believed() {
 }
 
 #[test]
-fn refused_write_is_not_called_locked() {
+fn refused_write_is_not_locked() {
     let sandbox = Sandbox::new();
     sandbox.write("a.bin", "content");
-    let text = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
+    let text = "Content-MD5 OR x-amz-checksum- HTTP header is required for \
+                Put Object requests with Object Lock parameters";
     let url = scripted_by(move |request| match request.method.as_str() {
         "PUT" => ("400 Bad Request", String::new(), xml("InvalidRequest", text, "")),
         "DELETE" => {
@@ -149,7 +150,7 @@ fn refused_write_is_not_called_locked() {
     let mut command = sandbox.command();
     command.env("AWS_ENDPOINT_URL_S3", url).env("AWS_MAX_ATTEMPTS", "1");
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-    let told = Run::of(command.args(["cp", "--no-delta", "a.bin", "s3://buc/"]))
+    let failed = Run::of(command.args(["cp", "--no-delta", "a.bin", "s3://buc/"]))
         .fails(1, &["Content-MD5"]);
-    assert!(!told.err.contains("locked") && !told.err.contains("retention"), "{told:?}");
+    assert!(!failed.err.contains("locked") && !failed.err.contains("retention"), "{failed:?}");
 }

@@ -1,5 +1,5 @@
-//! Conditions are sent to every store, and left out only where the store shows that it has none on
-//! this call.
+//! Conditions are sent to every store, and omitted only where the store shows that it does not
+//! support them on this call.
 
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::chain;
@@ -56,11 +56,11 @@ fn is_refused<T>(result: Result<T, StorageError>) -> bool {
 }
 
 #[tokio::test]
-async fn refused_conditions_are_left_out() {
+async fn refused_conditions_are_omitted() {
     for conditions in [Conditions::NotImplemented, Conditions::InvalidArgument] {
         let server = Server::memory_with(conditions).unwrap();
         let store = store(&server, ConditionalWrites::Auto).await;
-        // The first request of each kind is refused and sent again without its condition; the next
+        // The first request of each kind is rejected and sent again without its condition; the next
         // one has none.
         for (n, puts) in [(1, 4), (2, 6)] {
             let first = put(&store, &format!("{n}"), "first", &ABSENT).await.unwrap();
@@ -84,7 +84,7 @@ async fn refused_conditions_are_left_out() {
 }
 
 #[tokio::test]
-async fn condition_that_never_matches_is_left_out() {
+async fn failing_condition_is_omitted() {
     let server = Server::memory_with(Conditions::NeverMatch).unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     let first = put(&store, "k", "first", &ABSENT).await.unwrap();
@@ -92,7 +92,7 @@ async fn condition_that_never_matches_is_left_out() {
     assert_eq!(server.requests_of("PutObject"), 4, "two refusals, and one without the condition");
     put(&store, "k", "third", &PutCondition::IfMatch(second.clone())).await.unwrap();
     assert_eq!(server.requests_of("PutObject"), 5);
-    // Of the other calls the conditions hold.
+    // The conditions of the other calls hold.
     assert_eq!(
         put(&store, "k", "x", &ABSENT).await.unwrap_err().kind,
         StorageErrorKind::AlreadyExists
@@ -130,7 +130,7 @@ async fn mismatch_is_a_refusal() {
 }
 
 #[tokio::test]
-async fn accepted_condition_is_never_left_out() {
+async fn accepted_condition_is_kept() {
     let server = Server::memory().unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     let first = put(&store, "k", "first", &ABSENT).await.unwrap();
@@ -148,9 +148,9 @@ async fn accepted_condition_is_never_left_out() {
     assert_eq!(tag(&store, "k").await, second);
 }
 
-/// Another write of the same content looks like a store without the condition, once.
+/// A concurrent write of the same content looks once like a store without the condition.
 #[tokio::test]
-async fn same_content_again_is_no_lacking_condition() {
+async fn same_content_keeps_condition() {
     let server = Server::memory().unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     let first = put(&store, "k", "first", &ABSENT).await.unwrap();
@@ -165,7 +165,7 @@ async fn same_content_again_is_no_lacking_condition() {
 }
 
 #[tokio::test]
-async fn believed_conditions_are_never_left_out() {
+async fn trusted_conditions_are_kept() {
     for conditions in
         [Conditions::NotImplemented, Conditions::InvalidArgument, Conditions::NeverMatch]
     {
@@ -183,7 +183,7 @@ async fn believed_conditions_are_never_left_out() {
 }
 
 #[tokio::test]
-async fn conditions_are_lacking_per_call() {
+async fn support_is_known_per_call() {
     let server = Server::memory().unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     server.script(|call| {
@@ -198,7 +198,7 @@ async fn conditions_are_lacking_per_call() {
 }
 
 #[tokio::test]
-async fn delete_whose_answer_was_lost_succeeds() {
+async fn lost_delete_answer_succeeds() {
     let server = Server::memory().unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     let first = put(&store, "k", "first", &ABSENT).await.unwrap();
@@ -213,7 +213,7 @@ async fn delete_whose_answer_was_lost_succeeds() {
 }
 
 #[tokio::test]
-async fn ignored_conditions_go_unnoticed() {
+async fn ignored_conditions_succeed() {
     let server = Server::memory_with(Conditions::Ignored).unwrap();
     let store = store(&server, ConditionalWrites::Auto).await;
     put(&store, "k", "first", &ABSENT).await.unwrap();

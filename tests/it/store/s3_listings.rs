@@ -1,5 +1,5 @@
-//! The table "Listings" of docs/s3.md: what a page of a listing may be, and what commands that act
-//! on listings do with it.
+//! Tests of the table "Listings" of docs/S3.md: the valid pages of a listing, and the commands that
+//! act on listings.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
 use crate::support::scripted_http::scripted_by;
 use crate::support::{Run, Sandbox, edited, noise};
 
-/// A page that is asked for: how many of this listing were asked for before, and what the store
-/// would send.
+/// A function that returns a page, from the number of this listing's earlier pages and the page
+/// that the store would send.
 type Page = fn(usize, String) -> String;
 
 const WRONG: [(&str, Page); 14] = [
@@ -42,10 +42,10 @@ const WRONG: [(&str, Page); 14] = [
     ("new tokens, the same keys", |n, xml| if n < 3 { followed(xml, n) } else { xml }),
 ];
 
-/// Also wrong, and apart because it takes many requests.
+/// Also wrong; separate because it takes many requests.
 const ENDLESS: (&str, Page) = ("1001 empty pages", |n, xml| followed(without_entries(&xml), n));
 
-const LAWFUL: [(&str, Page); 7] = [
+const VALID: [(&str, Page); 7] = [
     ("not the last, and no token", |n, xml| {
         if n == 0 && has_entries(&xml) { xml.replace(LAST, NOT_LAST) } else { xml }
     }),
@@ -71,7 +71,7 @@ fn last_entry(xml: &str) -> usize {
     xml.rfind("<Contents>").or_else(|| xml.rfind("<CommonPrefixes>")).unwrap_or(xml.len() - 20)
 }
 
-/// The entries of a page, each an element of its own, with what stands around them.
+/// Returns the text around the entries of a page, and the entries, each an element of its own.
 fn entries(xml: &str) -> (String, Vec<String>) {
     let (mut rest, mut entries) = (xml.to_owned(), Vec::new());
     for name in ["Contents", "CommonPrefixes"] {
@@ -98,14 +98,15 @@ fn has_entries(xml: &str) -> bool {
     !entries(xml).1.is_empty()
 }
 
-/// Adds an entry before all others, so that any listing has two.
+/// Adds an entry before all existing ones, so that any listing has at least two.
 fn with_one_more(xml: &str) -> String {
-    let entry = "<Contents><Key>!</Key><Size>0</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>";
+    let entry = "<Contents><Key>!</Key><Size>0</Size>\
+                 <LastModified>2026-01-01T00:00:00Z</LastModified></Contents>";
     without(&with_entries(xml, |entries| entries.insert(0, entry.to_owned())), "KeyCount")
 }
 
 fn without_last_entry(xml: &str) -> String {
-    // An empty listing has none to leave out.
+    // An empty listing has no entry to omit.
     let counted = xml.replace("<KeyCount>0<", "<KeyCount>1<");
     with_entries(&counted, |entries| drop(entries.pop()))
 }
@@ -121,8 +122,8 @@ fn without(xml: &str, name: &str) -> String {
     }
 }
 
-/// Says that another page comes. The server takes tokens for the hexadecimal digits of a key, and
-/// starts after it: here before all.
+/// Marks the page as followed by another one. The server parses tokens as the hexadecimal digits of
+/// a key and starts after it, here before all keys.
 fn followed(xml: String, token: usize) -> String {
     let digits: String = token.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
     let token = format!("<NextContinuationToken>01{digits}</NextContinuationToken>");
@@ -133,13 +134,13 @@ fn object(bucket: &str, key: &str) -> ObjectName {
     ObjectName::new(BucketName::new(bucket).unwrap(), Key::new(key).unwrap())
 }
 
-/// A store with a few objects, whose listings are as a page function says.
+/// A store with a few objects, whose listings a page function rewrites.
 struct Fixture {
     server: Server,
     sandbox: Sandbox,
-    /// Keys that were deleted, buckets as well.
+    /// The keys of deleted objects and the names of deleted buckets.
     deleted: Arc<Mutex<BTreeSet<String>>>,
-    /// Whether a listing without end was followed for longer than any rule allows.
+    /// Set if an endless listing was followed for longer than any rule allows.
     went_on: Arc<AtomicBool>,
 }
 
@@ -200,10 +201,10 @@ impl Fixture {
             .unwrap();
     }
 
-    /// Sends such pages from now on.
+    /// Rewrites all pages from now on.
     fn list(&self, page: Page) {
         let (deleted, went_on) = (self.deleted.clone(), self.went_on.clone());
-        // A listing starts with a request without a token, and its next requests name a token.
+        // A listing starts with a request without a token; its next requests have one.
         let asked = Mutex::new(0_usize);
         self.server.script(move |call| {
             if call.operation.starts_with("Delete") {
@@ -227,9 +228,9 @@ impl Fixture {
         let mut command = self.sandbox.command();
         command.env("AWS_ENDPOINT_URL_S3", self.server.url()).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-        // The retries of the SDK would only make the table slow.
+        // The retries of the SDK would only slow down the test.
         command.env("AWS_MAX_ATTEMPTS", "1");
-        // The model store honours conditions; elsewhere young references stay.
+        // The model store supports conditions; elsewhere young references are kept.
         command.env("DG_CONDITIONAL_WRITES", "yes");
         Run::of(command.args(arguments))
     }
@@ -249,14 +250,14 @@ fn wrong_pages_are_not_acted_on() {
 }
 
 #[test]
-fn endless_empty_pages_are_given_up() {
+fn endless_empty_pages_fail() {
     let fixture = Fixture::new();
     fixture.put("rest", "z.txt");
     let acted = acts_on(&fixture, ENDLESS.0, ENDLESS.1);
     assert!(acted.is_empty(), "{}", acted.join("\n"));
 }
 
-/// What the commands do by a wrong page, and should not.
+/// Returns the commands that act on a wrong page although they must not.
 fn acts_on(fixture: &Fixture, name: &str, page: Page) -> Vec<String> {
     let mut acted = Vec::new();
     fixture.list(page);
@@ -274,7 +275,8 @@ fn acts_on(fixture: &Fixture, name: &str, page: Page) -> Vec<String> {
     expect("sync --delete", run.code == Some(1) && fixture.sandbox.files() == before, &run);
     let run = fixture.run(&["rb", "s3://rest"]);
     expect("rb", run.code == Some(1) && fixture.deleted().is_empty(), &run);
-    // The files may go or stay. Their reference stays, since no listing says that nothing needs it.
+    // The files may be deleted or kept. Their reference must be kept: no listing proves it
+    // unneeded.
     for file in ["v-1.zip", "v-2.zip"] {
         let run = fixture.run(&["rm", &format!("s3://versions/{file}")]);
         let deleted = fixture.deleted();
@@ -287,8 +289,8 @@ fn acts_on(fixture: &Fixture, name: &str, page: Page) -> Vec<String> {
 }
 
 #[test]
-fn lawful_pages_are_not_refused() {
-    for (name, page) in LAWFUL {
+fn valid_pages_are_accepted() {
+    for (name, page) in VALID {
         let fixture = Fixture::new();
         fixture.list(page);
         let run = fixture.run(&["ls", "-r", "s3://files"]).succeeds();
@@ -313,7 +315,8 @@ fn lawful_pages_are_not_refused() {
     }
 }
 
-/// A store that knows ListObjects V1 only, with pages of two entries and without `NextMarker`.
+/// Starts a store that only supports ListObjects V1, with pages of two entries and without
+/// `NextMarker`.
 fn first_version_only(keys: &'static [&'static str]) -> String {
     scripted_by(move |request| {
         let value = |name: &str| {
@@ -331,20 +334,22 @@ fn first_version_only(keys: &'static [&'static str]) -> String {
         let entry = |key: &String| match key.ends_with('/') {
             true => format!("<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>"),
             false => format!(
-                "<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+                "<Contents><Key>{key}</Key><Size>1</Size>\
+                 <LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
             ),
         };
         let entries: String = left.iter().take(2).map(entry).collect();
         let truncated = left.len() > 2;
         let page = format!(
-            "<ListBucketResult><Marker>{marker}</Marker><IsTruncated>{truncated}</IsTruncated>{entries}</ListBucketResult>"
+            "<ListBucketResult><Marker>{marker}</Marker>\
+             <IsTruncated>{truncated}</IsTruncated>{entries}</ListBucketResult>"
         );
         ("200 OK", String::new(), page)
     })
 }
 
 #[tokio::test]
-async fn first_version_is_followed_by_marker() {
+async fn list_v1_pages_follow_markers() {
     let endpoint = Some(first_version_only(&["a", "b", "c/1", "c/2", "d/1", "e"]));
     let keys = S3Credentials {
         access_key_id: "id".into(),

@@ -1,4 +1,4 @@
-//! Requests that are sent again: to a store that is busy, in another region, or by another clock.
+//! Tests of retries: to a store that is busy, in another region, or with another clock.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(bucket("bucket"), Key::new(key).unwrap())
 }
 
-/// Without a setting of the number of attempts.
+/// Returns a configuration without a number of attempts.
 fn patient(server: &Server, busy: Duration) -> S3Config {
     let patience = Patience { before_retry: Duration::from_millis(5), busy, ..Patience::default() };
     S3Config { max_attempts: None, patience, ..server.config() }
@@ -38,7 +38,7 @@ async fn busy_store_loses_no_file() {
         let server = Server::memory().unwrap();
         let store = S3Store::connect(patient(&server, Duration::from_secs(300))).await.unwrap();
         store.create_bucket(&bucket("bucket")).await.unwrap();
-        // Three of ten requests.
+        // Refuses three of ten requests.
         let all = AtomicU64::new(0);
         server.script(move |_| {
             let refused = all.fetch_add(7, Ordering::Relaxed) % 10 < 3;
@@ -83,7 +83,7 @@ async fn patience_with_busy_store_ends() {
 }
 
 #[tokio::test]
-async fn setting_of_attempts_counts_for_all_failures() {
+async fn attempts_setting_is_followed() {
     let server = Server::memory().unwrap();
     for (status, code) in [(503, "SlowDown"), (500, "InternalError")] {
         for most in [1, 2, 5] {
@@ -116,7 +116,7 @@ fn attempts_are_an_option() {
     assert_eq!(run(&["--max-attempts", "1"], "2"), 1);
 }
 
-/// Refuses requests about `far` that are not signed for its region.
+/// Refuses requests for `far` that are not signed for its region.
 fn two_regions(server: &Server) {
     server.script(|call| {
         let signed = call
@@ -180,7 +180,7 @@ async fn store_at(endpoint: String) -> S3Store {
 }
 
 #[tokio::test]
-async fn bodiless_bad_request_is_sent_again() {
+async fn bodiless_400_is_retried() {
     let sent = Arc::new(AtomicU64::new(0));
     let counted = sent.clone();
     let url = scripted_by(move |_| match counted.fetch_add(1, Ordering::Relaxed) {
@@ -237,7 +237,7 @@ async fn skewed_clock_is_corrected() {
             "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
         );
         let date = date.format(format).unwrap();
-        // Such as 20260102t030405z: right to the hour, which may just have begun.
+        // Such as 20260102t030405z, compared by the hour, which may just have begun.
         let hours = [there(), there() - Duration::from_secs(60)].map(|time| {
             time::OffsetDateTime::from(time)
                 .format(format_description!("[year][month][day]t[hour]"))
@@ -311,11 +311,11 @@ async fn answer_without_length_is_read() {
 }
 
 #[test]
-fn bucket_stands_in_host_where_asked() {
+fn addressing_style_is_followed() {
     let sandbox = Sandbox::new();
     let hosts = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = hosts.clone();
-    // As a proxy, so that every host leads to it.
+    // A proxy, so that every host leads to it.
     let proxy = scripted_by(move |request| {
         kept.lock().unwrap().push(format!(
             "{} {}",
@@ -333,14 +333,14 @@ fn bucket_stands_in_host_where_asked() {
         let run = Run::of(command.args(options).args(["ls", "s3://buc/"]));
         (run, hosts.lock().unwrap().pop())
     };
-    let virtually =
+    let virtual_config =
         "[default]\ns3 =\n  max_concurrent_requests = 3\n  addressing_style = virtual\n";
     for (options, config, is_virtual) in [
         (&[][..], "", false),
         (&["--addressing-style", "virtual"], "", true),
-        (&[], virtually, true),
-        (&["--addressing-style", "path"], virtually, false),
-        (&["--addressing-style", "auto"], virtually, false),
+        (&[], virtual_config, true),
+        (&["--addressing-style", "path"], virtual_config, false),
+        (&["--addressing-style", "auto"], virtual_config, false),
     ] {
         let (run, host) = run(options, config);
         run.fails(1, &["no such bucket"]);

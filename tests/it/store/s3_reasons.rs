@@ -1,4 +1,4 @@
-//! Why a store refuses: what `cp` and `rm` say is what the store says.
+//! Tests that `cp`, `rm` and other commands report the store's own reason for a rejection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::support::scripted_http::{Answer, scripted, scripted_by, xml};
 use crate::support::{Run, Sandbox};
 
-/// Runs the binary at a store.
+/// Runs the binary with a store.
 fn run(sandbox: &Sandbox, url: &str, arguments: &[&str]) -> Run {
     let mut command = sandbox.command();
     command
@@ -28,7 +28,7 @@ const COMMANDS: [&[&str]; 7] = [
 ];
 
 #[test]
-fn reason_of_credentials_is_the_same_everywhere() {
+fn credential_errors_are_uniform() {
     let sandbox = Sandbox::new();
     sandbox.write("a.zip", "content");
     for (status, code, hint) in [
@@ -39,29 +39,29 @@ fn reason_of_credentials_is_the_same_everywhere() {
     ] {
         let url = scripted(move |_, _| (status, "", xml(code, "as the test wants it", "")));
         for arguments in COMMANDS {
-            let told = run(&sandbox, &url, arguments)
+            let failed = run(&sandbox, &url, arguments)
                 .fails(1, &["the credentials cannot be used", code, hint]);
             for wrong in
                 ["without an S3 error code", "this needs", "is not stored", "access denied"]
             {
-                assert!(!told.err.contains(wrong), "{arguments:?}: {told:?}");
+                assert!(!failed.err.contains(wrong), "{arguments:?}: {failed:?}");
             }
         }
     }
 }
 
 #[test]
-fn store_that_wants_buckets_in_hosts_names_the_option() {
+fn virtual_only_store_has_a_hint() {
     let sandbox = Sandbox::new();
     sandbox.write("a.zip", "content");
     let url = scripted(|_, _| {
         ("403 Forbidden", "", xml("SecondLevelDomainForbidden", "use virtual hosted style", ""))
     });
     for arguments in COMMANDS {
-        let told = run(&sandbox, &url, arguments).fails(1, &["--addressing-style virtual"]);
+        let failed = run(&sandbox, &url, arguments).fails(1, &["--addressing-style virtual"]);
         assert!(
-            !told.err.contains("denied") && !told.err.contains("is not stored"),
-            "{arguments:?}: {told:?}"
+            !failed.err.contains("denied") && !failed.err.contains("is not stored"),
+            "{arguments:?}: {failed:?}"
         );
     }
 }
@@ -78,14 +78,14 @@ fn folder_ends_at_expired_token() {
         counted.fetch_add(1, Ordering::Relaxed);
         ("400 Bad Request", "", xml("ExpiredToken", "The provided token has expired.", ""))
     });
-    let told = run(&sandbox, &url, &["cp", "-r", "--concurrency", "2", "d", "s3://buc/"])
+    let failed = run(&sandbox, &url, &["cp", "-r", "--concurrency", "2", "d", "s3://buc/"])
         .fails(1, &["ExpiredToken"]);
-    assert_eq!(told.err.matches("ExpiredToken").count(), 1, "{told:?}");
+    assert_eq!(failed.err.matches("ExpiredToken").count(), 1, "{failed:?}");
     assert!(asked.load(Ordering::Relaxed) <= 8, "{asked:?}");
 }
 
 #[test]
-fn denied_head_is_asked_about_once() {
+fn denied_head_costs_one_get() {
     let sandbox = Sandbox::new();
     let gets = Arc::new(AtomicU64::new(0));
     let counted = gets.clone();
@@ -100,7 +100,7 @@ fn denied_head_is_asked_about_once() {
 }
 
 #[test]
-fn answers_without_code_show_their_words() {
+fn codeless_answers_are_quoted() {
     let sandbox = Sandbox::new();
     for (status, body, words) in [
         (
@@ -125,17 +125,17 @@ fn answers_without_code_show_their_words() {
         ),
     ] {
         let url = scripted(move |_, _| (status, "Content-Type: text/html\r\n", body.to_owned()));
-        let told = run(&sandbox, &url, &["ls", "s3://buc/"]).fails(1, &[words]);
-        assert!(!told.err.contains("this needs"), "{told:?}");
+        let failed = run(&sandbox, &url, &["ls", "s3://buc/"]).fails(1, &[words]);
+        assert!(!failed.err.contains("this needs"), "{failed:?}");
         if status.starts_with("400") {
-            // The answer to HEAD has no words: those of GET are shown.
+            // The answer to HEAD has no text, so that of GET is shown.
             run(&sandbox, &url, &["rm", "s3://buc/a.zip"]).fails(1, &[words]);
         }
     }
 }
 
 #[test]
-fn redirect_elsewhere_names_the_address() {
+fn redirect_names_the_address() {
     let sandbox = Sandbox::new();
     for status in
         ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
@@ -146,9 +146,9 @@ fn redirect_elsewhere_names_the_address() {
                     .to_owned();
             (status, location, String::new())
         });
-        let told =
+        let failed =
             run(&sandbox, &url, &["ls", "s3://buc/"]).fails(1, &["https://store.example.com:9000"]);
-        assert!(!told.err.contains("region") && !told.err.contains("hush"), "{told:?}");
+        assert!(!failed.err.contains("region") && !failed.err.contains("hush"), "{failed:?}");
     }
 }
 
@@ -160,8 +160,8 @@ fn unreachable_store_is_named() {
     drop(free);
     sandbox.write("a.zip", "content");
     for arguments in COMMANDS {
-        let told = run(&sandbox, &url, arguments).fails(1, &[&url, "could not be reached"]);
-        assert!(!told.err.contains("403"), "{told:?}");
+        let failed = run(&sandbox, &url, arguments).fails(1, &[&url, "could not be reached"]);
+        assert!(!failed.err.contains("403"), "{failed:?}");
     }
 }
 
@@ -172,7 +172,7 @@ fn no_status_without_a_request() {
     command
         .env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
         .env("AWS_EC2_METADATA_DISABLED", "true");
-    let told =
+    let failed =
         Run::of(command.args(["ls", "s3://buc/"])).fails(1, &["no AWS credentials were found"]);
-    assert!(!told.err.contains("403") && !told.err.contains("access denied"), "{told:?}");
+    assert!(!failed.err.contains("403") && !failed.err.contains("access denied"), "{failed:?}");
 }

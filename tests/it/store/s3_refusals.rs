@@ -1,5 +1,5 @@
-//! How refusals are told that the servers of the other tests do not know: answers of AWS and MinIO,
-//! word for word, from a scripted server, to the adapter and to the real binary.
+//! Tests of rejections that the other tests' servers do not send: verbatim answers of AWS and
+//! MinIO, from a scripted server, to the S3 client and to the real binary.
 
 use std::process::Command;
 
@@ -53,16 +53,16 @@ fn object(key: &str) -> ObjectName {
 }
 
 #[track_caller]
-fn is_told(error: StorageError, kind: StorageErrorKind, texts: &[&str]) {
-    let told = chain(&error);
-    assert_eq!(error.kind, kind, "{told}");
+fn assert_error(error: StorageError, kind: StorageErrorKind, texts: &[&str]) {
+    let message = chain(&error);
+    assert_eq!(error.kind, kind, "{message}");
     for text in texts {
-        assert!(told.contains(text), "{text:?} is not in {told}");
+        assert!(message.contains(text), "{text:?} is not in {message}");
     }
 }
 
 #[tokio::test]
-async fn an_archived_object_is_told_with_its_class() {
+async fn archived_error_names_the_class() {
     let url = scripted(|method, _| match method {
         "HEAD" => found(),
         "GET" => archived(),
@@ -78,18 +78,18 @@ async fn an_archived_object_is_told_with_its_class() {
     });
     let store = store(url).await;
     let got = store.get(&object("k"), None).await.map(drop).unwrap_err();
-    is_told(
+    assert_error(
         got,
         StorageErrorKind::Archived,
         &["archived, to be restored first", "its storage class is DEEP_ARCHIVE"],
     );
     let copied =
         store.copy(&object("k"), &object("to"), &CopyOptions::default()).await.unwrap_err();
-    is_told(copied, StorageErrorKind::Archived, &["not in the active tier"]);
+    assert_error(copied, StorageErrorKind::Archived, &["not in the active tier"]);
 }
 
 #[tokio::test]
-async fn a_lock_is_told_from_a_missing_permission() {
+async fn lock_differs_from_denial() {
     let url = scripted(|_, path| match path {
         "/buc/aws" => locked_on_aws(),
         "/buc/minio" => (
@@ -102,42 +102,50 @@ async fn a_lock_is_told_from_a_missing_permission() {
     let store = store(url).await;
     for key in ["aws", "minio"] {
         let error = store.delete(&object(key), None).await.unwrap_err();
-        is_told(error, StorageErrorKind::Locked, &["locked against removal"]);
+        assert_error(error, StorageErrorKind::Locked, &["locked against removal"]);
     }
     let error = store.delete(&object("k"), None).await.unwrap_err();
-    is_told(error, StorageErrorKind::Denied, &["access denied", "s3:DeleteObject"]);
+    assert_error(error, StorageErrorKind::Denied, &["access denied", "s3:DeleteObject"]);
 }
 
 #[tokio::test]
-async fn each_denied_call_names_the_permission_it_needs() {
+async fn denied_calls_name_permissions() {
     let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));
     let store = store(url).await;
     let (denied, object) = (StorageErrorKind::Denied, object("k"));
     let unknown = [
         "s3:GetObject",
-        "without s3:ListBucket, an absent object cannot be told from a forbidden one",
+        "without s3:ListBucket, an absent object cannot be distinguished from a forbidden one",
     ];
-    is_told(store.head(&object).await.unwrap_err(), denied, &unknown);
-    is_told(store.get(&object, None).await.map(drop).unwrap_err(), denied, &unknown);
+    assert_error(store.head(&object).await.unwrap_err(), denied, &unknown);
+    assert_error(store.get(&object, None).await.map(drop).unwrap_err(), denied, &unknown);
     let put = store
         .put(&object, PutBody::from_bytes("x"), &Attributes::default(), &PutCondition::None.into())
         .await;
-    is_told(put.unwrap_err(), denied, &["s3:PutObject"]);
-    is_told(
+    assert_error(put.unwrap_err(), denied, &["s3:PutObject"]);
+    assert_error(
         store.list(&object.bucket, &ListRequest::default()).await.unwrap_err(),
         denied,
         &["s3:ListBucket"],
     );
-    is_told(store.list_buckets().await.unwrap_err(), denied, &["s3:ListAllMyBuckets"]);
-    is_told(store.create_bucket(&object.bucket).await.unwrap_err(), denied, &["s3:CreateBucket"]);
-    is_told(store.delete_bucket(&object.bucket).await.unwrap_err(), denied, &["s3:DeleteBucket"]);
+    assert_error(store.list_buckets().await.unwrap_err(), denied, &["s3:ListAllMyBuckets"]);
+    assert_error(
+        store.create_bucket(&object.bucket).await.unwrap_err(),
+        denied,
+        &["s3:CreateBucket"],
+    );
+    assert_error(
+        store.delete_bucket(&object.bucket).await.unwrap_err(),
+        denied,
+        &["s3:DeleteBucket"],
+    );
     let url = scripted(|method, _| match method {
         "HEAD" => found(),
         _ => (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")),
     });
     let copied =
         self::store(url).await.copy(&object, &self::object("to"), &CopyOptions::default()).await;
-    is_told(
+    assert_error(
         copied.unwrap_err(),
         denied,
         &["s3:GetObject for the source", "s3:PutObject for the copy"],
@@ -145,7 +153,7 @@ async fn each_denied_call_names_the_permission_it_needs() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_not_told_as_a_missing_permission() {
+async fn credential_errors_are_distinct() {
     let url = scripted(|_, _| {
         (FORBIDDEN, "", xml("SignatureDoesNotMatch", "The request signature is wrong", ""))
     });
@@ -166,18 +174,22 @@ async fn a_delete_marker_is_no_object() {
             (status, "x-amz-delete-marker: true\r\nx-amz-version-id: v\r\n", body)
         });
         let store = store(url).await;
-        is_told(store.head(&object("k")).await.unwrap_err(), StorageErrorKind::NotFound, &[]);
-        is_told(
+        assert_error(store.head(&object("k")).await.unwrap_err(), StorageErrorKind::NotFound, &[]);
+        assert_error(
             store.get(&object("k"), None).await.map(drop).unwrap_err(),
             StorageErrorKind::NotFound,
             &[],
         );
     }
     let url = scripted(|_, _| ("405 Method Not Allowed", "", xml("MethodNotAllowed", "", "")));
-    is_told(store(url).await.head(&object("k")).await.unwrap_err(), StorageErrorKind::Invalid, &[]);
+    assert_error(
+        store(url).await.head(&object("k")).await.unwrap_err(),
+        StorageErrorKind::Invalid,
+        &[],
+    );
 }
 
-/// The binary, with the store at this address.
+/// Returns a command of the binary, with the store at this address.
 fn command(sandbox: &Sandbox, url: &str) -> Command {
     let mut command = sandbox.command();
     command
@@ -188,7 +200,7 @@ fn command(sandbox: &Sandbox, url: &str) -> Command {
 }
 
 #[test]
-fn the_binary_says_what_can_be_done() {
+fn errors_have_hints() {
     let sandbox = Sandbox::new();
     let url = scripted(|method, path| match (method, path) {
         ("HEAD", "/buc" | "/buc/" | "/buc/k") => found(),

@@ -1,5 +1,5 @@
-//! Where the S3 adapter takes its settings from: each case is a process of its own with an
-//! environment and home of its own.
+//! Tests of the sources of the S3 client's settings: each case is a process of its own with its own
+//! environment and home.
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use deltaglider::storage::{
 };
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
-/// Tells the process below which endpoint to take; without it, AWS.
+/// The variable with the endpoint for the process below; without it, AWS.
 const ENDPOINT: &str = "DGTEST_ENDPOINT";
 
 async fn put_something() -> Result<(), StorageError> {
@@ -31,7 +31,7 @@ async fn put_something() -> Result<(), StorageError> {
     store.put(&object, body, &Attributes::default(), &PutCondition::None.into()).await.map(drop)
 }
 
-/// Not a test: the process the tests start.
+/// Runs as the process that the tests start; not a test.
 #[tokio::test]
 #[ignore = "started by the tests below, with an environment of its own"]
 async fn process() {
@@ -49,7 +49,7 @@ async fn process() {
     }
 }
 
-/// A home for one process.
+/// A home directory for one process.
 struct Home {
     folder: tempfile::TempDir,
 }
@@ -70,7 +70,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    /// Runs the process and gives what it printed.
+    /// Runs the process and returns its output.
     fn run(&self, server: Option<&Server>, variables: &[(&str, &str)]) -> String {
         let mut process = Command::new(std::env::current_exe().unwrap());
         process
@@ -97,8 +97,9 @@ fn credentials_file(profile: &str) -> String {
     format!("[{profile}]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
 }
 
+/// The error names the ways to supply credentials.
 #[test]
-fn without_credentials_nothing_is_sent_and_the_error_says_how_to_get_some() {
+fn no_request_without_credentials() {
     let server = Server::memory().unwrap();
     let printed = Home::new().run(Some(&server), &[]);
     assert!(
@@ -111,8 +112,9 @@ fn without_credentials_nothing_is_sent_and_the_error_says_how_to_get_some() {
     assert!(server.requests().is_empty(), "{:?}", server.requests());
 }
 
+/// A custom endpoint needs no region.
 #[test]
-fn keys_come_from_the_environment_and_a_custom_endpoint_needs_no_region() {
+fn keys_come_from_the_environment() {
     let server = Server::memory().unwrap();
     let printed = Home::new().run(Some(&server), &KEYS);
     assert!(printed.contains("DONE"), "{printed}");
@@ -120,7 +122,7 @@ fn keys_come_from_the_environment_and_a_custom_endpoint_needs_no_region() {
 }
 
 #[test]
-fn keys_come_from_the_credentials_file_of_the_chosen_profile() {
+fn keys_come_from_the_profile() {
     let server = Server::memory().unwrap();
     let home = Home::new()
         .with(".aws/credentials", &credentials_file("work"))
@@ -137,10 +139,11 @@ fn keys_come_from_the_credentials_file_of_the_chosen_profile() {
 }
 
 #[test]
-fn keys_come_from_a_credential_process() {
+fn keys_come_from_a_process() {
     let server = Server::memory().unwrap();
     let answer = format!(
-        "{{\"Version\": 1, \"AccessKeyId\": \"{ACCESS_KEY}\", \"SecretAccessKey\": \"{SECRET_KEY}\"}}"
+        "{{\"Version\": 1, \"AccessKeyId\": \"{ACCESS_KEY}\", \
+         \"SecretAccessKey\": \"{SECRET_KEY}\"}}"
     );
     let home = Home::new().with("answer", &answer);
     let command = format!("cat {}", home.path("answer").display());
@@ -150,7 +153,7 @@ fn keys_come_from_a_credential_process() {
 }
 
 #[test]
-fn credentials_that_cannot_be_loaded_are_denied_with_the_cause() {
+fn credential_errors_have_a_cause() {
     let server = Server::memory().unwrap();
     let home = Home::new().with(".aws/config", "[default]\ncredential_process = no-such-program\n");
     let printed = home.run(Some(&server), &[]);
@@ -161,9 +164,9 @@ fn credentials_that_cannot_be_loaded_are_denied_with_the_cause() {
     assert!(printed.contains("no-such-program"), "{printed}");
 }
 
-/// The proxy is not there, so nothing leaves this machine.
+/// The proxy does not exist, so nothing leaves this machine.
 #[test]
-fn aws_means_aws_also_when_the_sdk_knows_an_endpoint_and_proxies_are_asked() {
+fn aws_ignores_the_sdk_endpoint() {
     let server = Server::memory().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("http://{}", free.local_addr().unwrap());
@@ -171,7 +174,7 @@ fn aws_means_aws_also_when_the_sdk_knows_an_endpoint_and_proxies_are_asked() {
     let url = server.url();
     let settings =
         [("AWS_REGION", "eu-west-3"), ("AWS_ENDPOINT_URL_S3", &url), ("HTTPS_PROXY", &proxy)];
-    // Without a region too.
+    // Also without a region.
     for settings in [&settings[..], &settings[1..]] {
         let printed = Home::new().run(None, &[KEYS.as_slice(), settings].concat());
         assert!(
@@ -183,7 +186,7 @@ fn aws_means_aws_also_when_the_sdk_knows_an_endpoint_and_proxies_are_asked() {
 }
 
 #[test]
-fn a_chosen_endpoint_wins_over_those_the_sdk_knows() {
+fn chosen_endpoint_wins_over_sdk() {
     let (server, other) = (Server::memory().unwrap(), Server::memory().unwrap());
     let url = other.url();
     let settings = [("AWS_ENDPOINT_URL_S3", url.as_str()), ("AWS_ENDPOINT_URL", &url)];
@@ -193,7 +196,7 @@ fn a_chosen_endpoint_wins_over_those_the_sdk_knows() {
 }
 
 #[test]
-fn a_bad_ca_bundle_is_named_wherever_it_is_set() {
+fn bad_ca_bundle_is_named() {
     let server = Server::memory().unwrap();
     let home = Home::new()
         .with("empty.pem", "")
@@ -210,7 +213,7 @@ fn a_bad_ca_bundle_is_named_wherever_it_is_set() {
     }
 }
 
-/// The names of the checksum headers of the one PUT that is made.
+/// Returns the names of the checksum headers of the one PUT.
 fn checksums(home: &Home, variables: &[(&str, &str)]) -> Vec<String> {
     let server = Server::memory().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -230,8 +233,9 @@ fn checksums(home: &Home, variables: &[(&str, &str)]) -> Vec<String> {
     seen.clone()
 }
 
+/// By default the SDK adds checksums only where they are required.
 #[test]
-fn checksums_are_sent_when_required_unless_the_settings_of_the_sdk_ask_for_them() {
+fn checksums_follow_sdk_settings() {
     let home = Home::new()
         .with(".aws/config", "[profile sums]\nrequest_checksum_calculation = when_supported\n");
     assert_eq!(checksums(&home, &[]), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! The real binary in a fresh directory, with an embedded store in it.
+//! Runs the real binary in a fresh directory with an embedded store.
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub(crate) mod scripted_http;
@@ -16,13 +16,13 @@ use deltaglider::storage::{
 };
 use futures::TryStreamExt as _;
 
-/// A folder to work in, a store beside it, and a folder for temporaries.
+/// A working directory, a store beside it, and a directory for temporary files.
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
 }
 
 impl Sandbox {
-    /// With a bucket `buc`.
+    /// Creates a sandbox with a bucket `buc`.
     pub(crate) fn new() -> Self {
         let sandbox = Self { folder: tempfile::tempdir().unwrap() };
         for folder in ["work", "tmp"] {
@@ -32,12 +32,12 @@ impl Sandbox {
         sandbox
     }
 
-    /// Where the binary runs.
+    /// The working directory of the binary.
     pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
-    /// `TMPDIR` of the binary.
+    /// The `TMPDIR` of the binary.
     pub(crate) fn temporaries(&self) -> PathBuf {
         self.folder.path().join("tmp")
     }
@@ -65,15 +65,15 @@ impl Sandbox {
         std::fs::read(self.path(name)).unwrap()
     }
 
-    /// The binary with the store's endpoint in its environment.
+    /// Returns a command for the binary, with the store's endpoint in its environment.
     pub(crate) fn command(&self) -> Command {
         self.command_of(Path::new(env!("CARGO_BIN_EXE_deltaglider")))
     }
 
-    /// Another program in the place and environment of the binary.
+    /// Returns a command for another program with the directory and environment of the binary.
     pub(crate) fn command_of(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        // Settings of the environment of the tests must not reach the binary.
+        // Settings in the environment of the tests must not reach the binary.
         for (name, _) in std::env::vars_os() {
             if [&b"AWS_"[..], b"DG_"]
                 .iter()
@@ -95,7 +95,7 @@ impl Sandbox {
         Run::of(self.command().args(arguments))
     }
 
-    /// Stores a file of this content.
+    /// Uploads a file with this content.
     pub(crate) fn put(&self, key: &str, content: &[u8]) -> Run {
         let path = self.folder.path().join("put");
         std::fs::write(&path, content).unwrap();
@@ -104,17 +104,17 @@ impl Sandbox {
         run
     }
 
-    /// The names of everything below the working folder.
+    /// Returns the names of everything below the working directory.
     pub(crate) fn files(&self) -> Vec<String> {
         names_below(&self.work())
     }
 
-    /// The store itself, for what no command does.
+    /// Opens the store itself, for operations that no command offers.
     pub(crate) fn store(&self) -> Stored {
         self.store_of("buc")
     }
 
-    /// The same of another bucket.
+    /// Opens the store at another bucket.
     pub(crate) fn store_of(&self, bucket: &str) -> Stored {
         Stored(self.dir_store(), BucketName::new(bucket).unwrap())
     }
@@ -124,7 +124,7 @@ impl Sandbox {
     }
 }
 
-/// The names of everything below a folder, in order.
+/// Returns the names of everything below a directory, in order.
 pub(crate) fn names_below(folder: &Path) -> Vec<String> {
     let entries = walkdir::WalkDir::new(folder)
         .min_depth(1)
@@ -136,7 +136,7 @@ pub(crate) fn names_below(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// What stands in a bucket.
+/// Direct access to the objects of a bucket.
 pub(crate) struct Stored(DirStore, BucketName);
 
 impl Stored {
@@ -165,7 +165,7 @@ impl Stored {
         self.0.head(&self.object(key)).await.unwrap().attributes.metadata
     }
 
-    /// Replaces the bytes of an object and leaves its metadata.
+    /// Replaces the bytes of an object and keeps its metadata.
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>) {
         let attributes = self.0.head(&self.object(key)).await.unwrap().attributes;
@@ -173,7 +173,7 @@ impl Stored {
         self.0.put(&self.object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
-    /// Changes what is kept beside the bytes of an object.
+    /// Changes the metadata of an object.
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn change_metadata(
         &self,
@@ -186,7 +186,7 @@ impl Stored {
         self.0.put(&self.object(key), body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
 
-    /// Replaces a reference by one of these bytes, as if it had been the first.
+    /// Replaces a reference by one with these bytes and a matching digest.
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn replace_reference(&self, key: &str, bytes: Vec<u8>) {
         let mut attributes = self.0.head(&self.object(key)).await.unwrap().attributes;
@@ -225,7 +225,7 @@ pub(crate) struct Run {
     pub(crate) err: String,
 }
 
-/// The beginning of each: a failed test shows it.
+/// Shows the beginning of each stream, for the message of a failed test.
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let beginning = |text: &str| text.chars().take(2_000).collect::<String>();
@@ -242,6 +242,7 @@ impl Run {
         Self::from(command.output().unwrap())
     }
 
+    /// Requires exit code 0 and nothing on standard error.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:?}");
@@ -251,9 +252,9 @@ impl Run {
 
     /// Requires this exit code and these texts on standard error.
     #[track_caller]
-    pub(crate) fn fails(self, code: i32, told: &[&str]) -> Self {
+    pub(crate) fn fails(self, code: i32, messages: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
-        for text in told {
+        for text in messages {
             assert!(self.err.contains(text), "{text:?} is not in {self:?}");
         }
         assert!(!self.err.contains("panicked"), "{self:?}");
@@ -268,8 +269,8 @@ impl Run {
     }
 }
 
-/// What the Python tool left in `/tmp` of this machine is told at every start, and none of the
-/// tests' business.
+/// Removes the warning about references that the Python tool left in `/tmp` of this machine, which
+/// every run prints and no test is about.
 pub(crate) fn without_what_the_machine_has(err: &str) -> String {
     let of_machine = |line: &&str| {
         line.contains("the Python tool left references") && line.contains(" folder=/tmp ")
@@ -288,7 +289,7 @@ impl From<Output> for Run {
     }
 }
 
-/// Bytes without pattern, the same for the same seed.
+/// Returns pseudorandom bytes, the same for the same seed.
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -300,7 +301,7 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     (0..len).map(|_| next() as u8).collect()
 }
 
-/// The next version of a file: a few bytes changed, some inserted, some removed.
+/// Returns the next version of a file: a few bytes changed, some inserted, some removed.
 pub(crate) fn edited(content: &[u8], seed: u64) -> Vec<u8> {
     let (third, insertion) = (content.len() / 3, noise(40, seed ^ 0xed17));
     let mut next = content[..third].to_vec();

@@ -1,32 +1,32 @@
-//! A server that answers as a test says, one request a connection.
+//! An HTTP server with scripted answers, one request per connection.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-/// Status, further headers, body.
+/// The status, further headers and the body of a response.
 pub(crate) type Answer = (&'static str, &'static str, String);
 
-/// A request.
+/// A request received by the server.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// Without the query.
+    /// The path without the query.
     pub(crate) path: String,
-    /// Behind the question mark, as it was sent.
+    /// The query without the question mark, as it was sent.
     pub(crate) query: String,
     pub(crate) body: Vec<u8>,
-    /// Its lines, in lower case.
+    /// The header lines, in lower case.
     pub(crate) headers: String,
 }
 
 impl Request {
-    /// The value of a header, in lower case.
+    /// Returns the value of a header, in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
-/// Answers each request as `answer` says to its method and path, and gives the address.
+/// Starts a server that answers each method and path by `answer`. Returns its URL.
 pub(crate) fn scripted(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> String {
     scripted_by(move |request| {
         let (status, headers, body) = answer(&request.method, &request.path);
@@ -34,7 +34,7 @@ pub(crate) fn scripted(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -
     })
 }
 
-/// Answers each request as `answer` says, and gives the address.
+/// Starts a server that answers each request by `answer`. Returns its URL.
 pub(crate) fn scripted_by(
     answer: impl Fn(&Request) -> (&'static str, String, String) + Send + 'static,
 ) -> String {
@@ -42,7 +42,7 @@ pub(crate) fn scripted_by(
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for socket in listener.incoming() {
-            // Clients break connections off as they like.
+            // Clients may close a connection at any time.
             let _ = socket.and_then(|socket| serve(socket, &answer));
         }
     });
@@ -80,8 +80,10 @@ fn serve(
     write!(socket, "HTTP/1.1 {status}\r\n{headers}{len}Connection: close\r\n\r\n{body}")
 }
 
+/// Returns the XML body of an S3 error.
 pub(crate) fn xml(code: &str, message: &str, more: &str) -> String {
     format!(
-        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message>{more}<RequestId>R</RequestId></Error>"
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message>\
+         {more}<RequestId>R</RequestId></Error>"
     )
 }

@@ -1,4 +1,4 @@
-//! Small files of one kind in a bucket, stored and read by the service itself.
+//! Small similar files in a bucket, stored and read by the service itself.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(crate) async fn put(service: &DeltaService, key: &str, number: u64, options:
     service.put(&file, &object(key), options).await.unwrap();
 }
 
-/// Stores a version as a delta or as it is.
+/// Stores a version, as a delta only if `delta` is true.
 pub(crate) async fn put_as(service: &DeltaService, key: &str, number: u64, delta: bool) {
     put(service, key, number, &PutOptions { delta, ..PutOptions::default() }).await;
 }

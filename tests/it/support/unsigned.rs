@@ -9,7 +9,8 @@ pub(crate) fn request(method: &str, url: &str, body: &[u8]) -> (u16, String, Vec
     let mut stream = TcpStream::connect(host).unwrap();
     let len = body.len();
     let head = format!(
-        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len}\r\nconnection: close\r\n\r\n"
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len}\r\n\
+         connection: close\r\n\r\n"
     );
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = Vec::new();

@@ -1,4 +1,4 @@
-//! What is asked of a server: counted, and answered by a fault where a test says so.
+//! Counts requests and injects faults into them by a test's script.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,50 +12,50 @@ use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 /// A request that is about to be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call<'a> {
-    /// `GetObject`, `PutObject`, …
+    /// The operation: `GetObject`, `PutObject`, …
     pub operation: &'a str,
-    /// The bucket asked of.
+    /// The bucket of the request.
     pub bucket: Option<&'a str>,
-    /// The key asked of.
+    /// The key of the request.
     pub key: Option<&'a str>,
-    /// Requests of this operation so far, with this one.
+    /// The number of requests of this operation so far, including this one.
     pub nth: u64,
-    /// The query of its URL.
+    /// The query of the URL.
     pub query: &'a str,
-    /// Its headers.
+    /// The headers.
     pub headers: &'a HeaderMap,
 }
 
-/// What shall go wrong with a request.
+/// A fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The server answers this status and S3 error code, and does nothing.
+    /// The server answers this status and S3 error code, and does nothing else.
     Refuse {
         /// The status.
         status: u16,
         /// The code, `SlowDown` for example.
         code: &'static str,
     },
-    /// The server says that the bucket lies in this region.
+    /// The server reports that the bucket is in this region.
     Elsewhere(&'static str),
-    /// The server is slow to begin.
+    /// The server waits this long before it starts.
     Wait(Duration),
     /// The connection ends after this many bytes of the answer's body.
     Cut(u64),
-    /// What was asked is done, and the connection ends without an answer.
+    /// The request is executed, and the connection ends without an answer.
     Lost,
-    /// What was asked is done, and the answer comes this much later.
+    /// The request is executed, and the answer is delayed by this time.
     Late(Duration),
-    /// What was asked is done, and the answer has another body.
+    /// The request is executed, and the answer has another body.
     Rewrite(Rewrite),
 }
 
-/// Makes another body from the one of an answer.
+/// A function that replaces the body of an answer.
 #[derive(Clone)]
 pub struct Rewrite(Arc<dyn Fn(String) -> String + Send + Sync>);
 
 impl Rewrite {
-    /// Rewrites by this function.
+    /// Creates a rewrite by this function.
     pub fn new(rewrite: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(rewrite))
     }
@@ -79,8 +79,8 @@ impl PartialEq for Rewrite {
 
 impl Eq for Rewrite {}
 
-/// What shall become of an answer: left among a request's extensions by who passes it on, and
-/// filled in here.
+/// The fault to inject into an answer: inserted empty into a request's extensions by the
+/// connection's handler, and set by [`Calls`].
 #[derive(Clone, Default)]
 pub(crate) struct Aftermath(Arc<Mutex<Option<Fault>>>);
 
@@ -96,7 +96,7 @@ impl Aftermath {
 
 type Script = dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync;
 
-/// Shared between a server and the value that stands for it.
+/// The counts and the script, shared between a server and its handle.
 #[derive(Clone, Default)]
 pub(crate) struct Calls(Arc<State>);
 
@@ -138,7 +138,7 @@ impl fmt::Debug for Calls {
 
 #[async_trait::async_trait]
 impl S3Access for Calls {
-    /// Asked after the signature was verified and before the body is read.
+    /// Runs after the signature was verified and before the body is read.
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         if cx.credentials().is_none() {
             return Err(s3_error!(AccessDenied, "Signature is required"));

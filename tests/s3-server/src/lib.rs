@@ -1,8 +1,7 @@
-//! S3 servers on a socket of this machine, for tests: the model store in memory, and s3s-fs over a
-//! folder.
+//! S3 servers on a local socket, for tests: the model store in memory, and s3s-fs over a directory.
 //!
-//! Signatures are verified, requests are counted by operation, and faults can be scripted. A server
-//! lives as long as the value does, on threads of its own: tests may block.
+//! Verifies signatures, counts requests by operation, and injects scripted faults. A server runs
+//! until the value is dropped, on threads of its own, so that tests may block.
 
 mod calls;
 mod linger;
@@ -35,7 +34,7 @@ pub use memory::{Conditions, MIN_PART_SIZE};
 use calls::Calls;
 use memory::Memory;
 
-/// The one key the servers know.
+/// The only access key the servers accept.
 pub const ACCESS_KEY: &str = "test-access-key";
 /// The secret of [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "test-secret-key";
@@ -50,7 +49,7 @@ pub struct Server {
     runtime: Option<Runtime>,
 }
 
-/// HEAD requests that are being served: how many now, and at most.
+/// The number of HEAD requests being served, now and at most.
 #[derive(Debug, Clone, Default)]
 struct Heads(Arc<(AtomicUsize, AtomicUsize)>);
 
@@ -66,23 +65,23 @@ impl Heads {
 }
 
 impl Server {
-    /// The model store, empty, at a free port.
+    /// Starts the model store, empty, at a free port.
     pub fn memory() -> io::Result<Self> {
         Self::memory_with(Conditions::Atomic)
     }
 
-    /// The model store, empty, at a free port, weaker than S3 where `conditions` says so.
+    /// Starts the model store, empty, at a free port, weaker than S3 as `conditions` says.
     pub fn memory_with(conditions: Conditions) -> io::Result<Self> {
         Self::memory_at(0, conditions)
     }
 
-    /// The same at this port of 127.0.0.1; 0 for a free one.
+    /// Starts the same at this port of 127.0.0.1; 0 for a free one.
     pub fn memory_at(port: u16, conditions: Conditions) -> io::Result<Self> {
         let memory = Memory::with(conditions);
         Self::start(memory.clone(), Some(memory), port)
     }
 
-    /// s3s-fs over a folder, at this port of 127.0.0.1; 0 for a free one.
+    /// Starts s3s-fs over a directory, at this port of 127.0.0.1; 0 for a free one.
     pub fn folder_at(folder: &Path, port: u16) -> io::Result<Self> {
         let fs = s3s_fs::FileSystem::new(folder)
             .map_err(|error| io::Error::other(format!("{error:?}")))?;
@@ -109,12 +108,12 @@ impl Server {
         Ok(Self { address, calls, memory, heads, runtime: Some(runtime) })
     }
 
-    /// Where it listens.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How to reach it with the right key.
+    /// Returns the settings to reach it, with the right key.
     pub fn config(&self) -> S3Config {
         let credentials = S3Credentials {
             access_key_id: ACCESS_KEY.to_owned(),
@@ -130,44 +129,46 @@ impl Server {
         }
     }
 
-    /// Requests with a right signature so far, by operation (`HeadObject`, `PutObject`, …).
+    /// Returns the number of requests with a valid signature so far, by operation (`HeadObject`,
+    /// `PutObject`, …).
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.calls.counts()
     }
 
-    /// Requests of one operation so far.
+    /// Returns the number of requests of one operation so far.
     pub fn requests_of(&self, operation: &str) -> u64 {
         self.requests().get(operation).copied().unwrap_or_default()
     }
 
-    /// Asks `script` before each operation what shall go wrong. Replaces the script before.
+    /// Sets the script that chooses the fault of each request. Replaces the previous script.
     pub fn script(&self, script: impl Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static) {
         self.calls.script(script);
     }
 
-    /// HEAD requests that were served at the same time, at most.
+    /// Returns the maximum number of HEAD requests that were served at the same time.
     pub fn most_heads_at_once(&self) -> usize {
         self.heads.0.1.load(Ordering::Relaxed)
     }
 
-    /// The store behind the model store, for what need not go over the socket.
+    /// Returns the store behind the model store, for direct access.
     pub fn store(&self) -> Option<Arc<MemoryStore>> {
         self.memory.as_ref().map(Memory::store)
     }
 
-    /// Serves another store from now on, without open uploads; the model store only.
+    /// Replaces the store and discards open uploads; the model store only.
     pub fn serve(&self, store: Arc<MemoryStore>) {
         if let Some(memory) = &self.memory {
             memory.replace(store);
         }
     }
 
-    /// Multipart uploads that were neither completed nor aborted; the model store only.
+    /// Returns the number of multipart uploads that were neither completed nor aborted; the model
+    /// store only.
     pub fn open_uploads(&self) -> usize {
         self.memory.as_ref().map_or(0, Memory::open_uploads)
     }
 
-    /// Serves for ever.
+    /// Serves forever.
     pub fn run(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.block_on(pending())
@@ -188,7 +189,7 @@ async fn serve(listener: tokio::net::TcpListener, service: S3Service, heads: Hea
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        // A client that is gone before it was accepted is none of the server's errors.
+        // A client that disconnects before it is accepted is not an error of the server.
         let Ok((socket, _)) = listener.accept().await else { continue };
         let service = service.clone();
         let heads = heads.clone();
@@ -208,7 +209,7 @@ async fn serve(listener: tokio::net::TcpListener, service: S3Service, heads: Hea
         });
         let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
         connections.spawn(async move {
-            // Clients break connections off as tests want it.
+            // Tests break off connections on purpose.
             let _ = connection.await;
         });
     }

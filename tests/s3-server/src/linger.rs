@@ -1,5 +1,5 @@
-//! How answers reach the client, or do not. S3 reads on what it has refused, so that the connection
-//! is not reset under its answer.
+//! Delivery of answers, with injected faults. Like S3, it reads the rest of a rejected body, so
+//! that the connection is not reset before the client has read the answer.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use tokio::time::Sleep;
 
 use crate::calls::{Aftermath, Fault};
 
-/// How long the rest of a refused body is waited for.
+/// The time limit for the rest of a rejected body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What was sent before a connection breaks leaves within this.
+/// The delay before a connection breaks, in which the bytes sent before are transmitted.
 const LEAVES: Duration = Duration::from_millis(20);
 
-/// Serves a request; after an error the rest of its body is read and forgotten before the answer is
-/// given.
+/// Serves a request; after an error, reads and discards the rest of its body before the answer is
+/// returned.
 pub(crate) async fn serve(
     service: S3Service,
     request: Request<Incoming>,
@@ -51,13 +51,13 @@ pub(crate) async fn serve(
         _ => {}
     }
     if answer.status() >= StatusCode::BAD_REQUEST {
-        // The answer is given also to a client that has stopped sending.
+        // Also answers a client that has stopped sending.
         let _ = tokio::time::timeout(PATIENCE, body.drain()).await;
     }
     Ok(answer)
 }
 
-/// The text of a body.
+/// Returns the text of a body.
 async fn collect(mut body: s3s::Body) -> Result<String, HttpError> {
     let mut bytes = Vec::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -67,7 +67,7 @@ async fn collect(mut body: s3s::Body) -> Result<String, HttpError> {
     String::from_utf8(bytes).map_err(|error| HttpError::new(error.into()))
 }
 
-/// A body that can still be read when the service is done with it.
+/// A body that can still be read after the service has finished.
 #[derive(Clone)]
 struct SharedBody(Arc<Mutex<Incoming>>);
 
@@ -101,7 +101,7 @@ impl Body for SharedBody {
     }
 }
 
-/// A body that breaks off after so many bytes.
+/// A body that breaks off after `left` bytes.
 struct CutBody {
     body: s3s::Body,
     left: u64,

@@ -1,4 +1,4 @@
-//! The model store behind the S3 trait: exact where the adapter looks, refusing what it does not
+//! The model store as an S3 service: exact where the client depends on it; rejects what it does not
 //! implement.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::translate::{
     from_http_date, length, object_name, s3_error, url_encode,
 };
 
-/// Bytes every part but the last must have (S3 User Guide, "Multipart upload limits").
+/// The minimum size in bytes of every part but the last (S3 User Guide, "Multipart upload limits").
 pub const MIN_PART_SIZE: u64 = 5 << 20;
 
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            // As on S3, a tag names a content.
+            // As on S3, a tag identifies a content.
             store: RwLock::new(Arc::new(MemoryStore::new().with_content_tags())),
             uploads: Mutex::default(),
             conditions: Conditions::default(),
@@ -48,20 +48,20 @@ impl Default for State {
     }
 }
 
-/// What the model store does about conditions of writes, copies and deletes.
+/// The model store's handling of conditions of writes, copies and deletes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Conditions {
-    /// They hold, also among racers, as on AWS.
+    /// They hold, also among concurrent writers, as on AWS.
     #[default]
     Atomic,
-    /// They are not looked at, as stores do that do not know them: what should have been refused is
-    /// done.
+    /// They are ignored, as by stores that do not support them: a request that should fail
+    /// succeeds.
     Ignored,
-    /// A request with a condition is refused by 501 `NotImplemented`.
+    /// A request with a condition is rejected by 501 `NotImplemented`.
     NotImplemented,
-    /// A request with a condition is refused by 400 `InvalidArgument`.
+    /// A request with a condition is rejected by 400 `InvalidArgument`.
     InvalidArgument,
-    /// A write with `If-Match` is refused by 412, whatever the tag of the object, as radosgw does.
+    /// A write with `If-Match` is rejected by 412, whatever the tag of the object, as by radosgw.
     /// Other conditions hold.
     NeverMatch,
 }
@@ -81,7 +81,7 @@ impl Memory {
         self.0.conditions == Conditions::Ignored
     }
 
-    /// The condition of a write, if there is one and it is looked at.
+    /// Returns the condition of a write, if there is one and it is not ignored.
     fn condition(
         &self,
         if_match: Option<ETagCondition>,
@@ -155,7 +155,7 @@ impl Memory {
             )
             .await;
         match put {
-            // AWS does not say 412 where there is nothing to match.
+            // AWS does not answer 412 if the object does not exist.
             Err(error) if error.kind == StorageErrorKind::Precondition => {
                 self.store().head(&object_name(bucket, key)?).await.map_err(s3_error)?;
                 Err(s3_error(error))
@@ -165,7 +165,7 @@ impl Memory {
     }
 }
 
-/// The whole body, which must be as long as the request says.
+/// Reads the whole body, which must have the length of the request's header.
 async fn collect(body: Option<StreamingBlob>, length: Option<i64>) -> S3Result<Bytes> {
     let mut bytes = BytesMut::new();
     if let Some(mut body) = body {
@@ -179,7 +179,7 @@ async fn collect(body: Option<StreamingBlob>, length: Option<i64>) -> S3Result<B
     }
 }
 
-/// Fills in what GetObject and HeadObject have in common.
+/// Fills in the common fields of GetObject and HeadObject.
 macro_rules! describe {
     ($output:ty, $head:expr) => {{
         let ObjectHead { etag: tag, last_modified, attributes, .. } = $head;
@@ -222,7 +222,7 @@ fn check_if_match(if_match: Option<&ETagCondition>, head: &ObjectHead) -> S3Resu
     }
 }
 
-/// The bytes a Range header means; `None` when there is no header.
+/// Returns the bytes of a Range header; `None` without the header.
 fn ranged(range: Option<&Range>, size: u64) -> S3Result<Option<std::ops::Range<u64>>> {
     range.map(|range| range.check(size).map_err(|_| s3_error!(InvalidRange))).transpose()
 }
@@ -323,7 +323,7 @@ impl S3 for Memory {
             .as_ref()
             .is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
         let text = |text: String| if encoded { url_encode(&text) } else { text };
-        // A token is what it is in S3: text without a meaning to the client, and fit for XML.
+        // As on S3, a token is opaque to the client and fit for XML.
         let continuation = input.continuation_token.as_deref().map(from_token).transpose()?;
         let request = ListRequest {
             prefix: input.prefix.clone().unwrap_or_default(),
@@ -749,7 +749,7 @@ fn from_token(token: &str) -> S3Result<String> {
     String::from_utf8(bytes.ok_or_else(odd)?).map_err(|_| odd())
 }
 
-/// What S3 makes of a canned list: everything for the owner, and what the name says for all.
+/// Expands a canned list as S3 does: full control for the owner, and the named access for everyone.
 fn canned_policy(name: &str) -> AccessControlPolicy {
     let grant = |grantee: Grantee, permission: &'static str| Grant {
         grantee: Some(grantee),

@@ -30,7 +30,7 @@ impl Uploads {
         self.open.len()
     }
 
-    /// Keys, ids, and when they were begun.
+    /// Returns keys, ids and start times.
     pub(crate) fn of_bucket(
         &self,
         bucket: &str,
@@ -42,7 +42,7 @@ impl Uploads {
         })
     }
 
-    /// Gives the id.
+    /// Starts an upload and returns its id.
     pub(crate) fn create(&mut self, object: ObjectName, attributes: Attributes) -> String {
         self.made += 1;
         let id = format!("upload-{}", self.made);
@@ -60,7 +60,7 @@ impl Uploads {
             .ok_or_else(|| s3_error!(NoSuchUpload))
     }
 
-    /// Every part comes with the customer's key of the upload, if that has one.
+    /// Stores a part, which must come with the customer's key of the upload, if that has one.
     pub(crate) fn put_part(
         &mut self,
         object: &ObjectName,
@@ -82,7 +82,8 @@ impl Uploads {
         Ok(etag)
     }
 
-    /// The object the named parts make, and its attributes. The upload stays open.
+    /// Assembles the object from the named parts and returns it with its attributes. The upload
+    /// stays open.
     pub(crate) fn assemble(
         &mut self,
         object: &ObjectName,

@@ -1,4 +1,4 @@
-//! Between the words of s3s and those of the storage port.
+//! Converts between the types of s3s and those of the storage interface.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(crate) fn object_name(bucket: &str, key: &str) -> S3Result<ObjectName> {
     Ok(ObjectName::new(bucket_name(bucket)?, key))
 }
 
-/// The source of a copy: the newest version of an object, named by its bucket.
+/// Returns the source of a copy: the newest version of an object, named by its bucket.
 pub(crate) fn copy_source(source: &dto::CopySource) -> S3Result<ObjectName> {
     match source {
         dto::CopySource::Bucket { bucket, key, version_id: None } => object_name(bucket, key),
@@ -32,7 +32,7 @@ pub(crate) fn copy_source(source: &dto::CopySource) -> S3Result<ObjectName> {
     }
 }
 
-/// As AWS answers.
+/// Converts an error to AWS's answer.
 pub(crate) fn s3_error(error: StorageError) -> S3Error {
     match error.kind {
         StorageErrorKind::NoSuchBucket => s3_error!(NoSuchBucket),
@@ -51,7 +51,7 @@ pub(crate) fn etag(etag: &ETag) -> dto::ETag {
     dto::ETag::Strong(etag.0.clone())
 }
 
-/// The condition of a write: S3 takes `If-None-Match: *` and `If-Match` with one tag.
+/// Returns the condition of a write: S3 accepts `If-None-Match: *` and `If-Match` with one tag.
 pub(crate) fn condition(
     if_match: Option<ETagCondition>,
     if_none_match: Option<ETagCondition>,
@@ -69,7 +69,7 @@ pub(crate) fn condition(
     }
 }
 
-/// The attributes in a request that creates an object.
+/// Takes the attributes from a request that creates an object.
 macro_rules! attributes {
     ($input:expr) => {
         $crate::translate::checked(Attributes {
@@ -92,7 +92,7 @@ macro_rules! attributes {
 }
 pub(crate) use attributes;
 
-/// Class and encryption in a request that creates an object.
+/// Takes storage class and encryption from a request that creates an object.
 macro_rules! class_of {
     ($input:expr) => {{
         let algorithm = $input.server_side_encryption.take();
@@ -125,7 +125,7 @@ macro_rules! class_of {
 }
 pub(crate) use class_of;
 
-/// The customer's key that a request has, by its MD5, which must be the right one.
+/// Returns the MD5 of a request's customer's key, after a comparison with the one sent.
 pub(crate) fn customer_key(key: &Option<String>, md5: &Option<String>) -> S3Result<Option<String>> {
     let Some(key) = key else { return Ok(None) };
     let key = BASE64.decode(key).map_err(|error| s3_error!(error, InvalidArgument))?;
@@ -139,13 +139,13 @@ pub(crate) fn customer_key(key: &Option<String>, md5: &Option<String>) -> S3Resu
     Ok(Some(known))
 }
 
-/// Refuses who has not the customer's key of an object, in the words of AWS.
+/// Rejects a request without the customer's key of an object, with AWS's messages.
 pub(crate) fn check_customer_key(sent: Option<&str>, attributes: &Attributes) -> S3Result<()> {
     match (sent, attributes.encryption.as_ref().and_then(Encryption::customer_key_md5)) {
         (None, Some(_)) => Err(s3_error!(
             InvalidRequest,
-            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to \
-             retrieve the object."
+            "The object was stored using a form of Server Side Encryption. \
+             The correct parameters must be provided to retrieve the object."
         )),
         (Some(_), None) => Err(s3_error!(
             InvalidRequest,
@@ -156,12 +156,13 @@ pub(crate) fn check_customer_key(sent: Option<&str>, attributes: &Attributes) ->
     }
 }
 
-/// The tags in a header, which are like the query of a URL.
+/// Parses the tags in a header, which are like the query of a URL.
 pub(crate) fn from_query(text: String) -> S3Result<BTreeMap<String, String>> {
     let odd = || {
         s3_error!(
             InvalidArgument,
-            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters"
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded \
+             URL query parameters"
         )
     };
     let decode = |text: &str| {
@@ -190,7 +191,7 @@ pub(crate) fn from_query(text: String) -> S3Result<BTreeMap<String, String>> {
     text.split('&').map(pair).collect()
 }
 
-/// Refuses more user metadata than S3 takes.
+/// Rejects more user metadata than S3 accepts.
 pub(crate) fn checked(attributes: Attributes) -> S3Result<Attributes> {
     let size = attributes.user_metadata_bytes();
     if size > MAX_USER_METADATA_BYTES {
@@ -212,12 +213,12 @@ pub(crate) fn from_http_date(text: &str) -> S3Result<Timestamp> {
     Timestamp::parse(TimestampFormat::HttpDate, text).map_err(S3Error::internal_error)
 }
 
-/// Lengths and sizes on the wire are signed.
+/// Converts a length or size, which is signed in S3's types.
 pub(crate) fn length(len: u64) -> S3Result<i64> {
     i64::try_from(len).map_err(S3Error::internal_error)
 }
 
-/// As AWS encodes keys in lists: like an HTML form, but for the slash.
+/// Encodes a key in a listing as AWS does: like an HTML form, except for the slash.
 pub(crate) fn url_encode(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'*' => {

@@ -1,5 +1,5 @@
-//! Where the model store is as strict as AWS and our adapter does not go, asked by a plain client;
-//! and the binary.
+//! Tests of the model store's strictness where our own client does not go, by a plain client; and
+//! of the binary.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
 }
 
 #[tokio::test]
-async fn metadata_has_2_kib_in_objects_and_in_uploads() {
+async fn metadata_is_limited_to_2_kib() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
     for (len, fits) in [(2046, true), (2047, false)] {
@@ -62,7 +62,7 @@ async fn metadata_has_2_kib_in_objects_and_in_uploads() {
 }
 
 #[tokio::test]
-async fn an_upload_is_completed_only_from_lawful_parts_in_order() {
+async fn upload_needs_ordered_parts() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
     let created = client.create_multipart_upload().bucket("bucket").key("k").send().await.unwrap();
@@ -111,15 +111,16 @@ async fn an_upload_is_completed_only_from_lawful_parts_in_order() {
 }
 
 #[tokio::test]
-async fn a_conditional_put_over_nothing_is_404_as_on_aws() {
+async fn if_match_on_absent_key_is_404() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
     let put = client.put_object().bucket("bucket").key("k").if_match("\"0\"").send().await;
     assert_eq!(code(put), "NoSuchKey");
 }
 
+/// A copy onto itself, and a copy of bytes beyond the source.
 #[tokio::test]
-async fn a_copy_onto_itself_and_a_part_beyond_the_source_are_refused() {
+async fn invalid_copies_are_refused() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
     client
@@ -155,7 +156,7 @@ async fn a_copy_onto_itself_and_a_part_beyond_the_source_are_refused() {
 }
 
 #[tokio::test]
-async fn the_binary_ignores_conditions_when_told_to() {
+async fn binary_can_ignore_conditions() {
     let mut process = Command::new(env!("CARGO_BIN_EXE_s3-server"))
         .args(["memory", "--ignore-conditions"])
         .stdout(Stdio::piped())
@@ -174,7 +175,7 @@ async fn the_binary_ignores_conditions_when_told_to() {
 }
 
 #[tokio::test]
-async fn keys_in_lists_are_encoded_only_when_asked() {
+async fn listed_keys_may_be_encoded() {
     let server = Server::memory().unwrap();
     let client = client(server.url()).await;
     client.put_object().bucket("bucket").key("a b/+é").send().await.unwrap();
@@ -191,7 +192,7 @@ async fn keys_in_lists_are_encoded_only_when_asked() {
 }
 
 #[tokio::test]
-async fn the_binary_prints_the_address_at_which_it_serves() {
+async fn binary_prints_its_address() {
     let folder = std::env::temp_dir();
     for arguments in [
         vec!["memory"],

@@ -1,4 +1,5 @@
-//! What the matcher finds, before it becomes instructions: it may overlap what is found after it.
+//! The matches the matcher finds, before they become instructions. A match may overlap the next
+//! one.
 
 /// The kind of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(super) enum FoundKind {
     CopyTarget,
 }
 
-/// A way to make `size` bytes of target from `position` in the window on.
+/// A match that makes `size` bytes of target from `position` in the window on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) address: u64,

@@ -1,5 +1,4 @@
-//! xdelta3's instruction buffer: settles overlaps between matches and hands them over as
-//! instructions.
+//! xdelta3's instruction buffer: resolves overlaps between matches and writes them as instructions.
 
 use super::found::{Found, FoundKind};
 use crate::encode::error::EncodeError;
@@ -8,27 +7,27 @@ use crate::encode::section_writer::SectionWriter;
 use crate::format::instruction::{Instruction, Operation};
 use crate::format::window::CopyWindow;
 
-/// A COPY or RUN shorter than this is not worth its code.
-const LEAST: u32 = 4;
-/// Size up to which a COPY needs no size of its own in the default code table.
-const CHEAP: u32 = 18;
-/// An overlapped match that adds no more than this to its neighbour is dropped.
-const LITTLE_GAIN: u32 = 2;
+/// The minimum size of a COPY or RUN; a shorter one is not worth its code.
+const MIN_SIZE: u32 = 4;
+/// The greatest size of a COPY that is part of its code in the default code table.
+const MAX_SIZE_IN_CODE: u32 = 18;
+/// The greatest gain over its neighbour for which an overlapped match is dropped.
+const MAX_GAIN_DROPPED: u32 = 2;
 
-/// The reason for handing over instructions.
+/// The reason for writing instructions.
 #[derive(Debug, Clone, Copy)]
 enum FlushKind {
     /// The buffer was full; `source_end` is the length of the source if known.
     Scanning { target_len: usize, source_end: Option<u64> },
-    /// All matches are made.
+    /// All matches are found.
     Finishing,
 }
 
-/// The part of the source a window may copy from: open until the first COPY is handed over.
+/// The part of the source a window may copy from: open until the first COPY is written.
 #[derive(Debug, Default)]
 struct CopyRange {
     lowest: u64,
-    /// End of the match that reaches farthest; 0 when there was none.
+    /// The end of the match that reaches farthest; 0 without a match.
     highest: u64,
     chosen: Option<CopyWindow>,
 }
@@ -46,7 +45,7 @@ impl CopyRange {
             let matched = self.highest - self.lowest;
             let len = match flush {
                 FlushKind::Finishing => matched,
-                // Matches to come have to fit as well, so it is a guess.
+                // This is an estimate, since later matches have to fit as well.
                 FlushKind::Scanning { target_len, source_end } => {
                     let guess = matched.max((target_len + target_len / 4) as u64);
                     source_end.map_or(guess, |end| guess.min(end.saturating_sub(self.lowest)))
@@ -57,17 +56,16 @@ impl CopyRange {
     }
 }
 
-/// The matches of one window in the order they were found, which may overlap until they are handed
-/// over.
+/// The matches of one window in the order they were found. They may overlap until they are written.
 #[derive(Debug)]
 pub(super) struct InstructionBuffer {
     waiting: Vec<Found>,
-    /// The maximum number of matches that wait, 0 for no limit.
+    /// The maximum number of waiting matches, 0 for no limit.
     limit: usize,
     with_source: bool,
     allow_undecodable: bool,
     copy_range: CopyRange,
-    /// Target bytes that the instructions handed over produce.
+    /// The number of target bytes that the written instructions produce.
     written: usize,
 }
 
@@ -83,12 +81,12 @@ impl InstructionBuffer {
         }
     }
 
-    /// Returns where the last waiting match ends, 0 when none waits.
+    /// Returns the end of the last waiting match, 0 if none waits.
     pub(super) fn end(&self) -> usize {
         self.waiting.last().map_or(0, |last| last.end() as usize)
     }
 
-    /// Returns the number of target bytes that the instructions handed over produce.
+    /// Returns the number of target bytes that the written instructions produce.
     pub(super) fn written(&self) -> usize {
         self.written
     }
@@ -98,7 +96,7 @@ impl InstructionBuffer {
         self.copy_range.chosen
     }
 
-    /// Widens the copy window by a match, which may yet be dropped.
+    /// Widens the copy window by a match, even if the match is dropped later.
     pub(super) fn include(&mut self, start: u64, end: u64) {
         self.copy_range.include(start, end);
     }
@@ -110,8 +108,8 @@ impl InstructionBuffer {
         }
     }
 
-    /// Adds a match; when the buffer is full, half of it is handed over first. An instruction that
-    /// waits in `sections` for its successor counts as one of the buffer's.
+    /// Adds a match; when the buffer is full, half of it is written first. An instruction held back
+    /// in `sections` counts as one of the buffer's.
     pub(super) fn push(
         &mut self,
         found: Found,
@@ -134,7 +132,7 @@ impl InstructionBuffer {
         sections: &mut SectionWriter,
     ) -> Result<(), EncodeError> {
         settle(&mut self.waiting, false);
-        // Two stay behind, since the next match may still change what they are cut to.
+        // Two are kept, since the next match may still change where they are cut.
         let half = self.limit / 2 + 1;
         let count = self.waiting.len().saturating_sub(2).max(1).min(half).min(self.waiting.len());
         self.hand_over(
@@ -145,7 +143,7 @@ impl InstructionBuffer {
         )
     }
 
-    /// Hands over everything and the bytes between, and begins a new window.
+    /// Writes all matches and the bytes between them, and begins a new window.
     pub(super) fn finish(
         &mut self,
         target: &[u8],
@@ -159,7 +157,8 @@ impl InstructionBuffer {
         Ok(())
     }
 
-    /// Hands over the first `count` matches, each behind an ADD of the bytes no instruction made.
+    /// Writes the first `count` matches, each after an ADD of the bytes that no instruction
+    /// produces.
     fn hand_over(
         &mut self,
         count: usize,
@@ -213,11 +212,11 @@ impl InstructionBuffer {
     }
 }
 
-/// Cuts or drops matches so that none overlaps its successor. When more are to come (not
-/// `complete`), the last two are left as they are.
+/// Cuts or drops matches so that none overlaps its successor. If more are to come (not `complete`),
+/// the last two are left as they are.
 fn settle(queue: &mut Vec<Found>, complete: bool) {
     let Some(&first) = queue.first() else { return };
-    // `queue[..kept]` is settled, `current` comes next, then `queue[next..]`.
+    // `queue[..kept]` is resolved, `current` comes next, then `queue[next..]`.
     let mut current = Some(first);
     let mut kept = 0;
     let mut next = 1;
@@ -232,9 +231,9 @@ fn settle(queue: &mut Vec<Found>, complete: bool) {
                 _ => {}
             }
             let together = right.end() - left.position;
-            if together < 2 * LEAST
-                || right.end() - left.end() <= LITTLE_GAIN
-                || right.position - left.position <= LITTLE_GAIN
+            if together < 2 * MIN_SIZE
+                || right.end() - left.end() <= MAX_GAIN_DROPPED
+                || right.position - left.position <= MAX_GAIN_DROPPED
             {
                 if left.size < right.size {
                     current = Some(right);
@@ -247,7 +246,7 @@ fn settle(queue: &mut Vec<Found>, complete: bool) {
                 }
                 continue;
             }
-            let wanted = CHEAP.min(together - together / 2);
+            let wanted = MAX_SIZE_IN_CODE.min(together - together / 2);
             let overlap = left.end() - right.position;
             if wanted > left.size {
                 right.cut_head(overlap);

@@ -1,4 +1,4 @@
-//! How far two pieces of memory agree, eight bytes at a time.
+//! Lengths of common prefixes and suffixes, compared eight bytes at a time.
 
 const WORD: usize = 8;
 
@@ -6,7 +6,7 @@ fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |&chunk| u64::from_le_bytes(chunk))
 }
 
-/// Number of equal bytes at the start of both.
+/// Returns the number of equal bytes at the start of both.
 #[inline]
 pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
@@ -22,7 +22,7 @@ pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     at + a[at..].iter().zip(&b[at..]).take_while(|(x, y)| x == y).count()
 }
 
-/// Number of equal bytes at the end of both.
+/// Returns the number of equal bytes at the end of both.
 #[inline]
 pub(super) fn common_suffix(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
@@ -47,8 +47,9 @@ pub(super) fn common_suffix(a: &[u8], b: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    /// The first difference is found to the byte, at every length and position.
     #[test]
-    fn agreement_is_counted_to_the_byte_at_every_length_and_place_of_difference() {
+    fn lengths_are_exact() {
         for len in 0..40 {
             let a: Vec<u8> = (0..len).map(|n| n as u8).collect();
             assert_eq!(common_prefix(&a, &a), len);

@@ -1,4 +1,4 @@
-//! Finds what a window has in common with the source and with itself.
+//! Finds matches of a window with the source and with itself.
 
 use std::io;
 
@@ -14,18 +14,18 @@ use crate::encode::options::{MIN_LOOK, Plan};
 use crate::encode::section_writer::SectionWriter;
 use crate::encode::window_matcher::WindowMatcher;
 
-const LEAST_MATCH: usize = MIN_LOOK as usize;
-/// A shorter run is left to ADD or COPY.
-const LEAST_RUN: usize = 8;
+const MIN_MATCH: usize = MIN_LOOK as usize;
+/// The minimum length of a run; a shorter one is left to ADD or COPY.
+const MIN_RUN: usize = 8;
 
-/// Matches target windows as xdelta3 does, one after the other.
+/// A matcher that matches target windows as xdelta3 does, one after the other.
 #[derive(Debug)]
 pub(in crate::encode) struct Matcher<S> {
     profile: MatcherProfile,
     source: Option<SourceSide<S>>,
     target_index: Option<TargetIndex>,
     buffer: InstructionBuffer,
-    /// Target bytes in the windows before.
+    /// The number of target bytes in the previous windows.
     passed: u64,
 }
 
@@ -52,7 +52,7 @@ impl<S: Source> Matcher<S> {
         if let Some(index) = &mut self.target_index {
             index.reset();
         }
-        // Each pass starts behind a match that was taken for good.
+        // Each pass starts after a match that was accepted.
         while at + look <= target.len() {
             match self.scan_to_match(target, at, sections)? {
                 Some(behind) => at = behind,
@@ -62,8 +62,8 @@ impl<S: Source> Matcher<S> {
         Ok(())
     }
 
-    /// Scans from `at` on until a match is taken for good; returns where it ends, or `None` at the
-    /// end of the window.
+    /// Scans from `at` on until a match is accepted; returns its end, or `None` at the end of the
+    /// window.
     fn scan_to_match(
         &mut self,
         target: &[u8],
@@ -74,7 +74,7 @@ impl<S: Source> Matcher<S> {
         let small_look = self.profile.small_look as usize;
         let large_look = self.profile.large_look as usize;
         let max_lazy = self.profile.max_lazy as usize;
-        let mut least = LEAST_MATCH.max((1 + self.buffer.end()).saturating_sub(at));
+        let mut least = MIN_MATCH.max((1 + self.buffer.end()).saturating_sub(at));
         let mut run = Run::ending(&target[at..at + small_look]);
         let mut checksum = LargeChecksum::default();
         let mut index_again = 0;
@@ -99,7 +99,7 @@ impl<S: Source> Matcher<S> {
             if found.is_none()
                 && let Some(index) = &mut self.target_index
             {
-                let earlier = index.find_and_enter(target, at, least > LEAST_MATCH);
+                let earlier = index.find_and_enter(target, at, least > MIN_MATCH);
                 if let Some(earlier) = earlier.filter(|earlier| earlier.len >= least) {
                     let copy =
                         Found::new(at, earlier.len, earlier.at as u64, FoundKind::CopyTarget);
@@ -111,7 +111,7 @@ impl<S: Source> Matcher<S> {
                 // A short match may be followed at once by a longer one; both wait in the buffer.
                 Some(found) if found < max_lazy && at + found + 2 <= len => least = found,
                 Some(found) => return Ok(Some(at + found)),
-                None => least = LEAST_MATCH.max(least - 1),
+                None => least = MIN_MATCH.max(least - 1),
             }
             if at + small_look == len {
                 return Ok(None);
@@ -132,17 +132,17 @@ impl<S: Source> Matcher<S> {
         least: usize,
         sections: &mut SectionWriter,
     ) -> Result<Option<usize>, EncodeError> {
-        // Not undone when the run is refused: it is tried once, at its start.
+        // This is not undone if the run is rejected: a run is tried once, at its start.
         run.len += target[at + run.len..].iter().take_while(|&&byte| byte == run.byte).count();
-        if run.len < least.max(LEAST_RUN) {
+        if run.len < least.max(MIN_RUN) {
             return Ok(None);
         }
         self.push(Found::new(at, run.len, 0, FoundKind::Run(run.byte)), target, sections)?;
         Ok(Some(run.len))
     }
 
-    /// Has the index cover the source ahead of the target; returns the position in the window to do
-    /// it again at.
+    /// Advances the index over the source; returns the position in the window at which to call this
+    /// again.
     fn index_source(&mut self, at: usize) -> Result<u64, EncodeError> {
         let Some(source) = &mut self.source else { return Ok(u64::MAX) };
         let SourceSide { index, blocks, matched, .. } = source;
@@ -162,13 +162,13 @@ impl<S: Source> Matcher<S> {
     ) -> Result<Option<usize>, EncodeError> {
         let Some(source) = &mut self.source else { return Ok(None) };
         let chosen = self.buffer.copy_window();
-        // A short queue may have written a match that ends behind `at`. xdelta3's difference wraps
-        // around there, so that nothing but the source and the window bounds what it looks at.
-        let room_behind = at.checked_sub(self.buffer.written()).unwrap_or(at);
+        // A small buffer may have written a match that ends after `at`. xdelta3's difference wraps
+        // around there, so that only the source and the window limit the bytes it looks at.
+        let max_behind = at.checked_sub(self.buffer.written()).unwrap_or(at);
         let Some((behind, ahead)) = source.room(position, chosen) else {
             return Ok(None);
         };
-        let behind = behind.min(room_behind as u64) as usize;
+        let behind = behind.min(max_behind as u64) as usize;
         let ahead = ahead.min((target.len() - at) as u64) as usize;
         let Some(behind) = source.extend_back(&target[at - behind..at], position)? else {
             return Ok(None);
@@ -206,7 +206,7 @@ impl<S: Source> WindowMatcher for Matcher<S> {
         let mut at = 0;
         if !target.is_empty() {
             if let Some(position) = self.source.as_mut().and_then(|source| source.resume.take()) {
-                at = self.match_source(target, 0, position, LEAST_MATCH, sections)?.unwrap_or(0);
+                at = self.match_source(target, 0, position, MIN_MATCH, sections)?.unwrap_or(0);
             }
             self.scan(target, at, sections)?;
         } else if let Some(source) = &mut self.source {
@@ -217,7 +217,7 @@ impl<S: Source> WindowMatcher for Matcher<S> {
     }
 }
 
-/// Equal bytes at the end of what the small look sees.
+/// The run of equal bytes at the end of the bytes that the small look covers.
 struct Run {
     byte: u8,
     len: usize,

@@ -1,4 +1,4 @@
-//! The matcher of xdelta3 3.0.11, whose every choice shows in the bytes of the delta.
+//! The matcher of xdelta3 3.0.11. Every choice it makes shows in the bytes of the delta.
 
 mod found;
 mod instruction_buffer;

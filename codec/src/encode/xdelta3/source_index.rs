@@ -1,30 +1,29 @@
-//! Where in the source a string of bytes may stand: checksums of spaced positions, kept ahead of
-//! the matcher.
+//! The source index: checksums of spaced positions in the source, indexed ahead of the matcher.
 
 use std::io;
 
 use super::source_window::SourceWindow;
 use crate::Source;
 
-/// Largest table, as a power of two.
+/// The maximum size of a table, as a power of two.
 const MAX_BITS: u32 = 28;
 const MIN_BITS: u32 = 2;
 
-/// Slots a table of about `wanted` entries has, as a power of two.
+/// Returns the number of slots in a table of about `wanted` entries, as a power of two.
 pub(super) fn table_bits(wanted: u64) -> u32 {
     wanted.checked_ilog2().unwrap_or(0).clamp(MIN_BITS, MAX_BITS)
 }
 
-/// Slot of a 32-bit checksum in a table of `1 << bits` slots.
+/// Returns the slot of a 32-bit checksum in a table of `1 << bits` slots.
 #[inline]
 pub(super) fn slot(checksum: u32, bits: u32) -> usize {
     ((checksum >> (u32::BITS - bits)) ^ (checksum & ((1 << bits) - 1))) as usize
 }
 
-/// Two 16-bit sums over permuted bytes; it can roll one byte on or back.
+/// A checksum of two 16-bit sums over permuted bytes; it can roll one byte on or back.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LargeChecksum {
-    // Only the low 16 bits of both count; the rest is never looked at.
+    // Only the low 16 bits of both are used.
     low: u32,
     high: u32,
 }
@@ -39,7 +38,7 @@ impl LargeChecksum {
         sum
     }
 
-    /// The checksum one byte on, over as many (`look`) bytes.
+    /// Rolls the checksum of `look` bytes one byte on.
     #[inline]
     pub(super) fn roll_on(&mut self, leaves: u8, enters: u8, look: u32) {
         let leaves = permuted(leaves);
@@ -47,7 +46,7 @@ impl LargeChecksum {
         self.high = self.high.wrapping_sub(leaves.wrapping_mul(look)).wrapping_add(self.low);
     }
 
-    /// The checksum one byte earlier, over as many (`look`) bytes.
+    /// Rolls the checksum of `look` bytes one byte back.
     #[inline]
     fn roll_back(&mut self, enters: u8, leaves: u8, look: u32) {
         let enters = permuted(enters);
@@ -66,17 +65,18 @@ fn permuted(byte: u8) -> u32 {
     u32::from(PERMUTATION[usize::from(byte)])
 }
 
-/// The table of checksums and how far the source has been entered into it.
+/// The table of checksums, and the end of the indexed part of the source.
 #[derive(Debug)]
 pub(super) struct SourceIndex {
     look: usize,
     step: usize,
-    /// Length of the source window; decides the size of the table and how far the index runs ahead.
+    /// The length of the source window in bytes; it determines the size of the table and how far
+    /// the index runs ahead.
     window: u64,
     bits: u32,
-    /// Low 32 bits of position + 1, 0 for none. Allocated at the first search.
+    /// The low 32 bits of position + 1, 0 for none. Allocated at the first search.
     table: Vec<u32>,
-    /// Source indexed up to here.
+    /// The end of the indexed part of the source.
     covered: u64,
 }
 
@@ -93,12 +93,12 @@ impl SourceIndex {
         }
     }
 
-    /// Source indexed, or skipped as already matched, up to here.
+    /// Returns the end of the part of the source that is indexed, or skipped as already matched.
     pub(super) fn covered(&self) -> u64 {
         self.covered
     }
 
-    /// The position last entered under a checksum.
+    /// Returns the position last entered under a checksum.
     #[inline]
     pub(super) fn find(&self, checksum: LargeChecksum) -> Option<u64> {
         match self.table[slot(checksum.value(), self.bits)] {
@@ -107,8 +107,8 @@ impl SourceIndex {
         }
     }
 
-    /// The position an entry stands for: the last one with these low 32 bits that is not beyond
-    /// what is covered.
+    /// Returns the position of an entry: the last one with these low 32 bits that is not beyond the
+    /// indexed part.
     fn position(&self, entry: u32) -> u64 {
         let low = entry.wrapping_sub(1);
         match self.covered >> u32::BITS {
@@ -118,9 +118,9 @@ impl SourceIndex {
         }
     }
 
-    /// Enters as much of the source as belongs in the index when the target has been read up to
-    /// `target`, leaving out what lies before `matched`. Returns after how many more bytes of
-    /// target it is to be called again.
+    /// Indexes the part of the source that xdelta3 has indexed once it has read the target up to
+    /// `target`, except the part before `matched`. Returns the number of target bytes after which
+    /// to call it again.
     pub(super) fn advance<S: Source>(
         &mut self,
         blocks: &mut SourceWindow<S>,
@@ -161,7 +161,7 @@ impl SourceIndex {
         Ok(block_len - (self.covered - goal) % block_len)
     }
 
-    /// Enters a block from its end backwards, down to `from`; at least one position.
+    /// Indexes a block from its end backwards, down to `from`; at least one position.
     fn enter(&mut self, block: &[u8], base: u64, from: usize) {
         let (look, step) = (self.look, self.step);
         let Some(mut at) = block.len().checked_sub(look) else { return };
@@ -170,7 +170,7 @@ impl SourceIndex {
             self.table[slot(sum.value(), self.bits)] = (base + at as u64 + 1) as u32;
             let Some(next) = at.checked_sub(step).filter(|&next| next >= from) else { return };
             if 2 * step < look {
-                // The bytes that enter, and those that leave on the other side.
+                // The bytes that enter, and those that leave at the other end.
                 for (&enters, &leaves) in
                     block[next..at].iter().rev().zip(block[next + look..at + look].iter().rev())
                 {
@@ -184,8 +184,8 @@ impl SourceIndex {
     }
 }
 
-/// What each byte counts for in a checksum: part of the format of the output, since it decides
-/// which positions collide.
+/// The weight of each byte in a checksum. It determines which positions collide, so the bytes of
+/// the delta depend on it.
 static PERMUTATION: [u16; 256] = [
     0xbcd1, 0xbb65, 0x42c2, 0xdffe, 0x9666, 0x431b, 0x8504, 0xeb46, 0x6379, 0xd460, 0xcf14, 0x53cf,
     0xdb51, 0xdb08, 0x12c8, 0xf602, 0xe766, 0x2394, 0x250d, 0xdcbb, 0xa678, 0x02af, 0xa5c6, 0x7ea6,
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rolling_either_way_equals_summing_afresh() {
+    fn rolling_equals_fresh_sum() {
         let bytes: Vec<u8> =
             (0..300u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for look in [4usize, 9, 33] {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn table_sizes_follow_the_source_window_and_stay_in_their_bounds() {
+    fn table_size_follows_window() {
         assert_eq!(
             [26, 15, 8, 3, 2].map(|step| table_bits((1 << 26) / step)),
             [21, 22, 23, 24, 25]
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_means_the_last_position_below_what_is_covered() {
+    fn entry_is_last_covered_position() {
         let mut index = SourceIndex::new(9, 8, 1 << 19);
         assert_eq!(index.position(5), 4);
         index.covered = (7 << 32) + 1000;

@@ -1,4 +1,4 @@
-//! The source of the matcher: how far a match with it reaches.
+//! The source of the matcher, and the extension of matches in it.
 
 use std::io;
 
@@ -9,18 +9,19 @@ use crate::Source;
 use crate::encode::options::Plan;
 use crate::format::window::CopyWindow;
 
-/// The source and what is known of it, across windows.
+/// The source and the state of matching it, kept across windows.
 #[derive(Debug)]
 pub(super) struct SourceSide<S> {
     pub(super) blocks: SourceWindow<S>,
     pub(super) index: SourceIndex,
-    /// How far back from the end of the index a match may reach.
+    /// The distance back from the end of the index that a match may reach, in bytes.
     window: u64,
-    /// End of the match that reached farthest.
+    /// The end of the match that reached farthest.
     pub(super) matched: u64,
     /// The position tried last; it is not tried twice in a row.
     tried: u64,
-    /// Where the next window starts by looking: behind the match that ended this one.
+    /// The source position that the next window tries first: the end of the match that ended this
+    /// window.
     pub(super) resume: Option<u64>,
 }
 
@@ -39,7 +40,8 @@ impl<S: Source> SourceSide<S> {
         })
     }
 
-    /// How far a match at `position` may extend back and ahead, `None` when it may not be tried.
+    /// Returns the number of bytes a match at `position` may extend back and ahead; `None` if it
+    /// may not be tried.
     #[inline]
     pub(super) fn room(&mut self, position: u64, chosen: Option<CopyWindow>) -> Option<(u64, u64)> {
         let again = position != 0 && position == self.tried;
@@ -59,8 +61,8 @@ impl<S: Source> SourceSide<S> {
         }
     }
 
-    /// How many bytes before `position` equal the end of `target`; `None` when the source there is
-    /// no longer at hand.
+    /// Returns the number of bytes before `position` that equal the end of `target`; `None` if the
+    /// source there is no longer available.
     #[inline]
     pub(super) fn extend_back(
         &mut self,
@@ -86,7 +88,7 @@ impl<S: Source> SourceSide<S> {
         Ok(Some(back))
     }
 
-    /// How many bytes from `position` on equal the start of `target`.
+    /// Returns the number of bytes from `position` on that equal the start of `target`.
     #[inline]
     pub(super) fn extend_ahead(&mut self, target: &[u8], position: u64) -> io::Result<usize> {
         let block_len = self.blocks.block_len();

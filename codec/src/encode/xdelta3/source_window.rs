@@ -1,28 +1,27 @@
-//! The part of the source at hand: a first-in-first-out of 32 blocks, as xdelta3 keeps it even for
-//! a file it could seek in.
+//! The available part of the source: a first-in, first-out buffer of 32 blocks, as xdelta3 keeps it
+//! even for a file it could seek in.
 //!
-//! Which blocks are gone decides which matches exist, so this is part of what the delta's bytes
-//! depend on.
+//! The evicted blocks determine which matches exist, so the delta's bytes depend on them.
 
 use std::io;
 
 use crate::Source;
 use crate::encode::options::SOURCE_BLOCKS;
 
-/// Blocks of a source, the newest kept.
+/// The blocks of a source, of which the newest are kept.
 #[derive(Debug)]
 pub(super) struct SourceWindow<S> {
     source: S,
-    /// Slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k + 2 * slots`, ... Empty
-    /// for a source that lends its bytes: then a block is at hand when its slot says so, and stays
-    /// where it is.
+    /// The bytes of the blocks, slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k
+    /// + 2 * slots`, ... Empty for a source that lends its bytes: its blocks are not copied, and
+    /// `held` alone determines which ones are available.
     memory: Vec<u8>,
-    /// Which block each slot holds.
+    /// The number of the block in each slot.
     held: Vec<u64>,
     block_len: u64,
-    /// The length the source states, beyond which it is not asked for bytes.
+    /// The length the source states; no bytes beyond it are read.
     stated: Option<u64>,
-    /// The last block seen and its length, which is the whole source when `ended`.
+    /// The last block read and its length, which is the end of the source when `ended`.
     last: u64,
     last_len: u64,
     ended: bool,
@@ -32,16 +31,16 @@ impl<S: Source> SourceWindow<S> {
     /// Reads the first `window` bytes.
     pub(super) fn new(source: S, window: u64) -> io::Result<Self> {
         let stated = source.len();
-        let at_hand = stated.map_or(window, |len| len.min(window)) as usize;
+        let available = stated.map_or(window, |len| len.min(window)) as usize;
         let mut memory = Vec::new();
         let got = if let Some(lent) = source.bytes() {
             lent.len()
         } else {
-            memory.resize(at_hand, 0);
+            memory.resize(available, 0);
             source.read_at(0, &mut memory)?
         };
-        let got = got.min(at_hand) as u64;
-        if stated.is_some() && got < at_hand as u64 {
+        let got = got.min(available) as u64;
+        if stated.is_some() && got < available as u64 {
             return Err(shorter_than_stated());
         }
         let len = if got < window { Some(stated.unwrap_or(got)) } else { stated };
@@ -60,13 +59,13 @@ impl<S: Source> SourceWindow<S> {
         self.block_len
     }
 
-    /// The length of the source, once it is known.
+    /// Returns the length of the source, once it is known.
     pub(super) fn end(&self) -> Option<u64> {
         self.ended.then_some(self.last * self.block_len + self.last_len)
     }
 
-    /// The bytes of a block, shorter than [`Self::block_len`] only at the end of the source; `None`
-    /// when it was already given up for a later one.
+    /// Returns the bytes of a block, shorter than [`Self::block_len`] only at the end of the
+    /// source; `None` if it was already evicted for a later one.
     pub(super) fn block(&mut self, number: u64) -> io::Result<Option<&[u8]>> {
         let slot = (number % self.held.len() as u64) as usize;
         let start = slot * self.block_len as usize;
@@ -95,8 +94,8 @@ impl<S: Source> SourceWindow<S> {
         let got = if let Some(lent) = self.source.bytes() {
             (lent.len() as u64).saturating_sub(offset).min(wanted as u64) as usize
         } else {
-            let room = self.memory.get_mut(start..start + wanted).unwrap_or_default();
-            if room.is_empty() { 0 } else { self.source.read_at(offset, room)?.min(wanted) }
+            let buffer = self.memory.get_mut(start..start + wanted).unwrap_or_default();
+            if buffer.is_empty() { 0 } else { self.source.read_at(offset, buffer)?.min(wanted) }
         };
         if got < wanted && (self.stated.is_some() || number < self.last) {
             return Err(shorter_than_stated());

@@ -1,14 +1,14 @@
-//! Where earlier in the window the same bytes may stand.
+//! The target index: earlier positions of a window by checksum.
 
 use super::match_len::common_prefix;
 use super::profile::MatcherProfile;
 use super::source_index::{slot, table_bits};
 
-/// Bytes under a small checksum, whatever the profile's small look is.
+/// The number of bytes under a small checksum, whatever the profile's small look is.
 const CHECKSUM_LEN: usize = 4;
 const MULTIPLIER: u32 = 1_597_334_677;
 
-/// Farther back than this an address costs as much as the 4 bytes it stands for.
+/// The distance beyond which an address costs as much as the 4 bytes it replaces.
 const FAR_FOR_4: usize = 1 << 14;
 /// The same for 5 bytes.
 const FAR_FOR_5: usize = 1 << 21;
@@ -20,13 +20,14 @@ pub(super) struct TargetMatch {
     pub(super) at: usize,
 }
 
-/// The last position of every checksum in the window, and chains to the ones before.
+/// The last position of every checksum in the window, with chains to the earlier ones.
 #[derive(Debug)]
 pub(super) struct TargetIndex {
     bits: u32,
-    /// Position + 1, 0 for none. Allocated at the first search.
+    /// The position + 1, 0 for none. Allocated at the first search.
     table: Vec<u32>,
-    /// For every remembered position the position + 1 before it in its chain; empty without chains.
+    /// For every remembered position, the position + 1 before it in its chain; empty without
+    /// chains.
     previous: Vec<u32>,
     history: usize,
     chain: u32,
@@ -35,7 +36,8 @@ pub(super) struct TargetIndex {
 }
 
 impl TargetIndex {
-    /// An index for windows of `window` bytes that remembers `history` (a power of two) positions.
+    /// Creates an index for windows of `window` bytes that remembers `history` (a power of two)
+    /// positions.
     pub(super) fn new(profile: &MatcherProfile, window: usize, history: usize) -> Self {
         Self {
             bits: table_bits(window as u64),
@@ -48,7 +50,7 @@ impl TargetIndex {
         }
     }
 
-    /// Forgets the window before.
+    /// Clears the index for the next window.
     pub(super) fn reset(&mut self) {
         if self.table.is_empty() {
             self.table = vec![0; 1 << self.bits];
@@ -58,8 +60,8 @@ impl TargetIndex {
         }
     }
 
-    /// Looks for `target[at..]` earlier in the target, then remembers `at`. `lazy` when a match is
-    /// already at hand.
+    /// Searches for `target[at..]` earlier in the target, then enters `at`. `lazy` means that a
+    /// match was already found.
     #[inline]
     pub(super) fn find_and_enter(
         &mut self,
@@ -87,7 +89,7 @@ impl TargetIndex {
         let mut candidate = first;
         let mask = self.previous.len().wrapping_sub(1);
         loop {
-            // Only a longer match counts, and that one has to agree where the best so far ended.
+            // Only a longer match counts, and that one has to agree at the end of the best so far.
             if target[candidate + best.len] == here[best.len] {
                 let len = common_prefix(&target[candidate..], here);
                 if len > best.len {
@@ -101,7 +103,7 @@ impl TargetIndex {
             if left == 0 {
                 break;
             }
-            // A slot written again by a later position leads forward, not back.
+            // A slot overwritten by a later position leads forward, not back.
             match self.previous[candidate & mask] as usize {
                 0 => break,
                 entry if entry - 1 > candidate => break,

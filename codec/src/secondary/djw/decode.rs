@@ -1,4 +1,4 @@
-//! The DJW decoder: reads the codes of a section, then the section.
+//! The DJW decoder: reads the codes of a section, then its symbols.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::move_to_front::FrontDecoder;
@@ -9,11 +9,11 @@ use super::{
 use crate::error::{Fault, HuffmanFault};
 use crate::secondary::bits::BitReader;
 
-/// Codes up to this many bits are looked up at once; the tables of eight groups fit the first cache
-/// of a processor.
+/// The length of the longest code that is looked up in one step, in bits; the tables of eight
+/// groups fit the first-level cache of a processor.
 const QUICK_BITS: u32 = 10;
 
-/// Appends a section of `len` bytes, which has to use all of `input`.
+/// Appends a section of `len` bytes, which must use all of `input`.
 pub(in crate::secondary) fn decode_section(
     input: &[u8],
     len: usize,
@@ -44,7 +44,7 @@ pub(in crate::secondary) fn decode_section(
 }
 
 /// Reads the lengths of all codes, which are coded themselves. The first group has a length for
-/// every byte, the others for those whose length there is not 0.
+/// every byte, the other groups for those bytes whose length in the first group is not 0.
 fn read_codes(groups: usize, bits: &mut BitReader<'_>) -> Result<Vec<Code>, Fault> {
     let count = (bits.number(LENGTH_COUNT_BITS)? as usize).saturating_add(LEAST_LENGTHS);
     let of_lengths = read_code(count, LENGTH_BITS, bits)?;
@@ -66,7 +66,7 @@ fn read_codes(groups: usize, bits: &mut BitReader<'_>) -> Result<Vec<Code>, Faul
     Ok(codes)
 }
 
-/// Reads which group each sector takes.
+/// Reads the group of each sector.
 fn read_selectors(
     groups: usize,
     sectors: usize,
@@ -83,7 +83,7 @@ fn read_selectors(
     Ok(picks)
 }
 
-/// Reads a code of `symbols` symbols whose lengths stand there as they are.
+/// Reads a code of `symbols` symbols whose lengths are stored uncoded.
 fn read_code(symbols: usize, length_bits: u32, bits: &mut BitReader<'_>) -> Result<Code, Fault> {
     let mut lengths = Vec::with_capacity(symbols);
     for _ in 0..symbols {
@@ -95,12 +95,12 @@ fn read_code(symbols: usize, length_bits: u32, bits: &mut BitReader<'_>) -> Resu
 /// A canonical Huffman code.
 #[derive(Debug)]
 struct Code {
-    /// By the next [`QUICK_BITS`] bits, the first one lowest: symbol and length, 0 for longer
+    /// Symbol and length by the next [`QUICK_BITS`] bits, the first one lowest; length 0 for longer
     /// codes.
     quick: Vec<(u8, u8)>,
-    /// How many codes there are of each length, from 0.
+    /// The number of codes of each length, from 0.
     counts: [u32; LONGEST + 1],
-    /// Symbols in the order of their codes.
+    /// The symbols in the order of their codes.
     symbols: Vec<u8>,
 }
 
@@ -111,10 +111,10 @@ impl Code {
             let count = counts.get_mut(usize::from(len)).ok_or(HuffmanFault::Lengths)?;
             *count = count.saturating_add(1);
         }
-        // As many codes of each length as there is room for; fewer only leave some unused.
-        let mut room = 1u32;
+        // A length may not have more codes than are free; with fewer, some codes are unused.
+        let mut free = 1u32;
         for &count in counts.iter().skip(1) {
-            room = room.saturating_mul(2).checked_sub(count).ok_or(HuffmanFault::Lengths)?;
+            free = free.saturating_mul(2).checked_sub(count).ok_or(HuffmanFault::Lengths)?;
         }
         let mut code = Self {
             quick: vec![(0, 0); 1 << QUICK_BITS],
@@ -158,8 +158,8 @@ impl Code {
     }
 
     fn long_symbol(&self, ahead: u32, bits: &mut BitReader<'_>) -> Result<u8, Fault> {
-        // The first code of the length at hand, the code itself, and how many symbols have shorter
-        // ones.
+        // The first code of the current length, the code read so far, and the number of symbols
+        // with shorter codes.
         let (mut first, mut code, mut shorter) = (0u32, 0u32, 0u32);
         let mut rest = ahead;
         for (len, &count) in (1..).zip(self.counts.iter().skip(1)) {
@@ -187,7 +187,7 @@ mod tests {
     use crate::secondary::djw::lengths::{code_lengths, codes};
 
     #[test]
-    fn codes_of_all_lengths_are_read_back() {
+    fn all_code_lengths_round_trip() {
         let frequencies: Vec<u32> = (0..40).map(|n| 1 << (n / 2)).collect();
         let (lengths, _) = code_lengths(&frequencies, LONGEST);
         assert!(lengths.iter().any(|&len| u32::from(len) > QUICK_BITS));
@@ -203,12 +203,13 @@ mod tests {
         bits.finish().unwrap();
     }
 
+    /// Lengths that no code can have, and codes without a symbol.
     #[test]
-    fn lengths_no_code_can_have_and_codes_without_a_symbol_are_refused() {
-        let refused = |lengths: &[u8]| Code::new(lengths).unwrap_err().kind;
-        assert_eq!(refused(&[1, 1, 1]), DecodeErrorKind::Huffman(HuffmanFault::Lengths));
-        assert_eq!(refused(&[1, 2, 2, 2]), DecodeErrorKind::Huffman(HuffmanFault::Lengths));
-        assert_eq!(refused(&[21]), DecodeErrorKind::Huffman(HuffmanFault::Lengths));
+    fn invalid_codes_are_rejected() {
+        let rejected = |lengths: &[u8]| Code::new(lengths).unwrap_err().kind;
+        assert_eq!(rejected(&[1, 1, 1]), DecodeErrorKind::Huffman(HuffmanFault::Lengths));
+        assert_eq!(rejected(&[1, 2, 2, 2]), DecodeErrorKind::Huffman(HuffmanFault::Lengths));
+        assert_eq!(rejected(&[21]), DecodeErrorKind::Huffman(HuffmanFault::Lengths));
         for lengths in [&[2u8, 2][..], &[0, 0], &[12, 12]] {
             let code = Code::new(lengths).unwrap();
             let fault = code.symbol(&mut BitReader::new(&[0xff; 8])).unwrap_err();

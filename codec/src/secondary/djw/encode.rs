@@ -1,5 +1,4 @@
-//! The DJW encoder: byte for byte what xdelta3 3.0.11 writes, its weighing of when to give up
-//! included.
+//! The DJW encoder. It writes the bytes of xdelta3 3.0.11 and gives up where xdelta3 does.
 
 use super::lengths::{code_lengths, codes};
 use super::move_to_front;
@@ -11,20 +10,20 @@ use super::{
 use crate::error::Section;
 use crate::secondary::bits::BitWriter;
 
-/// A code that saves less than this is not worth having, in bits.
-const LEAST_GAIN: u32 = 16;
-/// Rounds of sorting sectors into groups, and the bits a round after the first two has to gain for
-/// another one.
-const MOST_ROUNDS: usize = 6;
-const ROUND_GAIN: u32 = 20;
-/// Bits a byte is taken to cost before there are codes: in the group it is meant for, and in the
-/// others.
+/// The minimum gain of a code in bits.
+const MIN_GAIN: u32 = 16;
+/// The maximum number of rounds that sort sectors into groups, and the minimum gain of a round
+/// after the first two for another one, in bits.
+const MAX_ROUNDS: usize = 6;
+const MIN_ROUND_GAIN: u32 = 20;
+/// The cost of a byte in bits before there are codes: in its own group, and in the other groups.
 const NEAR_COST: u32 = 1;
 const FAR_COST: u32 = 16;
-/// xdelta3 collects its output in pages and reckons with what the last one holds.
+/// The size of the pages in which xdelta3 collects its output, in bytes; it counts the bits in the
+/// last one.
 const PAGE: usize = 1 << 14;
 
-/// How a section is divided: several codes, of which each sector takes one.
+/// The division of a section: several codes, of which each sector uses one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::secondary) struct Division {
     groups: usize,
@@ -35,7 +34,7 @@ impl Division {
     /// One code for the whole section.
     pub(in crate::secondary) const ONE: Self = Self { groups: 1, sector: 0 };
 
-    /// What xdelta3 holds best for a section of this length.
+    /// Returns the division xdelta3 uses for a section of this length.
     pub(in crate::secondary) fn suggested(section: Section, len: usize) -> Self {
         const ANY: usize = usize::MAX;
         let table: &[(usize, usize, usize)] = match section {
@@ -65,17 +64,17 @@ impl Division {
     }
 }
 
-/// A section was written.
+/// The result of writing a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::secondary) struct Written {
-    /// Whether it can be read. Only lengths other than 0 are written for the groups behind the
-    /// first, and they are read for the bytes that have a length in the first; where a code grew
-    /// too long, its group has lengths for all bytes.
+    /// `true` if the section can be decoded. The groups after the first one store only lengths
+    /// other than 0, and the decoder reads lengths for the bytes that have one in the first group;
+    /// where a code grew too long, its group has lengths for all bytes.
     pub(in crate::secondary) decodable: bool,
 }
 
-/// Appends the section's code; `None` when xdelta3 would leave the section as it is, and then `out`
-/// is not to be used.
+/// Appends the coded section; `None` if xdelta3 would leave the section uncompressed, and then
+/// `out` must not be used.
 pub(in crate::secondary) fn encode_section(
     section: &[u8],
     division: Division,
@@ -99,12 +98,12 @@ pub(in crate::secondary) fn encode_section(
     written
 }
 
-/// Whether that many bits are fewer than the section has by enough.
+/// Returns whether `bits` are enough fewer than the bits of the section.
 fn pays(bits: u32, section: &[u8]) -> bool {
-    bits.wrapping_add(LEAST_GAIN) < (section.len() as u32).wrapping_mul(u8::BITS)
+    bits.wrapping_add(MIN_GAIN) < (section.len() as u32).wrapping_mul(u8::BITS)
 }
 
-/// Bits in the last page of the output.
+/// Returns the number of bits in the last page of the output.
 fn page_bits(bits: &BitWriter<'_>) -> u32 {
     let bytes = bits.bytes();
     (bytes - bytes.saturating_sub(1) / PAGE * PAGE) as u32 * u8::BITS
@@ -130,8 +129,8 @@ fn encode_with_one_code(
     Some(Written { decodable: true })
 }
 
-/// What each byte costs in each group, to begin with: the bytes are dealt out in order, about as
-/// many occurrences to each group. `None` when a group would go empty.
+/// Returns the initial cost of each byte in each group: the bytes are distributed in order, with
+/// about the same number of occurrences per group. `None` if a group would be empty.
 fn first_costs(len: usize, groups: usize, frequencies: &[u32; BYTES]) -> Option<Vec<[u32; BYTES]>> {
     let mut left = len as u32;
     let (mut first, mut next) = (0, 0);
@@ -175,7 +174,7 @@ fn encode_in_sectors(
     all.extend(others.iter().flatten().filter(|&&len| len > 0));
     write_lengths(&all, bits);
     let selector_bits = write_selectors(&picks, lengths.len(), bits);
-    // The selectors are written by now and so are counted twice.
+    // The selectors are written already and so are counted twice, as in xdelta3.
     if !pays(total.wrapping_add(selector_bits).wrapping_add(page_bits(bits)), section) {
         return None;
     }
@@ -190,7 +189,8 @@ fn encode_in_sectors(
     Some(Written { decodable: others.iter().all(|other| coded(other) == coded(first)) })
 }
 
-/// A code for each group, the group of each sector, and the bits the section takes with them.
+/// A code for each group, the group of each sector, and the number of bits the section takes with
+/// them.
 struct Groups {
     lengths: Vec<Vec<u8>>,
     picks: Vec<u8>,
@@ -213,7 +213,7 @@ fn sorted_into_groups(
             let cost = |costs: &[u32; BYTES]| {
                 bytes.iter().map(|&byte| costs[usize::from(byte)]).sum::<u32>()
             };
-            // Of equally cheap groups the first.
+            // The first of equally cheap groups.
             let pick = (0..costs.len()).min_by_key(|&group| cost(&costs[group])).unwrap_or(0);
             bytes.iter().for_each(|&byte| counts[pick][usize::from(byte)] += 1);
             picks.push(pick as u8);
@@ -231,8 +231,9 @@ fn sorted_into_groups(
             costs.iter_mut().zip(&of_group).for_each(|(cost, &len)| *cost = u32::from(len));
             lengths.push(of_group);
         }
-        // The difference wraps around when it got worse, which counts as a gain.
-        let again = round == 1 || (round < MOST_ROUNDS && before.wrapping_sub(total) >= ROUND_GAIN);
+        // The difference wraps around if the total grew, which counts as a gain.
+        let again =
+            round == 1 || (round < MAX_ROUNDS && before.wrapping_sub(total) >= MIN_ROUND_GAIN);
         if !again {
             return Groups { lengths, picks, total };
         }
@@ -252,8 +253,8 @@ fn write_lengths(lengths: &[u8], bits: &mut BitWriter<'_>) {
     write_symbols(&symbols, &of_symbols, bits);
 }
 
-/// Writes the group of each sector; returns how many bits the symbols took, their lengths not
-/// counted.
+/// Writes the group of each sector; returns the number of bits of the symbols, without their
+/// lengths.
 fn write_selectors(picks: &[u8], groups: usize, bits: &mut BitWriter<'_>) -> u32 {
     let list: Vec<u8> = (0..groups as u8).collect();
     let symbols = move_to_front::encode(picks.iter().copied(), &list);

@@ -1,8 +1,8 @@
-//! Lengths of Huffman codes, with the ties resolved as xdelta3 resolves them, and the canonical
-//! codes of such lengths.
+//! Lengths of Huffman codes, with ties resolved as in xdelta3, and the canonical codes of these
+//! lengths.
 
-/// Code lengths for symbols of these frequencies, none longer than `longest`, and how many bits all
-/// of them take together.
+/// Returns code lengths for symbols of these frequencies, none longer than `longest`, and the total
+/// number of bits of all symbols.
 pub(super) fn code_lengths(frequencies: &[u32], longest: usize) -> (Vec<u8>, u32) {
     let mut weights = frequencies.to_vec();
     if weights.iter().filter(|&&weight| weight > 0).count() == 1 {
@@ -20,7 +20,7 @@ pub(super) fn code_lengths(frequencies: &[u32], longest: usize) -> (Vec<u8>, u32
             let total = total.fold(0, u32::wrapping_add);
             return (lengths, total);
         }
-        // Symbols that do not occur get a code by this as well.
+        // This gives symbols that do not occur a code as well.
         weights.iter_mut().for_each(|weight| *weight = *weight / 2 + 1);
     }
 }
@@ -64,8 +64,8 @@ fn tree_depths(weights: &[u32]) -> Vec<u8> {
         .collect()
 }
 
-/// A binary heap that breaks ties by where its entries happen to stand, which decides between codes
-/// of equal cost.
+/// A binary heap that resolves ties by the position of its entries, which determines the choice
+/// between codes of equal cost.
 #[derive(Default)]
 struct Heap(Vec<(Rank, usize)>);
 
@@ -77,7 +77,7 @@ impl Heap {
     fn insert(&mut self, entry: (Rank, usize)) {
         let mut at = self.0.len();
         self.0.push(entry);
-        // Places count from 1 in their parents' eyes.
+        // The parent of entry `at` is entry `(at - 1) / 2`.
         while at > 0 && self.0[at].0 < self.0[(at - 1) / 2].0 {
             self.0.swap(at, (at - 1) / 2);
             at = (at - 1) / 2;
@@ -108,7 +108,7 @@ impl Heap {
     }
 }
 
-/// The canonical code of each symbol: shorter ones first, symbols in order.
+/// Returns the canonical code of each symbol: shorter ones first, symbols in order.
 pub(super) fn codes(lengths: &[u8]) -> Vec<u32> {
     let mut codes = vec![0; lengths.len()];
     let longest = lengths.iter().copied().max().unwrap_or(0);
@@ -127,13 +127,13 @@ pub(super) fn codes(lengths: &[u8]) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    /// Sum of 2^-len over all codes, in units of 2^-20.
+    /// Returns the sum of 2^-len over all codes, in units of 2^-20.
     fn space(lengths: &[u8]) -> u32 {
         lengths.iter().filter(|&&len| len > 0).map(|&len| 1 << (20 - len)).sum()
     }
 
     #[test]
-    fn codes_are_complete_and_no_longer_than_allowed() {
+    fn codes_are_complete_and_bounded() {
         let fibonacci: Vec<u32> =
             std::iter::successors(Some((1u32, 1u32)), |&(a, b)| Some((b, a + b)))
                 .map(|pair| pair.0)
@@ -158,8 +158,9 @@ mod tests {
         }
     }
 
+    /// The lengths are as short as those of a plain Huffman code.
     #[test]
-    fn lengths_are_as_short_as_those_of_a_plain_huffman_code() {
+    fn lengths_are_optimal() {
         let mut state = 1u32;
         for round in 0..200 {
             let frequencies: Vec<u32> = (0..40)
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_codes_count_up_within_a_length() {
+    fn canonical_codes_count_up() {
         assert_eq!(codes(&[2, 0, 1, 3, 3]), [0b10, 0, 0b0, 0b110, 0b111]);
     }
 }

@@ -1,12 +1,12 @@
-//! Move to front, with runs of the first place written as numbers in two digits.
+//! Move-to-front coding, with runs of the first place written as numbers in two digits.
 //!
-//! A run of `r` is its bijective base-2 digits, the lowest first: the symbols 0 and 1 stand for the
-//! digits 1 and 2. Any other place is its index in the list plus one.
+//! A run of `r` is written as its bijective base-2 digits, the lowest first: the symbols 0 and 1
+//! are the digits 1 and 2. Any other place is its index in the list plus one.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::{Fault, HuffmanFault};
 
-/// The symbols for `values`, each of which is in `list`.
+/// Returns the symbols for `values`, each of which is in `list`.
 pub(super) fn encode(values: impl IntoIterator<Item = u8>, list: &[u8]) -> Vec<u8> {
     let mut list = list.to_vec();
     let mut symbols = Vec::new();
@@ -39,13 +39,13 @@ fn to_front(list: &mut [u8], place: usize) {
     }
 }
 
-/// Turns symbols back into values, one by one.
+/// A decoder that turns symbols back into values, one by one.
 #[derive(Debug)]
 pub(super) struct FrontDecoder {
     list: Vec<u8>,
-    /// What is left of an open run.
+    /// The rest of an open run.
     run: usize,
-    /// What the next digit of a run counts for; 1 where none is open.
+    /// The weight of the next digit of a run; 1 if no run is open.
     weight: usize,
 }
 
@@ -54,7 +54,7 @@ impl FrontDecoder {
         Self { list: list.to_vec(), run: 0, weight: 1 }
     }
 
-    /// The next value; `symbol` is asked for a symbol where one is needed.
+    /// Returns the next value; calls `symbol` where it needs a symbol.
     #[inline]
     pub(super) fn value(
         &mut self,
@@ -85,7 +85,7 @@ impl FrontDecoder {
         self.list.first().copied().unwrap_or_default()
     }
 
-    /// The values end here, and so must a run.
+    /// Checks that the values end here, without an open run.
     pub(super) fn finish(self) -> Result<(), Fault> {
         if self.run > 0 { Err(HuffmanFault::Run.into()) } else { Ok(()) }
     }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_run_and_every_change_comes_back() {
+    fn runs_and_changes_round_trip() {
         let list = [3, 1, 2, 0];
         let mut values = Vec::new();
         for run in 0..70usize {
@@ -122,13 +122,14 @@ mod tests {
         assert_eq!(encode([1, 1, 0], &[0, 1]), [2, 0, 2]);
     }
 
+    /// Runs beyond the end of the values, and places beyond the list.
     #[test]
-    fn runs_beyond_the_end_and_places_beyond_the_list_are_refused() {
-        let refused = |fault: HuffmanFault| Err(crate::error::DecodeErrorKind::Huffman(fault));
-        assert_eq!(decode(1, &[5, 6], &[1]), refused(HuffmanFault::Run));
-        assert_eq!(decode(6, &[5, 6], &[0, 0, 0]), refused(HuffmanFault::Run));
-        assert_eq!(decode(1, &[5, 6], &[3]), refused(HuffmanFault::Code));
-        assert_eq!(decode(2, &[5, 6], &[0]), refused(HuffmanFault::Ends));
+    fn invalid_symbols_are_rejected() {
+        let rejected = |fault: HuffmanFault| Err(crate::error::DecodeErrorKind::Huffman(fault));
+        assert_eq!(decode(1, &[5, 6], &[1]), rejected(HuffmanFault::Run));
+        assert_eq!(decode(6, &[5, 6], &[0, 0, 0]), rejected(HuffmanFault::Run));
+        assert_eq!(decode(1, &[5, 6], &[3]), rejected(HuffmanFault::Code));
+        assert_eq!(decode(2, &[5, 6], &[0]), rejected(HuffmanFault::Ends));
         assert_eq!(decode(3, &[5, 6], &[2, 1]), Ok(vec![6, 6, 6]));
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Fault;
 use crate::secondary::bits::{BitReader, BitWriter};
 
 impl Tree {
-    /// Appends the code of a section; the tree changes whether it is used or not.
+    /// Appends the coded section; the tree changes whether the result is used or not.
     pub(super) fn encode_section(&mut self, section: &[u8], out: &mut Vec<u8>) {
         let mut bits = BitWriter::new(out);
         let mut path = Vec::new();
@@ -21,7 +21,7 @@ impl Tree {
         bits.finish();
     }
 
-    /// Appends a section of `len` bytes, which has to use all of `input`.
+    /// Appends a section of `len` bytes, which must use all of `input`.
     pub(super) fn decode_section(
         &mut self,
         input: &[u8],

@@ -1,4 +1,4 @@
-//! The tree of FGK: how it stands decides every code, so each step is that of xdelta3 3.0.11.
+//! The tree of FGK. Its shape determines every code, so each step follows xdelta3 3.0.11.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::ops::{Index, IndexMut};
@@ -7,14 +7,14 @@ use crate::error::{Fault, HuffmanFault};
 use crate::secondary::bits::BitReader;
 
 const BYTES: usize = 256;
-/// 256 leaves, then the inner nodes as they are needed.
+/// The number of nodes: 256 leaves, then the inner nodes as they are needed.
 const NODES: usize = 2 * BYTES - 1;
 
-/// A node; the number of a leaf is its byte.
+/// The number of a node; that of a leaf is its byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NodeId(u16);
 
-/// A group of nodes of equal weight that follow each other in the list.
+/// The number of a block, a group of nodes of equal weight that follow each other in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct BlockId(u16);
 
@@ -22,10 +22,10 @@ struct BlockId(u16);
 struct Node {
     weight: u64,
     parent: Option<NodeId>,
-    /// Of leaves not seen yet: the ones before and after it in the list of those.
+    /// For a leaf not seen yet: the leaves before and after it in the list of unseen leaves.
     left: Option<NodeId>,
     right: Option<NodeId>,
-    /// Neighbours in the list of nodes by weight.
+    /// The neighbours in the list of nodes by weight.
     lighter: Option<NodeId>,
     heavier: Option<NodeId>,
     block: Option<BlockId>,
@@ -37,7 +37,7 @@ pub(in crate::secondary) struct Tree {
     nodes: Nodes,
     inner: u16,
     root: NodeId,
-    /// The leaf that stands for all bytes not seen yet, the first of their list; `None` when all
+    /// The leaf that represents all bytes not seen yet, the first of their list; `None` when all
     /// were seen.
     unseen: Option<NodeId>,
     unseen_count: u32,
@@ -49,7 +49,7 @@ pub(in crate::secondary) struct Tree {
 #[derive(Debug)]
 struct Nodes(Box<[Node; NODES]>);
 
-// Numbers of nodes come from 0..NODES only, so that the remainder changes none.
+// Numbers of nodes are always within 0..NODES, so the remainder changes none.
 impl Index<NodeId> for Nodes {
     type Output = Node;
 
@@ -69,7 +69,7 @@ impl IndexMut<NodeId> for Nodes {
 }
 
 impl Tree {
-    /// The tree before the first byte.
+    /// Creates the tree before the first byte.
     pub(in crate::secondary) fn new() -> Self {
         let mut nodes = Nodes(Box::new([Node::default(); NODES]));
         for byte in 0..BYTES as u16 {
@@ -89,7 +89,7 @@ impl Tree {
         }
     }
 
-    /// The code of a byte, the last bit first.
+    /// Writes the code of a byte to `path`, the last bit first.
     pub(super) fn path(&self, byte: u8, path: &mut Vec<bool>) {
         let leaf = NodeId(u16::from(byte));
         let mut at = leaf;
@@ -109,12 +109,12 @@ impl Tree {
         }
     }
 
-    /// Bits for one of the bytes not seen yet.
+    /// Returns the number of bits for one of the bytes not seen yet.
     fn place_bits(&self) -> u32 {
         u32::BITS.saturating_sub(self.unseen_count.saturating_sub(1).leading_zeros())
     }
 
-    /// The byte whose code comes next.
+    /// Reads the byte whose code comes next.
     pub(super) fn find(&self, bits: &mut BitReader<'_>) -> Result<u8, Fault> {
         let mut at = self.root;
         while usize::from(at.0) >= BYTES {
@@ -129,7 +129,7 @@ impl Tree {
         Ok(at.0 as u8)
     }
 
-    /// Counts a byte and sets the tree right.
+    /// Counts a byte and updates the tree.
     pub(super) fn update(&mut self, byte: u8) {
         let leaf = NodeId(u16::from(byte));
         let mut at = if self.nodes[leaf].weight == 0 { self.first_seen(leaf) } else { leaf };
@@ -163,7 +163,7 @@ impl Tree {
         }
     }
 
-    /// The block of `node` if that has weight 1, else a new one led by `leader`.
+    /// Returns the block of `node` if it has weight 1, else a new one led by `leader`.
     fn block_of_one(&mut self, node: Option<NodeId>, leader: NodeId) -> Option<BlockId> {
         match node.map(|node| self.nodes[node]) {
             Some(Node { weight: 1, block, .. }) => block,
@@ -200,7 +200,7 @@ impl Tree {
         }
     }
 
-    /// `node` stands before `leader`.
+    /// Exchanges `node` with `leader`, which comes after it in the list.
     fn exchange_in_list(&mut self, node: NodeId, leader: NodeId) {
         let (before, after) = (self.nodes[node].lighter, self.nodes[leader].heavier);
         let (behind_node, before_leader) = (self.nodes[node].heavier, self.nodes[leader].lighter);
@@ -223,7 +223,7 @@ impl Tree {
         }
     }
 
-    /// Moves a node, about to weigh one more, to the block it belongs to then.
+    /// Moves a node whose weight is about to grow by one to its new block.
     fn promote(&mut self, node: NodeId) {
         let Node { weight, left, right, lighter, heavier, block, .. } = self.nodes[node];
         if weight == 0 {

@@ -1,48 +1,49 @@
-//! Reads the container of LZMA sections: the header of the .xz stream before the first one, LZMA2
-//! chunks in all.
+//! Reads the container of LZMA sections: the header of the .xz stream before the first section,
+//! LZMA2 chunks in every section.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::decode_symbols::{Chunk, SymbolDecoder};
 use crate::error::{DecodeErrorKind, Fault, Feature, Limit, LzmaFault};
 
-/// First bytes of an .xz stream.
+/// The first bytes of an .xz stream.
 const STREAM_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
-/// Magic, two bytes of flags, CRC-32 of the flags.
+/// The length of the stream header in bytes: magic, two bytes of flags, CRC-32 of the flags.
 const STREAM_HEADER: usize = 12;
-/// The filter that stands for LZMA2 in a block header.
+/// The id of the LZMA2 filter in a block header.
 const FILTER_LZMA2: u8 = 0x21;
-/// What may stay in memory beyond the dictionary between windows, so that short sections do not
-/// move it each time.
+/// The number of bytes that may stay in memory beyond the dictionary between windows, so that short
+/// sections do not move it each time.
 const SLACK: usize = 2 << 20;
-/// Bytes a range coder needs before the first symbol.
+/// The number of bytes a range coder needs before the first symbol.
 const CODER_START: usize = 5;
 
-/// One never-ending LZMA stream, fed section by section.
+/// A decoder for one never-ending LZMA stream, which takes it section by section.
 #[derive(Debug)]
 pub(crate) struct LzmaDecoder {
-    /// How far back a match may reach; `None` until the stream's header was read.
+    /// The size of the dictionary in bytes, which limits the distance of a match; `None` until the
+    /// stream's header was read.
     dictionary: Option<usize>,
     symbols: Option<Box<SymbolDecoder>>,
-    /// Whether the first chunk, which empties the dictionary, was seen.
+    /// `true` once the first chunk, which empties the dictionary, was read.
     dictionary_set: bool,
-    /// What matches may refer to, then the section decoded last.
+    /// The bytes that matches may refer to, then the section decoded last.
     bytes: Vec<u8>,
-    /// Where in `bytes` the dictionary begins.
+    /// The index in `bytes` where the dictionary begins.
     oldest: usize,
-    /// Where in `bytes` the last section begins.
+    /// The index in `bytes` where the last section begins.
     section: usize,
-    /// Bytes dropped from the front of `bytes`, modulo the word: positions are coded by their low
-    /// bits.
+    /// The number of bytes dropped from the front of `bytes`, modulo the word size: positions are
+    /// coded by their low bits.
     dropped: usize,
-    /// Bytes of the dictionary that were dropped by [`forget_oldest`](Self::forget_oldest), next
-    /// before `oldest`.
+    /// The number of bytes of the dictionary, right before `oldest`, that
+    /// [`forget_oldest`](Self::forget_oldest) dropped.
     lost: usize,
-    /// What is said to be allowed where a match needs them.
+    /// The limit reported when a match needs dropped bytes.
     allowed: u64,
 }
 
 impl LzmaDecoder {
-    /// Returns a decoder for a stream; `allowed` is the limit that its owner keeps it to.
+    /// Creates a decoder for a stream; `allowed` is the limit that its owner enforces.
     pub(crate) fn new(allowed: u64) -> Self {
         Self {
             dictionary: None,
@@ -62,12 +63,12 @@ impl LzmaDecoder {
         self.dictionary.unwrap_or_default() as u64
     }
 
-    /// Returns the bytes that are remembered besides the section decoded last.
+    /// Returns the number of bytes kept besides the section decoded last.
     pub(crate) fn remembered(&self) -> usize {
         self.section
     }
 
-    /// Drops the oldest `len` bytes that are remembered, although a match may refer to them.
+    /// Drops the oldest `len` bytes of those kept, although a match may refer to them.
     pub(crate) fn forget_oldest(&mut self, len: usize) {
         self.lost = self.lost.saturating_add(len.saturating_sub(self.oldest));
         self.drop_front(len);
@@ -80,12 +81,12 @@ impl LzmaDecoder {
         self.dropped = self.dropped.wrapping_add(len);
     }
 
-    /// The section decoded last.
+    /// Returns the section decoded last.
     pub(crate) fn decoded(&self) -> &[u8] {
         self.bytes.get(self.section..).unwrap_or_default()
     }
 
-    /// Decodes one section, which must give exactly `len` bytes and use all of `input`.
+    /// Decodes one section, which must produce exactly `len` bytes and use all of `input`.
     pub(crate) fn decode(&mut self, input: &[u8], len: usize) -> Result<(), Fault> {
         if len == 0 {
             return Err(LzmaFault::Empty.into());
@@ -111,8 +112,8 @@ impl LzmaDecoder {
         Ok(())
     }
 
-    /// Drops the last section, and of what came before all that no match can reach any more, once
-    /// it is worth moving the rest.
+    /// Drops the last section, and the earlier bytes that no match can reach any more, once moving
+    /// the rest is worth it.
     pub(crate) fn forget(&mut self) {
         self.section = self.bytes.len();
         let Some(dictionary) = self.dictionary else { return };
@@ -123,7 +124,7 @@ impl LzmaDecoder {
         self.bytes.shrink_to(self.bytes.len().saturating_add(SLACK));
     }
 
-    /// Reads the stream's and the block's header and returns the dictionary's size and the rest.
+    /// Reads the headers of the stream and the block; returns the dictionary's size and the rest.
     fn stream_start<'a>(&self, input: &'a [u8]) -> Result<(usize, &'a [u8]), Fault> {
         let (stream, rest) = input.split_at_checked(STREAM_HEADER).ok_or(LzmaFault::Header)?;
         let (flags, crc) =
@@ -239,7 +240,7 @@ impl LzmaDecoder {
         Ok(rest)
     }
 
-    /// Names the limit where a match refers to bytes that were dropped for it.
+    /// Replaces a fault by that of the limit where a match refers to bytes dropped because of it.
     fn forgotten(&self, fault: LzmaFault, dictionary: usize) -> Fault {
         match fault {
             LzmaFault::Distance { distance, available }
@@ -254,7 +255,8 @@ impl LzmaDecoder {
         }
     }
 
-    /// Makes room for a chunk, doubling as chunks come but never beyond the section's stated end.
+    /// Reserves memory for a chunk, doubling as chunks arrive but never beyond the section's stated
+    /// end.
     fn reserve(&mut self, len: usize, end: usize) -> Result<(), Fault> {
         let left = end.saturating_sub(self.bytes.len());
         if len > left {
@@ -269,7 +271,8 @@ impl LzmaDecoder {
     }
 }
 
-/// The CRC-32 of .xz, bit by bit: it runs over fourteen bytes per section kind and file.
+/// Returns the CRC-32 of .xz, computed bit by bit: it covers only fourteen bytes per section kind
+/// and file.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for &byte in bytes {
@@ -307,8 +310,9 @@ mod tests {
         [&START[..12], fields, &crc32(fields).to_le_bytes()].concat()
     }
 
+    /// The next section needs no stream header.
     #[test]
-    fn a_stored_chunk_gives_its_bytes_and_the_next_section_needs_no_header() {
+    fn stored_chunk_is_decoded() {
         let mut decoder = LzmaDecoder::new(1 << 20);
         decoder.decode(&section(b"\x01\x00\x0bhello world\n"), 12).unwrap();
         assert_eq!(decoder.decoded(), b"hello world\n");
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_of_the_container_header_is_refused() {
+    fn header_bit_flips_are_rejected() {
         let good = section(b"\x01\x00\x0bhello world\n");
         for bit in 0..START.len() * 8 {
             let mut bad = good.clone();
@@ -326,8 +330,9 @@ mod tests {
         }
     }
 
+    /// A section is used up exactly and produces its stated length.
     #[test]
-    fn a_section_is_used_up_and_gives_its_stated_length() {
+    fn section_lengths_must_match() {
         let left = DecodeErrorKind::Lzma(LzmaFault::Left { left: 1 });
         assert_eq!(decode(&section(b"\x01\x00\x01ab\x00"), 2), Err(left));
         assert_eq!(
@@ -345,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_need_what_was_not_set_up_are_refused() {
+    fn chunk_without_state_fails() {
         let no_state = Err(DecodeErrorKind::Lzma(LzmaFault::NoState));
         assert_eq!(decode(&section(b"\x02\x00\x01ab"), 2), no_state);
         assert_eq!(decode(&section(b"\x80\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 1), no_state);
@@ -363,8 +368,9 @@ mod tests {
         );
     }
 
+    /// Integrity checks, stated sizes and filters other than LZMA2.
     #[test]
-    fn checks_sizes_and_other_filters_are_refused_by_name() {
+    fn xz_options_are_unsupported() {
         let unsupported = Err(DecodeErrorKind::Unsupported(Feature::XzOption));
         let flags = [0, 1];
         let stream = [
@@ -384,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_dictionary_is_not_memory() {
+    fn dictionary_is_not_preallocated() {
         for (bits, size) in [(0u8, 4096), (17, 3 << 19), (40, u64::from(u32::MAX))] {
             let input =
                 [&block_header(&[2, 0, 0x21, 1, bits, 0, 0, 0])[..], b"\x01\x00\x00a"].concat();
@@ -396,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn crc32_of_the_check_string_is_the_published_one() {
+    fn crc32_matches_check_value() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 }

@@ -3,22 +3,23 @@
 
 use crate::error::LzmaFault;
 
-/// Probabilities are 11 bits wide ...
+/// The number of bits of a probability.
 const PROBABILITY_BITS: u32 = 11;
-/// ... start in the middle ...
+/// The initial probability, one half.
 const EVEN: u16 = 1 << (PROBABILITY_BITS - 1);
-/// ... and move by a 32nd of what is left.
+/// The shift of a probability's adaptation: it moves by a 32nd of the remaining difference.
 const MOVE_BITS: u32 = 5;
-/// Below this the range is widened by a byte.
+/// The limit below which the range is widened by a byte.
 const RANGE_FLOOR: u32 = 1 << 24;
-/// Shortest match.
+/// The length of the shortest match in bytes.
 const MIN_MATCH: usize = 2;
-/// Below this slot the distance's low bits have probabilities of their own.
+/// The first slot whose distance has lowest bits with shared probabilities; below it each slot has
+/// its own.
 const FIRST_ALIGNED_SLOT: usize = 14;
-/// States below this one follow a literal.
+/// The number of states that follow a literal, which are the first ones.
 const LITERAL_STATES: usize = 7;
 
-/// What one chunk is decoded from and into.
+/// The input and output of one chunk.
 #[derive(Debug)]
 pub(crate) struct Chunk<'a> {
     /// The range coder's bytes.
@@ -26,15 +27,15 @@ pub(crate) struct Chunk<'a> {
     /// Dictionary and output; the chunk fills it from `start` to its end.
     pub(crate) out: &'a mut [u8],
     pub(crate) start: usize,
-    /// Where the dictionary begins.
+    /// The index where the dictionary begins.
     pub(crate) oldest: usize,
-    /// How far back a match may reach.
+    /// The maximum distance of a match in bytes.
     pub(crate) dictionary: usize,
-    /// Position of the first byte of `out` in the stream; only its low bits matter.
+    /// The position of the first byte of `out` in the stream; only its low bits matter.
     pub(crate) dropped: usize,
 }
 
-/// Probabilities and history that chunks share.
+/// The probabilities and the history that chunks share.
 #[derive(Debug)]
 pub(crate) struct SymbolDecoder {
     literal_context_bits: u32,
@@ -43,7 +44,7 @@ pub(crate) struct SymbolDecoder {
     state: usize,
     /// The last four distances, minus one, latest first.
     distances: [u32; 4],
-    // Tables are rounded up to powers of two, so that an index is made lawful by a mask.
+    // Tables are rounded up to powers of two, so that a mask makes every index valid.
     literals: Box<[[u16; 1024]; 16]>,
     is_match: [[u16; 16]; 16],
     is_repeat: [u16; 16],
@@ -91,7 +92,7 @@ impl Lengths {
     }
 }
 
-/// The entry of a table whose length is a power of two, the index reduced to it.
+/// Returns the entry of a table whose length is a power of two; the index is masked to it.
 #[inline(always)]
 #[allow(clippy::indexing_slicing)] // the mask keeps the index below N
 #[allow(clippy::arithmetic_side_effects)] // N is not 0, by the assertion
@@ -109,7 +110,8 @@ struct RangeDecoder<'a> {
 }
 
 impl<'a> RangeDecoder<'a> {
-    /// `None` when the first byte is not the zero every range coder begins with.
+    /// Creates a decoder; `None` if the first byte is not the zero that every range coder begins
+    /// with.
     fn new(input: &'a [u8]) -> Option<Self> {
         let mut coder = Self { range: u32::MAX, code: 0, input, at: 0 };
         let first = coder.next();
@@ -119,7 +121,8 @@ impl<'a> RangeDecoder<'a> {
         (first == 0).then_some(coder)
     }
 
-    /// The next byte; zeros after the end, which [`is_finished`](Self::is_finished) tells at last.
+    /// Returns the next byte; zeros after the end, which [`is_finished`](Self::is_finished)
+    /// detects.
     #[inline(always)]
     fn next(&mut self) -> u32 {
         let byte = self.input.get(self.at).copied().unwrap_or(0);
@@ -135,7 +138,8 @@ impl<'a> RangeDecoder<'a> {
         }
     }
 
-    /// Whether the input was used up exactly and the coder is where an encoder leaves it.
+    /// Returns whether the input was used up exactly and the coder is in the final state of an
+    /// encoder.
     fn is_finished(&mut self) -> bool {
         self.normalize();
         self.code == 0 && self.at == self.input.len()
@@ -159,7 +163,7 @@ impl<'a> RangeDecoder<'a> {
         }
     }
 
-    /// A symbol, highest bit first.
+    /// Reads a symbol, highest bit first.
     #[inline(always)]
     fn tree<const N: usize>(&mut self, probabilities: &mut [u16; N]) -> usize {
         let mut symbol = 1usize;
@@ -169,7 +173,7 @@ impl<'a> RangeDecoder<'a> {
         symbol.wrapping_sub(N)
     }
 
-    /// A symbol of `bits` bits, lowest bit first, with probabilities from `first` on.
+    /// Reads a symbol of `bits` bits, lowest bit first, with probabilities from `first` on.
     #[inline(always)]
     fn reverse_tree<const N: usize>(
         &mut self,
@@ -187,7 +191,7 @@ impl<'a> RangeDecoder<'a> {
         symbol
     }
 
-    /// A number of `bits` bits without probabilities.
+    /// Reads a number of `bits` bits without probabilities.
     #[inline(always)]
     fn direct(&mut self, bits: u32) -> u32 {
         let mut value = 0u32;
@@ -229,12 +233,12 @@ impl SymbolDecoder {
         Ok(decoder)
     }
 
-    /// Takes the numbers of context and position bits from the byte that packs them.
+    /// Sets the numbers of context and position bits from the byte that packs them.
     pub(crate) fn set_properties(&mut self, properties: u8) -> Result<(), LzmaFault> {
         let context_bits = properties % 9;
         let literal_position_bits = (properties / 9) % 5;
         let position_bits = properties / 45;
-        // LZMA2 allows four bits for literals altogether, which is what sixteen tables serve.
+        // LZMA2 allows four bits for literals altogether, for which there are sixteen tables.
         if position_bits > 4 || context_bits.wrapping_add(literal_position_bits) > 4 {
             return Err(LzmaFault::Properties(properties));
         }
@@ -245,7 +249,7 @@ impl SymbolDecoder {
         Ok(())
     }
 
-    /// Forgets everything but the properties.
+    /// Resets everything but the properties.
     pub(crate) fn reset(&mut self) {
         self.state = 0;
         self.distances = [0; 4];
@@ -341,7 +345,7 @@ impl SymbolDecoder {
         if coder.is_finished() { Ok(()) } else { Err(LzmaFault::ChunkEnd) }
     }
 
-    /// A distance, minus one.
+    /// Reads a distance, minus one.
     #[inline(always)]
     fn distance(&mut self, coder: &mut RangeDecoder<'_>, length: usize) -> u32 {
         let class = length.wrapping_sub(MIN_MATCH).min(3);
@@ -370,7 +374,7 @@ fn literal(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024]) -> u8 {
     symbol as u8
 }
 
-/// A literal where a match just ended: coded with the byte the match would have gone on with.
+/// Reads a literal right after a match: it is coded with the byte that would continue the match.
 #[inline(always)]
 fn literal_after_match(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024], expected: u8) -> u8 {
     let mut expected = usize::from(expected);
@@ -386,7 +390,7 @@ fn literal_after_match(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024], ex
     symbol as u8
 }
 
-/// Writes `length` bytes from `distance` back, which lie in `out`, and returns the end; `None` if
+/// Writes `length` bytes from `distance` back, which are in `out`, and returns the end; `None` if
 /// they do not fit.
 #[inline(always)]
 fn repeat(out: &mut [u8], at: usize, distance: usize, length: usize) -> Option<usize> {
@@ -397,7 +401,7 @@ fn repeat(out: &mut [u8], at: usize, distance: usize, length: usize) -> Option<u
         let from = before.get(from..)?.get(..length)?;
         after.get_mut(..length)?.copy_from_slice(from);
     } else {
-        // Overlapping: the pattern repeats, so every byte equals the one a distance before it.
+        // The pattern repeats, so every byte equals the one `distance` before it.
         let region = out.get_mut(from..end)?;
         let cells = std::cell::Cell::from_mut(region).as_slice_of_cells();
         let later = cells.get(distance..)?;

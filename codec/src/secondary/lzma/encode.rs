@@ -1,22 +1,22 @@
-//! The LZMA encoder: byte for byte what liblzma writes at preset 0, each section ended by a sync
-//! flush.
+//! The LZMA encoder: writes the bytes of liblzma at preset 0, with a sync flush after each section.
 
 use super::encode_symbols::SymbolEncoder;
 use super::fast_parse::{Choice, Symbol};
 use super::match_finder::{LONGEST_MATCH, MatchFinder};
 use super::range_encoder::RangeEncoder;
 
-/// Stream header without integrity check, and the header of a block whose one filter is LZMA2 with
-/// a dictionary of 256 KiB.
+/// The header of a stream without integrity check, and the header of a block whose one filter is
+/// LZMA2 with a dictionary of 256 KiB.
 const STREAM_HEADER: [u8; 24] = [
     0xfd, b'7', b'z', b'X', b'Z', 0x00, 0x00, 0x00, 0xff, 0x12, 0xd9, 0x41, // stream
     0x02, 0x00, 0x21, 0x01, 0x0c, 0x00, 0x00, 0x00, 0x8f, 0x98, 0x41, 0x9c, // block
 ];
 
-/// A chunk holds at most 2 MiB of data, and the symbol that reaches this limit may be of any
-/// length.
+/// The data after which a chunk ends, in bytes: a chunk holds at most 2 MiB, and the symbol that
+/// reaches this limit may be of any length.
 const CHUNK_DATA: usize = (1 << 21) - LONGEST_MATCH;
-/// A chunk holds at most 64 KiB; liblzma leaves this much room for the last symbol.
+/// The coded bytes after which a chunk ends: a chunk holds at most 64 KiB, and liblzma leaves this
+/// much space for the last symbol.
 const CHUNK_BYTES: usize = (1 << 16) - 4097;
 
 /// Control bytes of LZMA2 chunks.
@@ -26,10 +26,10 @@ const ENCODED: u8 = 0x80;
 const ENCODED_AFTER_STATE_RESET: u8 = 0xa0;
 const ENCODED_WITH_PROPERTIES: u8 = 0xc0;
 const ENCODED_AFTER_DICTIONARY_RESET: u8 = 0xe0;
-/// lc = 3, lp = 0, pb = 2.
+/// The properties lc = 3, lp = 0, pb = 2.
 const PROPERTIES: u8 = 0x5d;
 
-/// One never-ending .xz stream, fed by sections.
+/// An encoder for one never-ending .xz stream, which takes it section by section.
 #[derive(Debug)]
 pub(crate) struct LzmaEncoder {
     finder: MatchFinder,
@@ -56,7 +56,7 @@ impl LzmaEncoder {
         }
     }
 
-    /// Appends the stream's bytes for one more section, all that is needed to decode it.
+    /// Appends the stream's bytes for one more section, all that are needed to decode it.
     pub(crate) fn encode_section(&mut self, section: &[u8], out: &mut Vec<u8>) {
         if !self.started {
             out.extend_from_slice(&STREAM_HEADER);
@@ -69,8 +69,8 @@ impl LzmaEncoder {
         }
     }
 
-    /// Fills the range encoder with one chunk's worth of symbols; returns the number of bytes they
-    /// stand for.
+    /// Fills the range encoder with the symbols of one chunk; returns the number of data bytes they
+    /// represent.
     fn encode_chunk(&mut self, rest: &mut &[u8]) -> usize {
         if self.state_reset_due {
             self.symbols.reset();

@@ -1,21 +1,22 @@
-//! Symbols as LZMA decisions (lc = 3, lp = 0, pb = 2), and all probabilities they depend on.
+//! Encodes symbols as LZMA decisions (lc = 3, lp = 0, pb = 2), with the probabilities they depend
+//! on.
 
 use super::fast_parse::Symbol;
 use super::range_encoder::{EVEN, RangeEncoder};
 
-/// Bits of the previous byte that choose a literal's probabilities.
+/// The bits of the previous byte that choose a literal's probabilities.
 const LITERAL_CONTEXT_BITS: u32 = 3;
-/// The lowest two bits of the position are a context.
+/// The number of position contexts, from the lowest two bits of the position.
 const POSITION_STATES: usize = 4;
 const STATES: usize = 16;
-/// States below this follow a literal.
+/// The first state that does not follow a literal.
 const AFTER_MATCH: usize = 7;
 const SHORTEST_MATCH: usize = 2;
-/// Distance slots from here on have their lowest four bits modelled, and those between left alone.
+/// The first distance slot whose lowest four bits are modelled and whose middle bits are not.
 const FIRST_ALIGNED_SLOT: u32 = 14;
 const ALIGN_BITS: u32 = 4;
 
-/// Probabilities of a match length.
+/// The probabilities of a match length.
 #[derive(Debug)]
 struct Lengths {
     at_least_8: u16,
@@ -59,12 +60,12 @@ struct Probabilities {
     is_not_second: [u16; STATES],
     is_fourth: [u16; STATES],
     is_long_latest: [[u16; POSITION_STATES]; STATES],
-    /// Per context: plain literals, then literals after a match, by the bit expected.
+    /// Per context: plain literals, then literals after a match, by the expected bit.
     literals: [[[u16; 256]; 3]; 1 << LITERAL_CONTEXT_BITS],
     match_lengths: Lengths,
     repeat_lengths: Lengths,
     distance_slots: [[u16; 64]; 4],
-    /// Low bits of the slots below [`FIRST_ALIGNED_SLOT`], each slot's after those of the one
+    /// The low bits of the slots below [`FIRST_ALIGNED_SLOT`], each slot's after those of the one
     /// before.
     distance_bits: [u16; 128 - FIRST_ALIGNED_SLOT as usize],
     align: [u16; 16],
@@ -87,14 +88,14 @@ impl Probabilities {
     };
 }
 
-/// Encodes symbols with all that LZMA remembers of earlier ones.
+/// An encoder of symbols, with the state that LZMA keeps of earlier ones.
 #[derive(Debug)]
 pub(super) struct SymbolEncoder {
     probabilities: Box<Probabilities>,
-    /// What the last few symbols were, as numbered by the format: 0 to 6 after a literal.
+    /// The kinds of the last few symbols, as numbered by the format: 0 to 6 after a literal.
     state: usize,
     recent: [u32; 4],
-    /// Bytes encoded so far; only the lowest bits matter.
+    /// The number of bytes encoded so far; only the lowest bits matter.
     position: usize,
 }
 
@@ -103,14 +104,14 @@ impl SymbolEncoder {
         Self { probabilities: Box::new(Probabilities::NEW), state: 0, recent: [0; 4], position: 0 }
     }
 
-    /// Back to the start, except for the position.
+    /// Resets everything except the position.
     pub(super) fn reset(&mut self) {
         *self.probabilities = Probabilities::NEW;
         self.state = 0;
         self.recent = [0; 4];
     }
 
-    /// The last four distances, latest first.
+    /// Returns the last four distances, latest first.
     pub(super) fn recent(&self) -> &[u32; 4] {
         &self.recent
     }
@@ -120,7 +121,7 @@ impl SymbolEncoder {
         self.position = self.position.wrapping_add(len);
     }
 
-    /// Encodes the symbol for `bytes[at..]`; everything before `at` is known to the decoder.
+    /// Encodes the symbol for `bytes[at..]`; the decoder knows everything before `at`.
     #[inline]
     pub(super) fn encode(
         &mut self,
@@ -221,7 +222,8 @@ impl SymbolEncoder {
     }
 }
 
-/// Two slots per power of two: the highest two bits of the distance.
+/// Returns the slot of a distance. There are two slots per power of two, from the highest two bits
+/// of the distance.
 fn distance_slot(distance: u32) -> u32 {
     if distance < 4 {
         return distance;

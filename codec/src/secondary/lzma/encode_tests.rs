@@ -1,5 +1,5 @@
-//! The encoder against liblzma 5.4.1: sections made here, digests of what `lzma_stream_encoder`
-//! (preset 0, no check, `LZMA_SYNC_FLUSH` after each section) wrote for them.
+//! Compares the encoder with liblzma 5.4.1: sections made here, with digests of the output of
+//! `lzma_stream_encoder` (preset 0, no check, `LZMA_SYNC_FLUSH` after each section).
 
 use super::super::match_finder::{DICTIONARY, MatchFinder};
 use super::LzmaEncoder;
@@ -30,9 +30,9 @@ enum Shape {
     Addresses,
     FourLetters,
     Runs,
-    /// Copies from as far back as the dictionary reaches, and a little further.
+    /// Copies from as far back as the dictionary reaches, and slightly further.
     Edge,
-    /// The same with nothing but zeros in between.
+    /// The same with only zeros in between.
     LonelyEdge,
     /// All of these in turn, with copies.
     Mixed,
@@ -102,7 +102,7 @@ fn sections(seed: u64, shape: Shape, lens: &[usize]) -> Vec<Vec<u8>> {
     lens.iter().map(|&len| bytes(shape, len, &mut random)).collect()
 }
 
-/// Sections of `least..least + spread` bytes.
+/// Returns sections of `least..least + spread` bytes.
 fn many(seed: u64, shape: Shape, count: usize, least: usize, spread: usize) -> Vec<Vec<u8>> {
     let mut random = Random(seed);
     (0..count)
@@ -123,8 +123,8 @@ fn digest(sections: &[Vec<u8>], encode: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Str
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sections, and the first half of the SHA-256 of their encodings, each after its length in 8
-/// bytes.
+/// Returns sections, and the first half of the SHA-256 of their encodings, each after its length in
+/// 8 bytes.
 fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
     let sizes = [10, 11, 13, 100, 4096, 61_439, 70_000];
     vec![
@@ -169,15 +169,16 @@ fn encoded(mut encoder: LzmaEncoder) -> impl FnMut(&[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_section_is_written_as_liblzma_writes_it() {
+fn sections_match_liblzma() {
     for (index, (sections, expected)) in golden().iter().enumerate() {
         let ours = digest(sections, &mut encoded(LzmaEncoder::new()));
         assert_eq!(ours, *expected, "row {index}");
     }
 }
 
+/// It consists of the headers and a stored chunk.
 #[test]
-fn a_short_first_section_is_the_headers_and_a_stored_chunk() {
+fn short_first_section_is_stored() {
     let mut out = Vec::new();
     LzmaEncoder::new().encode_section(b"hello world\n", &mut out);
     let headers = b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x0c\0\0\0\x8f\x98\x41\x9c";
@@ -185,14 +186,15 @@ fn a_short_first_section_is_the_headers_and_a_stored_chunk() {
 }
 
 #[test]
-fn only_the_first_section_begins_with_the_headers() {
+fn only_first_section_has_headers() {
     let mut encode = encoded(LzmaEncoder::new());
     assert_eq!(&encode(b"hello world\n")[..6], b"\xfd7zXZ\0");
     assert_eq!(&encode(b"hello world\n")[..1], b"\xc0");
 }
 
+/// A finder whose positions reach the end of 32 bits finds the same matches.
 #[test]
-fn positions_at_the_end_of_32_bits_change_nothing() {
+fn rebase_changes_nothing() {
     for distance_to_end in [3 << 20, 2_500_000, (1 << 20) + 1] {
         let start = u32::MAX - distance_to_end;
         let sections = sections(30, Shape::Mixed, &[2_000_000, 1_100_000, 10, 900_000, 700_000]);

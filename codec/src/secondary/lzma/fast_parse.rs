@@ -1,9 +1,9 @@
-//! Which match to take, if any: liblzma's fast mode, which compares the matches of two neighbouring
+//! The choice of matches: liblzma's fast mode, which compares the matches of two neighbouring
 //! positions.
 
 use super::match_finder::{Found, LONG_ENOUGH, LONGEST_MATCH, MatchFinder, common_len};
 
-/// What the next bytes are written as. Distances count from 0, the byte just before.
+/// The symbol for the next bytes. Distances count from 0, the byte just before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Symbol {
     Literal,
@@ -27,24 +27,24 @@ impl Symbol {
     }
 }
 
-/// Makes the choices; remembers a search already made at the position that comes next.
+/// The parser; it remembers a search already made at the position that comes next.
 #[derive(Debug, Default)]
 pub(super) struct Choice {
     ahead: Option<Found>,
 }
 
 impl Choice {
-    /// Bytes searched but not yet part of a symbol: 0 or 1.
+    /// Returns the number of bytes searched but not yet part of a symbol: 0 or 1.
     pub(super) fn looked_ahead(&self) -> usize {
         usize::from(self.ahead.is_some())
     }
 
-    /// Drops the search ahead and returns how many bytes it concerned.
+    /// Drops the search ahead and returns the number of its bytes.
     pub(super) fn forget(&mut self) -> usize {
         self.ahead.take().map_or(0, |_| 1)
     }
 
-    /// The symbol for the first byte without one. The finder goes past it.
+    /// Returns the symbol for the first byte without one. The finder moves past it.
     pub(super) fn next(&mut self, finder: &mut MatchFinder, recent: &[u32; 4]) -> Symbol {
         let found = self.ahead.take().unwrap_or_else(|| finder.find());
         let at = finder.next() - 1;
@@ -124,7 +124,8 @@ impl Choice {
     }
 }
 
-/// Whether `far` is so much further than `near` that a byte of length does not pay for it.
+/// Returns whether `far` is so much farther than `near` that one more byte of length does not pay
+/// for it.
 fn much_further(near: u32, far: u32) -> bool {
     (far >> 7) > near
 }

@@ -1,48 +1,46 @@
-//! Where earlier data repeats: the sliding window over a stream, and liblzma's hash chains over it
-//! ("HC3").
+//! The match finder: a sliding window over a stream, with liblzma's hash chains over it ("HC3").
 
-/// How far back a match may reach.
+/// The size of the dictionary in bytes, the maximum distance of a match.
 pub(super) const DICTIONARY: usize = 1 << 18;
-/// Longest match the format can express.
+/// The length of the longest match in the format.
 pub(super) const LONGEST_MATCH: usize = 273;
-/// A match of this length is taken without looking further.
+/// The length from which a match is taken without further search.
 pub(super) const LONG_ENOUGH: usize = 128;
 
-/// What stays when the window slides: the dictionary before the earliest byte still to be encoded
-/// or entered, which is at most two before the next. (A chunk that is stored instead of encoded
-/// reaches back 64 KiB, less than that.)
+/// The number of bytes kept when the window slides: the dictionary before the earliest byte still
+/// to be encoded or entered, which is at most two before the next. (A chunk that is stored instead
+/// of encoded reaches back 64 KiB, less than that.)
 const HISTORY: usize = DICTIONARY + 16;
-/// No choice looks at more bytes than this beyond the next position: two searches and the longest
-/// match.
+/// The maximum number of bytes beyond the next position that a choice looks at: two searches and
+/// the longest match.
 const LOOK_AHEAD: usize = 1024;
 const WINDOW: usize = 1 << 20;
-/// Lengths are compared eight bytes at a time, which may read past the data but not past the
-/// buffer.
+/// The number of bytes compared at a time, which may read past the data but not past the buffer.
 const STRIDE: usize = 8;
 
 const PAIR_SLOTS: usize = 1 << 10;
 const TRIPLE_SLOTS: usize = 1 << 17;
-/// Candidates followed along a chain.
+/// The number of candidates tried along a chain.
 const CHAIN_DEPTH: usize = 4;
 
-/// The first position is far enough from 0 for 0 to mean "none" by its distance alone. A multiple
-/// of the dictionary size, as chains are stored at the position modulo that.
+/// The first position, far enough from 0 for 0 to mean "none" by its distance alone. It is a
+/// multiple of the dictionary size, as chains are stored at the position modulo that.
 const FIRST_POSITION: u32 = 2 * DICTIONARY as u32;
 
-/// An earlier place that begins with the same bytes.
+/// An earlier place with the same bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Match {
     pub(super) len: usize,
-    /// 0 is the byte just before.
+    /// The distance back; 0 is the byte just before.
     pub(super) distance: u32,
 }
 
-/// What was found at one position: matches of growing length (and distance).
+/// The matches at one position, of growing length (and distance).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Found {
     matches: [Match; CHAIN_DEPTH + 1],
     count: usize,
-    /// Length of the last match, compared beyond [`LONG_ENOUGH`], which the entry itself never
+    /// The length of the last match, compared beyond [`LONG_ENOUGH`], which the entry itself never
     /// exceeds.
     pub(super) longest: usize,
 }
@@ -60,20 +58,20 @@ impl Found {
     }
 }
 
-/// The window and the index of everything in it. A *position* counts from the start of the stream
-/// in 32 bits, an index is a place in the buffer.
+/// The window and the index of its bytes. A *position* counts from the start of the stream in 32
+/// bits, an index is a place in the buffer.
 #[derive(Debug)]
 pub(super) struct MatchFinder {
     bytes: Box<[u8]>,
     filled: usize,
-    /// Index of the first byte not yet searched or skipped.
+    /// The index of the first byte not yet searched or skipped.
     next: usize,
-    /// From here on more data is needed before the next search.
+    /// The index from which on the next search needs more data.
     ready_until: usize,
-    /// Position of index 0.
+    /// The position of index 0.
     offset: u32,
-    /// Bytes before `next` that could not be entered, because fewer than three were known from
-    /// there on.
+    /// The number of bytes before `next` that could not be entered, because fewer than three were
+    /// known from there on.
     pending: usize,
     pairs: Box<[u32; PAIR_SLOTS]>,
     triples: Box<[u32; TRIPLE_SLOTS]>,
@@ -85,7 +83,7 @@ impl MatchFinder {
         Self::starting_at(FIRST_POSITION)
     }
 
-    /// With another number for the first position, at least [`FIRST_POSITION`].
+    /// Creates a finder with another number for the first position, at least [`FIRST_POSITION`].
     pub(super) fn starting_at(offset: u32) -> Self {
         Self {
             bytes: vec![0; WINDOW + STRIDE].into_boxed_slice(),
@@ -113,13 +111,13 @@ impl MatchFinder {
         self.offset + self.next as u32
     }
 
-    /// Known bytes from `next` on.
+    /// Returns the number of known bytes from `next` on.
     pub(super) fn available(&self) -> usize {
         self.filled - self.next
     }
 
-    /// Takes in more of the section when the known bytes run short. Afterwards everything a choice
-    /// can look at is there, just as if the whole section had been.
+    /// Takes in more of the section if few known bytes are left. Afterwards all bytes a choice can
+    /// look at are in the window, as if the whole section were.
     #[inline]
     pub(super) fn refill(&mut self, section: &mut &[u8]) {
         if self.next >= self.ready_until && !section.is_empty() {
@@ -152,8 +150,9 @@ impl MatchFinder {
         }
     }
 
-    /// Moves all positions down before they outgrow 32 bits. Only differences of positions are ever
-    /// used, and what ends up as 0 was already out of reach, so nothing changes in what is found.
+    /// Moves all positions down before they exceed 32 bits. Only differences of positions are ever
+    /// used, and an entry that becomes 0 was already out of reach, so the matches found do not
+    /// change.
     fn rebase(&mut self) {
         let position = self.offset + self.next as u32;
         let drop = (position - FIRST_POSITION) & !(DICTIONARY as u32 - 1);
@@ -200,8 +199,8 @@ impl MatchFinder {
                 }
             }
             if reach == DICTIONARY as u32 {
-                // Its place in the chain has just been taken by the position searched for; whatever
-                // followed is further.
+                // The position searched for has just taken its place in the chain; the following
+                // entries are farther.
                 break;
             }
             candidate = self.chain[candidate as usize % DICTIONARY];
@@ -226,7 +225,8 @@ impl MatchFinder {
         }
     }
 
-    /// Makes `at` the latest with its first two and its first three bytes; returns those that were.
+    /// Enters `at` as the latest with its first two and its first three bytes; returns the previous
+    /// ones.
     #[inline(always)]
     fn enter(&mut self, at: usize, position: u32) -> (u32, u32) {
         let &[first, second, third] = self.bytes[at..].first_chunk().unwrap_or(&[0; 3]);
@@ -242,7 +242,8 @@ impl MatchFinder {
     }
 }
 
-/// Number of equal bytes at `earlier` and `later`, at most `limit`, the first `len` known to be so.
+/// Returns the number of equal bytes at `earlier` and `later`, at most `limit`; the first `len` are
+/// known to be equal.
 #[inline(always)]
 pub(super) fn common_len(
     bytes: &[u8],
@@ -270,7 +271,7 @@ fn eight(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..at + STRIDE)?.first_chunk()?))
 }
 
-/// Zeros allocated on the heap from the start: these tables are too large for a small stack.
+/// Returns zeros allocated directly on the heap: these tables are too large for a small stack.
 fn zeros<const N: usize>() -> Box<[u32; N]> {
     vec![0; N].try_into().unwrap_or_else(|_| Box::new([0; N]))
 }

@@ -1,4 +1,4 @@
-//! LZMA sections: per section kind one .xz stream that goes on over all windows of a delta and
+//! LZMA sections: one .xz stream per section kind that continues over all windows of a delta and
 //! never ends.
 
 pub(crate) mod decode;

@@ -1,15 +1,15 @@
 //! The LZMA range encoder: turns decisions and their probabilities into bytes.
 
-/// Probabilities are fractions of 2048, and start in the middle.
+/// The initial probability, one half: probabilities are fractions of 2048.
 pub(super) const EVEN: u16 = 1024;
 const PROBABILITY_BITS: u32 = 11;
-/// How fast a probability follows what it sees.
+/// The shift of a probability's adaptation.
 const ADAPTION_SHIFT: u32 = 5;
-/// Below this the range is widened by a byte.
+/// The limit below which the range is widened by a byte.
 const NARROW: u32 = 1 << 24;
 
-/// Bytes of one LZMA2 chunk under way. Widening happens before a decision, never after it: how many
-/// bytes are out at a given moment decides where a chunk ends.
+/// The bytes of one LZMA2 chunk under construction. Widening happens before a decision, never after
+/// it: the number of bytes written at a given moment determines where a chunk ends.
 #[derive(Debug)]
 pub(super) struct RangeEncoder {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ impl RangeEncoder {
         Self { bytes: Vec::with_capacity(capacity), low: 0, range: u32::MAX, cache: 0, held: 1 }
     }
 
-    /// Forgets everything, as at the start of a chunk.
+    /// Resets everything, as at the start of a chunk.
     pub(super) fn restart(&mut self) {
         self.bytes.clear();
         self.low = 0;
@@ -35,12 +35,12 @@ impl RangeEncoder {
         self.held = 1;
     }
 
-    /// Number of bytes there would be if the chunk were finished now.
+    /// Returns the length of the chunk in bytes if it were finished now.
     pub(super) fn finished_len(&self) -> usize {
         self.bytes.len() + self.held + 4
     }
 
-    /// Writes what is held back and returns the chunk.
+    /// Writes the bytes held back and returns the chunk.
     pub(super) fn finish(&mut self) -> &[u8] {
         self.widen();
         for _ in 0..5 {
@@ -63,8 +63,8 @@ impl RangeEncoder {
         }
     }
 
-    /// The lowest `bits` bits of `value`, most significant first, each in the context of those
-    /// before it.
+    /// Encodes the lowest `bits` bits of `value`, most significant first, each in the context of
+    /// those before it.
     #[inline(always)]
     pub(super) fn tree<const N: usize>(
         &mut self,
@@ -80,7 +80,8 @@ impl RangeEncoder {
         }
     }
 
-    /// The same with the least significant bit first; `probabilities[node - 1]` belongs to `node`.
+    /// Encodes bits in the same way, the least significant first; `probabilities[node - 1]` belongs
+    /// to `node`.
     #[inline]
     pub(super) fn reversed_tree(&mut self, probabilities: &mut [u16], bits: u32, value: u32) {
         let mut node = 1usize;
@@ -91,7 +92,7 @@ impl RangeEncoder {
         }
     }
 
-    /// Bits taken as equally likely.
+    /// Encodes bits as equally likely.
     #[inline]
     pub(super) fn direct(&mut self, bits: u32, value: u32) {
         for shift in (0..bits).rev() {

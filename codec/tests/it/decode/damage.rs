@@ -1,5 +1,5 @@
-//! Deltas cut short and with flipped bits: an error or the right bytes, never wrong ones and never
-//! a panic.
+//! Truncated deltas and deltas with flipped bits: they give an error or the right bytes, never
+//! wrong ones and never a panic.
 
 use deltaglider_vcdiff::inspect::inspect;
 use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, Decoder, decode};
@@ -7,7 +7,7 @@ use deltaglider_vcdiff::{DecodeLimits, DecodeOptions, Decoder, decode};
 use super::decoded;
 use crate::support::decode_inputs::{FIXTURES, Random, fixture, input};
 
-/// Fixtures small enough to be damaged at every bit.
+/// Returns the fixtures small enough to damage every bit.
 fn small() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
     FIXTURES
         .iter()
@@ -15,8 +15,9 @@ fn small() -> impl Iterator<Item = (&'static str, &'static str, Vec<u8>)> {
         .filter(|(_, _, delta)| delta.len() < 1100)
 }
 
+/// Every truncated delta is an error, unless it ends at the end of a window.
 #[test]
-fn every_truncation_is_an_error_or_ends_at_a_window() {
+fn truncation_is_detected() {
     for (file, name, delta) in small() {
         let pair = input(name, 1);
         let inspection = inspect(delta.as_slice(), &DecodeLimits::default()).unwrap();
@@ -44,7 +45,7 @@ fn every_truncation_is_an_error_or_ends_at_a_window() {
 }
 
 #[test]
-fn every_flipped_bit_gives_an_error_or_the_right_bytes() {
+fn bit_flips_are_detected() {
     for (file, name, delta) in small().filter(|(file, ..)| *file != "tiny-9-no-checksum") {
         let pair = input(name, 1);
         for bit in 0..delta.len() * 8 {
@@ -57,8 +58,9 @@ fn every_flipped_bit_gives_an_error_or_the_right_bytes() {
     }
 }
 
+/// Without a comparison of checksums the target may be wrong, but not longer than its limit.
 #[test]
-fn every_flipped_bit_ends_within_the_limits_even_if_no_checksum_is_compared() {
+fn bit_flips_stay_within_limits() {
     let mut options = DecodeOptions::default();
     options.verify_checksum = false;
     options.limits.target = Some(1 << 20);
@@ -74,10 +76,10 @@ fn every_flipped_bit_ends_within_the_limits_even_if_no_checksum_is_compared() {
     }
 }
 
-/// In a window of a kilobyte several exchanged letters can leave the Adler-32 as it was; nothing
-/// else may pass.
+/// In a window of a kilobyte several exchanged letters can leave the Adler-32 unchanged; no other
+/// damage may pass.
 #[test]
-fn several_damaged_bytes_give_an_error_or_bytes_of_the_right_checksum() {
+fn damaged_bytes_fail_checksum() {
     let mut random = Random::new(9);
     let mut other = 0;
     for (file, name, _) in FIXTURES.iter().filter(|(file, ..)| *file != "tiny-9-no-checksum") {

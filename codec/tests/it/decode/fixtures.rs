@@ -1,4 +1,4 @@
-//! Deltas xdelta3 3.0.11 wrote, and the same bytes in pieces and into used buffers.
+//! Deltas written by xdelta3 3.0.11, and the same bytes in pieces and into used buffers.
 
 use deltaglider_vcdiff::decode::DecodeSummary;
 use deltaglider_vcdiff::{DecodeOptions, Decoder};
@@ -6,7 +6,7 @@ use deltaglider_vcdiff::{DecodeOptions, Decoder};
 use super::decoded;
 use crate::support::decode_inputs::{FIXTURES, Pair, Random, fixture, input};
 
-/// Pushes pieces of the lengths `next` gives, each window into `out` as it then is.
+/// Pushes pieces whose lengths `next` returns, appending each window to `out`.
 fn in_pieces(
     pair: &Pair,
     delta: &[u8],
@@ -28,7 +28,7 @@ fn in_pieces(
 }
 
 #[test]
-fn what_xdelta3_wrote_is_decoded() {
+fn xdelta3_output_is_decoded() {
     for (file, name, _) in FIXTURES {
         let pair = input(name, 1);
         assert!(decoded(pair.source.as_deref(), &fixture(file)).unwrap() == pair.target, "{file}");
@@ -36,7 +36,7 @@ fn what_xdelta3_wrote_is_decoded() {
 }
 
 #[test]
-fn any_split_of_the_delta_gives_the_same_target() {
+fn split_delta_gives_same_target() {
     let mut random = Random::new(3);
     for (file, name, _) in FIXTURES {
         let (pair, delta) = (input(name, 1), fixture(file));
@@ -55,8 +55,9 @@ fn any_split_of_the_delta_gives_the_same_target() {
     }
 }
 
+/// The bytes already in the output buffer neither change nor affect the target.
 #[test]
-fn what_the_output_buffer_held_before_makes_no_difference() {
+fn previous_output_is_kept() {
     for (file, name, _) in FIXTURES {
         let (pair, delta) = (input(name, 1), fixture(file));
         for filling in [0x00, 0xa5, 0xff] {
@@ -68,8 +69,9 @@ fn what_the_output_buffer_held_before_makes_no_difference() {
     }
 }
 
+/// A window is returned by the call that brings its last byte.
 #[test]
-fn a_window_comes_out_with_its_last_byte_and_at_most_one_per_call() {
+fn push_yields_at_most_one_window() {
     let (pair, delta) = (input("text", 1), fixture("text-3-lzma-windows"));
     let mut decoder = Decoder::new(pair.source.as_deref(), &DecodeOptions::default());
     let mut rest = &delta[..];
@@ -86,7 +88,7 @@ fn a_window_comes_out_with_its_last_byte_and_at_most_one_per_call() {
 }
 
 #[test]
-fn the_headers_of_xdelta3_are_shown() {
+fn xdelta3_headers_are_returned() {
     for (file, secondary, application) in [
         ("tiny-9-none", None, Some(&b"target//source/"[..])),
         ("tiny-9-lzma", Some(2), Some(b"target//source/")),
@@ -106,8 +108,9 @@ fn the_headers_of_xdelta3_are_shown() {
     }
 }
 
+/// The window is decoded, but does not count as verified.
 #[test]
-fn a_window_without_a_checksum_is_decoded_and_not_counted_as_verified() {
+fn missing_checksum_is_allowed() {
     let (pair, delta) = (input("tiny", 1), fixture("tiny-9-no-checksum"));
     let mut out = Vec::new();
     let summary = in_pieces(&pair, &delta, || delta.len(), &mut out);

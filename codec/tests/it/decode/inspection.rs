@@ -1,4 +1,4 @@
-//! Deltas as data.
+//! The inspection of deltas.
 
 use std::error::Error as _;
 use std::io;
@@ -12,8 +12,9 @@ use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits};
 use crate::support::decode_inputs::{FIXTURES, fixture, input};
 use crate::support::delta_by_hand::{HandWindow, delta};
 
+/// The example of xdelta3's documentation, field by field.
 #[test]
-fn the_delta_xdelta3_documents_is_shown_field_by_field() {
+fn documented_delta_is_inspected() {
     let delta = [
         b"\xd6\xc3\xc4\x00\x04\x07t1//s1/".as_slice(),
         b"\x05\x32\x00\x17\x48\x00\x04\x08\x02\x74\x1d\x17\x31",
@@ -54,8 +55,10 @@ fn the_delta_xdelta3_documents_is_shown_field_by_field() {
     );
 }
 
+/// Both instructions of a double code are listed, and copies from the source are distinguished from
+/// copies from the target.
 #[test]
-fn double_codes_and_copies_from_the_target_are_told_apart() {
+fn double_codes_are_split() {
     let first = HandWindow::new(3, b"xyz", &[4], &[]);
     let second = HandWindow::new(15, b"ab", &[163, 247, 21], &[10, 51, 60]).source(60, 100);
     let windows: Vec<_> = inspect(delta(&[first, second]).as_slice(), &DecodeLimits::default())
@@ -90,7 +93,7 @@ fn double_codes_and_copies_from_the_target_are_told_apart() {
 }
 
 #[test]
-fn instructions_of_every_fixture_rebuild_its_target() {
+fn instructions_rebuild_target() {
     for (file, name, _) in FIXTURES {
         let (pair, delta) = (input(name, 1), fixture(file));
         let source = pair.source.unwrap_or_default();
@@ -123,8 +126,9 @@ fn instructions_of_every_fixture_rebuild_its_target() {
     }
 }
 
+/// The error is the same as that of decoding.
 #[test]
-fn inspection_ends_after_the_first_error_and_says_what_decoding_says() {
+fn inspection_ends_at_first_error() {
     let bad = HandWindow::new(2, b"abc", &[3], &[]);
     let file = delta(&[bad]);
     let mut inspection = inspect(file.as_slice(), &DecodeLimits::default()).unwrap();
@@ -141,7 +145,7 @@ fn inspection_ends_after_the_first_error_and_says_what_decoding_says() {
     assert!(inspect(&b"\xd6\xc3"[..], &DecodeLimits::default()).is_err());
 }
 
-/// Gives a byte at a time, then fails.
+/// A reader that returns one byte at a time, then fails.
 struct Dripping<'a>(&'a [u8], Option<io::ErrorKind>);
 
 impl io::Read for Dripping<'_> {
@@ -157,34 +161,40 @@ impl io::Read for Dripping<'_> {
     }
 }
 
+/// A delta read byte by byte gives the same windows, and the headers alone equal those of the
+/// windows.
 #[test]
-fn how_a_delta_is_read_does_not_show_and_headers_are_those_of_the_windows() {
+fn short_reads_change_nothing() {
     for (file, _, _) in FIXTURES {
         let delta = fixture(file);
         let limits = DecodeLimits::default();
-        let tell = |window: Window| {
+        let describe = |window: Window| {
             let instructions: Vec<String> =
                 window.instructions().map(|step| format!("{:?}", step.unwrap())).collect();
             (format!("{:?}", *window), window.decompressed(), instructions)
         };
         let whole: Vec<_> = inspect(delta.as_slice(), &limits)
             .unwrap()
-            .map(|window| tell(window.unwrap()))
+            .map(|window| describe(window.unwrap()))
             .collect();
         let dripped = inspect(Dripping(&delta, None), &limits).unwrap();
-        assert!(dripped.map(|window| tell(window.unwrap())).eq(whole.iter().cloned()), "{file}");
+        assert!(
+            dripped.map(|window| describe(window.unwrap())).eq(whole.iter().cloned()),
+            "{file}"
+        );
         let headers = inspect(Dripping(&delta, None), &limits).unwrap().headers();
         assert!(
             headers
                 .map(|header| format!("{:?}", header.unwrap()))
-                .eq(whole.into_iter().map(|told| told.0)),
+                .eq(whole.into_iter().map(|description| description.0)),
             "{file}"
         );
     }
 }
 
+/// A header is returned before its sections are read, whatever they hold.
 #[test]
-fn headers_come_before_their_sections_and_whatever_those_hold() {
+fn headers_precede_their_sections() {
     let windows =
         [HandWindow::new(3, b"abc", &[4], &[]), HandWindow::new(2, b"", &[0xff; 9], &[0xff; 9])];
     let file = delta(&windows);
@@ -205,7 +215,7 @@ fn headers_come_before_their_sections_and_whatever_those_hold() {
 }
 
 #[test]
-fn a_delta_that_cannot_be_read_is_told_from_one_that_ends() {
+fn read_error_is_not_truncation() {
     let file = delta(&[HandWindow::new(3, b"abc", &[4], &[])]);
     for len in 0..file.len() {
         let read = inspect(

@@ -1,4 +1,4 @@
-//! Every limit, reached by a delta made for it.
+//! Every limit, exceeded by a delta made for it.
 
 use deltaglider_vcdiff::{
     DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder, Limit, Source, decode,
@@ -14,8 +14,8 @@ fn limited(change: impl Fn(&mut DecodeLimits)) -> DecodeOptions {
     limits.into()
 }
 
-/// The delta is refused by this limit with `allowed`, and read when one more is allowed, or as much
-/// as is asked.
+/// Asserts that the delta exceeds this limit at `allowed`, and decodes when one more, or the
+/// required amount, is allowed.
 fn assert_limit(
     delta: &[u8],
     source: Option<&[u8]>,
@@ -80,9 +80,10 @@ fn each_limit_is_kept_to_the_byte() {
         let mut decoder = Decoder::new(Some(Read(source.clone())), &options);
         decoder.push(&far, &mut Vec::new()).map_err(|error| *error.kind())
     };
-    let refusal = DecodeErrorKind::Limit { limit: Limit::SourceReads, asked: 8192, allowed: 8191 };
-    assert_eq!((read(8191), read(8192)), (Err(refusal), Ok(far.len())));
-    // Of a source that lends its bytes nothing is read.
+    let rejection =
+        DecodeErrorKind::Limit { limit: Limit::SourceReads, asked: 8192, allowed: 8191 };
+    assert_eq!((read(8191), read(8192)), (Err(rejection), Ok(far.len())));
+    // A source that lends its bytes is not read.
     decode(Some(&source), &far, &limited(|limits| limits.source_reads = 0)).unwrap();
     let named = b"\xd6\xc3\xc4\0\x04\x03abc\x04\x09\0\0\0\0\0\0\0\0\x01";
     assert_limit(
@@ -95,7 +96,7 @@ fn each_limit_is_kept_to_the_byte() {
 }
 
 #[test]
-fn decompressed_sections_are_limited_together() {
+fn sections_share_one_limit() {
     let bomb = |len: u64| HandWindow {
         delta_indicator: 1,
         ..HandWindow::new(1, &lzma_start(len), &[2], &[])
@@ -104,7 +105,7 @@ fn decompressed_sections_are_limited_together() {
         decode(None, &lzma_delta(&[bomb(97 << 20)]), &DecodeOptions::default()).unwrap_err();
     let limit = Limit::DecompressedSections;
     assert_eq!(*error.kind(), DecodeErrorKind::Limit { limit, asked: 97 << 20, allowed: 96 << 20 });
-    // 60 MB in the data section leave less than 60 for the addresses.
+    // 60 MB in the data section leave less than 60 MB for the addresses.
     let (len, chunks) = (30 * ZEROS_CHUNK as u64, zeros_chunks(30));
     let zeros = [lzma_start(len), chunks].concat();
     let window = HandWindow { delta_indicator: 5, ..HandWindow::new(1, &zeros, &[2], &zeros) };
@@ -113,15 +114,16 @@ fn decompressed_sections_are_limited_together() {
 }
 
 #[test]
-fn a_limit_is_told_before_the_bytes_it_is_about_arrive() {
+fn limit_applies_before_bytes() {
     let header = HandWindow::new(1, &[], &[], &[]).header([200 << 20, 1, 0]);
     let mut decoder = Decoder::<&[u8]>::new(None, &DecodeOptions::default());
     let error = decoder.push(&[&delta(&[]), &header[..]].concat(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error.kind(), DecodeErrorKind::Limit { limit: Limit::StoredSections, .. }));
 }
 
+/// `decode` allows one gibibyte of target unless the limit is set.
 #[test]
-fn a_whole_delta_in_memory_gives_a_gibibyte_at_most_unless_told_otherwise() {
+fn in_memory_target_is_limited() {
     let delta =
         [&delta(&[])[..], &HandWindow::new((1 << 30) + 1, &[], &[], &[]).header([0; 3])].concat();
     let window = |limits: &mut DecodeLimits| limits.window = u64::MAX;
@@ -131,9 +133,9 @@ fn a_whole_delta_in_memory_gives_a_gibibyte_at_most_unless_told_otherwise() {
         *error.kind(),
         DecodeErrorKind::Limit { limit, asked: (1 << 30) + 1, allowed: 1 << 30 }
     );
-    let told =
+    let unlimited =
         |limits: &mut DecodeLimits| (limits.window, limits.target) = (u64::MAX, Some(u64::MAX));
-    let error = decode(None, &delta, &limited(told)).unwrap_err();
+    let error = decode(None, &delta, &limited(unlimited)).unwrap_err();
     assert!(matches!(error.kind(), DecodeErrorKind::WindowShort { .. }), "{error}");
 }
 
@@ -141,7 +143,7 @@ fn a_whole_delta_in_memory_gives_a_gibibyte_at_most_unless_told_otherwise() {
 /// MiB, cut into its seven chunks.
 const FAR_MATCH: &[u8] = include_bytes!("../../fixtures/decode/far-match.lzma2");
 
-/// One window for each chunk.
+/// Returns a delta with one window for each chunk.
 fn far_match() -> Vec<u8> {
     let mut windows = Vec::new();
     let mut rest = FAR_MATCH;
@@ -164,7 +166,7 @@ fn far_match() -> Vec<u8> {
 }
 
 #[test]
-fn large_dictionary_is_read_by_default() {
+fn large_dictionary_decodes() {
     let target = decode(None, &far_match(), &DecodeOptions::default()).unwrap();
     let (first, rest) = target.split_at(3000);
     let (zeros, last) = rest.split_at(13 << 20);
@@ -173,8 +175,9 @@ fn large_dictionary_is_read_by_default() {
     );
 }
 
+/// The limit applies to the bytes a match needs, not to the declared dictionary.
 #[test]
-fn dictionary_limit_counts_what_is_needed() {
+fn dictionary_limit_counts_needs() {
     let delta = far_match();
     let mut decoder = Decoder::<&[u8]>::new(None, &limited(|limits| limits.dictionary = 4 << 20));
     let (mut rest, mut out) = (&delta[..], Vec::new());
@@ -185,7 +188,7 @@ fn dictionary_limit_counts_what_is_needed() {
             Err(error) => break error,
         }
     };
-    // The zeros were read, and only the last window needs what is forgotten.
+    // The zeros are decoded, and only the last window needs discarded bytes.
     assert_eq!((error.window(), decoder.declared_dictionaries()), (Some(6), 16 << 20));
     let DecodeErrorKind::Limit { limit: Limit::Dictionary, asked, allowed } = *error.kind() else {
         panic!("{error}")
@@ -195,7 +198,7 @@ fn dictionary_limit_counts_what_is_needed() {
     decode(None, &delta, &limited(|limits| limits.dictionary = 13 << 20)).unwrap();
 }
 
-/// Makes any length of one byte.
+/// A source of any length that consists of one byte value.
 struct Uniform;
 
 impl Source for Uniform {
@@ -209,10 +212,11 @@ impl Source for Uniform {
     }
 }
 
+/// It is decoded only if the limit allows it.
 #[test]
-fn copy_window_above_four_gigabytes_is_a_limit() {
+fn copy_window_above_4_gib() {
     let mut addresses = Vec::new();
-    // By its address, back from the current one, and as far from the last one.
+    // By its address, back from the current one, and relative to the last one.
     integer(5 << 32, &mut addresses);
     integer((6 << 32) + 4 - (3 << 32), &mut addresses);
     integer(1 << 32, &mut addresses);

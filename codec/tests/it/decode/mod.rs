@@ -1,5 +1,5 @@
-//! The decoder and the inspection: what they read, what they refuse, and what a delta cannot make
-//! them do.
+//! The decoder and the inspection: the deltas they read and reject, and the effects a delta cannot
+//! have on them.
 
 mod damage;
 mod fixtures;
@@ -14,7 +14,7 @@ mod vectors;
 
 use deltaglider_vcdiff::{DecodeErrorKind, DecodeOptions, decode};
 
-/// The target of a delta or what is wrong with it, with the default limits.
+/// Returns the target of a delta, or the kind of its fault, with the default limits.
 fn decoded(source: Option<&[u8]>, delta: &[u8]) -> Result<Vec<u8>, DecodeErrorKind> {
     decode(source, delta, &DecodeOptions::default()).map_err(|error| *error.kind())
 }

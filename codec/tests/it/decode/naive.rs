@@ -1,5 +1,5 @@
-//! The naive twin of the decoder: RFC 3284 byte by byte, without secondary compressors, limits or
-//! speed.
+//! A naive reference decoder: RFC 3284 byte by byte, without secondary compressors, limits or
+//! optimisation.
 
 struct Bytes<'a>(&'a [u8]);
 
@@ -31,7 +31,8 @@ impl<'a> Bytes<'a> {
 
 const U32: u64 = u32::MAX as u64;
 
-/// Type (0 ADD, 1 RUN, 2 and up COPY of mode type - 2) and size of the instructions behind a code.
+/// Returns type (0 ADD, 1 RUN, 2 and up COPY of mode type - 2) and size of the instructions of a
+/// code.
 pub(crate) fn code(code: u8) -> Vec<(u8, u64)> {
     let code_of = u64::from(code);
     match code {
@@ -50,7 +51,7 @@ pub(crate) fn code(code: u8) -> Vec<(u8, u64)> {
     }
 }
 
-/// The target, if the delta and the source are right.
+/// Returns the target if the delta and the source are valid.
 pub(crate) fn decode(source: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let mut file = Bytes(delta.strip_prefix(b"\xd6\xc3\xc4")?);
     let sdch = match file.byte()? {

@@ -1,4 +1,4 @@
-//! The decoder against its naive twin, on deltas made at random and on damaged ones.
+//! The decoder compared with the naive one, on random and on damaged deltas.
 
 use proptest::prelude::*;
 
@@ -25,8 +25,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A window of these steps, each with its size apart. Addresses of mode 0 and 1 are lawful, of the
-/// others as they come.
+/// Returns a window of these steps, each with a separate size. Addresses of mode 0 and 1 are valid,
+/// those of the other modes arbitrary.
 fn window(steps: &[Step], copy: Option<(u64, u64)>) -> HandWindow {
     let copy_len = copy.map_or(0, |(len, _)| len);
     let mut window = HandWindow { source: copy, ..HandWindow::default() };
@@ -44,14 +44,14 @@ fn window(steps: &[Step], copy: Option<(u64, u64)>) -> HandWindow {
             Step::Copy { .. } if here == 0 => continue,
             Step::Copy { mode, at, size } => {
                 let address = u64::from(*at) % here;
-                let room = if address < copy_len { copy_len - address } else { u64::MAX };
+                let available = if address < copy_len { copy_len - address } else { u64::MAX };
                 match mode {
                     0 => integer(address, &mut window.addresses),
                     1 => integer(here - address, &mut window.addresses),
                     2..=5 => integer(u64::from(*at % 40), &mut window.addresses),
                     _ => window.addresses.push(if at % 3 == 0 { *at as u8 } else { 0 }),
                 }
-                (19 + 16 * mode, room.min(u64::from(*size)))
+                (19 + 16 * mode, available.min(u64::from(*size)))
             }
         };
         window.instructions.push(code);
@@ -62,12 +62,19 @@ fn window(steps: &[Step], copy: Option<(u64, u64)>) -> HandWindow {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn random_instructions_decode_as_by_the_naive_twin(
+    fn random_codes_match_naive(
         source in prop::collection::vec(any::<u8>(), 0..2000),
-        windows in prop::collection::vec((prop::collection::vec(step(), 0..30), any::<[u16; 2]>()), 1..4),
+        windows in prop::collection::vec(
+            (prop::collection::vec(step(), 0..30), any::<[u16; 2]>()),
+            1..4,
+        ),
     ) {
         let windows: Vec<HandWindow> = windows.iter().map(|(steps, [len, offset])| {
             let offset = u64::from(*offset) % (source.len() as u64 + 1);
@@ -79,14 +86,17 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_after_a_header_decode_as_by_the_naive_twin(body in prop::collection::vec(0..32u8, 0..60)) {
+    fn random_bytes_match_naive(
+        body in prop::collection::vec(0..32u8, 0..60),
+    ) {
         let delta = [b"\xd6\xc3\xc4\0\0".as_slice(), &body].concat();
-        prop_assert_eq!(decoded(Some(b"0123456789"), &delta).ok(), naive::decode(b"0123456789", &delta));
+        let expected = naive::decode(b"0123456789", &delta);
+        prop_assert_eq!(decoded(Some(b"0123456789"), &delta).ok(), expected);
     }
 }
 
 #[test]
-fn lawful_random_instructions_are_not_all_refused() {
+fn some_random_deltas_are_valid() {
     let steps =
         [Step::Add(b"ab".to_vec()), Step::Copy { mode: 1, at: 1, size: 30 }, Step::Run(7, 3)];
     let delta = delta(&[window(&steps, Some((5, 2)))]);
@@ -94,7 +104,7 @@ fn lawful_random_instructions_are_not_all_refused() {
 }
 
 #[test]
-fn damaged_deltas_decode_as_by_the_naive_twin() {
+fn damaged_deltas_match_naive() {
     let (mut compared, mut right) = (0, 0);
     for (file, name, _) in
         FIXTURES.iter().filter(|(file, ..)| file.starts_with("tiny") && !file.contains("lzma"))
@@ -106,14 +116,14 @@ fn damaged_deltas_decode_as_by_the_naive_twin() {
             for byte in 0..=255 {
                 let mut damaged = delta.clone();
                 damaged[at] = byte;
-                let twin = naive::decode(&source, &damaged);
+                let expected = naive::decode(&source, &damaged);
                 assert_eq!(
                     decoded(Some(&source), &damaged).ok(),
-                    twin,
+                    expected,
                     "{file}: {byte:#x} at {at}"
                 );
                 compared += 1;
-                right += usize::from(twin.is_some());
+                right += usize::from(expected.is_some());
             }
         }
     }

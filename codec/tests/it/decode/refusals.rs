@@ -1,4 +1,4 @@
-//! Each thing that can be wrong, made wrong, and the name it is refused by.
+//! Every fault of a delta or its source, and the error it causes.
 
 use std::error::Error;
 use std::io;
@@ -17,7 +17,7 @@ fn window(target_len: u64, data: &[u8], instructions: &[u8], addresses: &[u8]) -
     HandWindow::new(target_len, data, instructions, addresses).source(8, 0)
 }
 
-fn refused(window: HandWindow) -> Kind {
+fn rejected(window: HandWindow) -> Kind {
     decoded(Some(SOURCE), &delta(&[window])).unwrap_err()
 }
 
@@ -26,7 +26,7 @@ fn error(source: Option<&[u8]>, delta: &[u8]) -> DecodeError {
 }
 
 #[test]
-fn file_headers_that_are_none_are_refused() {
+fn invalid_file_headers() {
     for (header, kind, offset) in [
         (&b"PK\x03\x04 not a delta"[..], Kind::NotVcdiff, 0),
         (b"\xd6\xc3\xc5\0\0", Kind::NotVcdiff, 2),
@@ -59,11 +59,11 @@ fn file_headers_that_are_none_are_refused() {
     }
 }
 
-/// The longest copy window without a limit of its own.
+/// The length of the longest copy window without a limit of its own.
 const SPAN: u64 = u32::MAX as u64;
 
 #[test]
-fn window_headers_that_are_none_are_refused() {
+fn invalid_window_headers() {
     let overflow = [0x90, 0x80, 0x80, 0x80, 0];
     for (window, kind, offset) in [
         (&[8][..], Kind::WindowIndicator(8), 0),
@@ -108,56 +108,61 @@ fn window_headers_that_are_none_are_refused() {
     }
 }
 
+/// Sections are used up exactly, and the window is filled exactly.
 #[test]
-fn sections_are_used_up_exactly_and_the_window_is_filled_exactly() {
+fn sections_and_window_must_match() {
     let left = |section, left| Kind::SectionLeft { section, left };
-    assert_eq!(refused(window(2, b"abc", &[3], &[])), left(Section::Data, 1));
-    assert_eq!(refused(window(2, b"ab", &[3], &[0, 0])), left(Section::Addresses, 2));
+    assert_eq!(rejected(window(2, b"abc", &[3], &[])), left(Section::Data, 1));
+    assert_eq!(rejected(window(2, b"ab", &[3], &[0, 0])), left(Section::Addresses, 2));
     assert_eq!(
-        refused(window(3, b"ab", &[3], &[])),
+        rejected(window(3, b"ab", &[3], &[])),
         Kind::WindowShort { produced: 2, expected: 3 }
     );
-    assert_eq!(refused(window(2, b"", &[], &[])), Kind::WindowShort { produced: 0, expected: 2 });
-    assert_eq!(refused(window(2, b"abc", &[4], &[])), Kind::WindowExceeded { asked: 3, left: 2 });
-    assert_eq!(refused(window(2, b"ab", &[3, 2], &[])), Kind::WindowExceeded { asked: 1, left: 0 });
-    assert_eq!(refused(window(2, b"a", &[0, 3], &[])), Kind::WindowExceeded { asked: 3, left: 2 });
-    assert_eq!(refused(window(3, b"", &[20], &[0])), Kind::WindowExceeded { asked: 4, left: 3 });
-    assert_eq!(refused(window(2, b"a", &[3], &[])), Kind::SectionEnds(Section::Data));
-    assert_eq!(refused(window(2, b"", &[0, 2], &[])), Kind::SectionEnds(Section::Data));
-    assert_eq!(refused(window(2, b"ab", &[1], &[])), Kind::SectionEnds(Section::Instructions));
+    assert_eq!(rejected(window(2, b"", &[], &[])), Kind::WindowShort { produced: 0, expected: 2 });
+    assert_eq!(rejected(window(2, b"abc", &[4], &[])), Kind::WindowExceeded { asked: 3, left: 2 });
     assert_eq!(
-        refused(window(200, b"ab", &[1, 0x81], &[])),
+        rejected(window(2, b"ab", &[3, 2], &[])),
+        Kind::WindowExceeded { asked: 1, left: 0 }
+    );
+    assert_eq!(rejected(window(2, b"a", &[0, 3], &[])), Kind::WindowExceeded { asked: 3, left: 2 });
+    assert_eq!(rejected(window(3, b"", &[20], &[0])), Kind::WindowExceeded { asked: 4, left: 3 });
+    assert_eq!(rejected(window(2, b"a", &[3], &[])), Kind::SectionEnds(Section::Data));
+    assert_eq!(rejected(window(2, b"", &[0, 2], &[])), Kind::SectionEnds(Section::Data));
+    assert_eq!(rejected(window(2, b"ab", &[1], &[])), Kind::SectionEnds(Section::Instructions));
+    assert_eq!(
+        rejected(window(200, b"ab", &[1, 0x81], &[])),
         Kind::SectionEnds(Section::Instructions)
     );
-    assert_eq!(refused(window(4, b"", &[20], &[])), Kind::SectionEnds(Section::Addresses));
-    assert_eq!(refused(window(4, b"", &[20], &[0x80])), Kind::SectionEnds(Section::Addresses));
-    assert_eq!(refused(window(4, b"", &[20 + 96], &[])), Kind::SectionEnds(Section::Addresses));
+    assert_eq!(rejected(window(4, b"", &[20], &[])), Kind::SectionEnds(Section::Addresses));
+    assert_eq!(rejected(window(4, b"", &[20], &[0x80])), Kind::SectionEnds(Section::Addresses));
+    assert_eq!(rejected(window(4, b"", &[20 + 96], &[])), Kind::SectionEnds(Section::Addresses));
     let overflow = [1, 0x90, 0x80, 0x80, 0x80, 0];
-    assert_eq!(refused(window(2, b"ab", &overflow, &[])), Kind::IntegerOverflow(Field::Size));
+    assert_eq!(rejected(window(2, b"ab", &overflow, &[])), Kind::IntegerOverflow(Field::Size));
     assert_eq!(
-        refused(window(4, b"", &[20], &overflow[1..])),
+        rejected(window(4, b"", &[20], &overflow[1..])),
         Kind::IntegerOverflow(Field::Address)
     );
 }
 
+/// A copy must begin before the current address and stay in its window.
 #[test]
-fn a_copy_begins_before_the_current_address_and_stays_in_its_window() {
+fn invalid_copy_addresses() {
     let address = |address, here| Kind::Address { address, here };
-    assert_eq!(refused(window(4, b"", &[20], &[8])), address(Some(8), 8));
-    assert_eq!(refused(window(6, b"xy", &[3, 20], &[10])), address(Some(10), 10));
-    assert_eq!(refused(window(4, b"", &[36], &[0])), address(Some(8), 8));
-    assert_eq!(refused(window(4, b"", &[36], &[9])), address(None, 8));
-    assert_eq!(refused(window(4, b"", &[52], &[9])), address(Some(9), 8));
+    assert_eq!(rejected(window(4, b"", &[20], &[8])), address(Some(8), 8));
+    assert_eq!(rejected(window(6, b"xy", &[3, 20], &[10])), address(Some(10), 10));
+    assert_eq!(rejected(window(4, b"", &[36], &[0])), address(Some(8), 8));
+    assert_eq!(rejected(window(4, b"", &[36], &[9])), address(None, 8));
+    assert_eq!(rejected(window(4, b"", &[52], &[9])), address(Some(9), 8));
     assert_eq!(
-        refused(window(4, b"", &[20], &[5])),
+        rejected(window(4, b"", &[20], &[5])),
         Kind::CopyBeyondSource { address: 5, size: 4, len: 8 }
     );
     let without_source = HandWindow::new(4, b"", &[20], &[0]);
-    assert_eq!(refused(without_source), address(Some(0), 0));
+    assert_eq!(rejected(without_source), address(Some(0), 0));
 }
 
 #[test]
-fn the_error_tells_the_window_and_the_byte_of_the_instruction() {
+fn error_names_window_and_byte() {
     let good = window(2, b"ab", &[3], &[]);
     let bad = window(6, b"ab", &[3, 20], &[5]);
     let first = 5 + good.bytes().len() as u64;
@@ -174,7 +179,7 @@ fn the_error_tells_the_window_and_the_byte_of_the_instruction() {
 }
 
 #[test]
-fn a_wrong_checksum_is_refused_and_gives_out_no_byte_of_its_window() {
+fn wrong_checksum_yields_no_bytes() {
     let good = window(2, b"ab", &[3], &[]).checksum(b"ab");
     let bad = window(2, b"xy", &[3], &[]).checksum(b"ab");
     let delta = delta(&[good, bad]);
@@ -188,7 +193,7 @@ fn a_wrong_checksum_is_refused_and_gives_out_no_byte_of_its_window() {
 }
 
 #[test]
-fn after_an_error_every_call_returns_it_again() {
+fn errors_are_repeated() {
     let mut decoder = Decoder::new(Some(SOURCE), &DecodeOptions::default());
     let mut out = Vec::new();
     let first = decoder.push(b"\xd6\xc3\xc4\x07", &mut out).unwrap_err();
@@ -199,7 +204,7 @@ fn after_an_error_every_call_returns_it_again() {
 }
 
 #[test]
-fn a_delta_that_ends_early_is_truncated() {
+fn early_end_is_truncation() {
     let whole = delta(&[window(2, b"ab", &[3], &[])]);
     for (len, part) in [
         (0, Part::Header),
@@ -214,7 +219,7 @@ fn a_delta_that_ends_early_is_truncated() {
 }
 
 #[test]
-fn only_plain_header_is_an_empty_target() {
+fn plain_header_is_empty_target() {
     for header in [&b"\xd6\xc3\xc4\0\0"[..], b"\xd6\xc3\xc4S\0"] {
         assert_eq!(decoded(Some(SOURCE), header), Ok(Vec::new()));
     }
@@ -224,12 +229,12 @@ fn only_plain_header_is_an_empty_target() {
 }
 
 #[test]
-fn a_missing_source_is_named_before_anything_is_decoded() {
+fn missing_source_fails_at_once() {
     assert_eq!(decoded(None, &delta(&[window(2, b"ab", &[3], &[])])), Err(Kind::SourceMissing));
 }
 
 #[test]
-fn a_source_that_is_too_short_is_named_with_both_lengths() {
+fn short_source_names_lengths() {
     let copy = HandWindow::new(6, b"", &[22], &[3]).source(9, 100);
     let kind = Kind::SourceTooShort { needed: 109, available: 8 };
     assert_eq!(decoded(Some(SOURCE), &delta(&[copy])), Err(kind));
@@ -238,7 +243,7 @@ fn a_source_that_is_too_short_is_named_with_both_lengths() {
     assert_eq!(decoded(Some(SOURCE), &delta(&[copy])), Err(kind));
 }
 
-/// Fails every read.
+/// A source whose reads fail.
 struct Broken;
 
 impl Source for Broken {
@@ -252,7 +257,7 @@ impl Source for Broken {
 }
 
 #[test]
-fn a_source_that_cannot_be_read_is_an_error_with_its_cause() {
+fn unreadable_source_keeps_cause() {
     let mut decoder = Decoder::new(Some(Broken), &DecodeOptions::default());
     let error = decoder.push(&delta(&[window(4, b"", &[20], &[0])]), &mut Vec::new()).unwrap_err();
     assert_eq!(*error.kind(), Kind::SourceRead(io::ErrorKind::PermissionDenied));
@@ -260,7 +265,7 @@ fn a_source_that_cannot_be_read_is_an_error_with_its_cause() {
 }
 
 #[test]
-fn compressed_sections_are_refused_by_what_is_wrong_with_them() {
+fn invalid_lzma_sections() {
     let compressed = |data: &[u8]| {
         let window = HandWindow { delta_indicator: 1, ..HandWindow::new(2, data, &[3], &[]) };
         let error = error(None, &lzma_delta(std::slice::from_ref(&window)));
@@ -281,7 +286,7 @@ fn compressed_sections_are_refused_by_what_is_wrong_with_them() {
     assert_eq!(with(&[1, 0, 2, b'a', b'b', b'c']), Kind::Lzma(LzmaFault::Excess));
     assert_eq!(with(&[1, 0, 1, b'a', b'b', 0]), Kind::Lzma(LzmaFault::Left { left: 1 }));
     assert_eq!(with(&[0]), Kind::Lzma(LzmaFault::NoState));
-    // A first symbol that is a match: there is nothing it could refer to.
+    // A first symbol that is a match has nothing to refer to.
     let first_is_match = [0xe0, 0, 1, 0, 5, 0x5d, 0, 0xff, 0xff, 0xff, 0xfe, 0];
     assert!(matches!(with(&first_is_match), Kind::Lzma(LzmaFault::Distance { available: 0, .. })));
     // Two zeros need seven bytes, and leave the range coder at zero.
@@ -299,7 +304,7 @@ fn compressed_sections_are_refused_by_what_is_wrong_with_them() {
 }
 
 #[test]
-fn huffman_coded_sections_are_refused_by_what_is_wrong_with_them() {
+fn invalid_huffman_sections() {
     for id in [1, 16] {
         let compressed = |data: &[u8]| {
             let window = HandWindow { delta_indicator: 1, ..HandWindow::new(2, data, &[3], &[]) };
@@ -311,8 +316,8 @@ fn huffman_coded_sections_are_refused_by_what_is_wrong_with_them() {
         assert_eq!(compressed(&[2]), HuffmanFault::Ends);
         assert_eq!(compressed(&[9, 0]), HuffmanFault::Ends);
     }
-    // Two letters seen for the first time: eight bits each, of which the second counts those not
-    // seen yet.
+    // Two letters seen for the first time: eight bits each, the second of which counts the unseen
+    // ones.
     let fgk = |data: &[u8]| {
         let window = HandWindow { delta_indicator: 1, ..HandWindow::new(2, data, &[3], &[]) };
         decoded(None, &[b"\xd6\xc3\xc4\0\x01\x10", &window.bytes()[..]].concat())
@@ -324,7 +329,7 @@ fn huffman_coded_sections_are_refused_by_what_is_wrong_with_them() {
 }
 
 #[test]
-fn a_decoder_can_move_to_another_thread() {
+fn decoder_is_send() {
     fn assert_moves<T: Send + 'static + std::fmt::Debug>(_: T) {}
     assert_moves(Decoder::<std::sync::Arc<dyn Source>>::new(None, &DecodeOptions::default()));
 }

@@ -1,4 +1,4 @@
-//! What RFC 3284, xdelta3 3.2.0 and open-vcdiff have and xdelta3 3.0.11 refuses or ignores.
+//! Features of RFC 3284, xdelta3 3.2.0 and open-vcdiff that xdelta3 3.0.11 rejects or ignores.
 
 use deltaglider_vcdiff::decode::{CodeTableFault, WholeFile};
 use deltaglider_vcdiff::inspect::{CopyFrom, Operation, inspect};
@@ -15,7 +15,7 @@ fn in_target(window: HandWindow) -> HandWindow {
     HandWindow { in_target: true, ..window }
 }
 
-/// "abcdef", then four of these bytes and a copy of the copy.
+/// Returns a delta of "abcdef", then four of these bytes and a copy of the copy.
 fn target_windows() -> Vec<u8> {
     let first = HandWindow::new(6, b"abcdef", &[7], &[]).checksum(b"abcdef");
     let second =
@@ -24,7 +24,7 @@ fn target_windows() -> Vec<u8> {
 }
 
 #[test]
-fn a_window_may_copy_from_the_target_before_it() {
+fn copy_from_earlier_target() {
     assert_eq!(decoded(None, &target_windows()), Ok(b"abcdefbcdebcde".to_vec()));
     assert_eq!(naive::decode(b"", &target_windows()), Some(b"abcdefbcdebcde".to_vec()));
     let delta = target_windows();
@@ -43,7 +43,7 @@ fn pushed(delta: &[u8], history: u64) -> Result<Vec<u8>, Kind> {
     let mut decoder = Decoder::<&[u8]>::new(None, &options);
     let (mut target, mut rest) = (Vec::new(), delta);
     while !rest.is_empty() {
-        // The caller takes every window away.
+        // The caller takes every window out of the buffer.
         let mut window = Vec::new();
         let taken = decoder.push(rest, &mut window).map_err(|error| *error.kind())?;
         target.extend(window);
@@ -54,14 +54,14 @@ fn pushed(delta: &[u8], history: u64) -> Result<Vec<u8>, Kind> {
 }
 
 #[test]
-fn how_much_target_is_kept_for_such_windows_is_a_limit() {
+fn target_history_is_limited() {
     assert_eq!(pushed(&target_windows(), 5), Ok(b"abcdefbcdebcde".to_vec()));
     let limit = |allowed| Err(Kind::Limit { limit: Limit::TargetHistory, asked: 5, allowed });
     assert_eq!(pushed(&target_windows(), 4), limit(4));
     assert_eq!(pushed(&target_windows(), 0), limit(0));
 
-    // Many windows, each with the last 100 bytes before it: of the target no more is kept than is
-    // needed.
+    // Many windows, each a copy of the last 100 bytes before it: no more of the target is kept than
+    // is needed.
     let mut windows = vec![HandWindow::new(100, &[7; 100], &[1, 100], &[])];
     let mut target = vec![7; 100];
     for number in 0..50u8 {
@@ -75,19 +75,19 @@ fn how_much_target_is_kept_for_such_windows_is_a_limit() {
 }
 
 #[test]
-fn a_copy_window_in_the_target_ends_where_the_target_does() {
+fn copy_window_beyond_target() {
     let first = HandWindow::new(6, b"abcdef", &[7], &[]);
     let second = in_target(HandWindow::new(4, b"", &[20], &[0]).source(4, 3));
     let kind = Kind::TargetWindow { offset: 3, len: 4, produced: 6 };
     assert_eq!(decoded(None, &delta(&[first, second])), Err(kind));
 }
 
-/// The default table as RFC 3284, section 7 writes tables down.
+/// Returns the default table in the form of RFC 3284, section 7.
 fn default_table() -> Vec<u8> {
     let mut columns = vec![vec![0u8; 256]; 6];
     for code in 0..=255u8 {
         for (half, (kind, size)) in naive::code(code).into_iter().enumerate() {
-            // ADD is 1, RUN 2 and COPY 3 there.
+            // The stored types are ADD 1, RUN 2 and COPY 3.
             columns[half][usize::from(code)] = [1, 2].get(usize::from(kind)).copied().unwrap_or(3);
             columns[2 + half][usize::from(code)] = size as u8;
             columns[4 + half][usize::from(code)] = kind.saturating_sub(2);
@@ -99,7 +99,7 @@ fn default_table() -> Vec<u8> {
 const NEAR: u8 = 2;
 const SAME: u8 = 1;
 
-/// A table of few codes, with a NOOP in front and caches of its own.
+/// Returns a table of few codes, with a NOOP in front and caches of its own.
 fn own_table() -> Vec<u8> {
     let mut columns = vec![vec![0u8; 256]; 6];
     let codes: [[u8; 6]; 10] = [
@@ -123,7 +123,7 @@ fn own_table() -> Vec<u8> {
     columns.concat()
 }
 
-/// A file with a code table of its own: sizes of the caches, then the table as a delta.
+/// Returns a file with a code table of its own: the sizes of the caches, then the table as a delta.
 fn with_table(near: u8, same: u8, table: &[u8], windows: &[HandWindow]) -> Vec<u8> {
     let mut plain = EncodeOptions::default();
     plain.secondary = Secondary::None;
@@ -138,7 +138,7 @@ fn with_table(near: u8, same: u8, table: &[u8], windows: &[HandWindow]) -> Vec<u
 }
 
 #[test]
-fn a_code_table_of_an_application_is_read_and_used() {
+fn application_code_table_is_used() {
     // ADD 3 abc; RUN 4 z; COPY 4 self 2; COPY 3 near 0 + 1 = 3; COPY 5 here - 9; COPY 5 same 3; ADD
     // 2 xy, COPY 4 self 0; RUN 9
     let target = ["abc", "zzzz", "czzz", "zzz", "zzczz", "zzzzc", "xy", "abcz", "---------"]
@@ -151,8 +151,9 @@ fn a_code_table_of_an_application_is_read_and_used() {
     assert_eq!(decoded(None, &file), Ok(target));
 }
 
+/// The default table stored in the delta changes nothing.
 #[test]
-fn the_default_table_written_out_changes_nothing() {
+fn stored_default_table_works() {
     let window = HandWindow::new(10, b"wxyz", &[5, 20, 2 + 17 + 1], &[0, 1]);
     let window = HandWindow { target_len: 12, ..window };
     let file = with_table(4, 3, &default_table(), std::slice::from_ref(&window));
@@ -166,7 +167,7 @@ fn code_table_may_have_no_length() {
     let windows = [HandWindow { target_len: 12, ..window }];
     let header = with_table(4, 3, &default_table(), &[]);
     let (plain, stored) = header.split_at(5);
-    // The length, which open-vcdiff leaves out, has one byte.
+    // The length, which open-vcdiff omits, has one byte.
     let (&length, stored) = stored.split_first().unwrap();
     assert_eq!(usize::from(length), stored.len() - b"\x03app".len());
     for version in [0, b'S'] {
@@ -190,19 +191,19 @@ fn code_table_may_have_no_length() {
 }
 
 #[test]
-fn code_tables_that_are_none_are_refused_by_what_is_wrong_with_them() {
-    let refused =
+fn invalid_code_tables() {
+    let rejected =
         |near, same, table: &[u8]| match decoded(None, &with_table(near, same, table, &[])) {
             Err(Kind::CodeTable(fault)) => fault,
             other => panic!("{other:?}"),
         };
-    assert_eq!(refused(200, 60, &own_table()), CodeTableFault::Caches { near: 200, same: 60 });
-    assert_eq!(refused(4, 3, &own_table()[1..]), CodeTableFault::Delta);
-    assert_eq!(refused(4, 3, &[&own_table()[..], &[0]].concat()), CodeTableFault::Delta);
+    assert_eq!(rejected(200, 60, &own_table()), CodeTableFault::Caches { near: 200, same: 60 });
+    assert_eq!(rejected(4, 3, &own_table()[1..]), CodeTableFault::Delta);
+    assert_eq!(rejected(4, 3, &[&own_table()[..], &[0]].concat()), CodeTableFault::Delta);
     let mut bad = own_table();
     bad[17] = 4;
-    assert_eq!(refused(NEAR, SAME, &bad), CodeTableFault::Entry(17));
-    assert_eq!(refused(1, SAME, &own_table()), CodeTableFault::Entry(6));
+    assert_eq!(rejected(NEAR, SAME, &bad), CodeTableFault::Entry(17));
+    assert_eq!(rejected(1, SAME, &own_table()), CodeTableFault::Entry(6));
     // A table within a table.
     let inner = with_table(NEAR, SAME, &own_table(), &[]);
     let mut file = b"\xd6\xc3\xc4\0\x02".to_vec();
@@ -225,7 +226,7 @@ fn armored(target: &[u8], source: &[u8], delta: &[u8]) -> Vec<u8> {
 
 #[cfg(feature = "blake3")]
 #[test]
-fn digests_in_the_application_header_are_compared() {
+fn digests_are_verified() {
     let source = b"0123456789";
     let copy = HandWindow::new(4, b"", &[20], &[2]).source(10, 0);
     let delta = delta(&[copy.clone(), copy]);
@@ -241,8 +242,8 @@ fn digests_in_the_application_header_are_compared() {
     decoder.push(&file[taken..], &mut target).unwrap();
     assert!(decoder.finish().unwrap().verified_digest);
 
-    // Another source, even where no copy looks; and a delta cut at the end of a window, which
-    // nothing else tells.
+    // A wrong source even where no copy reads it, and a delta cut at the end of a window, which
+    // only the digest detects.
     assert_eq!(decoded(Some(b"0123456780"), &file), Err(Kind::Digest(WholeFile::Source)));
     let cut = &file[..file.len() - (delta.len() - 5) / 2];
     assert_eq!(decoded(Some(source), cut), Err(Kind::Digest(WholeFile::Target)));
@@ -253,7 +254,7 @@ fn digests_in_the_application_header_are_compared() {
 }
 
 #[test]
-fn names_without_digests_are_names() {
+fn names_without_digests() {
     let files = |header: &str| {
         let mut file = b"\xd6\xc3\xc4\0\x04".to_vec();
         integer(header.len() as u64, &mut file);
@@ -274,7 +275,7 @@ fn names_without_digests_are_names() {
     assert!(files("anything").is_none() && files("a/b/c").is_none());
 }
 
-/// A file in open-vcdiff's own format.
+/// Returns a file in open-vcdiff's own format.
 fn sdch(checked: bool, source: Option<(u64, u64)>, target: &[u8], sections: [&[u8]; 3]) -> Vec<u8> {
     let mut fields = Vec::new();
     integer(target.len() as u64, &mut fields);
@@ -297,8 +298,9 @@ fn sdch(checked: bool, source: Option<(u64, u64)>, target: &[u8], sections: [&[u
     file
 }
 
+/// Covers separate and interleaved sections.
 #[test]
-fn the_format_of_open_vcdiff_is_read_interleaved_or_not() {
+fn open_vcdiff_format_is_decoded() {
     let source = b"abcdefghijklmnop";
     let target = b"abcdwxyzefghefghefghefghzzzz";
     for checked in [false, true] {
@@ -315,7 +317,7 @@ fn the_format_of_open_vcdiff_is_read_interleaved_or_not() {
     }
 }
 
-/// What open-vcdiff 868f459 writes with its format flags 0 to 3: plain, interleaved, with
+/// The output of open-vcdiff 868f459 with its format flags 0 to 3: plain, interleaved, with
 /// checksums, with both.
 const OPEN_VCDIFF: [&str; 4] = [
     concat!(
@@ -336,9 +338,11 @@ const OPEN_VCDIFF: [&str; 4] = [
     ),
 ];
 
+/// Covers all formats that open-vcdiff writes.
 #[test]
-fn deltas_of_open_vcdiff_are_read_in_all_its_formats() {
-    let text = "the first version of a file, with some text that is long enough to be copied from; and the end of it.";
+fn open_vcdiff_output_is_decoded() {
+    let text = "the first version of a file, with some text that is long enough to be copied \
+                from; and the end of it.";
     let source = text.repeat(2);
     let target = ["THE ", &source[4..120], &"z".repeat(32), &source[60..], "done"].concat();
     for (flags, hex) in OPEN_VCDIFF.iter().enumerate() {
@@ -357,7 +361,7 @@ fn from_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-/// What xdelta3 3.2.0 (9822b17) writes of the input "tiny", with digests in the names.
+/// The output of xdelta3 3.2.0 (9822b17) for the input "tiny", with digests in the names.
 const ARMORED: &str = concat!(
     "d6c3c40004810b6e657723653537383033373563316232376363646239613061353166306238336661663531363666663565",
     "336439623235383961383663626563646437303536373764662f2f6f6c642362366562313738653331386138396131366562",
@@ -365,14 +369,15 @@ const ARMORED: &str = concat!(
     "3000060702d98114472d2d78797a710313140419000e002a",
 );
 
-/// The same of 40,000,000 zeros in one window, which 3.0.11 refuses.
+/// The same for 40,000,000 zeros in one window, which 3.0.11 rejects.
 const LARGE_WINDOW: &str = concat!(
     "d6c3c40004437a23383937303861626561623834333864373133336439353533386439353131643662356366633838613865",
     "393538373232626634343761363933383065343035322f04129389b400000105007dbe000100009389b400",
 );
 
+/// Deltas with digests ("armor") and with windows larger than 3.0.11 reads.
 #[test]
-fn armored_deltas_and_large_windows_of_xdelta3_3_2_0_are_read() {
+fn xdelta3_3_2_0_is_decoded() {
     let pair = input("tiny", 1);
     let source = pair.source.unwrap();
     assert_eq!(decoded(Some(&source), &from_hex(ARMORED)), Ok(pair.target));

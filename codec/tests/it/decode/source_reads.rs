@@ -1,4 +1,4 @@
-//! How much of a source that lends no bytes is read.
+//! The number of bytes read of a source that lends none.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use deltaglider_vcdiff::{DecodeOptions, Decoder, Source};
 
 use crate::support::delta_by_hand::{HandWindow, delta, integer};
 
-/// Makes its bytes from their positions and counts those it gives.
+/// A source that computes its bytes from their positions and counts those it returns.
 struct Computed {
     len: u64,
     read: AtomicU64,
@@ -32,8 +32,8 @@ impl Source for &Computed {
     }
 }
 
-/// Decodes a window of `copies` copies of `size` bytes from places all over a source; returns how
-/// much of it was read.
+/// Decodes a window of `copies` copies of `size` bytes from places all over a source; returns the
+/// number of source bytes read.
 fn bytes_read(len: u64, copies: u64, size: u8) -> u64 {
     let places: Vec<u64> =
         (1..=copies).map(|copy| copy.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (len - 255)).collect();
@@ -58,7 +58,7 @@ fn bytes_read(len: u64, copies: u64, size: u8) -> u64 {
 }
 
 #[test]
-fn scattered_copies_read_the_source_once() {
+fn scattered_copies_read_once() {
     let len = 48 << 20;
     let read = bytes_read(len, 60_000, 24);
     assert!(read <= len / 8 * 9, "{read} bytes of a source of {len}");

@@ -1,4 +1,4 @@
-//! Deltas written by hand from RFC 3284 and from the documents of xdelta3's format.
+//! Deltas written by hand from RFC 3284 and from the documentation of xdelta3's format.
 
 use deltaglider_vcdiff::{DecodeOptions, decode};
 
@@ -12,7 +12,7 @@ const RFC_SOURCE: &[u8] = b"abcdefghijklmnop";
 const RFC_TARGET: &[u8] = b"abcdwxyzefghefghefghefghzzzz";
 
 #[test]
-fn the_example_of_rfc_3284_section_3_is_decoded() {
+fn rfc_3284_example_decodes() {
     // COPY 4, 0; ADD 4, w x y z; COPY 4, 4; COPY 12, 24; RUN 4, z
     let window = HandWindow::new(28, b"wxyzz", &[20, 5, 20, 28, 0, 4], &[0, 4, 24]).source(16, 0);
     let expected = Ok(RFC_TARGET.to_vec());
@@ -20,16 +20,17 @@ fn the_example_of_rfc_3284_section_3_is_decoded() {
     assert_eq!(decoded(Some(RFC_SOURCE), &delta(&[window.checksum(RFC_TARGET)])), expected);
 }
 
+/// The same example with double codes and other address modes.
 #[test]
-fn the_example_of_rfc_3284_section_3_is_decoded_from_double_codes_and_other_modes() {
-    // COPY 4 here-16; ADD 4 + COPY 4 near[0]+4; COPY 12 here-4 with its size apart; RUN 4
+fn rfc_3284_double_codes_decode() {
+    // COPY 4 here-16; ADD 4 + COPY 4 near[0]+4; COPY 12 here-4 with a separate size; RUN 4
     let window =
         HandWindow::new(28, b"wxyzz", &[36, 163 + 24 + 9, 35, 12, 0, 4], &[16, 4, 4]).source(16, 0);
     assert_eq!(decoded(Some(RFC_SOURCE), &delta(&[window])), Ok(RFC_TARGET.to_vec()));
 }
 
 #[test]
-fn a_delta_of_xdelta3_is_decoded_from_its_bytes_as_written_down() {
+fn documented_delta_decodes() {
     let delta = [
         b"\xd6\xc3\xc4\x00\x04\x07t1//s1/".as_slice(),
         b"\x05\x32\x00\x17\x48\x00\x04\x08\x02\x74\x1d\x17\x31",
@@ -47,7 +48,7 @@ fn a_delta_of_xdelta3_is_decoded_from_its_bytes_as_written_down() {
 }
 
 #[test]
-fn copy_may_overlap_its_own_output() {
+fn copy_may_overlap_output() {
     for (start, size) in [(&b"x"[..], 100), (b"ab", 99), (b"abc", 100), (b"abcdefgh", 9)] {
         let len = start.len() + size;
         let window =
@@ -57,8 +58,9 @@ fn copy_may_overlap_its_own_output() {
     }
 }
 
+/// Sizes of zero and padded integers are read as xdelta3 reads them.
 #[test]
-fn sizes_of_zero_and_padded_integers_are_read_as_xdelta3_reads_them() {
+fn zero_sizes_and_padding_decode() {
     for (data, instructions, addresses) in [
         (&b"ab"[..], &[1, 0, 3][..], &[][..]),
         (b"xab", &[0, 0, 3], &[]),
@@ -70,14 +72,16 @@ fn sizes_of_zero_and_padded_integers_are_read_as_xdelta3_reads_them() {
     }
 }
 
+/// It may end beyond the source as long as no copy reads there.
 #[test]
-fn a_copy_window_may_end_beyond_the_source_if_no_copy_goes_there() {
+fn copy_window_may_exceed_source() {
     let window = HandWindow::new(4, b"", &[20], &[2]).source(1000, 2);
     assert_eq!(decoded(Some(b"abcdefgh"), &delta(&[window])), Ok(b"efgh".to_vec()));
 }
 
+/// Each window also has its own copy window.
 #[test]
-fn each_window_has_its_own_copy_window_and_address_caches() {
+fn windows_have_own_caches() {
     // The second window's near[0] and same[0] are 0 again, not the 6 of the first.
     let first = HandWindow::new(4, b"", &[20], &[6]).source(10, 0);
     let second = HandWindow::new(8, b"", &[20 + 32, 20 + 96], &[1, 1]).source(10, 3);
@@ -86,12 +90,12 @@ fn each_window_has_its_own_copy_window_and_address_caches() {
 }
 
 #[test]
-fn an_empty_target_is_one_empty_window() {
+fn empty_target_is_one_window() {
     assert_eq!(decoded(None, b"\xd6\xc3\xc4\0\0\x04\x09\0\0\0\0\0\0\0\0\x01"), Ok(Vec::new()));
 }
 
 #[test]
-fn lzma_sections_continue_from_window_to_window() {
+fn lzma_sections_share_one_stream() {
     let text = b"the dictionary is kept";
     let mut first = lzma_start(text.len() as u64);
     first.extend([1, 0, text.len() as u8 - 1]);
@@ -105,7 +109,7 @@ fn lzma_sections_continue_from_window_to_window() {
 }
 
 #[test]
-fn lzma_chunks_with_new_states_decode_to_megabytes_of_zeros() {
+fn lzma_chunks_with_new_states() {
     let len = 3 * ZEROS_CHUNK;
     let data = [lzma_start(len as u64), zeros_chunks(3)].concat();
     let mut instructions = vec![1];
@@ -115,8 +119,9 @@ fn lzma_chunks_with_new_states_decode_to_megabytes_of_zeros() {
     assert!(decoded(None, &lzma_delta(&[window])).unwrap() == vec![0; len]);
 }
 
+/// A dictionary that was emptied and moved in memory begins where it was emptied.
 #[test]
-fn an_lzma_dictionary_that_was_emptied_and_moved_is_known_from_where_it_was_emptied() {
+fn lzma_dictionary_reset_is_kept() {
     let add = |len: usize| {
         let mut add = vec![1];
         integer(len as u64, &mut add);
@@ -124,11 +129,12 @@ fn an_lzma_dictionary_that_was_emptied_and_moved_is_known_from_where_it_was_empt
     };
     let twice_emptied =
         [lzma_start(2 * ZEROS_CHUNK as u64), zeros_chunks(1), zeros_chunks(1)].concat();
-    let mut goes_on = Vec::new();
-    integer(ZEROS_CHUNK as u64, &mut goes_on);
-    goes_on.extend(zeros_chunks(2).split_off(zeros_chunks(1).len()));
-    let windows = [(twice_emptied, 2 * ZEROS_CHUNK), (goes_on, ZEROS_CHUNK)].map(|(data, len)| {
-        HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &add(len), &[]) }
-    });
+    let mut continued = Vec::new();
+    integer(ZEROS_CHUNK as u64, &mut continued);
+    continued.extend(zeros_chunks(2).split_off(zeros_chunks(1).len()));
+    let windows =
+        [(twice_emptied, 2 * ZEROS_CHUNK), (continued, ZEROS_CHUNK)].map(|(data, len)| {
+            HandWindow { delta_indicator: 1, ..HandWindow::new(len as u64, &data, &add(len), &[]) }
+        });
     assert!(decoded(None, &lzma_delta(&windows)).unwrap() == vec![0; 3 * ZEROS_CHUNK]);
 }

@@ -1,5 +1,5 @@
-//! The gzip file format (RFC 1952) around deflate: members read one after the other, and one member
-//! written.
+//! The gzip file format (RFC 1952) around deflate: reads all members of a file, and writes one
+//! member.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -8,8 +8,8 @@ use flate2::bufread::GzDecoder;
 
 use super::deflate::{Deflater, Effort};
 
-/// Reads all members, and zeros behind the last, as gzip itself does; anything else behind it is an
-/// error.
+/// A reader of all members and of zeros after the last, as gzip itself reads them. Any other byte
+/// after the last member is an error.
 pub(super) enum Unpacker<R: Read> {
     Member(Box<GzDecoder<BufReader<R>>>),
     Padding(BufReader<R>),
@@ -63,14 +63,14 @@ impl<R: Read> Read for Unpacker<R> {
     }
 }
 
-/// Writes one member as `gzip -cn` does: no name, no time, made on Unix.
+/// A writer of one member as `gzip -cn` writes it: no name, no time, made on Unix.
 pub(super) struct Packer<W> {
     deflater: Deflater<W>,
     crc: Crc,
 }
 
 impl<W: Write> Packer<W> {
-    /// `extra_flags` is the header's XFL: 2 at level 9, 0 at level 6.
+    /// Writes the header. `extra_flags` is its XFL: 2 at level 9, 0 at level 6.
     pub(super) fn new(mut to: W, effort: Effort, extra_flags: u8) -> io::Result<Self> {
         to.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra_flags, 3])?;
         Ok(Self { deflater: Deflater::new(to, effort), crc: Crc::new() })

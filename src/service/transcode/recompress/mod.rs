@@ -1,9 +1,9 @@
 //! Undoes and redoes the compression that xdelta3 undid and redid for the Python tool.
 //!
-//! Its xdelta3 ran without `-D`: it unpacked a compressed source or target, made the delta of what
-//! was inside, and packs the target again with `gzip -cf`, `bzip2 -cf` or `xz -cf` when decoding.
-//! Whether the bytes are those of the file once put is for its SHA-256 to say; what is packed here
-//! may be found wanting, never silently wrong.
+//! The Python tool ran xdelta3 without `-D`: it decompressed a compressed source or target, made
+//! the delta of the content, and compresses the target again with `gzip -cf`, `bzip2 -cf` or `xz
+//! -cf` when decoding. The file's SHA-256 decides whether the bytes are those of the original file,
+//! so a result may be rejected but is never silently wrong.
 
 mod deflate;
 mod gzip;
@@ -24,20 +24,20 @@ use xz::write::XzEncoder;
 use self::deflate::Effort;
 use crate::domain::policy::Compression;
 
-/// What unpacking xz may take, in KiB: the 64 MiB dictionary of `xz -9` and 1 MiB for the rest. An
-/// xz file may ask for up to 4 GiB.
+/// The memory limit for decompressing xz, in KiB: the 64 MiB dictionary of `xz -9` and 1 MiB for
+/// the rest. An xz file may ask for up to 4 GiB.
 const XZ_MEMORY_KIB: u32 = 65 * 1024;
 
-/// What `packed` holds, read as it comes.
+/// Returns a reader of the decompressed content of `packed`.
 ///
-/// All members of a gzip file are read, all streams of bzip2 and xz. A file that is cut short or
-/// damaged, or has anything but the zeros that gzip and xz allow behind its end, is an error, and
-/// so is an xz file whose dictionary is longer than 64 MiB. Memory is bounded, the length of what
-/// comes out is not: that is the caller's to limit.
+/// Reads all members of a gzip file and all streams of bzip2 and xz. Fails if the data is cut short
+/// or damaged, if it is followed by anything but the zeros that gzip and xz allow, or if an xz
+/// dictionary is longer than 64 MiB. The memory is bounded; the length of the content is not, so
+/// the caller must limit it.
 ///
 /// # Errors
 ///
-/// `Unsupported` for `.Z` of compress(1). What is wrong with the file is told by reading.
+/// `Unsupported` for `.Z` of compress(1). Errors in the data are returned by the reader.
 pub(crate) fn unpack<R: Read + Send + 'static>(
     compression: Compression,
     packed: R,
@@ -55,7 +55,7 @@ pub(crate) fn unpack<R: Read + Send + 'static>(
     Ok(Box::new(Unpacked { compression, reader: Some(reader) }))
 }
 
-/// Names the compression in errors, and reads no further after one.
+/// A reader that names the compression in errors, and fails on every read after one.
 struct Unpacked {
     compression: Compression,
     reader: Option<Box<dyn Read + Send>>,
@@ -92,18 +92,17 @@ impl Read for Unpacked {
     }
 }
 
-/// A way to pack that gives the bytes of a known program.
+/// A compression setting that reproduces the bytes of a known program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
     /// GNU gzip at level 6, its default, without name and time.
     Gzip6,
-    /// GNU gzip at level 9, without name and time: how archives meant to be reproducible are often
-    /// made.
+    /// GNU gzip at level 9, without name and time, as many reproducible archives are made.
     Gzip9,
     /// bzip2 at level 9, its default.
     Bzip2,
-    /// xz at preset 6, its default, as one block with CRC64: what xz before 5.6 writes by itself,
-    /// later ones with `-T1`.
+    /// xz at preset 6, its default, as one block with CRC64: the default output of xz before 5.6,
+    /// and that of later versions with `-T1`.
     #[cfg(feature = "xz")]
     Xz,
 }
@@ -120,14 +119,14 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The settings worth trying for a compression, likeliest first; none for compress(1), and none for
-/// xz without the feature `xz`.
+/// Returns the settings to try for a compression, likeliest first; none for compress(1), and none
+/// for xz without the feature `xz`.
 ///
-/// Each gave the bytes of the real program (GNU gzip 1.12, bzip2 1.0.8, xz 5.4.1) for all 131 files
-/// of the first trial (text, programs, archives, zeros and noise, up to 8 MiB) and gives them in
-/// every run of `live_packing`. Out of reach are originals made in other ways: gzip with a name or
-/// time in its header or by zlib, other levels, xz in several blocks (`-T0`, the default since
-/// 5.6).
+/// Each setting reproduced the bytes of the real program (GNU gzip 1.12, bzip2 1.0.8, xz 5.4.1) for
+/// all 131 files of the first trial (text, programs, archives, zeros and noise, up to 8 MiB), and
+/// does so in every run of `live_packing`. Originals made in other ways cannot be reproduced: gzip
+/// with a name or time in its header or by zlib, other levels, xz in several blocks (`-T0`, the
+/// default since 5.6).
 pub(crate) fn candidates(compression: Compression) -> &'static [Setting] {
     match compression {
         Compression::Gzip => &[Setting::Gzip6, Setting::Gzip9],
@@ -140,7 +139,7 @@ pub(crate) fn candidates(compression: Compression) -> &'static [Setting] {
     }
 }
 
-/// Packs what is written to it; the end is written by [`finish`](Self::finish) only.
+/// A writer that compresses; [`finish`](Self::finish) alone writes the end of the data.
 ///
 /// Takes 0.5 MB of memory for gzip, 8 MB for bzip2 and 94 MiB for xz.
 pub(crate) struct Packer<W: Write>(Format<W>);
@@ -153,7 +152,7 @@ enum Format<W: Write> {
 }
 
 impl<W: Write> Packer<W> {
-    /// Writes the header, for gzip at once.
+    /// Creates a writer to `to`; for gzip, writes the header at once.
     ///
     /// # Errors
     ///
@@ -170,7 +169,7 @@ impl<W: Write> Packer<W> {
         }))
     }
 
-    /// Writes the rest and returns what was written to.
+    /// Writes the end of the data and returns the inner writer.
     ///
     /// # Errors
     ///
@@ -195,7 +194,7 @@ impl<W: Write> Write for Packer<W> {
         }
     }
 
-    /// Does nothing: to flush a compression would change its bytes.
+    /// Does nothing, since flushing a compression would change its bytes.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::domain::policy::Compression;
 const ALL: [Compression; 3] = [Compression::Gzip, Compression::Bzip2, Compression::Xz];
 const SETTINGS: [Setting; 4] = [Setting::Gzip6, Setting::Gzip9, Setting::Bzip2, Setting::Xz];
 
-/// xorshift64*: the goldens were made of its numbers.
+/// xorshift64*; the goldens were made from its numbers.
 struct Noise(u64);
 
 impl Noise {
@@ -66,7 +66,8 @@ impl Noise {
         rows.into_bytes()
     }
 
-    /// A motif that changes a byte here and there, as in tables of records.
+    /// Returns a motif that is repeated with a changed byte here and there, as in tables of
+    /// records.
     fn motif(&mut self, length: usize) -> Vec<u8> {
         let period = 3 + self.below(3000);
         let mut motif = self.bytes(period, 256);
@@ -82,7 +83,7 @@ impl Noise {
         bytes
     }
 
-    /// Three bytes that come again as far away as a match of three is worth it.
+    /// Returns three bytes repeated at the maximum distance at which a match of three is used.
     fn three_at_4096(&mut self) -> Vec<u8> {
         let piece = |noise: &mut Self| [noise.bytes(4093, 64), vec![200, 201, 202]].concat();
         (0..20).flat_map(|_| piece(self)).collect()
@@ -112,7 +113,7 @@ impl Noise {
     }
 }
 
-/// Inputs of the goldens, by name.
+/// Returns the inputs of the goldens, by name.
 fn golden_inputs() -> Vec<(&'static str, Vec<u8>)> {
     let mut noise = Noise(42);
     vec![
@@ -127,10 +128,11 @@ fn golden_inputs() -> Vec<(&'static str, Vec<u8>)> {
         ("mixed", noise.mixed(400_000)),
         ("window", noise.text(65_536)),
         ("short-of-window", noise.mixed(65_500)),
-        // The window is rebuilt at the end of the input only since a match jumps to its last bytes.
+        // The window is rebuilt at the end of the input only because a match jumps to the last
+        // bytes.
         ("zeros-of-window", vec![0; 65_530]),
         ("three-at-4096", noise.three_at_4096()),
-        // No match: the two distance codes that deflate wants all the same decide between fixed and
+        // There is no match: the two distance codes that deflate requires decide between fixed and
         // dynamic codes.
         ("literals-35", Noise(265).bytes(35, 20)),
         ("literals-58", Noise(446).bytes(58, 40)),
@@ -180,13 +182,14 @@ fn compare_goldens(by: impl Fn(Setting, &[u8]) -> Vec<u8>) {
     assert_eq!(compared, inputs.len() * SETTINGS.len());
 }
 
+/// Packed bytes have the digests of those that the real programs write.
 #[test]
-fn packed_bytes_have_the_digests_of_those_of_the_real_programs() {
+fn packed_bytes_match_goldens() {
     compare_goldens(pack);
 }
 
 #[test]
-fn every_candidate_of_every_compression_is_unpacked_to_what_was_packed() {
+fn packed_content_round_trips() {
     for compression in ALL {
         for &setting in candidates(compression) {
             for (name, bytes) in golden_inputs() {
@@ -199,7 +202,7 @@ fn every_candidate_of_every_compression_is_unpacked_to_what_was_packed() {
 }
 
 #[test]
-fn how_the_input_is_cut_does_not_change_the_packed_bytes() {
+fn write_size_keeps_packed_bytes() {
     let mut noise = Noise(7);
     let bytes = noise.mixed(200_000);
     for setting in SETTINGS {
@@ -216,7 +219,7 @@ fn how_the_input_is_cut_does_not_change_the_packed_bytes() {
 }
 
 #[test]
-fn all_members_and_streams_are_read() {
+fn all_members_and_streams_read() {
     for compression in ALL {
         let mut packed = pack(first(compression), b"one ");
         packed.extend(pack(first(compression), b""));
@@ -225,8 +228,9 @@ fn all_members_and_streams_are_read() {
     }
 }
 
+/// Zeros after the end are skipped for the formats whose programs skip them.
 #[test]
-fn zeros_behind_the_end_are_read_over_where_the_program_does() {
+fn trailing_zeros_are_accepted() {
     for compression in [Compression::Gzip, Compression::Xz] {
         let mut packed = pack(first(compression), b"text");
         packed.resize(packed.len() + 10_240, 0);
@@ -235,7 +239,7 @@ fn zeros_behind_the_end_are_read_over_where_the_program_does() {
 }
 
 #[test]
-fn anything_else_behind_the_end_is_an_error() {
+fn other_trailing_bytes_fail() {
     for compression in ALL {
         for garbage in [&b"x"[..], b"\0\0\0\0x", b"garbage, quite a lot of it", &[0x1f], &[0xfd]] {
             let mut packed = pack(first(compression), b"text");
@@ -262,8 +266,9 @@ fn every_cut_is_an_error() {
     }
 }
 
+/// Damaged data either fails, and then fails on every further read, or gives the right bytes.
 #[test]
-fn damage_is_an_error_or_harmless_and_reading_on_stays_an_error() {
+fn damage_fails_or_is_harmless() {
     let bytes = Noise(5).mixed(3000);
     for compression in ALL {
         let packed = pack(first(compression), &bytes);
@@ -291,8 +296,9 @@ fn damage_is_an_error_or_harmless_and_reading_on_stays_an_error() {
     }
 }
 
+/// The dictionary is rejected before it is allocated.
 #[test]
-fn an_xz_dictionary_beyond_the_limit_is_refused_before_it_is_allocated() {
+fn oversized_xz_dictionary_fails() {
     // The header of one block with a dictionary of 2^(code/2 + 12) bytes or half as much again: 28
     // is 64 MiB.
     let with_dictionary = |code: u8| {
@@ -321,8 +327,7 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/python-bucket")
 }
 
-/// Restores what the Python tool stored under `key` and says whether it has the digest it should
-/// have.
+/// Restores the file that the Python tool stored under `key`; returns whether its digest is right.
 fn restores(key: &str) -> bool {
     let manifest: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixture().join("manifest.json")).unwrap()).unwrap();
@@ -349,7 +354,7 @@ fn restores(key: &str) -> bool {
 }
 
 #[test]
-fn what_the_python_tool_stored_is_restored_exactly() {
+fn python_fixture_is_restored() {
     for key in [
         "bz2/pkg.tar.bz2",
         "bz2/pkg2.tar.bz2",
@@ -366,7 +371,7 @@ fn what_the_python_tool_stored_is_restored_exactly() {
     }
 }
 
-/// The program's output for `input`, given through a pipe as xdelta3 gives it.
+/// Returns the program's output for `input`, given through a pipe as xdelta3 gives it.
 fn by_program(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -392,12 +397,12 @@ fn by_real_program(setting: Setting, input: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Lengths around what gzip's window holds, where the end of the input meets its rebuilding.
+/// Lengths around the size of gzip's window, where the end of the input meets its rebuilding.
 const WINDOW_LENGTHS: [usize; 14] =
     [1, 2, 3, 262, 32_767, 32_768, 65_273, 65_274, 65_275, 65_400, 65_534, 65_535, 65_536, 98_304];
 
 #[test]
-#[ignore = "compares with the gzip, bzip2 and xz of this machine; DGTEST_COMPARISONS inputs, 200 unless told"]
+#[ignore = "runs this machine's gzip, bzip2 and xz; DGTEST_COMPARISONS inputs (default 200)"]
 fn live_packing() {
     let wanted =
         std::env::var("DGTEST_COMPARISONS").map_or(200, |count| count.parse::<usize>().unwrap());

@@ -1,5 +1,5 @@
-//! `s3-server memory [--ignore-conditions|--conditions KIND]|fs DIR [--port N]`: serves until it is
-//! killed, and prints its address when it listens.
+//! `s3-server memory [--ignore-conditions|--conditions KIND]|fs DIR [--port N]`: prints its address
+//! when it listens, and serves until it is killed.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use s3_server::{Conditions, Server};
 
-const USAGE: &str = "usage: s3-server memory [--ignore-conditions | --conditions 501|400|never-match] [--port N]\n       \
+const USAGE: &str = "usage: s3-server memory \
+                     [--ignore-conditions | --conditions 501|400|never-match] [--port N]\n       \
                      s3-server fs DIR [--port N]";
 
 fn start(arguments: &[&str]) -> Result<Server, String> {
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Who started it may wait for no more than the address.
+    // The starting process may wait for no more than the address.
     if writeln!(std::io::stdout(), "{}", server.url()).is_err() {
         return ExitCode::FAILURE;
     }

@@ -1,13 +1,14 @@
-//! What is gathered for one deflate block, where a block ends, and its three ways of being written.
+//! Collects the tokens of a deflate block, decides where it ends, and writes it in one of three
+//! ways.
 
 use std::sync::LazyLock;
 
 use super::huffman::{Alphabet, Code, DISTANCES, LENGTH_CODES, LITERALS_AND_LENGTHS};
 
-/// A block ends before this many literals and matches.
+/// The maximum number of literals and matches in a block.
 const MOST_TOKENS: usize = 0x8000 - 1;
-/// At every multiple of this many, it is asked whether the block should end. zlib has the same
-/// question in `_tr_tally`, there switched off and asked half as often.
+/// The number of tokens between two checks of whether the block should end. zlib has the same check
+/// in `_tr_tally`, switched off there and half as often.
 const TOKENS_BETWEEN_QUESTIONS: usize = 0x1000;
 
 const END: usize = 256;
@@ -59,7 +60,7 @@ fn lengths_extra(symbol: usize) -> u8 {
     }
 }
 
-/// The code of a match length less 3, and what is left for the extra bits.
+/// Returns the code of a match length less 3, and the value of its extra bits.
 fn length_code(length: u8) -> (usize, u32) {
     match length {
         0..=7 => (usize::from(length), 0),
@@ -72,7 +73,7 @@ fn length_code(length: u8) -> (usize, u32) {
     }
 }
 
-/// The code of a match distance less 1, and what is left for the extra bits.
+/// Returns the code of a match distance less 1, and the value of its extra bits.
 fn distance_code(distance: u16) -> (usize, u32) {
     if distance < 4 {
         return (usize::from(distance), 0);
@@ -82,7 +83,7 @@ fn distance_code(distance: u16) -> (usize, u32) {
     (code, u32::from(distance) & ((1 << extra) - 1))
 }
 
-/// Bits into bytes, the low bit first.
+/// A writer of bits into bytes, the low bit first.
 #[derive(Default)]
 pub(super) struct Bits {
     pub(super) bytes: Vec<u8>,
@@ -91,7 +92,7 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    /// Up to 16 bits.
+    /// Appends `count` bits of `value`, at most 16.
     fn put(&mut self, value: u32, count: u8) {
         self.kept |= u64::from(value) << self.count;
         self.count += u32::from(count);
@@ -106,7 +107,7 @@ impl Bits {
         self.put(u32::from(code.codes[symbol]), code.lengths[symbol]);
     }
 
-    /// Zeros to the end of the byte.
+    /// Appends zero bits to the end of the byte.
     pub(super) fn align(&mut self) {
         if self.count > 0 {
             self.put(0, (8 - self.count) as u8);
@@ -121,7 +122,7 @@ struct Token {
     rest: u8,
 }
 
-/// The block that is being gathered.
+/// The block being collected.
 pub(super) struct Block {
     tokens: Vec<Token>,
     matches: usize,
@@ -141,14 +142,14 @@ impl Block {
         block
     }
 
-    /// Adds a literal; says whether the block ends here, with `covered` bytes of input so far.
+    /// Adds a literal; returns whether the block ends here, with `covered` bytes of input so far.
     pub(super) fn literal(&mut self, byte: u8, covered: usize) -> bool {
         self.tokens.push(Token { distance: 0, rest: byte });
         self.literals[usize::from(byte)] += 1;
         self.ends(covered)
     }
 
-    /// Adds a match of `length` 3 to 258 at `distance` 1 to 32768; says whether the block ends
+    /// Adds a match of `length` 3 to 258 at `distance` 1 to 32768; returns whether the block ends
     /// here.
     pub(super) fn reuse(&mut self, distance: usize, length: usize, covered: usize) -> bool {
         let token = Token { distance: distance as u16, rest: (length - 3) as u8 };
@@ -174,8 +175,8 @@ impl Block {
         count == MOST_TOKENS
     }
 
-    /// Writes the block in the shortest of three ways and starts the next. `raw` is its input,
-    /// where still at hand, and `covered` how long that was.
+    /// Writes the block in the shortest of three ways and starts the next. `raw` is its input, if
+    /// still at hand, and `covered` the number of its bytes.
     pub(super) fn write(&mut self, to: &mut Bits, raw: Option<&[u8]>, covered: usize, last: bool) {
         let literals = Code::of(&self.literals, &LITERAL_ALPHABET);
         let distances = Code::of(&self.distances, &DISTANCE_ALPHABET);
@@ -224,12 +225,12 @@ impl Block {
     }
 }
 
-/// The code lengths of a block's two codes, shortened by runs and coded themselves.
+/// The code lengths of a block's two codes, run-length coded, and the code for them.
 struct Lengths {
     /// A symbol and the value of its extra bits.
     runs: Vec<(usize, u32)>,
     code: Code,
-    /// How many of [`LENGTH_ORDER`] are written.
+    /// The number of entries of [`LENGTH_ORDER`] written.
     written: usize,
 }
 
@@ -264,7 +265,7 @@ impl Lengths {
     }
 }
 
-/// Cuts code lengths into runs; each run starts anew after one of the most a symbol can hold.
+/// Cuts code lengths into runs; a run longer than one symbol can hold continues in another.
 fn push_runs(runs: &mut Vec<(usize, u32)>, lengths: &[u8]) {
     let mut previous = None;
     let mut at = 0;

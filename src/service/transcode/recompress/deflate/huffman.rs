@@ -1,39 +1,38 @@
-//! Code lengths and codes from frequencies, with the ties broken as in the deflate that zlib and
-//! GNU gzip share.
+//! Code lengths and codes from frequencies, with ties broken as zlib and GNU gzip break them.
 
-/// Codes for literals, lengths and the end of a block.
+/// The number of symbols for literals, lengths and the end of a block.
 pub(super) const LITERALS_AND_LENGTHS: usize = 286;
-/// Codes for distances.
+/// The number of symbols for distances.
 pub(super) const DISTANCES: usize = 30;
-/// Codes for the code lengths of the other two.
+/// The number of symbols for the code lengths of the other two codes.
 pub(super) const LENGTH_CODES: usize = 19;
 
 const LONGEST: usize = 15;
 
 /// One of the three alphabets of a deflate block.
 pub(super) struct Alphabet {
-    /// Bits that follow a symbol.
+    /// The number of extra bits that follow a symbol.
     pub(super) extra: fn(usize) -> u8,
-    /// Lengths of the fixed code, where there is one.
+    /// The code lengths of the fixed code, if there is one.
     pub(super) fixed: Option<fn(usize) -> u8>,
-    /// The longest code allowed, in bits.
+    /// The maximum code length in bits.
     pub(super) longest: usize,
 }
 
-/// A prefix code, and what its symbols take with it.
+/// A prefix code, and the size in bits of the data it codes.
 pub(super) struct Code {
     pub(super) lengths: Vec<u8>,
     pub(super) codes: Vec<u16>,
     /// The last symbol that has a code.
     pub(super) last: usize,
-    /// Bits of all symbols counted, with what follows them.
+    /// The number of bits of all counted symbols, with their extra bits.
     pub(super) bits: u64,
-    /// The same by the fixed code.
+    /// The same number with the fixed code.
     pub(super) fixed_bits: u64,
 }
 
 impl Code {
-    /// The code for these frequencies, all below 65536 in sum.
+    /// Creates the code for these frequencies, whose sum is below 65536.
     pub(super) fn of(frequencies: &[u16], alphabet: &Alphabet) -> Self {
         let (heap, last, added) = Heap::of(frequencies);
         let tree = heap.tree(frequencies.len());
@@ -49,8 +48,8 @@ impl Code {
                 .map(|n| u64::from(frequencies[n]) * u64::from(length_of(n) + (alphabet.extra)(n)))
                 .sum()
         };
-        // A symbol added for the tree's sake is one bit in the code and was never counted: it costs
-        // what its length is beyond that bit.
+        // A symbol added only to complete the tree is never counted, and its one bit in the code is
+        // subtracted.
         let added_bits: u64 =
             added.iter().map(|&n| u64::from(lengths[n]) + u64::from((alphabet.extra)(n)) - 1).sum();
         let added_fixed: u64 = added.iter().map(|&n| u64::from((alphabet.extra)(n))).sum();
@@ -60,7 +59,7 @@ impl Code {
         Self { lengths, codes, last, bits, fixed_bits }
     }
 
-    /// The fixed code of these lengths.
+    /// Creates the fixed code of these lengths.
     pub(super) fn fixed(symbols: usize, length_of: fn(usize) -> u8) -> Self {
         let lengths: Vec<u8> = (0..symbols).map(length_of).collect();
         let mut counts = [0; LONGEST + 1];
@@ -72,8 +71,8 @@ impl Code {
     }
 }
 
-/// Codes in order of length, then symbol; bits reversed, as deflate sends the first bit of a code
-/// first.
+/// Assigns codes in order of length, then symbol; their bits are reversed, since deflate sends the
+/// first bit of a code first.
 fn assign(lengths: &[u8], counts: &[u16; LONGEST + 1]) -> Vec<u16> {
     let mut next = [0u16; LONGEST + 1];
     let mut code = 0;
@@ -92,16 +91,17 @@ fn assign(lengths: &[u8], counts: &[u16; LONGEST + 1]) -> Vec<u16> {
     lengths.iter().map(|&length| take(length)).collect()
 }
 
-/// Nodes by frequency, then depth.
+/// A heap of nodes, ordered by frequency, then depth.
 struct Heap {
-    /// From 1, so that the children of `k` are `2k` and `2k + 1`.
+    /// The nodes from index 1, so that the children of `k` are `2k` and `2k + 1`.
     nodes: Vec<usize>,
     frequencies: Vec<u16>,
     depths: Vec<u8>,
 }
 
 impl Heap {
-    /// The heap, the last symbol in it, and the symbols added so that there are two.
+    /// Creates the heap; also returns the last symbol in it and the symbols added to have at least
+    /// two.
     fn of(frequencies: &[u16]) -> (Self, usize, Vec<usize>) {
         let mut heap = Self {
             nodes: vec![0],
@@ -159,7 +159,7 @@ impl Heap {
         smallest
     }
 
-    /// Joins the two smallest until one is left.
+    /// Joins the two smallest nodes until one is left.
     fn tree(mut self, symbols: usize) -> Tree {
         let mut parents = vec![0; symbols];
         let mut order = Vec::with_capacity(2 * symbols);
@@ -180,14 +180,15 @@ impl Heap {
     }
 }
 
-/// Nodes in the order they were joined, the root last.
+/// The nodes in the order in which they were joined, the root last.
 struct Tree {
     parents: Vec<usize>,
     order: Vec<usize>,
 }
 
 impl Tree {
-    /// Lengths of the symbols, none longer than `longest` bits, and how many have each.
+    /// Returns the code lengths of the symbols, at most `longest` bits each, and the number of
+    /// symbols of each length.
     fn limit(
         &self,
         frequencies: &[u16],

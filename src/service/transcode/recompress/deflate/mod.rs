@@ -1,8 +1,8 @@
-//! Deflate with the choices of GNU gzip 1.12 at its levels 6 and 9, bit for bit.
+//! Deflate that makes the same choices as GNU gzip 1.12 at levels 6 and 9, bit for bit.
 //!
-//! GNU gzip and zlib have one origin and look for matches in the same way, so this follows zlib's
-//! `deflate_slow` and `trees.c`. It differs in two things, each held by the goldens: where blocks
-//! end, and that matches near the end of the input are chosen by what lies behind it in the window.
+//! GNU gzip and zlib have one origin and find matches in the same way, so this follows zlib's
+//! `deflate_slow` and `trees.c`. Two things differ, each tested by the goldens: where blocks end,
+//! and that matches near the end of the input depend on the bytes after it in the window.
 
 #[allow(clippy::disallowed_methods, reason = "lengths of a table and counts of a block")]
 mod block;
@@ -17,24 +17,24 @@ const HALF: usize = 1 << 15;
 const WINDOW: usize = 2 * HALF;
 const SHORTEST: usize = 3;
 const LONGEST: usize = 258;
-/// With fewer bytes ahead, the window is filled up.
+/// The minimum number of bytes ahead; with fewer, the window is refilled.
 const AHEAD: usize = LONGEST + SHORTEST + 1;
-/// The farthest match.
+/// The maximum distance of a match.
 const REACH: usize = HALF - AHEAD;
-/// A match of the shortest length is not worth a longer distance.
+/// The maximum distance of a match of the shortest length.
 const FAR: usize = 4096;
 const HASH_BITS: usize = 15;
 
-/// How hard matches are looked for: a row of zlib's table of levels.
+/// The effort of a match search: a row of zlib's table of levels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Effort {
-    /// From this length of the match before on, the search is cut to a quarter.
+    /// The length of the previous match from which the search is cut to a quarter.
     good: usize,
-    /// From this length of the match before on, no better one is looked for.
+    /// The length of the previous match from which no better one is searched.
     lazy: usize,
-    /// A match of this length ends the search.
+    /// The length of a match that ends the search.
     nice: usize,
-    /// Positions tried.
+    /// The maximum number of positions tried.
     chain: usize,
 }
 
@@ -43,30 +43,30 @@ impl Effort {
     pub(super) const LEVEL_9: Self = Self { good: 32, lazy: 258, nice: 258, chain: 4096 };
 }
 
-/// Writes what it is given as raw deflate. Holds about 400 KiB.
+/// A writer of raw deflate. Takes about 400 KiB.
 pub(super) struct Deflater<W> {
     to: W,
     effort: Effort,
     bits: Bits,
     block: Block,
     window: Box<[u8]>,
-    /// The last position of each hash; 0 is none, so that position 0 is never found.
+    /// The last position of each hash; 0 means none, so position 0 is never found.
     heads: Box<[u16]>,
-    /// The position before each of the same hash.
+    /// The previous position of the same hash, for each position.
     earlier: Box<[u16]>,
-    /// Where the input in the window ends.
+    /// The end of the input in the window.
     end: usize,
-    /// The next byte to look at.
+    /// The next byte to process.
     at: usize,
-    /// Where the block began; `None` when that has left the window.
+    /// The start of the block; `None` once that has left the window.
     block_start: Option<usize>,
-    /// Bytes of the block that have left the window.
+    /// The number of bytes of the block that have left the window.
     block_gone: usize,
-    /// The match at the byte before `at`.
+    /// The length of the match at the byte before `at`.
     length: usize,
-    /// Where that match was found; wraps when it has just left the window.
+    /// The position of that match; wraps if it has just left the window.
     start: usize,
-    /// The byte before `at` is written neither as literal nor in a match yet.
+    /// The byte before `at` is not yet written, neither as a literal nor in a match.
     pending: bool,
 }
 
@@ -109,8 +109,8 @@ impl<W: Write> Deflater<W> {
         if self.at >= HALF + REACH {
             self.slide();
         }
-        // What the last hashes read behind the end; matches there read on, into what was in the
-        // window before.
+        // The last hashes read these bytes after the end. Matches there read on into earlier bytes
+        // of the window.
         self.window[self.end..self.end + SHORTEST - 1].fill(0);
         self.run(1)?;
         if self.pending {
@@ -120,7 +120,7 @@ impl<W: Write> Deflater<W> {
         Ok(self.to)
     }
 
-    /// Goes on while at least `ahead` bytes are left.
+    /// Processes the input while at least `ahead` bytes are left.
     fn run(&mut self, ahead: usize) -> io::Result<()> {
         while self.end - self.at >= ahead {
             self.step()?;
@@ -159,7 +159,7 @@ impl<W: Write> Deflater<W> {
         Ok(())
     }
 
-    /// Makes `at` findable and returns the last position of the same hash.
+    /// Enters `at` in the hash table and returns the last position of the same hash.
     fn insert(&mut self, at: usize) -> usize {
         let [a, b, c] = [0, 1, 2].map(|n| usize::from(self.window[at + n]));
         let hash = ((a << 10) ^ (b << 5) ^ c) & ((1 << HASH_BITS) - 1);
@@ -169,7 +169,7 @@ impl<W: Write> Deflater<W> {
         usize::from(found)
     }
 
-    /// Sets the longest match of more than `best` bytes from `candidate` on back.
+    /// Finds the longest match of more than `best` bytes, going back from `candidate`.
     fn search(&mut self, mut candidate: usize, mut best: usize) {
         let mut tries =
             if best >= self.effort.good { self.effort.chain / 4 } else { self.effort.chain };
@@ -220,7 +220,7 @@ impl<W: Write> Deflater<W> {
         Ok(())
     }
 
-    /// Drops the older half of the window.
+    /// Discards the older half of the window.
     fn slide(&mut self) {
         self.window.copy_within(HALF.., 0);
         self.end -= HALF;
