@@ -1,4 +1,4 @@
-//! `get-bucket-acl` and `put-bucket-acl`: passed on to the store as they are.
+//! `get-bucket-acl` and `put-bucket-acl`: pass access control lists through unchanged.
 
 use super::args::{GetBucketAclArgs, PutBucketAclArgs};
 use super::context::Context;
@@ -7,19 +7,19 @@ use super::output::Output;
 use crate::storage::{AccessControlPolicy, BucketAcl};
 
 pub(super) async fn get(
-    session: &Context,
+    context: &Context,
     args: GetBucketAclArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     let policy = service.store().bucket_acl(&bucket).await?;
     output.json(&policy)?;
     Ok(Exit::Done)
 }
 
 pub(super) async fn put(
-    session: &Context,
+    context: &Context,
     args: PutBucketAclArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
@@ -41,13 +41,13 @@ pub(super) async fn put(
     };
     if acl == BucketAcl::default() {
         return Err(Failure::usage(
-            "nothing is granted: --acl, --grant-… or --access-control-policy says what",
+            "nothing to grant; pass --acl, --grant-… or --access-control-policy",
         ));
     }
     if args.dryrun {
         return output.line(format!("(dryrun) put_bucket_acl: {bucket}")).map(|()| Exit::Done);
     }
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     service.store().set_bucket_acl(&bucket, &acl).await?;
     output.line(format!("put_bucket_acl: {bucket}"))?;
     Ok(Exit::Done)

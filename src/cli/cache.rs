@@ -43,13 +43,13 @@ fn info(upkeep: &CacheAdmin, args: &CacheInfoArgs, output: &Output) -> Result<Ex
         print(output, &as_json(&survey))?;
         return Ok(Exit::Done);
     }
-    for (name, value) in told(&survey) {
+    for (name, value) in info_lines(&survey) {
         output.line(format!("{:<16}{value}", format!("{name}:")))?;
     }
     Ok(Exit::Done)
 }
 
-fn told(survey: &Survey) -> Vec<(&'static str, String)> {
+fn info_lines(survey: &Survey) -> Vec<(&'static str, String)> {
     let Survey { holdings, of_processes, .. } = survey;
     let kind = match (survey.backend, survey.shared) {
         ("filesystem", true) => "files, shared by all that have the key",
@@ -74,12 +74,8 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
         lines.push(("Made", format!("{} to {} UTC", date(oldest), date(newest))));
     }
     for (count, name, what) in [
-        (holdings.expired, "Expired", "entries whose time is over; the next start removes them"),
-        (
-            holdings.unsound,
-            "InvalidEntry",
-            "files that are no entries; `cache verify` removes them",
-        ),
+        (holdings.expired, "Expired", "entries past their lifetime; the next start removes them"),
+        (holdings.unsound, "Invalid", "files that are not entries; `cache verify` removes them"),
     ] {
         if count > 0 {
             lines.push((name, format!("{count} {what}")));
@@ -95,14 +91,15 @@ fn told(survey: &Survey) -> Vec<(&'static str, String)> {
     if of_processes.alive + of_processes.dead > 0 {
         let (alive, dead, bytes) =
             (of_processes.alive, of_processes.dead, size(of_processes.bytes));
-        lines.push(("Of processes", format!("{alive} that live, {dead} that are gone, {bytes}")));
+        lines.push(("Processes", format!("{alive} alive, {dead} ended, {bytes}")));
     }
     for LegacyCache { path, files, bytes, .. } in &survey.legacy {
         let path = shown(path);
         lines.push((
             "Plain text",
             format!(
-                "{path}, left by the Python tool: {files} files, {}; `cache clean --legacy` removes it",
+                "{path}, left by the Python tool: {files} files, {}; `cache clean --legacy` \
+                 removes it",
                 size(*bytes)
             ),
         ));
@@ -130,13 +127,18 @@ fn as_json(survey: &Survey) -> Value {
         "oldest": seconds(holdings.oldest),
         "newest": seconds(holdings.newest),
         "other_keys": { "caches": survey.others.0, "bytes": survey.others.1 },
-        "processes": { "alive": of_processes.alive, "dead": of_processes.dead, "bytes": of_processes.bytes },
+        "processes": {
+            "alive": of_processes.alive, "dead": of_processes.dead, "bytes": of_processes.bytes,
+        },
         "legacy": legacy_as_json(&survey.legacy),
     })
 }
 
 fn legacy_as_json(legacy: &[LegacyCache]) -> Vec<Value> {
-    let as_json = |cache: &LegacyCache| json!({ "path": cache.path.to_string_lossy(), "files": cache.files, "bytes": cache.bytes });
+    let as_json = |cache: &LegacyCache| {
+        let path = cache.path.to_string_lossy();
+        json!({ "path": path, "files": cache.files, "bytes": cache.bytes })
+    };
     legacy.iter().map(as_json).collect()
 }
 
@@ -147,7 +149,12 @@ fn verify(upkeep: &CacheAdmin, args: &CacheInfoArgs, output: &Output) -> Result<
     if args.json {
         let found: Vec<Value> = unsound
             .iter()
-            .map(|entry| json!({ "entry": entry.name, "why": entry.why, "removed": entry.left.is_none(), "left": entry.left }))
+            .map(|entry| {
+                let removed = entry.left.is_none();
+                json!({
+                    "entry": entry.name, "why": entry.why, "removed": removed, "left": entry.left,
+                })
+            })
             .collect();
         print(
             output,
@@ -159,11 +166,13 @@ fn verify(upkeep: &CacheAdmin, args: &CacheInfoArgs, output: &Output) -> Result<
                 None => "removed".to_owned(),
                 Some(error) => format!("could not be removed: {error}"),
             };
-            output.line(format!("unsound: {}: {}: {done}", entry.name, entry.why))?;
+            output.line(format!("invalid: {}: {}: {done}", entry.name, entry.why))?;
         }
-        output.line(format!("{sound} sound, {expired} expired, {} unsound", unsound.len()))?;
+        output.line(format!("{sound} valid, {expired} expired, {} invalid", unsound.len()))?;
     } else {
-        output.line("no cache is shared: what single processes keep, only they can open")?;
+        output.line(
+            "no cache is shared; only the process that wrote an unshared entry can open it",
+        )?;
     }
     Ok(if unsound.is_empty() { Exit::Done } else { Exit::Failed })
 }
@@ -203,9 +212,9 @@ fn clean_legacy(
     }
     let bytes = Total::of(removed.iter().map(|cache| cache.bytes)).bytes();
     if args.json {
-        let left = failed
-            .iter()
-            .map(|(cache, error)| json!({ "path": cache.path.to_string_lossy(), "why": error.to_string() }));
+        let left = failed.iter().map(|(cache, error)| {
+            json!({ "path": cache.path.to_string_lossy(), "why": error.to_string() })
+        });
         let left: Vec<Value> = left.collect();
         print(
             output,
@@ -221,5 +230,5 @@ fn clean_legacy(
 }
 
 fn question(folders: usize) -> String {
-    format!("Remove these {folders} folders? No Python tool should run meanwhile.")
+    format!("Remove these {folders} directories? The Python tool must not run at the same time.")
 }

@@ -1,16 +1,18 @@
-//! A question on the terminal, before something is done that nobody may have meant.
+//! The confirmation on the terminal before a costly or destructive action.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::error::Failure;
 use super::printable::one_line;
 
-/// Whether somebody says yes; where there is no terminal, nobody can.
+/// Returns whether the user answers yes to `question`.
+///
+/// # Errors
+///
+/// Fails if standard input is not a terminal.
 pub(super) fn confirmed(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "nobody is there to be asked: --yes goes on without a question",
-        ));
+        return Err(Failure::usage("not a terminal; pass --yes to skip the confirmation"));
     }
     let mut error = io::stderr().lock();
     write!(error, "{} [y/N] ", one_line(question))

@@ -1,5 +1,5 @@
-//! What one run of the binary speaks to: made when a command needs it, and given time to take back
-//! what was interrupted.
+//! The service that one run of the binary uses: connected when a command needs it, and given time
+//! to abort what was interrupted.
 
 use tokio::sync::OnceCell;
 
@@ -10,7 +10,7 @@ use crate::domain::policy::Policy;
 use crate::service::DeltaService;
 use crate::wiring::{CacheSettings, Connection, Regions, StoreDecorator};
 
-/// The options of every command, and the service they lead to.
+/// The global options and the service that they configure.
 pub(super) struct Context {
     options: GlobalOptions,
     cache: CacheSettings,
@@ -29,7 +29,7 @@ impl Context {
         Self { options, cache, owner_control, decorator, service: OnceCell::new() }
     }
 
-    /// The service, with a policy for what is stored; the first one that is asked for stays.
+    /// Returns the service, which the first call connects with its policy for stored files.
     pub(super) async fn service(&self, policy: Policy) -> Result<&DeltaService, Failure> {
         let connect = || async {
             let connection = self.connection()?;
@@ -42,7 +42,7 @@ impl Context {
         self.service.get_or_try_init(connect).await
     }
 
-    /// The regions of both ends, if the store is AWS and nobody said not to ask.
+    /// Returns the regions of both ends, if the store is AWS and the lookup is not disabled.
     pub(super) async fn regions(&self) -> Result<Option<Regions>, Failure> {
         Ok(self.connection()?.regions().await?)
     }
@@ -64,7 +64,7 @@ impl Context {
         })
     }
 
-    /// Waits until the store has taken back what was begun and given up.
+    /// Waits until the store has aborted the uploads that were begun and abandoned.
     pub(super) async fn settle(&self) {
         if let Some(service) = self.service.get() {
             service.store().settle().await;

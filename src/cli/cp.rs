@@ -1,4 +1,4 @@
-//! `cp` and `mv`: files and folders into a bucket, out of it, and from one to another.
+//! `cp` and `mv`: copy files and directories into a bucket, out of it, and between buckets.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::domain::paths::file_name;
 use crate::service::{Compare, Folder, MayBeDelta, ServiceError, Step, SyncOptions};
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: CpArgs,
     output: Output,
     moving: bool,
@@ -28,9 +28,9 @@ pub(super) async fn run(
             "only whole files can be moved: -, pipes, devices and --raw are for cp",
         ));
     }
-    // What makes no sense is said before anything is opened.
+    // Invalid options are reported before anything is opened.
     args.attributes.attributes("")?;
-    let service = session.service(policy(&args.store)).await?;
+    let service = context.service(policy(&args.store)).await?;
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
     let copy = Copy { transfer: Transfer::of_copy(service, output, &args, moving)?, args };
     match route {
@@ -50,7 +50,7 @@ pub(super) async fn run(
     }
 }
 
-/// Whether the local side is a stream.
+/// Returns whether the local side is a stream.
 fn is_special(route: &Route) -> bool {
     match route {
         Route::Up(source, _) => Special::source(source).is_some(),
@@ -59,7 +59,7 @@ fn is_special(route: &Route) -> bool {
     }
 }
 
-/// Which of the two is in the store.
+/// The direction of a copy: which of its two ends are in the store.
 pub(super) enum Route {
     Up(PathBuf, S3Uri),
     Down(S3Uri, PathBuf),
@@ -67,7 +67,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Of a source and a destination as they were typed; one of them must be in the store.
+    /// Parses a source and a destination as typed; at least one must be in the store.
     pub(super) fn of(source: &OsStr, destination: &OsStr) -> Result<Self, Failure> {
         let uri = |text: &OsStr| {
             text.to_str().filter(|text| S3Uri::is_meant(text)).map(str::parse::<S3Uri>).transpose()
@@ -82,12 +82,12 @@ impl Route {
         }
     }
 
-    /// Refuses to keep attributes beside nothing, or beside what brings its own.
+    /// Rejects object options unless the copy is an upload.
     pub(super) fn refuse_attributes(&self) -> Result<(), Failure> {
         match self {
             Self::Up(..) => Ok(()),
             Self::Down(from, _) => Err(Failure::usage(format!(
-                "{from} is copied out of a bucket: there is nothing to keep attributes beside"
+                "{from} is copied out of a bucket; object metadata is for uploads only"
             ))),
             Self::Across(..) => Err(Failure::usage(
                 "a copy inside the store has the headers, metadata and class of its source",
@@ -107,13 +107,11 @@ fn route(args: &CpArgs) -> Result<Route, Failure> {
         route.refuse_attributes()?;
     }
     if !args.recursive && !args.filters.is_empty() {
-        return Err(Failure::usage(
-            "--exclude and --include choose among the files of a folder: --recursive is missing",
-        ));
+        return Err(Failure::usage("--exclude and --include need --recursive"));
     }
     match &route {
         Route::Up(..) if args.recursive && args.source == "-" => {
-            Err(Failure::usage("standard input is no folder: --recursive makes no sense"))
+            Err(Failure::usage("standard input is not a directory; drop --recursive"))
         }
         Route::Down(from, destination)
             if args.recursive && Special::destination(destination).is_some() =>
@@ -123,26 +121,26 @@ fn route(args: &CpArgs) -> Result<Route, Failure> {
             } else {
                 destination.to_string_lossy()
             };
-            Err(Failure::usage(format!("{from}: a folder cannot be copied to {name}")))
+            Err(Failure::usage(format!("{from}: a directory cannot be copied to {name}")))
         }
         _ => Ok(route),
     }
 }
 
-/// What a URI means where a folder is meant.
+/// Returns the prefix that a URI names.
 pub(super) fn in_bucket(uri: &S3Uri) -> Folder {
     Folder::in_bucket(&uri.bucket, &uri.path)
 }
 
-/// An error if it is no folder.
+/// Returns an error if `path` is not a directory.
 pub(super) fn is_folder_of_files(path: &Path) -> Result<(), Failure> {
     if std::fs::metadata(path).map_err(ServiceError::local(path.display()))?.is_dir() {
         return Ok(());
     }
-    Err(Failure::usage(format!("{} is no folder", path.display())))
+    Err(Failure::usage(format!("{} is not a directory", path.display())))
 }
 
-/// One run of the command.
+/// A run of the command.
 struct Copy {
     transfer: Transfer,
     args: CpArgs,
@@ -175,7 +173,7 @@ impl Copy {
         let nameless = special == Some(Special::Standard) || is_descriptor(source);
         if special.is_none() && source.is_dir() {
             return Err(Failure::usage(format!(
-                "{} is a folder; --recursive copies it",
+                "{} is a directory; pass --recursive to copy it",
                 source.display()
             )));
         }
@@ -187,7 +185,7 @@ impl Copy {
             } else {
                 source.to_string_lossy()
             };
-            return Err(Failure::usage(format!("{name} has no name; {to} needs one at its end")));
+            return Err(Failure::usage(format!("{name} has no name; add one at the end of {to}")));
         } else {
             let name = source.file_name().and_then(OsStr::to_str);
             let name = name.ok_or_else(|| {
@@ -209,7 +207,7 @@ impl Copy {
         if let Some(special) = Special::destination(destination) {
             if self.args.allow_recompressed {
                 return Err(Failure::usage(
-                    "--allow-recompressed needs a file, whose name says that its content is unpacked",
+                    "--allow-recompressed writes NAME.unpacked; pass a file or a directory",
                 ));
             }
             return self.transfer.print(&object, &special).await;
@@ -240,7 +238,7 @@ impl Copy {
     }
 }
 
-/// Whether a path means "into this folder".
+/// Returns whether a path means "into this directory".
 fn is_folder(path: &Path) -> bool {
     let text = path.as_os_str().as_encoded_bytes();
     text.ends_with(b"/") || cfg!(windows) && text.ends_with(b"\\") || path.is_dir()

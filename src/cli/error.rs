@@ -1,4 +1,4 @@
-//! How a command ends: exit codes, and what is said when it fails.
+//! Exit codes, and the messages of commands that fail.
 
 use std::error::Error;
 use std::io;
@@ -11,7 +11,7 @@ use crate::wiring::{CacheError, WiringError};
 
 use super::printable::one_line;
 
-/// How a command ended; the numbers are those of `aws s3`.
+/// The outcome of a command; the exit codes are those of `aws s3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     /// 0: everything was done.
@@ -20,7 +20,7 @@ pub(super) enum Exit {
     Failed,
     /// 2: everything was done, and there were warnings.
     Warned,
-    /// 2: this was left as it is, with a warning.
+    /// 2: this was skipped, with a warning.
     Skipped,
     /// 255: the command line makes no sense, or a local file it names does not exist.
     Usage,
@@ -28,7 +28,7 @@ pub(super) enum Exit {
     Signal(i32),
 }
 
-/// SIGPIPE.
+/// The number of SIGPIPE.
 const PIPE: i32 = 13;
 
 impl From<Exit> for ExitCode {
@@ -45,7 +45,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What ended a command before its time.
+/// The error that ended a command.
 #[derive(Debug)]
 pub(super) struct Failure {
     exit: Exit,
@@ -53,17 +53,17 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// The command line makes no sense.
+    /// Creates a usage error: the command line makes no sense.
     pub(super) fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Usage, error: error.into() }
     }
 
-    /// The operating system refused something every command needs.
+    /// Creates the error for a system call, needed by every command, that failed.
     pub(super) fn system(error: io::Error) -> Self {
         Self { exit: Exit::Failed, error: error.into() }
     }
 
-    /// Standard output failed: a reader that went away is told nothing.
+    /// Creates the error for standard output; if its reader is gone, it is not reported.
     pub(super) fn output(error: io::Error) -> Self {
         let exit = if error.kind() == io::ErrorKind::BrokenPipe {
             Exit::Signal(PIPE)
@@ -73,7 +73,7 @@ impl Failure {
         Self { exit, error: Box::new(ServiceError::Output(error)) }
     }
 
-    /// Whether the credentials cannot be used.
+    /// Returns whether the credentials cannot be used.
     fn is_of_credentials(&self) -> bool {
         let mut next: Option<&(dyn Error + 'static)> = Some(&*self.error);
         while let Some(error) = next {
@@ -89,8 +89,11 @@ impl Failure {
         false
     }
 
-    /// Says what happened to one of many on standard error; an error when the rest has no point
-    /// either.
+    /// Prints the error of one file among many on standard error.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure instead if the other files would fail too.
     pub(super) fn tell_of(self, what: &str) -> Result<Exit, Self> {
         // Nothing else succeeds with these credentials.
         if self.exit == Exit::Signal(PIPE) || self.is_of_credentials() {
@@ -100,7 +103,7 @@ impl Failure {
         Ok(Exit::Failed)
     }
 
-    /// Says what happened on standard error.
+    /// Prints the error on standard error and returns the exit code.
     pub(super) fn tell(self) -> Exit {
         if self.exit == Exit::Signal(PIPE) {
             return self.exit;
@@ -171,7 +174,7 @@ pub(super) fn complain(prefix: &str, error: &(dyn Error + 'static)) {
 /// Prints a line on standard error.
 pub(super) fn warn(text: &str) {
     use io::Write as _;
-    // Nobody is left to be told.
+    // A failure to print an error cannot be printed.
     let _ = writeln!(io::stderr().lock(), "{}", one_line(text));
 }
 
@@ -185,36 +188,40 @@ fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
         if let Some(storage) = storage {
             return match storage.kind {
                 StorageErrorKind::NoSuchBucket => {
-                    Some("`deltaglider mb` makes a bucket, `deltaglider ls` shows what there is")
+                    Some("`deltaglider mb` creates a bucket, `deltaglider ls` lists buckets")
                 }
                 StorageErrorKind::Denied | StorageErrorKind::Credentials => Some(
-                    "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and their permissions",
+                    "check the credentials (AWS_ACCESS_KEY_ID, --profile, --no-sign-request) and \
+                     their permissions",
                 ),
                 StorageErrorKind::Archived => Some(
-                    "restore it (`aws s3api restore-object`), wait until that is done, and try again",
+                    "restore it (`aws s3api restore-object`), wait until that is done, and try \
+                     again",
                 ),
-                StorageErrorKind::KeyNeeded => Some("give its key by --sse-c and --sse-c-key"),
-                StorageErrorKind::Locked => {
-                    Some("it can go when its retention has ended or its legal hold was lifted")
-                }
+                StorageErrorKind::KeyNeeded => Some("pass its key with --sse-c and --sse-c-key"),
+                StorageErrorKind::Locked => Some(
+                    "it can be deleted when its retention has ended or its legal hold is lifted",
+                ),
                 StorageErrorKind::Throttled => Some("try again later"),
                 _ => None,
             };
         }
         if let Some(ServiceError::StoredAsDelta(_)) = error.downcast_ref() {
             return Some(
-                "--rehydrate stores the file itself for as long as the URL lasts; `deltaglider purge` removes it afterwards",
+                "pass --rehydrate to store a temporary copy for the lifetime of the URL; \
+                 `deltaglider purge` removes it afterwards",
             );
         }
         if let Some(ServiceError::ReferenceMissing { .. }) = error.downcast_ref() {
             return Some(
-                "restore the reference from a backup or an older version of it: every delta beside it needs it",
+                "restore the reference from a backup or an older version of it: every delta beside \
+                 it needs it",
             );
         }
         if let Some(io) = error.downcast_ref::<io::Error>()
             && io.kind() == io::ErrorKind::StorageFull
         {
-            return Some("free space there, or set TMPDIR to a folder with more");
+            return Some("free space there, or set TMPDIR to a directory with more");
         }
         next = error.source();
     }

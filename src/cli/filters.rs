@@ -1,5 +1,5 @@
-//! `--exclude` and `--include`, as `aws s3` has them: the last pattern that matches decides, and
-//! without one a file takes part.
+//! `--exclude` and `--include`, as in `aws s3`: the last pattern that matches decides, and a file
+//! that none matches is included.
 
 use std::sync::Arc;
 
@@ -8,28 +8,28 @@ use glob::{MatchOptions, Pattern};
 
 use crate::service::{Filter, Select};
 
-/// Patterns of names, from the folder on, in the order they were typed.
+/// Patterns of names relative to the source directory or prefix, in the order typed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filters(Vec<Rule>);
 
-/// A pattern, and what follows from it.
+/// A pattern and its effect.
 #[derive(Debug, Clone)]
 struct Rule {
-    /// Whether what matches takes part.
+    /// True for `--include`, false for `--exclude`.
     takes: bool,
     pattern: Glob,
 }
 
-/// A pattern that also knows what the names it matches begin with.
+/// A pattern, with the patterns of the beginnings of the names it matches.
 #[derive(Debug, Clone)]
 struct Glob {
     whole: Pattern,
-    /// The beginnings of the pattern, up to each of its parts; the second value is whether more
-    /// text may follow a match.
+    /// The beginnings of the pattern, up to each of its parts, each with whether more text may
+    /// follow a match.
     beginnings: Vec<(Pattern, bool)>,
 }
 
-/// `*` and `?` stand for a `/` too.
+/// The options with which `*` and `?` match a `/` too.
 const OPTIONS: MatchOptions = MatchOptions {
     case_sensitive: true,
     require_literal_separator: false,
@@ -44,13 +44,13 @@ impl Filters {
         self.0.is_empty()
     }
 
-    /// Whether a file takes part.
+    /// Returns whether a file is included.
     pub(super) fn take(&self, name: &str) -> bool {
         let decides = self.0.iter().rev().find(|rule| rule.pattern.matches(name));
         decides.is_none_or(|rule| rule.takes)
     }
 
-    /// Whether any file below this directory may take part.
+    /// Returns whether any file below this directory may be included.
     fn may_take_below(&self, directory: &str) -> bool {
         let directory = format!("{directory}/");
         for rule in self.0.iter().rev() {
@@ -64,7 +64,7 @@ impl Filters {
         true
     }
 
-    /// The same for the service.
+    /// Returns the filter in the form that the service takes.
     pub(super) fn to_filter(&self) -> Filter {
         Arc::new(self.clone())
     }
@@ -85,21 +85,21 @@ impl Glob {
         self.whole.matches_with(name, OPTIONS)
     }
 
-    /// Whether a name that begins with `directory`, which ends with `/`, may match.
+    /// Returns whether a name that begins with `directory`, which ends with `/`, may match.
     fn may_match_below(&self, directory: &str) -> bool {
         self.beginnings
             .iter()
             .any(|(beginning, goes_on)| *goes_on && beginning.matches_with(directory, OPTIONS))
     }
 
-    /// Whether every name that begins with `directory`, which ends with `/`, matches.
+    /// Returns whether every name that begins with `directory`, which ends with `/`, matches.
     fn matches_all_below(&self, directory: &str) -> bool {
-        // `*` stands for any text, so whatever follows a match matches too.
+        // `*` matches any text, so whatever follows a match matches too.
         self.whole.as_str().ends_with('*') && self.matches(directory)
     }
 }
 
-/// Parses a pattern. Any run of `*` is one, as it is in a shell's pattern without folders.
+/// Parses a pattern. A run of `*` counts as one, as in a shell's pattern without directories.
 fn pattern(text: &str) -> Result<Glob, glob::PatternError> {
     let mut one_star = String::with_capacity(text.len());
     for c in text.chars() {
@@ -108,7 +108,7 @@ fn pattern(text: &str) -> Result<Glob, glob::PatternError> {
         }
     }
     let whole = Pattern::new(&one_star)?;
-    // What ends within `[…]` is no pattern.
+    // A beginning that ends within `[…]` is not a pattern.
     let ends = one_star.char_indices().map(|(at, c)| at + c.len_utf8());
     let beginnings = ends.filter_map(|end| {
         let beginning = one_star.get(..end)?;
@@ -127,15 +127,19 @@ impl clap::Args for Filters {
                 .action(ArgAction::Append)
                 .value_parser(pattern)
                 .help(help)
-                .help_heading("Which files")
+                .help_heading("Filters")
         };
         command
             .arg(arg(
                 EXCLUDE,
-                "Leaves out files whose name, from the folder on, matches: * any text, ? one character, [abc] one of these, [!abc] none \
-                 of these; / is a character like others. Of several --exclude and --include the last that matches decides",
+                "Leave out files whose name below the source matches: * any text, ? one character, \
+                 [abc] one of these, [!abc] none of these; / has no special meaning. Of several \
+                 --exclude and --include, the last that matches decides",
             ))
-            .arg(arg(INCLUDE, "Takes files that match and that an --exclude before it leaves out"))
+            .arg(arg(
+                INCLUDE,
+                "Include files that match, even if an earlier --exclude leaves them out",
+            ))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_pattern_that_matches_decides() {
+    fn last_matching_pattern_decides() {
         let names = ["a.zip", "x/b.zip", "x/c.txt"];
         assert_eq!(taken(&[], &names), names);
         assert_eq!(taken(&["--exclude", "*", "--include", "*.zip"], &names), ["a.zip", "x/b.zip"]);
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_no_pattern_reaches_are_closed() {
+    fn unreachable_dirs_are_skipped() {
         let names = ["a", "a/b", "ab", "lost+found"];
         assert_eq!(entered(&[], &names), names);
         assert_eq!(entered(&["--exclude", "*"], &names), [""; 0]);
@@ -221,9 +225,9 @@ mod tests {
         assert_eq!(entered(&["--exclude", "*", "--include", "[a/]b/*"], &names), ["ab"]);
     }
 
-    /// What a pattern reaches, beside a search of all short names.
+    /// Compares the directories that patterns enter with a search of all short names.
     #[test]
-    fn closed_directories_hold_no_match() {
+    fn skipped_dirs_hold_no_match() {
         let letters = ["a", "b", "/"];
         let names: Vec<String> = (0..5).fold(vec![String::new()], |names, _| {
             let longer =

@@ -1,4 +1,4 @@
-//! What is logged on standard error.
+//! The log on standard error.
 
 use std::io::{self, Write};
 
@@ -10,9 +10,10 @@ use super::args::GlobalOptions;
 use super::error::Failure;
 use super::printable::one_line;
 
-/// Starts logging: `--debug`, else `DG_LOG_LEVEL`, else warnings. Of the libraries below, errors
-/// only: what they log beyond that may hold headers with credentials, and says nothing to a user
-/// that our own errors do not.
+/// Starts logging at the level of `--debug`, else `DG_LOG_LEVEL`, else warnings.
+///
+/// Libraries log errors only: their other events may hold headers with credentials, and add
+/// nothing to our own errors.
 pub(super) fn start(options: &GlobalOptions) -> Result<(), Failure> {
     let level =
         if options.debug { LevelFilter::DEBUG } else { level(options.log_level.as_deref())? };
@@ -25,7 +26,7 @@ pub(super) fn start(options: &GlobalOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The names of the Python tool's levels are taken too.
+/// Parses a level; the names of the Python tool's levels are accepted too.
 fn level(name: Option<&str>) -> Result<LevelFilter, Failure> {
     match name.unwrap_or("warning").to_ascii_lowercase().as_str() {
         "off" => Ok(LevelFilter::OFF),
@@ -35,12 +36,13 @@ fn level(name: Option<&str>) -> Result<LevelFilter, Failure> {
         "debug" => Ok(LevelFilter::DEBUG),
         "trace" => Ok(LevelFilter::TRACE),
         other => Err(Failure::usage(format!(
-            "DG_LOG_LEVEL={other:?} is no level; it is one of off, error, warning, info, debug, trace"
+            "DG_LOG_LEVEL={other:?} is no level; pass one of off, error, warning, info, debug, \
+             trace"
         ))),
     }
 }
 
-/// Standard error, which is given one event at a time, with the end of its line.
+/// Standard error as a writer of events; each write is one event with its line end.
 struct Lines;
 
 impl Write for Lines {

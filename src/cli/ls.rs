@@ -8,10 +8,10 @@ use super::output::{Output, date, human};
 use crate::domain::{S3Uri, Total};
 use crate::service::{DeltaService, Listed, ListedPage};
 
-pub(super) async fn run(session: &Context, args: LsArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: LsArgs, output: Output) -> Result<Exit, Failure> {
     let uri =
         args.uri.as_deref().filter(|uri| *uri != "s3://").map(str::parse::<S3Uri>).transpose()?;
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     match uri {
         None => buckets(service, &output).await,
         Some(uri) => files(service, &uri, &args, &output).await,
@@ -33,7 +33,7 @@ async fn files(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let delimiter = (!args.recursive).then_some("/");
-    // Only the part behind the last folder is shown, as `aws s3 ls` does; all of it with
+    // As in `aws s3 ls`, only the part after the last `/` is shown; the whole key with
     // --recursive.
     let shown_from =
         if args.recursive { 0 } else { uri.path.rfind('/').map_or(0, |at| at.saturating_add(1)) };
@@ -49,7 +49,7 @@ async fn files(
         shown.page(&page, shown_from, args, output)?;
     }
     if !shown.found && shown.hides_undecided {
-        // That there is nothing is said of what was looked at only.
+        // An empty result is reported only after undecided objects have been looked at.
         let mut listing = service.list(&uri.bucket, &uri.path, delimiter).afresh();
         while let Some(page) = listing.next().await? {
             shown.page(&page, shown_from, args, output)?;
@@ -76,16 +76,16 @@ async fn files(
     })
 }
 
-/// What was listed so far.
+/// The totals of the files listed so far.
 #[derive(Default)]
 struct Shown {
     count: Total,
     total: Total,
     found: bool,
     damaged: u64,
-    /// Objects that the store cannot read.
+    /// The number of objects that the store cannot read.
     unreadable: u64,
-    /// Something was taken for a reference without a look at it.
+    /// True if an object was taken for a reference without a look at it.
     hides_undecided: bool,
 }
 
@@ -104,11 +104,11 @@ impl Shown {
         for file in page.files.iter().filter(|file| file.is_shown()) {
             self.found = true;
             if file.listed == Listed::Unreadable {
-                // Listed by both names that it may have.
+                // It is listed under both of its possible names; only one is printed.
                 if !file.is_named_as_delta() {
                     self.unreadable = self.unreadable.saturating_add(1);
                     warn(&format!(
-                        "damaged: {}: the store cannot read it; repair says why",
+                        "damaged: {}: the store cannot read it; run `repair` to see why",
                         file.key
                     ));
                     let name = file.key.as_str().get(shown_from..).unwrap_or(file.key.as_str());

@@ -1,4 +1,4 @@
-//! `mb`: makes a bucket.
+//! `mb`: creates a bucket.
 
 use super::args::BucketArgs;
 use super::context::Context;
@@ -7,18 +7,18 @@ use super::output::Output;
 use crate::domain::S3Uri;
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: BucketArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
         return Err(Failure::usage(format!(
-            "{uri} names an object; a bucket is made by s3://{}",
+            "{uri} names an object; pass s3://{} to create the bucket",
             uri.bucket
         )));
     }
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     service.store().create_bucket(&uri.bucket).await?;
     output.line(format!("make_bucket: {}", uri.bucket))?;
     Ok(Exit::Done)

@@ -1,5 +1,5 @@
-//! `migrate`: copies a bucket into another, and goes on where an earlier run ended; `--rebase`
-//! makes old deltas again.
+//! `migrate`: copies a bucket into another, resuming where an earlier run ended; `--rebase`
+//! re-encodes old deltas.
 
 use serde_json::json;
 
@@ -15,22 +15,25 @@ use crate::domain::{ObjectName, S3Uri, Total};
 use crate::service::{Compare, Folder, Listed, StatedChecksums, SyncOptions};
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: MigrateArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
     let source: S3Uri = args.source.parse()?;
     let Some(destination) = &args.destination else {
-        return rebase(session, &args, &source, output).await;
+        return rebase(context, &args, &source, output).await;
     };
     let (from, to) =
         (in_bucket(&source), target(&source, &destination.parse()?, args.no_preserve_prefix));
-    let service = session.service(policy(&args.store)).await?;
-    advise(session, &output).await?;
+    let service = context.service(policy(&args.store)).await?;
+    advise(context, &output).await?;
     output.event(
         format!("{from} to {to}"),
-        json!({ "action": "migrate", "dryrun": args.store.dryrun, "source": from.to_string(), "target": to.to_string() }),
+        json!({
+            "action": "migrate", "dryrun": args.store.dryrun, "source": from.to_string(),
+            "target": to.to_string(),
+        }),
     )?;
     if !args.yes && !args.store.dryrun && !confirmed("Go on?")? {
         return Err(Failure::usage("nothing was copied"));
@@ -43,14 +46,17 @@ pub(super) async fn run(
     };
     let steps = service.sync(&from, &to, options).await?;
     let mut transfer = Transfer::new(service, output, &args.store, &Default::default())?;
-    // What is copied is given a SHA-256, which vouches for it from then on.
+    // Copies get a SHA-256, and later reads rely on it.
     transfer.options.get.stated = args.store.stated.or(StatedChecksums::Require);
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, there) = (&done.tally, done.unchanged);
     let copied = tally.changed();
     transfer.output.event(
-        format!("{copied} copied, {there} were there, {} failed", tally.failed),
-        json!({ "action": "end", "dryrun": args.store.dryrun, "copied": copied, "there": there, "failed": tally.failed }),
+        format!("{copied} copied, {there} already there, {} failed", tally.failed),
+        json!({
+            "action": "end", "dryrun": args.store.dryrun, "copied": copied, "there": there,
+            "failed": tally.failed,
+        }),
     )?;
     if tally.all() + there == 0 {
         warn(&format!("nothing is stored under {source}"));
@@ -59,41 +65,43 @@ pub(super) async fn run(
     Ok(tally.end())
 }
 
-/// Where the files go: into a folder of the name of the one they are in.
+/// Returns the prefix to copy to, which keeps the last part of the source prefix.
 fn target(source: &S3Uri, destination: &S3Uri, without_folder: bool) -> Folder {
     let own = source.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let own = if without_folder { "" } else { own };
     Folder::in_bucket(&destination.bucket, &(folder(&destination.path) + own))
 }
 
-/// Says what a copy from this machine costs in money, where that is known.
-async fn advise(session: &Context, output: &Output) -> Result<(), Failure> {
-    let Some(regions) = session.regions().await? else { return Ok(()) };
-    let (requests, told) = (
+/// Prints what AWS charges for a copy from this machine, if that is known.
+async fn advise(context: &Context, output: &Output) -> Result<(), Failure> {
+    let Some(regions) = context.regions().await? else { return Ok(()) };
+    let (requests, event) = (
         &regions.requests,
         json!({ "action": "regions", "requests": regions.requests, "instance": regions.instance }),
     );
     let text = match &regions.instance {
         None => format!(
-            "requests go to {requests}; this is no EC2 instance, so that AWS charges for every byte that is read"
+            "requests go to {requests}; this is not an EC2 instance, so AWS charges for every byte \
+             that is read"
         ),
         Some(instance) if instance == requests => {
             format!("requests go to {requests}, where this instance is")
         }
         Some(instance) => format!(
-            "requests go to {requests} and this instance is in {instance}: AWS charges for what goes from one region to another"
+            "requests go to {requests} and this instance is in {instance}: AWS charges for \
+             transfer between regions"
         ),
     };
-    output.event(text, told)
+    output.event(text, event)
 }
 
 async fn rebase(
-    session: &Context,
+    context: &Context,
     args: &MigrateArgs,
     uri: &S3Uri,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let service = session.service(policy(&args.store)).await?;
+    let service = context.service(policy(&args.store)).await?;
     let prefix = folder(&uri.path);
     let mut listing = service.list(&uri.bucket, &prefix, None).undecided();
     let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, Total::default(), 0u64);
@@ -106,7 +114,7 @@ async fn rebase(
             let object = ObjectName::new(uri.bucket.clone(), file.key.clone());
             let name = object.to_string();
             let rebased_one = match service.rebase(&object, args.store.dryrun).await {
-                // A file of its own, called as a delta would be.
+                // An ordinary file whose name looks like that of a delta.
                 Err(error) if !file.is_decided() && error.is_no_file() => {
                     looked -= 1;
                     continue;
@@ -119,9 +127,14 @@ async fn rebase(
                     saved.add(done.before.saturating_sub(done.after));
                     let dry = if args.store.dryrun { "(dryrun) " } else { "" };
                     output.event(
-                        format!("{dry}rebase: {name} ({} to {})", human(done.before), human(done.after)),
+                        format!(
+                            "{dry}rebase: {name} ({} to {})",
+                            human(done.before),
+                            human(done.after)
+                        ),
                         json!({
-                            "action": "rebase", "dryrun": args.store.dryrun, "target": object.to_string(),
+                            "action": "rebase", "dryrun": args.store.dryrun,
+                            "target": object.to_string(),
                             "before": done.before, "after": done.after,
                         }),
                     )?;
@@ -137,7 +150,8 @@ async fn rebase(
     output.event(
         format!("{rebased} of {looked} deltas, {} saved", human(saved.bytes())),
         json!({
-            "action": "end", "dryrun": args.store.dryrun, "deltas": looked, "rebased": rebased, "saved": saved.bytes(), "failed": failed,
+            "action": "end", "dryrun": args.store.dryrun, "deltas": looked, "rebased": rebased,
+            "saved": saved.bytes(), "failed": failed,
         }),
     )?;
     if looked == 0 {

@@ -1,4 +1,4 @@
-//! The command line: what was typed, what it means, what is done.
+//! The command line: parses the arguments and runs the command.
 
 mod acl;
 mod args;
@@ -45,7 +45,7 @@ use context::Context;
 use error::{Exit, Failure};
 use output::Output;
 
-/// How long work on other threads may go on after the command has ended by itself.
+/// The time that work on other threads may take after the command has ended by itself.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs a command line and returns its exit code.
@@ -62,13 +62,13 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
     }
     let cli = match parse(arguments) {
         Ok(cli) => cli,
-        Err(told) => {
-            let failed = told.use_stderr();
+        Err(error) => {
+            let failed = error.use_stderr();
             if !failed && let Err(failure) = streams::check_output() {
                 return failure.tell().into();
             }
-            // Nothing can be said where nothing can be printed.
-            let _ = told.print();
+            // A failure to print cannot be reported.
+            let _ = error.print();
             return if failed { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
@@ -78,16 +78,16 @@ pub fn main_with(arguments: impl Iterator<Item = OsString>, decorator: StoreDeco
         }
         let cache = crate::wiring::cache_settings().map_err(Failure::usage)?;
         if let Command::Cache(args) = cli.command {
-            // Nothing has to be taken back, so that a signal may end it where it is.
+            // It leaves nothing to clean up, so a signal may end it at any point.
             return cache::run(args, cache, Output::new());
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(Failure::system)?;
-        let session = Context::new(cli.global, cache, cli.command.gives_owner_control(), decorator);
-        let (done, patience) = in_order(&runtime, &session, cli.command)?;
-        drop(session);
+        let context = Context::new(cli.global, cache, cli.command.gives_owner_control(), decorator);
+        let (done, patience) = in_order(&runtime, &context, cli.command)?;
+        drop(context);
         runtime.shutdown_timeout(patience);
         done
     });
@@ -102,7 +102,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches)
 }
 
-/// Makes variables of the environment that are empty count as unset.
+/// Makes empty environment variables count as unset.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |argument: &clap::Arg| {
         argument
@@ -115,76 +115,76 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
-/// No core dump holds keys or files, and no other process of this user looks into this one.
+/// Prevents core dumps, and the access of other processes of this user, which would expose keys.
 fn keep_memory_private() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // The kernel knows this since 2.3; without it the command is still worth running.
+        // The kernel has this since 2.3; the command runs without it too.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     }
 }
 
-async fn run(session: &Context, command: Command) -> Result<Exit, Failure> {
+async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
     let output = Output::new();
     match command {
-        // Done before there was a session.
+        // Handled in `main_with`, before the context is created.
         Command::Cache(_) => Ok(Exit::Done),
-        Command::Cp(args) => cp::run(session, *args, output, false).await,
-        Command::Mv(args) => cp::run(session, *args, output, true).await,
-        Command::Ls(args) => ls::run(session, args, output).await,
-        Command::Mb(args) => mb::run(session, args, output).await,
-        Command::Migrate(args) => migrate::run(session, *args, output).await,
-        Command::Presign(args) => presign::run(session, args, output).await,
-        Command::Purge(args) => purge::run(session, args, output).await,
-        Command::GetBucketAcl(args) => acl::get(session, args, output).await,
-        Command::PutBucketAcl(args) => acl::put(session, args, output).await,
-        Command::Rb(args) => rb::run(session, args, output).await,
-        Command::Repair(args) => repair::run(session, args, output).await,
-        Command::Rm(args) => rm::run(session, args, output).await,
-        Command::Sync(args) => sync::run(session, *args, output).await,
-        Command::Stats(args) => stats::run(session, args, output).await,
-        Command::Verify(args) => verify::run(session, args, output).await,
+        Command::Cp(args) => cp::run(context, *args, output, false).await,
+        Command::Mv(args) => cp::run(context, *args, output, true).await,
+        Command::Ls(args) => ls::run(context, args, output).await,
+        Command::Mb(args) => mb::run(context, args, output).await,
+        Command::Migrate(args) => migrate::run(context, *args, output).await,
+        Command::Presign(args) => presign::run(context, args, output).await,
+        Command::Purge(args) => purge::run(context, args, output).await,
+        Command::GetBucketAcl(args) => acl::get(context, args, output).await,
+        Command::PutBucketAcl(args) => acl::put(context, args, output).await,
+        Command::Rb(args) => rb::run(context, args, output).await,
+        Command::Repair(args) => repair::run(context, args, output).await,
+        Command::Rm(args) => rm::run(context, args, output).await,
+        Command::Sync(args) => sync::run(context, *args, output).await,
+        Command::Stats(args) => stats::run(context, args, output).await,
+        Command::Verify(args) => verify::run(context, args, output).await,
     }
 }
 
-/// Runs a command until it ends or a signal comes, which drops the work: what it had begun is taken
-/// back as it goes. Returns how long work on other threads may go on.
+/// Runs a command until it ends or a signal arrives, which drops the work and cleans up what it had
+/// begun. Returns how long work on other threads may continue.
 #[cfg(unix)]
 fn in_order(
     runtime: &tokio::runtime::Runtime,
-    session: &Context,
+    context: &Context,
     command: Command,
 ) -> Result<(Result<Exit, Failure>, Duration), Failure> {
     let mut signals = signals::Signals::watch()?;
     Ok(runtime.block_on(async {
         let (done, patience) = tokio::select! {
-            done = run(session, command) => (done, SHUTDOWN_TIMEOUT),
+            done = run(context, command) => (done, SHUTDOWN_TIMEOUT),
             exit = signals.first() => (Ok(exit), signals::ABORTS_TIMEOUT),
         };
-        let mut settled = std::pin::pin!(session.settle());
+        let mut settled = std::pin::pin!(context.settle());
         if futures::poll!(&mut settled).is_pending() {
             signals.wait_for_aborts();
-            // What cannot be taken back in time is left behind.
+            // What cannot be aborted in time is left behind.
             let _ = tokio::time::timeout(signals::ABORTS_TIMEOUT, settled).await;
         }
         (done, patience)
     }))
 }
 
-/// Runs a command until it ends or is interrupted.
+/// Runs a command until it ends or is interrupted. Returns how long other threads may continue.
 #[cfg(not(unix))]
 fn in_order(
     runtime: &tokio::runtime::Runtime,
-    session: &Context,
+    context: &Context,
     command: Command,
 ) -> Result<(Result<Exit, Failure>, Duration), Failure> {
     Ok(runtime.block_on(async {
         let done = tokio::select! {
-            done = run(session, command) => done,
+            done = run(context, command) => done,
             _ = tokio::signal::ctrl_c() => Ok(Exit::Signal(2)),
         };
-        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, session.settle()).await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, context.settle()).await;
         (done, SHUTDOWN_TIMEOUT)
     }))
 }

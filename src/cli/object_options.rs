@@ -1,5 +1,5 @@
-//! What a user asks to be kept beside a file: metadata, headers, class, encryption, tags and ACL,
-//! as `aws s3 cp` takes them.
+//! Options of stored objects, as in `aws s3 cp`: metadata, headers, storage class, encryption,
+//! tags and ACL.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,18 +16,18 @@ use crate::domain::Timestamp;
 use crate::service::ServiceError;
 use crate::storage::{Attributes, CannedAcl, CustomerKey, Encryption, KmsKey, StorageClass};
 
-/// Of commands that store files.
+/// The object options of commands that store files.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "What is kept beside a file")]
+#[command(next_help_heading = "Object metadata")]
 pub(super) struct AttributeArgs {
-    /// The user's metadata: NAME=VALUE,NAME2=VALUE2, with values in quotes where they hold a comma,
-    /// or a JSON object
+    /// User metadata: NAME=VALUE,NAME2=VALUE2, with quotes around values that hold a comma, or a
+    /// JSON object
     #[arg(long, value_name = "MAP")]
     metadata: Option<Map>,
-    /// The type [default: guessed by the name]
+    /// Content-Type [default: guessed from the name]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
-    /// Does not guess the type: it is application/octet-stream
+    /// Do not guess the type; use application/octet-stream
     #[arg(long)]
     no_guess_mime_type: bool,
     /// Cache-Control
@@ -45,32 +45,32 @@ pub(super) struct AttributeArgs {
     /// Expires: an HTTP date, a date and time as in ISO 8601, or seconds since 1970
     #[arg(long, value_name = "TIME")]
     expires: Option<HttpDate>,
-    /// The class of storage of the file or its delta; a reference always has that of the bucket
+    /// Storage class of the file or its delta; a reference always has the bucket's default
     #[arg(long, value_name = "CLASS")]
     storage_class: Option<StorageClass>,
-    /// Server-side encryption: AES256, which is also what no value means, aws:kms or aws:kms:dsse;
-    /// a reference made of the file has it too
+    /// Server-side encryption: AES256 (the default without a value), aws:kms or aws:kms:dsse; a
+    /// reference made of the file has it too
     #[arg(long, value_name = "ALGORITHM", num_args = 0..=1, default_missing_value = "AES256")]
     sse: Option<String>,
-    /// The key for aws:kms
+    /// Key for aws:kms
     #[arg(long, value_name = "ID", requires = "sse")]
     sse_kms_key_id: Option<String>,
-    /// Who else may read the file or its delta; a reference is always private, but that
-    /// bucket-owner-full-control is given to all that is written
+    /// Canned ACL of the file or its delta; a reference is always private, except that
+    /// bucket-owner-full-control applies to every object
     #[arg(long, value_name = "CANNED-ACL")]
     acl: Option<CannedAcl>,
-    /// Tags of the file or its delta, in the forms of --metadata; a reference has none
+    /// Tags of the file or its delta, in the form of --metadata; a reference has none
     #[arg(long, value_name = "MAP")]
     tags: Option<Map>,
 }
 
 impl AttributeArgs {
-    /// Whether the owner of the bucket gets everything that is written.
+    /// Returns whether the ACL gives the bucket's owner full control of every object.
     pub(super) fn gives_owner_control(&self) -> bool {
         self.acl == Some(CannedAcl::BucketOwnerFullControl)
     }
 
-    /// Whether anything is asked for.
+    /// Returns whether no option is set.
     pub(super) fn is_empty(&self) -> bool {
         let Self {
             metadata,
@@ -96,7 +96,7 @@ impl AttributeArgs {
             && acl.is_none()
     }
 
-    /// The attributes of a file of this name.
+    /// Returns the attributes of a file of this name.
     pub(super) fn attributes(&self, name: &str) -> Result<Attributes, Failure> {
         let guessed = || mime_guess::from_path(name).first_raw().map(str::to_owned);
         let guessed = if self.no_guess_mime_type { None } else { guessed() };
@@ -125,28 +125,26 @@ impl AttributeArgs {
             ))
         })?;
         if self.sse_kms_key_id.is_some() && known.kms_key().is_none() {
-            return Err(Failure::usage("--sse-kms-key-id goes with --sse aws:kms"));
+            return Err(Failure::usage("--sse-kms-key-id needs --sse aws:kms"));
         }
         Ok(Some(known))
     }
 }
 
-/// Names and values.
+/// Names and their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Map(BTreeMap<String, String>);
 
-/// A text that is neither form of a map.
+/// The error for a text that is neither form of a map.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ParseMapError {
     #[error("after {0:?} a = is missing: the form is NAME=VALUE,NAME2=VALUE2")]
     NoValue(String),
-    #[error(
-        "the quotes around the value of {0:?} are not closed, or something else than a comma follows"
-    )]
+    #[error("the quotes around the value of {0:?} are not closed or not followed by a comma")]
     Quotes(String),
     #[error("{0:?} is given twice")]
     Twice(String),
-    #[error("no JSON object of texts: {0}")]
+    #[error("not a JSON object of strings: {0}")]
     Json(String),
 }
 
@@ -179,7 +177,7 @@ impl FromStr for Map {
     }
 }
 
-/// A value and the comma behind it; `None` when its quotes are not closed before that.
+/// Reads a value and the comma after it; `None` if its quotes are not closed before that.
 fn value(rest: &mut Peekable<Chars<'_>>) -> Option<String> {
     let mut value = String::new();
     let Some(quote) = rest.next_if(|c| matches!(c, '"' | '\'')) else {
@@ -198,29 +196,30 @@ fn value(rest: &mut Peekable<Chars<'_>>) -> Option<String> {
     matches!(rest.next(), None | Some(',')).then_some(value)
 }
 
-/// A time as HTTP writes it.
+/// A time in the format of HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HttpDate(String);
 
-/// A text that is no time.
+/// The error for a text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "it is no HTTP date (Wed, 21 Oct 2026 07:28:00 GMT), no time as in ISO 8601 (2026-10-21T07:28:00Z) and no number of seconds"
+    "not an HTTP date (Wed, 21 Oct 2026 07:28:00 GMT), ISO 8601 time (2026-10-21T07:28:00Z) or \
+     number of seconds"
 )]
-pub(super) struct NoTime;
+pub(super) struct ParseTimeError;
 
 impl FromStr for HttpDate {
-    type Err = NoTime;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<Self, NoTime> {
+    fn from_str(text: &str) -> Result<Self, ParseTimeError> {
         if Timestamp::is_http(text) {
             return Ok(Self(text.to_owned()));
         }
-        Timestamp::parse_typed(text).map(|at| Self(at.to_http())).ok_or(NoTime)
+        Timestamp::parse_typed(text).map(|at| Self(at.to_http())).ok_or(ParseTimeError)
     }
 }
 
-/// A customer's key as it was typed, which is never shown.
+/// A customer's key as typed, which is never printed.
 #[derive(Clone)]
 pub(super) struct KeyArgument(OsString);
 
@@ -237,13 +236,13 @@ impl fmt::Debug for KeyArgument {
 }
 
 impl KeyArgument {
-    /// The key: what was typed, or the content of the file it names by `fileb://`.
+    /// Returns the key: the typed bytes, or the content of the file named by `fileb://`.
     pub(super) fn read(&self) -> Result<CustomerKey, Failure> {
         let typed = self.0.as_encoded_bytes();
         let refused = |error| Failure::usage(format!("--sse-c-key: {error}"));
         match self.0.to_str().and_then(|text| text.strip_prefix("fileb://")) {
             Some(path) => {
-                // One byte more than a key has shows that the file is none, however long it is.
+                // One byte more than a key has shows that the file is not one, however long it is.
                 let mut bytes = Zeroizing::new(Vec::with_capacity(CustomerKey::LEN + 1));
                 let file = std::fs::File::open(path);
                 let read = file.and_then(|file| {
@@ -305,7 +304,7 @@ mod tests {
         }
         assert_eq!("2026-10-21".parse(), Ok(HttpDate("Wed, 21 Oct 2026 00:00:00 GMT".to_owned())));
         for odd in ["", "tomorrow", "Thu, 21 Oct 2026 07:28:00 GMT", "2026-13-01"] {
-            assert_eq!(odd.parse::<HttpDate>(), Err(NoTime), "{odd}");
+            assert_eq!(odd.parse::<HttpDate>(), Err(ParseTimeError), "{odd}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is printed on standard output, and how sizes and times look.
+//! Standard output, and the formats of sizes and times.
 
 use std::io::{self, Write as _};
 use std::time::SystemTime;
@@ -22,28 +22,28 @@ impl Output {
         Self { quiet: false, json: false }
     }
 
-    /// Prints nothing from now on.
+    /// Suppresses output if `quiet` is set.
     pub(super) fn quieted(self, quiet: bool) -> Self {
         Self { quiet: self.quiet || quiet, ..self }
     }
 
-    /// Prints events as JSON, one object on each line.
+    /// Prints events as JSON, one object per line, if `json` is set.
     pub(super) fn in_json(self, json: bool) -> Self {
         Self { json, ..self }
     }
 
-    /// Prints something that happened, as text or as JSON.
+    /// Prints an event, as text or as JSON.
     pub(super) fn event(&self, text: String, json: Value) -> Result<(), Failure> {
         if self.json { self.print(&json_line(&json.to_string())) } else { self.line(text) }
     }
 
-    /// Prints JSON that is made to be read, on several lines.
+    /// Prints indented JSON on several lines.
     pub(super) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(Failure::usage)?;
         text.lines().try_for_each(|line| self.print(&json_line(line)))
     }
 
-    /// Prints a line on standard error that is no warning.
+    /// Prints a note, which is not a warning, on standard error.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
             warn(&format!("note: {text}"));
@@ -63,7 +63,7 @@ impl Output {
     }
 }
 
-/// As `aws s3 ls --human-readable`: powers of 1024, one decimal.
+/// Formats a size as `aws s3 ls --human-readable` does: powers of 1024, one decimal.
 pub(super) fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -72,7 +72,7 @@ pub(super) fn human(bytes: u64) -> String {
     let mut size = bytes as f64 / 1024.0;
     let mut units = UNITS.into_iter();
     let mut unit = units.next().unwrap_or_default();
-    // What would be printed as 1024.0 is one of the next unit.
+    // A size that would print as 1024.0 moves to the next unit.
     while size >= 1023.95 {
         let Some(larger) = units.next() else { break };
         size /= 1024.0;
@@ -81,12 +81,12 @@ pub(super) fn human(bytes: u64) -> String {
     format!("{size:.1} {unit}")
 }
 
-/// A time as `YYYY-MM-DD HH:MM:SS`, UTC.
+/// Formats a time as `YYYY-MM-DD HH:MM:SS`, UTC.
 pub(super) fn date(at: SystemTime) -> String {
     Timestamp::from(at).to_date()
 }
 
-/// A share in percent, with one decimal.
+/// Formats a share in percent, with one decimal.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         "0.0 %".to_owned()

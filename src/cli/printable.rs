@@ -1,14 +1,14 @@
-//! Text from elsewhere (keys, names of files, messages of a store) on one line of a terminal.
+//! Untrusted text (keys, file names, messages of a store) made safe for one line of a terminal.
 //!
-//! All output goes through here: standard output, errors and warnings, the log, and the face of
-//! xdelta3. A key may hold line breaks, which would forge lines, escape sequences, which would move
-//! the cursor, and characters that are not seen or turn the direction of the text, which would show
+//! All output passes through here: standard output, errors and warnings, the log, and the face of
+//! xdelta3. A key may hold line breaks, which would forge lines; escape sequences, which would move
+//! the cursor; and invisible characters or ones that change the direction of text, which would show
 //! another name.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Returns a text without anything that steers a terminal, as one line.
+/// Returns a text as one line, without anything that steers a terminal.
 ///
 /// Control characters and format characters become escapes, such as `\n` and `\u{202e}`. A
 /// backslash stays as it is, so that ordinary names are printed as `aws` prints them.
@@ -18,8 +18,8 @@ pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Returns a line of JSON in which the same characters are escaped as JSON does it: such a
-/// character can only be in a string.
+/// Returns a line of JSON with the same characters in the escapes of JSON; such a character can
+/// only be in a string.
 pub(super) fn json_line(json: &str) -> Cow<'_, str> {
     escaped(json, |c, out| {
         for unit in c.encode_utf16(&mut [0; 2]) {
@@ -43,7 +43,7 @@ fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character does something else than take its place: control characters (Unicode
+/// Returns whether a character steers a terminal or is invisible: control characters (Unicode
 /// category Cc), line and paragraph separators (Zl, Zp), and the format characters (Cf) that are
 /// invisible or change the direction of text.
 fn steers(c: char) -> bool {

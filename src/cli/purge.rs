@@ -1,4 +1,4 @@
-//! `purge`: removes what was stored for URLs that have expired.
+//! `purge`: removes the temporary copies whose presigned URLs have expired.
 
 use serde_json::json;
 
@@ -10,24 +10,25 @@ use crate::domain::deltaspace::TEMPORARIES;
 use crate::service::chain;
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: PurgeArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let output = output.in_json(args.json);
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     let purge = service.purge(&bucket, args.dryrun).await?;
     let removed = if args.dryrun { 0 } else { purge.removed.len() };
     if args.json {
-        // The names are those of the Python tool.
+        // The field names are those of the Python tool.
         let errors =
             purge.failed.iter().map(|(object, error)| format!("{object}: {}", chain(error)));
         output.event(
             String::new(),
             json!({
-                "bucket": bucket.to_string(), "prefix": TEMPORARIES, "dryrun": args.dryrun, "expired_count": purge.expired,
-                "deleted_count": removed, "error_count": purge.failed.len(), "total_size_freed": purge.freed.bytes(),
+                "bucket": bucket.to_string(), "prefix": TEMPORARIES, "dryrun": args.dryrun,
+                "expired_count": purge.expired, "deleted_count": removed,
+                "error_count": purge.failed.len(), "total_size_freed": purge.freed.bytes(),
                 "waiting_count": purge.waiting, "unknown_count": purge.unknown.len(),
                 "duration_seconds": purge.took.as_secs_f64(), "errors": errors.collect::<Vec<_>>(),
             }),
@@ -38,7 +39,7 @@ pub(super) async fn run(
             output.line(format!("{dry}delete: {object}"))?;
         }
         for object in &purge.unknown {
-            output.line(format!("{object} says nothing of its time; it stays"))?;
+            output.line(format!("{object} has no valid expiry time; it stays"))?;
         }
         output.line(format!(
             "{removed} of {} expired copies removed, {} freed, {} whose URL still lasts",

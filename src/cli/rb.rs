@@ -1,4 +1,4 @@
-//! `rb`: removes a bucket.
+//! `rb`: deletes a bucket.
 
 use super::args::RbArgs;
 use super::context::Context;
@@ -7,15 +7,15 @@ use super::output::Output;
 use super::rm::report_removal;
 use crate::domain::{ObjectName, S3Uri};
 
-pub(super) async fn run(session: &Context, args: RbArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: RbArgs, output: Output) -> Result<Exit, Failure> {
     let uri: S3Uri = args.uri.parse()?;
     if !uri.path.is_empty() {
         return Err(Failure::usage(format!(
-            "{uri} names an object; a bucket is removed by s3://{}",
+            "{uri} names an object; pass s3://{} to delete the bucket",
             uri.bucket
         )));
     }
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     if args.force {
         let mut worst = Exit::Done;
         let report =

@@ -1,4 +1,4 @@
-//! `repair`: finds what is wrong in a bucket, and mends it on request.
+//! `repair`: finds what is wrong in a bucket, and repairs it on request.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,59 +12,60 @@ use crate::domain::{BucketName, ObjectName};
 use crate::service::{Finding, Outcome, RepairOptions, RepairReport, Trouble, chain};
 use crate::storage::LifecycleAction;
 
-/// Files named for one finding; the rest is counted.
+/// The maximum number of files named for one finding; the rest is counted.
 const FILES_NAMED: usize = 10;
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: RepairArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let grace = Duration::from_secs(args.grace_days.saturating_mul(24 * 60 * 60));
     let options = RepairOptions { mend: args.mend, grace, now: SystemTime::now() };
-    let report = session.service(Default::default()).await?.repair(&bucket, &options).await?;
+    let report = context.service(Default::default()).await?.repair(&bucket, &options).await?;
     if args.json {
         output.json(&as_json(&bucket, &report))?;
     } else {
-        tell(&report, &output)?;
+        print_report(&report, &output)?;
     }
     for error in &report.unseen {
         complain("not looked at", error);
     }
-    let mended = |finding: &Finding| matches!(finding.outcome, Outcome::Mended);
-    Ok(match report.findings.iter().all(mended) {
+    let is_repaired = |finding: &Finding| matches!(finding.outcome, Outcome::Mended);
+    Ok(match report.findings.iter().all(is_repaired) {
         false => Exit::Failed,
         true if report.unseen.is_empty() => Exit::Done,
         true => Exit::Warned,
     })
 }
 
-fn tell(report: &RepairReport, output: &Output) -> Result<(), Failure> {
+fn print_report(report: &RepairReport, output: &Output) -> Result<(), Failure> {
     for Finding { trouble, outcome } in &report.findings {
         let outcome = match outcome {
-            Outcome::Found => "--mend mends it".to_owned(),
-            Outcome::Mended => "mended".to_owned(),
-            Outcome::Left(error) => format!("could not be mended: {}", chain(error)),
-            Outcome::Beyond(way) => format!("cannot be mended here: {way}"),
+            Outcome::Found => "pass --mend to repair it".to_owned(),
+            Outcome::Mended => "repaired".to_owned(),
+            Outcome::Left(error) => format!("could not be repaired: {}", chain(error)),
+            Outcome::Beyond(way) => format!("cannot be repaired here: {way}"),
         };
         output.line(format!("{}: {}: {outcome}", name(trouble), details(trouble)))?;
     }
     for reference in &report.waiting {
         output.line(format!(
-            "waiting: {reference} goes at a later --mend, when its grace period is over"
+            "waiting: {reference} is deleted by a later --mend, when its grace period is over"
         ))?;
     }
     let RepairReport { findings, deltas, references, .. } = report;
-    let mended =
+    let repaired =
         findings.iter().filter(|finding| matches!(finding.outcome, Outcome::Mended)).count();
-    let (found, left) = (findings.len(), findings.len() - mended);
+    let (found, left) = (findings.len(), findings.len() - repaired);
     output.line(format!(
-        "{deltas} deltas and {references} references: {found} found, {mended} mended, {left} left"
+        "{deltas} deltas and {references} references: \
+         {found} found, {repaired} repaired, {left} left"
     ))
 }
 
-/// What a trouble is called, in texts and in JSON.
+/// Returns the name of a trouble, in texts and in JSON.
 fn name(trouble: &Trouble) -> &'static str {
     match trouble {
         Trouble::ReferenceMissing { .. } => "missing reference",
@@ -140,13 +141,13 @@ fn as_json(bucket: &BucketName, report: &RepairReport) -> Value {
 }
 
 fn finding_as_json(finding: &Finding) -> Value {
-    let (outcome, told) = match &finding.outcome {
+    let (outcome, cause) = match &finding.outcome {
         Outcome::Found => ("found", None),
         Outcome::Mended => ("mended", None),
         Outcome::Left(error) => ("left", Some(chain(error))),
         Outcome::Beyond(way) => ("beyond", Some((*way).to_owned())),
     };
-    let mut value = json!({ "trouble": name(&finding.trouble), "outcome": outcome, "told": told });
+    let mut value = json!({ "trouble": name(&finding.trouble), "outcome": outcome, "told": cause });
     let more = match &finding.trouble {
         Trouble::ReferenceMissing { reference, digest, files } => {
             let files: Vec<String> = files.iter().map(ToString::to_string).collect();
@@ -155,7 +156,10 @@ fn finding_as_json(finding: &Finding) -> Value {
         Trouble::ReferenceDiffers { reference, digest, actual, files } => {
             let files: Vec<String> = files.iter().map(ToString::to_string).collect();
             let (sha256, actual) = (digest.to_string(), actual.to_string());
-            json!({ "object": reference.to_string(), "sha256": sha256, "actual_sha256": actual, "files": files })
+            json!({
+                "object": reference.to_string(), "sha256": sha256, "actual_sha256": actual,
+                "files": files,
+            })
         }
         Trouble::ReferenceUnneeded { reference, size } => {
             json!({ "object": reference.to_string(), "size": size })
@@ -180,7 +184,10 @@ fn finding_as_json(finding: &Finding) -> Value {
                 LifecycleAction::Expire => "expire",
                 LifecycleAction::Transition(class) => class,
             };
-            json!({ "object": reference.to_string(), "rule": rule.id, "prefix": rule.prefix, "action": action })
+            json!({
+                "object": reference.to_string(), "rule": rule.id, "prefix": rule.prefix,
+                "action": action,
+            })
         }
     };
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {

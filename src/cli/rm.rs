@@ -1,4 +1,4 @@
-//! `rm`: removes a file, or all in a folder.
+//! `rm`: deletes a file, or all files under a prefix.
 
 use super::args::RmArgs;
 use super::context::Context;
@@ -8,15 +8,15 @@ use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{Deletion, DeltaService, ListedRemoval, ServiceError};
 
-pub(super) async fn run(session: &Context, args: RmArgs, output: Output) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: RmArgs, output: Output) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri = args.uri.parse::<S3Uri>()?;
     if args.recursive {
-        let service = session.service(Default::default()).await?;
+        let service = context.service(Default::default()).await?;
         return all(service, &uri, args.dryrun, &output).await;
     }
     let object = uri.object()?;
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     let name = object.to_string();
     if args.dryrun {
         service.deletion_of(&object).await?;
@@ -56,7 +56,7 @@ async fn all(
     Ok(if worst == Exit::Done { warned } else { worst })
 }
 
-/// Prints what became of one file of many, and makes `worst` say so.
+/// Prints the outcome of one file among many and raises `worst` to its exit code.
 pub(super) fn report_removal(
     object: &ObjectName,
     outcome: Result<ListedRemoval, ServiceError>,
@@ -79,7 +79,7 @@ pub(super) fn report_removal(
     Ok(())
 }
 
-/// Tells of references that stay.
+/// Prints a warning for each reference that was kept.
 fn warnings(deletion: &Deletion) -> Exit {
     for warning in &deletion.warnings {
         complain("warning", warning);

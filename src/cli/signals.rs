@@ -1,8 +1,8 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one ends the command in order and in time, a second one at
-//! once.
+//! SIGINT, SIGTERM and SIGHUP: the first signal ends the command in order and in time, a second one
+//! at once.
 //!
-//! A thread of its own watches for them: the command's may be waiting for a pipe, a lock or a
-//! terminal.
+//! A separate thread watches for them, since the command's thread may be waiting for a pipe, a lock
+//! or a terminal.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,17 +15,19 @@ use tokio::time::Instant;
 
 use super::error::{Exit, Failure};
 
-/// When the process ends after a signal if all its threads wait: for a pipe, a lock, a terminal.
+/// The time from a signal to the end of the process if all threads wait for a pipe, a lock or a
+/// terminal.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The same where uploads are being aborted, or threads are at work: on a busy machine, removing
-/// what was begun takes a while.
+/// The same if uploads are being aborted or threads are at work: on a busy machine, removing what
+/// was begun takes a while.
 pub(super) const ABORTS_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time between two looks at the threads, and how many looks must find none at work: one that reads
-/// or writes sleeps now and then.
+/// The time between two looks at the threads.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The number of successive looks that must find no thread at work: one that reads or writes sleeps
+/// now and then.
 const LOOKS: u32 = 4;
 
-/// The watch for signals.
+/// The receiving end of the signal watch.
 pub(super) struct Signals {
     first: oneshot::Receiver<SignalKind>,
     aborting: Arc<AtomicBool>,
@@ -57,7 +59,7 @@ impl Signals {
             runtime.block_on(async {
                 let kind = signals.next().await;
                 let received = Instant::now();
-                // Where the command has ended, so does the process.
+                // If the receiver is gone, the command has ended and the process is about to.
                 let _ = sender.send(kind);
                 let second = async {
                     tokio::select! {
@@ -84,7 +86,7 @@ impl Signals {
         }
     }
 
-    /// Gives the process more time: uploads are being aborted.
+    /// Extends the time until the process ends, since uploads are being aborted.
     pub(super) fn wait_for_aborts(&self) {
         self.aborting.store(true, Ordering::Relaxed);
     }
@@ -152,7 +154,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// Makes a `/proc` of threads in these states, of which the first is the one that looks.
+    /// Creates a `/proc` of threads in these states; the first is the calling thread.
     fn proc(states: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (n, state) in states.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Sources and destinations that are no regular files: standard streams, pipes and devices, by `-`
-//! or by path.
+//! Sources and destinations that are not regular files: standard streams, pipes and devices, named
+//! by `-` or by path.
 
 use std::fs::File;
 use std::io;
@@ -67,7 +67,7 @@ fn is_stream(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| is_stream(&metadata))
 }
 
-/// Whether a path leads to a character device, but for a terminal that a descriptor is open to.
+/// Returns whether a path leads to a character device, other than by a descriptor of this process.
 #[cfg(unix)]
 fn is_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;

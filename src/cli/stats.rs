@@ -1,4 +1,4 @@
-//! `stats`: counts what a bucket holds and saves.
+//! `stats`: counts the files in a bucket and the space that deltas save.
 
 use super::args::StatsArgs;
 use super::context::Context;
@@ -8,7 +8,7 @@ use crate::domain::{BucketName, S3Uri, Total};
 use crate::service::{KeptStats, Stats, StatsMode};
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: StatsArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
@@ -17,7 +17,7 @@ pub(super) async fn run(
         Err(error) if S3Uri::is_meant(&args.bucket) => return Err(error.into()),
         Err(_) => (BucketName::new(args.bucket).map_err(Failure::usage)?, String::new()),
     };
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     let mode = match () {
         () if args.quick => StatsMode::Quick,
         () if args.sampled => StatsMode::Sampled,
@@ -32,7 +32,7 @@ pub(super) async fn run(
     if args.json {
         output.json(&stats)?;
     } else {
-        for line in told(&stats) {
+        for line in report_lines(&stats) {
             output.line(line)?;
         }
     }
@@ -46,11 +46,11 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn told(stats: &Stats) -> Vec<String> {
+fn report_lines(stats: &Stats) -> Vec<String> {
     let size = |bytes: u64| format!("{} ({bytes} bytes)", human(bytes));
     let signed =
         |bytes: i64| format!("{}{}", if bytes < 0 { "-" } else { "" }, size(bytes.unsigned_abs()));
-    let unknown = || "unknown: --sampled or --detailed tells".to_owned();
+    let unknown = || "unknown; pass --sampled or --detailed".to_owned();
     let original = match (stats.total_size, stats.mode) {
         (Some(bytes), StatsMode::Sampled) => {
             format!("about {}, give or take {}", size(bytes), human(stats.total_size_error))

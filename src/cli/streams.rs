@@ -38,13 +38,13 @@ pub(super) fn check_path(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a destination is standard output.
+/// Returns whether a destination is standard output.
 fn is_output(destination: &OsStr) -> bool {
     Special::destination(Path::new(destination)) == Some(Special::Standard)
 }
 
 impl Command {
-    /// Whether the command writes to standard output when all goes well.
+    /// Returns whether the command writes to standard output when it succeeds.
     pub(super) fn prints(&self) -> bool {
         match self {
             Self::Cp(args) | Self::Mv(args) => !args.store.quiet || is_output(&args.destination),

@@ -1,4 +1,4 @@
-//! `sync`: makes one folder like another, and copies what differs only.
+//! `sync`: makes one directory or prefix like another, copying only what differs.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::transfer::{Transfer, policy};
 use crate::service::{Compare, Folder, SyncOptions};
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: SyncArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
@@ -33,7 +33,7 @@ pub(super) async fn run(
         }
         Route::Across(from, to) => (in_bucket(from), in_bucket(to)),
     };
-    let service = session.service(policy(&args.store)).await?;
+    let service = context.service(policy(&args.store)).await?;
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
     let transfer = Transfer::new(service, output, &args.store, &args.attributes)?;
     let compare = match (args.checksum, args.size_only) {
@@ -51,10 +51,10 @@ pub(super) async fn run(
     let done = transfer.all(steps, args.store.concurrency).await?;
     let (tally, unchanged) = (&done.tally, done.unchanged);
     let text = format!("{} changed, {unchanged} unchanged", tally.changed());
-    let told = json!({
-        "action": "end", "dryrun": args.store.dryrun, "changed": tally.changed(), "unchanged": unchanged,
-        "skipped": tally.skipped, "failed": tally.failed,
+    let event = json!({
+        "action": "end", "dryrun": args.store.dryrun, "changed": tally.changed(),
+        "unchanged": unchanged, "skipped": tally.skipped, "failed": tally.failed,
     });
-    transfer.output.event(text, told)?;
+    transfer.output.event(text, event)?;
     Ok(tally.end())
 }

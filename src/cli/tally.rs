@@ -1,13 +1,13 @@
-//! What came of many files.
+//! Counts of the outcomes of many files.
 
 use super::error::{Exit, warn};
 
-/// What came of many files.
+/// The number of files with each outcome.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) done: u64,
     pub(super) warned: u64,
-    /// What was left as it is, with a warning.
+    /// The number of files that were skipped, with a warning.
     pub(super) skipped: u64,
     pub(super) failed: u64,
 }
@@ -26,18 +26,18 @@ impl Tally {
         self.done + self.warned + self.skipped + self.failed
     }
 
-    /// With more that was done.
+    /// Adds to the number of files that were done.
     pub(super) fn with_changed(mut self, more: u64) -> Self {
         self.done += more;
         self
     }
 
-    /// What was changed.
+    /// Returns the number of files that were changed.
     pub(super) fn changed(&self) -> u64 {
         self.done + self.warned
     }
 
-    /// Says how many failed.
+    /// Prints the number of failures and returns the exit code.
     pub(super) fn end(&self) -> Exit {
         if self.failed > 0 {
             warn(&format!("{} of {} failed", self.failed, self.all()));

@@ -1,4 +1,4 @@
-//! Files on their way: into a bucket, out of it, or inside the store; and what is printed of it.
+//! Transfers into a bucket, out of it, or inside the store, and the reports of them.
 
 use std::cell::Cell;
 use std::io;
@@ -19,22 +19,22 @@ use crate::service::{
     ServiceError, Source, Step, Steps, StoredAs, TransferOptions, Transferred,
 };
 
-/// What `-` is called in messages.
+/// The name of `-` in messages.
 const STANDARD_INPUT: &str = "standard input";
 
-/// What holds for every file of one run.
+/// The service, output and options for all files of one run.
 pub(super) struct Transfer {
     pub(super) service: DeltaService,
     pub(super) output: Output,
     pub(super) options: TransferOptions,
     attributes: AttributeArgs,
-    /// The length that a stream may have.
+    /// The maximum length of a stream in bytes, if given.
     expected_size: Option<u64>,
-    /// Files that were deleted since they were in the way of others.
+    /// The number of files deleted because they were in the way of other files.
     made_way: Cell<u64>,
 }
 
-/// What options say about what is kept as a delta.
+/// Returns the delta policy that the options set.
 pub(super) fn policy(args: &StoreArgs) -> Policy {
     let extensions =
         args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
@@ -48,7 +48,7 @@ impl Transfer {
         store: &StoreArgs,
         attributes: &AttributeArgs,
     ) -> Result<Self, Failure> {
-        // What makes no sense does so whatever the name.
+        // Invalid options are invalid for any name.
         attributes.attributes("")?;
         let by_name = attributes.clone();
         let mut options = TransferOptions {
@@ -70,7 +70,7 @@ impl Transfer {
         })
     }
 
-    /// With what only `cp` and `mv` know.
+    /// Creates a transfer with the options that only `cp` and `mv` have.
     pub(super) fn of_copy(
         service: &DeltaService,
         output: Output,
@@ -87,8 +87,8 @@ impl Transfer {
         Ok(new)
     }
 
-    /// Carries out what makes one folder like another, several files at once, and prints what is
-    /// done.
+    /// Carries out the steps that make one directory or prefix like another, `at_once` files at a
+    /// time, and prints the outcomes.
     pub(super) async fn all(&self, steps: Steps, at_once: u16) -> Result<Done, Failure> {
         let (mut done, mut drafts) = (Done::default(), 0u64);
         let report = |action: Action, outcome: Result<Transferred, ServiceError>| {
@@ -120,7 +120,7 @@ impl Transfer {
         completion.map(|_| done)
     }
 
-    /// Carries out one step that was asked for by name.
+    /// Carries out one step for a file that the user named.
     pub(super) async fn one(&self, step: Step) -> Result<Exit, Failure> {
         match self.service.transfer_one(step, &self.options).await? {
             Transferred::Unread(error) => Err(error.into()),
@@ -128,29 +128,29 @@ impl Transfer {
         }
     }
 
-    /// Prints what a step did.
+    /// Prints the outcome of a step.
     fn printed(&self, done: Transferred) -> Result<Exit, Failure> {
         match done {
             Transferred::Planned(step) => self.planned(step),
             Transferred::Uploaded { path, object, report, source } => {
                 let name = path.display().to_string();
-                let stored = self.tell_stored(self.verb("upload"), &name, &object, &report)?;
+                let stored = self.report_stored(self.verb("upload"), &name, &object, &report)?;
                 Ok(worse(self.moved_file(&name, source)?, stored))
             }
             Transferred::Downloaded { object, path, report, removed, source } => {
                 let name = object.to_string();
-                let written = self.tell_written(self.verb("download"), &name, &path, &report)?;
-                let made_way = self.tell_made_way(removed)?;
+                let written = self.report_written(self.verb("download"), &name, &path, &report)?;
+                let made_way = self.report_made_way(removed)?;
                 Ok(worse(written, worse(made_way, moved_object(&name, source)?)))
             }
             Transferred::Copied { from, to, report, source } => {
                 let name = from.to_string();
-                let stored = self.tell_stored(self.verb("copy"), &name, &to, &report)?;
+                let stored = self.report_stored(self.verb("copy"), &name, &to, &report)?;
                 Ok(worse(stored, moved_object(&name, source)?))
             }
-            Transferred::MadeFolder(_, removed) => self.tell_made_way(removed),
+            Transferred::MadeFolder(_, removed) => self.report_made_way(removed),
             Transferred::DeletedObject(object, deletion) => {
-                self.tell_removed(&object.to_string())?;
+                self.report_removed(&object.to_string())?;
                 for warning in &deletion.warnings {
                     complain("warning", warning);
                 }
@@ -160,7 +160,7 @@ impl Transfer {
                 warn(&format!("warning: {object} stays: it was replaced since it was listed"));
                 Ok(Exit::Skipped)
             }
-            Transferred::DeletedFile(path) => self.tell_removed(&path.display().to_string()),
+            Transferred::DeletedFile(path) => self.report_removed(&path.display().to_string()),
             Transferred::Passed(path, why @ Passed::NotAFile) => {
                 warn(&format!("warning: skipped {}: {why}", path.display()));
                 Ok(Exit::Skipped)
@@ -191,17 +191,17 @@ impl Transfer {
             }
             Step::Replace(step, way) => {
                 self.planned(*step)?;
-                self.tell_made_way(Removed { files: way.take_files(), left: None })
+                self.report_made_way(Removed { files: way.take_files(), left: None })
             }
-            Step::RemoveObject(object, _) => self.tell_removed(&object.to_string()),
-            Step::RemoveFile(path) => self.tell_removed(&path.display().to_string()),
+            Step::RemoveObject(object, _) => self.report_removed(&object.to_string()),
+            Step::RemoveFile(path) => self.report_removed(&path.display().to_string()),
             _ => Ok(Exit::Done),
         }
     }
 
-    fn tell_made_way(&self, removed: Removed) -> Result<Exit, Failure> {
+    fn report_made_way(&self, removed: Removed) -> Result<Exit, Failure> {
         for file in &removed.files {
-            self.tell_removed(&file.display().to_string())?;
+            self.report_removed(&file.display().to_string())?;
             self.made_way.set(self.made_way.get().saturating_add(1));
         }
         Ok(match removed.left {
@@ -213,7 +213,7 @@ impl Transfer {
         })
     }
 
-    /// Warns if a local file that was moved stays.
+    /// Warns if a local file that was moved is kept.
     fn moved_file(&self, name: &str, source: Source) -> Result<Exit, Failure> {
         match source {
             Source::BehindALink => warn(&format!("warning: {name} stays: {}", Passed::BehindALink)),
@@ -228,19 +228,19 @@ impl Transfer {
         Ok(Exit::Warned)
     }
 
-    /// What is done, in words.
+    /// Returns the verb for messages: `move` when moving, else `copying`.
     pub(super) fn verb(&self, copying: &'static str) -> &'static str {
         if self.options.moving { "move" } else { copying }
     }
 
-    /// Says what would be done.
+    /// Prints what would be done.
     pub(super) fn would(&self, verb: &str, from: &str, to: &str) -> Result<Exit, Failure> {
         let text = format!("(dryrun) {verb}: {from} to {to}");
-        let told = json!({ "action": verb, "dryrun": true, "source": from, "target": to });
-        self.output.event(text, told).map(|()| Exit::Done)
+        let event = json!({ "action": verb, "dryrun": true, "source": from, "target": to });
+        self.output.event(text, event).map(|()| Exit::Done)
     }
 
-    /// Uploads what a stream gives.
+    /// Uploads the content of a stream.
     pub(super) async fn upload_stream(
         &self,
         stream: &Special,
@@ -264,12 +264,12 @@ impl Transfer {
         let options = PutOptions { delta: self.options.delta, attributes, ..PutOptions::default() };
         let report =
             self.service.put_stream(source, &name, object, &options, self.expected_size).await?;
-        self.tell_stored(self.verb("upload"), &name, object, &report)
+        self.report_stored(self.verb("upload"), &name, object, &report)
     }
 
-    /// Says what was written, and warns if the store states another checksum of it; then what is
-    /// moved stays.
-    pub(super) fn tell_written(
+    /// Prints what was written, and warns if it does not match the checksum that the store states;
+    /// the source of a move is kept then.
+    pub(super) fn report_written(
         &self,
         verb: &str,
         name: &str,
@@ -283,7 +283,8 @@ impl Transfer {
         let what = match (report.unpacked, report.compared) {
             (Some(compression), _) => {
                 format!(
-                    "{size}, the content unpacked from {compression}: not the file, and not verified by SHA-256"
+                    "{size}, the content unpacked from {compression}: not the file, and not \
+                     verified by SHA-256"
                 )
             }
             (None, Compared::Sha256(_)) => format!("{size}, SHA-256 verified"),
@@ -293,12 +294,13 @@ impl Transfer {
             (None, Compared::Contradicted(_) | Compared::Nothing) => size,
         };
         let text = format!("{verb}: {name} to {} ({what})", path.display());
-        let told = json!({
-            "action": verb, "source": name, "target": path.display().to_string(), "size": report.size,
+        let event = json!({
+            "action": verb, "source": name, "target": path.display().to_string(),
+            "size": report.size,
             "sha256": report.compared.sha256().map(|digest| digest.to_string()),
             "unpacked": report.unpacked.map(|compression| compression.to_string()),
         });
-        self.output.event(text, told)?;
+        self.output.event(text, event)?;
         Ok(self.warn_of_contradiction(name, report))
     }
 
@@ -306,13 +308,14 @@ impl Transfer {
         let Compared::Contradicted(checksum) = report.compared else { return Exit::Done };
         let stays = if self.options.moving { "; it stays" } else { "" };
         warn(&format!(
-            "warning: {name} was written as the store sent it, twice alike, but the store states the {checksum} of other bytes{stays}; \
-             --no-verify-etag compares nothing"
+            "warning: {name} was written as received, but the store states the {checksum} of other \
+             bytes, although it sent the same bytes twice{stays}; pass --no-verify-etag to skip \
+             this check"
         ));
         Exit::Warned
     }
 
-    /// Writes a file to a stream, which is opened before anything is fetched.
+    /// Writes a file to a stream, which is opened before the download begins.
     pub(super) async fn print(
         &self,
         object: &ObjectName,
@@ -335,18 +338,18 @@ impl Transfer {
                     .service
                     .get(object, Special::write(path).await?, &self.options.get)
                     .await?;
-                self.tell_written("download", &object.to_string(), path, &report)
+                self.report_written("download", &object.to_string(), path, &report)
             }
         }
     }
 
-    pub(super) fn tell_removed(&self, name: &str) -> Result<Exit, Failure> {
+    pub(super) fn report_removed(&self, name: &str) -> Result<Exit, Failure> {
         let dry = if self.options.dryrun { "(dryrun) " } else { "" };
-        let told = json!({ "action": "delete", "dryrun": self.options.dryrun, "target": name });
-        self.output.event(format!("{dry}delete: {name}"), told).map(|()| Exit::Done)
+        let event = json!({ "action": "delete", "dryrun": self.options.dryrun, "target": name });
+        self.output.event(format!("{dry}delete: {name}"), event).map(|()| Exit::Done)
     }
 
-    /// Of what no listing has shown, also a dry run says so where it is absent.
+    /// Checks in a dry run that an object named by the user exists, since no listing has shown it.
     pub(super) async fn check_source(&self, object: &ObjectName) -> Result<(), Failure> {
         if !self.options.dryrun {
             return Ok(());
@@ -359,8 +362,8 @@ impl Transfer {
         Ok(())
     }
 
-    /// How a file was stored and what that saves.
-    fn tell_stored(
+    /// Prints how a file was stored and the space saved.
+    fn report_stored(
         &self,
         verb: &str,
         from: &str,
@@ -379,13 +382,14 @@ impl Transfer {
                 (format!("direct: {size}, {reason}"), "direct", Some(reason.to_string()))
             }
         };
-        let told = json!({
-            "action": verb, "source": from, "target": name, "stored_as": stored_as, "reason": reason, "size": report.size,
-            "stored": report.stored, "sha256": report.sha256.map(|digest| digest.to_string()),
+        let event = json!({
+            "action": verb, "source": from, "target": name, "stored_as": stored_as,
+            "reason": reason, "size": report.size, "stored": report.stored,
+            "sha256": report.sha256.map(|digest| digest.to_string()),
         });
         let unknown =
             if report.sha256.is_none() && verb == "upload" { ", without its SHA-256" } else { "" };
-        self.output.event(format!("{verb}: {from} to {name} ({saving}{unknown})"), told)?;
+        self.output.event(format!("{verb}: {from} to {name} ({saving}{unknown})"), event)?;
         for warning in &report.warnings {
             complain(&format!("warning: {name}"), warning);
         }
@@ -393,42 +397,42 @@ impl Transfer {
     }
 }
 
-/// The exit of two parts of a step: the first that is a warning.
+/// Returns the exit of a step of two parts: the first that is a warning.
 fn worse(first: Exit, second: Exit) -> Exit {
     if first == Exit::Done { second } else { first }
 }
 
-/// Warns if an object that was moved stays.
+/// Warns if an object that was moved is kept.
 fn moved_object(name: &str, source: Source) -> Result<Exit, Failure> {
     match source {
         Source::Replaced => {
             warn(&format!("warning: {name} was replaced while it was moved; the new one stays"))
         }
         Source::HasOlder => warn(&format!(
-            "warning: {name} was copied, not removed: its name has an older object too, which cannot be removed \
-             safely beside other writers on this store; `rm` removes both"
+            "warning: {name} was copied, not removed: its name has an older object too, which \
+             cannot be removed safely with concurrent writers on this store; `rm` removes both"
         )),
         Source::Unpacked => {
             warn(&format!("warning: {name} stays: what was written is not the file"))
         }
         Source::Failed(error) => return Err(error.into()),
-        // Of what is not verified was warned already.
+        // A missing verification was reported already.
         _ => return Ok(Exit::Done),
     }
     Ok(Exit::Warned)
 }
 
-/// What is said before the error of a step.
+/// Returns the prefix of the error message of a step.
 fn failed(action: &Action, error: Option<&ServiceError>) -> String {
     match action {
         Action::Upload(path) => format!("upload failed: {}", path.display()),
         Action::Download(object) => format!("download failed: {object}"),
         Action::Copy(from) => format!("copy failed: {from}"),
-        Action::MakeFolder(path) => format!("no folder: {}", path.display()),
+        Action::MakeFolder(path) => format!("mkdir failed: {}", path.display()),
         Action::DeleteObject(object) => format!("delete failed: {object}"),
         Action::DeleteFile(path) => format!("delete failed: {}", path.display()),
         Action::Decide(name) => match error {
-            // These name what they are about.
+            // These errors name the file themselves.
             Some(ServiceError::NoPath { .. } | ServiceError::AlsoDirectory { .. }) => {
                 "download failed".to_owned()
             }
@@ -443,7 +447,7 @@ fn failed(action: &Action, error: Option<&ServiceError>) -> String {
     }
 }
 
-/// What came of a folder.
+/// The outcome of many steps.
 #[derive(Default)]
 pub(super) struct Done {
     pub(super) tally: Tally,

@@ -8,20 +8,20 @@ use crate::domain::{ObjectName, S3Uri};
 use crate::service::{Compared, DeltaService, GetReport, StatedChecksums};
 
 pub(super) async fn run(
-    session: &Context,
+    context: &Context,
     args: VerifyArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let output = output.quieted(args.quiet);
     let uri: S3Uri = args.uri.parse()?;
     if args.recursive {
-        let service = session.service(Default::default()).await?;
+        let service = context.service(Default::default()).await?;
         return folder(service, &uri, args.stated.or(StatedChecksums::Require), &output).await;
     }
     let object = uri.object()?;
-    let service = session.service(Default::default()).await?;
+    let service = context.service(Default::default()).await?;
     let report = service.verify(&object, args.stated.or(StatedChecksums::Require)).await?;
-    tell(&object, &report, &output)
+    print_outcome(&object, &report, &output)
 }
 
 async fn folder(
@@ -44,7 +44,9 @@ async fn folder(
                         &mut verified
                     };
                     *count += 1;
-                    if tell(&object, &report, output)? == Exit::Warned && exit == Exit::Done {
+                    if print_outcome(&object, &report, output)? == Exit::Warned
+                        && exit == Exit::Done
+                    {
                         exit = Exit::Warned;
                     }
                 }
@@ -69,7 +71,11 @@ async fn folder(
     Ok(exit)
 }
 
-fn tell(object: &ObjectName, report: &GetReport, output: &Output) -> Result<Exit, Failure> {
+fn print_outcome(
+    object: &ObjectName,
+    report: &GetReport,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let size = report.size;
     output.line(match report.compared {
         Compared::Sha256(digest) => format!("verified: {object} ({size} bytes, SHA-256 {digest})"),

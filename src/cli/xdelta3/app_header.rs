@@ -1,15 +1,15 @@
-//! The names of files in the application header.
+//! File names in the application header.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::external::Program;
 
-/// What stands for standard input and the like.
+/// The name of the standard streams.
 pub(super) const STANDARD: &[u8] = b"-";
 
-/// A file as the application header names it: the part behind the last `/`, or `-` for the standard
-/// streams.
+/// Returns the name of a file in the application header: the part after the last `/`, or `-` for
+/// the standard streams.
 fn name(path: &Path) -> &[u8] {
     match path.as_os_str().as_bytes() {
         b"/dev/stdin" | b"/dev/stdout" | b"/dev/stderr" => STANDARD,
@@ -17,8 +17,8 @@ fn name(path: &Path) -> &[u8] {
     }
 }
 
-/// The application header xdelta3 writes on its own: both names, each with the letter of the
-/// program it was unpacked with.
+/// Returns the application header that xdelta3 writes by default: both names, each with the letter
+/// of the program that unpacked the file.
 pub(super) fn application_header(
     target: (&Path, Option<&Program>),
     source: Option<(&Path, Option<&Program>)>,
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_has_the_names_without_their_folders() {
+    fn header_has_base_names() {
         let header = |target: &str, source: Option<&str>| {
             application_header(
                 (Path::new(target), None),

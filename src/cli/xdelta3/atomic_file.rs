@@ -1,7 +1,6 @@
-//! A file under way: it appears under its name whole, or not at all.
+//! Atomic output files: a file appears under its name complete, or not at all.
 //!
-//! Only where a file may be written and its directory may not, the complete draft is copied into
-//! the file.
+//! If a file may be written but its directory may not, the complete draft is copied into the file.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek as _};
@@ -14,33 +13,33 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Drafts;
 
-/// What a new file is created with, less what the umask takes away.
+/// The mode of a new file, before the umask.
 const MODE: u32 = 0o666;
 /// The mode of a file that will replace another one, until it is complete.
 const PRIVATE_MODE: u32 = 0o600;
-/// The bits of a mode, without those of the kind of file.
+/// The permission bits of a mode, without the file type.
 const MODE_BITS: u32 = 0o7777;
-/// Set-user-ID and set-group-ID.
+/// The set-user-ID and set-group-ID bits.
 const SET_ID_BITS: u32 = 0o6000;
 
-/// Where the draft stands, while it does.
+/// The path of the draft, until it is published or removed.
 type Place = Arc<Mutex<Option<TempPath>>>;
 
-/// A file that is being written beside the place it is meant for, or among the temporary files.
+/// A file that is being written beside its target, or as an unnamed temporary file.
 #[derive(Debug)]
 pub(super) struct Draft {
     file: File,
     place: Place,
     target: PathBuf,
-    /// The file that is replaced, open for writing, and its rights.
+    /// The file to replace, open for writing, and its owner, group and mode.
     replaced: Option<(File, Rights)>,
 }
 
 impl Draft {
-    /// For `path`, which is not there, or is a file that may be replaced.
+    /// Creates a draft for `path`, which does not exist, or is a file to replace.
     pub(super) fn of(path: &Path, replaces: bool) -> io::Result<Self> {
         let (target, replaced) = if replaces {
-            // Where this is refused, so is replacing it.
+            // A file that may not be written may not be replaced either.
             let there = OpenOptions::new().write(true).open(path)?;
             let rights = Rights::of(&there.metadata()?);
             (path.canonicalize()?, Some((there, rights)))
@@ -73,12 +72,12 @@ impl Draft {
         &mut self.file
     }
 
-    /// Gives it its name.
+    /// Publishes the draft under its name.
     pub(super) fn publish(mut self) -> io::Result<()> {
         if let Some((_, rights)) = &self.replaced {
             rights.give_to(&self.file)?;
         }
-        // Held to the end: a signal comes before or after.
+        // The lock is held to the end, so that a signal takes effect before or after.
         let mut place = locked(&self.place);
         let done = match place.take() {
             None => None,
@@ -90,7 +89,7 @@ impl Draft {
         match (done, &mut self.replaced) {
             (Some(Ok(())), _) | (_, None) => Ok(()),
             (Some(Err(error)), _) if !is_denied(&error.error) => Err(error.error),
-            // As xdelta3 does: no other file can take its name here.
+            // As xdelta3 does: the directory lets no other file take this name.
             (_, Some((there, _))) => {
                 self.file.rewind()?;
                 there.set_len(0)?;
@@ -102,12 +101,12 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Another thread keeps the place itself for as long as the process lives.
+        // The signal thread holds the other reference for the life of the process.
         drop(locked(&self.place).take());
     }
 }
 
-/// Owner, group and mode of a file.
+/// The owner, group and mode of a file.
 #[derive(Debug)]
 struct Rights {
     uid: u32,
@@ -120,11 +119,11 @@ impl Rights {
         Self { uid: metadata.uid(), gid: metadata.gid(), mode: metadata.mode() & MODE_BITS }
     }
 
-    /// Gives a file these rights. Where it cannot have the owner and the group, it gets neither
-    /// set-user-ID nor set-group-ID: its content would run with rights that the other's had not.
+    /// Sets the owner, group and mode of a file. If the owner and the group cannot be set, it gets
+    /// neither set-user-ID nor set-group-ID, which would run its content with other rights.
     fn give_to(&self, file: &File) -> io::Result<()> {
-        // Before the mode: the owner's change takes these bits away. Only root may give a file
-        // away; a group, its members.
+        // Before the mode, since a change of the owner clears these bits. Only root may change the
+        // owner; members of a group may set it.
         if fchown(file, Some(self.uid), Some(self.gid)).is_err() {
             let _ = fchown(file, None, Some(self.gid));
         }
@@ -138,7 +137,7 @@ impl Rights {
     }
 }
 
-/// Returns whether a directory may not be written to.
+/// Returns whether an error means that a directory may not be written to.
 fn is_denied(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
@@ -147,8 +146,8 @@ fn locked(place: &Mutex<Option<TempPath>>) -> MutexGuard<'_, Option<TempPath>> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends the process on SIGINT, SIGTERM and SIGHUP, as these do by themselves, but takes the draft
-/// along.
+/// Ends the process on SIGINT, SIGTERM and SIGHUP, as these do by default, after removing the
+/// draft.
 fn remove_on_signals(place: Place) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
@@ -166,7 +165,7 @@ fn remove_on_signals(place: Place) -> io::Result<()> {
         });
         let mut place = locked(&place);
         drop(place.take());
-        // The lock is kept: nothing is published any more.
+        // The lock is kept, so that nothing is published any more.
         std::process::exit(128 + kind.as_raw_value());
     })?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `decode`
+//! `decode`: applies a delta.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -64,18 +64,21 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     }
 }
 
-/// Warns, as xdelta3 3.2.0 does, where nothing shows that the output is the file the delta was made
-/// of.
+/// Warns, as xdelta3 3.2.0 does, if no checksum verifies that the output is the file that the delta
+/// was made of.
 fn warn_unverified(summary: &DecodeSummary, voice: Voice) {
     let (windows, unverified) = (summary.windows, summary.windows - summary.verified_windows);
     if unverified > 0 && !summary.verified_digest {
         voice.remark(|| {
-            format!("warning: {unverified} of {windows} windows have no checksum; the output is not verified")
+            format!(
+                "warning: {unverified} of {windows} windows have no checksum; the output is not \
+                 verified"
+            )
         });
     }
 }
 
-/// Reads until the file header is known; returns it with all that was read.
+/// Reads until the file header is complete; returns it with all bytes read.
 fn read_header(input: &mut Input, invocation: &Invocation) -> Result<(Header, Vec<u8>), Failure> {
     let limits: &DecodeLimits = &invocation.limits;
     let mut beginning = Vec::new();
@@ -97,7 +100,7 @@ fn read_header(input: &mut Input, invocation: &Invocation) -> Result<(Header, Ve
     }
 }
 
-/// What the application header says, as far as the command line lets it.
+/// The defaults from the application header that the command line does not override.
 #[derive(Debug, Default)]
 struct Plan {
     output: Option<PathBuf>,
@@ -110,8 +113,8 @@ impl Plan {
     fn new(invocation: &Invocation, header: &Header) -> Result<Self, Failure> {
         let mut plan = Self::default();
         let Some((target, source)) = header.files() else { return Ok(plan) };
-        // Heeded even with -A: without, another file than the delta was made for would be copied
-        // from.
+        // Used even with -A: without it, the delta would copy from another file than it was made
+        // for.
         if let Some(source) = source.as_ref().filter(|_| invocation.unpack) {
             plan.unpack = required(&source.compression, "source", "-D")?;
         }
@@ -121,7 +124,7 @@ impl Plan {
         if invocation.repack {
             plan.pack = required(&target.compression, "target", "-R")?;
         }
-        // A delta that comes through a pipe has no folder to look in or write to.
+        // A piped delta has no directory to look in or write to.
         let Some(delta) = &invocation.input else { return Ok(plan) };
         if invocation.output.is_none() && !invocation.to_stdout {
             plan.output = beside(delta, &target);
@@ -143,19 +146,19 @@ impl Plan {
     }
 }
 
-/// A file of that name in the folder of the delta, unless it is none.
+/// Returns the file of that name in the directory of the delta, if the header names one.
 fn beside(delta: &Path, file: &FileName) -> Option<PathBuf> {
     let named = !file.name.is_empty() && file.name != STANDARD;
     named.then(|| delta.with_file_name(OsStr::from_bytes(&file.name)))
 }
 
-/// Windows on their way from the decoder to the output.
+/// Passes decoded windows to the output.
 struct Windows<'a, S> {
     decoder: Decoder<S>,
     output: Output,
     progress: Progress,
     target: Vec<u8>,
-    /// Bytes of the delta since the last window.
+    /// The number of bytes of the delta since the last window.
     read: u64,
     source: Option<&'a Path>,
     delta: PathBuf,
@@ -190,7 +193,7 @@ impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
             DecodeErrorKind::Truncated(_) if cut_in_first => Failure::nothing_to_output(&delta),
             _ => Failure::decode(&error, source),
         })?;
-        // A delta without a window, which open-vcdiff writes, makes an empty file.
+        // open-vcdiff writes deltas without a window; they decode to an empty file.
         output.open()?;
         progress.finished(read, output.finish()?);
         Ok(summary)
@@ -201,7 +204,11 @@ impl<S: deltaglider_vcdiff::Source> Windows<'_, S> {
     }
 }
 
-/// What the header of a delta says a file was packed with, if that has to be undone or done here.
+/// Returns the program that the header of a delta names for a file, if it has to run here.
+///
+/// # Errors
+///
+/// Fails if the program is unknown, or external programs are not allowed.
 fn required(letters: &[u8], file: &str, flag: &str) -> Result<Option<&'static Program>, Failure> {
     if letters.is_empty() {
         return Ok(None);
@@ -217,7 +224,8 @@ fn required(letters: &[u8], file: &str, flag: &str) -> Result<Option<&'static Pr
     }
     let name = program.name;
     Err(Failure::new(format!(
-        "the delta was made after the {file} was unpacked by {name}; set {VARIABLE}=1 to have {name} run here too"
+        "the delta was made after the {file} was unpacked by {name}; set {VARIABLE}=1 to have \
+         {name} run here too"
     ))
-    .hint(format!("or work with the unpacked {file}, and say so with {flag}")))
+    .hint(format!("or pass the unpacked {file} with {flag}")))
 }

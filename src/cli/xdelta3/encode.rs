@@ -1,4 +1,4 @@
-//! `encode`
+//! `encode`: makes a delta.
 
 use deltaglider_vcdiff::Encoder;
 
@@ -10,7 +10,8 @@ use super::output::Output;
 use super::progress::Progress;
 use super::source::NamedSource;
 
-const UNPACKED: &str = "WARNING: the input is decompressed before it is encoded, and what decodes from the delta is \
+const UNPACKED: &str = "\
+    WARNING: the input is decompressed before it is encoded, and what decodes from the delta is \
     compressed anew, seldom to the same bytes; -D takes inputs as they are";
 
 /// Makes a delta.

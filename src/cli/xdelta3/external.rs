@@ -1,7 +1,7 @@
-//! The programs that unpack inputs and pack outputs, where the environment allows it.
+//! External programs that unpack inputs and pack outputs, if the environment allows it.
 //!
-//! xdelta3 runs them unasked, and what it then decodes is rarely the file that was encoded: its
-//! content, compressed anew.
+//! xdelta3 runs them by default, and then rarely decodes the file that was encoded: it compresses
+//! the content anew.
 
 use std::fmt;
 use std::fs::File;
@@ -9,28 +9,28 @@ use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 
-/// The variable that allows it.
+/// The environment variable that allows external programs.
 pub(super) const VARIABLE: &str = "DG_XDELTA3_EXTERNAL";
 
-/// Whether `DG_XDELTA3_EXTERNAL=1`.
+/// Returns whether `DG_XDELTA3_EXTERNAL=1` is set.
 pub(super) fn allowed() -> bool {
     std::env::var_os(VARIABLE).is_some_and(|value| value == "1")
 }
 
-/// How the names of variables begin that may hold secrets.
+/// The prefixes of environment variables that may hold secrets.
 const SECRETS: [&[u8]; 2] = [b"DG_", b"AWS_"];
 
-/// Bytes looked at to recognise a packed file.
+/// The number of bytes read to recognise a packed file.
 pub(super) const MAGIC_LEN: usize = 3;
 
 /// A compressor known to xdelta3.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// What it is in the application header.
+    /// The letter in the application header.
     pub(super) letter: u8,
-    /// What printhdr calls it.
+    /// The name that printhdr prints.
     pub(super) name: &'static str,
-    /// How its files begin.
+    /// The first bytes of its files.
     magic: &'static [u8],
     unpack: [&'static str; 2],
     pack: [&'static str; 2],
@@ -68,23 +68,23 @@ const PROGRAMS: [Program; 4] = [
 ];
 
 impl Program {
-    /// The one whose files begin like this.
+    /// Returns the program whose files begin like this.
     pub(super) fn recognising(beginning: &[u8]) -> Option<&'static Self> {
         PROGRAMS.iter().find(|program| beginning.starts_with(program.magic))
     }
 
-    /// The one that an application header names; the level that xdelta3 3.2.0 may add is left to
-    /// the program.
+    /// Returns the program that an application header names; the level that xdelta3 3.2.0 may add
+    /// is ignored.
     pub(super) fn lettered(letters: &[u8]) -> Option<&'static Self> {
         PROGRAMS.iter().find(|program| letters.first() == Some(&program.letter))
     }
 
-    /// As a shell would be told to unpack a file.
+    /// Returns the shell command that unpacks a file.
     pub(super) fn unpacking(&self) -> String {
         self.unpack.join(" ")
     }
 
-    /// As a shell would be told to pack into a file.
+    /// Returns the shell command that packs into a file.
     pub(super) fn packing(&self) -> String {
         self.pack.join(" ")
     }
@@ -112,7 +112,7 @@ impl Program {
     }
 }
 
-/// A program did not start, or did not end well.
+/// The error for a program that did not start, or failed.
 #[derive(Debug)]
 pub(super) struct CommandsFailed {
     program: &'static str,
@@ -142,7 +142,8 @@ impl From<CommandsFailed> for io::Error {
     }
 }
 
-/// The content of a packed file. It ends only where the program ended well.
+/// A reader of the content of a packed file, which ends without an error only if the program
+/// succeeds.
 #[derive(Debug)]
 pub(super) struct Unpacked {
     program: &'static Program,
@@ -152,7 +153,7 @@ pub(super) struct Unpacked {
 }
 
 impl Unpacked {
-    /// Has `packed` unpacked.
+    /// Starts the program on `packed`.
     pub(super) fn new(
         program: &'static Program,
         force: bool,
@@ -163,7 +164,7 @@ impl Unpacked {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let feeding = std::thread::spawn(move || match io::copy(&mut packed, &mut to) {
-            // The program has had enough, which its exit status judges.
+            // The program reads no further; its exit status shows whether it failed.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             copied => copied.map(drop),
         });
@@ -184,7 +185,7 @@ impl Read for Unpacked {
     }
 }
 
-/// A program that packs what is written into a file.
+/// A running program that packs what is written into a file.
 #[derive(Debug)]
 pub(super) struct Packing {
     program: &'static Program,
@@ -193,17 +194,17 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// Into `packed`.
+    /// Starts the program with its output in `packed`.
     pub(super) fn new(program: &'static Program, force: bool, packed: File) -> io::Result<Self> {
         let mut child = program.start(program.pack, force, packed.into())?;
         let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         Ok(Self { program, child, input })
     }
 
-    /// A piece of the content.
+    /// Writes a piece of the content.
     pub(super) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         match self.input.write_all(piece) {
-            // It has ended before its time.
+            // The program has ended early.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.program.ended(self.child.wait()?)
             }
@@ -211,7 +212,7 @@ impl Packing {
         }
     }
 
-    /// Waits until all is packed.
+    /// Waits until the program has packed everything.
     pub(super) fn finish(self) -> io::Result<()> {
         let Self { program, mut child, input } = self;
         drop(input);

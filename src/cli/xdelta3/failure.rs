@@ -1,4 +1,4 @@
-//! How a run ends before its time, in the words scripts know from xdelta3.
+//! Errors of a run, in the messages that scripts know from xdelta3.
 
 use std::error::Error;
 use std::io;
@@ -13,60 +13,60 @@ use super::external::CommandsFailed;
 use super::verbosity::Voice;
 use super::{help, limits};
 
-/// 128 and SIGPIPE's number: what a shell sees of a program that this signal ends.
+/// 128 and the number of SIGPIPE: the exit code that a shell gives to a program ended by it.
 const BROKEN_PIPE: u8 = 128 + 13;
 
-/// Why a run failed.
+/// The error of a run.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// Said in any case.
+    /// Lines that are always printed.
     lines: Vec<String>,
-    /// Said unless `-q` is given.
+    /// Lines that are printed unless `-q` is given.
     hints: Vec<String>,
     kind: Kind,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    Told,
+    Printed,
     Help,
     BrokenPipe,
 }
 
 impl Failure {
-    /// With one line to say.
+    /// Creates a failure with one line.
     pub(super) fn new(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], hints: Vec::new(), kind: Kind::Told }
+        Self { lines: vec![line.into()], hints: Vec::new(), kind: Kind::Printed }
     }
 
-    /// With one line to say, unless `-q` is given.
+    /// Creates a failure with one line, printed unless `-q` is given.
     pub(super) fn unless_quiet(line: impl Into<String>) -> Self {
-        Self { lines: Vec::new(), hints: vec![line.into()], kind: Kind::Told }
+        Self { lines: Vec::new(), hints: vec![line.into()], kind: Kind::Printed }
     }
 
-    /// One more line, which `-q` keeps back.
+    /// Adds a line, which `-q` suppresses.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// One more line that is said in any case.
+    /// Adds a line that is always printed.
     pub(super) fn line(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());
         self
     }
 
-    /// The command line makes no sense, or `-h` was given: the help is what there is to say.
+    /// Creates a failure that prints the help: the command line makes no sense, or `-h` was given.
     pub(super) fn help() -> Self {
         Self { lines: Vec::new(), hints: Vec::new(), kind: Kind::Help }
     }
 
-    /// A file cannot be opened; `purpose` is `read` or `write`.
+    /// Creates the failure to open a file; `purpose` is `read` or `write`.
     pub(super) fn open(purpose: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(format!("file open failed: {purpose}: {}: {}", path.display(), reason(error)))
     }
 
-    /// An input cannot be read to its end.
+    /// Creates the failure to read an input.
     pub(super) fn read(path: &Path, error: &io::Error) -> Self {
         if let Some(failed) =
             error.get_ref().and_then(|inner| inner.downcast_ref::<CommandsFailed>())
@@ -76,7 +76,7 @@ impl Failure {
         Self::new(format!("input read failed: {}: {}", path.display(), reason(error)))
     }
 
-    /// A source cannot be read.
+    /// Creates the failure to read a source.
     pub(super) fn source(path: &Path, error: &io::Error) -> Self {
         Self::read(path, error).line(format!(
             "error reading source: {}: {}",
@@ -85,7 +85,7 @@ impl Failure {
         ))
     }
 
-    /// An output cannot be written.
+    /// Creates the failure to write an output.
     pub(super) fn write(path: &Path, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self { lines: Vec::new(), hints: Vec::new(), kind: Kind::BrokenPipe };
@@ -93,12 +93,12 @@ impl Failure {
         Self::new(format!("write failed: {}: {}", path.display(), reason(error)))
     }
 
-    /// A delta holds no window.
+    /// Creates the failure of a delta that holds no window.
     pub(super) fn nothing_to_output(delta: &Path) -> Self {
         Self::new(format!("nothing to output: {}", delta.display()))
     }
 
-    /// A delta is wrong, or does not belong to the source if there is one.
+    /// Creates the failure of a delta that is invalid or does not belong to the `source`, if any.
     pub(super) fn decode(error: &DecodeError, source: Option<&Path>) -> Self {
         if let (DecodeErrorKind::SourceRead(_), Some(path)) = (error.kind(), source) {
             let cause = error.source().and_then(|cause| cause.downcast_ref());
@@ -110,7 +110,7 @@ impl Failure {
             None => Self::new(format!("{error}: XD3_INVALID_INPUT")),
         };
         if let DecodeErrorKind::Limit { limit, asked, .. } = *error.kind() {
-            // Nothing is known of the source.
+            // A limit says nothing about the source.
             return match limits::advice(limit, asked) {
                 Some(advice) => failure.hint(advice),
                 None => failure,
@@ -130,7 +130,7 @@ impl Failure {
             .hint("please verify the source file with sha1sum or equivalent")
     }
 
-    /// A delta of this name is wrong, or cannot be read.
+    /// Creates the failure of a delta of this name that is invalid or cannot be read.
     pub(super) fn delta(error: &DecodeError, delta: &Path) -> Self {
         let cause = error.source().and_then(|cause| cause.downcast_ref());
         match (error.kind(), cause) {
@@ -139,7 +139,7 @@ impl Failure {
         }
     }
 
-    /// No delta can be made this way.
+    /// Creates the failure to make a delta.
     pub(super) fn encode(error: &EncodeError, source: Option<&Path>) -> Self {
         match (error, source) {
             (EncodeError::Source(error), Some(path)) => Self::source(path, error),
@@ -154,7 +154,7 @@ impl Failure {
         }
     }
 
-    /// A delta cannot be rewritten.
+    /// Creates the failure to rewrite a delta.
     pub(super) fn recode(error: &RecodeError) -> Self {
         match error {
             RecodeError::Decode(error) => Self::decode(error, None),
@@ -166,10 +166,10 @@ impl Failure {
         }
     }
 
-    /// Says it, and returns the exit code.
+    /// Prints the failure and returns the exit code.
     pub(super) fn tell(self, voice: Voice) -> ExitCode {
         match self.kind {
-            Kind::Told => {
+            Kind::Printed => {
                 self.lines.iter().for_each(|line| voice.error(line));
                 self.hints.into_iter().for_each(|hint| voice.remark(|| hint));
             }
@@ -186,24 +186,24 @@ impl From<&CommandsFailed> for Failure {
     }
 }
 
-/// What the operating system says, without its number.
+/// Returns the operating system's message, without the error number.
 fn reason(error: &io::Error) -> String {
-    let mut said = error.to_string();
+    let mut message = error.to_string();
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    // Libraries wrap it to add a path, which stands in front already.
+    // Libraries wrap the error to add the path, which is printed before it already.
     while let Some(error) = cause {
         if let Some(error) =
             error.downcast_ref::<io::Error>().filter(|error| error.raw_os_error().is_some())
         {
-            said = error.to_string();
+            message = error.to_string();
         }
         cause = error.source();
     }
-    said.split(" (os error").next().unwrap_or_default().to_owned()
+    message.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// What xdelta3 calls it, word for word, since scripts look for that; `None` for what it does not
-/// know.
+/// Returns the exact message of xdelta3, since scripts look for it; `None` if xdelta3 has no such
+/// error.
 fn words(kind: &DecodeErrorKind) -> Option<&'static str> {
     Some(match kind {
         DecodeErrorKind::NotVcdiff => "not a VCDIFF input",

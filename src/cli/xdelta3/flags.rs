@@ -1,4 +1,4 @@
-//! What was typed: flags as xdelta3 takes them, and what they ask for.
+//! Command-line flags, parsed as xdelta3 does.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::limits;
 use super::verbosity::Voice;
 
-/// What is to be done.
+/// A command of xdelta3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Encode,
@@ -44,7 +44,7 @@ impl Command {
     }
 }
 
-/// A command line, understood.
+/// A parsed command line.
 #[derive(Debug, Clone)]
 pub(super) struct Invocation {
     pub(super) command: Command,
@@ -52,7 +52,7 @@ pub(super) struct Invocation {
     pub(super) encode: EncodeOptions,
     /// `--limit`, `--no-limits`, and `-B` for the source kept in memory.
     pub(super) limits: DecodeLimits,
-    /// `-A`: `Some(None)` for none.
+    /// `-A`: `Some(None)` for no header.
     pub(super) application_header: Option<Option<Vec<u8>>>,
     /// `-s`
     pub(super) source: Option<PathBuf>,
@@ -97,15 +97,15 @@ impl Invocation {
     }
 }
 
-/// The words of the command line: those of the variable `XDELTA`, split at spaces, stand before the
-/// arguments.
+/// Returns the words of the command line: those of the variable `XDELTA`, split at spaces, and then
+/// the arguments.
 pub(super) fn words(variable: Option<OsString>, arguments: &[OsString]) -> VecDeque<OsString> {
     let variable = variable.unwrap_or_default();
     let before = variable.as_bytes().split(|&byte| byte == b' ').filter(|word| !word.is_empty());
     before.map(|word| OsStr::from_bytes(word).to_owned()).chain(arguments.iter().cloned()).collect()
 }
 
-/// Understands a command line, or says what is wrong with it.
+/// Parses a command line.
 pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure> {
     let mut invocation = Invocation::new(Command::Encode);
     let mut command = None;
@@ -114,7 +114,7 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
             match Command::named(word.as_bytes()) {
                 Some(named) if command.is_none() => command = Some(named),
                 _ => {
-                    // Flags end at the first name of a file.
+                    // The first file name ends the flags.
                     words.push_front(word);
                     break;
                 }
@@ -155,17 +155,17 @@ pub(super) fn parse(mut words: VecDeque<OsString>) -> Result<Invocation, Failure
     Ok(invocation)
 }
 
-/// One flag, with what may be its value.
+/// One flag, with its possible values.
 struct Flag<'a, 'b> {
     letter: u8,
-    /// What stands behind it in the same word.
+    /// The rest of its word.
     attached: &'a [u8],
-    /// The words behind.
+    /// The words after it.
     words: &'b mut VecDeque<OsString>,
 }
 
 impl<'a> Flag<'a, '_> {
-    /// Notes what it asks for and returns what stands behind it in the same word.
+    /// Applies the flag and returns the rest of its word that holds more flags.
     fn apply(
         self,
         invocation: &mut Invocation,
@@ -218,13 +218,13 @@ impl<'a> Flag<'a, '_> {
             b'P' => invocation.encode.small_match_history = self.number(0, u32::MAX.into())? as u32,
             b'I' => invocation.encode.instruction_buffer = self.number(0, u32::MAX.into())? as u32,
             b'C' => invocation.encode.matcher = Some(matcher(self.value()?.as_bytes())?),
-            // -h, and all that does not exist.
+            // -h and unknown flags.
             _ => return Err(Failure::help()),
         }
         Ok(())
     }
 
-    /// What stands behind the letter, with or without `=`, or the next word.
+    /// Returns the rest of the word, with or without `=`, or else the next word.
     fn optional_value(self) -> Option<OsString> {
         if let Some(attached) = self.attached.strip_prefix(b"=") {
             return (!attached.is_empty()).then(|| OsStr::from_bytes(attached).to_owned());
@@ -242,7 +242,7 @@ impl<'a> Flag<'a, '_> {
             .ok_or_else(|| Failure::new(format!("-{letter}: requires an argument")))
     }
 
-    /// As C reads it: decimal, `0x` or a leading 0 for octal.
+    /// Parses a number as C does: decimal, `0x` for hexadecimal or a leading 0 for octal.
     fn number(self, least: u64, most: u64) -> Result<u64, Failure> {
         let letter = char::from(self.letter);
         let value = self.value()?;
@@ -301,7 +301,7 @@ fn secondary(name: Option<&OsStr>) -> Result<Secondary, Failure> {
     })
 }
 
-/// Seven numbers with any one character between two of them.
+/// Parses seven numbers with any one character between two of them.
 fn matcher(text: &[u8]) -> Result<MatcherProfile, Failure> {
     let mut numbers = [0; 7];
     let mut rest = text;
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_may_be_joined_and_their_values_attached() {
+    fn flags_may_be_clustered() {
         let joined = parsed("-ef9Snone -W20000 -B=0x100000 -s old new delta");
         assert_eq!(joined.encode.level, Level::BEST);
         assert_eq!(joined.encode.secondary, Secondary::None);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_values_are_taken_unless_they_look_like_a_flag() {
+    fn optional_value_is_never_a_flag() {
         assert_eq!(parsed("-e -S -f a").encode.secondary, Secondary::None);
         assert_eq!(parsed("-e -A -f a").application_header, Some(None));
         assert_eq!(parsed("-e -A= a").application_header, Some(None));
@@ -368,8 +368,9 @@ mod tests {
         assert_eq!(parsed("-e a").application_header, None);
     }
 
+    /// A lone dash before the first name is ignored.
     #[test]
-    fn the_first_name_ends_the_flags_and_a_lone_dash_before_it_counts_for_nothing() {
+    fn first_name_ends_the_flags() {
         let after = parsed("printhdr - a -f");
         assert_eq!(after.command, Command::PrintHeader);
         assert_eq!(after.output, Some("-f".into()));
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_is_split_at_spaces_and_stands_in_front() {
+    fn variable_precedes_arguments() {
         let words = words(Some("-f  -9".into()), &["-e".into()]);
         assert_eq!(words, ["-f", "-9", "-e"].map(OsString::from));
     }

@@ -1,4 +1,4 @@
-//! The file or standard input that is read once, from its beginning to its end.
+//! The input: a file or standard input, read once from its beginning to its end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,21 +11,21 @@ use super::flags::Invocation;
 use super::progress::size;
 use crate::cli::streams::check_path;
 
-/// Bytes read at a time.
+/// The number of bytes read at a time.
 pub(super) const PIECE: usize = 1 << 16;
 
-/// Something to read.
+/// An input with its name.
 pub(super) struct Input {
     name: PathBuf,
     reader: Box<dyn Read + Send>,
-    /// The length of a regular file, as it stands on disk.
+    /// The length of a regular file on disk, in bytes.
     len: Option<u64>,
     program: Option<&'static Program>,
     read: u64,
 }
 
 impl Input {
-    /// Opens a file, or standard input without a name.
+    /// Opens a file, or standard input if `path` is `None`.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let name = path.unwrap_or(Path::new("/dev/stdin"));
         check_path(name).map_err(|error| Failure::open("read", name, &error))?;
@@ -39,7 +39,7 @@ impl Input {
         Ok(Self { name: name.to_owned(), reader: Box::new(file), len, program: None, read: 0 })
     }
 
-    /// Has it unpacked if it is packed, where that is allowed and not declined.
+    /// Unpacks the input if it is packed and external programs are allowed.
     pub(super) fn unpacked(mut self, invocation: &Invocation) -> Result<Self, Failure> {
         if !external::allowed() || !invocation.unpack {
             return Ok(self);
@@ -66,7 +66,7 @@ impl Input {
         Ok(self)
     }
 
-    /// Tells with `-vv` what is read; the window is what xdelta3 would take for a file of this
+    /// Prints with `-vv` the input and the window size that xdelta3 would choose for a file of this
     /// length.
     pub(super) fn tell(&self, invocation: &Invocation) {
         let window = self
@@ -83,22 +83,22 @@ impl Input {
         &self.name
     }
 
-    /// The length of a regular file as it stands on disk, before it was unpacked.
+    /// Returns the length of a regular file on disk, before it was unpacked.
     pub(super) fn len(&self) -> Option<u64> {
         self.len
     }
 
-    /// What it was unpacked with.
+    /// Returns the program that unpacked the input.
     pub(super) fn program(&self) -> Option<&'static Program> {
         self.program
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub(super) fn bytes_read(&self) -> u64 {
         self.read
     }
 
-    /// Fills `piece` from its beginning and returns how much of it; 0 at the end.
+    /// Reads into the beginning of `piece` and returns the number of bytes; 0 at the end.
     pub(super) fn read(&mut self, piece: &mut [u8]) -> Result<usize, Failure> {
         loop {
             match Read::read(self, piece) {
@@ -110,7 +110,7 @@ impl Input {
     }
 }
 
-/// For the codec, which knows nothing of names.
+/// The reader for the codec, which knows no names.
 impl Read for Input {
     fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
         let len = self.reader.read(piece)?;
@@ -119,7 +119,7 @@ impl Read for Input {
     }
 }
 
-/// As many bytes as asked for, fewer only at the end.
+/// Reads `len` bytes, or fewer at the end.
 pub(super) fn read_full(reader: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(len as u64).read_to_end(&mut bytes)?;

@@ -1,19 +1,19 @@
-//! `--limit` and `--no-limits`: what a delta may ask for.
+//! `--limit` and `--no-limits`: bounds on what a delta may request.
 
 use std::ffi::OsStr;
 
 use deltaglider_vcdiff::{DecodeLimits, Limit};
 
-/// What LZMA sections may remember together, in bytes.
+/// The maximum dictionary size of all LZMA sections together, in bytes.
 const DICTIONARY: u64 = 256 << 20;
 
-/// Returns the limits without a flag.
+/// Returns the limits that apply without a flag.
 pub(super) fn default() -> DecodeLimits {
     DecodeLimits::default().with_dictionary(DICTIONARY)
 }
 
-/// Returns no limits but that of the target kept for windows that copy from it, which would hold
-/// all of the target in memory.
+/// Returns unlimited limits, except for the target history, which would hold all of the target in
+/// memory.
 pub(super) fn none() -> DecodeLimits {
     let mut limits = default();
     for (name, _) in NAMES {
@@ -28,7 +28,7 @@ pub(super) fn none() -> DecodeLimits {
 
 const TARGET_HISTORY: &str = "target-history";
 
-/// The limits by their names.
+/// The names of the limits.
 const NAMES: [(&str, &[Limit]); 9] = [
     ("window", &[Limit::Window]),
     ("sections", &[Limit::StoredSections, Limit::DecompressedSections]),
@@ -60,7 +60,7 @@ fn field<'a>(limits: &'a mut DecodeLimits, name: &str) -> Option<&'a mut u64> {
 ///
 /// # Errors
 ///
-/// Why that is none, in words.
+/// Returns the message for an unknown name or an invalid number.
 pub(super) fn set(limits: &mut DecodeLimits, given: &OsStr) -> Result<(), String> {
     let given = given.to_string_lossy();
     let (name, number) = given.split_once('=').unwrap_or((&given, ""));
@@ -72,7 +72,7 @@ pub(super) fn set(limits: &mut DecodeLimits, given: &OsStr) -> Result<(), String
     Ok(())
 }
 
-/// Returns the flags that lift a limit.
+/// Returns the hint that names the flags to raise a limit.
 pub(super) fn advice(limit: Limit, asked: u64) -> Option<String> {
     let (name, _) = NAMES.into_iter().find(|(_, limits)| limits.contains(&limit))?;
     let or_all = if name == TARGET_HISTORY { "" } else { " or --no-limits" };

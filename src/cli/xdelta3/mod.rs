@@ -1,7 +1,7 @@
-//! The drop-in face: takes the arguments of xdelta3 3.0.11 and does what that does with them, by
-//! our own codec.
+//! The drop-in replacement for xdelta3 3.0.11: takes the same arguments and does the same with our
+//! own codec.
 //!
-//! Where it does otherwise, it is on purpose: see docs/xdelta3.md.
+//! Every difference is on purpose: see docs/xdelta3.md.
 
 mod app_header;
 mod atomic_file;
@@ -28,10 +28,10 @@ use failure::Failure;
 use flags::{Command, Invocation};
 use verbosity::Voice;
 
-/// The name this face answers to: of the binary, or of its first argument.
+/// The name of the binary, or of its first argument, that selects this face.
 const NAME: &str = "xdelta3";
 
-/// The arguments for this face, if the command line is meant for it.
+/// Returns the arguments for this face, if the command line selects it.
 pub(super) fn arguments(line: &[OsString]) -> Option<&[OsString]> {
     let (program, arguments) = line.split_first()?;
     if Path::new(program).file_name().is_some_and(|name| name == NAME) {
@@ -64,7 +64,7 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
         Command::Recode => rewrite::recode(invocation),
         Command::Merge => rewrite::merge(invocation),
         Command::Config => {
-            // Opened and not read, as by xdelta3.
+            // Opened but not read, as by xdelta3.
             invocation.input.as_deref().map(|path| input::Input::open(Some(path))).transpose()?;
             help::config();
             Ok(())
@@ -81,8 +81,9 @@ fn run(invocation: &Invocation) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    /// The name is that of the binary or its first argument.
     #[test]
-    fn the_name_of_the_binary_or_its_first_argument_calls_for_this_face() {
+    fn face_is_chosen_by_name() {
         let line = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
         let of = |words: &[&str]| arguments(&line(words)).map(<[OsString]>::to_vec);
         assert_eq!(of(&["/usr/bin/xdelta3", "-d"]), Some(line(&["-d"])));

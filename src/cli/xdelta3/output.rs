@@ -1,5 +1,5 @@
-//! Where the result goes: opened when the first of it is there, as xdelta3 does, so that an input
-//! that is wrong touches nothing.
+//! The output, opened when its first bytes are known, as xdelta3 does, so that an invalid input
+//! touches no file.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -13,10 +13,10 @@ use super::flags::Invocation;
 use super::verbosity::Voice;
 use crate::cli::streams::check_path;
 
-/// Links that are followed at most, as by Linux.
+/// The maximum number of symbolic links followed, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// Something to write to.
+/// A destination and the state of writing to it.
 #[derive(Debug)]
 pub(super) struct Output {
     place: Place,
@@ -34,7 +34,7 @@ enum Place {
     File(PathBuf),
 }
 
-/// Open for writing, or for writing nothing.
+/// An open destination.
 #[derive(Debug)]
 struct Opened {
     packing: Option<Packing>,
@@ -44,14 +44,13 @@ struct Opened {
 #[derive(Debug)]
 enum To {
     Nowhere,
-    /// Standard output, or a device or pipe with a name.
+    /// Standard output, or a named device or pipe.
     Directly(File),
     Draft(Draft),
 }
 
 impl Output {
-    /// Where an invocation wants it; `otherwise` where it does not say, and standard output if that
-    /// does not either.
+    /// Creates the output that an invocation names, else `otherwise`, else standard output.
     pub(super) fn new(invocation: &Invocation, otherwise: Option<PathBuf>) -> Self {
         let voice = invocation.voice;
         let place = match (&invocation.output, otherwise) {
@@ -78,12 +77,12 @@ impl Output {
         }
     }
 
-    /// Has what is written packed by a program.
+    /// Sets the program that packs the output.
     pub(super) fn packed(self, program: Option<&'static Program>, force: bool) -> Self {
         Self { packing: program.map(|program| (program, force)), ..self }
     }
 
-    /// Opens it if it is not open yet.
+    /// Opens the output if it is not open yet.
     pub(super) fn open(&mut self) -> Result<(), Failure> {
         if self.opened.is_none() {
             self.opened = Some(self.opened()?);
@@ -140,14 +139,14 @@ impl Output {
                 }
                 true
             }
-            // A device or a pipe; opening a folder fails as it should.
+            // A device or a pipe; opening a directory fails, as it should.
             Ok(_) => {
                 return File::options().write(true).open(path).map(To::Directly).map_err(failed);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(failed(error)),
         };
-        // A link whose target is absent: the target is created.
+        // The absent target of a link is created.
         let named = if replaces { path.to_owned() } else { link_target(path) };
         Draft::of(&named, replaces).map(To::Draft).map_err(failed)
     }
@@ -171,8 +170,8 @@ impl Output {
         Ok(())
     }
 
-    /// Makes it appear; without, a file never does. Returns its bytes, 0 if nothing was to be
-    /// written.
+    /// Publishes the output, which appears under its name only now. Returns the number of bytes
+    /// written, 0 for no output.
     pub(super) fn finish(mut self) -> Result<u64, Failure> {
         if let Some(Opened { packing, to }) = self.opened.take() {
             if let Some(packing) = packing {
@@ -196,7 +195,7 @@ impl Output {
     }
 }
 
-/// Follows links from a path to one that is none, which may be absent.
+/// Follows links from a path to one that is not a link, which may be absent.
 fn link_target(path: &Path) -> PathBuf {
     let mut target = path.to_owned();
     for _ in 0..MAX_LINKS {

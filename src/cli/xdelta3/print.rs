@@ -1,4 +1,4 @@
-//! `printhdr`, `printhdrs` and `printdelta`: a delta as text, letter by letter as xdelta3 has it.
+//! `printhdr`, `printhdrs` and `printdelta`: print a delta as text, byte for byte as xdelta3 does.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,11 +21,11 @@ const HEADER_BITS: [&str; 3] = ["VCD_SECONDARY", "VCD_CODETABLE", "VCD_APPHEADER
 const WINDOW_BITS: [&str; 3] = ["VCD_SOURCE", "VCD_TARGET", "VCD_ADLER32"];
 const DELTA_BITS: [&str; 3] = ["VCD_DATACOMP", "VCD_INSTCOMP", "VCD_ADDRCOMP"];
 
-/// Prints a delta. What is damaged is printed up to the damage, and then told.
+/// Prints a delta. A damaged delta is printed up to the damage, which is then reported.
 ///
-/// xdelta3 sees some damage later than we do, or not at all: it prints instructions that reach
-/// beyond their window or its data, and bits that name a compressor where there is none. And a
-/// "delta" shorter than its first four bytes is nothing to it, where we say that it is cut short.
+/// xdelta3 detects some damage later than we do, or not at all: it prints instructions that reach
+/// beyond their window or its data, and bits that name a compressor that the header lacks. It
+/// accepts a "delta" of less than four bytes as empty, which we report as truncated.
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let mut input = Input::open(invocation.input.as_deref())?;
     input.tell(invocation);
@@ -34,7 +34,7 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let progress = Progress::new(invocation.voice);
     let windows = match inspect(&mut input, &invocation.limits) {
         Ok(windows) => windows,
-        // An empty file is no delta, and no error to xdelta3.
+        // To xdelta3, an empty file is not an error.
         Err(error)
             if matches!(error.kind(), DecodeErrorKind::Truncated(_)) && error.offset() == 0 =>
         {
@@ -53,10 +53,10 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The text of a delta on its way.
+/// Prints the text of a delta piece by piece.
 struct Printer<'a> {
-    /// What waits until it is known that the delta goes on: the file header is not printed without
-    /// a window.
+    /// Text held back until the next window is read: the file header is not printed without a
+    /// window.
     text: Vec<u8>,
     output: &'a mut Output,
     delta: &'a Path,
@@ -88,7 +88,7 @@ impl Printer<'_> {
                     printed = Some(header.number());
                 }
                 Err(error) => {
-                    // A window whose sections are not all there is not printed.
+                    // A window with incomplete sections is not printed.
                     if printed.is_some() && error.window() != printed {
                         self.print()?;
                     }
@@ -135,12 +135,12 @@ impl Printer<'_> {
     }
 }
 
-/// A line of the headers: what it tells, and what about it.
+/// Writes a line of the headers: a name and its value.
 fn line(out: &mut impl Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{:<30}{value}", format!("{name}:"))
 }
 
-/// The names of the bits that are set, each with a space behind, or `none`.
+/// Returns the names of the set bits, each followed by a space, or `none`.
 fn bits(indicator: u8, names: [&str; 3]) -> String {
     let set = names.iter().enumerate().filter(|&(bit, _)| indicator & (1 << bit) != 0);
     let named: String = set.map(|(_, name)| format!("{name} ")).collect();
@@ -185,7 +185,7 @@ fn file_header<R>(
     Ok(())
 }
 
-/// The header's, and where it names none the one that would be used.
+/// Returns the name of the compressor in the header, else of the one that would be used.
 fn secondary_name(header: &Header, otherwise: Secondary) -> &'static str {
     const LZMA: &str = "lzma";
     const DJW: &str = "Static Huffman";
@@ -231,7 +231,7 @@ fn window_header(
     line(out, "VCDIFF addr section length", sections.addresses)
 }
 
-/// The first half of a row or the second, without the end of the line.
+/// Writes the first or the second half of a row, without the line end.
 fn write_instruction(
     instruction: &Instruction<'_>,
     window: u64,

@@ -1,13 +1,13 @@
-//! What `-v` tells of every window and at the end.
+//! The progress that `-v` prints for every window and at the end.
 //!
-//! Of what xdelta3 adds with `-vv`, the position in the source, the scanner's name and the sizes of
-//! its hash tables are left out: they tell how xdelta3 is made, not what it does.
+//! Of the additions of `-vv` in xdelta3, the position in the source, the name of the scanner and
+//! the sizes of its hash tables are left out: they describe the insides of xdelta3.
 
 use std::time::Instant;
 
 use super::verbosity::Voice;
 
-/// Bytes in and out so far.
+/// The counts of windows and bytes so far.
 #[derive(Debug)]
 pub(super) struct Progress {
     voice: Voice,
@@ -24,7 +24,7 @@ impl Progress {
         Self { voice, windows: 0, read: 0, written: 0, begun: now, window_begun: now }
     }
 
-    /// A window is done, of so many bytes each way.
+    /// Counts and prints a window of `read` input and `written` output bytes.
     pub(super) fn window(&mut self, read: u64, written: u64) {
         self.read += read;
         self.written += written;
@@ -53,7 +53,7 @@ impl Progress {
         self.window_begun = Instant::now();
     }
 
-    /// All is done; `read` and `written` are the sizes of input and output.
+    /// Prints the summary; `read` and `written` are the sizes of input and output.
     pub(super) fn finished(&self, read: u64, written: u64) {
         self.voice.verbose(|| {
             let millis = self.begun.elapsed().as_millis();
@@ -64,7 +64,7 @@ impl Progress {
     }
 }
 
-/// A number of bytes as xdelta3 writes it: three digits that count.
+/// Formats a number of bytes as xdelta3 does, with three significant digits.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes == 0 {
@@ -76,7 +76,7 @@ pub(super) fn size(bytes: u64) -> String {
     let mut unit = units.next().unwrap_or_default();
     while value >= 1000.0 {
         let Some(larger) = units.next() else { break };
-        // What was left over from the unit before does not count.
+        // The remainder of the previous unit is dropped, as in xdelta3.
         value = whole as f64 / 1024.0;
         whole /= 1024;
         unit = larger;
@@ -93,7 +93,7 @@ mod tests {
     use super::size;
 
     #[test]
-    fn sizes_are_written_as_xdelta3_writes_them() {
+    fn sizes_match_xdelta3() {
         let sizes = [
             0,
             1,

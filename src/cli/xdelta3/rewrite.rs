@@ -1,4 +1,4 @@
-//! `recode` and `merge`
+//! `recode` and `merge`: rewrite deltas.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub(super) fn recode(invocation: &Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes one delta of several, those of `-m` first.
+/// Merges several deltas into one, those of `-m` first.
 pub(super) fn merge(invocation: &Invocation) -> Result<(), Failure> {
     let mut merger = Merger::new(&options(invocation));
     let progress = Progress::new(invocation.voice);
@@ -50,7 +50,7 @@ pub(super) fn merge(invocation: &Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the next delta to be merged and returns its length.
+/// Reads the next delta to merge and returns its length in bytes.
 fn merged(
     invocation: &Invocation,
     path: Option<&PathBuf>,
@@ -74,7 +74,7 @@ fn options(invocation: &Invocation) -> RecodeOptions {
 
 fn failure(error: &RecodeError, name: &std::path::Path) -> Failure {
     match error {
-        // Not even one window: xdelta3 has another word for that.
+        // xdelta3 has another message for a delta without a complete window.
         RecodeError::Decode(cause)
             if matches!(cause.kind(), DecodeErrorKind::Truncated(_))
                 && cause.window().is_none_or(|window| window == 0) =>

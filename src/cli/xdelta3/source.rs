@@ -1,4 +1,4 @@
-//! The source: read by position, whatever it is.
+//! The source, read by position, even if it is a pipe.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -13,7 +13,7 @@ use super::input::read_full;
 use super::progress::size;
 use crate::cli::streams::check_path;
 
-/// Blocks that xdelta3 divides a source window into when the source does not fit.
+/// The number of blocks in a source window of xdelta3 if the source does not fit into it.
 const BLOCKS: u64 = 32;
 
 /// A source with its name.
@@ -24,11 +24,11 @@ pub(super) struct NamedSource {
     bytes: Positioned,
 }
 
-/// Bytes that can be read anywhere.
+/// Bytes that can be read at any position.
 #[derive(Debug)]
 pub(super) struct Positioned {
     file: FileSource,
-    /// Of a regular file that was not unpacked: for any other, xdelta3 makes other deltas.
+    /// The length of a regular file that was not unpacked; xdelta3 makes other deltas without it.
     len: Option<u64>,
 }
 
@@ -43,8 +43,8 @@ impl Source for Positioned {
 }
 
 impl NamedSource {
-    /// Opens a source and has it unpacked by `program`, or by the one it looks made for, where that
-    /// is allowed and not declined.
+    /// Opens a source and, if external programs are allowed, unpacks it with `program`, or with the
+    /// one that its first bytes match.
     pub(super) fn open(
         path: &Path,
         program: Option<&'static Program>,
@@ -77,7 +77,7 @@ impl NamedSource {
             return Ok(Self { name: path.to_owned(), program, bytes: Positioned { file, len } });
         }
         let mut whole = io::Cursor::new(beginning).chain(file);
-        // Read once to the end, so that any part of it can be read again.
+        // A stream is copied to a file, so that any part of it can be read again.
         let mut spool = tempfile::tempfile().map_err(failed)?;
         match program {
             None => io::copy(&mut whole, &mut spool).map_err(failed)?,
@@ -99,7 +99,7 @@ impl NamedSource {
         &self.name
     }
 
-    /// What it was unpacked with.
+    /// Returns the program that unpacked the source.
     pub(super) fn program(&self) -> Option<&'static Program> {
         self.program
     }
@@ -108,10 +108,10 @@ impl NamedSource {
         &self.bytes
     }
 
-    /// Says what `-v` asks for; `manner` stands at the end.
+    /// Prints with `-v` the source and its window, followed by `manner`.
     pub(super) fn tell(&self, invocation: &Invocation, manner: &str) {
         let window = invocation.encode.source_window.next_power_of_two();
-        // What comes through a pipe is known once it has all been read into the source window.
+        // The length of a pipe is known once all of it fits into the source window.
         let known = self.bytes.len.or(self.bytes.file.len().filter(|&len| len < window));
         let (len, whole) = match known {
             Some(len) => (format!("{} [{len}]", size(len)), len <= window),
@@ -132,5 +132,5 @@ impl NamedSource {
     }
 }
 
-/// EISDIR.
+/// The number of EISDIR.
 const IS_A_DIRECTORY: i32 = 21;

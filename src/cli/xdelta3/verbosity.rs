@@ -1,49 +1,49 @@
-//! What is said on standard error, and how much of it.
+//! Messages on standard error, and their verbosity.
 
 use std::io::{self, Write as _};
 
 use super::NAME;
 use crate::cli::printable::one_line;
 
-/// How much is said: less than nothing with `-q`, more with every `-v`.
+/// The verbosity: -1 with `-q`, 0 by default, one more with every `-v`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Voice {
     loudness: i8,
 }
 
 impl Voice {
-    /// `-q`: warnings and hints too are kept back.
+    /// Applies `-q`, which suppresses warnings and hints too.
     pub(super) fn quiet(&mut self) {
         self.loudness = -1;
     }
 
-    /// `-v`.
+    /// Applies `-v`.
     pub(super) fn louder(&mut self) {
         self.loudness = self.loudness.max(0).saturating_add(1);
     }
 
-    /// Says what went wrong, whatever was asked for.
+    /// Prints an error at any verbosity.
     pub(super) fn error(self, text: &str) {
-        // Nobody is left to be told.
+        // A failure to print cannot be reported.
         let _ = writeln!(io::stderr().lock(), "{NAME}: {}", one_line(text));
     }
 
-    /// Says what is worth knowing, but for `-q`.
+    /// Prints a remark, except with `-q`.
     pub(super) fn remark(self, text: impl FnOnce() -> String) {
         self.at_least(0, text);
     }
 
-    /// Says what `-v` asks for.
+    /// Prints a message with `-v`.
     pub(super) fn verbose(self, text: impl FnOnce() -> String) {
         self.at_least(1, text);
     }
 
-    /// Says what `-vv` asks for.
+    /// Prints a message with `-vv`.
     pub(super) fn very_verbose(self, text: impl FnOnce() -> String) {
         self.at_least(2, text);
     }
 
-    /// Whether `-vv` was given.
+    /// Returns whether `-vv` was given.
     pub(super) fn is_very_verbose(self) -> bool {
         self.loudness >= 2
     }

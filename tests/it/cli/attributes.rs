@@ -1,5 +1,5 @@
-//! What is kept beside a file, through the real binary over HTTP: metadata that cannot lie,
-//! headers, what a reference inherits.
+//! Object metadata through the real binary over HTTP: hostile user metadata, headers, and what a
+//! reference inherits.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -12,7 +12,7 @@ use deltaglider::service::{DeltaService, GetOptions, Settings};
 use deltaglider::storage::{Attributes, Encryption, KmsKey, ObjectStore as _, S3Store};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
-/// The binary before a server that has a bucket.
+/// The binary and a server that has a bucket.
 struct Scene {
     sandbox: Sandbox,
     server: Server,
@@ -37,7 +37,7 @@ impl Scene {
             .env("AWS_REGION", "us-east-1")
             .args(arguments);
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-        // One of several racers has the classic key.
+        // With conditional writes, one of several concurrent writers creates the classic key.
         command.env("DG_CONDITIONAL_WRITES", "yes");
         command
     }
@@ -53,7 +53,7 @@ impl Scene {
         Attributes { tags: store.tags(&object(key)).await.unwrap(), ..attributes }
     }
 
-    /// What the library gives back of a file, by head and by get.
+    /// Returns the attributes of a file that the library reads, by head and by get.
     #[tokio::main(flavor = "current_thread")]
     async fn given_back(&self, name: &str) -> Attributes {
         let store = Arc::new(S3Store::connect(self.server.config()).await.unwrap());
@@ -73,8 +73,9 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(BucketName::new("buc").unwrap(), Key::new(key).unwrap())
 }
 
-const HOSTILE: &str = r#"{"compression": "none", "dg-tool": "mine", "file_sha256": "0", "ref-key": "elsewhere", "dg-user-x": "y",
-    "note": "", "naïve": "日本 ", "lines": "a\r\nx-amz-acl: public-read", "word": "=?UTF-8?B?w6k=?=", "Plain": "100% a=b"}"#;
+const HOSTILE: &str = r#"{"compression": "none", "dg-tool": "mine", "file_sha256": "0",
+    "ref-key": "elsewhere", "dg-user-x": "y", "note": "", "naïve": "日本 ",
+    "lines": "a\r\nx-amz-acl: public-read", "word": "=?UTF-8?B?w6k=?=", "Plain": "100% a=b"}"#;
 
 fn hostile() -> BTreeMap<String, String> {
     let mut metadata: BTreeMap<String, String> = serde_json::from_str(HOSTILE).unwrap();
@@ -83,8 +84,9 @@ fn hostile() -> BTreeMap<String, String> {
     metadata
 }
 
+/// User metadata with the names of our own fields never changes how an object is read.
 #[test]
-fn metadata_of_any_name_and_value_comes_back_and_never_says_what_an_object_is() {
+fn hostile_metadata_round_trips() {
     let scene = Scene::new();
     for (file, key, stored) in
         [("a.zip", "rel/a.zip", "rel/a.zip.delta"), ("notes.txt", "notes.txt", "notes.txt")]
@@ -102,13 +104,15 @@ fn metadata_of_any_name_and_value_comes_back_and_never_says_what_an_object_is() 
     }
 }
 
+/// They are stored with deltas and with plain files.
 #[test]
-fn headers_class_and_tags_are_kept_beside_deltas_and_files() {
+fn headers_and_tags_are_stored() {
     let scene = Scene::new();
     for (file, stored) in [("a.zip", "a.zip.delta"), ("notes.txt", "notes.txt")] {
-        let arguments = "cp --content-type x/y --cache-control max-age=60 --content-encoding identity --content-language en,de \
-                         --expires 2026-10-21T07:28:00Z --storage-class STANDARD_IA --sse aws:kms --sse-kms-key-id alias/k \
-                         --tags team=a --metadata owner=me";
+        let arguments = "cp --content-type x/y --cache-control max-age=60 \
+                         --content-encoding identity --content-language en,de \
+                         --expires 2026-10-21T07:28:00Z --storage-class STANDARD_IA \
+                         --sse aws:kms --sse-kms-key-id alias/k --tags team=a --metadata owner=me";
         let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
         arguments.extend([
             "--content-disposition",
@@ -141,7 +145,7 @@ fn headers_class_and_tags_are_kept_beside_deltas_and_files() {
 }
 
 #[test]
-fn the_type_is_guessed_by_the_name_unless_told() {
+fn content_type_is_guessed() {
     let scene = Scene::new();
     scene.run(&["cp", "notes.txt", "s3://buc/guessed"]).succeeds();
     scene.run(&["cp", "a.zip", "s3://buc/rel/a.zip"]).succeeds();
@@ -152,8 +156,9 @@ fn the_type_is_guessed_by_the_name_unless_told() {
     assert_eq!(type_of("not-guessed.txt"), "application/octet-stream");
 }
 
+/// A reference takes the encryption of its first file, and no other option.
 #[test]
-fn a_reference_takes_the_encryption_of_its_first_file_and_nothing_else() {
+fn reference_inherits_encryption() {
     let scene = Scene::new();
     let acls = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = acls.clone();
@@ -165,8 +170,9 @@ fn a_reference_takes_the_encryption_of_its_first_file_and_nothing_else() {
         }
         None
     });
-    let arguments = "cp --acl public-read --storage-class GLACIER --tags expire=soon --expires 2026-10-21 --sse aws:kms \
-                     --sse-kms-key-id alias/k --metadata owner=me --cache-control no-store a.zip s3://buc/rel/a.zip";
+    let arguments = "cp --acl public-read --storage-class GLACIER --tags expire=soon \
+                     --expires 2026-10-21 --sse aws:kms --sse-kms-key-id alias/k \
+                     --metadata owner=me --cache-control no-store a.zip s3://buc/rel/a.zip";
     scene.run(&arguments.split_whitespace().collect::<Vec<_>>()).succeeds();
     let encryption =
         Some(Encryption::Kms(KmsKey { id: Some("alias/k".to_owned()), bucket_key: false }));
@@ -182,7 +188,7 @@ fn a_reference_takes_the_encryption_of_its_first_file_and_nothing_else() {
     let public = "public-read".to_owned();
     assert_eq!(*acls.lock().unwrap(), BTreeMap::from([("rel/a.zip.delta".to_owned(), public)]));
     assert_eq!(scene.attributes("rel/a.zip.delta").tags.len(), 1);
-    // The copy that stays when it goes has the same.
+    // The copy of the reference that outlives it has the same attributes.
     scene.run(&["rm", "s3://buc/rel/a.zip"]).succeeds();
     let digest = scene_digest(&scene.sandbox.read("a.zip"));
     only(scene.attributes(&format!("rel/.deltaglider/references/{digest}/reference.bin")));
@@ -193,7 +199,7 @@ fn scene_digest(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn metadata_over_the_limit_is_refused_before_anything_is_stored() {
+fn long_metadata_stores_nothing() {
     let scene = Scene::new();
     let metadata = format!("big={}", "v".repeat(1900));
     for file in ["a.zip", "notes.txt"] {
@@ -218,30 +224,31 @@ fn metadata_over_the_limit_is_refused_before_anything_is_stored() {
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused_as_usage() {
+fn invalid_options_are_rejected() {
     let scene = Scene::new();
-    for (arguments, told) in [
+    for (arguments, message) in [
         (&["--sse", "rot13"][..], "is none of AES256, aws:kms and aws:kms:dsse"),
-        (&["--sse-kms-key-id", "k", "--sse", "AES256"], "--sse-kms-key-id goes with --sse aws:kms"),
+        (&["--sse-kms-key-id", "k", "--sse", "AES256"], "--sse-kms-key-id needs --sse aws:kms"),
         (&["--acl", "public"], "is no canned ACL"),
         (&["--storage-class", "glacier"], "is no storage class"),
         (&["--metadata", "name"], "a = is missing"),
-        (&["--expires", "soon"], "no HTTP date"),
+        (&["--expires", "soon"], "not an HTTP date"),
         (&["--sse-c", "--sse-c-key", "hush"], "a customer's key has 32 bytes, not 4"),
     ] {
         let mut all = vec!["cp", "a.zip", "s3://buc"];
         all.extend(arguments);
-        let run = scene.run(&all).fails(255, &[told]);
+        let run = scene.run(&all).fails(255, &[message]);
         assert!(!run.err.contains("hush"), "{run:?}");
     }
     scene
         .run(&["cp", "s3://buc/a.zip", "out", "--metadata", "a=b"])
-        .fails(255, &["nothing to keep attributes beside"]);
+        .fails(255, &["object metadata is for uploads only"]);
     assert_eq!(scene.server.requests_of("PutObject"), 0);
 }
 
+/// A delta is made only against a reference that is encrypted with the same customer's key.
 #[test]
-fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_key() {
+fn delta_needs_same_customer_key() {
     let scene = Scene::new();
     for (name, byte) in [("key-1", b'1'), ("key-2", b'2')] {
         scene.sandbox.write(name, [byte; 32]);
@@ -253,7 +260,7 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
     for folder in ["rel", "addressed"] {
         let to = |name: &str| format!("s3://buc/{folder}/{name}");
         if folder == "addressed" {
-            // So is the first reference where conditions do not hold.
+            // Without conditional writes, the first reference is at an addressed key.
             let mut command = scene.command(&[
                 "cp",
                 "a.zip",
@@ -284,7 +291,7 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
             run.fails(1, &["encrypted with a customer's key", "--sse-c-key"]);
         }
     }
-    // And none is made against a reference that has no key.
+    // No delta is made against a reference without a key either.
     scene.run(&["cp", "a.zip", "s3://buc/plain/a.zip"]).succeeds().says("(reference: ");
     with("key-1", &["cp", "b.zip", "s3://buc/plain/b.zip"])
         .succeeds()
@@ -293,7 +300,7 @@ fn with_a_customers_key_a_delta_is_made_only_against_a_reference_with_the_same_k
 }
 
 #[test]
-fn the_embedded_store_takes_no_customers_key() {
+fn dir_store_rejects_customer_key() {
     let sandbox = Sandbox::new();
     sandbox.write("f", "content");
     let run = sandbox.run([
@@ -307,8 +314,9 @@ fn the_embedded_store_takes_no_customers_key() {
     run.fails(1, &["the embedded store encrypts nothing"]);
 }
 
+/// Without permission to list, absence is unknown, and the error names `--no-delta`.
 #[test]
-fn without_permission_to_list_absence_is_unknown_and_the_way_out_is_told() {
+fn denied_list_suggests_no_delta() {
     let scene = Scene::new();
     scene.server.script(|call| {
         matches!(call.operation, "HeadObject" | "ListObjectsV2")

@@ -1,4 +1,4 @@
-//! Bad input on the real binary: each with its message and exit code.
+//! Bad input to the real binary, with its message and exit code.
 
 use std::path::Path;
 
@@ -14,20 +14,20 @@ fn what_does_not_exist_is_named() {
         .run(["cp", "-r", "missing", "s3://buc/"])
         .fails(255, &["usage error: missing: No such file or directory"]);
     sandbox.write("a.zip", noise(999, 1));
-    let told =
+    let messages =
         ["fatal error: ", "s3://absent/a.zip: no such bucket (404)", "hint: `deltaglider mb`"];
-    sandbox.run(["cp", "a.zip", "s3://absent/"]).fails(1, &told);
-    sandbox.run(["cp", "s3://absent/a.zip", "b.zip"]).fails(1, &told);
+    sandbox.run(["cp", "a.zip", "s3://absent/"]).fails(1, &messages);
+    sandbox.run(["cp", "s3://absent/a.zip", "b.zip"]).fails(1, &messages);
     sandbox
         .run(["ls", "s3://absent"])
         .fails(1, &["fatal error: ListObjectsV2 absent: no such bucket (404)"]);
-    sandbox.run(["rm", "s3://absent/a.zip"]).fails(1, &told);
-    let told = ["fatal error: HeadObject s3://buc/a.zip: no such object (404)"];
+    sandbox.run(["rm", "s3://absent/a.zip"]).fails(1, &messages);
+    let messages = ["fatal error: HeadObject s3://buc/a.zip: no such object (404)"];
     for arguments in [["cp", "s3://buc/a.zip", "b.zip"], ["cp", "s3://buc/a.zip", "-"]] {
-        sandbox.run(arguments).fails(1, &told);
+        sandbox.run(arguments).fails(1, &messages);
     }
-    sandbox.run(["verify", "s3://buc/a.zip"]).fails(1, &told);
-    sandbox.run(["rm", "s3://buc/a.zip"]).fails(1, &told);
+    sandbox.run(["verify", "s3://buc/a.zip"]).fails(1, &messages);
+    sandbox.run(["rm", "s3://buc/a.zip"]).fails(1, &messages);
     sandbox
         .run(["cp", "-r", "s3://buc/none", "out"])
         .fails(1, &["nothing is stored under s3://buc/none"]);
@@ -38,10 +38,10 @@ fn what_does_not_exist_is_named() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense_is_a_usage_error() {
+fn bad_command_line_is_rejected() {
     let sandbox = Sandbox::new();
     sandbox.write("a", "a");
-    for (arguments, told) in [
+    for (arguments, message) in [
         (vec!["cp", "a", "b"], "one of the two must be an S3 URI"),
         (
             vec!["cp", "--raw", "s3://buc/a", "s3://buc/b"],
@@ -54,8 +54,8 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         (vec!["cp", "s3://buc", "x"], "the key is empty"),
         (vec!["cp", "s3://buc/dir/", "x/"], "cannot be the name of a file"),
         (vec!["cp", "s3://buc/dir/..", "."], "\"..\", cannot be the name of a file"),
-        (vec!["cp", ".", "s3://buc/"], ". is a folder; --recursive copies it"),
-        (vec!["cp", "-r", "a", "s3://buc/"], "a is no folder"),
+        (vec!["cp", ".", "s3://buc/"], ". is a directory; pass --recursive to copy it"),
+        (vec!["cp", "-r", "a", "s3://buc/"], "a is not a directory"),
         (
             vec!["cp", "--raw", "a", "s3://buc/"],
             "--raw and --allow-recompressed are for copies out of a bucket",
@@ -72,7 +72,7 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         (vec!["nonsense"], "nonsense"),
         (vec![], "Usage"),
     ] {
-        sandbox.run(arguments).fails(255, &[told]);
+        sandbox.run(arguments).fails(255, &[message]);
     }
     let long = format!("s3://buc/{}", "k".repeat(1025));
     sandbox
@@ -90,7 +90,7 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
     sandbox.run(["--help"]).succeeds().says("Exit codes: 0 done");
 }
 
-/// The binary as somebody who may not read everything: whoever runs the tests, but for root.
+/// Returns the binary as an unprivileged user: the one who runs the tests, unless that is root.
 fn unprivileged(sandbox: &Sandbox) -> std::process::Command {
     let root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
     if !root {
@@ -102,8 +102,8 @@ fn unprivileged(sandbox: &Sandbox) -> std::process::Command {
     std::fs::set_permissions(sandbox.temporaries(), std::fs::Permissions::from_mode(0o777))
         .unwrap();
     let binary = folder.join("deltaglider");
-    // Copied by another process: a file that this one has open for writing cannot be run while a
-    // test beside this one forks.
+    // Another process makes the copy: a file that this process has open for writing cannot be run
+    // while a concurrent test forks.
     let copy = std::process::Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_deltaglider"))
         .arg(&binary)
@@ -122,7 +122,7 @@ fn unprivileged(sandbox: &Sandbox) -> std::process::Command {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_named() {
+fn unreadable_file_is_named() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Sandbox::new();
     let path = sandbox.write("secret.zip", noise(999, 1));
@@ -132,7 +132,7 @@ fn a_file_that_may_not_be_read_is_named() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused() {
+fn non_regular_file_is_rejected() {
     let sandbox = Sandbox::new();
     sandbox
         .run(["cp", "/dev/zero", "s3://buc/zero.zip"])
@@ -152,12 +152,12 @@ fn what_is_no_regular_file_is_refused() {
 }
 
 #[test]
-fn empty_files_are_files_like_others() {
+fn empty_files_round_trip() {
     let sandbox = Sandbox::new();
-    // First: it is no reference, so the next one becomes it.
+    // An empty first file is not made the reference; the next file is.
     sandbox.put("d/empty-1.zip", b"").succeeds().says("(direct: 0 Bytes, shorter than 256 bytes");
     sandbox.put("d/a-1.zip", &noise(9_000, 1)).succeeds().says("(reference: ");
-    // Second, and over a delta.
+    // An empty second file, and one that replaces a delta.
     sandbox.put("d/empty-2.zip", b"").succeeds().says("(direct: 0 Bytes, ");
     sandbox.put("d/a-2.zip", &edited(&noise(9_000, 1), 1)).succeeds().says("(delta: ");
     sandbox.put("d/a-2.zip", b"").succeeds();
@@ -172,7 +172,7 @@ fn empty_files_are_files_like_others() {
 }
 
 #[test]
-fn an_output_that_is_full_is_an_error() {
+fn full_output_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(300_000, 1)).succeeds();
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
@@ -185,10 +185,10 @@ fn an_output_that_is_full_is_an_error() {
     }
 }
 
-/// `unshare` gives the run a file system of its own: as root, or where namespaces are open to all.
+/// `unshare` gives the run its own file system; it needs root or unprivileged namespaces.
 #[test]
 #[ignore = "needs to mount a small tmpfs: run by name in .ci/run"]
-fn a_full_disk_is_named_and_leaves_what_was_there() {
+fn full_disk_keeps_existing_files() {
     let sandbox = Sandbox::new();
     let (first, second) = (noise(1_500_000, 1), noise(1_500_000, 2));
     sandbox.put("a.zip", &first).succeeds();
@@ -198,7 +198,8 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
     std::fs::create_dir(&small).unwrap();
     let in_small = |script: &str| {
         let script = format!(
-            "mount -t tmpfs -o size=1m small small && {script}; code=$?; ls -A small >&3; exit $code"
+            "mount -t tmpfs -o size=1m small small && {script}; code=$?; ls -A small >&3; \
+             exit $code"
         );
         let left = sandbox.work().join("left");
         let command = sandbox.command();
@@ -212,29 +213,32 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
         unshare.env("DG", binary).args(["--mount", "sh", "-c", &format!("exec 3>left; {script}")]);
         (Run::of(&mut unshare), std::fs::read_to_string(left).unwrap())
     };
-    // Down: to a full disk, and through a full folder for temporaries.
+    // Downloads to a full disk, and through a full temporary directory.
     let (run, left) = in_small("echo old >small/a.zip && \"$DG\" cp s3://buc/a.zip small/");
     run.fails(1, &["small/a.zip", "No space left on device", "hint: free space there"]);
     assert_eq!(left, "a.zip\n");
     let (run, left) = in_small("TMPDIR=small \"$DG\" cp s3://buc/a.zip out.zip");
     run.fails(1, &["the reference could not be kept", "No space left on device"]);
     assert_eq!((left.as_str(), sandbox.path("out.zip").exists()), ("", false));
-    // Up: into a store on a full disk.
+    // An upload into a store on a full disk.
     let store = "AWS_ENDPOINT_URL_S3=file:small/store";
     let (run, _) = in_small(&format!(
-        "export {store} && \"$DG\" mb s3://buc >/dev/null && ! \"$DG\" cp new.zip s3://buc/ && test -z \"$(\"$DG\" ls -r s3://buc)\" && exit 7"
+        "export {store} && \"$DG\" mb s3://buc >/dev/null && ! \"$DG\" cp new.zip s3://buc/ && \
+         test -z \"$(\"$DG\" ls -r s3://buc)\" && exit 7"
     ));
     run.fails(7, &["s3://buc/reference.bin: the store's disk is full"]);
 }
 
+/// The error names the variable, its value and the valid values.
 #[test]
-fn a_wrong_word_about_conditional_writes_is_told_with_the_variable_and_the_right_ones() {
+fn conditional_writes_is_checked() {
     let sandbox = Sandbox::new();
-    let run = |word| Run::of(sandbox.command().arg("ls").env("DG_CONDITIONAL_WRITES", word));
-    for word in ["maybe", " ", "YES"] {
-        run(word).fails(255, &["DG_CONDITIONAL_WRITES", &format!("{word:?}"), "yes, no and auto"]);
+    let run = |value| Run::of(sandbox.command().arg("ls").env("DG_CONDITIONAL_WRITES", value));
+    for value in ["maybe", " ", "YES"] {
+        run(value)
+            .fails(255, &["DG_CONDITIONAL_WRITES", &format!("{value:?}"), "yes, no and auto"]);
     }
-    for word in ["yes", "no", "auto"] {
-        run(word).succeeds();
+    for value in ["yes", "no", "auto"] {
+        run(value).succeeds();
     }
 }

@@ -1,5 +1,5 @@
-//! `deltaglider cache` on the real binary: what is in a cache is shown, verified and removed, and
-//! nothing else is touched.
+//! `deltaglider cache` on the real binary: shows, verifies and removes what a cache holds, and
+//! touches nothing else.
 
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ const OTHER_KEY: &str = "b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyb3Q=";
 struct Stage(Sandbox);
 
 impl Stage {
-    /// Two versions are stored, and the reference is in the shared cache.
+    /// Stores two versions and brings their reference into the shared cache.
     fn new() -> Self {
         let stage = Self(Sandbox::new());
         let first = noise(200_000, 1);
@@ -47,7 +47,7 @@ impl Stage {
         self.0.path("cache")
     }
 
-    /// Of all keys.
+    /// Returns the entries of all keys.
     fn entries(&self) -> Vec<PathBuf> {
         let names = names_below(&self.cache()).into_iter().map(|name| self.cache().join(name));
         names.filter(|path| path.is_file() && path.parent().unwrap().ends_with("entries")).collect()
@@ -55,7 +55,7 @@ impl Stage {
 }
 
 #[test]
-fn info_shows_where_the_cache_is_and_what_is_in_it() {
+fn info_shows_the_cache() {
     let stage = Stage::new();
     let size = fs::metadata(&stage.entries()[0]).unwrap().len();
     let info = stage.json(&["cache", "info", "--json"]);
@@ -80,7 +80,7 @@ fn info_shows_where_the_cache_is_and_what_is_in_it() {
         .says("Entries:        1, 0 of them in use")
         .says(&format!("({size} bytes)"));
 
-    // Another key sees another cache, and this one only as one of somebody else's.
+    // Another key has its own cache, and sees this one only as a cache of another key.
     let other = stage.run(OTHER_KEY, &["cache", "info", "--json"]).succeeds();
     let other: Value = serde_json::from_str(&other.out).unwrap();
     assert_eq!(other["entries"], 0);
@@ -89,7 +89,7 @@ fn info_shows_where_the_cache_is_and_what_is_in_it() {
         (&1.into(), &size.into())
     );
 
-    // A look makes nothing.
+    // `info` creates nothing.
     let sandbox = Sandbox::new();
     let run = Run::of(
         sandbox
@@ -100,39 +100,39 @@ fn info_shows_where_the_cache_is_and_what_is_in_it() {
     );
     run.succeeds().says("Entries:        0");
     assert!(!sandbox.path("none").exists());
-    for (variable, value, told) in [
+    for (variable, value, text) in [
         ("DG_NO_CACHE", "1", "none"),
         ("DG_CACHE_BACKEND", "memory", "memory of each process"),
         ("HOME", "/", "files of each process alone"),
     ] {
         Run::of(sandbox.command().args(["cache", "info"]).env(variable, value))
             .succeeds()
-            .says(told);
+            .says(text);
     }
 }
 
 #[test]
-fn verify_finds_every_unsound_entry_and_removes_it() {
+fn verify_removes_invalid_entries() {
     let stage = Stage::new();
-    stage.run(KEY, &["cache", "verify"]).succeeds().says("1 sound, 0 expired, 0 unsound");
+    stage.run(KEY, &["cache", "verify"]).succeeds().says("1 valid, 0 expired, 0 invalid");
     let entry = stage.entries().remove(0);
     let sound = fs::read(&entry).unwrap();
     let folder = entry.parent().unwrap().to_owned();
-    // The last byte: nothing but reading all of it finds that.
+    // The last byte: only a read of the whole entry detects this.
     let mut damaged = sound.clone();
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(&entry, damaged).unwrap();
-    // A sound entry under another name, and what is no entry at all.
+    // A valid entry under another name, and things that are not entries.
     fs::write(folder.join("0".repeat(64)), &sound).unwrap();
     set_mode(&folder.join("0".repeat(64)), 0o600);
     fs::create_dir(folder.join("sub")).unwrap();
     symlink("/etc/passwd", folder.join("link")).unwrap();
     let found = stage.run(KEY, &["cache", "verify", "--json"]);
     assert_eq!(found.code, Some(1), "{found:?}");
-    let told: Value = serde_json::from_str(&found.out).unwrap();
-    assert_eq!(told["sound"], 0);
-    let unsound = told["unsound"].as_array().unwrap();
-    assert_eq!(unsound.len(), 4, "{told}");
+    let report: Value = serde_json::from_str(&found.out).unwrap();
+    assert_eq!(report["sound"], 0);
+    let unsound = report["unsound"].as_array().unwrap();
+    assert_eq!(unsound.len(), 4, "{report}");
     assert!(unsound.iter().all(|entry| entry["removed"] == true));
     let why = |name: &str| {
         unsound.iter().find(|entry| entry["entry"] == name).unwrap()["why"]
@@ -145,17 +145,18 @@ fn verify_finds_every_unsound_entry_and_removes_it() {
     assert!(why("link").contains("another type") && why("sub").contains("another type"));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     assert!(Path::new("/etc/passwd").exists());
-    stage.run(KEY, &["cache", "verify"]).succeeds().says("0 sound, 0 expired, 0 unsound");
+    stage.run(KEY, &["cache", "verify"]).succeeds().says("0 valid, 0 expired, 0 invalid");
     // With no cache to share there is nothing to verify.
     stage.0.run(["cache", "verify"]).succeeds().says("no cache is shared");
 }
 
+/// `clean` removes unused entries of its own key; entries in use and of other keys are kept.
 #[test]
-fn clean_removes_what_nobody_uses_and_stays_within_its_key() {
+fn clean_spares_used_and_foreign() {
     let stage = Stage::new();
     stage.run(OTHER_KEY, &["cp", "s3://buc/a/2.zip", "back.zip"]).succeeds();
     assert_eq!(stage.entries().len(), 2);
-    // One that is read: its lock says so.
+    // An entry that is being read is locked.
     let entry = stage.entries().into_iter().find(|entry| File::open(entry).is_ok()).unwrap();
     let info = |key| -> Value {
         serde_json::from_str(&stage.run(key, &["cache", "info", "--json"]).out).unwrap()
@@ -186,7 +187,7 @@ fn clean_removes_what_nobody_uses_and_stays_within_its_key() {
 }
 
 #[test]
-fn clean_removes_the_caches_of_dead_processes_and_nothing_else() {
+fn clean_removes_dead_caches() {
     let sandbox = Sandbox::new();
     let tmp = sandbox.temporaries();
     for name in ["dg-cache-dead", "dg-cache-alive", "dg-other"] {
@@ -210,7 +211,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// What the Python tool leaves, and what only looks like it.
+/// Creates what the Python tool leaves, and what only looks like it.
 fn legacy(tmp: &Path) {
     let digest = "5e".repeat(32);
     for (path, content) in [
@@ -238,22 +239,26 @@ fn legacy(tmp: &Path) {
     }
 }
 
+/// Caches of the Python tool are reported, and removed only on request.
 #[test]
-fn caches_of_the_python_tool_are_reported_and_removed_on_request_alone() {
+fn legacy_caches_need_a_request() {
     let sandbox = Sandbox::new();
     let tmp = sandbox.temporaries();
     legacy(&tmp);
     let before = names_below(&tmp);
-    // Told at every start, but not while they may be of a tool that runs.
+    // They are reported at every start, unless they are recent and may be in use.
     sandbox.put("a/1.zip", &noise(1000, 1)).succeeds();
     let old = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(7200));
     for name in [".deltaglider", "deltaglider-ab_d3f6h"] {
         File::open(tmp.join(name)).unwrap().set_times(old).unwrap();
     }
-    let told = sandbox.put("a/2.zip", &noise(1000, 2));
-    assert_eq!(told.code, Some(0));
-    assert_eq!(told.err.matches("left references in plain text").count(), 1, "{told:?}");
-    assert!(told.err.contains("count=2") && told.err.contains("cache clean --legacy"), "{told:?}");
+    let report = sandbox.put("a/2.zip", &noise(1000, 2));
+    assert_eq!(report.code, Some(0));
+    assert_eq!(report.err.matches("left references in plain text").count(), 1, "{report:?}");
+    assert!(
+        report.err.contains("count=2") && report.err.contains("cache clean --legacy"),
+        "{report:?}"
+    );
 
     let info: Value = serde_json::from_str(&sandbox.run(["cache", "info", "--json"]).out).unwrap();
     let ours = |list: &Value| -> Vec<(String, u64)> {
@@ -272,21 +277,21 @@ fn caches_of_the_python_tool_are_reported_and_removed_on_request_alone() {
         expected.map(|(name, bytes)| (name.to_owned(), bytes)).into();
     assert_eq!(ours(&info["legacy"]), expected);
 
-    // Nobody there to be asked, nothing goes; nor does our own cleaning touch it.
+    // Without a terminal nothing is removed; nor does a plain `clean` touch them.
     sandbox.run(["cache", "clean", "--legacy"]).fails(255, &["--yes"]);
     sandbox.run(["cache", "clean"]).succeeds();
     assert_eq!(names_below(&tmp), before);
 }
 
-/// Of the machine's `/tmp` nothing may go in a test: another one stands in its place, in a
-/// namespace of the command's own.
+/// A test must not touch the machine's `/tmp`: another directory is mounted over it in a private
+/// namespace.
 #[test]
 #[ignore = "needs to mount, as root: run by name from .ci/run"]
-fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
+fn clean_legacy_asks_first() {
     let sandbox = Sandbox::new();
     let tmp = sandbox.temporaries();
     fs::copy(env!("CARGO_BIN_EXE_deltaglider"), sandbox.path("dg")).unwrap();
-    // Where the working directory is now no path leads to.
+    // The new mounts hide the path of the working directory.
     let run = |script: &str| {
         let script = format!("mount --bind ../tmp /tmp && export TMPDIR=/tmp && {script}");
         let mut command = sandbox.command();
@@ -308,18 +313,18 @@ fn what_the_python_tool_left_in_tmp_goes_after_a_question_or_with_yes() {
     };
     legacy(&tmp);
     let before = names_below(&tmp);
-    let told = asked("n");
-    assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.out.contains("/tmp/.deltaglider") && told.out.contains("[y/N]"), "{told:?}");
+    let report = asked("n");
+    assert_eq!(report.code, Some(1), "{report:?}");
+    assert!(report.out.contains("/tmp/.deltaglider") && report.out.contains("[y/N]"), "{report:?}");
     assert_eq!(names_below(&tmp), before);
     asked("y").succeeds();
     let after: Vec<_> = before.into_iter().filter(|name| !is_left_by_python(name)).collect();
     assert_eq!(names_below(&tmp), after);
     legacy(&tmp);
-    let told: Value =
+    let report: Value =
         serde_json::from_str(&run("./dg cache clean --legacy --yes --json").succeeds().out)
             .unwrap();
-    assert_eq!(told["removed"].as_array().unwrap().len(), 3, "{told}");
+    assert_eq!(report["removed"].as_array().unwrap().len(), 3, "{report}");
     assert_eq!(names_below(&tmp), after);
 }
 
@@ -329,8 +334,9 @@ fn is_left_by_python(name: &str) -> bool {
         .any(|cache| name.starts_with(cache))
 }
 
+/// Directories that only look like caches of the Python tool are kept.
 #[test]
-fn what_the_python_tool_left_is_removed_and_what_looks_like_it_stays() {
+fn only_legacy_caches_are_removed() {
     let sandbox = Sandbox::new();
     let tmp = sandbox.temporaries();
     legacy(&tmp);
@@ -354,7 +360,7 @@ fn what_the_python_tool_left_is_removed_and_what_looks_like_it_stays() {
             "elsewhere/reference.bin",
         ]
     );
-    // Changed since it was found.
+    // A cache that changed since it was found is not removed.
     fs::create_dir(tmp.join(".deltaglider")).unwrap();
     fs::write(tmp.join(".deltaglider/mine.txt"), b"a user's").unwrap();
     assert!(found[0].remove().is_err());

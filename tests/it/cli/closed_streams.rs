@@ -1,4 +1,4 @@
-//! Standard input and output that are closed, or open the wrong way, when the binary starts.
+//! Standard input and output that are closed, or open in the wrong direction, at the start.
 
 use std::process::{Command, Stdio};
 
@@ -51,7 +51,7 @@ fn dev_null_is_an_empty_input() {
 }
 
 #[test]
-fn closed_stdout_fails_before_work() {
+fn closed_stdout_fails_early() {
     let sandbox = Sandbox::new();
     let content = noise(50_000, 1);
     sandbox.put("f.zip", &content).succeeds();

@@ -1,9 +1,10 @@
-//! `cp` on the real binary: where files go, what they are stored as, and that they come back.
+//! `cp` on the real binary: destinations, stored kinds, and round trips.
 
 use crate::support::{Run, Sandbox, edited, names_below, noise};
 
+/// The first file becomes the reference, the next one a delta, and both are restored.
 #[test]
-fn the_first_file_becomes_the_reference_and_the_next_a_delta_and_both_come_back() {
+fn versions_round_trip_as_deltas() {
     let sandbox = Sandbox::new();
     let (first, second) = (noise(100_000, 1), edited(&noise(100_000, 1), 2));
     sandbox.write("app-1.zip", &first);
@@ -26,8 +27,9 @@ fn the_first_file_becomes_the_reference_and_the_next_a_delta_and_both_come_back(
     assert!(names_below(&sandbox.temporaries()).is_empty());
 }
 
+/// A destination without a slash at its end is the new name.
 #[test]
-fn a_slash_at_the_end_means_into_and_anything_else_is_the_new_name() {
+fn trailing_slash_keeps_the_name() {
     let sandbox = Sandbox::new();
     sandbox.write("a.txt", "a");
     for (destination, key) in [
@@ -56,7 +58,7 @@ fn a_slash_at_the_end_means_into_and_anything_else_is_the_new_name() {
 }
 
 #[test]
-fn a_folder_goes_up_and_comes_back() {
+fn directory_round_trips() {
     let sandbox = Sandbox::new();
     let zip = noise(50_000, 3);
     for (name, content) in [
@@ -86,7 +88,7 @@ fn a_folder_goes_up_and_comes_back() {
 }
 
 #[test]
-fn standard_input_and_output_are_files_called_minus() {
+fn minus_is_stdin_and_stdout() {
     let sandbox = Sandbox::new();
     let (first, second) = (noise(200_000, 4), edited(&noise(200_000, 4), 5));
     for (key, content) in [("x/1.zip", &first), ("x/2.zip", &second)] {
@@ -99,14 +101,16 @@ fn standard_input_and_output_are_files_called_minus() {
     }
     assert_eq!(sandbox.store().keys(), ["x/1.zip.delta", "x/2.zip.delta", "x/reference.bin"]);
     sandbox.run(["cp", "-", "s3://buc/x/"]).fails(255, &["standard input has no name"]);
-    sandbox.run(["cp", "-r", "-", "s3://buc/x/"]).fails(255, &["standard input is no folder"]);
+    sandbox
+        .run(["cp", "-r", "-", "s3://buc/x/"])
+        .fails(255, &["standard input is not a directory"]);
     sandbox
         .run(["cp", "-r", "s3://buc/x/", "-"])
-        .fails(255, &["a folder cannot be copied to standard output"]);
+        .fails(255, &["a directory cannot be copied to standard output"]);
 }
 
 #[test]
-fn a_file_with_a_delta_beyond_the_ratio_is_stored_whole() {
+fn ratio_limits_deltas() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(60_000, 1)).succeeds();
     sandbox
@@ -116,8 +120,8 @@ fn a_file_with_a_delta_beyond_the_ratio_is_stored_whole() {
     let half = [&noise(60_000, 1)[..36_000], &noise(24_000, 3)].concat();
     sandbox.put("c.zip", &half).succeeds().says("delta: ");
     sandbox.write("half", &half);
-    // With nothing in common it is left as it is; what has something in common is the first of more
-    // to come.
+    // A file with nothing in common with the reference is stored whole; one with something in
+    // common becomes a new reference.
     let run = Run::of(sandbox.command().env("DG_MAX_RATIO", "0.39").args([
         "cp",
         "half",
@@ -145,8 +149,9 @@ fn a_file_with_a_delta_beyond_the_ratio_is_stored_whole() {
     }
 }
 
+/// A name has one object, whether its file was stored as a delta or whole.
 #[test]
-fn one_name_has_one_answer_however_its_kind_changes() {
+fn name_has_one_variant() {
     let sandbox = Sandbox::new();
     let base = noise(30_000, 1);
     sandbox.put("a.zip", &base).succeeds();
@@ -166,7 +171,7 @@ fn one_name_has_one_answer_however_its_kind_changes() {
 }
 
 #[test]
-fn a_packed_file_never_becomes_the_reference() {
+fn gzip_is_never_a_reference() {
     let sandbox = Sandbox::new();
     let packed = [b"\x1f\x8b\x08\0\0\0\0\0".to_vec(), noise(40_000, 1)].concat();
     sandbox.put("a.tgz", &packed).succeeds().says("gzip cannot be a reference");
@@ -178,8 +183,9 @@ fn a_packed_file_never_becomes_the_reference() {
     assert!(sandbox.run(["cp", "s3://buc/a.tgz", "-"]).succeeds().stdout == packed);
 }
 
+/// A compressed reference of an older tool is kept, but a new one is used.
 #[test]
-fn a_reference_that_an_older_tool_left_packed_is_not_used_and_another_stands_in() {
+fn bzip2_reference_is_replaced() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(40_000, 1)).succeeds();
     let packed = [b"BZh9".to_vec(), noise(40_000, 2)].concat();
@@ -235,7 +241,7 @@ fn quiet_prints_errors_only() {
 }
 
 #[test]
-fn one_failed_file_of_a_folder_does_not_stop_the_others() {
+fn failed_file_stops_no_other() {
     let sandbox = Sandbox::new();
     // Too long to be escaped.
     let long = format!("src/.deltaglider/{}", ".".repeat(250));
@@ -243,8 +249,9 @@ fn one_failed_file_of_a_folder_does_not_stop_the_others() {
     sandbox.write("src/a.txt", "a");
     sandbox.write(&format!("{long}/{}", ".".repeat(251)), "too long as well");
     sandbox.write("src/z.txt", "z");
-    let told = [&format!("upload failed: {long}/")[..], "needs an escaped key", "2 of 4 failed"];
-    sandbox.run(["cp", "-r", "src", "s3://buc/p"]).fails(1, &told);
+    let messages =
+        [&format!("upload failed: {long}/")[..], "needs an escaped key", "2 of 4 failed"];
+    sandbox.run(["cp", "-r", "src", "s3://buc/p"]).fails(1, &messages);
     assert_eq!(sandbox.store().keys(), ["p/a.txt", "p/z.txt"]);
     sandbox.put("p/m.zip", &noise(5_000, 1)).succeeds();
     sandbox.store().remove("p/reference.bin");

@@ -1,9 +1,9 @@
-//! `cp` from one S3 URI to another: deltas stay deltas where they can, and every copy stands on its
-//! own.
+//! `cp` from one S3 URI to another: deltas stay deltas where possible, and a copy does not depend
+//! on its source.
 
 use crate::support::{Sandbox, edited, noise};
 
-/// Two versions in `a/`, and their contents.
+/// Stores two versions in `a/` and returns their contents.
 fn with_versions() -> (Sandbox, Vec<u8>, Vec<u8>) {
     let sandbox = Sandbox::new();
     let first = noise(100_000, 1);
@@ -20,7 +20,7 @@ fn gives(sandbox: &Sandbox, uri: &str, content: &[u8]) {
 }
 
 #[test]
-fn a_copy_below_the_reference_shares_it() {
+fn copy_below_reference_shares_it() {
     let (sandbox, _, second) = with_versions();
     sandbox
         .run(["cp", "s3://buc/a/app-2.zip", "s3://buc/a/kept/release.zip"])
@@ -29,7 +29,7 @@ fn a_copy_below_the_reference_shares_it() {
     let metadata = sandbox.store().metadata("a/kept/release.zip.delta");
     assert_eq!(metadata["dg-ref-key"], "a/reference.bin");
     assert_eq!(metadata["dg-original-name"], "release.zip");
-    // The reference is needed by the copy alone.
+    // Only the copy needs the reference then.
     sandbox.run(["rm", "s3://buc/a/app-1.zip"]).succeeds();
     sandbox.run(["rm", "s3://buc/a/app-2.zip"]).succeeds();
     gives(&sandbox, "s3://buc/a/kept/release.zip", &second);
@@ -37,7 +37,7 @@ fn a_copy_below_the_reference_shares_it() {
 }
 
 #[test]
-fn a_copy_elsewhere_gets_its_reference_too() {
+fn copy_elsewhere_has_reference() {
     let (sandbox, first, second) = with_versions();
     sandbox.run(["mb", "s3://other"]).succeeds();
     sandbox.run(["cp", "-r", "s3://buc/a/", "s3://buc/b/"]).succeeds();
@@ -55,8 +55,9 @@ fn a_copy_elsewhere_gets_its_reference_too() {
     gives(&sandbox, "s3://other/app-2.zip", &second);
 }
 
+/// A copy to a prefix with other references is encoded against these.
 #[test]
-fn a_copy_to_where_other_references_are_is_stored_anew() {
+fn copy_is_encoded_for_its_target() {
     let (sandbox, _, second) = with_versions();
     let third = edited(&second, 3);
     sandbox.put("b/app-3.zip", &third).succeeds();
@@ -66,12 +67,12 @@ fn a_copy_to_where_other_references_are_is_stored_anew() {
 }
 
 #[test]
-fn what_is_no_delta_is_copied_by_the_store() {
+fn store_copies_plain_objects() {
     let sandbox = Sandbox::new();
     sandbox.put("notes.txt", b"text").succeeds();
     sandbox.run(["cp", "s3://buc/notes.txt", "s3://buc/c/"]).succeeds().says("direct: 4 Bytes");
     gives(&sandbox, "s3://buc/c/notes.txt", b"text");
-    // What another tool left as it is becomes a delta where it may.
+    // A plain file of another tool becomes a delta if it may.
     let first = noise(100_000, 1);
     sandbox.store().foreign("plain/app-1.zip", &first);
     sandbox.run(["cp", "s3://buc/plain/app-1.zip", "s3://buc/d/"]).succeeds().says("reference: ");
@@ -84,7 +85,7 @@ fn what_is_no_delta_is_copied_by_the_store() {
 }
 
 #[test]
-fn a_copy_replaces_what_was_there_and_leaves_one_variant() {
+fn copy_leaves_one_variant() {
     let (sandbox, _, second) = with_versions();
     sandbox.put("notes.zip.txt", b"text").succeeds();
     sandbox.run(["cp", "--no-delta", "s3://buc/a/app-1.zip", "s3://buc/x.zip"]).succeeds();
@@ -98,7 +99,7 @@ fn a_copy_replaces_what_was_there_and_leaves_one_variant() {
 }
 
 #[test]
-fn a_copy_keeps_what_its_source_has() {
+fn copy_keeps_metadata() {
     let sandbox = Sandbox::new();
     let first = noise(100_000, 1);
     sandbox.write("app.zip", &first);
@@ -114,14 +115,14 @@ fn a_copy_keeps_what_its_source_has() {
         assert_eq!(metadata["team"], "blue", "{key}");
         assert_eq!(metadata["dg-user-dg-note"], "mine", "{key}");
     }
-    let told = ["has the headers, metadata and class of its source"];
+    let messages = ["has the headers, metadata and class of its source"];
     sandbox
         .run(["cp", "s3://buc/a/app.zip", "s3://buc/d/"].iter().chain(&options))
-        .fails(255, &told);
+        .fails(255, &messages);
 }
 
 #[test]
-fn copies_that_make_no_sense_are_refused() {
+fn senseless_copies_are_rejected() {
     let (sandbox, ..) = with_versions();
     let before = sandbox.store().keys();
     sandbox

@@ -1,8 +1,8 @@
-//! Damaged objects on the real binary: a clear error, exit code 1, and no file.
+//! Damaged objects on the real binary: a clear error, exit code 1 and no file.
 
 use crate::support::{Sandbox, edited, names_below, noise};
 
-/// A bucket with a reference, the delta of it, and the delta of a second version.
+/// Stores a reference, its delta, and the delta of a second version.
 fn two_versions() -> (Sandbox, Vec<u8>) {
     let sandbox = Sandbox::new();
     let base = noise(3_000, 1);
@@ -12,20 +12,20 @@ fn two_versions() -> (Sandbox, Vec<u8>) {
     (sandbox, second)
 }
 
-/// Requires that the second version cannot be had and that nothing is left of the attempt.
-fn refused(sandbox: &Sandbox, told: &[&str]) {
+/// Requires that reads of the second version fail and leave nothing behind.
+fn refused(sandbox: &Sandbox, messages: &[&str]) {
     for destination in ["out/a-2.zip", "there/"] {
-        sandbox.run(["cp", "s3://buc/a-2.zip", destination]).fails(1, told);
+        sandbox.run(["cp", "s3://buc/a-2.zip", destination]).fails(1, messages);
     }
-    sandbox.run(["cp", "s3://buc/a-2.zip", "-"]).fails(1, told);
-    sandbox.run(["verify", "s3://buc/a-2.zip"]).fails(1, told);
+    sandbox.run(["cp", "s3://buc/a-2.zip", "-"]).fails(1, messages);
+    sandbox.run(["verify", "s3://buc/a-2.zip"]).fails(1, messages);
     let left = names_below(&sandbox.work());
     assert!(left.iter().all(|name| sandbox.path(name).is_dir()), "{left:?}");
     assert!(names_below(&sandbox.temporaries()).is_empty());
 }
 
 #[test]
-fn a_truncated_delta_is_refused_wherever_it_ends() {
+fn truncated_delta_is_rejected() {
     let (sandbox, _) = two_versions();
     let store = sandbox.store();
     let delta = store.read("a-2.zip.delta");
@@ -40,7 +40,7 @@ fn a_truncated_delta_is_refused_wherever_it_ends() {
 }
 
 #[test]
-fn a_delta_with_a_flipped_bit_never_gives_another_file() {
+fn flipped_bit_gives_no_file() {
     let (sandbox, second) = two_versions();
     let store = sandbox.store();
     let delta = store.read("a-2.zip.delta");
@@ -51,7 +51,7 @@ fn a_delta_with_a_flipped_bit_never_gives_another_file() {
         store.replace("a-2.zip.delta", flipped);
         let run = sandbox.run(["cp", "s3://buc/a-2.zip", "out.zip"]);
         if run.code == Some(0) {
-            // A bit that means nothing, such as one of a dictionary's size.
+            // Some bits have no effect, such as one of the size of a dictionary.
             assert!(sandbox.read("out.zip") == second, "bit {} of byte {at}", at % 8);
             std::fs::remove_file(sandbox.path("out.zip")).unwrap();
         } else {
@@ -64,7 +64,7 @@ fn a_delta_with_a_flipped_bit_never_gives_another_file() {
 }
 
 #[test]
-fn a_damaged_reference_is_refused_by_name() {
+fn damaged_reference_is_named() {
     let (sandbox, _) = two_versions();
     let store = sandbox.store();
     let reference = store.read("reference.bin");
@@ -76,9 +76,8 @@ fn a_damaged_reference_is_refused_by_name() {
         store.replace("reference.bin", damaged);
         refused(
             &sandbox,
-            &[
-                "fatal error: reference s3://buc/reference.bin is damaged or was replaced: expected SHA-256 ",
-            ],
+            &["fatal error: reference s3://buc/reference.bin is damaged or was replaced: \
+                 expected SHA-256 "],
         );
     }
     store.replace("reference.bin", reference);
@@ -92,20 +91,21 @@ fn a_missing_reference_is_named() {
     refused(
         &sandbox,
         &[
-            "fatal error: s3://buc/a-2.zip.delta needs the reference s3://buc/reference.bin, which does not exist",
+            "fatal error: s3://buc/a-2.zip.delta needs the reference s3://buc/reference.bin, \
+             which does not exist",
             "hint: ",
         ],
     );
 }
 
 #[test]
-fn a_damaged_direct_file_is_refused() {
+fn damaged_plain_file_is_rejected() {
     let sandbox = Sandbox::new();
     sandbox.put("note.txt", b"what was stored").succeeds();
     sandbox.store().replace("note.txt", b"what was st0red".to_vec());
-    let told = ["fatal error: s3://buc/note.txt: SHA-256 mismatch: expected ", ", got "];
-    sandbox.run(["cp", "s3://buc/note.txt", "out.txt"]).fails(1, &told);
-    sandbox.run(["cp", "s3://buc/note.txt", "-"]).fails(1, &told);
+    let messages = ["fatal error: s3://buc/note.txt: SHA-256 mismatch: expected ", ", got "];
+    sandbox.run(["cp", "s3://buc/note.txt", "out.txt"]).fails(1, &messages);
+    sandbox.run(["cp", "s3://buc/note.txt", "-"]).fails(1, &messages);
     sandbox.store().replace("note.txt", b"what was".to_vec());
     sandbox
         .run(["cp", "s3://buc/note.txt", "out.txt"])
@@ -114,7 +114,7 @@ fn a_damaged_direct_file_is_refused() {
 }
 
 #[test]
-fn a_file_that_fails_to_come_leaves_the_one_that_was_there() {
+fn failed_download_keeps_old_file() {
     let (sandbox, _) = two_versions();
     sandbox.write("a-2.zip", "mine");
     sandbox.store().remove("reference.bin");
@@ -123,8 +123,9 @@ fn a_file_that_fails_to_come_leaves_the_one_that_was_there() {
     assert_eq!(names_below(&sandbox.work()), ["a-2.zip"]);
 }
 
+/// A delta that lost its metadata is never returned as a file.
 #[test]
-fn a_delta_without_its_metadata_is_never_handed_out_as_a_file() {
+fn bare_delta_is_no_file() {
     let (sandbox, _) = two_versions();
     let delta = sandbox.store().read("a-2.zip.delta");
     sandbox.store().foreign("a-2.zip.delta", &delta);
@@ -134,7 +135,7 @@ fn a_delta_without_its_metadata_is_never_handed_out_as_a_file() {
         .fails(1, &["is a delta that lost its metadata"]);
     sandbox.run(["cp", "--raw", "s3://buc/a-2.zip.delta", "stored"]).succeeds();
     assert!(sandbox.read("stored") == delta);
-    // It can be removed under its own name, and its place is not taken by another delta unasked.
+    // It can be removed by its key, and no other file replaces it without that.
     sandbox
         .put("a-2.zip.delta", b"x")
         .fails(1, &["is where the delta of s3://buc/a-2.zip is stored"]);
@@ -142,7 +143,7 @@ fn a_delta_without_its_metadata_is_never_handed_out_as_a_file() {
 }
 
 #[test]
-fn a_delta_whose_metadata_lacks_a_field_is_named_with_the_field() {
+fn missing_field_is_named() {
     let (sandbox, _) = two_versions();
     sandbox.store().change_metadata("a-2.zip.delta", |metadata| {
         metadata.remove("dg-file-size");

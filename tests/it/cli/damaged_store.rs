@@ -1,4 +1,4 @@
-//! One object of the embedded store whose head is damaged: it is named, and everything else works.
+//! An object of the embedded store with a damaged head is named, and everything else works.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ struct Damaged {
     files: Vec<Vec<u8>>,
 }
 
-/// Four deltas below d/ and a plain file; a bit of the head of the third delta is flipped.
+/// Stores four deltas below d/ and a plain file, and flips a bit in the head of the third delta.
 fn damaged() -> Damaged {
     let sandbox = Sandbox::new();
     let base = noise(4_000, 1);
@@ -59,7 +59,7 @@ fn damaged_head_stops_only_itself() {
 }
 
 #[test]
-fn sync_delete_keeps_what_may_be_damaged() {
+fn delete_spares_damaged_names() {
     let Damaged { sandbox, .. } = damaged();
     fs::create_dir_all(sandbox.path("backup/d")).unwrap();
     for name in ["f2.zip", "f2.zip.delta", "gone.zip"] {
@@ -73,7 +73,7 @@ fn sync_delete_keeps_what_may_be_damaged() {
 }
 
 #[test]
-fn sync_into_damaged_bucket_does_the_rest() {
+fn sync_skips_damaged_objects() {
     let Damaged { sandbox, .. } = damaged();
     sandbox.write("release/new.zip", noise(4_000, 9));
     let run = sandbox.run(["sync", "--delete", "release", "s3://buc/d/"]).fails(1, &["d/f2.zip"]);
@@ -87,7 +87,7 @@ fn sync_into_damaged_bucket_does_the_rest() {
 }
 
 #[test]
-fn damaged_delta_stays_where_others_move() {
+fn damaged_delta_is_not_moved() {
     let Damaged { sandbox, files } = damaged();
     sandbox.run(["mb", "s3://other"]).succeeds();
     sandbox.run(["migrate", "--yes", "s3://buc", "s3://other"]).fails(1, &["d/f2.zip"]);
@@ -101,7 +101,7 @@ fn damaged_delta_stays_where_others_move() {
 }
 
 #[test]
-fn damaged_delta_keeps_its_reference() {
+fn damaged_delta_keeps_reference() {
     let Damaged { sandbox, files } = damaged();
     for n in [0, 1, 3] {
         sandbox.run(["rm", &format!("s3://buc/d/f{n}.zip")]).succeeds();
@@ -109,7 +109,7 @@ fn damaged_delta_keeps_its_reference() {
     assert!(damaged_reference_exists(&sandbox), "the reference of a damaged delta was removed");
     sandbox.run(["repair", "--grace-days", "0", "buc"]).fails(1, &[]).says("d/f2.zip.delta");
     assert!(damaged_reference_exists(&sandbox));
-    // The bit is flipped back.
+    // Flip the bit back.
     let path = sandbox.store_path().join("buckets/=buc/leaves/=/=d,f2.zip.delta");
     let mut bytes = fs::read(&path).unwrap();
     bytes[100] ^= 1;
@@ -123,7 +123,7 @@ fn damaged_reference_exists(sandbox: &Sandbox) -> bool {
 }
 
 #[test]
-fn cp_and_rm_replace_damaged_object() {
+fn cp_and_rm_replace_damage() {
     for plain in [false, true] {
         let Damaged { sandbox, files } = damaged();
         fs::write(sandbox.path("f2.zip"), &files[2]).unwrap();
@@ -145,12 +145,12 @@ fn cp_and_rm_replace_damaged_object() {
 }
 
 #[test]
-fn repair_moves_damaged_object_aside() {
+fn repair_sets_damage_aside() {
     let Damaged { sandbox, .. } = damaged();
     sandbox.run(["repair", "buc"]).fails(1, &[]).says("damaged: d/f2.zip.delta");
-    let mended = sandbox.run(["repair", "--mend", "buc"]).says("mended");
-    assert_eq!(mended.code, Some(0));
-    assert!(mended.err.contains("moved aside"), "{}", mended.err);
+    let repaired = sandbox.run(["repair", "--mend", "buc"]).says("repaired");
+    assert_eq!(repaired.code, Some(0));
+    assert!(repaired.err.contains("moved aside"), "{}", repaired.err);
     sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds();
     sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
     let aside =

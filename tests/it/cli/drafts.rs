@@ -1,5 +1,5 @@
-//! Files under way in a destination: their names, their locks, and what becomes of those that a
-//! killed process left.
+//! Drafts, the incomplete files in a destination: their names, their locks, and the removal of
+//! those that a killed process left.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use crate::support::{Run, Sandbox, edited, names_below, noise};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A name that only a draft has.
+/// Returns a name that only a draft has.
 fn draft(letter: char) -> String {
     format!(".deltaglider-{}.part", String::from(letter).repeat(32))
 }
@@ -35,7 +35,7 @@ fn age(path: &Path, by: Duration) {
     File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - by).unwrap();
 }
 
-/// The draft that the process makes, which must come soon.
+/// Waits for the draft of the process and returns its name.
 fn draft_of(child: &mut Child, folder: &Path) -> String {
     let begun = Instant::now();
     loop {
@@ -72,7 +72,7 @@ fn drafts_are_named_and_locked() {
     let name = draft_of(&mut child, &sandbox.path("dst"));
     assert!(is_draft(&name), "{name}");
     let path = sandbox.path("dst").join(&name);
-    // It is locked right after it was made.
+    // A draft is locked right after it is created.
     let begun = Instant::now();
     while !is_locked(&path) {
         assert!(begun.elapsed() < Duration::from_secs(30), "it is not locked");
@@ -93,7 +93,7 @@ fn walks_leave_drafts_out() {
     for name in [draft('0'), format!("sub/{}", draft('a')), format!("sub/{}", draft('f'))] {
         sandbox.write(&format!("dst/{name}"), b"half");
     }
-    // Names that no draft has.
+    // Names that are not those of drafts.
     let others =
         [".deltaglider-Ab3dEf", ".deltaglider-.part", &draft('A'), &format!("{}.zip", draft('b'))];
     for name in others {
@@ -109,7 +109,7 @@ fn walks_leave_drafts_out() {
     }
     let quiet = sandbox.run(["sync", "-q", "dst", "s3://buc"]);
     assert_eq!(quiet.err, "");
-    // What a bucket has not is removed from the folder, but for drafts.
+    // `--delete` removes what the bucket lacks, except drafts.
     sandbox.run(["rm", "s3://buc/.deltaglider-.part"]).succeeds();
     sandbox
         .run(["sync", "--delete", "s3://buc", "dst"])
@@ -122,7 +122,7 @@ fn walks_leave_drafts_out() {
 }
 
 #[test]
-fn sync_keeps_object_named_as_a_draft() {
+fn sync_keeps_draft_named_object() {
     let sandbox = Sandbox::new();
     for name in [draft('a'), "in/f.txt".into()] {
         sandbox.write(&name, name.as_bytes());
@@ -182,7 +182,7 @@ fn no_download_takes_a_draft_name() {
 }
 
 #[test]
-fn decoding_sweeps_and_locks_drafts() {
+fn decode_sweeps_and_locks_drafts() {
     let sandbox = Sandbox::new();
     let content = noise(4 << 20, 1);
     sandbox.write("old", &content);
@@ -196,7 +196,7 @@ fn decoding_sweeps_and_locks_drafts() {
         .args(["xdelta3", "-e", "-W", "16384", "-s", "old", "/dev/stdin", "out"])
         .stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // Enough for the first windows, so that there is a draft.
+    // Enough for the first windows, so that a draft exists.
     let mut pipe = child.stdin.take().unwrap();
     pipe.write_all(&content[..1 << 20]).unwrap();
     let begun = Instant::now();

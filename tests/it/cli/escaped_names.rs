@@ -1,5 +1,5 @@
-//! Files of a user's own whose names are keys of DeltaGlider's objects: stored under escaped keys,
-//! and known by their names.
+//! Files of users with the names of DeltaGlider's own objects: stored under escaped keys and
+//! addressed by their names.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use crate::support::unsigned::request;
 use crate::support::{Run, Sandbox, edited, names_below, noise};
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
-/// A sandbox whose store is a folder or a server, with a tree in the folder `in`.
+/// A sandbox whose store is embedded or a server, with a tree in the directory `in`.
 struct Scene {
     sandbox: Sandbox,
-    /// With what is said of its conditional writes.
+    /// The server, with the setting for its conditional writes.
     server: Option<(Server, &'static str)>,
     tree: BTreeMap<String, Vec<u8>>,
 }
@@ -28,8 +28,8 @@ impl Scene {
         scene
     }
 
-    /// In an embedded store, and on a server that is said to let one of several racing writers win,
-    /// or several.
+    /// Returns scenes with the embedded store, and with a server for which conditional writes are
+    /// set on or off.
     fn all() -> impl Iterator<Item = Self> {
         [None, Some("yes"), Some("no")].into_iter().map(Self::new)
     }
@@ -44,13 +44,13 @@ impl Scene {
         Run::of(command.args(arguments))
     }
 
-    /// The names that `ls -r` shows below a prefix, without it.
+    /// Returns the names that `ls -r` prints below a prefix, without the prefix.
     fn listed(&self, prefix: &str) -> Vec<String> {
         let run = self.run(&["ls", "-r", &format!("s3://buc/{prefix}")]).succeeds();
         run.out.lines().map(|line| line[31..].strip_prefix(prefix).unwrap().to_owned()).collect()
     }
 
-    /// What `ls` shows of a folder: names, and those of folders.
+    /// Returns the names of files and prefixes that `ls` prints.
     fn shown(&self, uri: &str) -> Vec<String> {
         let run = self.run(&["ls", uri]).succeeds();
         run.out.lines().map(|line| line[31..].to_owned()).collect()
@@ -68,7 +68,7 @@ impl Scene {
     }
 }
 
-/// Files with names of ours, names like them, encoded ones, and versions that are kept as deltas
+/// Files with our own names, similar names, encoded names, and versions that are stored as deltas
 /// beside them.
 fn tree() -> BTreeMap<String, Vec<u8>> {
     let first = noise(50_000, 1);
@@ -109,7 +109,7 @@ fn trees_come_back_by_cp() {
         assert_eq!(scene.listed("t/"), names);
         let run = scene.run(&["verify", "-r", "s3://buc"]).succeeds();
         run.says(&format!("{} verified, 0 failed", names.len()));
-        // From bucket to bucket, too.
+        // The same from bucket to bucket.
         scene.run(&["mb", "s3://two"]).succeeds();
         scene.run(&["cp", "-r", "s3://buc/t", "s3://two"]).succeeds();
         scene.run(&["cp", "-r", "s3://two", "again"]).succeeds();
@@ -118,7 +118,7 @@ fn trees_come_back_by_cp() {
 }
 
 #[test]
-fn synced_trees_are_unchanged_twice() {
+fn second_sync_changes_nothing() {
     for scene in Scene::all() {
         let all = scene.tree.len();
         for (arguments, changed) in [
@@ -136,7 +136,7 @@ fn synced_trees_are_unchanged_twice() {
         let run = scene.run(&["migrate", "--yes", "s3://buc/t", "s3://buc/v"]).succeeds();
         run.says(&format!("{all} copied"));
         let run = scene.run(&["migrate", "--yes", "s3://buc/t", "s3://buc/v"]).succeeds();
-        run.says(&format!("0 copied, {all} were there"));
+        run.says(&format!("0 copied, {all} already there"));
     }
 }
 
@@ -206,7 +206,7 @@ fn lists_show_names_in_place() {
 }
 
 #[test]
-fn trees_in_folders_of_ours_come_back() {
+fn own_prefix_holds_trees() {
     let scene = Scene::new(None);
     let all = scene.tree.len();
     scene
@@ -228,13 +228,13 @@ fn trees_in_folders_of_ours_come_back() {
 }
 
 #[test]
-fn escaped_files_give_way_to_directories() {
+fn directory_shadows_escaped_file() {
     let scene = Scene::new(None);
     scene.run(&["cp", "in/reference.bin", "s3://buc/t/"]).succeeds();
     scene.run(&["cp", "in/reference.bin", "s3://buc/t/reference.bin/a"]).succeeds();
-    let told =
+    let messages =
         ["cannot download s3://buc/t/reference.bin: s3://buc/t/reference.bin/a needs a directory"];
-    scene.run(&["cp", "-r", "s3://buc/t", "out"]).fails(1, &told);
+    scene.run(&["cp", "-r", "s3://buc/t", "out"]).fails(1, &messages);
     assert_eq!(names_below(&scene.sandbox.path("out")), ["reference.bin", "reference.bin/a"]);
 }
 
@@ -257,7 +257,7 @@ fn patterns_match_names() {
 }
 
 #[test]
-fn damaged_files_are_listed_by_name() {
+fn damaged_file_is_listed_by_name() {
     let scene = Scene::new(None);
     scene.run(&["cp", "in/reference.bin", "s3://buc/"]).succeeds();
     let leaves = scene.sandbox.store_path().join("buckets/=buc/leaves/=");
@@ -281,7 +281,7 @@ fn damaged_files_are_listed_by_name() {
 }
 
 #[test]
-fn empty_folders_of_ours_are_not_shown() {
+fn own_empty_prefixes_are_hidden() {
     for scene in Scene::all() {
         scene.run(&["cp", "in/sub/app-1.zip", "s3://buc/t/"]).succeeds();
         scene.run(&["cp", "in/sub/app-2.zip", "s3://buc/t/"]).succeeds();
@@ -294,7 +294,7 @@ fn empty_folders_of_ours_are_not_shown() {
 }
 
 #[test]
-fn names_are_read_moved_and_removed() {
+fn names_work_in_all_commands() {
     for scene in Scene::all() {
         scene.run(&["cp", "-r", "in", "s3://buc/t"]).succeeds();
         for name in [
@@ -328,7 +328,7 @@ fn names_are_read_moved_and_removed() {
             scene.run(&["rm", &uri]).succeeds().says(&format!("delete: {uri}\n"));
             scene.run(&["rm", &uri]).fails(1, &[&uri]);
         }
-        // Nothing else went, and the deltas have their reference.
+        // Nothing else was deleted, and the deltas have their reference.
         assert_eq!(scene.listed("t/").len(), scene.tree.len() - 4);
         scene.run(&["verify", "-r", "s3://buc"]).succeeds();
         let run = scene.run(&["rm", "-r", "s3://buc/t/sub/.deltaglider"]).succeeds();
@@ -366,7 +366,7 @@ fn other_tools_see_escaped_keys() {
         (metadata["dg-original-name"].as_str(), metadata["dg-compression"].as_str()),
         ("reference.bin", "none")
     );
-    // An escaped key is no name: it can be that of another file.
+    // An escaped key is not a name, but another file can have it as its name.
     scene.run(&["cp", &format!("s3://buc/{}", keys[1]), "-"]).fails(1, &[]);
     scene.run(&["rm", &format!("s3://buc/{}", keys[1])]).fails(1, &[]);
     scene.run(&["cp", "in/plain.txt", &format!("s3://buc/{}", keys[1])]).succeeds();
@@ -384,8 +384,8 @@ fn other_tools_see_escaped_keys() {
 fn long_names_have_no_escaped_key() {
     let scene = Scene::new(None);
     let name = format!("s3://buc/.deltaglider/{}", ".".repeat(400));
-    let told = ["needs an escaped key, which would have 1234 bytes", "choose a shorter name"];
-    scene.run(&["cp", "in/plain.txt", &name]).fails(1, &told);
+    let messages = ["needs an escaped key, which would have 1234 bytes", "choose a shorter name"];
+    scene.run(&["cp", "in/plain.txt", &name]).fails(1, &messages);
     scene.run(&["cp", &name, "-"]).fails(1, &["no such object"]);
     scene.run(&["rm", &name]).fails(1, &["no such object"]);
     scene.run(&["ls", &format!("{name}/{}", ".".repeat(400))]).fails(1, &[]);
@@ -403,7 +403,7 @@ fn foreign_objects_stay_at_names() {
     scene.run(&["cp", "in/reference.bin", "s3://buc/t/"]).succeeds();
     assert_eq!(read(), "this is reference.bin");
     assert_eq!(store.read("t/reference.bin"), b"by another tool");
-    // One name, one file.
+    // A name is listed once.
     assert_eq!(scene.listed("t/"), ["reference.bin"]);
     assert_eq!(scene.shown("s3://buc/t/ref"), ["reference.bin"]);
     scene.run(&["verify", "-r", "s3://buc"]).succeeds().says("1 verified");
@@ -448,7 +448,7 @@ fn urls_lead_to_escaped_keys() {
 #[test]
 fn streams_have_escaped_keys_too() {
     for scene in Scene::all() {
-        // Longer than what is held in memory: it goes in parts.
+        // Longer than the buffer in memory, so it is uploaded in parts.
         let content = noise(1 << 20, 7).repeat(17);
         scene.sandbox.write("long", &content);
         let fifo = scene.sandbox.path("fifo");
@@ -463,7 +463,7 @@ fn streams_have_escaped_keys_too() {
 }
 
 #[test]
-fn references_survive_files_of_their_name() {
+fn references_survive_namesakes() {
     for scene in Scene::all() {
         for name in ["app-1.zip", "app-2.zip"] {
             scene.run(&["cp", &format!("in/sub/{name}"), "s3://buc/sub/"]).succeeds();
@@ -472,7 +472,7 @@ fn references_survive_files_of_their_name() {
         scene.run(&["cp", "in/sub/app-3.zip", "s3://buc/sub/"]).succeeds().says("(delta: ");
         scene.run(&["repair", "--mend", "--grace-days", "0", "buc"]).succeeds().says("0 found");
         scene.run(&["migrate", "--rebase", "--yes", "s3://buc"]);
-        // The last delta takes its reference along, and not the file.
+        // With the last delta its reference is deleted, but not the file of that name.
         for name in ["app-1.zip", "app-2.zip", "app-3.zip"] {
             let uri = format!("s3://buc/sub/{name}");
             assert!(

@@ -1,5 +1,5 @@
-//! Folders as they are: links that lead nowhere, pipes, files that may not be read, names that are
-//! not UTF-8, and filters that leave them out.
+//! Real directories: dangling links, pipes, unreadable files, names that are not UTF-8, and filters
+//! that leave them out.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,17 +12,17 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::{Run, Sandbox};
 
-/// A user without rights.
+/// The id of an unprivileged user.
 const OTHER_USER: u32 = 65534;
 
-/// Runs the binary without the rights of root, whose reads nothing refuses.
+/// Runs the binary without the rights of root, who can read everything.
 fn run_unprivileged(sandbox: &Sandbox, arguments: &[&str]) -> Run {
     if !rustix::process::geteuid().is_root() {
         return sandbox.run(arguments);
     }
     let root = sandbox.work().parent().unwrap().to_owned();
-    // The directory of the build may be closed to other users. Another process copies, so that no
-    // test that starts a process at the same time keeps the copy open for writing.
+    // Other users may not have access to the build directory. Another process makes the copy, so
+    // that no concurrent test that forks keeps it open for writing.
     let binary = root.join("deltaglider");
     if !binary.exists() {
         assert!(
@@ -51,7 +51,7 @@ fn pipe(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
 }
 
-/// `in/ok` and what cannot be read, in `in/odd`; and the same names in the bucket, beside `stale`.
+/// Creates `in/ok`, unreadable files in `in/odd`, and the same names in the bucket beside `stale`.
 fn with_odd_files() -> Sandbox {
     let sandbox = Sandbox::new();
     for name in ["in/ok", "in/odd/closed/f", "in/odd/secret"] {
@@ -73,7 +73,7 @@ fn with_odd_files() -> Sandbox {
     sandbox
 }
 
-/// Objects that have the names of what cannot be read, or would be below it.
+/// Keys with the names of the unreadable files, or below them.
 const BELOW_ODD: [&str; 8] = [
     "odd/bad\u{fffd}",
     "odd/closed/f",
@@ -92,7 +92,7 @@ fn keys(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
-fn excluded_names_are_not_looked_at() {
+fn excluded_names_are_not_read() {
     let sandbox = with_odd_files();
     set_mode(&sandbox.path("in/odd"), 0);
     let run = run_unprivileged(&sandbox, &[&UP[..], &["--exclude", "odd/*"]].concat()).succeeds();
@@ -108,7 +108,7 @@ fn excluded_names_are_not_looked_at() {
             run_unprivileged(&sandbox, &words.split(' ').collect::<Vec<_>>()).succeeds();
         }
     }
-    // Each by its own name.
+    // Each file is excluded by its own name.
     set_mode(&sandbox.path("in/odd"), 0o700);
     let mut words = vec!["sync", "in", "s3://buc/r/"];
     for name in ["dangling", "loop", "itself", "pipe", "bad*", "dir*", "closed/*", "secret"] {
@@ -122,7 +122,7 @@ fn excluded_names_are_not_looked_at() {
 }
 
 #[test]
-fn unreadable_files_are_skipped_with_warnings() {
+fn unreadable_files_are_skipped() {
     let sandbox = with_odd_files();
     let run = run_unprivileged(&sandbox, &UP);
     let warnings = [
@@ -138,7 +138,7 @@ fn unreadable_files_are_skipped_with_warnings() {
     let run = run.fails(2, &warnings);
     assert_eq!(run.err.lines().count(), warnings.len(), "{run:?}");
     assert!(run.out.ends_with("3 changed, 0 unchanged\n"), "{run:?}");
-    // What was there under those names, or below them, stays.
+    // Objects with those names, or below them, are kept.
     let mut left: Vec<String> = BELOW_ODD.iter().map(|key| format!("p/{key}")).collect();
     left.push("p/ok".into());
     left.sort();
@@ -148,7 +148,7 @@ fn unreadable_files_are_skipped_with_warnings() {
 }
 
 #[test]
-fn skipped_files_are_not_counted_as_changed() {
+fn skipped_files_count_as_skipped() {
     let sandbox = with_odd_files();
     run_unprivileged(&sandbox, &["sync", "in", "s3://buc/p/"]);
     let run = run_unprivileged(&sandbox, &["sync", "--size-only", "--json", "in", "s3://buc/p/"]);
@@ -160,7 +160,7 @@ fn skipped_files_are_not_counted_as_changed() {
         "{end}"
     );
     assert!(end["skipped"].as_u64() >= Some(7), "{end}");
-    // A folder that exists is none that is made.
+    // An existing directory does not count as changed.
     sandbox.store().foreign("m/d/", b"");
     for changed in [1, 0] {
         let run = sandbox.run(["sync", "s3://buc/m", "out"]).succeeds();
@@ -169,7 +169,7 @@ fn skipped_files_are_not_counted_as_changed() {
 }
 
 #[test]
-fn unreadable_source_folder_removes_nothing() {
+fn unreadable_source_keeps_all() {
     let sandbox = with_odd_files();
     set_mode(&sandbox.path("in"), 0o311);
     let before = keys(&sandbox);
@@ -179,7 +179,7 @@ fn unreadable_source_folder_removes_nothing() {
 }
 
 #[test]
-fn odd_files_of_a_destination_stay() {
+fn odd_destination_files_are_kept() {
     let sandbox = with_odd_files();
     for key in ["ok", "new"] {
         sandbox.put(&format!("d/{key}"), b"stored").succeeds();

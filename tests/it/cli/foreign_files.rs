@@ -1,4 +1,4 @@
-//! Files of other tools, over HTTP: compared with what the store states of them.
+//! Files of other tools, over HTTP: compared with the checksums that the store states.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::support::scripted_http::{Answer, scripted_by, xml};
 use crate::support::{Run, Sandbox};
 
 const CONTENT: &str = "the content of a file that another tool has stored";
-/// The same with another letter.
+/// The same content with another letter.
 const DAMAGED: &str = "the content of a file that another tool has stareD";
 const CONTRADICTED: &str = "states the MD5 of other bytes";
 
@@ -22,7 +22,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// A bucket with `v/app.zip` and `v/plain.bin` of another tool.
+    /// Creates a bucket with `v/app.zip` and `v/plain.bin` of another tool.
     fn new() -> Self {
         let stage = Self { sandbox: Sandbox::new(), server: Server::memory().unwrap() };
         stage.run(&["mb", "s3://buc"]).succeeds();
@@ -84,7 +84,7 @@ fn equal_tag_verifies() {
 }
 
 #[test]
-fn file_without_checksum_is_not_called_verified() {
+fn no_checksum_is_not_verified() {
     let stage = Stage::new();
     stage.store("v/kms.zip", "aws:kms");
     let verified = stage.run(&["verify", "-r", "s3://buc"]).succeeds();
@@ -97,14 +97,14 @@ fn file_without_checksum_is_not_called_verified() {
         one.out.contains("nothing to compare with") && !one.out.contains("verified"),
         "{one:?}"
     );
-    // What is not compared is written without a word.
+    // A file that is not compared is written without a warning.
     stage.damage(1);
     stage.run(&["cp", "s3://buc/v/kms.zip", "kms"]).succeeds();
     stage.run(&["cp", "--range", "bytes=3-", "s3://buc/v/app.zip", "part"]).succeeds();
 }
 
 #[test]
-fn same_bytes_twice_contradict_the_tag() {
+fn same_bytes_twice_defy_the_etag() {
     let stage = Stage::new();
     stage.damage(1);
     let done = stage
@@ -118,7 +118,7 @@ fn same_bytes_twice_contradict_the_tag() {
     stage.run(&["verify", "s3://buc/v/app.zip"]).fails(1, &[CONTRADICTED]);
     let all = stage.run(&["verify", "-r", "s3://buc"]).fails(1, &[CONTRADICTED]);
     assert!(all.out.contains("0 verified, 2 failed"), "{all:?}");
-    // What a copy gives a SHA-256 is read.
+    // A copy that gets a SHA-256 is read and compared.
     stage.run(&["cp", "s3://buc/v/app.zip", "s3://buc/x/app.zip"]).fails(2, &[CONTRADICTED]);
     stage.run(&["migrate", "--yes", "s3://buc/v", "s3://buc/w"]).fails(1, &[CONTRADICTED]);
     stage.run(&["ls", "s3://buc/w/v/app.zip"]).fails(1, &[]);
@@ -134,7 +134,7 @@ fn same_bytes_twice_contradict_the_tag() {
 }
 
 #[test]
-fn contradicted_file_is_not_moved_away() {
+fn contradicted_source_is_kept() {
     let stage = Stage::new();
     stage.damage(1);
     stage.run(&["mv", "s3://buc/v/app.zip", "moved"]).fails(2, &[CONTRADICTED, "stays"]);
@@ -143,7 +143,7 @@ fn contradicted_file_is_not_moved_away() {
 }
 
 #[test]
-fn different_bytes_twice_are_damage() {
+fn different_bytes_are_damage() {
     let stage = Stage::new();
     for command in [
         &["cp", "s3://buc/v/app.zip", "back"][..],
@@ -157,7 +157,7 @@ fn different_bytes_twice_are_damage() {
     assert_eq!(stage.files_of("back/"), 0, "{:?}", stage.sandbox.files());
 }
 
-/// Answers as AWS does, to requests that come by a proxy, and runs a command there.
+/// Runs a command against a proxy that answers as AWS does; also returns the number of downloads.
 fn run_at_aws(headers: &'static str, body: &'static str, arguments: &[&str]) -> (Run, u64) {
     let downloads = Arc::new(AtomicU64::new(0));
     let counted = downloads.clone();
@@ -190,7 +190,8 @@ fn run_at_aws(headers: &'static str, body: &'static str, arguments: &[&str]) -> 
 fn difference_on_aws_is_damage() {
     let get = ["cp", "s3://buc/file.bin", "file.bin"];
     // The CRC-64/NVME of "123456789".
-    let crc = "ETag: \"00000000000000000000000000000000-2\"\r\nx-amz-checksum-crc64nvme: rosUhgp5mIg=\r\nx-amz-checksum-type: FULL_OBJECT\r\n";
+    let crc = "ETag: \"00000000000000000000000000000000-2\"\r\n\
+               x-amz-checksum-crc64nvme: rosUhgp5mIg=\r\nx-amz-checksum-type: FULL_OBJECT\r\n";
     run_at_aws(crc, "123456789", &get).0.succeeds().says("CRC-64/NVME of the store verified");
     let (done, downloads) = run_at_aws(crc, "123456780", &get);
     done.fails(1, &["is damaged", "CRC-64/NVME"]);
@@ -201,7 +202,8 @@ fn difference_on_aws_is_damage() {
     run_at_aws(tag, "123456780", &["verify", "s3://buc/file.bin"])
         .0
         .fails(1, &["is damaged", "MD5"]);
-    // Of parts, and of a directory bucket.
-    let parts = "ETag: \"00000000000000000000000000000000-2\"\r\nx-amz-checksum-crc32: AAAAAA==-2\r\nx-amz-checksum-type: COMPOSITE\r\n";
+    // The ETag and checksum of an upload in parts, and those of a directory bucket.
+    let parts = "ETag: \"00000000000000000000000000000000-2\"\r\n\
+                 x-amz-checksum-crc32: AAAAAA==-2\r\nx-amz-checksum-type: COMPOSITE\r\n";
     run_at_aws(parts, "123456789", &get).0.succeeds();
 }

@@ -1,5 +1,5 @@
-//! Objects that another writer of the bucket made to harm: times and sizes at the edge of their
-//! types, and forged indexes.
+//! Malicious objects of another writer of the bucket: times and sizes at the edges of their types,
+//! and forged indexes.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::storage::{Attributes, ListRequest, ObjectStore as _, PutBody, PutCondition};
 use serde_json::{Value, json};
 
-/// Files in the folder `d/`; enough of them for a listing to read an index.
+/// The number of files below `d/`, enough for a listing to read an index.
 const FILES: u64 = 20;
 
 fn object(key: &str) -> ObjectName {
@@ -59,7 +59,7 @@ fn delta(
 }
 
 #[test]
-fn times_at_calendar_edges_stop_nothing() {
+fn times_at_calendar_edges_work() {
     for time in [
         "9999-12-31T23:59:59-14:00",
         "9999-365T23:59:59.999999-23:59",
@@ -90,8 +90,8 @@ fn times_at_calendar_edges_stop_nothing() {
         for (n, name) in ["a", "b", "c"].iter().enumerate() {
             sandbox.write(&format!("in/{name}.zip"), edited(&first, n as u64));
         }
-        // A file that comes over the one of this time takes it into account, and those after it
-        // have their turn.
+        // A file that replaces the one of this time gets a later one, and the next files are
+        // uploaded too.
         let run = sandbox.run(["sync", "--concurrency", "1", "in", "s3://buc/d"]);
         assert!(run.code == Some(0) && run.out.contains("3 changed"), "{time}: {run:?}");
         sandbox.run(["cp", "s3://buc/d/b.zip", "back.zip"]).succeeds();
@@ -115,7 +115,7 @@ fn sums_of_sizes_do_not_wrap() {
     sandbox.run(["stats", "buc"]).succeeds().says("at least");
 }
 
-/// A bucket of [`FILES`] deltas below `d/`, and the same files below `in/`.
+/// Creates a bucket of [`FILES`] deltas below `d/`, and the same files below `in/`.
 fn releases() -> Sandbox {
     let sandbox = Sandbox::new();
     let first = noise(5_000, 1);
@@ -130,7 +130,7 @@ fn releases() -> Sandbox {
     sandbox
 }
 
-/// Writes an index that says of every object what `says` makes of its key; nothing of a null.
+/// Writes an index with the entry that `says` returns for every key; a null omits the key.
 #[tokio::main(flavor = "current_thread")]
 async fn forge(sandbox: &Sandbox, says: impl Fn(&str) -> Value) {
     let store = sandbox.dir_store();
@@ -156,7 +156,7 @@ async fn forge(sandbox: &Sandbox, says: impl Fn(&str) -> Value) {
     }
 }
 
-/// Of deltas and references, that they are references or files of their own.
+/// Writes an index that gives all deltas the wrong `kind`: reference or plain file.
 fn forge_kinds(sandbox: &Sandbox, kind: &'static str) {
     forge(sandbox, |key| if key.ends_with(".delta") { json!(kind) } else { Value::Null });
 }
@@ -175,7 +175,7 @@ fn has_all_files(sandbox: &Sandbox, folder: &str) {
 const KINDS: [&str; 2] = ["r", "p"];
 
 #[test]
-fn forged_kinds_hide_no_file_from_ls() {
+fn forged_index_hides_no_file() {
     for kind in KINDS {
         let sandbox = releases();
         forge_kinds(&sandbox, kind);
@@ -191,7 +191,7 @@ fn forged_kinds_hide_no_file_from_ls() {
 }
 
 #[test]
-fn forged_kinds_keep_no_file_from_copies() {
+fn forged_index_skips_no_copy() {
     for kind in KINDS {
         let sandbox = releases();
         forge_kinds(&sandbox, kind);
@@ -205,7 +205,7 @@ fn forged_kinds_keep_no_file_from_copies() {
 }
 
 #[test]
-fn forged_kinds_vouch_for_no_file() {
+fn forged_index_verifies_no_file() {
     for kind in KINDS {
         let sandbox = releases();
         forge_kinds(&sandbox, kind);
@@ -214,7 +214,7 @@ fn forged_kinds_vouch_for_no_file() {
 }
 
 #[test]
-fn forged_kinds_remove_no_local_file() {
+fn forged_index_deletes_no_file() {
     for kind in KINDS {
         let sandbox = releases();
         sandbox.write("backup/old.txt", b"what the bucket has not");
@@ -227,7 +227,7 @@ fn forged_kinds_remove_no_local_file() {
 }
 
 #[test]
-fn forged_kinds_remove_no_bucket() {
+fn forged_index_deletes_no_bucket() {
     for kind in KINDS {
         let sandbox = releases();
         forge_kinds(&sandbox, kind);
@@ -238,7 +238,7 @@ fn forged_kinds_remove_no_bucket() {
 }
 
 #[test]
-fn forged_kinds_spare_no_file_from_rm() {
+fn forged_index_spares_no_file() {
     for kind in KINDS {
         let sandbox = releases();
         forge_kinds(&sandbox, kind);
@@ -248,8 +248,8 @@ fn forged_kinds_spare_no_file_from_rm() {
     }
 }
 
-/// Files of users that are called as deltas and references are, beside [`releases`]; the index
-/// calls them what they are not.
+/// Adds files of users with the names of deltas and references to [`releases`]; the index states
+/// the wrong kinds for them.
 fn own_names() -> Sandbox {
     let sandbox = releases();
     sandbox.run(["cp", "-r", "s3://buc", "in", "--quiet"]).succeeds();
@@ -267,7 +267,7 @@ fn own_names() -> Sandbox {
 }
 
 #[test]
-fn own_delta_names_are_copied_and_verified() {
+fn own_delta_names_are_copied() {
     let sandbox = own_names();
     sandbox.run(["cp", "-r", "s3://buc", "out", "--quiet"]).succeeds();
     has_all_files(&sandbox, "out");
@@ -285,9 +285,9 @@ fn own_delta_names_are_copied_and_verified() {
 }
 
 #[test]
-fn sync_delete_spares_own_delta_names() {
+fn sync_spares_own_delta_names() {
     let sandbox = own_names();
-    // Twice: what the first one has mistaken, the second knows.
+    // Twice, since the first run corrects the index for the second.
     for _ in 0..2 {
         sandbox.run(["sync", "--delete", "s3://buc", "in"]);
         for name in ["d/notes.delta", "e/reference.bin"] {

@@ -10,7 +10,7 @@ use crate::support::{Run, Sandbox, noise};
 const DOWN: [&str; 3] = ["sync", "s3://buc/d", "out"];
 const DOWN_DELETE: [&str; 4] = ["sync", "--delete", "s3://buc/d", "out"];
 
-/// The name of a directory that holds what was renamed aside.
+/// Returns the name of a directory that holds what was renamed aside.
 fn aside(letter: char) -> String {
     format!(".deltaglider-{}.aside", String::from(letter).repeat(32))
 }
@@ -38,7 +38,7 @@ fn file_makes_way_for_directory() {
     assert_eq!(dry.out.matches("(dryrun) delete: out/x\n").count(), 1, "{dry:?}");
     assert_eq!(below_out(&sandbox), ["x"]);
     let run = sandbox.run(DOWN_DELETE).succeeds().says("delete: out/x\n");
-    // Three files, a folder, and a removal.
+    // Three files, a directory and a deletion.
     assert!(run.out.ends_with("5 changed, 0 unchanged\n"), "{run:?}");
     assert_eq!(below_out(&sandbox), ["other", "x", "x/y", "x/z", "x/z/w"]);
     sandbox.run(DOWN_DELETE).succeeds().says("0 changed, 4 unchanged\n");
@@ -68,7 +68,7 @@ fn directory_makes_way_for_file() {
 }
 
 #[test]
-fn content_that_stays_keeps_its_directory() {
+fn kept_content_keeps_directory() {
     let sandbox = Sandbox::new();
     sandbox.store().foreign("d/x", b"stored");
     sandbox.store().foreign("d/y", b"stored");
@@ -116,7 +116,7 @@ fn content_that_stays_keeps_its_directory() {
 }
 
 #[test]
-fn failed_copy_keeps_what_was_in_the_way() {
+fn failed_copy_restores_obstacle() {
     let sandbox = Sandbox::new();
     sandbox.put("d/x", &noise(5_000, 1)).succeeds();
     sandbox.put("d/y/z", &noise(5_000, 2)).succeeds();
@@ -132,14 +132,14 @@ fn failed_copy_keeps_what_was_in_the_way() {
 }
 
 #[test]
-fn killed_download_is_given_back() {
+fn killed_download_is_undone() {
     let sandbox = Sandbox::new();
     sandbox.put("d/f", b"stored").succeeds();
     let leave = || {
         let _ = std::fs::remove_dir_all(sandbox.path("out"));
         sandbox.write(&format!("out/{}/x/a", aside('a')), "local");
         sandbox.write(&format!("out/{}/y", aside('b')), "local");
-        // Made for a file that did not come.
+        // Created for a file whose download never ended.
         std::fs::create_dir_all(sandbox.path("out/y/sub")).unwrap();
     };
     for command in [
@@ -163,7 +163,7 @@ fn killed_download_is_given_back() {
     sandbox.run([&DOWN[..], &["--dryrun"]].concat());
     assert_eq!(below_out(&sandbox), before);
     sandbox.run(DOWN_DELETE).succeeds().says("delete: out/x/a\n").says("delete: out/y\n");
-    // As a source: what is aside is neither stored nor taken for absent.
+    // In a source, what is aside is neither stored nor taken for absent.
     leave();
     std::fs::remove_dir_all(sandbox.path("out/y")).unwrap();
     for key in ["u/x/a", "u/y", "u/stale"] {
@@ -180,7 +180,7 @@ fn killed_download_is_given_back() {
 }
 
 #[test]
-fn same_file_is_named_beside_its_directory() {
+fn file_and_directory_conflict() {
     let sandbox = Sandbox::new();
     for key in ["d/x", "d/x-1", "d/x.txt", "d/x/y", "d/x/z", "d/v", "d/w/a", "d/w/a/b"] {
         sandbox.store().foreign(key, b"stored");
@@ -223,7 +223,7 @@ fn same_file_is_named_beside_its_directory() {
 }
 
 #[test]
-fn obstacles_are_found_before_a_fetch() {
+fn obstacles_are_found_first() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let run = |words: &str| {
         let mut command = sandbox.command();

@@ -1,4 +1,4 @@
-//! Signals on the real binary: whatever was begun is taken back.
+//! Signals on the real binary: incomplete work is removed.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::support::{Run, Sandbox, edited, names_below, noise, without_what_the_machine_has};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
-/// The binary, which gets signals also where the tests themselves run with some ignored: in the
-/// background of a script, or under `nohup`.
+/// Returns the binary with default signal handling, even if the tests run with some signals
+/// ignored, as in the background of a script or under `nohup`.
 fn command(sandbox: &Sandbox) -> Command {
     let mut command = sandbox.command_of(Path::new("env"));
     command.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_deltaglider")]);
@@ -18,7 +18,7 @@ fn command(sandbox: &Sandbox) -> Command {
 }
 
 fn signal(child: &Child, name: &str) {
-    // The shell's own: a bare system has no program of that name.
+    // The `kill` of the shell, since a minimal system has no program of that name.
     let sent = Command::new("sh")
         .args(["-c", "kill -$0 $1", name, &child.id().to_string()])
         .status()
@@ -26,8 +26,8 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// The exit code, which must come soon; a signal that comes before anything was begun ends the
-/// process itself.
+/// Waits for the end of the process and returns its exit code; for a process that a signal ended,
+/// 128 and the number.
 fn ends(child: &mut Child) -> Option<i32> {
     let begun = Instant::now();
     loop {
@@ -40,17 +40,17 @@ fn ends(child: &mut Child) -> Option<i32> {
 }
 
 #[test]
-fn an_interrupted_upload_from_a_pipe_leaves_nothing() {
+fn interrupted_pipe_stores_none() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let sandbox = Sandbox::new();
         let mut command = command(&sandbox);
         let mut child =
             command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        // More than is kept in memory, so that there is a file for it.
+        // More than is held in memory, so that a temporary file exists.
         pipe.write_all(&noise(20 << 20, 1)).unwrap();
         signal(&child, name);
-        // Whoever feeds the pipe goes too, as with Ctrl-C in a terminal.
+        // The writer of the pipe ends too, as with Ctrl-C in a terminal.
         drop(pipe);
         assert_eq!(ends(&mut child), Some(code), "{name}");
         assert!(names_below(&sandbox.temporaries()).is_empty());
@@ -71,7 +71,7 @@ fn ignored_hangup_ends_no_command() {
     command.env("AWS_ENDPOINT_URL_S3", sandbox.endpoint()).env("TMPDIR", sandbox.temporaries());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    // More than a pipe holds: the command has begun to read.
+    // More than a pipe holds, so the command has begun to read.
     pipe.write_all(&noise(1 << 20, 1)).unwrap();
     signal(&child, "HUP");
     drop(pipe);
@@ -80,7 +80,7 @@ fn ignored_hangup_ends_no_command() {
 }
 
 #[test]
-fn an_interrupted_download_leaves_nothing_or_the_whole_file() {
+fn interrupted_download_is_atomic() {
     let sandbox = Sandbox::new();
     let (base, mut whole) = (noise(24 << 20, 1), 0);
     let second = edited(&base, 2);
@@ -114,7 +114,7 @@ fn an_interrupted_download_leaves_nothing_or_the_whole_file() {
 }
 
 #[test]
-fn an_interrupted_upload_leaves_the_store_whole() {
+fn interrupted_upload_is_atomic() {
     let sandbox = Sandbox::new();
     let (base, content) = (noise(1 << 20, 1), noise(24 << 20, 3));
     sandbox.put("p/a.zip", &base).succeeds();
@@ -139,7 +139,7 @@ fn an_interrupted_upload_leaves_the_store_whole() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_command_quietly() {
+fn broken_pipe_ends_quietly() {
     let sandbox = Sandbox::new();
     sandbox.put("a.zip", &noise(4 << 20, 1)).succeeds();
     let mut command = command(&sandbox);
@@ -150,13 +150,13 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     pipe.read_exact(&mut first).unwrap();
     drop(pipe);
     assert_eq!(ends(&mut child), Some(141));
-    let mut told = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    assert_eq!(without_what_the_machine_has(&told), "");
+    let mut printed = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(without_what_the_machine_has(&printed), "");
 }
 
 #[test]
-fn an_interrupted_upload_in_parts_leaves_no_upload_open() {
+fn interrupt_aborts_open_upload() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let over_http = || {
         let mut command = command(&sandbox);
@@ -183,10 +183,10 @@ fn an_interrupted_upload_in_parts_leaves_no_upload_open() {
     Run::of(over_http().args(["ls", "s3://buc/large.bin"])).fails(1, &[]);
 }
 
-/// How long a command may take to end after a signal where no upload is open.
+/// The maximum time from a signal to the end of a command without an open upload.
 const PROMPT: Duration = Duration::from_secs(2);
 
-/// Ends the command by a signal, for which it must not take long.
+/// Ends the command by a signal and requires that it ends within [`PROMPT`].
 fn ends_promptly(child: &mut Child, name: &str, code: i32) {
     let begun = Instant::now();
     signal(child, name);
@@ -195,7 +195,7 @@ fn ends_promptly(child: &mut Child, name: &str, code: i32) {
     assert!(took < PROMPT, "{took:?}");
 }
 
-/// Waits until a command is where it can be interrupted.
+/// Waits until a command has `reached` the point to interrupt it at.
 fn until(child: &mut Child, mut reached: impl FnMut(&Child) -> bool) {
     let begun = Instant::now();
     while !reached(child) {
@@ -205,7 +205,7 @@ fn until(child: &mut Child, mut reached: impl FnMut(&Child) -> bool) {
     }
 }
 
-/// Whether the process waits for a lock on a file.
+/// Returns whether the process waits for a lock on a file.
 fn waits_for_a_lock(child: &Child) -> bool {
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
     let process = child.id().to_string();
@@ -223,7 +223,7 @@ fn signal_ends_wait_for_stdin() {
             command.args(["cp", "-", "s3://buc/a.zip"]).stdin(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         pipe.write_all(&noise(1 << 20, 1)).unwrap();
-        // All was taken: more is waited for.
+        // The command has read everything and waits for more.
         until(&mut child, |_| rustix::io::ioctl_fionread(&pipe).unwrap() == 0);
         ends_promptly(&mut child, name, code);
         drop(pipe);
@@ -233,7 +233,7 @@ fn signal_ends_wait_for_stdin() {
 }
 
 #[test]
-fn signal_ends_wait_for_a_full_pipe() {
+fn signal_ends_wait_for_full_pipe() {
     let sandbox = Sandbox::new();
     sandbox.put("a.bin", &noise(1 << 20, 1)).succeeds();
     for number in 0..200 {

@@ -12,13 +12,13 @@ fn releases() -> Sandbox {
     sandbox
 }
 
-/// Lines without their dates.
+/// Returns lines without their dates.
 fn names(listed: &str) -> Vec<&str> {
     listed.lines().map(|line| line.get(20..).unwrap_or(line)).collect()
 }
 
 #[test]
-fn lists_show_the_originals_and_nothing_of_ours() {
+fn ls_shows_original_files_only() {
     let sandbox = releases();
     sandbox.store().foreign(".deltaglider/stats_quick.json", b"{}");
     let second = edited(&noise(20_000, 1), 1).len();
@@ -43,7 +43,7 @@ fn lists_show_the_originals_and_nothing_of_ours() {
     );
     let human = sandbox.run(["ls", "--human-readable", "s3://buc/rel/a-1"]).succeeds().out;
     assert_eq!(names(&human), ["  19.5 KiB a-1.zip"]);
-    // The name of what is stored is no prefix of a name.
+    // A stored key is not a prefix of a name.
     sandbox.run(["ls", "s3://buc/rel/a-1.zip.d"]).fails(1, &[]);
     sandbox.run(["ls", "s3://buc/nothing"]).fails(1, &[]);
     assert_eq!(names(&sandbox.run(["ls"]).succeeds().out), ["buc"]);
@@ -69,15 +69,16 @@ fn stats_count_every_stored_byte() {
         assert_eq!(stats[field], expected, "{field}: {stats}");
     }
     assert_eq!(stats["space_saved"], original as i64 - stored as i64);
-    let told = sandbox.run(["stats", "s3://buc/rel/"]).succeeds();
-    told.says("Statistics of s3://buc/rel/")
+    let report = sandbox.run(["stats", "s3://buc/rel/"]).succeeds();
+    report
+        .says("Statistics of s3://buc/rel/")
         .says("as deltas:        3")
         .says("as they are:      0");
     sandbox.run(["stats", "nothing-here"]).fails(1, &["no such bucket"]);
 }
 
 #[test]
-fn a_removed_file_is_gone_and_its_neighbours_stay() {
+fn rm_spares_other_files() {
     let sandbox = releases();
     sandbox.run(["rm", "s3://buc/rel/a-1.zip"]).succeeds().says("delete: s3://buc/rel/a-1.zip");
     sandbox.run(["cp", "s3://buc/rel/a-1.zip", "-"]).fails(1, &["s3://buc/rel/a-1.zip", "404"]);
@@ -97,7 +98,7 @@ fn a_removed_file_is_gone_and_its_neighbours_stay() {
 }
 
 #[test]
-fn removing_a_name_removes_every_object_of_it() {
+fn rm_removes_every_variant() {
     let sandbox = releases();
     sandbox.store().foreign("rel/a-2.zip", b"newer, by another tool");
     sandbox
@@ -113,7 +114,7 @@ fn removing_a_name_removes_every_object_of_it() {
 }
 
 #[test]
-fn what_another_tool_stored_is_a_file_as_it_is() {
+fn foreign_object_is_plain_file() {
     let sandbox = releases();
     sandbox.store().foreign("rel/foreign.delta", b"no delta");
     sandbox.store().foreign("elsewhere/reference.bin", b"no reference");
@@ -127,22 +128,22 @@ fn what_another_tool_stored_is_a_file_as_it_is() {
         all.contains(" rel/foreign.delta\n") && all.contains(" elsewhere/reference.bin\n"),
         "{all}"
     );
-    // No delta is made against it, and it is not replaced.
+    // It is neither used as a reference nor replaced.
     sandbox.put("elsewhere/a.zip", &noise(1_000, 1)).succeeds().says("(reference: ");
     assert_eq!(
         sandbox.run(["cp", "s3://buc/elsewhere/reference.bin", "-"]).succeeds().out,
         "no reference"
     );
-    // Nor is a file whose name a delta would have.
+    // A file with the name of a delta is not replaced either.
     sandbox.put("rel/foreign", &noise(1_000, 1)).succeeds();
-    sandbox.store().foreign("rel/c.zip.delta", b"somebody's own");
+    sandbox.store().foreign("rel/c.zip.delta", b"a file of its own");
     sandbox
         .put("rel/c.zip", &noise(20_000, 1))
         .succeeds()
         .says("s3://buc/rel/c.zip.delta stands where its delta would");
     assert_eq!(
         sandbox.run(["cp", "s3://buc/rel/c.zip.delta", "-"]).succeeds().out,
-        "somebody's own"
+        "a file of its own"
     );
     sandbox.run(["verify", "-r", "s3://buc"]).succeeds();
 }

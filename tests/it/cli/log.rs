@@ -1,12 +1,13 @@
-//! What is logged: steps on request, on standard error, and never a secret.
+//! The log: steps on request, on standard error, and never a secret.
 
 use std::process::Command;
 
 use crate::support::{Run, Sandbox, edited, noise};
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
+/// The default level logs nothing of a run that succeeds.
 #[test]
-fn debug_tells_every_step_and_silence_is_the_default() {
+fn debug_logs_every_step() {
     let sandbox = Sandbox::new();
     sandbox.put("a-1.zip", &noise(5_000, 1)).succeeds();
     sandbox.write("a-2.zip", edited(&noise(5_000, 1), 1));
@@ -18,7 +19,7 @@ fn debug_tells_every_step_and_silence_is_the_default() {
         assert!(run.err.contains(step), "{step}: {run:?}");
     }
     assert!(!run.out.contains("DEBUG"));
-    for (level, tells) in
+    for (level, logs) in
         [("debug", true), ("DEBUG", true), ("info", false), ("off", false), ("", false)]
     {
         let run = Run::of(sandbox.command().env("DG_LOG_LEVEL", level).args([
@@ -26,12 +27,12 @@ fn debug_tells_every_step_and_silence_is_the_default() {
             "s3://buc/a-2.zip",
             "out",
         ]));
-        assert_eq!((run.code, run.err.contains("DEBUG")), (Some(0), tells), "{level:?}: {run:?}");
+        assert_eq!((run.code, run.err.contains("DEBUG")), (Some(0), logs), "{level:?}: {run:?}");
     }
 }
 
 #[test]
-fn no_secret_is_logged_or_told() {
+fn no_secret_is_printed() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let token = "session-token-of-the-test";
     let over_http = |secret: &str| -> Command {
@@ -41,7 +42,7 @@ fn no_secret_is_logged_or_told() {
         command
     };
     sandbox.write("a.zip", noise(5_000, 1));
-    let mut told = String::new();
+    let mut printed = String::new();
     for (secret, token_of, code) in [(SECRET_KEY, "", 0), ("a-wrong-secret", token, 1)] {
         for arguments in [
             ["mb", "s3://buc", "--debug"],
@@ -54,12 +55,12 @@ fn no_secret_is_logged_or_told() {
             }
             let run = Run::of(command.args(arguments));
             assert_eq!(run.code, Some(code), "{run:?}");
-            told += &run.out;
-            told += &run.err;
+            printed += &run.out;
+            printed += &run.err;
         }
     }
-    assert!(told.contains("put object=s3://buc/a.zip"), "{told}");
+    assert!(printed.contains("put object=s3://buc/a.zip"), "{printed}");
     for secret in [SECRET_KEY, "a-wrong-secret", token, "Signature=", "x-amz-security-token"] {
-        assert!(!told.contains(secret), "{secret}: {told}");
+        assert!(!printed.contains(secret), "{secret}: {printed}");
     }
 }

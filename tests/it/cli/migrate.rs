@@ -1,14 +1,14 @@
-//! `migrate`: a bucket into another, once and again; and `--rebase`, old deltas against newer
-//! references.
+//! `migrate`: copies a bucket into another, repeatedly; `--rebase` re-encodes old deltas against
+//! later references.
 
 use crate::support::{Run, Sandbox, edited, noise};
 
 #[test]
-fn deltas_are_made_again_where_a_later_reference_saves() {
+fn rebase_uses_later_reference() {
     let sandbox = Sandbox::new();
     let (old, new) = (noise(100_000, 1), noise(100_000, 2));
     sandbox.put("app-1.zip", &old).succeeds();
-    // Half old, half new: against the only reference there was, the delta has all of the new half.
+    // Half old, half new: against the only reference so far, the delta holds all of the new half.
     let middle = [&old[..50_000], &new[..50_000]].concat();
     Run::of(
         sandbox.command().env("DG_MAX_RATIO", "0.9").args(["cp", "-", "s3://buc/app-2.zip"]).stdin(
@@ -48,7 +48,7 @@ fn deltas_are_made_again_where_a_later_reference_saves() {
     sandbox.run(["migrate", "--rebase", "s3://buc/none"]).fails(1, &["no delta is stored under"]);
 }
 
-/// Files of another tool, files of ours and folder markers in a bucket `old`, and one `new`.
+/// Creates a bucket with files of another tool, own files and a directory marker, and one `new`.
 fn to_migrate() -> (Sandbox, Vec<(&'static str, Vec<u8>)>) {
     let sandbox = Sandbox::new();
     let first = noise(60_000, 1);
@@ -76,7 +76,7 @@ fn is_there(sandbox: &Sandbox, files: &[(&str, Vec<u8>)], below: &str) {
 }
 
 #[test]
-fn a_bucket_is_copied_once_and_what_is_there_by_content_is_passed_over() {
+fn migrate_skips_equal_content() {
     let (sandbox, files) = to_migrate();
     let migrate = ["migrate", "--yes", "s3://buc", "s3://new/x"];
     sandbox
@@ -84,23 +84,24 @@ fn a_bucket_is_copied_once_and_what_is_there_by_content_is_passed_over() {
         .succeeds()
         .says("(dryrun) copy: s3://buc/app/one.zip to");
     assert!(sandbox.store_of("new").keys().is_empty());
-    sandbox.run(migrate).succeeds().says("4 copied, 0 were there, 0 failed");
+    sandbox.run(migrate).succeeds().says("4 copied, 0 already there, 0 failed");
     is_there(&sandbox, &files, "x/");
     let before = sandbox.store_of("new").keys();
     assert!(before.contains(&"x/app/two.zip.delta".to_owned()), "{before:?}");
-    sandbox.run(migrate).succeeds().says("0 copied, 4 were there, 0 failed");
+    sandbox.run(migrate).succeeds().says("0 copied, 4 already there, 0 failed");
     assert_eq!(sandbox.store_of("new").keys(), before);
 
-    // The same size under the same name, and other content: no name and no size tells that.
+    // Other content of the same size under the same name, which neither name nor size shows.
     let mut changed = files[1].1.clone();
     changed[1_000] ^= 1;
     sandbox.store().foreign("app/two.zip", &changed);
-    sandbox.run(migrate).succeeds().says("1 copied, 3 were there, 0 failed");
+    sandbox.run(migrate).succeeds().says("1 copied, 3 already there, 0 failed");
     is_there(&sandbox, &[("app/two.zip", changed)], "x/");
 }
 
+/// `--no-preserve-prefix` drops it.
 #[test]
-fn a_folder_goes_along_under_its_own_name_unless_told_otherwise() {
+fn migrate_keeps_source_prefix() {
     let (sandbox, _) = to_migrate();
     sandbox
         .run(["migrate", "--yes", "s3://buc/app/", "s3://new", "--exclude", "t*"])
@@ -126,7 +127,7 @@ fn a_folder_goes_along_under_its_own_name_unless_told_otherwise() {
 }
 
 #[test]
-fn nothing_is_copied_unless_somebody_says_yes() {
+fn migrate_needs_confirmation() {
     let (sandbox, _) = to_migrate();
     sandbox.run(["migrate", "s3://buc", "s3://new"]).fails(255, &["--yes"]);
     sandbox
@@ -136,37 +137,37 @@ fn nothing_is_copied_unless_somebody_says_yes() {
 }
 
 #[test]
-fn a_failed_file_is_named_and_fails_the_command_and_the_next_run_finishes() {
+fn next_run_copies_failed_files() {
     let (sandbox, files) = to_migrate();
     sandbox.store().remove("app/reference.bin");
     let run = sandbox
         .run(["migrate", "--yes", "s3://buc", "s3://new"])
         .fails(1, &["app/three.zip", "1 of 4 failed"]);
-    assert!(run.out.contains("3 copied, 0 were there, 1 failed"), "{run:?}");
+    assert!(run.out.contains("3 copied, 0 already there, 1 failed"), "{run:?}");
     sandbox.put("app/three.zip", &files[3].1).succeeds();
     sandbox
         .run(["migrate", "--yes", "s3://buc", "s3://new"])
         .succeeds()
-        .says("1 copied, 3 were there, 0 failed");
+        .says("1 copied, 3 already there, 0 failed");
     is_there(&sandbox, &files, "");
 }
 
 #[test]
-fn what_happened_is_told_as_json() {
+fn events_are_printed_as_json() {
     let (sandbox, _) = to_migrate();
     let run = sandbox.run(["migrate", "--yes", "--json", "s3://buc", "s3://new"]).succeeds();
-    let told: Vec<serde_json::Value> =
+    let events: Vec<serde_json::Value> =
         run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(told.last().unwrap()["copied"], 4, "{}", run.out);
+    assert_eq!(events.last().unwrap()["copied"], 4, "{}", run.out);
     assert!(
-        told.iter().any(|told| told["action"] == "copy" && told["stored_as"] == "delta"),
+        events.iter().any(|event| event["action"] == "copy" && event["stored_as"] == "delta"),
         "{}",
         run.out
     );
 }
 
-/// Answers as the metadata service of an EC2 instance in `region` does, version 2 of its protocol
-/// only.
+/// Starts a metadata service of an EC2 instance in `region`, which speaks version 2 of the protocol
+/// only, and returns its URL.
 fn instance_metadata(region: &'static str) -> String {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -189,7 +190,8 @@ fn instance_metadata(region: &'static str) -> String {
             let length = body.len();
             let ttl = "x-aws-ec2-metadata-token-ttl-seconds: 60";
             let answer = format!(
-                "HTTP/1.1 {status}\r\n{ttl}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                "HTTP/1.1 {status}\r\n{ttl}\r\ncontent-length: {length}\r\nconnection: close\r\n\
+                 \r\n{body}"
             );
             stream.write_all(answer.as_bytes()).unwrap();
         }
@@ -198,7 +200,7 @@ fn instance_metadata(region: &'static str) -> String {
 }
 
 #[test]
-fn on_ec2_it_is_told_what_a_copy_between_regions_costs() {
+fn ec2_transfer_cost_is_reported() {
     let sandbox = Sandbox::new();
     let run = |region: &str, disabled: &str| {
         let mut command = sandbox.command();
@@ -208,7 +210,7 @@ fn on_ec2_it_is_told_what_a_copy_between_regions_costs() {
             .env("DG_DISABLE_EC2_DETECTION", disabled);
         command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", instance_metadata("eu-west-1"));
         command.env("AWS_ACCESS_KEY_ID", "none").env("AWS_SECRET_ACCESS_KEY", "none");
-        // Nobody says yes, so that nothing is sent.
+        // Without a confirmation nothing is sent.
         Run::of(command.args(["migrate", "s3://old", "s3://new"])).fails(255, &["--yes"]).out
     };
     assert!(
@@ -219,13 +221,14 @@ fn on_ec2_it_is_told_what_a_copy_between_regions_costs() {
     assert!(!run("us-east-1", "true").contains("instance"));
 }
 
+/// A file arrives, and so does another one that has the name of the first one's delta.
 #[test]
-fn a_file_and_one_of_the_name_its_delta_would_have_both_arrive() {
+fn file_named_as_delta_is_copied() {
     let sandbox = Sandbox::new();
     let first = noise(60_000, 1);
     let files = [
         ("rel/x.zip", first.clone()),
-        ("rel/x.zip.delta", b"a patch of somebody's own".to_vec()),
+        ("rel/x.zip.delta", b"a patch of a user".to_vec()),
         ("rel/y.zip", edited(&first, 1)),
     ];
     for (key, content) in &files {
@@ -254,14 +257,15 @@ fn a_file_and_one_of_the_name_its_delta_would_have_both_arrive() {
     sandbox
         .run(["migrate", "--yes", "s3://buc", "s3://migrated"])
         .succeeds()
-        .says("0 copied, 3 were there, 0 failed");
+        .says("0 copied, 3 already there, 0 failed");
 }
 
+/// A file with the name of an existing delta is rejected, and the error names both.
 #[test]
-fn a_file_of_the_name_of_a_delta_that_is_there_is_refused_by_name_and_the_delta_stays() {
+fn existing_delta_is_not_replaced() {
     let (sandbox, files) = to_migrate();
     sandbox.run(["migrate", "--yes", "s3://buc", "s3://new"]).succeeds();
-    sandbox.store().foreign("app/two.zip.delta", b"a patch of somebody's own");
+    sandbox.store().foreign("app/two.zip.delta", b"a patch of a user");
     let run = sandbox.run(["migrate", "--yes", "s3://buc", "s3://new"]);
     run.fails(
         1,

@@ -1,4 +1,4 @@
-//! The commands of the binary, one file a command or matter.
+//! The commands of the binary, one file per command or topic.
 
 mod attributes;
 mod bad_input;

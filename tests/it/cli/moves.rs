@@ -1,4 +1,4 @@
-//! `mv`: what was copied goes, and nothing else does.
+//! `mv`: removes what was copied, and nothing else.
 
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
@@ -33,7 +33,7 @@ fn files_move_in_across_and_out() {
 }
 
 #[test]
-fn what_could_not_be_copied_stays() {
+fn failed_copy_keeps_source() {
     let sandbox = Sandbox::new();
     let first = noise(100_000, 1);
     sandbox.put("app-1.zip", &first).succeeds();
@@ -54,7 +54,7 @@ fn what_could_not_be_copied_stays() {
     assert_eq!(sandbox.files(), ["app-3.zip"]);
 }
 
-/// Gives a file's name to another one that looks the same by size and time.
+/// Replaces a file by another one with the same name, size and time.
 fn replaced_by_rename(sandbox: &Sandbox, name: &str, content: &[u8]) {
     let modified = std::fs::metadata(sandbox.path(name)).unwrap().modified().unwrap();
     let next = sandbox.write("next", content);
@@ -63,7 +63,7 @@ fn replaced_by_rename(sandbox: &Sandbox, name: &str, content: &[u8]) {
 }
 
 #[test]
-fn replaced_file_survives_its_move() {
+fn replaced_source_is_kept() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let over_http = || {
         let mut command = sandbox.command();
@@ -76,7 +76,7 @@ fn replaced_file_survives_its_move() {
     let changes: [(&str, Change); 4] = [
         ("renamed", |sandbox| replaced_by_rename(sandbox, "f.txt", b"new content")),
         ("written", |sandbox| {
-            // The same bytes, and the time put back: only the time of the change itself differs.
+            // The same bytes and modification time: only the change time differs.
             let file = std::fs::File::options().write(true).open(sandbox.path("f.txt")).unwrap();
             let modified = file.metadata().unwrap().modified().unwrap();
             std::os::unix::fs::FileExt::write_all_at(&file, b"old", 0).unwrap();
@@ -91,7 +91,7 @@ fn replaced_file_survives_its_move() {
     for (what, change) in changes {
         sandbox.write("f.txt", b"old content");
         let before = server.requests_of("PutObject");
-        // The answer is held back until the file was changed.
+        // The server answers only after the file was changed.
         let (changed, wait) = std::sync::mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         server.script(move |call| {
@@ -125,7 +125,7 @@ fn replaced_file_survives_its_move() {
 }
 
 #[test]
-fn files_behind_directory_links_stay() {
+fn files_behind_links_are_kept() {
     let sandbox = Sandbox::new();
     sandbox.write("important/k.txt", b"content");
     sandbox.write("folder/own.txt", b"own");

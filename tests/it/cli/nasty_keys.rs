@@ -1,21 +1,21 @@
-//! The keys that broke other systems, through the real binary: up, listed, down and removed, and
-//! nothing leaves its folder.
+//! Keys that broke other systems, through the real binary: uploaded, listed, downloaded and
+//! removed, and no file is written outside its directory.
 
 use crate::support::{Sandbox, names_below, noise};
 use deltaglider::storage::conformance::nasty_keys::NASTY_KEYS;
 
-/// Every nasty key with the name of its kind.
+/// Returns every nasty key with the name of its kind.
 fn keys() -> impl Iterator<Item = (&'static str, String)> {
     NASTY_KEYS.iter().flat_map(|kind| kind.keys().into_iter().map(|key| (kind.name, key)))
 }
 
-/// Whether our own objects have this key, so that a file of this name has an escaped one.
+/// Returns whether the key is one of our own, so that a file of this name is stored escaped.
 fn is_ours(key: &str) -> bool {
     key == "reference.bin" || key.ends_with("/reference.bin")
 }
 
 #[test]
-fn a_nasty_key_is_a_plain_name_or_means_into() {
+fn nasty_keys_round_trip() {
     let sandbox = Sandbox::new();
     sandbox.write("f", "content");
     for (kind, key) in keys() {
@@ -45,7 +45,7 @@ fn a_nasty_key_is_a_plain_name_or_means_into() {
 }
 
 #[test]
-fn deltas_of_nasty_names_come_back() {
+fn nasty_delta_names_round_trip() {
     let sandbox = Sandbox::new();
     let (mut stored, content) = (0, noise(1_000, 1));
     sandbox.write("f", &content);
@@ -71,7 +71,7 @@ fn deltas_of_nasty_names_come_back() {
 }
 
 #[test]
-fn nothing_leaves_the_folder_it_is_copied_to() {
+fn download_stays_in_directory() {
     let sandbox = Sandbox::new();
     let store = sandbox.store();
     for key in [
@@ -95,7 +95,7 @@ fn nothing_leaves_the_folder_it_is_copied_to() {
     for key in ["../out", "a/../../out", "/etc/out", "a//b", "a/./b", "full/"] {
         assert!(run.err.contains(&format!("download failed: s3://buc/{key}: ")), "{key}: {run:?}");
     }
-    // A name is that of a file or of a directory, not both: the file is left out.
+    // A name cannot be both a file and a directory; the file is left out.
     let shadowed = ["cannot download s3://buc/ok: ", "cannot download s3://buc/..: "];
     run.fails(1, &["cannot be the name of a file", "8 of 12 failed", shadowed[0], shadowed[1]]);
     let mut after = names_below(sandbox.work().parent().unwrap());

@@ -1,9 +1,10 @@
-//! Parts of files on the real binary: of deltas, references and files as they are.
+//! `--range` on the real binary: of deltas, references and plain files.
 
 use crate::support::{Sandbox, edited, noise};
 
+/// The file is a reference, a delta, a plain file or one of another tool.
 #[test]
-fn a_part_of_a_file_is_the_part_of_its_bytes_however_it_is_stored() {
+fn range_reads_any_kind_of_file() {
     let sandbox = Sandbox::new();
     let base = noise(300_000, 1);
     let next = edited(&base, 1);
@@ -42,7 +43,7 @@ fn a_part_of_a_file_is_the_part_of_its_bytes_however_it_is_stored() {
 }
 
 #[test]
-fn a_part_of_a_delta_that_does_not_give_the_file_back_is_an_error() {
+fn range_of_damaged_delta_fails() {
     let sandbox = Sandbox::new();
     let base = noise(50_000, 1);
     sandbox.put("a-1.zip", &base).succeeds();
@@ -61,7 +62,7 @@ fn a_part_of_a_delta_that_does_not_give_the_file_back_is_an_error() {
 }
 
 #[test]
-fn a_range_that_makes_no_sense_is_refused() {
+fn senseless_range_is_rejected() {
     let sandbox = Sandbox::new();
     sandbox.put("a.txt", b"abc").succeeds();
     sandbox

@@ -1,4 +1,4 @@
-//! `rm -r` and `rb`: everything of a folder or bucket goes, and nothing of its neighbours.
+//! `rm -r` and `rb`: delete everything of a prefix or bucket, and nothing else.
 
 use crate::support::{Sandbox, edited, noise};
 
@@ -14,8 +14,9 @@ fn filled() -> (Sandbox, Vec<u8>) {
     (sandbox, second)
 }
 
+/// The references below the prefix are deleted with its files.
 #[test]
-fn a_folder_goes_with_its_references_and_its_neighbours_stay() {
+fn rm_of_prefix_spares_others() {
     let (sandbox, second) = filled();
     let before = sandbox.store().keys();
     let dry = sandbox.run(["rm", "-r", "--dryrun", "s3://buc/v1"]).succeeds();
@@ -25,7 +26,7 @@ fn a_folder_goes_with_its_references_and_its_neighbours_stay() {
     assert_eq!(run.out, dry.out.replace("(dryrun) ", ""));
     let left: Vec<String> =
         sandbox.store().keys().into_iter().filter(|key| key.starts_with("v1/")).collect();
-    // The copy of the reference stays for its grace period.
+    // The copy of the reference is kept for its grace period.
     assert!(left.iter().all(|key| key.starts_with("v1/.deltaglider/references/")), "{left:?}");
     for folder in ["v10", "other"] {
         sandbox.run(["cp", &format!("s3://buc/{folder}/app-2.zip"), "back"]).succeeds();
@@ -35,7 +36,7 @@ fn a_folder_goes_with_its_references_and_its_neighbours_stay() {
 }
 
 #[test]
-fn a_bucket_without_files_goes_and_one_with_files_stays() {
+fn rb_needs_an_empty_bucket() {
     let (sandbox, _) = filled();
     let before = sandbox.store().keys();
     sandbox.run(["rb", "s3://buc"]).fails(1, &["the bucket is not empty"]);

@@ -1,5 +1,5 @@
-//! `repair` as it is typed, against an S3 server: uploads and lifecycle rules too, texts, JSON and
-//! exit codes.
+//! `repair` on the real binary against an S3 server, with uploads and lifecycle rules: texts, JSON
+//! and exit codes.
 
 use crate::support::{Run, Sandbox, edited, noise};
 use aws_sdk_s3::Client;
@@ -23,7 +23,7 @@ impl Shop {
         Run::of(command.env("DG_CONDITIONAL_WRITES", "yes").args(arguments))
     }
 
-    /// As other tools speak to the server.
+    /// Returns a client of the server, as other tools use.
     fn client(&self) -> Client {
         let http = aws_smithy_http_client::Builder::new().build_http();
         let config = aws_sdk_s3::Config::builder()
@@ -48,7 +48,7 @@ impl Shop {
     }
 }
 
-/// What is wrong and what became of it, of each finding.
+/// Returns the trouble and the outcome of each finding.
 fn findings(run: &Run) -> Vec<(String, String)> {
     let report: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -64,7 +64,7 @@ fn owned(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_and_mended_on_request() {
+async fn repair_changes_only_on_request() {
     let shop = Shop { sandbox: Sandbox::new(), server: Server::memory().unwrap() };
     shop.run(&["mb", "s3://shop"]).succeeds();
     let first = noise(100_000, 1);
@@ -75,30 +75,30 @@ async fn what_is_wrong_is_told_and_mended_on_request() {
     shop.run(&["cp", "--no-delta", "app-1.zip", "s3://shop/backup/"]).succeeds();
     shop.run(&["repair", "shop"])
         .succeeds()
-        .says("2 deltas and 1 references: 0 found, 0 mended, 0 left");
+        .says("2 deltas and 1 references: 0 found, 0 repaired, 0 left");
 
     let client = shop.client();
     client.create_multipart_upload().bucket("shop").key("never ended +%").send().await.unwrap();
-    // What has just been begun may be under way.
+    // A recent upload may still be in progress.
     shop.run(&["repair", "s3://shop"]).succeeds().says("0 found");
     shop.set_lifecycle(ExpirationStatus::Enabled).await;
     client.delete_object().bucket("shop").key("rel/reference.bin").send().await.unwrap();
     shop.run(&["cp", "s3://shop/rel/app-2.zip", "back.zip"]).fails(1, &["rel/reference.bin"]);
 
-    let told = shop.run(&["repair", "shop", "--grace-days", "0"]).fails(1, &[]);
+    let report = shop.run(&["repair", "shop", "--grace-days", "0"]).fails(1, &[]);
     for text in [
         "missing reference: s3://shop/rel/reference.bin",
-        "needed by rel/app-1.zip, rel/app-2.zip: --mend mends it",
+        "needed by rel/app-1.zip, rel/app-2.zip: pass --mend to repair it",
         "open upload: s3://shop/never ended +%",
     ] {
-        assert!(told.out.contains(text), "{text:?} is not in {told:?}");
+        assert!(report.out.contains(text), "{text:?} is not in {report:?}");
     }
     assert_eq!(shop.server.open_uploads(), 1);
-    let mended =
+    let repaired =
         shop.run(&["repair", "shop", "--grace-days", "0", "--mend", "--json"]).fails(1, &[]);
     let expected =
         [("missing reference", "mended"), ("open upload", "mended"), ("lifecycle rule", "beyond")];
-    assert_eq!(findings(&mended), owned(&expected));
+    assert_eq!(findings(&repaired), owned(&expected));
     assert_eq!(shop.server.open_uploads(), 0);
     let again = shop.run(&["repair", "shop", "--mend", "--json"]).fails(1, &[]);
     assert_eq!(findings(&again), owned(&expected[2..]));
@@ -111,20 +111,20 @@ async fn what_is_wrong_is_told_and_mended_on_request() {
 }
 
 #[test]
-fn what_is_lost_is_no_success() {
+fn lost_content_is_a_failure() {
     let sandbox = Sandbox::new();
     let first = noise(100_000, 1);
     sandbox.put("app-1.zip", &first).succeeds();
     sandbox.put("app-2.zip", &edited(&first, 2)).succeeds();
     sandbox.store().remove("reference.bin");
     let run = sandbox.run(["repair", "--mend", "buc"]).fails(1, &[]);
-    run.says("cannot be mended here: its content is nowhere in this bucket")
-        .says("1 found, 0 mended, 1 left");
+    run.says("cannot be repaired here: its content is nowhere in this bucket")
+        .says("1 found, 0 repaired, 1 left");
 }
 
 #[test]
-fn a_bucket_is_repaired_as_a_whole() {
+fn repair_takes_a_whole_bucket() {
     let sandbox = Sandbox::new();
-    sandbox.run(["repair", "s3://buc/folder"]).fails(255, &["to a bucket as a whole"]);
+    sandbox.run(["repair", "s3://buc/folder"]).fails(255, &["works on a whole bucket"]);
     sandbox.run(["repair", "s3://absent"]).fails(1, &["no such bucket"]);
 }

@@ -1,4 +1,4 @@
-//! Programs that the binary runs, and what they get to know.
+//! Programs that the binary runs, and the secrets that they must not get.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use crate::support::{Run, Sandbox, noise};
 
 const CACHE_KEY: &str = "NrG2sUZ8HWwS5cXbhcYp5jo8z6xcUZ7xkY1s6i3Yt0A=";
 
-/// A program that writes its environment to a file, and then does what `rest` says.
+/// Creates a program that writes its environment to a file and then runs `rest`.
 fn program(sandbox: &Sandbox, name: &str, rest: &str) -> PathBuf {
     let path = sandbox
         .write(name, format!("#!/bin/sh\nenv >> {}.env\n{rest}\n", sandbox.path(name).display()));
@@ -19,7 +19,7 @@ fn program(sandbox: &Sandbox, name: &str, rest: &str) -> PathBuf {
     path
 }
 
-/// The variables that a program was run with.
+/// Returns the variables that a program was run with.
 fn environment_of(sandbox: &Sandbox, name: &str) -> BTreeMap<String, String> {
     let text = String::from_utf8(sandbox.read(&format!("{name}.env"))).unwrap();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
@@ -40,7 +40,7 @@ fn with_profile(sandbox: &Sandbox, server: &Server, config: &str) -> Command {
 }
 
 #[test]
-fn credential_process_gets_no_own_variables() {
+fn process_gets_no_own_variables() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let path = program(&sandbox, "process", &credentials(""));
     let config = format!("[profile own]\ncredential_process = {}\n", path.display());
@@ -59,15 +59,17 @@ fn credential_process_gets_no_own_variables() {
 }
 
 #[test]
-fn credential_process_keeps_profile_rules() {
+fn profile_chooses_its_process() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let path = program(&sandbox, "process", &credentials(""));
     let bad = program(&sandbox, "bad", "exit 7");
     let (path, bad) = (path.display(), bad.display());
     let keys = format!("aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
     let config = format!(
-        "[default]\ncredential_process = {path}\n[profile static]\n{keys}[profile bad]\ncredential_process = {bad}\n\
-         [profile before]\ncredential_process = {path}\naws_access_key_id = wrong\naws_secret_access_key = wrong\n"
+        "[default]\ncredential_process = {path}\n[profile static]\n{keys}\
+         [profile bad]\ncredential_process = {bad}\n\
+         [profile before]\ncredential_process = {path}\n\
+         aws_access_key_id = wrong\naws_secret_access_key = wrong\n"
     );
     let run = |profile: &str, environment: bool| {
         let mut command = with_profile(&sandbox, &server, &config);
@@ -83,7 +85,7 @@ fn credential_process_keeps_profile_rules() {
         run.succeeds();
         assert_eq!(was_run, ran, "{profile}");
     }
-    // The option decides, whatever keys the environment has.
+    // The option overrides the keys of the environment.
     let (run_with_keys, ran) = run("default", true);
     run_with_keys.succeeds();
     assert!(ran);
@@ -102,7 +104,8 @@ fn profile_names_differ_by_case() {
     for names in [["Own", "own"], ["own", "Own"], ["OWN", "oWN"]] {
         let [right, other] = names;
         let config = format!(
-            "[profile {right}]\ncredential_process = {}\n[profile {other}]\ncredential_process = exit 7\n",
+            "[profile {right}]\ncredential_process = {}\n\
+             [profile {other}]\ncredential_process = exit 7\n",
             path.display()
         );
         let run = |name: &str| {
@@ -114,7 +117,7 @@ fn profile_names_differ_by_case() {
 }
 
 #[test]
-fn expired_credentials_are_asked_for_again() {
+fn expired_keys_are_renewed() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     sandbox.write("a.zip", noise(10_000, 1));
     let run = |expiration: &str, arguments: &[&str]| {
@@ -134,13 +137,13 @@ fn expired_credentials_are_asked_for_again() {
     run("2099-01-01T00:00:00Z", &["mb", "s3://buc"]);
     let (runs, requests) = run("2099-01-01T00:00:00Z", &["cp", "a.zip", "s3://buc/one/"]);
     assert!(runs == 1 && requests > 2, "{runs} {requests}");
-    // For each request again, or for those that are made at the same time.
+    // Once for each request, or once for concurrent requests.
     let (runs, requests) = run("2020-01-01T00:00:00Z", &["cp", "a.zip", "s3://buc/two/"]);
     assert!((2..=requests).contains(&runs), "{runs} {requests}");
 }
 
 #[test]
-fn endless_credential_process_fails() {
+fn endless_credentials_fail() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let config = "[default]\ncredential_process = yes\n";
     let mut command = with_profile(&sandbox, &server, config);
@@ -178,10 +181,10 @@ fn compressors_get_no_secrets() {
 }
 
 #[test]
-fn customer_key_file_is_read_no_further() {
+fn key_file_read_is_bounded() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let mut command = Command::new("sh");
-    // 4 GiB, in KiB: less than an endless file has.
+    // 4 GiB, in KiB: an endless file does not fit.
     command.args(["-c", "ulimit -v 4194304; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_deltaglider")]);
     command.args(["--sse-c", "--sse-c-key", "fileb:///dev/zero", "ls"]).current_dir(sandbox.work());
     command.env("AWS_ENDPOINT_URL_S3", server.url()).env("TMPDIR", sandbox.temporaries());

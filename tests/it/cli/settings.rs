@@ -1,4 +1,4 @@
-//! Settings of the environment and the profile files, as the real binary takes them.
+//! Settings of the environment and the profile files, on the real binary.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
 use crate::support::{Run, Sandbox};
 
-/// Profiles: one with the right key, one with another.
+/// Returns profiles with the right key and with another one.
 fn credentials_file() -> String {
     format!(
         "[default]\naws_access_key_id = other\naws_secret_access_key = other\n\
@@ -14,7 +14,7 @@ fn credentials_file() -> String {
     )
 }
 
-/// A home and a server that knows one key.
+/// A home directory and a server that accepts one key.
 struct Stage {
     sandbox: Sandbox,
     server: Server,
@@ -47,11 +47,11 @@ const OTHER: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", "other"), ("AWS_SECRET_ACCESS_KEY", "other")];
 
 #[test]
-fn profile_option_chooses_credentials() {
+fn profile_sets_credentials() {
     let stage = Stage::new();
     stage.run(&["--profile", "right", "ls"], &OTHER).succeeds();
     stage.run(&["--profile", "default", "ls"], &RIGHT).fails(1, &["NotSignedUp"]);
-    // The variable comes after the keys of the environment.
+    // The keys of the environment take precedence over the variable.
     stage.run(&["ls"], &[RIGHT[0], RIGHT[1], ("AWS_PROFILE", "default")]).succeeds();
     stage.run(&["ls"], &[("AWS_PROFILE", "right")]).succeeds();
     stage.run(&["ls"], &[("AWS_PROFILE", " right\n")]).succeeds();
@@ -59,7 +59,7 @@ fn profile_option_chooses_credentials() {
 }
 
 #[test]
-fn absent_profile_is_a_usage_error() {
+fn absent_profile_is_rejected() {
     let stage = Stage::new();
     for keys in [&RIGHT[..], &[]] {
         stage
@@ -104,7 +104,7 @@ fn retry_settings_never_panic() {
 }
 
 #[test]
-fn white_space_around_values_is_no_part() {
+fn white_space_is_trimmed() {
     let stage = Stage::new();
     let padded = [
         ("AWS_ACCESS_KEY_ID", " test-access-key\r\n"),
@@ -160,12 +160,12 @@ fn empty_variables_count_as_unset() {
     ];
     let variables: Vec<_> = RIGHT.into_iter().chain(names.map(|name| (name, ""))).collect();
     stage.run(&["cp", "a.zip", "s3://buc/"], &variables).succeeds();
-    let told = stage.run(&["cp", "--json", "b.zip", "s3://buc/"], &variables).succeeds().out;
-    assert!(told.contains("delta"), "{told}");
+    let printed = stage.run(&["cp", "--json", "b.zip", "s3://buc/"], &variables).succeeds().out;
+    assert!(printed.contains("delta"), "{printed}");
 }
 
 #[test]
-fn profile_files_are_named_when_unreadable() {
+fn bad_profile_file_is_named() {
     let stage = Stage::new();
     stage.sandbox.write("../.aws/config", "\u{feff}[default]\nregion = us-east-1\n");
     stage.run(&["ls"], &RIGHT).succeeds();

@@ -1,5 +1,5 @@
-//! Credentials that a person signs in for: IAM Identity Center, `aws login`, codes of a device. The
-//! services are doubles on this machine.
+//! Credentials of an interactive sign-in: IAM Identity Center, `aws login` and MFA codes. The
+//! services are test doubles on this machine.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::scripted_http::{Request, scripted_by};
 use crate::support::{Run, Sandbox};
 
-/// A store, and services that answer as a test says.
+/// A store, and services whose answers a test sets.
 struct Stage {
     sandbox: Sandbox,
     store: Server,
@@ -59,7 +59,7 @@ impl Stage {
         Run::of(self.command().args(["--profile", profile, "ls"]))
     }
 
-    /// What the services were asked since the last call: methods and paths.
+    /// Returns the methods and paths of the requests to the services since the last call.
     fn asked(&self) -> Vec<String> {
         self.taken().iter().map(|request| format!("{} {}", request.method, request.path)).collect()
     }
@@ -68,7 +68,7 @@ impl Stage {
         std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    /// Keeps a token as `aws` does.
+    /// Caches a token as `aws` does.
     fn cache(&self, folder: &str, name: &str, content: &serde_json::Value) {
         let path =
             self.sandbox.write(&format!("../.aws/{folder}/cache/{name}.json"), content.to_string());
@@ -81,12 +81,12 @@ impl Stage {
     }
 }
 
-/// Of the session, SHA-1.
+/// The name of the session and its SHA-1.
 const SESSION: (&str, &str) = ("dev-session", "6a8732fe3624aef043e5f7811b597bd5e2a56b39");
-/// Of the start page, SHA-1.
+/// The URL of the start page and its SHA-1.
 const START: (&str, &str) =
     ("https://start.test/start", "8f5f88472d93311799e4d7c40100ad6d95a1f793");
-/// Of the login, SHA-256.
+/// The ARN of the login and its SHA-256.
 const LOGIN: (&str, &str) = (
     "arn:aws:iam::123456789012:user/ann",
     "143b1fc18f5ca9bb89e81d9a77fe53029e237039039ccab734b6fb08284f7780",
@@ -104,7 +104,7 @@ fn sso_config() -> String {
     )
 }
 
-/// IAM Identity Center: the portal, and the service of tokens.
+/// Answers as IAM Identity Center: the portal and the token service.
 fn identity_center(request: &Request) -> Answer {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/federation/credentials") => {
@@ -122,9 +122,15 @@ fn identity_center(request: &Request) -> Answer {
         }
         ("POST", "/token") => {
             let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-            let right = json!({"clientId": "id", "clientSecret": "hush", "grantType": "refresh_token", "refreshToken": "renew"});
+            let right = json!({
+                "clientId": "id", "clientSecret": "hush", "grantType": "refresh_token",
+                "refreshToken": "renew",
+            });
             assert_eq!(asked, right);
-            let token = json!({"accessToken": "right-token", "expiresIn": 3600, "refreshToken": "renew-2", "tokenType": "Bearer"});
+            let token = json!({
+                "accessToken": "right-token", "expiresIn": 3600, "refreshToken": "renew-2",
+                "tokenType": "Bearer",
+            });
             ("200 OK", token.to_string())
         }
         _ => sts(request),
@@ -132,18 +138,22 @@ fn identity_center(request: &Request) -> Answer {
 }
 
 fn role_credentials() -> serde_json::Value {
-    json!({"accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session", "expiration": 4_070_908_800_000_u64})
+    json!({
+        "accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session",
+        "expiration": 4_070_908_800_000_u64,
+    })
 }
 
-/// STS: knows one code.
+/// Answers as STS, which accepts one code.
 fn sts(request: &Request) -> Answer {
     let form = String::from_utf8(request.body.clone()).unwrap();
     if !form.starts_with("Action=AssumeRole&") {
         return ("404 Not Found", "{}".to_owned());
     }
     if form.contains("SerialNumber=") && !form.contains("&TokenCode=123456") {
-        let error = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>MultiFactorAuthentication failed with invalid MFA one \
-            time pass code.</Message></Error>";
+        let error = "<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>\
+            MultiFactorAuthentication failed with invalid MFA one time pass code.\
+            </Message></Error>";
         return (
             "403 Forbidden",
             format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>"),
@@ -153,11 +163,14 @@ fn sts(request: &Request) -> Answer {
         "<AccessKeyId>{ACCESS_KEY}</AccessKeyId><SecretAccessKey>{SECRET_KEY}</SecretAccessKey>"
     );
     let keys = format!(
-        "<Credentials>{keys}<SessionToken>s</SessionToken><Expiration>{LATER}</Expiration></Credentials>"
+        "<Credentials>{keys}<SessionToken>s</SessionToken><Expiration>{LATER}</Expiration>\
+         </Credentials>"
     );
-    let user = "<AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/R/s</Arn><AssumedRoleId>A:s</AssumedRoleId></AssumedRoleUser>";
+    let user = "<AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/R/s</Arn>\
+                <AssumedRoleId>A:s</AssumedRoleId></AssumedRoleUser>";
     let answer = format!(
-        "<AssumeRoleResponse><AssumeRoleResult>{user}{keys}</AssumeRoleResult></AssumeRoleResponse>"
+        "<AssumeRoleResponse><AssumeRoleResult>{user}{keys}</AssumeRoleResult>\
+         </AssumeRoleResponse>"
     );
     ("200 OK", answer)
 }
@@ -167,7 +180,7 @@ fn sso_token(token: &str, expires: &str) -> serde_json::Value {
 }
 
 #[test]
-fn identity_center_gives_credentials() {
+fn identity_center_signs_in() {
     let stage = Stage::new(identity_center);
     stage.config(&sso_config());
     stage.cache("sso", SESSION.1, &sso_token("right-token", LATER));
@@ -179,7 +192,7 @@ fn identity_center_gives_credentials() {
     stage.ls("role").succeeds();
     let [portal, role] = stage.taken().try_into().unwrap();
     assert_eq!((portal.path.as_str(), role.path.as_str()), ("/federation/credentials", "/"));
-    // Several requests to the store, one to the portal.
+    // Several requests to the store need one to the portal.
     stage.sandbox.write("a.zip", [7; 5000]);
     Run::of(stage.command().args(["--profile", "new", "mb", "s3://buc"])).succeeds();
     assert_eq!(stage.asked().len(), 1);
@@ -210,13 +223,13 @@ fn ended_session_is_renewed() {
     );
     let path = stage.sandbox.path(&format!("../.aws/sso/cache/{}.json", SESSION.1));
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-    // The next run has it from there.
+    // The next run reads it from the cache.
     stage.ls("new").succeeds();
     assert_eq!(stage.asked(), ["GET /federation/credentials"]);
 }
 
 #[test]
-fn missing_sign_in_names_its_command() {
+fn missing_sign_in_names_command() {
     let stage = Stage::new(identity_center);
     stage.config(&sso_config());
     for profile in ["new", "old"] {
@@ -225,26 +238,26 @@ fn missing_sign_in_names_its_command() {
     }
     stage.ls("role").fails(1, &["`aws sso login --profile new`"]);
     assert_eq!(stage.asked(), [""; 0]);
-    // Ended, with nothing to renew it.
+    // An ended session without a refresh token.
     stage.cache("sso", SESSION.1, &sso_token("ended-token", BEFORE));
     let run = stage.ls("new").fails(1, &["`aws sso login --profile new`"]);
     assert!(!run.err.contains("ended-token"), "{run:?}");
     assert_eq!(stage.asked(), [""; 0]);
-    // Ended, as the service says.
+    // A session that has ended only by the answer of the service.
     for (profile, name) in [("new", SESSION.1), ("old", START.1)] {
         stage.cache("sso", name, &sso_token("ended-token", LATER));
         let command = format!("`aws sso login --profile {profile}`");
         let run = stage.ls(profile).fails(1, &[&command]);
         assert!(!run.err.contains("ended-token"), "{run:?}");
     }
-    // To sign in again would not help.
+    // A new sign-in would not help here.
     let mut command = stage.command();
     command.env("AWS_ENDPOINT_URL_SSO", "http://127.0.0.1:1").args(["--profile", "new", "ls"]);
     let run = Run::of(&mut command).fails(1, &["credentials could not be loaded", "refused"]);
     assert!(!run.err.contains("sso login"), "{run:?}");
 }
 
-/// What `aws login` keeps, with a key that openssl makes.
+/// Returns the cached login of `aws login`, with a key that openssl makes.
 fn login(expires: &str) -> serde_json::Value {
     let made = Command::new("openssl")
         .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout"])
@@ -252,8 +265,8 @@ fn login(expires: &str) -> serde_json::Value {
         .unwrap();
     json!({
         "accessToken": {
-            "accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session", "accountId": "123456789012",
-            "expiresAt": expires,
+            "accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session",
+            "accountId": "123456789012", "expiresAt": expires,
         },
         "tokenType": "aws_sigv4",
         "refreshToken": "renew",
@@ -264,10 +277,10 @@ fn login(expires: &str) -> serde_json::Value {
 }
 
 #[test]
-fn console_login_gives_and_renews_credentials() {
+fn console_login_is_renewed() {
     let stage = Stage::new(|request| {
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/v1/token"));
-        // A proof by the key of the login (RFC 9449): three parts.
+        // A proof by the key of the login (RFC 9449) has three parts.
         assert_eq!(request.header("dpop").map(|proof| proof.split('.').count()), Some(3));
         let asked: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let client = "arn:aws:signin:::devtools/same-device";
@@ -275,8 +288,13 @@ fn console_login_gives_and_renews_credentials() {
             asked,
             json!({"clientId": client, "grantType": "refresh_token", "refreshToken": "renew"})
         );
-        let keys = json!({"accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session"});
-        let answer = json!({"accessToken": keys, "expiresIn": 900, "refreshToken": "renew-2", "tokenType": "aws_sigv4"});
+        let keys = json!({
+            "accessKeyId": ACCESS_KEY, "secretAccessKey": SECRET_KEY, "sessionToken": "session",
+        });
+        let answer = json!({
+            "accessToken": keys, "expiresIn": 900, "refreshToken": "renew-2",
+            "tokenType": "aws_sigv4",
+        });
         ("200 OK", answer.to_string())
     });
     stage.config(&format!("[profile ann]\nlogin_session = {}\nregion = eu-west-3\n", LOGIN.0));
@@ -293,7 +311,7 @@ fn console_login_gives_and_renews_credentials() {
 }
 
 #[test]
-fn refused_console_login_names_its_command() {
+fn rejected_login_names_command() {
     let stage = Stage::new(|_| {
         let error = json!({"error": "TOKEN_EXPIRED", "message": "expired"});
         ("401 Unauthorized", error.to_string())
@@ -304,21 +322,23 @@ fn refused_console_login_names_its_command() {
     assert!(!run.err.contains("renew"), "{run:?}");
 }
 
-/// Roles that need a code: from keys, from another such role, and from the profile's own keys.
+/// Returns roles that need a code: by keys, by another such role, and by the profile's own keys.
 fn mfa_config() -> String {
     let keys = format!("aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
     let role = |name: &str| format!("role_arn = arn:aws:iam::123456789012:role/{name}\n");
     let device = "mfa_serial = arn:aws:iam::123456789012:mfa/ann\n";
     let (deploy, next, own) = (role("Deploy"), role("Next"), role("Own"));
     format!(
-        "[profile base]\n{keys}[profile deploy]\n{deploy}{device}source_profile = base\nexternal_id = ext\nduration_seconds = 1800\n\
-         [profile next]\n{next}source_profile = deploy\n[profile own]\n{own}{device}source_profile = own\n{keys}\
+        "[profile base]\n{keys}[profile deploy]\n{deploy}{device}source_profile = base\n\
+         external_id = ext\nduration_seconds = 1800\n\
+         [profile next]\n{next}source_profile = deploy\n\
+         [profile own]\n{own}{device}source_profile = own\n{keys}\
          [profile environment]\n{deploy}{device}credential_source = Environment\n"
     )
 }
 
-/// A run at a terminal where `typed` is entered once the question is there. What is printed there
-/// is in `out`.
+/// Runs the binary at a terminal and enters `typed` at the prompt. The terminal's output is in
+/// `out`.
 fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     let binary = stage.command();
     let mut command = Command::new("script");
@@ -326,7 +346,7 @@ fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     for (name, _) in binary.get_envs().filter(|(_, value)| value.is_none()) {
         command.env_remove(name);
     }
-    // What is entered at the terminal is not what is piped in.
+    // The code is read from the terminal, not from standard input.
     let line = format!("{} {arguments} < /dev/null", binary.get_program().to_str().unwrap());
     command.current_dir(stage.sandbox.work()).args(["-qec", &line, "/dev/null"]);
     let mut child = command
@@ -340,9 +360,9 @@ fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     while !shown.ends_with(b"/ann: ") && out.read(&mut byte).unwrap() > 0 {
         shown.push(byte[0]);
     }
-    // Open to the end: the terminal would get an end of file behind what was typed.
+    // Kept open to the end, since the terminal would get an end of file after the input.
     let mut keyboard = child.stdin.take().unwrap();
-    // A run that never asks has ended.
+    // A run that never prompts may have ended.
     let _ = keyboard.write_all(typed.as_bytes());
     let mut output = child.wait_with_output().unwrap();
     drop(keyboard);
@@ -350,7 +370,7 @@ fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     Run::from(output)
 }
 
-/// The fields of what STS was asked.
+/// Returns the form fields of a request to STS.
 fn form(request: &Request) -> Vec<String> {
     String::from_utf8(request.body.clone()).unwrap().split('&').map(str::to_owned).collect()
 }
@@ -381,7 +401,7 @@ fn code_is_asked_at_terminal() {
         let more = ["ExternalId=ext", "DurationSeconds=1800"].map(with_code);
         assert_eq!(more, [profile != "own"; 2], "{asked:?}");
     }
-    // Many requests to the store, one question.
+    // Many requests to the store need one prompt.
     for name in ["a.zip", "b.zip", "c.zip", "d.zip"] {
         stage.sandbox.write(&format!("many/{name}"), [7; 5000]);
     }
@@ -423,7 +443,7 @@ fn code_needs_a_terminal() {
     let stage = Stage::new(sts);
     stage.config(&mfa_config());
     let binary = stage.command();
-    // A session of its own has no terminal.
+    // A new session has no terminal.
     let mut command = Command::new("setsid");
     command
         .arg("--wait")

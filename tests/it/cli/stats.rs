@@ -1,4 +1,4 @@
-//! `stats` on the real binary: what each way of counting says, and when an earlier result is told.
+//! `stats` on the real binary: the modes of counting, and the use of stored results.
 
 use crate::support::{Sandbox, edited, noise};
 use serde_json::Value;
@@ -17,7 +17,7 @@ fn stats(sandbox: &Sandbox, options: &[&str]) -> Value {
     serde_json::from_str(&sandbox.run(arguments).succeeds().out).unwrap()
 }
 
-/// What was counted, without how.
+/// Returns the figures without the way they were counted.
 fn figures(stats: &Value) -> Value {
     let mut stats = stats.clone();
     let object = stats.as_object_mut().unwrap();
@@ -27,7 +27,7 @@ fn figures(stats: &Value) -> Value {
 }
 
 #[test]
-fn quick_figures_leave_open_what_a_listing_does_not_tell() {
+fn quick_stats_know_no_sizes() {
     let sandbox = releases();
     let quick = stats(&sandbox, &["--quick"]);
     for (field, expected) in
@@ -42,11 +42,11 @@ fn quick_figures_leave_open_what_a_listing_does_not_tell() {
     sandbox
         .run(["stats", "--quick", "buc"])
         .succeeds()
-        .says("Original size:      unknown: --sampled or --detailed");
+        .says("Original size:      unknown; pass --sampled or --detailed");
 }
 
 #[test]
-fn a_sample_of_all_deltas_is_exact() {
+fn full_sample_is_exact() {
     let sandbox = releases();
     let (sampled, detailed) = (stats(&sandbox, &["--sampled"]), stats(&sandbox, &["--detailed"]));
     assert_eq!(figures(&sampled), figures(&detailed));
@@ -54,8 +54,9 @@ fn a_sample_of_all_deltas_is_exact() {
     assert_eq!(sampled["mode"], "sampled");
 }
 
+/// The stored result never counts itself.
 #[test]
-fn an_earlier_result_is_told_only_while_the_bucket_is_unchanged_and_never_counts_itself() {
+fn stats_are_cached() {
     let sandbox = releases();
     let before = sandbox.store().keys();
     let first = stats(&sandbox, &["--no-cache"]);
@@ -67,16 +68,16 @@ fn an_earlier_result_is_told_only_while_the_bucket_is_unchanged_and_never_counts
             (figures(&first), &Value::Bool(false)),
             "{mode}"
         );
-        let told = stats(&sandbox, &[mode]);
+        let cached = stats(&sandbox, &[mode]);
         assert_eq!(
-            (figures(&told), &told["cached"]),
+            (figures(&cached), &cached["cached"]),
             (figures(&first), &Value::Bool(true)),
             "{mode}"
         );
         assert_eq!(stats(&sandbox, &[mode, "--refresh"])["cached"], false);
     }
     assert_eq!(stats(&sandbox, &["--quick"])["cached"], false);
-    // The same size in the same place is another object.
+    // A new object of the same size under the same key is a change.
     sandbox.put("note.txt", b"nota").succeeds();
     let changed = stats(&sandbox, &[]);
     assert_eq!((figures(&changed), &changed["cached"]), (figures(&first), &Value::Bool(false)));
@@ -87,7 +88,7 @@ fn an_earlier_result_is_told_only_while_the_bucket_is_unchanged_and_never_counts
         (&changed["object_count"], &changed["cached"]),
         (&Value::from(2), &Value::Bool(false))
     );
-    // What is no result is not believed.
+    // An invalid stored result is ignored.
     sandbox.store().foreign(".deltaglider/stats/detailed.json", b"{\"version\":1}");
     assert_eq!(stats(&sandbox, &[]), changed);
     assert!(!sandbox.run(["ls", "-r", "s3://buc"]).succeeds().out.contains("stats"));
@@ -96,7 +97,7 @@ fn an_earlier_result_is_told_only_while_the_bucket_is_unchanged_and_never_counts
 }
 
 #[test]
-fn a_part_of_a_bucket_is_counted_and_not_kept() {
+fn prefix_stats_are_not_cached() {
     let sandbox = releases();
     let before = sandbox.store().keys();
     sandbox.run(["stats", "s3://buc/rel/"]).succeeds().says("Statistics of s3://buc/rel/\n");
@@ -104,7 +105,7 @@ fn a_part_of_a_bucket_is_counted_and_not_kept() {
 }
 
 #[test]
-fn what_makes_no_sense_or_is_not_there_is_an_error_whatever_the_way_of_counting() {
+fn bad_input_fails_in_every_mode() {
     let sandbox = releases();
     for mode in ["--quick", "--sampled", "--detailed"] {
         sandbox.run(["stats", "nothing-here", mode]).fails(1, &["no such bucket", "nothing-here"]);

@@ -1,4 +1,4 @@
-//! Streams of unknown length that no delta is made of: stored in parts as they come, without a
+//! Streams of unknown length that become no deltas: stored in parts as they arrive, without a
 //! temporary file.
 
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
 use crate::support::{Run, Sandbox, noise};
 
-/// More than the process holds in memory, and two parts.
+/// A length in bytes over the buffer in memory and over one part.
 const LEN: usize = (17 << 20) + 17;
 
-/// The binary where no temporary file can be made.
+/// Runs the binary where no temporary file can be created.
 fn without_temporaries(sandbox: &Sandbox, endpoint: &str, words: &str, input: &[u8]) -> Run {
     let mut command = sandbox.command();
     command.env("AWS_ENDPOINT_URL_S3", endpoint).env("DG_CACHE_BACKEND", "memory");
@@ -42,7 +42,8 @@ fn stdin_is_stored_as_it_comes() {
             ("cp - s3://buc/dump.sql", "dump.sql"),
             ("cp --no-delta - s3://buc/dump.zip", "dump.zip"),
             (
-                "cp --expected-size 100000000 --metadata team=x --content-type text/x - s3://buc/dump.txt",
+                "cp --expected-size 100000000 --metadata team=x --content-type text/x - \
+                 s3://buc/dump.txt",
                 "dump.txt",
             ),
             ("cp --no-delta /dev/stdin s3://buc/d/dump", "d/dump"),
@@ -63,7 +64,7 @@ fn stdin_is_stored_as_it_comes() {
 }
 
 #[test]
-fn refused_metadata_leaves_a_plain_file() {
+fn denied_copy_leaves_plain_file() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let (content, url) = (noise(LEN, 1), server.url());
     let run = |words: &str, input: &[u8]| without_temporaries(&sandbox, &url, words, input);
@@ -80,7 +81,7 @@ fn refused_metadata_leaves_a_plain_file() {
 }
 
 #[test]
-fn stream_replaces_a_delta_of_its_name() {
+fn stream_replaces_its_delta() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let (content, url) = (noise(LEN, 1), server.url());
     let run = |words: &str, input: &[u8]| without_temporaries(&sandbox, &url, words, input);
@@ -110,6 +111,6 @@ fn failed_stream_leaves_nothing() {
     server.script(|_| None);
     assert_eq!(run("cp s3://buc/dump.sql -", b"").out, "old");
     run("repair buc", b"").succeeds();
-    // Where a delta may be made, the stream needs its temporary file.
+    // A stream that may become a delta needs a temporary file.
     run("cp - s3://buc/dump.zip", &content).fails(255, &["absent"]);
 }

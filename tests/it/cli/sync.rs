@@ -1,5 +1,4 @@
-//! `sync`: what differs is copied, what is the same is not, and nothing is removed that should not
-//! be.
+//! `sync`: copies what differs, skips what is the same, and deletes only what it should.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Sets the time of a file to so many hours from now.
+/// Sets the modification time of a file, in hours from now.
 fn date(sandbox: &Sandbox, name: &str, hours: i32) {
     let now = SystemTime::now();
     let at = if hours < 0 {
@@ -22,14 +21,14 @@ fn date(sandbox: &Sandbox, name: &str, hours: i32) {
     File::options().write(true).open(sandbox.path(name)).unwrap().set_modified(at).unwrap();
 }
 
-/// The same length, and one other byte.
+/// Returns content of the same length with one byte changed.
 fn changed(content: &[u8]) -> Vec<u8> {
     let mut changed = content.to_vec();
     changed[100] ^= 1;
     changed
 }
 
-/// `in/a/app-1.zip`, `in/a/app-2.zip` and `in/notes.txt`, an hour old.
+/// Creates `in/a/app-1.zip`, `in/a/app-2.zip` and `in/notes.txt`, an hour old.
 fn with_files() -> (Sandbox, Vec<u8>) {
     let sandbox = Sandbox::new();
     let first = noise(50_000, 1);
@@ -51,7 +50,7 @@ fn is(run: Run, changed: u64, unchanged: u64) {
 }
 
 #[test]
-fn what_is_newer_or_of_another_size_is_uploaded_and_nothing_else() {
+fn upload_compares_size_and_age() {
     let (sandbox, first) = with_files();
     is(sandbox.run(UP), 3, 0);
     is(sandbox.run(UP), 0, 3);
@@ -78,13 +77,13 @@ fn what_is_newer_or_of_another_size_is_uploaded_and_nothing_else() {
 }
 
 #[test]
-fn what_has_another_size_or_time_is_downloaded_and_nothing_else() {
+fn download_compares_time() {
     let (sandbox, first) = with_files();
     sandbox.run(UP).succeeds();
     is(sandbox.run(DOWN), 3, 0);
     is(sandbox.run(DOWN), 0, 3);
     assert!(sandbox.read("out/a/app-1.zip") == first);
-    // Stale, as an older tool or another clock may leave it: the same size, an older time.
+    // Stale: the same size and an older time, as an older tool or another clock may leave it.
     sandbox.write("out/a/app-1.zip", changed(&first));
     date(&sandbox, "out/a/app-1.zip", -20);
     is(sandbox.run(DOWN), 1, 2);
@@ -97,7 +96,7 @@ fn what_has_another_size_or_time_is_downloaded_and_nothing_else() {
 }
 
 #[test]
-fn what_another_tool_left_is_compared_by_its_tag() {
+fn foreign_file_compares_by_etag() {
     let (sandbox, folder) = (Sandbox::new(), tempfile::tempdir().unwrap());
     let server = Server::folder_at(folder.path(), 0).unwrap();
     std::fs::create_dir_all(folder.path().join("buc/x")).unwrap();
@@ -117,7 +116,7 @@ fn what_another_tool_left_is_compared_by_its_tag() {
 }
 
 #[test]
-fn buckets_are_made_like_each_other_and_deltas_stay_deltas() {
+fn bucket_sync_keeps_deltas() {
     let (sandbox, first) = with_files();
     sandbox.run(UP).succeeds();
     sandbox.run(["mb", "s3://other"]).succeeds();
@@ -141,8 +140,9 @@ fn buckets_are_made_like_each_other_and_deltas_stay_deltas() {
     }
 }
 
+/// `--delete` touches neither references nor files outside the destination.
 #[test]
-fn removing_what_the_source_has_not_touches_neither_references_nor_neighbours() {
+fn delete_spares_references() {
     let (sandbox, first) = with_files();
     sandbox.put("app-0.zip", &first).succeeds();
     sandbox.put("x10/other.zip", &first).succeeds();
@@ -162,7 +162,7 @@ fn removing_what_the_source_has_not_touches_neither_references_nor_neighbours() 
 }
 
 #[test]
-fn what_a_pattern_leaves_out_is_neither_copied_nor_removed() {
+fn excluded_files_are_untouched() {
     let (sandbox, _) = with_files();
     sandbox.put("x/kept.log", b"log").succeeds();
     is(
@@ -188,7 +188,7 @@ fn what_a_pattern_leaves_out_is_neither_copied_nor_removed() {
 }
 
 #[test]
-fn files_of_a_disk_are_removed_but_for_those_a_link_leads_to() {
+fn delete_spares_linked_files() {
     let (sandbox, _) = with_files();
     sandbox.run(UP).succeeds();
     sandbox.run(DOWN).succeeds();
@@ -205,7 +205,7 @@ fn files_of_a_disk_are_removed_but_for_those_a_link_leads_to() {
 }
 
 #[test]
-fn an_empty_source_removes_nothing() {
+fn empty_source_deletes_nothing() {
     let (sandbox, _) = with_files();
     sandbox.run(UP).succeeds();
     let keys = sandbox.store().keys();
@@ -222,7 +222,7 @@ fn an_empty_source_removes_nothing() {
 }
 
 #[test]
-fn no_key_is_written_outside_the_folder() {
+fn no_key_escapes_the_directory() {
     let (sandbox, _) = with_files();
     sandbox.store().foreign("x/../../escaped.txt", b"out");
     sandbox.store().foreign("x/fine.txt", b"fine");
@@ -230,8 +230,9 @@ fn no_key_is_written_outside_the_folder() {
     assert!(!sandbox.path("../escaped.txt").exists() && sandbox.path("out/fine.txt").exists());
 }
 
+/// Nested source and destination, and invalid options.
 #[test]
-fn folders_that_hold_each_other_and_options_without_sense_are_refused() {
+fn senseless_syncs_are_rejected() {
     let (sandbox, _) = with_files();
     sandbox.run(["sync", "s3://buc/x", "s3://buc/x/y"]).fails(255, &["is in the other"]);
     sandbox
@@ -240,15 +241,15 @@ fn folders_that_hold_each_other_and_options_without_sense_are_refused() {
     sandbox.run(["sync", "in", "out"]).fails(255, &["S3 URI"]);
     sandbox
         .run(["sync", "s3://buc", "out", "--metadata", "a=b"])
-        .fails(255, &["keep attributes beside"]);
+        .fails(255, &["object metadata is for uploads only"]);
     sandbox.run([&UP[..], &["--checksum", "--size-only"]].concat()).fails(255, &["--size-only"]);
     sandbox.run([&UP[..], &["--exclude", "[a"]].concat()).fails(255, &["--exclude"]);
 }
 
 #[test]
-fn one_file_that_fails_is_named_and_the_others_are_copied() {
+fn failed_file_is_named() {
     let (sandbox, _) = with_files();
-    // The first becomes the reference, and comes back without its delta.
+    // The first file becomes the reference; only the delta of the second is damaged.
     sandbox.run([&UP[..], &["--concurrency", "1"]].concat()).succeeds();
     sandbox.store().replace("x/a/app-2.zip.delta", b"no delta".to_vec());
     let run =
@@ -258,7 +259,7 @@ fn one_file_that_fails_is_named_and_the_others_are_copied() {
 }
 
 #[test]
-fn a_sync_that_was_killed_is_finished_by_the_next_one() {
+fn next_run_finishes_killed_sync() {
     let sandbox = Sandbox::new();
     let first = noise(200_000, 1);
     for n in 0..40 {
@@ -288,18 +289,19 @@ fn a_sync_that_was_killed_is_finished_by_the_next_one() {
 }
 
 #[test]
-fn what_happened_is_told_as_json() {
+fn events_are_printed_as_json() {
     let (sandbox, _) = with_files();
     let run = sandbox.run([&UP[..], &["--json"]].concat()).succeeds();
-    let told: Vec<serde_json::Value> =
+    let events: Vec<serde_json::Value> =
         run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((told.len(), told[3]["changed"].clone()), (4, 3.into()), "{}", run.out);
-    let notes = told.iter().find(|told| told["source"] == "in/notes.txt").unwrap();
+    assert_eq!((events.len(), events[3]["changed"].clone()), (4, 3.into()), "{}", run.out);
+    let notes = events.iter().find(|event| event["source"] == "in/notes.txt").unwrap();
     assert_eq!((notes["stored_as"].as_str(), notes["size"].as_u64()), (Some("direct"), Some(5)));
 }
 
+/// A copy that fails prevents every deletion.
 #[test]
-fn nothing_is_removed_before_all_is_copied_and_nothing_if_something_could_not_be() {
+fn deletion_waits_for_all_copies() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let run = |arguments: &[&str]| {
         let mut command = sandbox.command();
@@ -310,7 +312,7 @@ fn nothing_is_removed_before_all_is_copied_and_nothing_if_something_could_not_be
     run(&["mb", "s3://buc"]).succeeds();
     sandbox.write("in/app-1.txt", noise(5_000, 1));
     run(&UP).succeeds();
-    // What has only another name now is not gone under both.
+    // A renamed file must not be missing under both names.
     std::fs::rename(sandbox.path("in/app-1.txt"), sandbox.path("in/app-2.txt")).unwrap();
     let up = [&UP[..], &["--delete"]].concat();
     server.script(|call| {
@@ -321,23 +323,23 @@ fn nothing_is_removed_before_all_is_copied_and_nothing_if_something_could_not_be
         run(&up).fails(1, &["upload failed: in/app-2.txt", "nothing was removed", "1 of 1 failed"]);
     assert!(!failed.out.contains("delete:"), "{failed:?}");
     let (stored, early) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (told, noticed) = (stored.clone(), early.clone());
+    let (done, noticed) = (stored.clone(), early.clone());
     server.script(move |call| match call.operation {
         "PutObject" => {
-            let told = told.clone();
+            let done = done.clone();
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(400));
-                told.store(true, Ordering::SeqCst);
+                done.store(true, Ordering::SeqCst);
             });
             Some(Fault::Wait(Duration::from_millis(500)))
         }
         "DeleteObject" => {
-            noticed.fetch_or(!told.load(Ordering::SeqCst), Ordering::SeqCst);
+            noticed.fetch_or(!done.load(Ordering::SeqCst), Ordering::SeqCst);
             None
         }
         _ => None,
     });
-    let told = run(&up).succeeds().out;
-    assert_eq!(told.lines().nth(1), Some("delete: s3://buc/x/app-1.txt"), "{told}");
+    let printed = run(&up).succeeds().out;
+    assert_eq!(printed.lines().nth(1), Some("delete: s3://buc/x/app-1.txt"), "{printed}");
     assert!(stored.load(Ordering::SeqCst) && !early.load(Ordering::SeqCst));
 }

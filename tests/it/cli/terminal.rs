@@ -1,21 +1,22 @@
-//! Text from elsewhere on a terminal: whatever a key or a store says, it stays on its line and is
-//! seen.
+//! Untrusted text on a terminal: keys and messages of a store stay on one line and are visible.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use crate::support::{Run, Sandbox, edited, noise};
 
-/// Forges a line, clears the screen, turns the direction, and hides characters.
-const HOSTILE: &str = "a\nupload: forged.zip to forged\r\u{1b}[2J\u{202e}\u{2066}\u{200b}\u{85}\u{2028}\u{feff}\u{e0041}\t.zip";
+/// A name that forges a line, clears the screen, reverses the text direction and hides characters.
+const HOSTILE: &str = "a\nupload: forged.zip to forged\r\u{1b}[2J\u{202e}\u{2066}\u{200b}\
+    \u{85}\u{2028}\u{feff}\u{e0041}\t.zip";
 
-/// Requires that nothing steers the terminal and that the hostile name is shown, on one line.
+/// Requires that nothing steers the terminal and that the hostile name is printed on one line.
 #[track_caller]
 fn is_harmless(run: &Run) {
     let text = run.out.clone() + &run.err;
     let steers = |c: char| {
         c != '\n' && c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2066}'..='\u{2069}')
             || matches!(c, '\u{feff}' | '\u{e0000}'..='\u{e007f}')
     };
     assert!(!text.contains(steers), "{run:?}");
@@ -25,7 +26,7 @@ fn is_harmless(run: &Run) {
 }
 
 #[test]
-fn hostile_keys_stay_on_their_line() {
+fn hostile_keys_are_escaped() {
     let sandbox = Sandbox::new();
     let (store, content) = (sandbox.store(), noise(50_000, 1));
     sandbox.run(["mb", "s3://two"]).succeeds();
@@ -96,7 +97,7 @@ fn hostile_keys_stay_on_their_line() {
 }
 
 #[test]
-fn hostile_keys_come_back_from_json() {
+fn hostile_keys_survive_json() {
     let sandbox = Sandbox::new();
     sandbox.store().foreign(&format!("n/{HOSTILE}"), b"content");
     let run = sandbox.run(["cp", "--json", &format!("s3://buc/n/{HOSTILE}"), "out"]);
@@ -106,7 +107,7 @@ fn hostile_keys_come_back_from_json() {
 }
 
 #[test]
-fn ordinary_keys_are_listed_as_by_aws() {
+fn ordinary_keys_match_aws() {
     let sandbox = Sandbox::new();
     for key in ["a b\\c.txt", "é 日本.txt", "quotes \"'.txt"] {
         sandbox.store().foreign(key, b"content");
@@ -116,13 +117,14 @@ fn ordinary_keys_are_listed_as_by_aws() {
 }
 
 #[test]
-fn messages_of_a_store_stay_on_their_line() {
+fn store_messages_are_escaped() {
     let sandbox = Sandbox::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let message = "a&#10;upload: forged.zip to forged&#13;\u{202e}\u{2066}\u{200b}\u{85}";
     let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>Odd</Code><Message>{message}</Message></Error>"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>Odd</Code>\
+         <Message>{message}</Message></Error>"
     );
     std::thread::spawn(move || {
         for connection in listener.incoming() {

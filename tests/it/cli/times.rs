@@ -1,4 +1,4 @@
-//! Times and modes of files: kept beside the object, given back, and what `sync` makes of them.
+//! Times and modes of files: stored with the object, restored, and compared by `sync`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,12 +11,12 @@ use s3_server::{ACCESS_KEY, Fault, Rewrite, SECRET_KEY, Server};
 
 use crate::support::{Run, Sandbox, edited, noise};
 
-/// The working directory beside a server over HTTP that counts requests.
+/// A working directory, and a server over HTTP that counts requests.
 struct Bench {
     sandbox: Sandbox,
     server: Server,
     calls: Arc<Mutex<BTreeMap<String, usize>>>,
-    /// Years by which listings are ahead.
+    /// The number of years that listings are ahead.
     ahead: Arc<AtomicI64>,
 }
 
@@ -42,7 +42,7 @@ impl Bench {
         Run::of(command.args(words.split(' ')))
     }
 
-    /// Runs the command; with what it asked the server for.
+    /// Runs a command; also returns the number of its requests by operation.
     fn counted(&self, words: &str) -> (Run, BTreeMap<String, usize>) {
         self.calls.lock().unwrap().clear();
         let run = self.run(words);
@@ -50,7 +50,7 @@ impl Bench {
     }
 }
 
-/// A listing whose times are other years.
+/// Shifts the times of a listing by a number of years.
 fn shifted(body: &str, by: i64) -> String {
     let mut parts = body.split("<LastModified>");
     let first = parts.next().unwrap().to_owned();
@@ -75,7 +75,7 @@ fn status(sandbox: &Sandbox, name: &str) -> (SystemTime, u32) {
 
 const LONG_AGO: Duration = Duration::new(1_000_000_000, 123_456_789);
 
-/// `in/app-1.zip`, `in/app-2.zip` and `in/run.sh`, of 2001.
+/// Creates `in/app-1.zip`, `in/app-2.zip` and `in/run.sh`, of 2001.
 fn with_files(bench: &Bench) {
     let first = noise(30_000, 1);
     for (name, content, mode) in [
@@ -114,7 +114,7 @@ fn times_and_modes_come_back() {
             assert_eq!(back, there, "{folder}/{name}");
         }
     }
-    // What has none is as it was: of the time of the object.
+    // A file without a stored time gets that of the object.
     bench.run("cp s3://buc/a/run.sh - --quiet").succeeds();
     let mut command = sandbox.command_of("sh".as_ref());
     command
@@ -145,11 +145,12 @@ fn replaced_file_keeps_its_mode() {
     assert_eq!(status(sandbox, "out/run.sh").1, 0o600);
 }
 
+/// User metadata that leaves no space for them is stored all the same.
 #[test]
-fn metadata_that_fills_the_room_drops_time_and_mode() {
+fn full_metadata_drops_times() {
     let bench = Bench::new();
     with_files(&bench);
-    // Our own part grows with the key.
+    // Our own metadata grows with the key.
     for size in (1_500..2_048).step_by(20) {
         let run =
             bench.run(&format!("cp --metadata k={} in/run.sh s3://buc/run.sh", "v".repeat(size)));
@@ -159,11 +160,11 @@ fn metadata_that_fills_the_room_drops_time_and_mode() {
         }
         bench.run("cp s3://buc/run.sh back").succeeds();
     }
-    panic!("there is room for everything");
+    panic!("all metadata fits");
 }
 
 #[test]
-fn sync_sees_content_behind_equal_times() {
+fn equal_times_hide_no_change() {
     let bench = Bench::new();
     let sandbox = &bench.sandbox;
     let one = UNIX_EPOCH + Duration::from_secs(1);
@@ -175,7 +176,7 @@ fn sync_sees_content_behind_equal_times() {
     bench.run("sync s3://buc/a out").succeeds().says("2 changed");
     bench.run("sync in s3://buc/a").succeeds().says("0 changed, 2 unchanged");
     bench.run("sync s3://buc/a out").succeeds().says("0 changed, 2 unchanged");
-    // A reproducible build: another content of the same size and time.
+    // A reproducible build has other content of the same size and time.
     for name in ["in/app.js", "in/app.zip"] {
         sandbox.write(name, "version-2");
         set_time(sandbox, name, one);
@@ -184,7 +185,7 @@ fn sync_sees_content_behind_equal_times() {
     assert_eq!(bench.run("cp s3://buc/a/app.js -").out, "version-2");
     bench.run("sync s3://buc/a out").succeeds().says("2 changed");
     assert_eq!(sandbox.read("out/app.zip"), b"version-2");
-    // Touched, and the same.
+    // A new time and the same content.
     for name in ["in/app.js", "in/app.zip"] {
         set_time(sandbox, name, SystemTime::now() + Duration::from_secs(3_600));
     }
@@ -193,27 +194,28 @@ fn sync_sees_content_behind_equal_times() {
     assert_eq!((&end["changed"], &end["unchanged"]), (&0.into(), &2.into()), "{end}");
 }
 
+/// Only a file whose times leave open whether it changed costs a request.
 #[test]
-fn sync_asks_only_where_times_do_not_tell() {
+fn sync_requests_only_when_unsure() {
     let bench = Bench::new();
     let sandbox = &bench.sandbox;
     for n in 0..4 {
         sandbox.write(&format!("in/f{n}.txt"), "text");
     }
     bench.run("sync in s3://buc/a").succeeds();
-    // Objects that are stored later than all files changed.
+    // All objects are stored later than any file changed.
     bench.ahead.store(1, Ordering::SeqCst);
     let (run, calls) = bench.counted("sync in s3://buc/a");
     run.succeeds().says("0 changed, 4 unchanged");
     assert_eq!(calls.get("HeadObject"), None, "{calls:?}");
-    // The time of the last write is old, that of the last change is not.
+    // The modification time is old, the change time is not.
     sandbox.write("in/f1.txt", "TEXT");
     set_time(sandbox, "in/f1.txt", UNIX_EPOCH + LONG_AGO);
     bench.ahead.store(0, Ordering::SeqCst);
     let (run, calls) = bench.counted("sync --dryrun in s3://buc/a");
     run.succeeds().says("upload: in/f1.txt").says("1 changed, 3 unchanged");
     assert!(calls.get("HeadObject") >= Some(&1) && !calls.contains_key("GetObject"), "{calls:?}");
-    // One request for each file that its times leave open.
+    // One request for each file whose times leave it open.
     bench.ahead.store(-1, Ordering::SeqCst);
     let (run, calls) = bench.counted("sync --dryrun in s3://buc/a");
     run.succeeds().says("1 changed, 3 unchanged");

@@ -1,5 +1,4 @@
-//! Which certificates of a store are accepted, by the real binary over TLS, and the ways through
-//! proxies.
+//! Certificates of a store that the real binary accepts over TLS, and proxies.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::support::{Run, Sandbox};
 
-/// Makes certificates by `openssl`.
+/// A directory of certificates that `openssl` makes.
 struct Certificates(tempfile::TempDir);
 
 impl Certificates {
@@ -42,13 +41,13 @@ impl Certificates {
         self.openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", name]);
     }
 
-    /// As `openssl req -x509` makes it: an authority, signed by itself.
+    /// Creates a certificate by `openssl req -x509`: a self-signed authority.
     fn plain(&self, name: &str, subject: &str, more: &[&str]) {
         let command = ["req", "-x509", "-key", "key", "-days", "2", "-subj", subject, "-out", name];
         self.openssl(&[&command, more].concat());
     }
 
-    /// Signed by the certificate `issuer`, or by itself, for so many days, with these extensions.
+    /// Creates a certificate, signed by `issuer` or by itself, for `days`, with `extensions`.
     fn signed(&self, name: &str, issuer: Option<&str>, days: &str, extensions: &str) {
         self.openssl(&["req", "-new", "-key", "key", "-subj", "/CN=localhost", "-out", "request"]);
         std::fs::write(self.path("extensions"), extensions).unwrap();
@@ -62,7 +61,7 @@ impl Certificates {
         self.openssl(&[&command[..], &by, &extensions].concat());
     }
 
-    /// A server on 127.0.0.1 with these certificates, the key of the first among them.
+    /// Starts a server on 127.0.0.1 with these certificates and this key.
     fn serve(&self, name: &str, key: &str) -> Server {
         let chain =
             CertificateDer::pem_file_iter(self.path(name)).unwrap().map(Result::unwrap).collect();
@@ -71,7 +70,7 @@ impl Certificates {
         let key = provider.key_provider.load_private_key(key).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions();
-        // Unlike `with_single_cert`, this does not ask whether the key is the certificate's.
+        // Unlike `with_single_cert`, this does not check that the key belongs to the certificate.
         let resolver = Arc::new(Always(Arc::new(CertifiedKey::new(chain, key))));
         Server::start(config.unwrap().with_no_client_auth().with_cert_resolver(resolver))
     }
@@ -89,12 +88,14 @@ impl ResolvesServerCert for Always {
 /// A store over TLS that has one bucket, `seen`.
 struct Server {
     port: u16,
-    /// First lines of requests.
+    /// The heads of all requests.
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-const BUCKETS: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListAllMyBucketsResult><Owner><ID>o</ID></Owner><Buckets>\
-    <Bucket><Name>seen</Name><CreationDate>2026-01-02T03:04:05.000Z</CreationDate></Bucket></Buckets></ListAllMyBucketsResult>";
+const BUCKETS: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListAllMyBucketsResult>\
+    <Owner><ID>o</ID></Owner><Buckets><Bucket><Name>seen</Name>\
+    <CreationDate>2026-01-02T03:04:05.000Z</CreationDate></Bucket></Buckets>\
+    </ListAllMyBucketsResult>";
 
 impl Server {
     fn start(config: ServerConfig) -> Self {
@@ -104,7 +105,7 @@ impl Server {
         std::thread::spawn(move || {
             for socket in listener.incoming() {
                 let connection = ServerConnection::new(config.clone()).unwrap();
-                // Clients that refuse the certificate break the connection off.
+                // A client that rejects the certificate closes the connection.
                 let _ = answer(StreamOwned::new(connection, socket.unwrap()), &requests);
             }
         });
@@ -135,7 +136,7 @@ fn head_of(stream: &mut impl io::Read) -> io::Result<String> {
     Ok(head)
 }
 
-/// `ls` at a URL, with further arguments before it.
+/// Runs `ls` on a URL, with more arguments before it.
 fn ls(sandbox: &Sandbox, url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
     let mut command = sandbox.command();
     for name in [
@@ -162,7 +163,7 @@ fn with_bundle(sandbox: &Sandbox, url: &str, bundle: &Path) -> Run {
 const AUTHORITY: &str = "basicConstraints=critical,CA:TRUE\nsubjectAltName=DNS:localhost";
 
 #[test]
-fn self_signed_authority_serves_when_bundled() {
+fn bundled_authority_is_trusted() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     certificates.plain("plain", "/CN=localhost", &["-addext", "subjectAltName=DNS:localhost"]);
     let server = certificates.serve("plain", "key");
@@ -178,14 +179,15 @@ fn self_signed_authority_serves_when_bundled() {
     assert_eq!(server.requests(), 4);
 }
 
+/// The common name counts only if there are no alternative names.
 #[test]
-fn common_name_counts_without_alternative_names() {
+fn common_name_is_the_fallback() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     for (subject, more, works) in [
         ("/O=Stores/CN=localhost", &[][..], true),
         ("/CN=LocalHost", &[], true),
         ("/CN=elsewhere.test", &[], false),
-        // The common name no longer counts.
+        // With alternative names, the common name does not count.
         ("/CN=localhost", &["-addext", "subjectAltName=DNS:elsewhere.test"], false),
         ("/CN=elsewhere.test", &["-addext", "subjectAltName=DNS:localhost"], true),
     ] {
@@ -210,7 +212,7 @@ fn common_name_counts_without_alternative_names() {
 }
 
 #[test]
-fn bundled_certificate_must_be_in_date() {
+fn bundled_certificate_may_expire() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     for (days, works) in [("2", true), ("-1", false)] {
         certificates.signed("dated", None, days, AUTHORITY);
@@ -226,9 +228,9 @@ fn bundled_certificate_must_be_in_date() {
 }
 
 #[test]
-fn other_certificate_of_same_name_is_refused() {
+fn namesake_is_not_trusted() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
-    // The key and the subject are the same, the certificate is not.
+    // The key and the subject are the same, but the certificate is another one.
     for name in ["one", "two"] {
         certificates.plain(name, "/CN=localhost", &["-addext", "subjectAltName=DNS:localhost"]);
     }
@@ -244,7 +246,7 @@ fn other_certificate_of_same_name_is_refused() {
 }
 
 #[test]
-fn server_without_the_key_is_refused() {
+fn server_needs_the_key() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     certificates.plain("plain", "/CN=localhost", &[]);
     let server = certificates.serve("plain", "other-key");
@@ -255,7 +257,7 @@ fn server_without_the_key_is_refused() {
 }
 
 #[test]
-fn chains_and_single_leaves_are_trusted() {
+fn chains_and_leaves_are_trusted() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     let authority = [
         "req",
@@ -283,11 +285,11 @@ fn chains_and_single_leaves_are_trusted() {
 }
 
 #[test]
-fn unverified_store_is_used_with_warning() {
+fn no_verify_ssl_warns() {
     let (sandbox, certificates) = (Sandbox::new(), Certificates::new());
     let warning = "warning: --no-verify-ssl: the certificate of the store is not verified\n";
     certificates.signed("expired", None, "-1", "subjectAltName=DNS:elsewhere.test");
-    // Of version 1, which the TLS library does not read.
+    // A certificate of version 1, which the TLS library cannot read.
     certificates.signed("old", None, "2", "");
     for name in ["expired", "old"] {
         let server = certificates.serve(name, "key");
@@ -314,11 +316,11 @@ fn unverified_store_is_used_with_warning() {
         "--dryrun",
     ]));
     assert_eq!(run.err, warning, "{run:?}");
-    // Where there is nothing to verify, there is nothing to warn of.
+    // Without TLS, there is nothing to warn about.
     sandbox.run(["--no-verify-ssl", "ls"]).succeeds();
 }
 
-/// A proxy that keeps the heads of what it is asked, and leads every tunnel to this port of
+/// Starts a proxy that records the heads of requests and leads every tunnel to this port of
 /// 127.0.0.1.
 fn proxy(port: u16) -> (String, Arc<Mutex<Vec<String>>>) {
     let (heads, listener) =
@@ -372,7 +374,7 @@ fn proxies_forward_and_tunnel() {
             "{head}"
         );
     }
-    // The store itself sees nothing of the password, and an exception leads to it straight.
+    // The store never sees the password of the proxy, and an exception bypasses the proxy.
     assert!(!server.requests.lock().unwrap()[0].to_ascii_lowercase().contains("proxy-"));
     certificates.plain("plain", "/CN=localhost", &[]);
     let server = certificates.serve("plain", "key");

@@ -1,4 +1,4 @@
-//! Whose key signs, by what environment, profile and option say together. aws 1.45 gives the same
+//! The key that signs, for combinations of environment, profile and option. aws 1.45 uses the same
 //! key in each row (docs/s3.md, "Credentials").
 
 use std::sync::{Arc, Mutex};
@@ -8,8 +8,8 @@ use crate::support::{Run, Sandbox};
 
 type Pairs = &'static [(&'static str, &'static str)];
 
-/// Environment; `--profile`; the profile file; the key that signs. `URL` is the address of all
-/// services, `TOKEN` a file with a token.
+/// The environment, `--profile`, the profile file, and the key that signs. `URL` is replaced by the
+/// address of all services, `TOKEN` by the path of a file with a token.
 type Row = (Pairs, Option<&'static str>, &'static str, &'static str);
 
 const KEYS: Pairs = &[("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -34,7 +34,8 @@ const ROLE: &str = "[profile q]\naws_access_key_id = Q\naws_secret_access_key = 
 const ROLE_BY_ENVIRONMENT: &str =
     "[profile p]\ncredential_source = Environment\nrole_arn = arn:aws:iam::123456789012:role/r\n";
 const PROCESS: &str = "[profile p]\ncredential_process = /bin/sh TOKEN.sh\n";
-const PROCESS_AND_KEYS: &str = "[profile p]\ncredential_process = /bin/sh TOKEN.sh\naws_access_key_id = P\naws_secret_access_key = s\n";
+const PROCESS_AND_KEYS: &str = "[profile p]\ncredential_process = /bin/sh TOKEN.sh\n\
+    aws_access_key_id = P\naws_secret_access_key = s\n";
 const ROLE_BY_TOKEN: &str =
     "[profile p]\nweb_identity_token_file = TOKEN\nrole_arn = arn:aws:iam::123456789012:role/r\n";
 
@@ -68,25 +69,28 @@ const ROWS: [Row; 25] = [
 
 fn json(key: &str) -> String {
     format!(
-        "{{\"Code\":\"Success\",\"Version\":1,\"AccessKeyId\":\"{key}\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\
+        "{{\"Code\":\"Success\",\"Version\":1,\"AccessKeyId\":\"{key}\",\
+         \"SecretAccessKey\":\"s\",\"Token\":\"t\",\
          \"Expiration\":\"2099-01-01T00:00:00Z\"}}"
     )
 }
 
 fn assumed(call: &str, key: &str) -> String {
     format!(
-        "<{call}Response><{call}Result><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
-         <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></{call}Result></{call}Response>"
+        "<{call}Response><{call}Result><Credentials><AccessKeyId>{key}</AccessKeyId>\
+         <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
+         <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></{call}Result>\
+         </{call}Response>"
     )
 }
 
-/// The key of a request's signature.
+/// Returns the key of a request's signature.
 fn signer(request: &Request) -> Option<String> {
     let key = request.header("authorization")?.split("credential=").nth(1)?.split('/').next()?;
     Some(key.to_ascii_uppercase())
 }
 
-/// STS, the container, the metadata service and a store, which notes who signed.
+/// Starts STS, the container and metadata services, and a store that records the signing keys.
 fn services() -> (String, Arc<Mutex<Vec<String>>>) {
     let signers = Arc::new(Mutex::new(Vec::new()));
     let kept = signers.clone();

@@ -1,5 +1,5 @@
-//! The binary in place of xdelta3: by its subcommand and by its name. Comparisons with the xdelta3
-//! 3.0.11 on PATH are ignored by plain `cargo test` and run by name.
+//! The binary in place of xdelta3, by its subcommand and by its name. Plain `cargo test` ignores
+//! the comparisons with the xdelta3 3.0.11 on PATH, which run by name.
 
 mod field;
 mod generated_deltas;
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Run, edited, noise};
 
-/// A folder with an old and a new file, and a link to the binary under the name xdelta3.
+/// A directory with an old and a new file, and a link to the binary named xdelta3.
 struct Room {
     folder: tempfile::TempDir,
 }
@@ -68,21 +68,21 @@ impl Room {
         Run::of(self.ours().args(line.split_terminator(' ')))
     }
 
-    /// What stands in the folder.
+    /// Returns the files of the directory.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let names = crate::support::names_below(&self.work()).into_iter();
         let files = names.filter(|name| self.work().join(name).is_file());
         files.map(|name| (name.clone(), self.read(&name))).collect()
     }
 
-    /// A packed copy of a file; xdelta3 knows all packers by how their files begin.
+    /// Creates a packed copy of a file; xdelta3 recognises packed files by their first bytes.
     fn gzip(&self, name: &str) {
         let run = self.command("gzip").args(["-k", "-n", name]).status().unwrap();
         assert!(run.success());
     }
 }
 
-/// What xdelta3 3.0.11 prints for the delta in `PRINTED`.
+/// The text that xdelta3 3.0.11 prints for the delta in `PRINTED`.
 const PRINTED_TEXT: &str = "\
 VCDIFF version:               0
 VCDIFF header size:           13
@@ -110,11 +110,11 @@ VCDIFF addr section length:   2
 ";
 
 const PRINTED: &[u8] =
-    b"\xD6\xC3\xC4\x00\x04\x07t1//s1/\x05\x32\x00\x17\x48\x00\x04\x08\x02\x74\x1D\x17\x31\x78\x78\x7A\x71\
-    \x03\x13\x14\x00\x13\x13\x1E\x02\x00\x14";
+    b"\xD6\xC3\xC4\x00\x04\x07t1//s1/\x05\x32\x00\x17\x48\x00\x04\x08\x02\x74\x1D\x17\x31\
+    \x78\x78\x7A\x71\x03\x13\x14\x00\x13\x13\x1E\x02\x00\x14";
 
 #[test]
-fn a_delta_made_under_either_name_gives_the_file_back() {
+fn both_names_make_the_same_delta() {
     let room = Room::new();
     room.run("-e -9 -s old new delta").succeeds();
     let by_subcommand = ["xdelta3", "-e", "-9", "-s", "old", "new", "same"];
@@ -126,7 +126,7 @@ fn a_delta_made_under_either_name_gives_the_file_back() {
 }
 
 #[test]
-fn printdelta_writes_what_xdelta3_writes() {
+fn printdelta_matches_xdelta3() {
     let room = Room::new();
     room.write("delta", PRINTED);
     assert_eq!(room.run("printdelta delta").succeeds().out, PRINTED_TEXT);
@@ -137,9 +137,9 @@ fn printdelta_writes_what_xdelta3_writes() {
 }
 
 #[test]
-fn a_damaged_delta_is_printed_up_to_the_damage() {
+fn prints_up_to_the_damage() {
     let room = Room::new();
-    let told = |line: &str, delta: &[u8], printed: &str, code: i32| {
+    let check = |line: &str, delta: &[u8], printed: &str, code: i32| {
         room.write("damaged", delta);
         let run = room.run(line);
         assert_eq!((run.code, run.out.as_str()), (Some(code), printed), "{run:?}");
@@ -147,23 +147,24 @@ fn a_damaged_delta_is_printed_up_to_the_damage() {
     };
     let (headers, _) = PRINTED_TEXT.split_once("  Offset").unwrap();
     let cut = &PRINTED[..PRINTED.len() - 1];
-    told("printhdr damaged", cut, headers, 0);
-    told("printhdrs damaged", cut, "", 1);
-    told("printdelta damaged", cut, "", 1);
-    // Behind a whole window half of another one.
+    check("printhdr damaged", cut, headers, 0);
+    check("printhdrs damaged", cut, "", 1);
+    check("printdelta damaged", cut, "", 1);
+    // A whole window, followed by half of another one.
     let and_a_half = [PRINTED, &PRINTED[13..cut.len()]].concat();
-    told("printhdrs damaged", &and_a_half, headers, 1);
-    told("printdelta damaged", &and_a_half, PRINTED_TEXT, 1);
-    // The address of the second COPY lies behind the source.
+    check("printhdrs damaged", &and_a_half, headers, 1);
+    check("printdelta damaged", &and_a_half, PRINTED_TEXT, 1);
+    // The address of the second COPY is beyond the source.
     let mut wrong = PRINTED.to_vec();
     *wrong.last_mut().unwrap() = 120;
     let (rows, _) = PRINTED_TEXT.split_once("  000041").unwrap();
-    told("printdelta damaged", &wrong, rows, 1);
-    told("printhdrs damaged", &wrong, headers, 0);
+    check("printdelta damaged", &wrong, rows, 1);
+    check("printhdrs damaged", &wrong, headers, 0);
 }
 
+/// `config` reports a file that does not exist.
 #[test]
-fn deltas_are_rewritten_and_printed_window_by_window_and_a_missing_file_of_config_is_told() {
+fn rewrites_report_progress() {
     let room = Room::new();
     room.run("-e -W 16384 -s old new delta").succeeds();
     let run = room.run("recode -v -S djw delta recoded");
@@ -186,8 +187,9 @@ fn deltas_are_rewritten_and_printed_window_by_window_and_a_missing_file_of_confi
         .fails(1, &["file open failed: read: nowhere: No such file or directory"]);
 }
 
+/// A file that is replaced keeps its mode.
 #[test]
-fn an_existing_file_is_replaced_only_when_told_and_keeps_its_mode() {
+fn overwriting_needs_f() {
     let room = Room::new();
     room.write("delta", b"kept");
     let path = room.work().join("delta");
@@ -202,7 +204,7 @@ fn an_existing_file_is_replaced_only_when_told_and_keeps_its_mode() {
 }
 
 #[test]
-fn a_failed_run_leaves_no_file_and_the_old_one_whole() {
+fn failed_run_changes_no_file() {
     let room = Room::new();
     room.run("-e -W 16384 -s old new delta").succeeds();
     let mut cut = room.read("delta");
@@ -223,7 +225,7 @@ fn a_failed_run_leaves_no_file_and_the_old_one_whole() {
 }
 
 #[test]
-fn the_source_may_be_replaced_by_what_is_decoded_from_it() {
+fn source_may_be_the_output() {
     let room = Room::new();
     room.run("-e -s old new delta").succeeds();
     room.run("-d -f -s old delta old").succeeds();
@@ -231,7 +233,7 @@ fn the_source_may_be_replaced_by_what_is_decoded_from_it() {
 }
 
 #[test]
-fn names_come_from_the_application_header_and_the_folder_of_the_delta() {
+fn default_names_come_from_header() {
     let room = Room::new();
     std::fs::create_dir(room.work().join("sub")).unwrap();
     room.run("-e -s old new sub/delta").succeeds();
@@ -240,13 +242,15 @@ fn names_come_from_the_application_header_and_the_folder_of_the_delta() {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(
         run.err,
-        "xdelta3: using default output filename: sub/new\nxdelta3: using default source filename: sub/old\n"
+        "xdelta3: using default output filename: sub/new\n\
+         xdelta3: using default source filename: sub/old\n"
     );
     assert_eq!(room.read("sub/new"), room.read("new"));
 }
 
+/// The header names piped input `-`, and a piped delta decodes to standard output.
 #[test]
-fn piped_input_is_that_of_a_pipe_and_a_piped_delta_decodes_to_standard_output() {
+fn pipes_work_both_ways() {
     let room = Room::new();
     let pipe = |name: &str, line: &str| {
         let mut cat = room.command("cat").arg(name).stdout(Stdio::piped()).spawn().unwrap();
@@ -265,8 +269,9 @@ fn piped_input_is_that_of_a_pipe_and_a_piped_delta_decodes_to_standard_output() 
     assert!(pipe("old", "-d -c -s /dev/stdin delta") == room.read("new"));
 }
 
+/// A delta whose inputs were unpacked elsewhere is rejected.
 #[test]
-fn packed_files_are_taken_as_they_are_and_what_others_unpacked_is_refused() {
+fn packed_files_are_not_unpacked() {
     let room = Room::new();
     room.gzip("old");
     room.gzip("new");
@@ -280,12 +285,12 @@ fn packed_files_are_taken_as_they_are_and_what_others_unpacked_is_refused() {
     room.run("-d -s old.gz delta back").succeeds();
     assert!(room.read("back") == room.read("new.gz"));
 
-    // As xdelta3 makes it of the two packed files.
+    // The headers that xdelta3 writes for the two packed files.
     room.run("-e -A=new.gz/G/old.gz/G -s old new unpacked").succeeds();
     room.run("-e -A=new.gz/G/old/ -s old new target").succeeds();
     room.run("-e -A=new/Z/old/?9 -s old new unknown").succeeds();
     let variable = "DG_XDELTA3_EXTERNAL=1";
-    for (line, told) in [
+    for (line, message) in [
         ("-d -s old.gz unpacked out", variable),
         ("-d -R -s old unpacked out", variable),
         ("-d -A -n -s old.gz unpacked out", variable),
@@ -293,7 +298,7 @@ fn packed_files_are_taken_as_they_are_and_what_others_unpacked_is_refused() {
         ("-d -s old target out", variable),
         ("-d -s old unknown out", "unknown program: ?9"),
     ] {
-        room.run(line).fails(1, &[told]);
+        room.run(line).fails(1, &[message]);
         assert!(!room.files().contains_key("out"), "{line}");
     }
     room.run("-d -D -R -s old unpacked out").succeeds();
@@ -301,7 +306,7 @@ fn packed_files_are_taken_as_they_are_and_what_others_unpacked_is_refused() {
 }
 
 #[test]
-fn other_programs_run_when_the_environment_allows_it() {
+fn external_needs_a_variable() {
     let room = Room::new();
     room.gzip("old");
     room.gzip("new");
@@ -340,7 +345,7 @@ fn other_programs_run_when_the_environment_allows_it() {
 }
 
 #[test]
-fn recoded_and_merged_deltas_decode_to_the_same_file() {
+fn recode_and_merge_keep_the_file() {
     let room = Room::new();
     room.write("newer", &edited(&room.read("new"), 3));
     room.run("-e -s old new d1").succeeds();
@@ -356,9 +361,9 @@ fn recoded_and_merged_deltas_decode_to_the_same_file() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_by_name() {
+fn invalid_flags_are_named() {
     let room = Room::new();
-    for (line, told) in [
+    for (line, message) in [
         ("-e -s old -s old new d", "specify only one source file"),
         ("-e old new d", "too many filenames: d ..."),
         ("-W 100 new d", "-W: minimum value: 16384"),
@@ -379,7 +384,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         ("-h", "usage: xdelta3"),
         ("-Z", "usage: xdelta3"),
     ] {
-        room.run(line).fails(1, &[told]);
+        room.run(line).fails(1, &[message]);
     }
     assert_eq!(room.files().into_keys().collect::<Vec<_>>(), ["new", "old"]);
     for line in ["-V", "config"] {
@@ -390,7 +395,7 @@ fn what_makes_no_sense_is_refused_by_name() {
 }
 
 #[test]
-fn a_reader_that_went_away_is_told_nothing() {
+fn broken_pipe_is_silent() {
     let room = Room::new();
     let mut child = room
         .ours()
@@ -404,7 +409,7 @@ fn a_reader_that_went_away_is_told_nothing() {
     assert_eq!((run.code, run.err.as_str()), (Some(141), ""));
 }
 
-/// Command lines run one after the other by both, in folders that begin the same. `<name` is
+/// Command lines that both programs run in order, in directories with the same files. `<name` is
 /// standard input.
 const LINES: &str = "\
 -e -s old new d
@@ -535,13 +540,13 @@ encode -d
 -E x
 ";
 
-/// Command lines whose effect on files is another one on purpose: xdelta3 leaves what it had
-/// written when it failed.
+/// Command lines whose effect on files differs on purpose: xdelta3 leaves an incomplete file when
+/// it fails.
 const LEAVES_WHAT_IT_WROTE: [&str; 1] = ["-C 1,2,3,4,5,6,7 new z"];
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn command_lines_do_what_they_do_in_the_live_xdelta3() {
+fn lines_match_live_xdelta3() {
     let rooms = [Room::new(), Room::new()];
     for room in &rooms {
         std::fs::create_dir(room.work().join("folder")).unwrap();
@@ -567,11 +572,14 @@ fn command_lines_do_what_they_do_in_the_live_xdelta3() {
             );
         assert_eq!(theirs.code, ours.code, "{line}: {theirs:?} {ours:?}");
         assert!(theirs.stdout == ours.stdout, "{line}: {theirs:?} {ours:?}");
-        // Help and version have other words.
+        // The texts of help and version differ.
         if !theirs.err.contains("usage: xdelta3") && !theirs.err.starts_with("Xdelta version") {
-            let mut said = ours.err.lines().map(timeless);
+            let mut printed = ours.err.lines().map(timeless);
             for wanted in theirs.err.lines().map(timeless).filter(|line| !is_left_out(line)) {
-                assert!(said.any(|line| line == wanted), "{line}: {wanted:?} is not in {ours:?}");
+                assert!(
+                    printed.any(|line| line == wanted),
+                    "{line}: {wanted:?} is not in {ours:?}"
+                );
             }
         }
         let leaves = LEAVES_WHAT_IT_WROTE.contains(&line);
@@ -590,14 +598,14 @@ fn command_lines_do_what_they_do_in_the_live_xdelta3() {
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn damaged_deltas_are_printed_as_by_the_live_xdelta3() {
+fn damage_matches_live_xdelta3() {
     let (room, mut compared, mut more) = (Room::new(), 0, 0);
     room.run("-e -W 16384 -S none -s old new plain").succeeds();
     room.run("-e -W 16384 -s old new packed").succeeds();
     for name in ["plain", "packed"] {
         let delta = room.read(name);
         let step = delta.len() / 150 + 1;
-        // What is shorter than four bytes is no error to xdelta3.
+        // To xdelta3, a file shorter than four bytes is not an error.
         let cut = (4..delta.len()).step_by(step).map(|len| delta[..len].to_vec());
         let flipped = (0..delta.len()).step_by(step).map(|at| {
             let mut flipped = delta.clone();
@@ -609,7 +617,8 @@ fn damaged_deltas_are_printed_as_by_the_live_xdelta3() {
             for command in ["printhdr", "printhdrs", "printdelta"] {
                 let theirs = Run::of(room.command("xdelta3").args([command, "damaged"]));
                 let ours = room.run(&format!("{command} damaged"));
-                // We see more damage, and some of it sooner; but integers may have zeros in front.
+                // We detect more damage, and some of it sooner, but accept leading zeros in
+                // integers.
                 let sooner = ours.code == Some(1)
                     && theirs.stdout.starts_with(&ours.stdout)
                     && ours.stdout != theirs.stdout;
@@ -631,14 +640,15 @@ fn damaged_deltas_are_printed_as_by_the_live_xdelta3() {
         }
     }
     println!(
-        "{compared} texts of damaged deltas, 0 differences but {more} where we see more or accept padding"
+        "{compared} texts of damaged deltas, 0 differences but {more} where we see more or accept \
+         padding"
     );
     assert!(compared > 1000 && more * 10 < compared);
 }
 
 #[test]
 #[ignore = "needs xdelta3 3.0.11 on PATH"]
-fn generated_deltas_are_printed_recoded_and_merged_as_by_the_live_xdelta3() {
+fn deltas_match_live_xdelta3() {
     let number = |variable: &str, otherwise| {
         std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
     };
@@ -650,7 +660,7 @@ fn generated_deltas_are_printed_recoded_and_merged_as_by_the_live_xdelta3() {
     assert!(figures.printed > 0 && figures.recoded > 0 && figures.merged > 0);
 }
 
-/// A line without the time it tells.
+/// Returns a line without its time.
 fn timeless(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let kept = words
@@ -660,7 +670,7 @@ fn timeless(line: &str) -> String {
     kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
 }
 
-/// Lines that are about the inside of xdelta3, or beside the point.
+/// Returns whether a line is about the insides of xdelta3, or irrelevant.
 fn is_left_out(line: &str) -> bool {
     [
         "<placeholder>",
@@ -673,14 +683,14 @@ fn is_left_out(line: &str) -> bool {
     .any(|part| line.contains(part))
 }
 
-/// Owner, group and mode of a file.
+/// Returns the owner, group and mode of a file.
 fn owner_and_mode(path: &std::path::Path) -> (u32, u32, u32) {
     let metadata = std::fs::metadata(path).unwrap();
     (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
 }
 
 #[test]
-fn replaced_file_keeps_owner_and_mode() {
+fn overwrite_keeps_owner_and_mode() {
     let room = Room::new();
     room.run("-e -s old new delta").succeeds();
     let path = room.work().join("target");

@@ -1,4 +1,4 @@
-//! Tests of the table "Listings" of docs/S3.md: the valid pages of a listing, and the commands that
+//! Tests of the table "Listings" of docs/s3.md: the valid pages of a listing, and the commands that
 //! act on listings.
 
 use std::collections::BTreeSet;

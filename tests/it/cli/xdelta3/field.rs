@@ -1,5 +1,5 @@
-//! Deltas and places as people have them: large copy windows, deltas of other tools, directories
-//! that may not be written to.
+//! Deltas and directories as found in practice: large copy windows, deltas of other tools,
+//! directories that may not be written to.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt as _;
@@ -12,7 +12,7 @@ const FAR: &[u8] =
     b"\xd6\xc3\xc4\0\0\x05\x98\x80\x80\x80\0\0\x13\x20\0\0\x04\x06\x89\x46\x07\xfa\x13\x10\x13\x10\
     \x94\x80\x80\x80\0\x64";
 
-/// What says that the source is wrong.
+/// The hint that the source is wrong.
 const WRONG_SOURCE: &str = "source file is incorrect";
 
 #[test]
@@ -36,7 +36,7 @@ fn limits_are_named_and_lifted() {
 }
 
 #[test]
-fn header_alone_makes_an_empty_file() {
+fn bare_header_is_an_empty_file() {
     let room = Room::new();
     room.write("delta", b"\xd6\xc3\xc4\0\0");
     room.run("-d -s old delta back").succeeds();
@@ -44,7 +44,7 @@ fn header_alone_makes_an_empty_file() {
 }
 
 #[test]
-fn missing_checksums_are_a_warning() {
+fn missing_checksums_warn() {
     let room = Room::new();
     room.run("-e -n -s old new unchecked").succeeds();
     room.run("-e -s old new checked").succeeds();
@@ -74,7 +74,7 @@ fn output_link_makes_its_target() {
             room.work().join("link").is_symlink() && room.work().join("sub/first").is_symlink()
         );
         assert!(room.read("sub/second") == room.read("new"));
-        // Never one that is there, without -f.
+        // Without -f, an existing target is never replaced.
         let again = room.run("-d -s old delta link");
         assert!(again.err.contains("to overwrite output file specify -f"), "{again:?}");
         symlink("nowhere/first", room.work().join("dangling")).unwrap();
@@ -86,8 +86,9 @@ fn output_link_makes_its_target() {
     }
 }
 
+/// A file is replaced even if its directory may not be written to.
 #[test]
-fn writable_file_needs_no_writable_directory() {
+fn writable_file_suffices() {
     if !rustix::process::geteuid().is_root() {
         println!("not root: no directory of another user can be made");
         return;
@@ -101,7 +102,7 @@ fn writable_file_needs_no_writable_directory() {
     mode(&room.folder.path().join("tmp"), 0o777);
     let program = room.folder.path().join("xdelta3");
     std::fs::copy(env!("CARGO_BIN_EXE_deltaglider"), &program).unwrap();
-    // Of a user who may write to no directory, and to one where only the owner may rename.
+    // For a user who may not write to the directory, and in one where only the owner may rename.
     for of_directory in [0o755, 0o1777] {
         mode(&room.work(), of_directory);
         room.write("target", b"before");
@@ -112,7 +113,7 @@ fn writable_file_needs_no_writable_directory() {
                 command.args(["-d", "-f", "-s", source, delta, "target"]).uid(12_345).gid(12_345),
             )
         };
-        // What fails leaves it as it was.
+        // A failed run leaves the file unchanged.
         room.write("cut", &room.read("delta")[..room.read("delta").len() - 1]);
         assert_eq!(decode("cut", "old").code, Some(1));
         assert_eq!(room.read("target"), b"before");
@@ -120,7 +121,7 @@ fn writable_file_needs_no_writable_directory() {
         assert!(room.read("target") == room.read("new"));
         let metadata = super::owner_and_mode(&room.work().join("target"));
         assert_eq!(metadata, (0, 0, 0o666));
-        // The source itself may be the output.
+        // The source may be the output.
         room.write("target", &room.read("old"));
         decode("delta", "target").succeeds();
         assert!(room.read("target") == room.read("new"));

@@ -1,12 +1,12 @@
-//! Deltas that xdelta3 made of generated files, printed, recoded and merged by it and by the
-//! binary.
+//! Deltas that xdelta3 makes of generated files; both it and the binary print, recode and merge
+//! them.
 
 use std::fmt;
 
 use super::Room;
 use crate::support::{Run, noise};
 
-/// The same numbers for the same seed.
+/// A generator of the same numbers for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -29,7 +29,7 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// Bytes of one kind: without pattern, text, few values, or one.
+    /// Returns bytes of one kind: noise, text, few values, or a single value.
     fn piece(&mut self, len: usize) -> Vec<u8> {
         let seed = self.next();
         match self.below(4) {
@@ -68,7 +68,7 @@ impl Random {
         file
     }
 
-    /// The next version of a file.
+    /// Returns the next version of a file.
     fn edited(&mut self, file: &[u8]) -> Vec<u8> {
         let mut next = file.to_vec();
         for _ in 0..self.below(6) {
@@ -87,7 +87,7 @@ impl Random {
         next
     }
 
-    /// Flags of an encoding.
+    /// Returns the flags of an encoding.
     fn flags(&mut self) -> String {
         let mut flags = format!("-{}", self.below(10));
         flags += self.pick(&["", " -W 16384", " -W 20000 -B 524288"]);
@@ -102,7 +102,7 @@ impl Random {
     }
 }
 
-/// What was compared, and where xdelta3 itself goes wrong.
+/// The numbers of comparisons, and the cases in which xdelta3 itself fails.
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) deltas: usize,
@@ -120,8 +120,8 @@ impl fmt::Display for Figures {
         }
         write!(
             f,
-            "{deltas} deltas: {printed} texts, {recoded} recoded and {merged} merged deltas compared, 0 differences; \
-             {} more are broken by xdelta3 itself",
+            "{deltas} deltas: {printed} texts, {recoded} recoded and {merged} merged deltas \
+             compared, 0 differences; {} more are broken by xdelta3 itself",
             broken.len()
         )
     }
@@ -135,7 +135,7 @@ struct Chain<'a> {
     figures: &'a mut Figures,
 }
 
-/// Compares what is made of `count` deltas.
+/// Compares what both programs make of `count` deltas.
 pub(super) fn compare(seed: u64, count: usize) -> Figures {
     let (room, mut random, mut figures) = (Room::new(), Random(seed), Figures::default());
     while figures.deltas < count {
@@ -181,7 +181,8 @@ impl Chain<'_> {
         format!("-e -f {flags}{source} v{index} {out}")
     }
 
-    /// Whether xdelta3 can read the delta at all, which it cannot with each that it makes.
+    /// Compares the printed texts and returns whether xdelta3 can read the delta; it cannot read
+    /// all that it makes.
     fn prints(&mut self, index: usize) -> bool {
         let case = format!("d{index} of {:?}", self.made_by);
         let mut readable = true;
@@ -199,7 +200,7 @@ impl Chain<'_> {
                 self.figures.printed += 1;
                 continue;
             }
-            // xdelta3 cannot read it either, and prints no more of it than we.
+            // xdelta3 cannot decode it either, and prints no less of it than we do.
             assert_eq!(
                 self.theirs(&format!("{} d{index} back", self.decoding(index))).code,
                 Some(1),
@@ -225,8 +226,8 @@ impl Chain<'_> {
         if equal == Some(true) {
             self.figures.recoded += 1;
         } else if equal == Some(false) && self.loses_its_copy_window(index) {
-            // xdelta3 may write a copy window there, of an address in its memory. Ours is as if
-            // encoded that way at once.
+            // xdelta3 may write a copy window there, at an address in its memory. Ours equals a
+            // delta encoded directly with these flags.
             let (flags, _) = self.made_by[index - 1].split_once(" -S ").unwrap();
             let source = if self.made_by[index - 1].ends_with(" -s") { " -s" } else { "" };
             let line = self.encoding(index, &format!("{flags} -S {secondary}{source}"), "direct");
@@ -238,7 +239,7 @@ impl Chain<'_> {
         }
     }
 
-    /// Whether a window without a copy window follows one with.
+    /// Returns whether a window without a copy window follows one with a copy window.
     fn loses_its_copy_window(&self, index: usize) -> bool {
         let headers = self.theirs(&format!("printhdrs d{index}")).succeeds().out;
         let windows = headers.lines().filter(|line| line.starts_with("VCDIFF window indicator:"));
@@ -259,7 +260,7 @@ impl Chain<'_> {
         }
     }
 
-    /// Whether both make the same of it; `None` where one of them makes nothing.
+    /// Returns whether both programs write the same delta; `None` if one of them fails.
     fn rewritten(&self, line: &str, case: &str) -> Option<bool> {
         for name in ["theirs", "ours"] {
             self.room.write(name, b"");
@@ -274,7 +275,7 @@ impl Chain<'_> {
         both.then(|| self.room.read("theirs") == self.room.read("ours"))
     }
 
-    /// How a delta is decoded that begins where the one of a version does.
+    /// Returns the command that decodes a delta against the source of the `first` delta.
     fn decoding(&self, first: usize) -> String {
         let with_source = self.made_by[first - 1].ends_with("-s");
         if with_source { format!("-d -f -s v{}", first - 1) } else { "-d -f".to_owned() }
