@@ -1,5 +1,5 @@
-//! The clock of the store goes back while a name is replaced, and the older object stays: the newer
-//! one is served.
+//! The store's clock goes back while a name is replaced and the older object is kept: the newer one
+//! is served.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ async fn read(store: &Arc<DirStore>, key: &str) -> Vec<u8> {
     service(store.clone()).get(&object(key), Vec::new(), &GetOptions::default()).await.unwrap().0
 }
 
-/// Stores `x.zip` as a delta or not, and sources of copies beside it. The clock then goes back by
-/// an hour.
+/// Stores `x.zip` as a delta or directly, and sources of copies beside it. Then sets the clock back
+/// by one hour.
 async fn stage(folder: &Path, is_delta: bool) -> Arc<DirStore> {
     let seconds = Arc::new(AtomicU64::new(500_000 * HOUR));
     let hand = seconds.clone();
@@ -37,7 +37,7 @@ async fn stage(folder: &Path, is_delta: bool) -> Arc<DirStore> {
     store
 }
 
-/// Runs a put or a copy of content 2 over `x.zip`, and kills it before it removes the older object.
+/// Runs a put or a copy of content 2 over `x.zip` and stops it before it deletes the older object.
 async fn killed(store: &Arc<DirStore>, copies: bool, delta: bool) {
     let removes = Arc::new(Notify::new());
     let reached = removes.clone();
@@ -62,7 +62,7 @@ async fn killed(store: &Arc<DirStore>, copies: bool, delta: bool) {
 }
 
 #[tokio::test]
-async fn newest_content_wins_when_clock_goes_back() {
+async fn newest_wins_if_clock_goes_back() {
     for (copies, delta) in [(false, false), (false, true), (true, false), (true, true)] {
         let folder = tempfile::tempdir().unwrap();
         let store = stage(folder.path(), !delta).await;

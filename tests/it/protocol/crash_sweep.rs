@@ -1,5 +1,5 @@
-//! A command dies at each of its storage calls, before, during and after it: on the embedded store
-//! everything that could be read still can, and the next start of the binary deletes what was left.
+//! A command dies at each of its storage calls: before, during and after it. On the embedded store
+//! every readable file stays readable, and the next start of the binary deletes the leftovers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,13 +12,13 @@ use deltaglider::wiring::StoreDecorator;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// A command line, and what names hold afterwards, in the order in which that may be seen; `cp
-/// in/3` copies the third version.
+/// A command line, and the contents of names afterwards in the order in which they may become
+/// visible. `cp in/3` copies the third version.
 type Step = (&'static [&'static str], &'static [(&'static str, Option<u64>)]);
 
 struct Scenario {
     before: &'static [Step],
-    /// What happens to stored objects then.
+    /// Damages stored objects before the operation.
     damage: fn(&Sandbox),
     op: Step,
 }
@@ -27,14 +27,14 @@ const A: Step = (&["cp", "in/1", "s3://buc/v/a.zip"], &[("v/a.zip", Some(1))]);
 const B: Step = (&["cp", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
 const B_AS_IT_IS: Step =
     (&["cp", "--no-delta", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
-const MEND: Step = (&["repair", "--mend", "--grace-days", "0", "buc"], &[]);
+const REPAIR: Step = (&["repair", "--mend", "--grace-days", "0", "buc"], &[]);
 
 const fn on(before: &'static [Step], op: Step) -> Scenario {
     Scenario { before, damage: |_| {}, op }
 }
 
-const fn mend(before: &'static [Step], damage: fn(&Sandbox)) -> Scenario {
-    Scenario { before, damage, op: MEND }
+const fn repair(before: &'static [Step], damage: fn(&Sandbox)) -> Scenario {
+    Scenario { before, damage, op: REPAIR }
 }
 
 const SCENARIOS: [Scenario; 20] = [
@@ -49,7 +49,7 @@ const SCENARIOS: [Scenario; 20] = [
     on(&[A, B], (&["rm", "s3://buc/v/a.zip"], &[("v/a.zip", None)])),
     on(&[A], (&["rm", "s3://buc/v/a.zip"], &[("v/a.zip", None)])),
     on(&[A, B], (&["cp", "s3://buc/v/b.zip", "s3://buc/v/c.zip"], &[("v/c.zip", Some(2))])),
-    // Into a folder without a reference, as into another bucket.
+    // A folder without a reference, like another bucket.
     on(&[A, B], (&["cp", "s3://buc/v/b.zip", "s3://buc/w/b.zip"], &[("w/b.zip", Some(2))])),
     on(
         &[A, B_AS_IT_IS],
@@ -70,28 +70,28 @@ const SCENARIOS: [Scenario; 20] = [
             &[("w/a.zip", Some(1)), ("v/a.zip", None)],
         ),
     ),
-    mend(&[A, B], |sandbox| {
+    repair(&[A, B], |sandbox| {
         copy_reference(sandbox);
         sandbox.store().remove("v/reference.bin");
     }),
-    mend(&[A, B], |sandbox| {
+    repair(&[A, B], |sandbox| {
         copy_reference(sandbox);
         sandbox.store().replace("v/reference.bin", b"rotten".to_vec());
     }),
-    // Another reference stands where the deltas expect theirs.
-    mend(&[A, B], |sandbox| {
+    // Another reference is stored where the deltas expect theirs.
+    repair(&[A, B], |sandbox| {
         copy_reference(sandbox);
         sandbox.store().replace_reference("v/reference.bin", noise(20_000, 4));
     }),
-    // A name has two objects, and a reference is needed by nobody.
-    mend(&[A, B], |sandbox| {
+    // No delta needs the reference.
+    repair(&[A, B], |sandbox| {
         let store = sandbox.store();
         store.remove("v/a.zip.delta");
         store.remove("v/b.zip.delta");
     }),
 ];
 
-/// At its content-addressed key.
+/// Copies the reference to its content-addressed key.
 fn copy_reference(sandbox: &Sandbox) {
     let home = Deltaspace::of(&ObjectName::new(
         BucketName::new("buc").unwrap(),
@@ -119,7 +119,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What can be read; all of it comes back without a complaint.
+/// Downloads every file and returns the contents by name. Fails if a download prints an error.
 fn files(sandbox: &Sandbox) -> Files {
     let back = sandbox.path("back");
     if back.exists() {
@@ -128,7 +128,7 @@ fn files(sandbox: &Sandbox) -> Files {
     std::fs::create_dir(&back).unwrap();
     let run = sandbox.run(["ls", "-r", "s3://buc"]);
     if !run.out.is_empty() {
-        // Where a reference was taken from is told, and is no complaint.
+        // The log names the key that a reference was read from, which is not an error.
         Run::of(
             sandbox.command().args(["cp", "-r", "s3://buc", "back"]).env("DG_LOG_LEVEL", "error"),
         )
@@ -149,7 +149,7 @@ fn changed(before: &Files, changes: &[(&str, Option<u64>)]) -> Files {
     after
 }
 
-/// What is left of a command that died, and that everything goes on from there.
+/// Checks that a dead command left each name old or new, and that later commands succeed.
 fn check(sandbox: &Sandbox, there: &Files, (line, changes): Step, point: &str) {
     let after = changed(there, changes);
     let found = files(sandbox);
@@ -165,16 +165,17 @@ fn check(sandbox: &Sandbox, there: &Files, (line, changes): Step, point: &str) {
     sandbox.run(["rm", "s3://buc/v/next.zip"]).succeeds();
     assert!(files(sandbox) == found, "{point}, and a removal");
     let again = sandbox.run(line);
-    let gone = found == after && changes.iter().any(|(_, content)| content.is_none());
-    assert!(again.code == Some(0) || gone, "{point}, and the same again: {again:?}");
+    let is_deleted = found == after && changes.iter().any(|(_, content)| content.is_none());
+    assert!(again.code == Some(0) || is_deleted, "{point}, and the same again: {again:?}");
     assert!(files(sandbox) == after, "{point}, and the same again");
 }
 
-/// The words of the command line that [`command_on_crashing_store`] runs, separated by line feeds.
+/// The variable that holds the command line of [`command_on_crashing_store`], its words separated
+/// by line feeds.
 const COMMAND_LINE: &str = "DGTEST_COMMAND_LINE";
 
-/// Runs a command line on a store on which the process aborts. The crash sweep starts this test in
-/// a process of its own: a separate program would link the whole AWS SDK again.
+/// Runs a command line on a store that aborts the process. The crash sweep starts this test as a
+/// separate process: a separate program would link the whole AWS SDK again.
 #[test]
 #[ignore = "a process that the crash sweep starts"]
 fn command_on_crashing_store() -> ExitCode {
@@ -183,7 +184,7 @@ fn command_on_crashing_store() -> ExitCode {
     deltaglider::cli::main_with(words, StoreDecorator::new(crashing))
 }
 
-/// Starts [`command_on_crashing_store`], which aborts at this call.
+/// Returns a command that runs [`command_on_crashing_store`] and aborts at the call `at`.
 fn dying(sandbox: &Sandbox, line: &[&str], at: &str) -> Command {
     let mut command = sandbox.command_of(&std::env::current_exe().unwrap());
     command.args([
@@ -206,7 +207,7 @@ fn command_dies_at_chosen_call() {
         (Run::of(&mut dying(&sandbox, A.0, at)), sandbox)
     };
     for moment in ["", ":during", ":after"] {
-        // Nothing is sent with most calls, so that there is no middle to die in.
+        // Most calls send no bytes, so they have no middle to die in.
         assert!((1..20).any(|at| run(&format!("{at}{moment}")).0.code.is_none()), "{moment}");
     }
     let (whole, sandbox) = run("1000");
@@ -216,7 +217,7 @@ fn command_dies_at_chosen_call() {
 
 #[test]
 #[ignore = "takes minutes: run by scripts/sweep-faults"]
-fn a_process_that_dies_at_any_storage_call_loses_nothing() {
+fn dying_command_loses_nothing() {
     let sandbox = Sandbox::new();
     for n in 1..=9 {
         sandbox.write(&format!("in/{n}"), version(n));
@@ -232,7 +233,7 @@ fn a_process_that_dies_at_any_storage_call_loses_nothing() {
             there = changed(&there, changes);
         }
         damage(&sandbox);
-        if op.0 == MEND.0 && sandbox.store().keys().iter().all(|key| !key.ends_with(".delta")) {
+        if op.0 == REPAIR.0 && sandbox.store().keys().iter().all(|key| !key.ends_with(".delta")) {
             there.clear();
         }
         assert!(files(&sandbox) == there);
@@ -247,7 +248,7 @@ fn a_process_that_dies_at_any_storage_call_loses_nothing() {
                 let died = run.code.is_none();
                 if !died {
                     assert_eq!(run.code, Some(0), "{point}: {run:?}");
-                    // Between puts there are calls that nothing can happen in the middle of.
+                    // Calls that send no bytes cannot die in the middle.
                     unharmed += 1;
                     if moment != ":during" || unharmed > 30 {
                         break;

@@ -1,4 +1,4 @@
-//! A store on which the process aborts at a chosen call, with what the calls before it left behind.
+//! A store that aborts the process at a chosen call and keeps the effects of earlier calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use deltaglider::storage::{
 };
 use futures::StreamExt as _;
 
-/// Names the call at which the process aborts, counted from 1: `3` before it is made, `3:during`
-/// when half of the bytes it stores were sent, `3:after` when it has taken effect.
+/// The variable that names the call at which the process aborts, counted from 1: `3` before it is
+/// made, `3:during` once half of its bytes were sent, `3:after` once it has taken effect.
 pub(crate) const CRASH_AT: &str = "DGTEST_CRASH_AT";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +21,7 @@ enum Moment {
     After,
 }
 
-/// Wraps a store so that the process aborts where [`CRASH_AT`] says.
+/// Wraps a store so that the process aborts at the call named by [`CRASH_AT`].
 pub(crate) fn crashing(inner: Arc<dyn Store>) -> Arc<dyn Store> {
     let text = std::env::var(CRASH_AT).unwrap();
     let (number, moment) = match text.split_once(':') {
@@ -41,7 +41,7 @@ struct CrashingStore {
 }
 
 impl CrashingStore {
-    /// Counts a call. Aborts before the chosen one, or returns when during it to do so.
+    /// Counts a call. Aborts before the chosen call, or returns when to abort during or after it.
     fn next(&self) -> Option<Moment> {
         let is_chosen = self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at;
         if is_chosen && self.moment == Moment::Before {

@@ -1,4 +1,4 @@
-//! Memory of many downloads side by side: it does not grow with their number, whatever their deltas
+//! Memory of concurrent downloads: it does not grow with their number, whatever their deltas
 //! declare.
 #![cfg(target_os = "linux")]
 
@@ -13,10 +13,10 @@ use crate::support::{Sandbox, edited, noise};
 
 const MIB: usize = 1 << 20;
 
-/// What the README promises.
+/// The limit that the README promises, in MiB.
 const PROMISED_MIB: u64 = 400;
 
-/// A delta, and the file it makes of the reference.
+/// A delta and the file that it makes of the reference.
 struct Sample {
     name: &'static str,
     delta: Vec<u8>,
@@ -33,7 +33,7 @@ fn varint(out: &mut Vec<u8>, value: usize) {
     out.extend(bytes);
 }
 
-/// A window of `target` bytes, over a source of `source` bytes if there is one, with the data
+/// Encodes a window of `target` bytes over a source of `source` bytes (none if 0), with the data
 /// section compressed or not.
 fn window(
     target: usize,
@@ -58,8 +58,8 @@ fn window(
     window
 }
 
-/// A window of 1 MiB, which is ordinary and written at once, and one of 64 MiB, each one RUN: 36
-/// bytes.
+/// Returns a delta of 36 bytes with one RUN in each of two windows: an ordinary one of 1 MiB, which
+/// is written at once, and one of 64 MiB.
 fn long_runs() -> Sample {
     let mut delta = vec![0xd6, 0xc3, 0xc4, 0, 0];
     let mut file = Vec::new();
@@ -72,13 +72,13 @@ fn long_runs() -> Sample {
     Sample { name: "runs", delta, file }
 }
 
-/// A window of 64 MiB from an LZMA section with a dictionary of 8 MiB, and copies from each block
-/// of the source that a decoder keeps.
+/// Returns a delta of one window of 64 MiB: an LZMA section with a dictionary of 8 MiB, and copies
+/// from each block of the source that a decoder keeps.
 fn long_section(reference: &[u8]) -> Sample {
     let blocks = 512;
     let (mut instructions, mut addresses, mut file) = (Vec::new(), Vec::new(), Vec::new());
     for block in 0..blocks {
-        // COPY of 4 bytes in mode 0, whose address is counted from the start of the source.
+        // COPY of 4 bytes in mode 0: the address is counted from the start of the source.
         instructions.push(20);
         varint(&mut addresses, block << 16);
         file.extend_from_slice(&reference[block << 16..][..4]);
@@ -95,7 +95,8 @@ fn long_section(reference: &[u8]) -> Sample {
     Sample { name: "section", delta, file }
 }
 
-/// Zeros as one LZMA section: an .xz stream up to the end of its chunks, without what closes it.
+/// Encodes zeros as one LZMA section: an .xz stream up to the end of its chunks, without its
+/// closing parts.
 fn lzma_section(zeros: usize) -> Vec<u8> {
     let encoder = xz::stream::Stream::new_easy_encoder(6, xz::stream::Check::None).unwrap();
     let mut encoder = xz::write::XzEncoder::new_stream(Vec::new(), encoder);
@@ -113,11 +114,12 @@ fn lzma_section(zeros: usize) -> Vec<u8> {
     }
 }
 
-/// Three thousand bytes, 40 MiB of zeros, the same bytes: LZMA2 of liblzma with a dictionary of 64
-/// MiB.
+/// LZMA2 of liblzma with a dictionary of 64 MiB: 3,000 bytes, 40 MiB of zeros, the same 3,000
+/// bytes.
 const FAR_MATCH: &[u8] = include_bytes!("far-match.lzma2");
 
-/// Windows of up to 2 MiB from one LZMA stream, the last of which has a match 40 MiB back.
+/// Returns a delta of windows of up to 2 MiB from one LZMA stream; the last has a match 40 MiB
+/// back.
 fn large_dictionary() -> Sample {
     let mut start =
         b"\xfd7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x1c\0\0\0\x10\xcf\x58\xcc".to_vec();
@@ -140,7 +142,7 @@ fn large_dictionary() -> Sample {
     Sample { name: "dictionary", delta, file }
 }
 
-/// What this tool and xdelta3 make of two versions: windows of 8 MiB, sections by LZMA.
+/// Encodes two versions as this tool and xdelta3 do: windows of 8 MiB, sections compressed by LZMA.
 fn ordinary(reference: &[u8]) -> Sample {
     let mut file = reference[..24 * MIB].to_vec();
     for (n, piece) in file.chunks_mut(40_000).enumerate() {
@@ -207,8 +209,8 @@ async fn fill(sandbox: &Sandbox, reference: &[u8], sample: &Sample, count: usize
     }
 }
 
-/// MiB at most of `cp -r` of `count` deltas, so many at once or as many as by default. Every file
-/// has the right bytes.
+/// Returns the peak memory, in MiB, of `cp -r` of `count` deltas with `at_once` transfers or the
+/// default number. Checks the bytes of every file.
 fn peak_of(reference: &[u8], sample: &Sample, count: usize, at_once: Option<&str>) -> u64 {
     let sandbox = Sandbox::new();
     fill(&sandbox, reference, sample, count);
@@ -231,30 +233,30 @@ fn peak_of(reference: &[u8], sample: &Sample, count: usize, at_once: Option<&str
 }
 
 #[test]
-fn declared_windows_are_not_held_together() {
+fn declared_windows_do_not_add_up() {
     let reference = noise(10_000, 1);
     let peak = peak_of(&reference, &long_runs(), 8, None);
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }
 
 #[test]
-fn declared_dictionaries_are_reserved() {
+fn dictionaries_are_reserved() {
     let reference = noise(10_000, 1);
     let peak = peak_of(&reference, &large_dictionary(), 6, None);
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }
 
 #[test]
-fn ordinary_deltas_are_not_held_together() {
+fn ordinary_deltas_do_not_add_up() {
     let reference = long_noise(40 * MIB);
     let peak = peak_of(&reference, &ordinary(&reference), 16, Some("64"));
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }
 
-/// `DGTEST_DELTAS` says how many deltas a bucket has.
+/// `DGTEST_DELTAS` is the number of deltas in each bucket (16 by default).
 #[test]
 #[ignore = "takes minutes: scripts/measure-downloads"]
-fn memory_does_not_grow_with_deltas() {
+fn more_deltas_use_no_more_memory() {
     let count: usize = std::env::var("DGTEST_DELTAS").map_or(16, |count| count.parse().unwrap());
     let reference = long_noise(40 * MIB);
     let samples = [long_runs(), long_section(&reference), ordinary(&reference)];

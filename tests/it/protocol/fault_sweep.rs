@@ -1,9 +1,9 @@
-//! Every storage call of every operation goes wrong in every way, and every await is where the
-//! operation is dropped: what was readable stays readable, what was reported is there, and nothing
-//! is in the way of what comes next.
+//! Every storage call of every operation fails in every way, and every operation is dropped at each
+//! of its awaits: readable files stay readable, reported contents are stored, and nothing blocks
+//! later operations.
 //!
-//! What a store gives afterwards depends on what it holds. So where many faults leave the same,
-//! that is looked at once.
+//! Later results depend only on the content of the store, so outcomes with equal content are
+//! checked once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use crate::protocol::faults::scenario::{Conditions, Op, perform, scenarios, serv
 use crate::protocol::faults::{Fault, Faulty};
 use deltaglider::service::chain;
 
-/// Polls a future so many times, then gives up.
+/// A future that is polled a limited number of times and then given up.
 struct Polls<F> {
     future: Pin<Box<F>>,
     left: u32,
@@ -33,7 +33,7 @@ impl<F: Future> Future for Polls<F> {
     }
 }
 
-/// Each call has this fault, one in each run, until there is no such call.
+/// Injects a fault into one call per run, call after call, until the operation makes no such call.
 async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
     for at in 1.. {
         let room = sweep.again();
@@ -51,7 +51,7 @@ async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
             if at > faulty.calls() {
                 return;
             }
-            // A call that this cannot happen to.
+            // This fault cannot happen to this call.
             continue;
         }
         let mut wrong = None;
@@ -63,15 +63,15 @@ async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
             }
             Some(Err(error)) => End::Failed(chain(&error)),
         };
-        // What is only kept to be faster next time may be lost, and what is not there to be faster
-        // now is done without.
+        // An index and kept statistics only save time: an operation must succeed if they cannot be
+        // read or written.
         let for_speed = faulty.struck_at("PutObject")
             || faulty.struck_at("GetObject") && !matches!(fault, Fault::Down(_));
         if let (Op::Many(many), End::Failed(why)) = (op, &end)
             && many.only_reads()
             && for_speed
         {
-            wrong = Some(format!("it failed by what is there to be faster: {why}"));
+            wrong = Some(format!("it failed by an index or kept statistics: {why}"));
         }
         if fault == Fault::Delayed && !matches!(end, End::Done) {
             wrong = Some("a delay is no failure".to_owned());
@@ -80,7 +80,7 @@ async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
     }
 }
 
-/// Lets an operation go on until a call of it hangs, and drops it; gives its answer if none does.
+/// Runs an operation until one of its calls hangs, then drops it. Returns its result if none hangs.
 async fn until_it_hangs<T>(
     operation: Pin<Box<impl Future<Output = T>>>,
     faulty: &Faulty,
@@ -89,8 +89,8 @@ async fn until_it_hangs<T>(
         while !faulty.struck() {
             tokio::task::yield_now().await;
         }
-        // What takes effect before it hangs does so, and other calls of the operation, which it
-        // makes side by side, go on.
+        // A call that takes effect before it hangs does so, and concurrent calls of the operation
+        // continue.
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
@@ -102,7 +102,7 @@ async fn until_it_hangs<T>(
     }
 }
 
-/// The operation is dropped at each of its awaits.
+/// Drops the operation at each of its awaits.
 async fn cuts(sweep: &mut Sweep<'_>) {
     for left in 0.. {
         let room = sweep.again();
@@ -116,7 +116,7 @@ async fn cuts(sweep: &mut Sweep<'_>) {
     }
 }
 
-/// Sweeps the operations whose names begin so.
+/// Sweeps the operations whose names begin with `operation`.
 fn sweep(operation: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (mut points, mut losses) = (0, Vec::new());
@@ -144,92 +144,100 @@ fn sweep(operation: &str) {
 }
 
 #[test]
-fn a_put_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_put_loses_nothing() {
     sweep("put");
 }
 
 #[test]
-fn an_overwrite_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_overwrite_loses_nothing() {
     sweep("overwrite");
 }
 
 #[test]
-fn a_delete_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_delete_loses_nothing() {
     sweep("delete");
 }
 
 #[test]
-fn a_get_that_goes_wrong_anywhere_gives_no_other_bytes() {
+fn faulty_get_returns_right_bytes() {
     sweep("get");
 }
 
 #[test]
-fn a_copy_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_copy_loses_nothing() {
     sweep("copy");
 }
 
 #[test]
-fn a_move_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_move_loses_nothing() {
     sweep("move");
 }
 
 #[test]
-fn a_rebase_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_rebase_loses_nothing() {
     sweep("rebase");
 }
 
 #[test]
-fn a_repair_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_repair_loses_nothing() {
     sweep("repair");
 }
 
+/// A failed sync loses nothing, and the next one completes it.
 #[test]
-fn a_sync_that_goes_wrong_anywhere_loses_nothing_and_the_next_one_finishes_it() {
+fn faulty_sync_can_be_repeated() {
     sweep("sync");
 }
 
+/// A failed migration loses nothing, and the next one completes it.
 #[test]
-fn a_migration_that_goes_wrong_anywhere_loses_nothing_and_the_next_one_finishes_it() {
+fn faulty_migrate_can_be_repeated() {
     sweep("migrate");
 }
 
 #[test]
-fn a_bucket_that_is_being_made_is_made_by_the_next_try() {
+fn faulty_mb_can_be_repeated() {
     sweep("make");
 }
 
+/// A failed `rm -r` or `rb --force` loses no other file.
 #[test]
-fn a_removal_of_all_that_goes_wrong_anywhere_loses_nothing_else() {
+fn faulty_rm_loses_nothing_else() {
     sweep("remove all");
 }
 
+/// A copy for a URL is complete or absent.
 #[test]
-fn a_copy_for_a_url_is_whole_or_not_there_whatever_goes_wrong() {
+fn faulty_presign_leaves_no_part() {
     sweep("presign");
 }
 
 #[test]
-fn a_purge_that_goes_wrong_anywhere_removes_only_what_has_expired() {
+fn faulty_purge_keeps_unexpired() {
     sweep("purge");
 }
 
+/// A failed verification reports no file as sound that it did not read.
 #[test]
-fn a_verification_that_goes_wrong_anywhere_calls_nothing_sound_that_it_did_not_read() {
+fn verify_passes_only_read_files() {
     sweep("verify");
 }
 
+/// A listing returns nothing wrong, and a faulty index does not make it fail.
 #[test]
-fn a_listing_that_goes_wrong_anywhere_tells_nothing_else_and_fails_by_no_index() {
+fn faulty_index_fails_no_listing() {
     sweep("list");
 }
 
+/// Statistics are never wrong, and faulty kept statistics do not make them fail.
 #[test]
-fn statistics_that_go_wrong_anywhere_tell_nothing_else_and_fail_by_nothing_kept() {
+fn faulty_cache_fails_no_stats() {
     sweep("stats");
 }
 
+/// A move on a store that copies wrong bytes keeps the source.
 #[tokio::test]
-async fn a_store_that_copies_other_bytes_loses_nothing_that_is_moved() {
+async fn corrupt_copy_loses_no_source() {
     let mut struck = 0;
     for scenario in scenarios() {
         let Op::Move(from, to) = scenario.op else { continue };

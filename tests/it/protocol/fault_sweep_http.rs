@@ -1,11 +1,11 @@
-//! Every request of every operation goes wrong in every way on its way to a store over HTTP and
-//! back: nothing is lost, nothing is left half done, and what passes, the operation survives.
+//! Every request of every operation fails in every way, on its way to a store over HTTP or back:
+//! nothing is lost or left half done, and operations survive transient faults.
 //!
-//! Here it is the adapter and its SDK that send requests again; the sweep over the model store
-//! itself has no such layer.
+//! Here the adapter and its SDK send requests again; the sweep over the model store has no such
+//! layer.
 //!
-//! A fault that is waited out takes the third of a second: such faults happen to every third
-//! request, and to each with `DGTEST_ALL_POINTS` (`scripts/sweep-faults`).
+//! A fault that ends by a timeout takes a third of a second, so it happens to every third request
+//! only, and to each one with `DGTEST_ALL_POINTS` (`scripts/sweep-faults`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,31 +17,31 @@ use deltaglider::service::chain;
 use deltaglider::storage::{ConditionalWrites, ObjectStore as _, Patience, S3Config, S3Store};
 use s3_server::{Call, Server};
 
-/// How long an answer is waited for.
+/// The time limit for an answer.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// Most of the time is spent in waiting.
+/// The number of concurrent sweeps, which spend most of their time waiting.
 const WORKERS: usize = 6;
 
-/// The distance between requests that a fault which is waited out happens to.
+/// The distance between requests that get a fault which ends by a timeout.
 const EVERY: usize = 3;
 
-/// What goes wrong with a request, once.
+/// A fault that happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Refused(u16, &'static str),
-    /// The store has too much to do: now 500, now 503.
+    /// The store is busy: 500 and 503 in turn.
     Busy,
-    /// It is done, and the connection ends without an answer.
+    /// The request takes effect, and the connection ends without an answer.
     Lost,
-    /// The same, on a store that says 404 to a DELETE of what is not there.
-    LostAndTold,
-    /// It is not done, and there is no answer.
+    /// As `Lost`, on a store that answers 404 to a DELETE of an absent object.
+    LostThenNotFound,
+    /// The request has no effect and gets no answer.
     Hangs,
-    /// It is done, and the answer comes when nobody waits for it any more.
+    /// The request takes effect, and the answer comes after the client's time limit.
     Late,
-    /// The answer's status is right, and its body breaks off.
+    /// The status of the answer is right, and its body breaks off.
     Cut,
-    /// It takes a while.
+    /// The answer is late, but within the time limit.
     Delayed,
 }
 
@@ -51,27 +51,26 @@ impl Fault {
         Self::Refused(403, "AccessDenied"),
         Self::Refused(409, "ConditionalRequestConflict"),
         Self::Lost,
-        Self::LostAndTold,
+        Self::LostThenNotFound,
         Self::Hangs,
         Self::Late,
         Self::Cut,
         Self::Delayed,
     ];
 
-    /// Whether it passes, so that the operation has to survive it.
-    fn passes(self) -> bool {
+    /// Returns whether the fault is transient, so that the operation must survive it.
+    fn is_transient(self) -> bool {
         !matches!(self, Self::Refused(403, _))
     }
 
-    /// Returns to which requests it happens: the first of them, and every so many from there on.
+    /// Returns the first request that gets the fault, and the distance to the next ones.
     fn points(self, operation: &str) -> (u64, usize) {
         if !matches!(self, Self::Hangs | Self::Late)
             || std::env::var_os("DGTEST_ALL_POINTS").is_some()
         {
             return (1, 1);
         }
-        // Operations of one kind have most of their requests in common, so each begins at another
-        // one.
+        // Operations of one kind have most requests in common, so each starts at another request.
         (1 + operation.len() as u64 % EVERY as u64, EVERY)
     }
 
@@ -80,7 +79,7 @@ impl Fault {
             Self::Refused(409, _) => {
                 ["if-match", "if-none-match"].iter().any(|name| call.headers.contains_key(*name))
             }
-            Self::LostAndTold => call.operation == "DeleteObject",
+            Self::LostThenNotFound => call.operation == "DeleteObject",
             // Other answers have no body.
             Self::Cut => matches!(
                 call.operation,
@@ -100,7 +99,7 @@ impl Fault {
             Self::Busy if at.is_multiple_of(2) => Self::Refused(503, "SlowDown").of_server(at),
             Self::Busy => Self::Refused(500, "InternalError").of_server(at),
             Self::Refused(status, code) => s3_server::Fault::Refuse { status, code },
-            Self::Lost | Self::LostAndTold => s3_server::Fault::Lost,
+            Self::Lost | Self::LostThenNotFound => s3_server::Fault::Lost,
             Self::Hangs => s3_server::Fault::Wait(PATIENCE * 100),
             Self::Late => s3_server::Fault::Late(PATIENCE * 100),
             Self::Cut => s3_server::Fault::Cut(40),
@@ -109,29 +108,29 @@ impl Fault {
     }
 }
 
-/// How objects are sent.
+/// The form in which objects are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bodies {
     Whole,
     InParts,
 }
 
-/// What became of the fault of a run.
+/// The state of the fault of one run.
 #[derive(Debug, Default)]
 struct Strike {
-    /// Requests so far that the fault could happen to.
+    /// The number of requests so far that could get the fault.
     calls: u64,
     struck: Option<(String, Option<String>)>,
 }
 
-/// Makes the fault happen to the `at`-th request that it can happen to.
+/// Injects the fault into the `at`-th request that can get it.
 fn script(server: &Server, fault: Fault, at: u64) -> Arc<Mutex<Strike>> {
     let strike = Arc::new(Mutex::new(Strike::default()));
     let shared = strike.clone();
     server.script(move |call| {
         let mut strike = shared.lock().unwrap();
         let this = (call.operation.to_owned(), call.key.map(str::to_owned));
-        if fault == Fault::LostAndTold && strike.struck.as_ref() == Some(&this) {
+        if fault == Fault::LostThenNotFound && strike.struck.as_ref() == Some(&this) {
             return Some(s3_server::Fault::Refuse { status: 404, code: "NoSuchKey" });
         }
         if !fault.can_happen_to(call) {
@@ -146,7 +145,7 @@ fn script(server: &Server, fault: Fault, at: u64) -> Arc<Mutex<Strike>> {
     strike
 }
 
-/// A server, and a client of it.
+/// A server and a client of it.
 struct World {
     server: Server,
     store: Arc<S3Store>,
@@ -177,7 +176,7 @@ impl World {
         Self { server, store }
     }
 
-    /// Each request has this fault, one in each run, until there is no such request.
+    /// Injects a fault into one request per run, request after request, until none is left.
     async fn strike(&self, sweep: &mut Sweep<'_>, fault: Fault) {
         let (first, distance) = fault.points(sweep.scenario.name);
         for at in (first..).step_by(distance) {
@@ -185,7 +184,7 @@ impl World {
             self.server.serve(room.store.clone());
             let strike = script(&self.server, fault, at);
             let service = service(self.store.clone());
-            // Long enough on a machine with much else to do: what hangs for ever does so longer.
+            // Long enough for a busy machine; an operation that hangs never ends.
             let longest = Duration::from_secs(60);
             let performed =
                 tokio::time::timeout(longest, perform(&service, &sweep.scenario.op, room.now()))
@@ -202,14 +201,14 @@ impl World {
                 Ok(Err(error)) => End::Failed(chain(&error)),
                 Err(_) => End::Dropped,
             };
-            if fault.passes() && !matches!(end, End::Done) {
-                wrong = Some("what passes is no failure".to_owned());
+            if fault.is_transient() && !matches!(end, End::Done) {
+                wrong = Some("a transient fault made the operation fail".to_owned());
             }
-            // The id of an upload that was begun and never told is known to nobody.
-            let untold = operation == "CreateMultipartUpload"
+            // The client cannot abort an upload whose id it never received.
+            let is_unknown = operation == "CreateMultipartUpload"
                 && matches!(fault, Fault::Lost | Fault::Late | Fault::Cut);
             let open = self.server.open_uploads();
-            if open > usize::from(untold) {
+            if open > usize::from(is_unknown) {
                 wrong = Some(format!("{open} uploads are left open"));
             }
             let what = format!("{operation} of {}, the {at}., {fault:?}", key.unwrap_or_default());
@@ -218,7 +217,7 @@ impl World {
     }
 }
 
-/// Sweeps one operation, and tells of it.
+/// Sweeps one operation and prints the result. Returns the number of points and the losses.
 fn sweep_one(scenario: &Scenario, conditions: Conditions, bodies: Bodies) -> (u64, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -232,8 +231,8 @@ fn sweep_one(scenario: &Scenario, conditions: Conditions, bodies: Bodies) -> (u6
     })
 }
 
-/// What is swept beside everything on atomic conditions in one piece: loose conditions lead to
-/// other references, and what is sent in parts has more requests.
+/// Sweeps besides those of everything on atomic conditions in one piece: loose conditions lead to
+/// other references, and multipart uploads have more requests.
 const FURTHER: [(&str, Conditions, Bodies); 9] = [
     ("put, the first of all", Conditions::Loose, Bodies::Whole),
     ("put, the second", Conditions::Loose, Bodies::Whole),
@@ -246,7 +245,7 @@ const FURTHER: [(&str, Conditions, Bodies); 9] = [
     ("repair, a reference that has rotted", Conditions::Atomic, Bodies::InParts),
 ];
 
-/// Sweeps the operations whose names begin so.
+/// Sweeps the operations whose names begin with `operation`.
 fn sweep(operation: &str) {
     let scenarios: Vec<_> =
         scenarios().into_iter().filter(|scenario| scenario.name.starts_with(operation)).collect();
@@ -255,7 +254,7 @@ fn sweep(operation: &str) {
     });
     let whole = scenarios.iter().map(|scenario| (scenario, Conditions::Atomic, Bodies::Whole));
     let jobs: Vec<_> = further.chain(whole).collect();
-    let (next, told) = (AtomicUsize::new(0), Mutex::new((0, Vec::new())));
+    let (next, totals) = (AtomicUsize::new(0), Mutex::new((0, Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
@@ -263,14 +262,14 @@ fn sweep(operation: &str) {
                     jobs.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let (points, losses) = sweep_one(scenario, conditions, bodies);
-                    let mut told = told.lock().unwrap();
-                    told.0 += points;
-                    told.1.extend(losses);
+                    let mut totals = totals.lock().unwrap();
+                    totals.0 += points;
+                    totals.1.extend(losses);
                 }
             });
         }
     });
-    let (points, mut losses) = told.into_inner().unwrap();
+    let (points, mut losses) = totals.into_inner().unwrap();
     println!("{operation} over HTTP: {points} points, {} losses", losses.len());
     assert!(points > 0);
     losses.truncate(20);
@@ -278,41 +277,41 @@ fn sweep(operation: &str) {
 }
 
 #[test]
-fn a_put_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_put_loses_nothing() {
     sweep("put");
 }
 
 #[test]
-fn an_overwrite_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_overwrite_loses_nothing() {
     sweep("overwrite");
 }
 
 #[test]
-fn a_delete_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_delete_loses_nothing() {
     sweep("delete");
 }
 
 #[test]
-fn a_get_over_http_that_goes_wrong_anywhere_gives_no_other_bytes() {
+fn faulty_get_returns_right_bytes() {
     sweep("get");
 }
 
 #[test]
-fn a_copy_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_copy_loses_nothing() {
     sweep("copy");
 }
 
 #[test]
-fn a_move_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_move_loses_nothing() {
     sweep("move");
 }
 
 #[test]
-fn a_rebase_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_rebase_loses_nothing() {
     sweep("rebase");
 }
 
 #[test]
-fn a_repair_over_http_that_goes_wrong_anywhere_loses_nothing() {
+fn faulty_repair_loses_nothing() {
     sweep("repair");
 }

@@ -1,5 +1,5 @@
-//! The reader of `scripts/check-history`: a process that reads bytes and metadata of a name
-//! together, again and again.
+//! The reader of `scripts/check-history`: a process that repeatedly reads the bytes and the
+//! metadata of a name together.
 
 use std::io::{BufRead as _, Write as _};
 

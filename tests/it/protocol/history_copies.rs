@@ -1,5 +1,5 @@
-//! What `scripts/check-history` found: a copy had the content of one write and the metadata of
-//! another.
+//! A fault that `scripts/check-history` found: a copy had the content of one write and the metadata
+//! of another.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore};
 use crate::scripted_store::ScriptedStore;
 use crate::support::small_files::{self, content, object, service};
 
-/// Stores content and number of a write.
+/// Stores the content numbered `number`, with the number in its metadata.
 async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
     let metadata = [("n".to_owned(), number.to_string())].into();
     let attributes = Attributes { metadata, ..Attributes::default() };
@@ -24,15 +24,15 @@ async fn put(service: &DeltaService, key: &str, number: u64, delta: bool) {
 }
 
 #[tokio::test]
-async fn copy_has_content_and_metadata_of_one_write() {
+async fn copy_mixes_no_two_writes() {
     for delta in [false, true] {
         let store = Arc::new(MemoryStore::new());
         store.create_bucket(&BucketName::new("bucket").unwrap()).await.unwrap();
         put(&service(store.clone()), "other/x.zip", 7, true).await;
         put(&service(store.clone()), "a.zip", 1, delta).await;
         let other = service(store.clone());
-        // The source is replaced between the look at it and the read of it, which comes after the
-        // look at the target.
+        // Another writer replaces the source between its lookup and its read, which comes after the
+        // lookup of the target.
         let read = if delta { "get a.zip.delta" } else { "get a.zip" };
         let moment = move |calls: &[String], call: &str| {
             call == read && calls.iter().any(|made| made.contains("other/b.zip"))

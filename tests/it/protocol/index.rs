@@ -1,5 +1,5 @@
-//! Listings that remember: whatever happened to the bucket or to the index, they tell what a
-//! listing without one tells.
+//! Listings with an index: whatever happened to the bucket or to the index, they return the same as
+//! a listing without one.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -13,14 +13,14 @@ use deltaglider::storage::{
     Attributes, BucketAdmin as _, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition,
 };
 
-struct Room {
+struct Fixture {
     store: Arc<MemoryStore>,
     service: DeltaService,
 }
 
-type Told = Vec<(String, u64, Option<Sha256Digest>)>;
+type Files = Vec<(String, u64, Option<Sha256Digest>)>;
 
-impl Room {
+impl Fixture {
     async fn new() -> Self {
         let ticks = AtomicU64::new(1);
         let clock = move || {
@@ -50,7 +50,7 @@ impl Room {
             delta_size: 1,
         };
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
-        // All bodies are the same, so that nothing but the time tells one version from another.
+        // All bodies are equal, so that only the time distinguishes two versions.
         let (object, body) = (object(&format!("{key}.delta")), PutBody::from_bytes("x"));
         self.store.put(&object, body, &attributes, &PutCondition::None.into()).await.unwrap();
     }
@@ -85,18 +85,18 @@ fn object(key: &str) -> ObjectName {
     ObjectName::new(bucket(), Key::new(key).unwrap())
 }
 
-async fn told(mut listing: Listing) -> Told {
-    let mut told = Vec::new();
+async fn listed(mut listing: Listing) -> Files {
+    let mut files = Vec::new();
     while let Some(page) = listing.next().await.unwrap() {
         let shown = page.files.into_iter().filter(|file| file.is_shown());
-        told.extend(shown.map(|file| (file.key.to_string(), file.size, file.sha256)));
+        files.extend(shown.map(|file| (file.key.to_string(), file.size, file.sha256)));
     }
-    told
+    files
 }
 
 #[tokio::test]
-async fn a_listing_that_remembers_tells_what_one_without_an_index_tells() {
-    let room = Room::new().await;
+async fn index_changes_no_listing() {
+    let fixture = Fixture::new().await;
     let mut state = 0x5eed_u64;
     let mut next = move |below: u64| {
         state =
@@ -105,28 +105,30 @@ async fn a_listing_that_remembers_tells_what_one_without_an_index_tells() {
     };
     let name = |n: u64| format!("{}/v{:04}.zip", ["a", "a/b", "c"][n as usize % 3], n);
     for n in 0..4_000 {
-        room.put_delta(&name(n), n).await;
+        fixture.put_delta(&name(n), n).await;
     }
     for round in 0..12 {
         for _ in 0..next(60) {
-            room.put_delta(&name(next(6_000)), 10_000 + next(1_000)).await;
+            fixture.put_delta(&name(next(6_000)), 10_000 + next(1_000)).await;
         }
         for _ in 0..next(60) {
-            room.store
+            fixture
+                .store
                 .delete(&object(&format!("{}.delta", name(next(6_000)))), None)
                 .await
                 .unwrap();
         }
-        // The index is spoilt in one way or another.
-        let index = room.index().await;
+        // Damage one object of the index, in one of two ways or not at all.
+        let index = fixture.index().await;
         if round > 1 {
             let spoilt =
                 ObjectName::new(bucket(), index[next(index.len() as u64) as usize].clone());
             match next(3) {
-                0 => room.store.delete(&spoilt, None).await.unwrap(),
+                0 => fixture.store.delete(&spoilt, None).await.unwrap(),
                 1 => {
                     let body = PutBody::from_bytes("{\"version\":1,\"entries\":[{}]}");
-                    room.store
+                    fixture
+                        .store
                         .put(&spoilt, body, &Attributes::default(), &PutCondition::None.into())
                         .await
                         .unwrap();
@@ -137,59 +139,60 @@ async fn a_listing_that_remembers_tells_what_one_without_an_index_tells() {
         for (prefix, delimiter) in
             [("", None), ("a/", Some("/")), ("a/", None), ("a/v1", Some("/")), ("", Some("/"))]
         {
-            let expected = told(room.list(prefix, delimiter).afresh()).await;
+            let expected = listed(fixture.list(prefix, delimiter).afresh()).await;
             assert!(
-                told(room.list(prefix, delimiter).learning()).await == expected,
+                listed(fixture.list(prefix, delimiter).learning()).await == expected,
                 "round {round}, {prefix:?}"
             );
             assert!(
-                told(room.list(prefix, delimiter)).await == expected,
+                listed(fixture.list(prefix, delimiter)).await == expected,
                 "round {round}, {prefix:?}, again"
             );
         }
     }
-    let index = room.index().await;
-    // Leaves of at most 2,048 entries of three folders that were listed, and what says where they
-    // begin.
+    let index = fixture.index().await;
+    // Leaves of at most 2,048 entries for the three listed folders, and the objects that state
+    // where each leaf begins.
     assert!((5..20).contains(&index.len()), "{index:?}");
 }
 
 #[tokio::test]
-async fn a_listing_of_a_few_files_writes_nothing() {
-    let room = Room::new().await;
+async fn short_listing_writes_no_index() {
+    let fixture = Fixture::new().await;
     for n in 0..15 {
-        room.put_delta(&format!("a/{n}"), n).await;
+        fixture.put_delta(&format!("a/{n}"), n).await;
     }
-    told(room.list("a/", Some("/")).learning()).await;
-    assert_eq!(room.index().await, []);
-    room.put_delta("a/15", 15).await;
-    told(room.list("a/", Some("/"))).await;
-    assert_eq!(room.index().await, [], "a listing that was not told to learn");
-    told(room.list("a/", Some("/")).learning()).await;
-    assert_eq!(room.index().await.len(), 2);
+    listed(fixture.list("a/", Some("/")).learning()).await;
+    assert_eq!(fixture.index().await, []);
+    fixture.put_delta("a/15", 15).await;
+    listed(fixture.list("a/", Some("/"))).await;
+    assert_eq!(fixture.index().await, [], "a listing that was not asked to learn");
+    listed(fixture.list("a/", Some("/")).learning()).await;
+    assert_eq!(fixture.index().await.len(), 2);
 }
 
 #[tokio::test]
-async fn a_part_that_is_listed_does_not_forget_the_rest() {
-    let room = Room::new().await;
+async fn partial_listing_keeps_the_rest() {
+    let fixture = Fixture::new().await;
     for n in 0..100 {
-        room.put_delta(&format!("a/x{n:02}"), n).await;
-        room.put_delta(&format!("a/y{n:02}"), n).await;
+        fixture.put_delta(&format!("a/x{n:02}"), n).await;
+        fixture.put_delta(&format!("a/y{n:02}"), n).await;
     }
-    told(room.list("a/", None).learning()).await;
-    let leaf = room
+    listed(fixture.list("a/", None).learning()).await;
+    let leaf = fixture
         .index()
         .await
         .into_iter()
         .find(|key| !key.as_str().ends_with("contents.json"))
         .unwrap();
-    let size =
-        || async { room.store.head(&ObjectName::new(bucket(), leaf.clone())).await.unwrap().size };
+    let size = || async {
+        fixture.store.head(&ObjectName::new(bucket(), leaf.clone())).await.unwrap().size
+    };
     let before = size().await;
     for n in 0..20 {
-        room.put_delta(&format!("a/x{n:02}"), n).await;
+        fixture.put_delta(&format!("a/x{n:02}"), n).await;
     }
-    told(room.list("a/x", None).learning()).await;
+    listed(fixture.list("a/x", None).learning()).await;
     let after = size().await;
     assert!(after.abs_diff(before) < 100, "{before} bytes became {after}");
 }

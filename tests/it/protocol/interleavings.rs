@@ -1,4 +1,4 @@
-//! References under every order of what two writers, a deleter and a reader do at once, with
+//! References under every order of the storage calls of two writers, a deleter and a reader, with
 //! crashes.
 
 use std::time::Instant;
@@ -10,7 +10,7 @@ pub(super) fn version(n: u64) -> Vec<u8> {
     edited(&noise(1_000, 1), n)
 }
 
-/// One may crash, but for readers.
+/// Returns a scenario in which any one operation but a reader may crash.
 pub(super) fn scenario(before: &[Op], ops: Vec<Op>) -> Scenario {
     Scenario {
         before: before.to_vec(),
@@ -29,7 +29,8 @@ pub(super) fn mortal(ops: &[Op]) -> Vec<usize> {
     (0..ops.len()).filter(|&at| !matches!(ops[at], Op::Read(_))).collect()
 }
 
-/// Two writers, a deleter and a reader where something is deleted, and where nothing is yet.
+/// Returns scenarios of two writers, a deleter and a reader: in an empty folder, and with a stored
+/// file to delete.
 fn scenarios() -> Vec<(&'static str, Scenario)> {
     let there = vec![Op::Put("x.zip", version(0))];
     vec![
@@ -46,7 +47,7 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
             ),
         ),
         (
-            "the last delta goes",
+            "the last delta is deleted",
             scenario(
                 &there,
                 vec![
@@ -70,7 +71,7 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
             ),
         ),
         (
-            "an overwrite while the last delta goes",
+            "an overwrite while the last delta is deleted",
             scenario(
                 &there,
                 vec![
@@ -84,20 +85,20 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
     ]
 }
 
-/// Two writers beside a repair that marks the copy of a reference that nobody needs, or removes one
-/// that was marked long ago. Later repairs find the mark old: whoever was at work before is done or
-/// dead.
+/// Returns scenarios of two writers beside a repair that writes a tombstone for the copy of an
+/// unneeded reference, or that deletes a copy whose tombstone is old. Later repairs find the
+/// tombstone old: every earlier operation has ended or crashed.
 fn repairs() -> Vec<(&'static str, Scenario)> {
     let unneeded = [Op::Put("x.zip", version(0)), Op::Delete("x.zip")];
-    let marked = [unneeded.as_slice(), &[Op::Repair(0)]].concat();
+    let tombstoned = [unneeded.as_slice(), &[Op::Repair(0)]].concat();
     let beside = |before: &[Op], second: Vec<u8>| {
         let ops = vec![Op::Put("a.zip", version(1)), Op::Put("b.zip", second), Op::Repair(0)];
         Scenario { later: vec![Op::Repair(8), Op::Repair(16)], ..scenario(before, ops) }
     };
     vec![
-        ("a copy is marked", beside(&unneeded, version(2))),
-        // The second stores the very content of the reference that goes.
-        ("a marked copy is removed", beside(&marked, version(0))),
+        ("a copy is tombstoned", beside(&unneeded, version(2))),
+        // The second writer stores the content of the deleted reference.
+        ("a tombstoned copy is deleted", beside(&tombstoned, version(0))),
     ]
 }
 
@@ -106,8 +107,8 @@ pub(super) fn explore(name: &str, scenario: &Scenario, most: u64) -> Vec<bool> {
     let Found { executions, states, transitions, ends, runs, did, violations } =
         search(scenario, most);
     println!(
-        "{name}, {:?}, crashes {}, steps of time {}: {executions} executions, {states} states, {transitions} steps, {ends} ends, \
-         {runs} runs, {} violations, {:.1} s",
+        "{name}, {:?}, crashes {}, steps of time {}: {executions} executions, {states} states, \
+         {transitions} steps, {ends} ends, {runs} runs, {} violations, {:.1} s",
         scenario.kind,
         scenario.crashes,
         scenario.steps,
@@ -118,9 +119,9 @@ pub(super) fn explore(name: &str, scenario: &Scenario, most: u64) -> Vec<bool> {
     did
 }
 
-/// The same with fewer at once, each pair of them.
+/// Explores each pair of operations of the scenarios.
 #[test]
-fn pairs_under_every_order_lose_nothing() {
+fn pairs_lose_nothing() {
     for (name, scenario) in scenarios() {
         for kind in [Kind::Atomic, Kind::Loose] {
             for leave in 0..scenario.ops.len() {
@@ -139,7 +140,7 @@ fn pairs_under_every_order_lose_nothing() {
 }
 
 #[test]
-fn repairs_beside_writers_lose_nothing() {
+fn repair_and_writer_lose_nothing() {
     for (name, scenario) in repairs() {
         for kind in [Kind::Atomic, Kind::Loose] {
             for leave in 0..2 {
@@ -157,7 +158,7 @@ fn repairs_beside_writers_lose_nothing() {
 
 #[test]
 #[ignore = "takes minutes: run by scripts/check-interleavings"]
-fn a_repair_beside_two_writers_under_every_order_loses_nothing() {
+fn repair_beside_two_writers() {
     for (name, scenario) in repairs() {
         for kind in [Kind::Atomic, Kind::Loose] {
             explore(name, &Scenario { kind, ..scenario.clone() }, u64::MAX);
@@ -165,30 +166,32 @@ fn a_repair_beside_two_writers_under_every_order_loses_nothing() {
     }
 }
 
-/// The copy of a reference makes up for what the other steps are there for. So these are seen at
-/// work without it: where nobody dies and one writer is at work, its look at the reference before
-/// it announces a delta keeps that readable. Fails with the planted bugs `copy` and `recheck`, not
-/// with `copy`.
+/// The copy of a reference hides the effect of the other steps, so they are tested without it. With
+/// no crash and one writer, the check of the reference before the delta is announced keeps that
+/// delta readable. Fails with the planted bugs `copy` and `recheck` together, not with `copy`
+/// alone.
 #[test]
-fn without_copies_and_crashes_the_look_before_the_announcement_is_enough() {
+fn recheck_keeps_delta_readable() {
     let ops = vec![Op::Put("a.zip", version(1)), Op::Delete("x.zip")];
-    let undying = Scenario { crashes: 0, ..scenario(&[Op::Put("x.zip", version(0))], ops) };
-    explore("no copies, nobody dies", &undying, u64::MAX);
+    let without_crashes = Scenario { crashes: 0, ..scenario(&[Op::Put("x.zip", version(0))], ops) };
+    explore("no copies, no crashes", &without_crashes, u64::MAX);
 }
 
-/// And where a writer dies, what it was to replace is there until the reference of the new delta
-/// was seen. Fails with the planted bugs `copy` and `order`, not with `copy`.
+/// With a crash of the writer, the object that it was to replace exists until the reference of the
+/// new delta was checked. Fails with the planted bugs `copy` and `order` together, not with `copy`
+/// alone.
 #[test]
-fn without_copies_a_writer_that_dies_leaves_what_it_was_to_replace() {
+fn dying_writer_leaves_old_object() {
     let before = [Op::Put("x.zip", version(0)), Op::PutDirect("b.zip", version(1))];
     let ops = vec![Op::Put("b.zip", version(2)), Op::Delete("x.zip")];
-    let dying = Scenario { mortal: vec![0], judgement: Judgement::Kept, ..scenario(&before, ops) };
-    explore("no copies, an overwrite", &dying, u64::MAX);
+    let with_crash =
+        Scenario { mortal: vec![0], judgement: Judgement::Kept, ..scenario(&before, ops) };
+    explore("no copies, an overwrite", &with_crash, u64::MAX);
 }
 
 #[test]
 #[ignore = "takes minutes: run by scripts/check-interleavings"]
-fn four_under_every_order_lose_nothing() {
+fn four_operations_lose_nothing() {
     for (name, scenario) in scenarios() {
         for kind in [Kind::Atomic, Kind::Loose] {
             explore(name, &Scenario { kind, ..scenario.clone() }, u64::MAX);

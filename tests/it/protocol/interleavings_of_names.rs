@@ -1,12 +1,12 @@
-//! The objects of a name, and buckets, under every order of what two operations do at once:
-//! contents that come again, operations that are suspended, names with two objects, moves, removed
+//! The objects of a name, and buckets, under every order of the storage calls of two operations:
+//! contents that are stored again, suspended operations, names with two objects, moves, deleted
 //! buckets.
 
 use crate::protocol::exploration::{KINDS, Kind, Op, Scenario};
 use crate::protocol::interleavings::{explore, mortal, scenario, version};
 use crate::support::noise;
 
-/// Contents of one name: what is there before, what comes instead.
+/// Returns the content that is stored first; [`new`] returns its replacement.
 fn old() -> Vec<u8> {
     version(1)
 }
@@ -19,7 +19,7 @@ fn reference() -> Op {
     Op::Put("f0.zip", version(0))
 }
 
-/// Steps of time: as many as the age from which an older object is removed.
+/// The number of time steps that may pass: the age at which an older object may be deleted.
 const STEPS: u64 = 2;
 
 fn beside(before: &[Op], ops: Vec<Op>) -> Scenario {
@@ -28,13 +28,14 @@ fn beside(before: &[Op], ops: Vec<Op>) -> Scenario {
 
 fn explore_kinds(name: &str, scenario: &Scenario, kinds: &[Kind]) {
     for &kind in kinds {
-        // Where a tag names a write, nothing hangs on ages.
+        // Where entity tags identify writes, ages do not matter.
         let steps = if kind == Kind::Atomic { 0 } else { scenario.steps };
         explore(name, &Scenario { kind, steps, ..scenario.clone() }, u64::MAX);
     }
 }
 
-/// A name with two objects: the newer one a delta or not, the older one a day older or not.
+/// Returns scenarios of a name with two objects: the newer one a delta or not, the older one a day
+/// older or not.
 fn twins() -> Vec<(&'static str, Scenario)> {
     let mut twins = Vec::new();
     for is_old in [true, false] {
@@ -57,10 +58,10 @@ fn with_twins(name: &str, ops: &[Op], steps: u64, kinds: &[Kind]) {
     }
 }
 
-/// Kinds of stores that keep a removal from what was stored after the look.
+/// Kinds of stores on which a deletion spares objects stored after the lookup.
 const HONEST: [Kind; 3] = [Kind::Atomic, Kind::ContentTags, Kind::Unknown];
 
-/// A content of the older kind is stored again while the name changes its kind.
+/// Returns scenarios that store an earlier content again while the name changes its kind of object.
 fn restored() -> [(&'static str, Scenario); 2] {
     let plain = [reference(), Op::PutDirect("x.zip", old())];
     let delta = [reference(), Op::Put("x.zip", old())];
@@ -77,17 +78,17 @@ fn restored() -> [(&'static str, Scenario); 2] {
 }
 
 #[test]
-fn restored_content_survives_another_put() {
+fn restored_content_survives_put() {
     for (name, scenario) in restored() {
         explore_kinds(name, &scenario, &[Kind::Atomic, Kind::ContentTags]);
         explore_kinds(name, &Scenario { steps: 0, ..scenario }, &[Kind::Unknown, Kind::Loose]);
     }
 }
 
-/// The longer the more: more time, and a third operation.
+/// Explores the same scenarios with more time, and with a third operation.
 #[test]
 #[ignore = "takes minutes: run by scripts/check-interleavings"]
-fn restored_content_survives_two_operations() {
+fn restored_content_survives_two() {
     for (name, scenario) in restored() {
         explore_kinds(name, &Scenario { steps: STEPS + 1, ..scenario.clone() }, &KINDS);
         for third in [
@@ -107,7 +108,7 @@ fn restored_content_survives_two_operations() {
 }
 
 #[test]
-fn puts_of_two_kinds_survive_beside_twins() {
+fn puts_of_both_kinds_survive() {
     with_twins(
         "two puts",
         &[Op::Put("x.zip", old()), Op::PutDirect("x.zip", version(3))],
@@ -123,7 +124,7 @@ fn puts_of_two_kinds_survive_beside_twins() {
 }
 
 #[test]
-fn move_keeps_what_is_put_meanwhile() {
+fn move_keeps_concurrent_put() {
     for content in [old(), version(3)] {
         for put in [Op::Put("x.zip", content.clone()), Op::PutDirect("x.zip", content.clone())] {
             with_twins(
@@ -140,7 +141,7 @@ fn move_keeps_what_is_put_meanwhile() {
 }
 
 #[test]
-fn repair_keeps_what_is_put_meanwhile() {
+fn repair_keeps_concurrent_put() {
     for content in [old(), version(3)] {
         for put in [Op::Put("x.zip", content.clone()), Op::PutDirect("x.zip", content.clone())] {
             with_twins("a put beside a repair", &[Op::Repair(0), put], 0, &KINDS);
@@ -149,11 +150,11 @@ fn repair_keeps_what_is_put_meanwhile() {
 }
 
 #[test]
-fn removed_bucket_takes_no_new_file() {
+fn removed_bucket_takes_no_file() {
     let before = [Op::Put("x.zip", version(0)), Op::Delete("x.zip")];
     for force in [false, true] {
         let ops = vec![Op::Put("a.zip", version(1)), Op::RemoveBucket(force)];
-        // What `rb --force` holds is lost with it.
+        // `rb --force` also deletes the new file.
         let mortal = if force { vec![0] } else { vec![0, 1] };
         let name = if force { "a put beside rb --force" } else { "a put beside rb" };
         explore_kinds(name, &Scenario { mortal, ..scenario(&before, ops) }, &KINDS);
@@ -161,7 +162,7 @@ fn removed_bucket_takes_no_new_file() {
 }
 
 #[test]
-fn file_named_as_a_delta_survives_the_file() {
+fn file_named_as_delta_survives() {
     let own = noise(300, 9);
     let before = [reference()];
     let ops = vec![Op::Put("x.zip", new()), Op::PutDirect("x.zip.delta", own)];
@@ -169,8 +170,8 @@ fn file_named_as_a_delta_survives_the_file() {
 }
 
 #[test]
-fn rebase_keeps_what_is_put_meanwhile() {
-    // The second has more in common with the third, which becomes a reference later.
+fn rebase_keeps_concurrent_put() {
+    // The second file shares more with the third one, which becomes a reference later.
     let (one, other) = (noise(20_000, 1), noise(20_000, 2));
     let mixed = |at: usize| [&one[..at], &other[..20_000 - at]].concat();
     let before = [
@@ -188,7 +189,7 @@ fn rebase_keeps_what_is_put_meanwhile() {
 }
 
 #[test]
-fn purge_keeps_what_is_put_meanwhile() {
+fn purge_keeps_concurrent_put() {
     let expired = [("dg-expires-at", "2026-01-01T00:00:00Z")];
     let expired: &'static [_] = Vec::leak(expired.to_vec());
     let before = [reference(), Op::Foreign(".deltaglider/tmp/0_x.zip", old(), expired)];
@@ -196,9 +197,10 @@ fn purge_keeps_what_is_put_meanwhile() {
     explore_kinds("a put and a delete beside a purge", &scenario(&before, ops), &KINDS);
 }
 
-/// What `repair` may remove where tags name contents: nothing. Fails with the planted bug `exact`.
+/// `repair` deletes neither object where entity tags identify contents. Fails with the planted bug
+/// `exact`.
 #[test]
-fn repair_leaves_older_object_by_content_tag() {
+fn older_stays_with_content_tags() {
     let ops = [Op::Repair(0), Op::PutDirect("x.zip", old())];
     with_twins("a put beside a repair", &ops, 0, &[Kind::ContentTags]);
 }

@@ -1,5 +1,6 @@
-//! Listings and statistics of a large bucket, over HTTP: how many requests, how many at once, how
-//! soon the first line, how much memory. `scripts/large-bucket` runs this with 100,000 objects.
+//! Listings and statistics of a large bucket over HTTP: the number of requests, how many are
+//! concurrent, the time to the first line, and memory. `scripts/large-bucket` runs this with
+//! 100,000 objects.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -13,12 +14,12 @@ use deltaglider::storage::{Attributes, BucketAdmin as _, ObjectStore as _, PutBo
 use deltaglider_vcdiff::EncodeOptions;
 use s3_server::{ACCESS_KEY, Call, Fault, SECRET_KEY, Server};
 
-/// How the deltas lie.
+/// The distribution of the deltas over folders.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
-    /// In one folder.
+    /// All in one folder.
     OneFolder,
-    /// In folders of six, each with its reference.
+    /// Folders of six, each with its reference.
     ManyFolders,
 }
 
@@ -30,13 +31,13 @@ struct Bucket {
     references: u64,
 }
 
-/// What one run of the binary took.
+/// The cost and the output of one run of the binary.
 #[derive(Debug)]
 struct Taken {
     out: String,
     requests: BTreeMap<String, u64>,
     first_line: Duration,
-    /// Pages that had been asked for when the first line came.
+    /// The number of pages that had been requested when the first line came.
     pages_before: u64,
     seconds: f64,
     mebibytes: u64,
@@ -56,7 +57,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
 
-/// A digest, the same for the same number and seed.
+/// Returns the digest of number `n`, which also depends on `SEED`.
 fn digest(n: u64) -> Sha256Digest {
     Sha256Digest::of(format!("{} {n}", number("SEED", 1)).as_bytes())
 }
@@ -74,7 +75,7 @@ fn put(server: &Server, key: &str, metadata: BTreeMap<String, String>) {
 }
 
 impl Bucket {
-    /// Three of five objects are deltas.
+    /// Creates a bucket of `objects` objects, three of five of them deltas.
     fn new(objects: u64, layout: Layout) -> Self {
         let server = Server::memory().unwrap();
         block_on(server.store().unwrap().create_bucket(&BucketName::new("large").unwrap()))
@@ -117,7 +118,7 @@ impl Bucket {
                 DirectMetadata { original_name, file_sha256, file_size: 20, created_at: at };
             put(&server, &format!("texts/{:04}/{n:06}.txt", n / 100), metadata.write());
         }
-        // Long enough that those who are at once are seen so.
+        // Long enough for concurrent requests to be counted as such.
         server.script(|call| {
             (call.operation == "HeadObject").then_some(Fault::Wait(Duration::from_millis(2)))
         });
@@ -182,7 +183,7 @@ impl Bucket {
     }
 }
 
-fn tell(what: &str, taken: &Taken) {
+fn report(what: &str, taken: &Taken) {
     println!(
         "{what:<46} {:>7.2} s, first line after {:>5.2} s, {:>4} MiB, {:?}",
         taken.seconds,
@@ -201,7 +202,7 @@ fn check(layout: Layout) {
     );
     let listed = ["ls", "--recursive", "s3://large"];
     let stored = bucket.run(&["ls", "--recursive", "--sizes", "stored", "s3://large"]);
-    tell("ls --recursive --sizes stored", &stored);
+    report("ls --recursive --sizes stored", &stored);
     assert_eq!(
         stored.of("HeadObject") + stored.of("GetObject") + stored.of("PutObject"),
         0,
@@ -209,8 +210,8 @@ fn check(layout: Layout) {
         stored.requests
     );
 
-    // A server that answers before the next request was sent would not be asked for many at once.
-    // And who reads the first line may come late: the third page waits.
+    // A server that answers before the next request is sent would see no concurrent requests. A
+    // reader may be late to read the first line, so the third page waits.
     let third = bucket.server.requests_of("ListObjectsV2") + 3;
     bucket.server.script(move |call: &Call<'_>| match call.operation {
         "HeadObject" if call.nth <= 256 => Some(Fault::Wait(Duration::from_millis(100))),
@@ -218,26 +219,26 @@ fn check(layout: Layout) {
         _ => None,
     });
     let first = bucket.run(&listed);
-    tell("ls --recursive, first", &first);
+    report("ls --recursive, first", &first);
     assert_eq!(first.of("HeadObject"), looked_at);
     assert!(bucket.server.most_heads_at_once() >= 32, "{}", bucket.server.most_heads_at_once());
     println!("{} HEADs at once", bucket.server.most_heads_at_once());
     assert!(first.pages_before <= 2, "{} pages before the first line", first.pages_before);
 
     let second = bucket.run(&listed);
-    tell("ls --recursive, second", &second);
+    report("ls --recursive, second", &second);
     assert_eq!(second.of("HeadObject") + second.of("PutObject"), 0, "{:?}", second.requests);
     let indexes = first.of("PutObject");
     assert!(second.all() <= 2 * (second.of("ListObjectsV2") + indexes), "{:?}", second.requests);
-    assert!(second.out == first.out, "the two runs tell different things");
+    assert!(second.out == first.out, "the two runs print different listings");
     assert_eq!(first.out.lines().count() as u64, objects - bucket.references);
     assert!(first.out.contains(&format!(" {} ", 1_000_000 + bucket.deltas - 1)));
 
     let counted = bucket.run(&["stats", "large", "--json"]);
-    tell("stats, first, with the index", &counted);
+    report("stats, first, with the index", &counted);
     assert_eq!(counted.of("HeadObject"), 0, "{:?}", counted.requests);
     let again = bucket.run(&["stats", "large", "--json"]);
-    tell("stats, second", &again);
+    report("stats, second", &again);
     assert_eq!(
         (again.of("GetObject"), again.all()),
         (1, again.of("ListObjectsV2") + 1),
@@ -245,10 +246,10 @@ fn check(layout: Layout) {
         again.requests
     );
     let quick = bucket.run(&["stats", "large", "--json", "--quick"]);
-    tell("stats --quick", &quick);
+    report("stats --quick", &quick);
     assert_eq!(quick.all(), quick.of("ListObjectsV2"), "{:?}", quick.requests);
     let sampled = bucket.run(&["stats", "large", "--json", "--sampled"]);
-    tell("stats --sampled", &sampled);
+    report("stats --sampled", &sampled);
     assert_eq!(sampled.of("HeadObject"), bucket.deltas.min(1000), "{:?}", sampled.requests);
     let size = |taken: &Taken| {
         serde_json::from_str::<serde_json::Value>(&taken.out).unwrap()["total_size"].as_f64()
@@ -258,11 +259,11 @@ fn check(layout: Layout) {
     assert_eq!(size(&again), Some(exact));
 
     let down = bucket.run(&["sync", "--dryrun", "s3://large", "out"]);
-    tell("sync --dryrun to an empty folder", &down);
+    report("sync --dryrun to an empty folder", &down);
     let another = BucketName::new("another").unwrap();
     block_on(bucket.server.store().unwrap().create_bucket(&another)).unwrap();
     let across = bucket.run(&["sync", "--dryrun", "s3://large", "s3://another"]);
-    tell("sync --dryrun to an empty bucket", &across);
+    report("sync --dryrun to an empty bucket", &across);
     for dry in [&down, &across] {
         assert_eq!(dry.of("HeadObject") + dry.of("PutObject"), 0, "{:?}", dry.requests);
         assert!(dry.all() <= 2 * (dry.of("ListObjectsV2") + indexes), "{:?}", dry.requests);
@@ -277,17 +278,19 @@ fn check(layout: Layout) {
     }
 }
 
+/// Looks at each delta of one folder once: later listings use the index.
 #[test]
-fn a_folder_of_many_deltas_is_looked_at_once() {
+fn one_folder_is_indexed_once() {
     check(Layout::OneFolder);
 }
 
+/// Looks at each delta of many folders once: later listings use the index.
 #[test]
-fn many_folders_of_few_deltas_are_looked_at_once() {
+fn many_folders_are_indexed_once() {
     check(Layout::ManyFolders);
 }
 
-/// A bucket of deltas that can be read, all of one file, in folders of `per_folder`.
+/// Creates a bucket of readable deltas, all of one file, in folders of `per_folder`.
 fn readable(deltas: u64, per_folder: u64) -> Bucket {
     let server = Server::memory().unwrap();
     let store = server.store().unwrap();
@@ -323,7 +326,7 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
             delta_size: delta.len() as u64,
         };
         put(&format!("{folder}app-{n:06}.zip.delta"), &delta, metadata.write());
-        // Older than what is stored, so that it is the same.
+        // Older than the stored object, so that `sync` skips it.
         let path = sandbox.write(&format!("files/{folder}app-{n:06}.zip"), &file);
         let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
@@ -331,10 +334,10 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
     Bucket { server, sandbox, objects: deltas + references, deltas, references }
 }
 
-/// Requests and seconds of what does not believe an index, and of what does; with `DGTEST_BINARY`
-/// of another version of the program.
+/// Prints the requests and seconds of commands that do not rely on an index, and of those that do.
+/// `DGTEST_BINARY` names another version of the program.
 #[test]
-fn commands_that_believe_no_index_cost_little() {
+fn unindexed_commands_cost_little() {
     let deltas = number("DELTAS", 120);
     let bucket = readable(deltas, number("PER_FOLDER", 60));
     println!("{deltas} deltas, {} references; requests, seconds", bucket.references);
@@ -350,7 +353,7 @@ fn commands_that_believe_no_index_cost_little() {
         row("cp -r --dryrun, with an index", &["cp", "-r", "--dryrun", "s3://large", "out"]);
     let (unchanged, _) = row("sync, unchanged", &["sync", "files", "s3://large"]);
     let (kept, removed) = row("rb, refused", &["rb", "s3://large"]);
-    // What reads or removes each file takes long in a bucket of 100,000.
+    // Commands that read or delete each file take long in a bucket of 100,000.
     if number("LISTS_ONLY", 0) == 1 {
         return;
     }
@@ -372,7 +375,7 @@ fn commands_that_believe_no_index_cost_little() {
         &["sync", "--delete", "s3://large", "out"],
     );
     assert!(sound && !removed, "{kept:?}");
-    let (gone, _) = row("rm -r", &["rm", "-r", "--quiet", "s3://large"]);
+    let (deleted, _) = row("rm -r", &["rm", "-r", "--quiet", "s3://large"]);
     row("rb --force, without files", &["rb", "--force", "s3://large"]);
     assert!(
         removing.out.contains("10 changed") && pulling.out.contains("10 changed"),
@@ -385,16 +388,16 @@ fn commands_that_believe_no_index_cost_little() {
     for listed in [&first, &again] {
         assert_eq!(listed.of("HeadObject"), references, "{listed:?}");
     }
-    // A look at the name, and the delta with the look at its own key.
+    // One HEAD of the name; the read of the delta also looks at the delta's own key.
     assert_eq!(down.of("HeadObject"), deltas + references, "{down:?}");
     assert_eq!(verified.of("HeadObject"), deltas + references, "{verified:?}");
     assert_eq!(unchanged.of("HeadObject"), 0, "{unchanged:?}");
-    // Of each file that goes one to decide and two to remove, and those that look for others that
+    // Of each deleted file one HEAD to decide and two to delete; the rest look for other files that
     // need its reference.
     let release = removing.of("HeadObject") - 30;
     assert!(release <= 10 * (number("PER_FOLDER", 60) + 2), "{removing:?}");
     assert_eq!(pulling.of("HeadObject"), 0, "{pulling:?}");
     assert_eq!(kept.of("DeleteObject") + kept.of("DeleteBucket"), 0, "{kept:?}");
     assert!(kept.of("ListObjectsV2") <= 1 && kept.of("HeadObject") <= 1000, "{kept:?}");
-    assert!(gone.of("DeleteObject") >= deltas - 10, "{gone:?}");
+    assert!(deleted.of("DeleteObject") >= deltas - 10, "{deleted:?}");
 }

@@ -1,5 +1,5 @@
-//! Files longer than clients send at once and than decoders like to hold: they are deltas too, they
-//! come back, and memory does not grow with them.
+//! Files longer than one request and one target window: they become deltas too, download correctly,
+//! and need no more memory.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
 const MIB: usize = 1 << 20;
 
-/// More than goes in one request, and than a target window has.
+/// More bytes than one request or one target window holds.
 const LARGE: usize = 72 * MIB;
 
-/// Runs a command to its end, which must be a good one; the most memory that was resident in MiB.
+/// Runs a command, which must succeed. Returns its peak resident memory in MiB.
 #[cfg(target_os = "linux")]
 pub(super) fn peak(command: &mut Command) -> u64 {
     let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
     let (status, mut kib) = (format!("/proc/{}/status", child.id()), 0);
     let ended = loop {
-        let told = std::fs::read_to_string(&status).unwrap_or_default();
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
         let most =
-            told.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         kib = most.map_or(kib, |most| most.parse().unwrap());
         if let Some(ended) = child.try_wait().unwrap() {
             break ended;
@@ -31,7 +31,7 @@ pub(super) fn peak(command: &mut Command) -> u64 {
     kib / 1024
 }
 
-/// Long noise, quickly: every piece of it differs from the others.
+/// Returns long noise quickly: all of its pieces differ.
 fn long_noise(len: usize) -> Vec<u8> {
     let piece = noise(MIB, 1);
     (0..len / MIB)
@@ -41,10 +41,11 @@ fn long_noise(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Facts, 14; faults, 12.
+/// Facts, 14; faults, 12: a file that is sent in parts becomes a delta and is never held in memory
+/// whole.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_file_that_is_sent_in_parts_is_a_delta_too_and_is_never_held_whole() {
+fn multipart_file_is_a_delta() {
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let command = |arguments: &[&str]| {
         let mut command = sandbox.command();
@@ -59,7 +60,7 @@ fn a_file_that_is_sent_in_parts_is_a_delta_too_and_is_never_held_whole() {
     sandbox.write("a-1.zip", &first);
     sandbox.write("a-2.zip", &second);
     let up = ["a-1.zip", "a-2.zip"].map(|name| peak(&mut command(&["cp", name, "s3://buc/"])));
-    assert!(server.requests_of("UploadPart") > 1, "the reference goes in parts");
+    assert!(server.requests_of("UploadPart") > 1, "the reference is sent in parts");
     let listed = Run::of(&mut command(&["ls", "--sizes", "stored", "s3://buc"])).succeeds().out;
     let stored: u64 =
         listed.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
@@ -73,14 +74,15 @@ fn a_file_that_is_sent_in_parts_is_a_delta_too_and_is_never_held_whole() {
         "a file of {} MiB: {up:?} MiB resident on the way up, {down:?} on the way down",
         LARGE / MIB
     );
-    // The tool this takes the place of had 7.7 times the file.
+    // The Python tool needed 7.7 times the size of the file.
     assert!(up.iter().chain(&down).all(|most| *most < 400), "{up:?}, {down:?}");
 }
 
-/// Faults, 2: a limit that counts reference and delta together, or how much a small delta gives, is
-/// one of the put too.
+/// Faults, 2: a get returns whatever a put accepted, however long the file and however short its
+/// delta. A limit on the bytes of reference and delta together, or on the output of a small delta,
+/// must apply to the put too.
 #[test]
-fn what_a_put_accepted_a_get_gives_back_however_long_it_is_and_however_short_its_delta() {
+fn accepted_file_can_be_read() {
     let sandbox = Sandbox::new();
     let first = vec![7; 40 * MIB];
     let mut second = vec![7; 150 * MIB];

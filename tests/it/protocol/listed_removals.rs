@@ -1,5 +1,5 @@
-//! What a listing showed is replaced before it is removed: the new file stays, also within the same
-//! instant.
+//! An object is replaced between its listing and its deletion: the new file stays, even within the
+//! same instant.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use deltaglider::storage::{
 
 use crate::support::small_files::{content, object, put_as, service};
 
-/// Stores whose clock stands still.
+/// Returns stores whose clock does not advance.
 fn stores(folder: &std::path::Path) -> [Arc<dyn Store>; 2] {
     let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
     [
@@ -25,7 +25,7 @@ fn stores(folder: &std::path::Path) -> [Arc<dyn Store>; 2] {
     ]
 }
 
-/// Returns what `sync --delete` is about to remove: all but one file, which is in the local folder.
+/// Returns the deletions that `sync --delete` plans: every file but the one in the local folder.
 async fn removals(service: &DeltaService) -> Vec<(ObjectName, ListedWrite)> {
     let local = tempfile::tempdir().unwrap();
     std::fs::write(local.path().join("base.zip"), content(0)).unwrap();
@@ -48,7 +48,7 @@ async fn removals(service: &DeltaService) -> Vec<(ObjectName, ListedWrite)> {
 }
 
 #[tokio::test]
-async fn replaced_within_an_instant_stays() {
+async fn replaced_file_stays() {
     for (before, after) in [(false, false), (false, true), (true, false), (true, true)] {
         let folder = tempfile::tempdir().unwrap();
         for store in stores(folder.path()) {
@@ -75,7 +75,7 @@ async fn replaced_within_an_instant_stays() {
     }
 }
 
-/// A store in which another writer replaces a file right after the first listing.
+/// A store on which another writer replaces a file right after the first listing.
 #[derive(Debug)]
 struct Replacing(Arc<MemoryStore>, AtomicBool);
 
@@ -99,7 +99,7 @@ impl Layer for Replacing {
 }
 
 #[tokio::test]
-async fn whole_folder_reports_what_stays() {
+async fn folder_reports_kept_files() {
     let store = Arc::new(Replacing(Arc::new(MemoryStore::new()), AtomicBool::new(false)));
     store.create_bucket(&object("x").bucket).await.unwrap();
     let service = service(store.clone());

@@ -1,4 +1,5 @@
-//! Listings that no page of a store can spoil: over the model store, whose pages have 1000 keys.
+//! Listings that do not depend on the pages of the store: over the model store, whose pages have
+//! 1,000 keys.
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,12 +15,12 @@ use deltaglider::storage::{
     Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody, PutCondition,
 };
 
-struct Room {
+struct Fixture {
     store: Arc<MemoryStore>,
     service: DeltaService,
 }
 
-impl Room {
+impl Fixture {
     async fn new(store: MemoryStore) -> Self {
         let (store, spool_folder) = (Arc::new(store), std::env::temp_dir());
         let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
@@ -28,9 +29,9 @@ impl Room {
             cache,
             Settings { policy: Policy::default(), spool_folder },
         );
-        let room = Self { store, service };
-        room.store.create_bucket(&bucket()).await.unwrap();
-        room
+        let fixture = Self { store, service };
+        fixture.store.create_bucket(&bucket()).await.unwrap();
+        fixture
     }
 
     async fn put(&self, key: &str, attributes: &Attributes) {
@@ -39,7 +40,7 @@ impl Room {
         self.store.put(&object, body, attributes, &PutCondition::None.into()).await.unwrap();
     }
 
-    /// The metadata of a delta, whose file has 7 bytes.
+    /// Stores an object with the metadata of a delta, whose file has 7 bytes.
     async fn put_delta(&self, key: &str) {
         let digest = Sha256Digest::of(b"");
         let metadata = DeltaMetadata {
@@ -55,7 +56,7 @@ impl Room {
         self.put(&format!("{key}.delta"), &attributes).await;
     }
 
-    /// Names and sizes of the files, of all pages, and the older objects.
+    /// Returns names, sizes and kinds of the files of all pages, and the older objects.
     async fn listed(&self, prefix: &str) -> (Vec<(String, u64, Listed)>, Vec<String>) {
         let mut listing = self.service.list(&bucket(), prefix, None);
         let (mut files, mut older) = (Vec::new(), Vec::new());
@@ -73,7 +74,7 @@ fn bucket() -> BucketName {
     BucketName::new("bucket").unwrap()
 }
 
-/// A clock that never stands still.
+/// Returns a store whose clock advances at every reading.
 fn ticking() -> MemoryStore {
     let ticks = std::sync::atomic::AtomicU64::new(1);
     MemoryStore::with_clock(move || {
@@ -82,22 +83,23 @@ fn ticking() -> MemoryStore {
     })
 }
 
+/// A name is listed once, however many keys lie between its two objects.
 #[tokio::test]
-async fn a_name_is_listed_once_however_far_apart_its_objects_are() {
+async fn distant_variants_list_once() {
     for delta_is_newer in [true, false] {
-        let room = Room::new(ticking()).await;
+        let fixture = Fixture::new(ticking()).await;
         let between: Vec<String> = (0..2_500).map(|number| format!("n-{number:04}")).collect();
         if !delta_is_newer {
-            room.put_delta("n").await;
+            fixture.put_delta("n").await;
         }
-        room.put("n", &Attributes::default()).await;
+        fixture.put("n", &Attributes::default()).await;
         for key in &between {
-            room.put(key, &Attributes::default()).await;
+            fixture.put(key, &Attributes::default()).await;
         }
         if delta_is_newer {
-            room.put_delta("n").await;
+            fixture.put_delta("n").await;
         }
-        let (mut files, older) = room.listed("").await;
+        let (mut files, older) = fixture.listed("").await;
         let served = files.iter().position(|(key, ..)| key == "n").unwrap();
         let (size, kind, loser) =
             if delta_is_newer { (7, Listed::Delta, "n") } else { (1, Listed::Plain, "n.delta") };
@@ -108,21 +110,21 @@ async fn a_name_is_listed_once_however_far_apart_its_objects_are() {
 }
 
 #[tokio::test]
-async fn on_a_tie_the_later_writer_wins_and_else_the_delta() {
-    let room = Room::new(MemoryStore::with_clock(|| SystemTime::UNIX_EPOCH)).await;
-    room.put("n", &Attributes::default()).await;
-    room.put_delta("n").await;
-    let (files, older) = room.listed("n").await;
+async fn delta_wins_tie_in_listing() {
+    let fixture = Fixture::new(MemoryStore::with_clock(|| SystemTime::UNIX_EPOCH)).await;
+    fixture.put("n", &Attributes::default()).await;
+    fixture.put_delta("n").await;
+    let (files, older) = fixture.listed("n").await;
     assert_eq!((files, older), (vec![("n".to_owned(), 7, Listed::Delta)], vec!["n".to_owned()]));
 }
 
 #[tokio::test]
-async fn escaped_names_are_in_place_on_any_page() {
-    let room = Room::new(ticking()).await;
-    let service = &room.service;
+async fn escaped_names_list_in_order() {
+    let fixture = Fixture::new(ticking()).await;
+    let service = &fixture.service;
     let mut expected: Vec<String> = (0..2_500).map(|number| format!("a/n-{number:04}")).collect();
     for key in &expected {
-        room.put(key, &Attributes::default()).await;
+        fixture.put(key, &Attributes::default()).await;
     }
     let own = [
         "a/reference.bin",
@@ -138,20 +140,20 @@ async fn escaped_names_are_in_place_on_any_page() {
         service.put(&file, &object, &PutOptions::default()).await.unwrap();
         expected.push(name.to_owned());
     }
-    // Files of their own that are called as deltas of these.
+    // Files of their own, named like deltas of these.
     for key in ["a/reference.bin.delta", "reference.bin.delta"] {
-        room.put(key, &Attributes::default()).await;
+        fixture.put(key, &Attributes::default()).await;
         expected.push(key.to_owned());
     }
-    // What no name is stored as, and what another tool left at the name itself, are no further
-    // files.
+    // No name is stored at these keys, or another tool wrote to the name itself: they are no
+    // further files.
     for key in [
         "a/.deltaglider/files/n",
         "a/.deltaglider/files/reference.bin",
         "a/reference.bin",
         "a/.deltaglider/x",
     ] {
-        room.put(key, &Attributes::default()).await;
+        fixture.put(key, &Attributes::default()).await;
     }
     expected.sort();
     for prefix in [
@@ -178,7 +180,7 @@ async fn escaped_names_are_in_place_on_any_page() {
                         .map(|file| file.key.to_string()),
                 );
             }
-            // A key that ends as that of a delta may be listed as one.
+            // An undecided listing may report a key that ends like a delta's as a delta.
             if n == 2 {
                 let undecided = |name: &String| prefix == "r" || !name.ends_with(".delta");
                 names.retain(undecided);
@@ -196,26 +198,27 @@ async fn escaped_names_are_in_place_on_any_page() {
 }
 
 #[tokio::test]
-async fn a_prefix_selects_names_and_not_the_keys_they_are_stored_at() {
-    let room = Room::new(ticking()).await;
-    room.put_delta("a.zip").await;
-    room.put_delta("a.zip.delta").await;
+async fn prefix_selects_names_not_keys() {
+    let fixture = Fixture::new(ticking()).await;
+    fixture.put_delta("a.zip").await;
+    fixture.put_delta("a.zip.delta").await;
     let names = |files: Vec<(String, u64, Listed)>| {
         files.into_iter().map(|(key, ..)| key).collect::<Vec<_>>()
     };
-    assert_eq!(names(room.listed("a.zip").await.0), ["a.zip", "a.zip.delta"]);
-    assert_eq!(names(room.listed("a.zip.d").await.0), ["a.zip.delta"]);
-    assert_eq!(names(room.listed("a.zip.delta.").await.0), [""; 0]);
+    assert_eq!(names(fixture.listed("a.zip").await.0), ["a.zip", "a.zip.delta"]);
+    assert_eq!(names(fixture.listed("a.zip.d").await.0), ["a.zip.delta"]);
+    assert_eq!(names(fixture.listed("a.zip.delta.").await.0), [""; 0]);
 }
 
+/// A plain file is recognized beside a file with its delta's name, however many keys lie between.
 #[tokio::test]
-async fn a_file_is_known_beside_one_of_its_deltas_name_however_far_apart_they_are() {
-    let room = Room::new(ticking()).await;
+async fn plain_file_beside_delta_name() {
+    let fixture = Fixture::new(ticking()).await;
     for number in 0..2_500 {
-        room.put(&format!("n.zip-{number:04}"), &Attributes::default()).await;
+        fixture.put(&format!("n.zip-{number:04}"), &Attributes::default()).await;
     }
     for key in ["n.zip", "n.zip.delta"] {
-        room.put(key, &Attributes::default()).await;
+        fixture.put(key, &Attributes::default()).await;
     }
     let to = Folder::in_bucket(&BucketName::new("other").unwrap(), "");
     let options = SyncOptions {
@@ -225,7 +228,7 @@ async fn a_file_is_known_beside_one_of_its_deltas_name_however_far_apart_they_ar
         dryrun: false,
     };
     let mut steps =
-        room.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
+        fixture.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
     let mut as_it_is = Vec::new();
     while let Some(step) = steps.next().await.unwrap() {
         let Step::Copy(from, _, MayBeDelta(may_be_delta)) = step else { panic!("{step:?}") };

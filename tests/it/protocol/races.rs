@@ -1,5 +1,5 @@
-//! Processes that store the first files of a folder at the same time, on stores of every kind:
-//! DGTEST_ROUNDS rounds (2 unless told).
+//! Processes that store the first files of a folder concurrently, on stores of every kind:
+//! `DGTEST_ROUNDS` rounds (2 by default).
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,15 +13,15 @@ fn rounds() -> u64 {
     std::env::var("DGTEST_ROUNDS").map_or(2, |rounds| rounds.parse().unwrap())
 }
 
-/// Every process stores another version of one file; afterwards each comes back, and the next
-/// version is a delta. Returns how many became references.
+/// Stores another version of one file from each process. Afterwards each version can be read, and
+/// the next one becomes a delta. Returns the number of versions that became references.
 fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
     let command = || {
         let mut command: Command = sandbox.command();
         command.env("AWS_ENDPOINT_URL_S3", endpoint).env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-        if let Some(told) = std::env::var_os("DG_CONDITIONAL_WRITES") {
-            command.env("DG_CONDITIONAL_WRITES", told);
+        if let Some(value) = std::env::var_os("DG_CONDITIONAL_WRITES") {
+            command.env("DG_CONDITIONAL_WRITES", value);
         }
         command
     };
@@ -29,7 +29,7 @@ fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
     let mut references = 0;
     for round in 0..rounds() {
         let first = noise(60_000, round);
-        // Without a digit, which would make them versions that share one deltaspace.
+        // Without a digit, which would make the folders versions that share one deltaspace.
         let letter = |n: u64| char::from(b'a' + (n % 26) as u8);
         let folder = format!("{}{}", letter(round / 26), letter(round));
         for process in 0..PROCESSES {
@@ -81,21 +81,23 @@ fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
 }
 
 #[test]
-fn racing_first_puts_lose_nothing_on_the_embedded_store() {
+fn embedded_store_loses_nothing() {
     let sandbox = Sandbox::new();
-    // Of racers for one name, one wins.
+    // Of concurrent writers of one reference, one wins.
     assert_eq!(race(&sandbox, &sandbox.endpoint()), rounds());
 }
 
+/// Conditions are answered, but not atomic.
 #[test]
-fn racing_first_puts_lose_nothing_where_conditions_are_answered_but_not_atomic() {
+fn loose_conditions_lose_nothing() {
     let sandbox = Sandbox::new();
     let folder = tempfile::tempdir().unwrap();
     race(&sandbox, &Server::folder_at(folder.path(), 0).unwrap().url());
 }
 
+/// Conditions are ignored.
 #[test]
-fn racing_first_puts_lose_nothing_where_conditions_are_ignored() {
+fn no_conditions_lose_nothing() {
     let sandbox = Sandbox::new();
     let server = Server::memory_with(Conditions::Ignored).unwrap();
     race(&sandbox, &server.url());
@@ -103,13 +105,13 @@ fn racing_first_puts_lose_nothing_where_conditions_are_ignored() {
 
 #[test]
 #[ignore = "needs a server named by DGTEST_RACE_URL: run by scripts/check-races"]
-fn racing_first_puts_lose_nothing_on_the_server_named() {
+fn named_server_loses_nothing() {
     let sandbox = Sandbox::new();
     race(&sandbox, &std::env::var("DGTEST_RACE_URL").unwrap());
 }
 
-/// Processes store three contents under one name, of both kinds, again and again: each succeeds,
-/// and one of the files is served.
+/// Stores three contents under one name from several processes, as deltas and directly, again and
+/// again. Each put succeeds, and one of the contents is served.
 fn race_for_one_name(sandbox: &Sandbox, endpoint: &str) {
     let command = || {
         let mut command: Command = sandbox.command();
@@ -144,7 +146,7 @@ fn race_for_one_name(sandbox: &Sandbox, endpoint: &str) {
 }
 
 #[test]
-fn racing_puts_of_one_name_all_succeed() {
+fn puts_of_one_name_all_succeed() {
     let sandbox = Sandbox::new();
     race_for_one_name(&sandbox, &sandbox.endpoint());
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());

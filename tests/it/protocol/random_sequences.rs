@@ -1,12 +1,12 @@
-//! Any sequence of operations, of other tools too, leaves what a map of names and contents says:
-//! everything is compared after every step. `scripts/check-model` runs more sequences.
+//! Random sequences of operations, also by other tools, leave what a map of names and contents
+//! predicts. Everything is compared after every step. `scripts/check-model` runs more sequences.
 
 use deltaglider::service::Compare;
 
 use crate::protocol::model::{Act, Op};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// From the environment, or this.
+/// Returns a number from the environment, or `default`.
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
@@ -42,64 +42,65 @@ fn any_sequence(atomic: bool) {
 }
 
 #[test]
-fn any_sequence_leaves_what_the_model_says() {
+fn any_sequence_matches_model() {
     any_sequence(true);
 }
 
 #[test]
-fn any_sequence_leaves_what_the_model_says_where_conditions_are_loose() {
+fn any_sequence_matches_if_loose() {
     any_sequence(false);
 }
 
-/// Acts of one process.
-fn leaves_what_the_model_says(atomic: bool, ops: impl IntoIterator<Item = Op>) {
+/// Runs operations of one process and compares with the model after each.
+fn matches_model(atomic: bool, ops: impl IntoIterator<Item = Op>) {
     let acts: Vec<Act> = ops.into_iter().map(|op| Act { by: false, op }).collect();
     runtime().block_on(super::model::run(atomic, &acts));
 }
 
+/// A file with the name of a delta does not keep a surplus file of that delta's name.
 #[test]
-fn file_named_as_delta_keeps_no_other_file() {
+fn delta_name_protects_no_file() {
     let local = Op::WriteLocal { name: 0, content: 0, days: 0 };
     let put = Op::Put { at: (true, 2), content: 0, delta: false };
     let sync = Op::SyncDown { from: (true, 0), compare: Compare::Never, remove: true };
-    leaves_what_the_model_says(true, [local, put, sync]);
+    matches_model(true, [local, put, sync]);
 }
 
 #[test]
-fn a_copy_is_newer_than_what_it_replaces_within_the_same_second() {
+fn copy_is_newer_in_same_second() {
     // The copy is an object with the time of its source; the delta of its name is too young to be
-    // removed here.
+    // deleted here.
     let put = |name, delta| Op::Put { at: (false, name), content: 7 + name, delta };
     for more in [0, 1, 2] {
         let puts =
             [put(1, false), put(0, true)].into_iter().chain((0..more).map(|_| put(2, false)));
         let copy = Op::Copy { from: (false, 1), to: (false, 0), delta: false };
-        leaves_what_the_model_says(false, puts.chain([copy]));
+        matches_model(false, puts.chain([copy]));
     }
 }
 
+/// An unneeded reference and its copy are deleted by the same repair.
 #[test]
-fn a_reference_and_its_copy_that_nobody_needs_go_in_the_same_repair() {
-    // The first put keeps the reference by its content; the Python tool makes the classic one of
-    // the same file.
+fn one_repair_deletes_both_copies() {
+    // The first put stores the reference at its content-addressed key; the Python tool makes the
+    // classic one of the same file.
     let at = (false, 0);
     let puts = [Op::Put { at, content: 3, delta: true }, Op::PythonPut { at, content: 3 }];
-    leaves_what_the_model_says(
-        false,
-        puts.into_iter().chain([Op::ForeignPut { at: (false, 2), content: 0 }]),
-    );
+    matches_model(false, puts.into_iter().chain([Op::ForeignPut { at: (false, 2), content: 0 }]));
 }
 
+/// Deleting the delta of a name that is itself the key of a delta deletes nothing else.
 #[test]
-fn the_delta_of_a_name_that_is_the_key_of_a_delta_goes_alone() {
+fn nested_delta_is_deleted_alone() {
     let put = Op::PythonPut { at: (false, 0), content: 3 };
     let copy = Op::ForeignCopy { from: (false, 0), to: 2 };
-    leaves_what_the_model_says(true, [put, copy, Op::ForeignDelete { at: (false, 1) }]);
+    matches_model(true, [put, copy, Op::ForeignDelete { at: (false, 1) }]);
 }
 
+/// A file with the name of a delta stays when another delta is stored at that key.
 #[test]
-fn a_file_with_the_name_of_a_delta_stays_when_another_delta_comes_to_that_key() {
+fn file_named_as_delta_stays() {
     let put = |name, content| Op::PythonPut { at: (false, name), content };
     let copy = |name, to| Op::ForeignCopy { from: (false, name), to };
-    leaves_what_the_model_says(true, [put(0, 1), copy(0, 2), put(1, 3), copy(1, 0)]);
+    matches_model(true, [put(0, 1), copy(0, 2), put(1, 3), copy(1, 0)]);
 }

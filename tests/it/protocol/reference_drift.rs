@@ -1,5 +1,5 @@
-//! Releases that drift away from their first one: what they cost against the best that choosing
-//! references could have done.
+//! The cost of releases that drift away from their first one, compared with the best choice of
+//! references.
 
 use crate::support::{Run, Sandbox, edited, noise};
 use deltaglider_vcdiff::{EncodeOptions, Level, encode};
@@ -7,7 +7,7 @@ use s3_server::{ACCESS_KEY, Conditions, SECRET_KEY, Server};
 
 const RELEASES: usize = 20;
 
-/// Twenty releases of 300,000 bytes; the tenth replaces four fifths of the content.
+/// Returns twenty releases of 300,000 bytes; the tenth replaces four fifths of the content.
 fn releases() -> Vec<Vec<u8>> {
     let mut releases = vec![noise(300_000, 1)];
     for n in 1..RELEASES {
@@ -20,8 +20,8 @@ fn releases() -> Vec<Vec<u8>> {
     releases
 }
 
-/// The least bytes any choice of releases as references costs, each other release as a delta
-/// against the best earlier one of them.
+/// Returns the fewest bytes that any choice of releases as references costs. Each other release is
+/// a delta against the best earlier reference.
 fn best(releases: &[Vec<u8>]) -> u64 {
     let delta = |from: usize, to: usize| {
         let options = EncodeOptions::at_level(Level::BEST);
@@ -29,7 +29,7 @@ fn best(releases: &[Vec<u8>]) -> u64 {
     };
     let deltas: Vec<Vec<u64>> =
         (0..RELEASES).map(|to| (0..to).map(|from| delta(from, to)).collect()).collect();
-    // The first is always one: there is nothing before it.
+    // The first release is always a reference: none comes before it.
     let cost = |chosen: u32| -> u64 {
         let is_reference = |n: usize| n == 0 || chosen >> n & 1 == 1;
         (0..RELEASES)
@@ -43,15 +43,14 @@ fn best(releases: &[Vec<u8>]) -> u64 {
             })
             .sum()
     };
-    // Any choice of at most three references besides the first; more cost more than the first
-    // alone.
+    // Any choice of at most two references besides the first; more cost more than the first alone.
     let single = (0..RELEASES).map(|a| 1 << a);
     let pairs = (0..RELEASES).flat_map(|a| (0..a).map(move |b| 1 << a | 1 << b));
     single.chain(pairs).map(cost).min().unwrap()
 }
 
 #[test]
-fn releases_that_drift_cost_little_more_than_with_the_best_references() {
+fn drifting_releases_stay_small() {
     let sandbox = Sandbox::new();
     let server = Server::memory_with(Conditions::Atomic).unwrap();
     let command = || {

@@ -1,6 +1,6 @@
-//! What went wrong in systems of this design, each fault by a test that fails where it happens. The
-//! sections are those of the surveys that found them: "facts" of the Python tool, "faults" of
-//! others. What other files test already is not repeated here; docs/decisions.md has them all.
+//! Faults of systems of this design, one test each. The section numbers are those of the surveys
+//! that found them: "facts" of the Python tool, "faults" of other systems. Faults that other files
+//! test are not repeated here; docs/architecture.md lists them all.
 
 use std::io::Write as _;
 
@@ -12,9 +12,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
-/// Facts, 1.
+/// Facts, 1: packed files download byte for byte, whatever program packed them.
 #[test]
-fn packed_files_come_back_byte_for_byte_whatever_packed_them() {
+fn packed_files_are_unchanged() {
     let sandbox = Sandbox::new();
     let (first, second) = (gzip(&vec![7; 300_000]), gzip(&noise(100_000, 2)));
     for (name, content) in [("p/a-1.tar.gz", &first), ("p/a-2.tgz", &second), ("p/a-3.gz", &first)]
@@ -27,16 +27,16 @@ fn packed_files_come_back_byte_for_byte_whatever_packed_them() {
     }
 }
 
-/// Facts, 3, for removal; faults, 5.
+/// Facts, 3, for deletion; faults, 5.
 #[test]
-fn a_folder_is_no_prefix_of_its_siblings() {
+fn rm_folder_spares_siblings() {
     let sandbox = Sandbox::new();
     let base = noise(20_000, 1);
     for name in ["v1/a.zip", "v1/b.zip", "v10/a.zip", "v1.txt"] {
         sandbox.put(name, &base).succeeds();
     }
-    let told = sandbox.run(["rm", "-r", "--dryrun", "s3://buc/v1"]).succeeds().out;
-    assert_eq!(told, "(dryrun) delete: s3://buc/v1/a.zip\n(dryrun) delete: s3://buc/v1/b.zip\n");
+    let printed = sandbox.run(["rm", "-r", "--dryrun", "s3://buc/v1"]).succeeds().out;
+    assert_eq!(printed, "(dryrun) delete: s3://buc/v1/a.zip\n(dryrun) delete: s3://buc/v1/b.zip\n");
     sandbox.run(["rm", "-r", "s3://buc/v1"]).succeeds();
     assert!(
         !sandbox.store().keys().iter().any(|key| key == "v1/reference.bin"),
@@ -51,9 +51,9 @@ fn a_folder_is_no_prefix_of_its_siblings() {
     }
 }
 
-/// Facts, 5.
+/// Facts, 5: a file is stored in the given folder and under the given name.
 #[test]
-fn a_file_is_stored_in_the_folder_and_under_the_name_asked_for() {
+fn cp_uses_folder_and_name() {
     let sandbox = Sandbox::new();
     sandbox.write("file.zip", noise(5_000, 1));
     sandbox.run(["cp", "file.zip", "s3://buc/dir/"]).succeeds();
@@ -66,7 +66,7 @@ fn a_file_is_stored_in_the_folder_and_under_the_name_asked_for() {
 
 /// Facts, 6; faults, 7.
 #[test]
-fn a_delta_beyond_the_ratio_is_not_stored() {
+fn delta_over_ratio_is_not_stored() {
     // Three tenths of the file are new.
     let mut next = noise(20_000, 1);
     next.splice(14_000.., noise(6_000, 2));
@@ -78,20 +78,20 @@ fn a_delta_beyond_the_ratio_is_not_stored() {
         };
         let before = stored();
         sandbox.write("a-2.zip", &next);
-        let told = sandbox
+        let printed = sandbox
             .run(["cp"].iter().chain(&options).chain(&["a-2.zip", "s3://buc/"]))
             .succeeds()
             .out;
-        assert_eq!(told.contains("(delta: "), is_delta, "{told}");
+        assert_eq!(printed.contains("(delta: "), is_delta, "{printed}");
         assert_eq!(stored() - before < 10_000, is_delta, "{} bytes more", stored() - before);
         assert!(sandbox.run(["cp", "s3://buc/a-2.zip", "-"]).succeeds().stdout == next);
     }
 }
 
-/// Facts, 9, for stats: an earlier result is read and written, and a bucket that does not exist is
-/// no empty one.
+/// Facts, 9, for stats: an earlier result is written and read, and a missing bucket is not an empty
+/// one.
 #[test]
-fn figures_are_kept_and_an_absent_bucket_has_none() {
+fn stats_reject_absent_bucket() {
     let sandbox = Sandbox::new();
     sandbox.put("a-1.zip", &noise(20_000, 1)).succeeds();
     sandbox.run(["stats", "buc"]).succeeds();
@@ -101,7 +101,7 @@ fn figures_are_kept_and_an_absent_bucket_has_none() {
 
 /// Facts, 10, for copies: deltas of a bucket that has them are copied.
 #[test]
-fn a_folder_of_deltas_is_copied_with_every_file() {
+fn folder_of_deltas_is_copied() {
     let sandbox = Sandbox::new();
     let base = noise(20_000, 1);
     let versions = [base.clone(), edited(&base, 1), edited(&base, 2)];
@@ -120,9 +120,9 @@ fn a_folder_of_deltas_is_copied_with_every_file() {
     }
 }
 
-/// Facts, 13.
+/// Facts, 13: a file is downloaded into an existing folder and to another file system.
 #[test]
-fn a_file_goes_to_a_folder_that_is_there_and_to_another_file_system() {
+fn cp_writes_to_other_filesystem() {
     let sandbox = Sandbox::new();
     let content = noise(20_000, 1);
     sandbox.put("a-1.zip", &content).succeeds();
@@ -140,7 +140,7 @@ fn a_file_goes_to_a_folder_that_is_there_and_to_another_file_system() {
 
 /// Facts, 13, for folders.
 #[test]
-fn a_folder_is_made_like_another_where_one_stands_and_on_another_file_system() {
+fn sync_writes_other_filesystem() {
     let sandbox = Sandbox::new();
     let (first, second) = (noise(20_000, 1), edited(&noise(20_000, 1), 2));
     sandbox.put("x/a-1.zip", &first).succeeds();
@@ -164,9 +164,9 @@ fn a_folder_is_made_like_another_where_one_stands_and_on_another_file_system() {
     }
 }
 
-/// Faults, 3.
+/// Faults, 3: a listing shows the size of the file, also when it uses the index.
 #[test]
-fn a_listing_shows_the_size_of_the_file_and_goes_on_doing_so() {
+fn ls_shows_file_size() {
     let sandbox = Sandbox::new();
     let base = noise(20_000, 1);
     for n in 0..20 {
@@ -178,7 +178,7 @@ fn a_listing_shows_the_size_of_the_file_and_goes_on_doing_so() {
             listed.lines().filter(|line| line.split_whitespace().nth(2) == Some("20000")).count();
         assert_eq!((sizes, listed.lines().count()), (20, 20), "{listed}");
     }
-    // The second listing went by the index, which is about the deltas as they were.
+    // The second listing used the index, which describes the deltas before this put.
     sandbox.put("a-07.zip", &noise(3_000, 2)).succeeds();
     let listed = sandbox.run(["ls", "s3://buc/a-07.zip"]).succeeds();
     listed.says("      3000 a-07.zip");

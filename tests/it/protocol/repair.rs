@@ -1,4 +1,4 @@
-//! `repair` on buckets that were damaged by hand: it finds each damage, mends what can be, and
+//! `repair` on buckets that were damaged by hand: it finds every damage, repairs what it can, and
 //! loses nothing.
 
 use std::collections::BTreeMap;
@@ -22,12 +22,12 @@ use futures::TryStreamExt as _;
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// A model store whose clock is turned by hand.
+/// A model store whose clock the test sets.
 pub(super) struct Room {
     pub(super) store: Arc<MemoryStore>,
     pub(super) service: DeltaService,
     seconds: Arc<AtomicU64>,
-    /// What every file must give.
+    /// The expected contents of all files.
     pub(super) files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn addressed(folder: &str, content: &[u8]) -> ObjectName {
     Deltaspace::of(&object(&format!("{folder}x"))).addressed(&Sha256Digest::of(content)).unwrap()
 }
 
-fn mark(folder: &str, content: &[u8]) -> ObjectName {
+fn tombstone(folder: &str, content: &[u8]) -> ObjectName {
     Deltaspace::of(&object(&format!("{folder}x"))).tombstone(&Sha256Digest::of(content)).unwrap()
 }
 
@@ -53,7 +53,7 @@ impl Room {
         Self::with_conditions(true).await
     }
 
-    /// Whether the store's conditions are atomic.
+    /// Creates a store whose conditions are atomic or not.
     pub(super) async fn with_conditions(atomic: bool) -> Self {
         let seconds = Arc::new(AtomicU64::new(100 * DAY));
         let hand = seconds.clone();
@@ -105,7 +105,7 @@ impl Room {
         stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap()
     }
 
-    /// Stores other bytes under the metadata that is there.
+    /// Changes one bit of an object and keeps its metadata.
     pub(super) async fn rot(&self, name: &ObjectName) {
         let attributes = self.store.head(name).await.unwrap().attributes;
         let mut bytes = self.bytes(name).await;
@@ -125,7 +125,7 @@ impl Room {
             .unwrap()
     }
 
-    /// Copies an object as another tool would, to a key in any folder.
+    /// Copies an object to a key in any folder, as another tool would.
     pub(super) async fn copy(&self, from: &ObjectName, to: &ObjectName) {
         self.store.copy(from, to, &CopyOptions::default()).await.unwrap();
     }
@@ -141,19 +141,19 @@ impl Room {
         self.service.repair(&bucket(), &options).await.unwrap()
     }
 
-    /// Looks, mends, and looks again; gives what was found the first time. Only what is beyond
-    /// mending is found again.
+    /// Looks for damage, repairs it, and looks again. Returns the findings of the first look; only
+    /// damage beyond repair is found again.
     pub(super) async fn mends(&self) -> Vec<Trouble> {
         let before = self.keys().await;
         let found = self.repair(false).await;
         assert_eq!(self.keys().await, before, "looking changed something");
-        let mended = self.repair(true).await;
+        let repaired = self.repair(true).await;
         let troubles = |report: &RepairReport| {
             report.findings.iter().map(|f| f.trouble.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(troubles(&found), troubles(&mended));
-        for (found, mended) in found.findings.iter().zip(&mended.findings) {
-            match (&found.outcome, &mended.outcome) {
+        assert_eq!(troubles(&found), troubles(&repaired));
+        for (found, repaired) in found.findings.iter().zip(&repaired.findings) {
+            match (&found.outcome, &repaired.outcome) {
                 (Outcome::Found, Outcome::Mended) | (Outcome::Beyond(_), Outcome::Beyond(_)) => {}
                 other => panic!("{other:?} of {:?}", found.trouble),
             }
@@ -178,7 +178,7 @@ impl Room {
         self.store.head(&object(delta)).await.unwrap().attributes.metadata["dg-ref-key"].clone()
     }
 
-    /// Every file gives what was put, but for these.
+    /// Checks that every file but those of `lost` has the content that was put.
     pub(super) async fn gives_all_but(&self, lost: &[&str]) {
         for (key, content) in &self.files {
             let read = self.service.get(&object(key), Vec::new(), &GetOptions::default()).await;
@@ -197,7 +197,7 @@ pub(super) fn versions() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_sound_bucket_has_nothing_to_repair() {
+async fn sound_bucket_needs_no_repair() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
@@ -213,7 +213,7 @@ async fn a_sound_bucket_has_nothing_to_repair() {
 }
 
 #[tokio::test]
-async fn a_missing_reference_comes_back_from_its_copy() {
+async fn reference_restored_from_copy() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
@@ -229,8 +229,9 @@ async fn a_missing_reference_comes_back_from_its_copy() {
     room.gives_all_but(&[]).await;
 }
 
+/// A missing reference is restored from any file with its content, stored directly or as a delta.
 #[tokio::test]
-async fn a_missing_reference_comes_back_from_any_file_of_its_content() {
+async fn reference_restored_from_file() {
     for direct in [true, false] {
         let (mut room, (first, second)) = (Room::new().await, versions());
         room.put("a/app-1.zip", &first).await;
@@ -238,7 +239,7 @@ async fn a_missing_reference_comes_back_from_any_file_of_its_content() {
         if direct {
             room.put_as("elsewhere/old.zip", &first, false).await;
         } else {
-            // As a delta against another reference.
+            // A delta against another reference.
             room.put("b/app-2.zip", &second).await;
             room.put("b/app-1.zip", &first).await;
         }
@@ -250,8 +251,9 @@ async fn a_missing_reference_comes_back_from_any_file_of_its_content() {
     }
 }
 
+/// A lost reference is reported with its files, and nothing is deleted.
 #[tokio::test]
-async fn a_reference_that_is_nowhere_is_told_with_its_files_and_nothing_is_removed() {
+async fn lost_reference_is_reported() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
@@ -267,12 +269,13 @@ async fn a_reference_that_is_nowhere_is_told_with_its_files_and_nothing_is_remov
     room.gives_all_but(&["a/app-1.zip", "a/app-2.zip"]).await;
 }
 
+/// Deltas whose reference was replaced by another one name their own reference again.
 #[tokio::test]
-async fn files_whose_reference_was_replaced_by_another_one_name_their_own_again() {
+async fn deltas_regain_own_reference() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
-    // As two racing writers of the Python tool leave it: the later reference stands, with a delta
+    // Two concurrent writers of the Python tool leave this state: the later reference, with a delta
     // of its own.
     let (other, other_next) = (noise(100_000, 7), edited(&noise(100_000, 7), 8));
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
@@ -300,7 +303,7 @@ async fn files_whose_reference_was_replaced_by_another_one_name_their_own_again(
 }
 
 #[tokio::test]
-async fn a_rotten_reference_is_replaced_by_its_copy() {
+async fn corrupt_reference_is_replaced() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
@@ -314,14 +317,14 @@ async fn a_rotten_reference_is_replaced_by_its_copy() {
     room.gives_all_but(&[]).await;
 }
 
+/// A corrupt reference does not overwrite its sound copy when it is deleted.
 #[tokio::test]
-async fn a_rotten_reference_is_no_source_for_the_copy_it_has() {
+async fn corrupt_reference_spares_copy() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
-    // One delta needs the copy; the last one that needs the classic reference, which has rotted, is
-    // deleted.
+    // One delta needs the copy. The last delta that needs the corrupt classic reference is deleted.
     let two = object("a/app-2.zip.delta");
     let mut attributes = room.store.head(&two).await.unwrap().attributes;
     attributes.metadata.insert("dg-ref-key".into(), addressed("a/", &first).key.to_string());
@@ -332,12 +335,13 @@ async fn a_rotten_reference_is_no_source_for_the_copy_it_has() {
     room.gives_all_but(&[]).await;
 }
 
+/// An unneeded reference is deleted in steps of one grace period each.
 #[tokio::test]
-async fn an_unneeded_reference_goes_in_steps_of_a_grace_period_each() {
+async fn unneeded_reference_is_deleted() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     let delta = object("a/app-1.zip.delta");
-    // As a crash leaves it, or the Python tool.
+    // A crash, or the Python tool, leaves this state.
     room.remove(&delta).await;
     room.files.clear();
     assert_eq!(room.repair(true).await.findings.len(), 0, "it may be of a put that is under way");
@@ -345,15 +349,17 @@ async fn an_unneeded_reference_goes_in_steps_of_a_grace_period_each() {
     let troubles = room.mends().await;
     assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
     assert!(!room.exists(&object("a/reference.bin")).await);
-    // Its copy can be used until it is marked.
+    // The copy can be used until it has a tombstone.
     room.put("a/app-2.zip", &second).await;
     assert_eq!(room.names_of("a/app-2.zip.delta").await, addressed("a/", &first).key.as_str());
     room.delete("a/app-2.zip").await;
     room.pass(8);
     let troubles = room.mends().await;
     assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
-    assert!(room.exists(&addressed("a/", &first)).await && room.exists(&mark("a/", &first)).await);
-    // Marked, it is no base any more, nor can another take its place.
+    assert!(
+        room.exists(&addressed("a/", &first)).await && room.exists(&tombstone("a/", &first)).await
+    );
+    // With a tombstone it is no reference any more, and no other object can replace it.
     assert_eq!(room.put("a/app-2.zip", &second).await, StoredAs::Reference);
     assert_eq!(room.names_of("a/app-2.zip.delta").await, "a/reference.bin");
     room.pass(6);
@@ -367,11 +373,12 @@ async fn an_unneeded_reference_goes_in_steps_of_a_grace_period_each() {
     room.gives_all_but(&[]).await;
 }
 
+/// An unneeded reference is deleted although its copy is as old.
 #[tokio::test]
-async fn an_unneeded_reference_goes_though_its_copy_is_as_old_as_it() {
+async fn unneeded_pair_is_deleted() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
-    // As a delete leaves it that ended between the copy and the removal.
+    // A delete that ended between the copy and the deletion leaves this state.
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.remove(&object("a/app-1.zip.delta")).await;
     room.files.clear();
@@ -383,30 +390,35 @@ async fn an_unneeded_reference_goes_though_its_copy_is_as_old_as_it() {
     );
     assert_eq!(troubles.len(), 2);
     assert!(!room.exists(&object("a/reference.bin")).await);
-    assert!(room.exists(&addressed("a/", &first)).await && room.exists(&mark("a/", &first)).await);
+    assert!(
+        room.exists(&addressed("a/", &first)).await && room.exists(&tombstone("a/", &first)).await
+    );
     room.put("a/app-2.zip", &second).await;
     room.gives_all_but(&[]).await;
 }
 
 #[tokio::test]
-async fn a_marked_reference_that_a_delta_needs_is_pardoned() {
+async fn needed_copy_loses_tombstone() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
-    room.put_raw(&mark("a/", &first), Vec::new(), &Attributes::default()).await;
+    room.put_raw(&tombstone("a/", &first), Vec::new(), &Attributes::default()).await;
     room.pass(30);
     assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceTombstoned { .. }]));
-    assert!(!room.exists(&mark("a/", &first)).await && room.exists(&addressed("a/", &first)).await);
+    assert!(
+        !room.exists(&tombstone("a/", &first)).await && room.exists(&addressed("a/", &first)).await
+    );
     room.gives_all_but(&[]).await;
 }
 
+/// A reference stays as long as a delta of any folder may need it.
 #[tokio::test]
-async fn a_reference_stays_as_long_as_a_delta_anywhere_may_need_it() {
+async fn distant_delta_keeps_reference() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;
-    // Another tool moved the deltas; of one the metadata is damaged.
+    // Another tool moved the deltas; the metadata of one is damaged.
     room.copy(&object("a/app-2.zip.delta"), &object("elsewhere/app-2.zip.delta")).await;
     room.remove(&object("a/app-1.zip.delta")).await;
     room.remove(&object("a/app-2.zip.delta")).await;
@@ -432,12 +444,13 @@ async fn a_reference_stays_as_long_as_a_delta_anywhere_may_need_it() {
     assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceUnneeded { .. }]));
 }
 
+/// The older of two variants is deleted if the newer one can be read.
 #[tokio::test]
-async fn of_two_variants_the_older_goes_if_the_newer_can_be_read() {
+async fn older_variant_is_deleted() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app.zip", &second).await;
-    // As an overwrite leaves it that ended in the middle.
+    // An overwrite that ended halfway leaves this state.
     room.pass(1);
     room.put_raw(&object("a/app.zip"), first.clone(), &Attributes::default()).await;
     room.files.insert("a/app.zip".into(), first.clone());
@@ -449,7 +462,7 @@ async fn of_two_variants_the_older_goes_if_the_newer_can_be_read() {
     assert!(!room.exists(&object("a/app.zip.delta")).await);
     room.gives_all_but(&[]).await;
 
-    // The newer one is damaged: the older is the last copy of the file.
+    // The newer object is damaged, so the older one is the last copy of the file.
     let delta = object("a/app-2.zip.delta");
     room.put("a/app-2.zip", &second).await;
     let attributes = room.store.head(&delta).await.unwrap().attributes;
@@ -462,15 +475,16 @@ async fn of_two_variants_the_older_goes_if_the_newer_can_be_read() {
     assert!(room.exists(&object("a/app-2.zip")).await);
 }
 
+/// Sketches and tombstones of deleted references are deleted.
 #[tokio::test]
-async fn what_is_left_of_references_that_are_gone_goes() {
+async fn orphans_are_deleted() {
     let (mut room, (first, _)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
-    let gone = noise(1000, 3);
+    let deleted = noise(1000, 3);
     let home = Deltaspace::of(&object("a/x"));
-    let sketch = home.sketch(&Sha256Digest::of(&gone)).unwrap();
+    let sketch = home.sketch(&Sha256Digest::of(&deleted)).unwrap();
     room.put_raw(&sketch, vec![1], &Attributes::default()).await;
-    room.put_raw(&mark("a/", &gone), Vec::new(), &Attributes::default()).await;
+    room.put_raw(&tombstone("a/", &deleted), Vec::new(), &Attributes::default()).await;
     room.pass(8);
     let troubles = room.mends().await;
     assert_eq!(troubles.len(), 2);
@@ -482,10 +496,10 @@ async fn what_is_left_of_references_that_are_gone_goes() {
 }
 
 #[tokio::test]
-async fn a_bucket_with_every_damage_is_mended_at_once() {
+async fn every_damage_is_repaired() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     for folder in ["missing/", "differs/", "rotten/", "lost/", "variants/", "orphan/"] {
-        // Contents of their own, so that no folder helps another.
+        // Each folder has contents of its own, so that none helps to repair another.
         let own = |content: &[u8]| [content, folder.as_bytes()].concat();
         let (first, second) = (own(&first), own(&second));
         room.put(&format!("{folder}app-1.zip"), &first).await;
@@ -534,14 +548,14 @@ async fn a_bucket_with_every_damage_is_mended_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_marked_content_is_stored_as_it_is() {
+async fn tombstoned_content_is_direct() {
     let mut room = Room::new().await;
     let (base, other) = (noise(100_000, 5), noise(100_000, 6));
     room.put("a/base.zip", &base).await;
     room.put_raw(&addressed("a/", &other), other.clone(), &Attributes::default()).await;
-    room.put_raw(&mark("a/", &other), Vec::new(), &Attributes::default()).await;
-    // It shares nothing with what is there and has an earlier version, so it would become a further
-    // reference.
+    room.put_raw(&tombstone("a/", &other), Vec::new(), &Attributes::default()).await;
+    // The file shares nothing with the reference and has an earlier version, so it would become
+    // another reference.
     room.put_as("a/other-1.zip", &edited(&other, 1), false).await;
     assert_eq!(room.put("a/other-2.zip", &other).await, StoredAs::Direct(DirectReason::Tombstoned));
     room.gives_all_but(&[]).await;

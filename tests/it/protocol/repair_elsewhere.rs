@@ -1,5 +1,5 @@
-//! `repair` of deltas that name a reference of another folder: it writes only where nothing but
-//! that reference can be.
+//! `repair` of deltas that name a reference of another folder: it writes only to keys that can hold
+//! nothing but that reference.
 
 use crate::support::edited;
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata};
@@ -26,7 +26,7 @@ impl Room {
         self.put_raw(&object(key), content.to_vec(), &attributes(metadata.write())).await;
     }
 
-    /// Stores the delta of a file against a content that it says is at `reference`.
+    /// Stores a delta of a file against `content`, with metadata that names `reference`.
     async fn plant_delta(&self, key: &str, file: &[u8], reference: &str, content: &[u8]) {
         let delta =
             deltaglider_vcdiff::encode(Some(content), file, &EncodeOptions::default()).unwrap();
@@ -42,7 +42,7 @@ impl Room {
         self.put_raw(&object(&format!("{key}.delta")), delta, &attributes(metadata.write())).await;
     }
 
-    /// Objects below a folder, with their content.
+    /// Returns the objects below a folder with their contents.
     async fn below(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
         let request = ListRequest { prefix: folder.to_owned(), ..ListRequest::default() };
         let page = self.store.list(&object("x").bucket, &request).await.unwrap();
@@ -53,8 +53,7 @@ impl Room {
         objects
     }
 
-    /// Copies every object of a folder into another and removes the first, as `aws s3 mv
-    /// --recursive` does.
+    /// Moves every object of a folder to another one, as `aws s3 mv --recursive` does.
     async fn move_folder(&mut self, from: &str, to: &str) {
         for key in self.below(from).await.into_keys() {
             let moved = key.replacen(from, to, 1);
@@ -70,13 +69,13 @@ const EVIL: &[u8] =
     b"MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE MALWARE";
 
 #[tokio::test]
-async fn repair_plants_no_variant_of_a_file() {
+async fn repair_plants_no_variant() {
     for atomic in [true, false] {
         let (mut room, (first, second)) = (Room::with_conditions(atomic).await, versions());
         room.put("v/v0.zip", &first).await;
         room.put("v/app.zip", &second).await;
         let before = room.below("v/").await;
-        // By a writer of `a/` alone.
+        // Stored by a writer that may write to `a/` only.
         room.plant_file("a/payload.txt", EVIL).await;
         room.plant_delta("a/evil.zip", &[EVIL, b"x"].concat(), "v/app.zip", EVIL).await;
         for _ in 0..3 {
@@ -93,7 +92,7 @@ async fn repair_plants_no_variant_of_a_file() {
 }
 
 #[tokio::test]
-async fn repair_plants_no_reference_elsewhere() {
+async fn repair_plants_no_reference() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put_as("v/app.zip", &first, false).await;
     room.plant_file("a/payload.txt", EVIL).await;
@@ -102,13 +101,13 @@ async fn repair_plants_no_reference_elsewhere() {
     room.mends().await;
     assert!(!room.exists(&object("v/reference.bin")).await);
     assert!(!room.exists(&object("zzz")).await);
-    // So that the next file of the folder has its own.
+    // The next file of the folder makes its own reference.
     room.put("v/next.zip", &second).await;
     assert_eq!(room.bytes(&object("v/reference.bin")).await, second);
 }
 
 #[tokio::test]
-async fn classic_key_with_a_variant_is_left_alone() {
+async fn key_with_variant_is_left_alone() {
     let (mut room, (first, second)) = (Room::new().await, versions());
     room.put("a/app-1.zip", &first).await;
     room.put("a/app-2.zip", &second).await;

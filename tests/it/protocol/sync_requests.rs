@@ -1,5 +1,5 @@
-//! A `sync` of what has not changed sends and fetches no body: DGTEST_FILES files (300 unless
-//! told), counted at the server.
+//! A `sync` of unchanged files transfers no body, counted at the server: `DGTEST_FILES` files (300
+//! by default).
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crate::support::{Run, Sandbox, edited, noise};
 use s3_server::{ACCESS_KEY, SECRET_KEY, Server};
 
 #[test]
-fn what_is_unchanged_costs_no_body_in_any_direction() {
+fn unchanged_files_cost_no_body() {
     let files: u64 = std::env::var("DGTEST_FILES").map_or(300, |files| files.parse().unwrap());
     let (sandbox, server) = (Sandbox::new(), Server::memory().unwrap());
     let run = |arguments: &[&str]| {
@@ -19,7 +19,7 @@ fn what_is_unchanged_costs_no_body_in_any_direction() {
     };
     let first = noise(400, 1);
     for n in 0..files {
-        // Six of ten become deltas.
+        // Six of ten files become deltas.
         let name = if n % 10 < 6 {
             format!("in/{}/app-{n}.zip", n % 7)
         } else {
@@ -29,7 +29,7 @@ fn what_is_unchanged_costs_no_body_in_any_direction() {
     }
     run(&["mb", "s3://buc"]);
     run(&["mb", "s3://other"]);
-    // Of files: an index, which has sizes and digests, is no body of one.
+    // Counts bodies of files only: an index holds sizes and digests, no content.
     let bodies = Arc::new(Mutex::new(Vec::new()));
     let seen = bodies.clone();
     server.script(move |call| {
@@ -44,8 +44,8 @@ fn what_is_unchanged_costs_no_body_in_any_direction() {
         bodies.lock().unwrap().clear();
         for by in [&[][..], &["--checksum"], &["--size-only"]] {
             let (before, began) = (server.requests(), Instant::now());
-            let told = run(&[&["sync", from, to], by].concat());
-            assert_eq!(told.out, format!("0 changed, {files} unchanged\n"));
+            let synced = run(&[&["sync", from, to], by].concat());
+            assert_eq!(synced.out, format!("0 changed, {files} unchanged\n"));
             let mut asked = server.requests();
             asked.retain(|operation, count| {
                 *count -= before.get(operation).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A user of the library makes one folder like another: the steps are carried out, reported, and
+//! A user of the library syncs one folder to another: the steps are carried out and reported, and
 //! nothing is deleted after a failure.
 
 use std::path::Path;
@@ -19,7 +19,7 @@ async fn bucket(store: &dyn Store) -> BucketName {
     bucket
 }
 
-/// Makes `to` like `from`, and returns what was done, sorted.
+/// Syncs `from` to `to`. Returns how it ended and the actions, sorted.
 async fn sync(
     service: &DeltaService,
     from: &Folder,
@@ -60,8 +60,11 @@ async fn folders_are_made_alike() {
     let (local, remote) = (Folder::Local(up.path().to_owned()), Folder::in_bucket(&bucket, "f/"));
     let (completion, done) = sync(&service, &local, &remote, &TransferOptions::default()).await;
     assert_eq!((completion, done.len()), (Completion::Complete, 3));
-    let deltas = done.iter().filter(|(_, outcome)| {
-        matches!(outcome, Ok(Transferred::Uploaded { report, source: Source::Copied, .. }) if report.stored_as == StoredAs::Delta)
+    let deltas = done.iter().filter(|(_, outcome)| match outcome {
+        Ok(Transferred::Uploaded { report, source: Source::Copied, .. }) => {
+            report.stored_as == StoredAs::Delta
+        }
+        _ => false,
     });
     assert_eq!(deltas.count(), 1);
 
@@ -94,12 +97,12 @@ async fn folders_are_made_alike() {
     );
 }
 
-/// A store that refuses to write one name.
+/// A store that rejects writes to keys with `bad` in them.
 #[derive(Debug)]
-struct Refusing(Arc<MemoryStore>);
+struct Rejecting(Arc<MemoryStore>);
 
 #[async_trait::async_trait]
-impl Layer for Refusing {
+impl Layer for Rejecting {
     fn inner(&self) -> &dyn Store {
         &*self.0
     }
@@ -127,12 +130,13 @@ async fn failure_keeps_surplus_files() {
     assert_eq!((before.0, before.1.len()), (Completion::Complete, 1));
     std::fs::remove_file(local.path().join("old.txt")).unwrap();
     write(local.path(), &["bad.txt", "good.txt"]);
-    let refusing = service(Arc::new(Refusing(memory)));
-    let (completion, done) = sync(&refusing, &from, &to, &TransferOptions::default()).await;
+    let rejecting = service(Arc::new(Rejecting(memory)));
+    let (completion, done) = sync(&rejecting, &from, &to, &TransferOptions::default()).await;
     assert_eq!((completion, done.len()), (Completion::NothingDeleted, 2));
-    assert!(
-        matches!(&done[0], (Action::Upload(path), Err(ServiceError::Storage(_))) if path.ends_with("bad.txt"))
-    );
+    assert!(matches!(
+        &done[0],
+        (Action::Upload(path), Err(ServiceError::Storage(_))) if path.ends_with("bad.txt")
+    ));
     assert!(matches!(&done[1].1, Ok(Transferred::Uploaded { .. })));
-    assert!(refusing.head(&object("old.txt")).await.is_ok());
+    assert!(rejecting.head(&object("old.txt")).await.is_ok());
 }

@@ -1,9 +1,8 @@
-//! What an operation does next, learned by running it: the real code, alone, over answers it was
-//! given before.
+//! The next call of an operation, found by running the real code alone over recorded answers.
 //!
-//! An operation is a function of the answers it gets. So it is run once for each sequence of
-//! answers that occurs, however many orders of calls lead to it, and what it asks next is kept.
-//! When it is run again with longer answers it must ask the same as before; that is asserted.
+//! An operation is a function of its answers. So it is run once for each sequence of answers that
+//! occurs, however many orders of calls lead to it, and its next call is recorded. A run with more
+//! answers must make the same calls again, which is asserted.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future as _;
@@ -29,7 +28,7 @@ use tokio::sync::oneshot;
 use super::world::{Answer, Call};
 use super::{End, Kind, Op, perform, service};
 
-/// What an operation does after some answers.
+/// The next step of an operation after some answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
     Asks(Call),
@@ -38,13 +37,13 @@ pub(crate) enum Next {
 
 struct Node {
     next: Next,
-    /// The node before, the answer that led here, and the steps of time that had passed when it
-    /// came.
+    /// The previous node, the answer that led here, and the number of time steps that had passed
+    /// when it came.
     before: Option<(usize, Answer, u64)>,
     after: HashMap<u64, usize>,
 }
 
-/// Everything learned of one operation.
+/// Everything recorded of one operation.
 pub(crate) struct Actor {
     op: Op,
     kind: Kind,
@@ -61,21 +60,25 @@ impl Actor {
         &self.nodes[at].next
     }
 
-    /// Sequences of answers for which the operation was run.
+    /// Returns the number of sequences of answers for which the operation was run.
     pub(crate) fn runs(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Where an answer leads that comes after so many steps of time.
+    /// Returns the node after an answer that comes after `steps` time steps.
     pub(crate) fn on(&mut self, at: usize, answer: Answer, steps: u64, runtime: &Runtime) -> usize {
         let print = answer.print().rotate_left(8) ^ steps;
         if let Some(&known) = self.nodes[at].after.get(&print) {
             return known;
         }
-        let mut script = vec![Told { call: self.asked(at), answer: answer.clone(), steps }];
+        let mut script = vec![Answered { call: self.asked(at), answer: answer.clone(), steps }];
         let mut node = at;
         while let Some((before, answer, steps)) = &self.nodes[node].before {
-            script.push(Told { call: self.asked(*before), answer: answer.clone(), steps: *steps });
+            script.push(Answered {
+                call: self.asked(*before),
+                answer: answer.clone(),
+                steps: *steps,
+            });
             node = *before;
         }
         script.reverse();
@@ -86,13 +89,14 @@ impl Actor {
         new
     }
 
-    /// After how many steps of time it came here: its next call is decided, and signed, then.
+    /// Returns the number of time steps after which the node was reached: its next call is decided
+    /// and signed then.
     pub(crate) fn since(&self, at: usize) -> u64 {
         self.nodes[at].before.as_ref().map_or(0, |(_, _, steps)| *steps)
     }
 
-    /// Where it is if its last answer came after so many steps of time; `None` before the first
-    /// one.
+    /// Returns the node for a last answer that comes after `steps` time steps; `None` before the
+    /// first answer.
     pub(crate) fn later(&mut self, at: usize, steps: u64, runtime: &Runtime) -> Option<usize> {
         let (before, answer, _) = self.nodes[at].before.clone()?;
         Some(self.on(before, answer, steps, runtime))
@@ -106,7 +110,7 @@ impl Actor {
     }
 }
 
-/// The clock of an operation: it has the time of the last answer.
+/// The clock of an operation: it shows the time of the last answer.
 #[derive(Debug)]
 struct StepClock(AtomicU64);
 
@@ -120,25 +124,25 @@ impl Clock for StepClock {
     }
 }
 
-/// A call that was made, by its print, what it was answered, and after how many steps of time.
-struct Told {
+/// A call that was made, by its hash, its answer, and the time steps that had passed.
+struct Answered {
     call: u64,
     answer: Answer,
     steps: u64,
 }
 
-/// Calls that were made and have no answer yet, in the order in which they were made.
+/// Calls that have no answer yet, in the order in which they were made.
 #[derive(Default)]
 struct Desk(Mutex<VecDeque<(Call, oneshot::Sender<Answer>)>>);
 
 impl Desk {
     async fn ask(&self, call: Call) -> Answer {
-        let (answer, answered) = oneshot::channel();
+        let (answer, received) = oneshot::channel();
         self.0.lock().unwrap().push_back((call, answer));
-        answered.await.unwrap()
+        received.await.unwrap()
     }
 
-    /// The first that somebody still waits for.
+    /// Returns the first call whose caller still waits.
     fn first(&self) -> Option<(Call, oneshot::Sender<Answer>)> {
         let mut calls = self.0.lock().unwrap();
         calls.retain(|(_, answer)| !answer.is_closed());
@@ -155,9 +159,8 @@ impl Wake for Woken {
     }
 }
 
-/// Runs an operation with these answers, each to the call it was given to, and says what comes
-/// after them.
-fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
+/// Runs an operation over these answers, each given to its own call. Returns the step after them.
+fn run(op: &Op, kind: Kind, script: &[Answered], runtime: &Runtime) -> Next {
     let _inside = runtime.enter();
     let desk = Arc::new(Desk::default());
     let clock = Arc::new(StepClock(AtomicU64::new(0)));
@@ -167,8 +170,8 @@ fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
     let waker = Waker::from(woken.clone());
     let mut script = script.iter();
     loop {
-        // Until it waits for nothing but answers. Blocking work has one thread, so that when a task
-        // given to that now is done, all before it are.
+        // Polls until the operation waits for answers only. Blocking work has one thread, so once a
+        // task queued now is done, all earlier ones are.
         loop {
             if woken.0.swap(false, Ordering::SeqCst) {
                 match operation.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -181,7 +184,7 @@ fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
             }
             let (done, is_done) = std::sync::mpsc::channel();
             runtime.spawn_blocking(move || done.send(()));
-            // A task before it may wait for what only a poll can give.
+            // An earlier task may wait for something that only a poll provides.
             while is_done.recv_timeout(Duration::from_micros(50)).is_err() {
                 if woken.0.load(Ordering::SeqCst) {
                     break;
@@ -194,21 +197,25 @@ fn run(op: &Op, kind: Kind, script: &[Told], runtime: &Runtime) -> Next {
         let (call, answer) = desk.first().unwrap_or_else(|| panic!("{op:?} waits for nothing"));
         match script.next() {
             None => return Next::Asks(call),
-            Some(told) => {
-                assert_eq!(call.print(), told.call, "{op:?} does not do the same again: {call:?}");
-                clock.0.store(told.steps, Ordering::SeqCst);
-                let _ = answer.send(told.answer.clone());
+            Some(answered) => {
+                assert_eq!(
+                    call.print(),
+                    answered.call,
+                    "{op:?} does not do the same again: {call:?}"
+                );
+                clock.0.store(answered.steps, Ordering::SeqCst);
+                let _ = answer.send(answered.answer.clone());
             }
         }
     }
 }
 
-fn ended(left: Option<&Told>, end: End) -> Next {
+fn ended(left: Option<&Answered>, end: End) -> Next {
     assert!(left.is_none(), "{end:?} before its last answer");
     Next::Ends(end)
 }
 
-/// The store as an operation sees it.
+/// The store that an operation sees: each call waits for its answer.
 struct Asked {
     desk: Arc<Desk>,
     kind: Kind,
@@ -230,7 +237,7 @@ macro_rules! answer {
 }
 
 impl Asked {
-    /// Whether a condition holds now.
+    /// Returns an error unless a condition holds now.
     async fn check(
         &self,
         object: &ObjectName,
@@ -298,7 +305,7 @@ impl ObjectStore for Asked {
         let pieces: Vec<Bytes> = body.open().try_collect().await.unwrap();
         let mut condition = options.condition.clone();
         if self.kind == Kind::Loose {
-            // Asked first, written then: others come in between.
+            // Checked first, written then: concurrent writers can come in between.
             self.check(object, std::mem::take(&mut condition)).await?;
         }
         let call = Call::Put(
@@ -331,7 +338,7 @@ impl ObjectStore for Asked {
         object: &ObjectName,
         if_match: Option<&ETag>,
     ) -> Result<(), StorageError> {
-        // A store whose conditions do not hold in races may ignore this one altogether.
+        // A store whose conditions do not hold in races may ignore this one.
         let if_match = if_match.filter(|_| self.kind != Kind::Loose).cloned();
         answer!(self, Call::Delete(object.clone(), if_match), Answer::Deleted)
             .map_err(failed("DeleteObject", object))
@@ -377,7 +384,7 @@ impl BucketAdmin for Asked {
 
 impl Presign for Asked {}
 
-/// By the clock of the store, so long after operations have begun.
+/// Returns the store's time, `time` after the operations began.
 pub(crate) fn after(time: Duration) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(super::world::BEGIN) + time
 }

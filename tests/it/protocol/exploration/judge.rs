@@ -1,7 +1,7 @@
-//! What is wrong in the end.
+//! The judgement of final states.
 //!
-//! All operations were under way at once, so each that had an effect may have been the last of its
-//! name. What was there before may only be there still if no operation reported to have changed it.
+//! All operations ran concurrently, so each that had an effect may have been the last of its name.
+//! The initial content may remain only if no operation reported a change.
 
 use std::rc::Rc;
 
@@ -10,8 +10,7 @@ use deltaglider::storage::{ChecksumKind, StatedChecksum};
 use super::world::{Answer, Call, World};
 use super::{Did, End, Judgement, Op, Place, Search, State, alone, object};
 
-/// Failures that lose nothing: what was asked for cannot be had beside another operation that
-/// succeeded.
+/// Failures that lose nothing: the request cannot be met beside another operation that succeeded.
 const LAWFUL: [&str; 4] = [
     "is where the delta of",
     "no such bucket",
@@ -20,8 +19,7 @@ const LAWFUL: [&str; 4] = [
 ];
 
 impl Search<'_> {
-    /// What is wrong: what was reported stored must be readable, and what was readable must stay
-    /// so.
+    /// Returns a violation: reported contents must be readable, and readable ones must stay so.
     pub(super) fn violation(&mut self, state: &State) -> Option<String> {
         let end_of = |&place: &Place, at| self.end(at, place).cloned();
         let ends: Vec<End> =
@@ -63,7 +61,7 @@ impl Search<'_> {
         }
         for (&name, initial) in &self.initial {
             let ops = || scenario.ops.iter().zip(ends);
-            // What was moved here is what was there.
+            // A move to this name stores the content of its source.
             let sources = || {
                 ops().filter_map(|(op, _)| {
                     if let Op::Move(from, to) = op { (*to == name).then_some(*from) } else { None }
@@ -89,14 +87,16 @@ impl Search<'_> {
             match alone(reader, &mut world.clone(), &self.runtime) {
                 End::Done(Did::Read(read)) if is_right(&read) => {}
                 End::Failed(_)
-                    if scenario.judgement == Judgement::Kept
-                        && !changed
-                        && {
-                            let kept = world.ask(&Call::Head(object(name)));
-                            let tag = initial.as_ref().map(|content| content_tag(content));
-                            matches!((kept, tag), (Answer::Head(Ok(head)), Some(tag)) if head.etag.0.starts_with(&tag))
-                        } => {}
-                // Its name is the key of a delta, and it was not stored.
+                    if scenario.judgement == Judgement::Kept && !changed && {
+                        let kept = world.ask(&Call::Head(object(name)));
+                        let tag = initial.as_ref().map(|content| content_tag(content));
+                        matches!(
+                            (kept, tag),
+                            (Answer::Head(Ok(head)), Some(tag))
+                                if head.etag.0.starts_with(&tag)
+                        )
+                    } => {}
+                // The name is the key of a delta, so it was not stored.
                 End::Failed(error)
                     if !changed && initial.is_none() && error.contains("is the delta of") => {}
                 End::Failed(error) => return Some(format!("{name} cannot be read: {error}")),
@@ -115,7 +115,7 @@ impl Search<'_> {
         self.lost_by_move(world, ends)
     }
 
-    /// A file that was put where another was moved away must be in one of the two places.
+    /// Returns a violation if a file that was put where another was moved away is in neither place.
     fn lost_by_move(&mut self, world: &Rc<World>, ends: &[End]) -> Option<String> {
         let (from, to) = self.scenario.ops.iter().find_map(|op| match op {
             Op::Move(from, to) => Some((*from, *to)),
@@ -145,12 +145,12 @@ impl Search<'_> {
             .as_ref()
             .is_some_and(|moved| puts().any(|(put, _)| put == moved) || initial == Some(moved));
         (!is_there).then(|| {
-            format!("{from} holds something else in the end: it is gone and was not moved")
+            format!("{from} holds something else in the end: it was deleted and not moved")
         })
     }
 }
 
-/// The tag of a content, as the store makes it.
+/// Returns the entity tag that the store makes of a content.
 fn content_tag(content: &[u8]) -> String {
     StatedChecksum::of(ChecksumKind::Md5, content)
         .value

@@ -1,19 +1,18 @@
-//! Every order in which the storage calls of several operations can follow each other, with crashes
-//! between them.
+//! Every order of the storage calls of several operations, with crashes between them.
 //!
-//! The operations are the real ones, over the model store. What each asks next is learned by
-//! running it (`actor`); the orders of the calls are searched over what was learned and the store
-//! (`world`), one call at a time. Calls that an operation makes side by side are made in the order
-//! in which it asked for them.
+//! The operations are the real ones, over the model store. Running an operation yields its next
+//! call (`actor`). The orders of the calls are searched over the recorded runs and the store
+//! (`world`), one call at a time. Concurrent calls of one operation are made in the order in which
+//! it requested them.
 //!
-//! Time passes in steps of a quarter of an hour, the time for which a signed request is valid. A
-//! request takes effect in the step in which it was decided or in the next one. An answer can come
-//! any number of steps after its call took effect: the operation was suspended.
+//! Time passes in steps of half an hour (`world::STEP`), the time for which a signed request is
+//! valid. A request takes effect in the step in which it was decided or in the next one. An answer
+//! can come any number of steps after its call took effect: the operation was suspended.
 //!
-//! Reduction: the search is depth first, and a state is followed once. A state is what the store
-//! holds with the ages of the objects of each name, what each operation has been answered and when
-//! (of one that has ended, how), how many have crashed, and how much time has passed. What comes
-//! after depends on nothing else, so nothing is left out.
+//! Reduction: the search is depth first and follows each state once. A state consists of the stored
+//! objects with the ages of the objects of each name, the answers of each operation and when they
+//! came (of an ended one, its end), the number of crashes, and the time that has passed. The future
+//! depends on nothing else, so nothing is left out.
 
 mod actor;
 mod judge;
@@ -36,68 +35,69 @@ use world::{Answer, Call, World};
 pub(crate) use op::{Did, Op};
 use op::{perform, service};
 
-/// What a store makes of conditions and tags.
+/// The semantics of a store's conditions and entity tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Conditions are atomic and tags name writes, as in the embedded store.
     Atomic,
     /// Conditions are atomic and tags name contents, as in AWS.
     ContentTags,
-    /// The same, but nobody knows that conditions are atomic.
+    /// As `ContentTags`, but the client does not know that conditions are atomic.
     Unknown,
-    /// Conditions of puts are looked at before the write, those of deletes are ignored; tags name
+    /// Conditions of puts are checked before the write, those of deletes are ignored; tags name
     /// contents.
     Loose,
 }
 
 pub(crate) const KINDS: [Kind; 4] = [Kind::Atomic, Kind::ContentTags, Kind::Unknown, Kind::Loose];
 
-/// What must hold in the end.
+/// The property that must hold in the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Judgement {
-    /// What was reported stored is readable, and what was readable is.
+    /// Reported contents are readable, and readable names stay readable.
     Readable,
-    /// Of a name whose overwrite was not reported, the old content need only be there still.
+    /// As `Readable`, but the old content of a name whose overwrite was not reported need only
+    /// exist.
     Kept,
 }
 
-/// What is there before, who does what at the same time, and who may crash how often.
+/// An initial state, the concurrent operations, and the number of crashes.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) before: Vec<Op>,
-    /// Done after that without removing the older object of its name, which then is a day older if
-    /// so.
+    /// An operation after `before` that keeps the older object of its name, and whether that object
+    /// is then a day older.
     pub(crate) twin: Option<(Op, bool)>,
     pub(crate) ops: Vec<Op>,
-    /// What is done afterwards, one after the other.
+    /// Operations that run afterwards, one after the other.
     pub(crate) later: Vec<Op>,
     pub(crate) crashes: usize,
-    /// Those of the operations that may crash.
+    /// Indices of the operations that may crash.
     pub(crate) mortal: Vec<usize>,
-    /// Steps of time that may pass.
+    /// The number of time steps that may pass.
     pub(crate) steps: u64,
     pub(crate) kind: Kind,
     pub(crate) judgement: Judgement,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Paths, each to an end or to a state that was followed before.
+    /// The number of paths, each to an end or to a state that was followed before.
     pub(crate) executions: u64,
     pub(crate) states: usize,
-    /// Calls that were made, and crashes.
+    /// The number of calls and crashes.
     pub(crate) transitions: u64,
-    /// States in which everybody had ended.
+    /// The number of states in which every operation had ended.
     pub(crate) ends: u64,
-    /// Runs of the real code, one for each sequence of answers.
+    /// The number of runs of the real code, one for each sequence of answers.
     pub(crate) runs: usize,
-    /// For each operation, whether it did all that was asked in some end.
+    /// For each operation, true if it did all that was requested in some end.
     pub(crate) did: Vec<bool>,
     pub(crate) violations: Vec<String>,
 }
 
-/// How an operation ended.
+/// The end of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum End {
     Crashed,
@@ -113,8 +113,8 @@ fn object(name: &str) -> ObjectName {
     ObjectName::new(bucket(), Key::new(name).unwrap())
 }
 
-/// One choice: an operation's next call is made, or it crashes before it, or a step of time passes,
-/// or the last answer of an operation comes only now.
+/// One choice: an operation makes its next call or crashes before it, a time step passes, or the
+/// last answer of an operation comes only now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Choice {
     Step(usize),
@@ -123,7 +123,7 @@ enum Choice {
     Late(usize),
 }
 
-/// Where an operation is.
+/// The position of an operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
     At(usize),
@@ -138,7 +138,7 @@ struct State {
     crashes: usize,
 }
 
-/// Hashes are hashed enough.
+/// A hasher of keys that are hashes already.
 #[derive(Default)]
 struct AsItIs(u64);
 
@@ -160,9 +160,9 @@ struct Search<'a> {
     scenario: &'a Scenario,
     runtime: Runtime,
     actors: Vec<Actor>,
-    /// Of what comes afterwards.
+    /// The actors of later operations.
     later: Vec<Actor>,
-    /// Of each name.
+    /// The reader of each name.
     readers: BTreeMap<&'static str, Actor>,
     initial: BTreeMap<&'static str, Option<Vec<u8>>>,
     visited: HashSet<u64, BuildHasherDefault<AsItIs>>,
@@ -170,7 +170,7 @@ struct Search<'a> {
     found: Found,
 }
 
-/// Searches all orders, but stops after `most` executions or five violations.
+/// Searches all orders; stops after `most` executions or five violations.
 pub(crate) fn search(scenario: &Scenario, most: u64) -> Found {
     let runtime =
         tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
@@ -215,7 +215,7 @@ async fn staged(scenario: &Scenario) -> MemoryStore {
     let clock = move || {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed))
     };
-    // Classic references are there also where we make none: of the Python tool.
+    // The Python tool makes classic references, also on stores where we make none.
     let mut store = MemoryStore::with_clock(clock).with_content_tags();
     store.create_bucket(&bucket()).await.unwrap();
     let ops = scenario
@@ -225,7 +225,7 @@ async fn staged(scenario: &Scenario) -> MemoryStore {
         .chain(scenario.twin.as_ref().map(|(op, _)| (op, true)));
     for (op, is_twin) in ops {
         if is_twin {
-            // Here what is young stays.
+            // With loose conditions a young older object stays.
             store = store.with_loose_conditions();
         }
         let shared = Arc::new(store);
@@ -277,8 +277,8 @@ impl Search<'_> {
             if let Some(violation) = self.violation(state) {
                 let ends: Vec<_> =
                     (0..state.places.len()).map(|at| self.end(at, state.places[at])).collect();
-                let told = format!("{violation}\n  after {:?}\n  ends {ends:?}", self.path);
-                self.found.violations.push(told);
+                let report = format!("{violation}\n  after {:?}\n  ends {ends:?}", self.path);
+                self.found.violations.push(report);
             }
             return;
         }
@@ -301,8 +301,10 @@ impl Search<'_> {
                 .copied()
                 .map(Choice::Late),
         );
-        // What was signed too long ago does nothing any more.
-        choices.retain(|choice| !matches!(choice, Choice::Step(actor) if self.since(state, *actor) + 1 < steps));
+        // A request that was signed too long ago has no effect.
+        choices.retain(|choice| {
+            !matches!(choice, Choice::Step(actor) if self.since(state, *actor) + 1 < steps)
+        });
         for choice in choices {
             if self.found.executions >= most || self.found.violations.len() >= 5 {
                 return;
@@ -333,7 +335,7 @@ impl Search<'_> {
         }
     }
 
-    /// After how many steps of time it decided on its next call.
+    /// Returns the number of time steps after which the operation decided on its next call.
     fn since(&self, state: &State, actor: usize) -> u64 {
         match state.places[actor] {
             Place::At(at) => self.actors[actor].since(at),
@@ -343,10 +345,10 @@ impl Search<'_> {
 
     fn step(&mut self, state: &mut State, actor: usize) {
         let Place::At(at) = state.places[actor] else {
-            unreachable!("who has crashed does nothing")
+            unreachable!("a crashed operation makes no call")
         };
         let Next::Asks(call) = self.actors[actor].next(at) else {
-            unreachable!("who has ended does nothing")
+            unreachable!("an ended operation makes no call")
         };
         let answer = make(&mut state.world, call);
         state.print = if call.only_reads() { state.print } else { state.world.print() };
@@ -359,7 +361,7 @@ fn make(world: &mut Rc<World>, call: &Call) -> Answer {
     if call.only_reads() { world.ask(call) } else { Rc::make_mut(world).make(call) }
 }
 
-/// Lets somebody do all he does while nobody else does anything.
+/// Runs one operation to its end while no other one runs.
 fn alone(actor: &mut Actor, world: &mut Rc<World>, runtime: &Runtime) -> End {
     let mut at = 0;
     loop {

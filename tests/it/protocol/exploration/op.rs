@@ -1,4 +1,4 @@
-//! What somebody does to a bucket, carried out by the real service.
+//! Operations on a bucket, carried out by the real service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{actor, bucket, object};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What somebody does.
+/// An operation on a bucket.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Put(&'static str, Vec<u8>),
@@ -26,27 +26,27 @@ pub(crate) enum Op {
     Move(&'static str, &'static str),
     /// `migrate --rebase` of a file.
     Rebase(&'static str),
-    /// `repair --mend` so many days after everything else.
+    /// `repair` with changes, so many days after everything else.
     Repair(u32),
     Purge,
-    /// `rb`; with `--force` if so.
+    /// `rb`, with `--force` if true.
     RemoveBucket(bool),
     /// Another tool stores an object with this metadata.
     Foreign(&'static str, Vec<u8>, &'static [(&'static str, &'static str)]),
 }
 
-/// What came of it.
+/// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Did {
-    /// All that was asked.
+    /// All that was requested.
     All,
-    /// Nothing: another file is there now.
+    /// Nothing: the name has another file now.
     Nothing,
     Read(Option<Vec<u8>>),
 }
 
 impl Op {
-    /// The names of files it writes, removes or reads.
+    /// Returns the names of the files that it writes, removes or reads.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         match self {
             Self::Put(name, _)
@@ -60,7 +60,7 @@ impl Op {
         }
     }
 
-    /// What it leaves at a name, if it changes that.
+    /// Returns the content that it leaves at a name, or `None` if it does not change the name.
     pub(crate) fn leaves(&self, name: &str) -> Option<Option<&Vec<u8>>> {
         match self {
             Self::Put(of, content)
@@ -153,7 +153,7 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
     }
 }
 
-/// As the command line moves a file inside a store.
+/// Moves a file inside a store, as the command line does.
 async fn move_file(
     service: &DeltaService,
     from: &ObjectName,

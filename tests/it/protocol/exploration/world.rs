@@ -1,11 +1,11 @@
 //! The store between two calls: the model store, with a clock for each name.
 //!
-//! A clock of its own for each name makes calls on different names commute: whatever their order,
-//! they leave the same. The two objects of one name share a clock, which every write moves on, so
-//! that their ages are told apart as in any store.
+//! With a clock of their own, calls on different names commute: they leave the same state in any
+//! order. The two objects of one name share a clock, which every write advances, so that their ages
+//! differ as in any store.
 //!
-//! Entity tags are made here: of the content alone, as S3 does, or of the content and the write, as
-//! the embedded store does.
+//! Entity tags are made here: from the content alone, as in S3, or from the content and the write,
+//! as in the embedded store.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -26,31 +26,31 @@ use super::{Kind, bucket, object};
 
 pub(crate) const DAY: u64 = 86_400;
 
-/// When operations begin, in seconds: long after what was there before.
+/// The time at which operations begin, in seconds: long after the initial state.
 pub(crate) const BEGIN: u64 = 100 * DAY;
 
-/// How long a signed request stays valid, by a clock that may be wrong, in seconds; time passes in
-/// steps of this.
+/// The length of a time step in seconds: the validity of a signed request, with a client clock that
+/// may be wrong.
 pub(crate) const STEP: u64 = 30 * 60;
 
-/// One storage call, with all that it says.
+/// One storage call with all of its arguments.
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
     List(ListRequest),
     Head(ObjectName),
     Get(ObjectName, Option<Range<u64>>),
-    /// Of a store whose conditions are not atomic: it looks first.
+    /// A check before the write, on a store whose conditions are not atomic.
     IsThere(ObjectName),
     Put(ObjectName, Bytes, Arc<Attributes>, PutCondition),
     Copy(ObjectName, ObjectName, Option<Arc<Attributes>>, Option<ETag>),
     Tags(ObjectName),
     Delete(ObjectName, Option<ETag>),
     DeleteBucket,
-    /// With exactly these objects in it.
+    /// The deletion of a bucket that holds exactly these objects.
     DeleteBucketHolding(BTreeMap<String, String>),
 }
 
-/// What the store answers.
+/// The answer of the store.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Page(Result<ListPage, StorageErrorKind>),
@@ -68,7 +68,7 @@ fn print(value: impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Of all but the writer's clock, which only decides where the store's does not.
+/// Hashes all attributes but the writer's clock, which decides only where the store's does not.
 fn print_of_attributes(attributes: &Attributes) -> u64 {
     let mut hasher = DefaultHasher::new();
     attributes
@@ -110,7 +110,7 @@ impl Call {
         }
     }
 
-    /// Whether it leaves the store as it is.
+    /// Returns whether the call leaves the store as it is.
     pub(crate) fn only_reads(&self) -> bool {
         !matches!(
             self,
@@ -148,9 +148,9 @@ impl Answer {
 
 #[derive(Debug, Clone, Hash)]
 struct Entry {
-    /// Of content and attributes.
+    /// A hash of content and attributes.
     print: u64,
-    /// When it was stored, by the clock of its name.
+    /// The time at which it was stored, by the clock of its name.
     at: u64,
     tag: Arc<str>,
 }
@@ -161,7 +161,7 @@ pub(crate) struct World {
     kind: Kind,
     entries: BTreeMap<Arc<str>, Entry>,
     clocks: BTreeMap<Arc<str>, u64>,
-    /// Steps of time that have passed.
+    /// The number of time steps that have passed.
     steps: u64,
     bucket_is_gone: bool,
 }
@@ -174,13 +174,13 @@ fn kind(error: StorageError) -> StorageErrorKind {
     error.kind
 }
 
-/// The model store answers at once.
+/// Returns the answer of the model store, which comes at once.
 fn now<T>(call: impl Future<Output = Result<T, StorageError>>) -> Result<T, StorageErrorKind> {
     call.now_or_never().unwrap().map_err(kind)
 }
 
 impl World {
-    /// What is in a store, copied into one that answers at once.
+    /// Copies the content of a store into one that answers at once.
     pub(crate) async fn of(staged: &MemoryStore, kind: Kind) -> Self {
         let store = MemoryStore::new().with_content_tags();
         store.create_bucket(&bucket()).await.unwrap();
@@ -207,12 +207,12 @@ impl World {
         print((&self.entries, &self.clocks, self.steps, self.bucket_is_gone))
     }
 
-    /// Steps of time that have passed.
+    /// Returns the number of time steps that have passed.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Lets a step of time pass.
+    /// Lets one time step pass.
     pub(crate) fn pass(&mut self) {
         self.steps += 1;
     }
@@ -274,7 +274,7 @@ impl World {
         self.check(object, &if_match.cloned().map_or(PutCondition::None, PutCondition::IfMatch))
     }
 
-    /// The answer to a call that only reads.
+    /// Answers a call that only reads.
     pub(crate) fn ask(&self, call: &Call) -> Answer {
         match call {
             Call::List(request) => {
@@ -303,7 +303,7 @@ impl World {
         }
     }
 
-    /// The answer to any call, which takes effect.
+    /// Answers any call and applies its effect.
     pub(crate) fn make(&mut self, call: &Call) -> Answer {
         match call {
             Call::Put(object, bytes, attributes, condition) => {

@@ -1,4 +1,4 @@
-//! A folder on a disk that a folder in the bucket is copied to.
+//! A local folder that a folder of the bucket is copied to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ impl Disk {
         self.folder.path()
     }
 
-    /// As it is before.
+    /// Restores the initial files.
     pub(crate) fn lay(&self) {
         for entry in std::fs::read_dir(self.path()).unwrap().map(Result::unwrap) {
             let is_folder = entry.file_type().unwrap().is_dir();
@@ -39,8 +39,8 @@ impl Disk {
         self.before.iter().for_each(|file| write(self.path(), file));
     }
 
-    /// What is there when nobody is at work on it any more: who was dropped may still have a thread
-    /// that clears away.
+    /// Returns the files once they stop changing: a dropped operation may leave a thread that
+    /// deletes its temporary files.
     pub(crate) fn state(&self) -> Files {
         let (mut last, begun) = (self.now(), Instant::now());
         loop {
@@ -53,7 +53,7 @@ impl Disk {
         }
     }
 
-    /// With what is no whole file under the name "".
+    /// Returns the files now; a partial file has the name "".
     fn now(&self) -> Files {
         let mut files = BTreeMap::new();
         for entry in walkdir::WalkDir::new(self.path()).into_iter().filter_map(Result::ok) {
@@ -67,8 +67,8 @@ impl Disk {
         files
     }
 
-    /// Each file is what it was or what it is to be, whole; nothing else is there; and what goes,
-    /// goes last.
+    /// Checks that each file has its old or its new content, that nothing else exists, and that
+    /// deletions come last.
     pub(crate) fn check(&self, source: &Files, remove: bool, done: bool) -> Result<(), String> {
         let state = self.state();
         let before = |name: &str| {
@@ -85,17 +85,17 @@ impl Disk {
         if done && !all_copied {
             return Err(format!("not all is on the disk: {:?}", state.keys()));
         }
-        let gone = self.before.iter().find(|(name, ..)| !state.contains_key(*name));
-        match gone {
+        let missing = self.before.iter().find(|(name, ..)| !state.contains_key(*name));
+        match missing {
             Some((name, ..)) if !remove || source.contains_key(*name) || !all_copied => {
-                Err(format!("{name} is gone from the disk"))
+                Err(format!("{name} was deleted from the disk"))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Writes a file with its time.
+/// Writes a file with its modification time.
 pub(crate) fn write(folder: &Path, (name, content, days): &OnDisk) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

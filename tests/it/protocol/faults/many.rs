@@ -1,5 +1,5 @@
-//! What is about more than one file, or about what is kept beside the files: folders, buckets,
-//! listings, URLs.
+//! Operations on several files, or on what is kept beside the files: folders, buckets, listings,
+//! URLs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,22 +21,20 @@ use super::scenario::{
 };
 use crate::support::noise;
 
-/// Where copies for URLs are.
+/// The prefix of the copies for URLs.
 const TEMPORARIES: &str = ".deltaglider/tmp/";
 
-/// Those whose URL has expired.
+/// The copies whose URL has expired.
 const EXPIRED: [&str; 2] = ["expired-1", "expired-2"];
 
 #[derive(Debug, Clone)]
 pub(crate) enum Many {
-    /// `sync` of a folder on a disk with one in the bucket, by size and time; whether with
-    /// `--delete`.
+    /// `sync` of a local folder to one in the bucket, by size and time; with `--delete` if true.
     Up(Vec<OnDisk>, &'static str, bool),
-    /// `sync` of a folder in the bucket with one on a disk, by size and time; whether with
-    /// `--delete`.
+    /// `sync` of a folder in the bucket to a local one, by size and time; with `--delete` if true.
     Down(&'static str, Arc<Disk>, bool),
-    /// `sync`, or by content `migrate`, of a folder in the bucket with the other bucket; whether
-    /// with `--delete`.
+    /// `sync`, or `migrate` if by content, of a folder in the bucket to the other bucket; with
+    /// `--delete` if true.
     Across(&'static str, Compare, bool),
     /// `rm -r`.
     RemoveAll(&'static str),
@@ -51,7 +49,7 @@ pub(crate) enum Many {
     /// `ls -r`.
     List,
     Stats,
-    /// A copy for a URL that lasts so long, if it says.
+    /// A copy for a URL, with the time at which it expires if it states one.
     Temporary(&'static str, Option<&'static str>),
 }
 
@@ -60,7 +58,7 @@ fn bucket_of(name: &str) -> &str {
 }
 
 impl Many {
-    /// Where its files are.
+    /// Returns the name or the folder of its files.
     pub(crate) fn name(&self) -> Option<&'static str> {
         match self {
             Self::Up(_, to, _) => Some(to),
@@ -109,7 +107,7 @@ impl Many {
         effects
     }
 
-    /// What it tells when nothing goes wrong.
+    /// Returns its answer when nothing fails.
     pub(crate) fn answer(&self, files: &Files) -> Option<String> {
         let own = || files.iter().filter(|(name, _)| bucket_of(name).is_empty());
         match self {
@@ -129,12 +127,12 @@ impl Many {
         }
     }
 
-    /// The disk it is about.
+    /// Returns the disk that it writes to.
     pub(crate) fn disk(&self) -> Option<&Disk> {
         if let Self::Down(_, disk, _) = self { Some(disk) } else { None }
     }
 
-    /// Whether calls that write are only there to be faster next time.
+    /// Returns whether its writes only save time at the next run.
     pub(crate) fn only_reads(&self) -> bool {
         matches!(self, Self::List | Self::Stats)
     }
@@ -174,7 +172,7 @@ impl Many {
                 .await?;
             }
             Self::MakeBucket => match service.store().create_bucket(&third()).await {
-                // Made by a call whose answer was lost.
+                // A call whose answer was lost has created it.
                 Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}
                 made => made?,
             },
@@ -201,13 +199,13 @@ impl Many {
                     .map(|digest| format!("{} {digest}", report.size)));
             }
             Self::List => {
-                let (mut listing, mut told) =
+                let (mut listing, mut lines) =
                     (service.list(&bucket, "", None).learning(), String::new());
                 while let Some(page) = listing.next().await? {
                     let files = page.files.into_iter().filter(|file| file.is_shown());
-                    files.for_each(|file| told += &format!("{} {}\n", file.key, file.size));
+                    files.for_each(|file| lines += &format!("{} {}\n", file.key, file.size));
                 }
-                return Ok(Some(told));
+                return Ok(Some(lines));
             }
             Self::Stats => {
                 let stats = service.stats(&bucket, "", StatsMode::Detailed, KeptStats::Use).await?;
@@ -229,8 +227,8 @@ impl Many {
         Ok(None)
     }
 
-    /// What must be right of the disk, of buckets and of the copies for URLs, whatever went wrong,
-    /// and if nothing did.
+    /// Checks the disk, buckets and copies for URLs after any fault, and that they are complete if
+    /// `done`.
     pub(crate) async fn beside(
         &self,
         store: &MemoryStore,
@@ -290,8 +288,8 @@ fn third() -> BucketName {
     BucketName::new("third").unwrap()
 }
 
-/// As the command line does, one file after the other: what fails does not stop the others, but
-/// then nothing is removed.
+/// Syncs as the command line does, one file after the other: a failure does not stop later files,
+/// but then nothing is deleted.
 async fn carry_out(
     service: &DeltaService,
     from: &Folder,
@@ -315,16 +313,16 @@ async fn remove_all(
     prefix: &str,
 ) -> Result<(), ServiceError> {
     let mut failed = None;
-    let told = |name: &ObjectName, outcome: Result<ListedRemoval, ServiceError>| {
+    let report = |name: &ObjectName, outcome: Result<ListedRemoval, ServiceError>| {
         assert!(!matches!(outcome, Ok(ListedRemoval::Replaced)), "{name}");
         failed = failed.take().or(outcome.err());
         Ok::<_, ServiceError>(())
     };
-    service.delete_all(bucket, prefix, told).await?;
+    service.delete_all(bucket, prefix, report).await?;
     failed.map_or(Ok(()), Err)
 }
 
-/// A bucket that is gone holds nothing.
+/// Returns an empty answer for a bucket that was deleted.
 pub(crate) fn unless_no_bucket<T: Default>(
     answer: Result<T, StorageError>,
 ) -> Result<T, StorageError> {
@@ -336,9 +334,9 @@ pub(crate) fn unless_no_bucket<T: Default>(
 
 pub(crate) fn many() -> Vec<Scenario> {
     let text = || Op::Foreign("t.txt", version(0));
-    // Another length than any version has.
+    // A length that no version has.
     let stale = |name| Op::Put(name, noise(900, 7));
-    // What stands there on the fourth day.
+    // The objects that exist on the fourth day.
     let there = [delta("s/a.zip", 1), delta("s/b.zip", 2), text()];
     let on_disk = |files: &[(&'static str, u64, u64)]| -> Vec<OnDisk> {
         files.iter().map(|&(name, n, days)| (name, version(n), days)).collect()
@@ -361,7 +359,7 @@ pub(crate) fn many() -> Vec<Scenario> {
     let half_there =
         [&across[..], &[stale("other:a.zip"), delta("other:b.zip", 2), delta("other:z.zip", 6)]]
             .concat();
-    // Of another length too, so that an old entry would tell.
+    // Another length too, so that an outdated entry would be noticed.
     let changed_since = Op::Put("03.zip", [version(4), noise(20, 9)].concat());
     let many: Vec<Op> = (0..17).map(|n| delta(NAMES[n], n as u64 + 1)).chain([text()]).collect();
     let expired = |name| Op::Many(Many::Temporary(name, Some("2020-01-01T00:00:00")));
@@ -431,7 +429,7 @@ pub(crate) fn many() -> Vec<Scenario> {
     ]
 }
 
-/// Of files in one folder.
+/// The names of files in one folder.
 const NAMES: [&str; 17] = [
     "00.zip", "01.zip", "02.zip", "03.zip", "04.zip", "05.zip", "06.zip", "07.zip", "08.zip",
     "09.zip", "10.zip", "11.zip", "12.zip", "13.zip", "14.zip", "15.zip", "16.zip",

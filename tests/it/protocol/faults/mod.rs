@@ -1,4 +1,4 @@
-//! A store of which one call goes wrong: it fails, hangs, is cut, or its answer is lost.
+//! A store on which one call goes wrong: it fails, hangs, is cut, or loses its answer.
 pub(crate) mod disk;
 pub(crate) mod many;
 pub(crate) mod outcome;
@@ -19,29 +19,29 @@ use deltaglider::storage::{
 };
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
-/// What goes wrong.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The store answers so and does nothing.
+    /// The store answers with this error and does nothing.
     Refused(StorageErrorKind),
-    /// So does every later call.
+    /// This call and every later one fail with this error.
     Down(StorageErrorKind),
     /// The call takes effect, and its answer is lost.
     Lost,
-    /// The answer is lost, and whoever sends requests sends this one again: the second answer is
-    /// what the caller gets.
+    /// The answer is lost, and the client sends the request again: the caller gets the second
+    /// answer.
     SentAgain,
-    /// Nothing happens, for ever.
+    /// The call has no effect and never ends.
     Hangs,
     /// The call takes effect, and its answer never comes.
     HangsAfter,
-    /// The bytes of an answer break off with an error; other calls are as always.
+    /// The bytes of the answer break off with an error; other calls are as always.
     Breaks,
-    /// The bytes of an answer end early as if that were all; other calls are as always.
+    /// The bytes of the answer end early, as if complete; other calls are as always.
     Short,
-    /// It takes a while.
+    /// The call takes a while.
     Delayed,
-    /// What is stored has another byte than was sent or copied, and is tagged as what it is; other
+    /// One byte of the stored object is changed, and the tag is that of the changed bytes; other
     /// calls are as always.
     Garbles,
 }
@@ -62,13 +62,13 @@ impl Fault {
     ];
 }
 
-/// The model store, of which the `at`-th call has the fault. Calls let others run before and after
-/// they take effect, so that each is a point where the caller can be dropped.
+/// The model store with a fault in one of its calls. Each call yields before and after it takes
+/// effect, so that the caller can be dropped at both points.
 pub(crate) struct Faulty {
     inner: Arc<MemoryStore>,
     fault: Option<(u64, Fault)>,
     calls: AtomicU64,
-    /// The operation of the call that was struck first.
+    /// The operation of the first call with the fault.
     struck: OnceLock<&'static str>,
 }
 
@@ -77,22 +77,22 @@ impl Faulty {
         Self { inner, fault, calls: AtomicU64::new(0), struck: OnceLock::new() }
     }
 
-    /// Whether there was a call to strike, and the fault could happen to it.
+    /// Returns whether the fault has happened.
     pub(crate) fn struck(&self) -> bool {
         self.struck.get().is_some()
     }
 
-    /// Whether that was a call of this operation.
+    /// Returns whether the fault has happened to a call of `operation`.
     pub(crate) fn struck_at(&self, operation: &str) -> bool {
         self.struck.get() == Some(&operation)
     }
 
-    /// Calls so far.
+    /// Returns the number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Whether what the call that is about to be made stores becomes other bytes.
+    /// Returns whether the next call stores changed bytes.
     fn garbles(&self, fault: Option<Fault>) -> bool {
         let garbles = fault == Some(Fault::Garbles);
         if garbles {
@@ -101,7 +101,7 @@ impl Faulty {
         garbles
     }
 
-    /// What happens to the call that is about to be made.
+    /// Counts a call and returns its fault.
     fn next(&self) -> Option<Fault> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let (at, fault) = self.fault?;
@@ -165,7 +165,7 @@ impl Faulty {
         self.call(fault, call, run).await
     }
 
-    /// Makes other bytes of what was copied.
+    /// Changes one byte of a copied object.
     async fn garble(&self, copy: &ObjectName) -> Result<ETag, StorageError> {
         let copied = self.inner.get(copy, None).await?;
         let attributes = copied.head.attributes.clone();
@@ -175,7 +175,7 @@ impl Faulty {
     }
 }
 
-/// With one other byte.
+/// Returns the body with one byte changed.
 async fn garbled(stream: ByteStream) -> PutBody {
     let mut bytes = stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
     let middle = bytes.len() / 2;
@@ -191,8 +191,8 @@ impl fmt::Debug for Faulty {
     }
 }
 
-/// In two pieces, with time for others between them; of a body that is cut the second is an error
-/// or missing.
+/// Splits a body into two pieces and yields before each. In a body that is cut, the second piece is
+/// an error or missing.
 async fn in_halves(body: ObjectBody, fault: Option<Fault>) -> ObjectBody {
     let ObjectBody { head, stream } = body;
     let bytes = stream.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
@@ -216,7 +216,7 @@ impl Layer for Faulty {
         &*self.inner
     }
 
-    /// Makes a call whose answer has no bytes that could break off.
+    /// Makes a call whose answer has no body that could break off.
     async fn around<'a, T: Send + 'a>(
         &'a self,
         call: Call<'a>,
@@ -262,7 +262,7 @@ impl Layer for Faulty {
         if self.garbles(fault) { self.garble(to).await } else { Ok(tag) }
     }
 
-    /// The model store has no URLs.
+    /// Returns a made-up URL: the model store has none.
     async fn presign<'a>(
         &'a self,
         object: &'a ObjectName,

@@ -1,5 +1,4 @@
-//! What an operation that went wrong left: nothing is lost, and nothing is in the way of what comes
-//! next.
+//! The state that a failed operation leaves: nothing is lost, and nothing blocks later operations.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,7 +17,7 @@ use super::scenario::{
 };
 use crate::support::edited;
 
-/// How the operation ended.
+/// The end of the operation.
 pub(crate) enum End {
     Done,
     Failed(String),
@@ -35,8 +34,8 @@ impl fmt::Display for End {
     }
 }
 
-/// What is left when an operation has ended, as far as that decides what comes next: content and
-/// metadata of every object, and the order of their times.
+/// Returns a hash of all that decides about later operations: content and metadata of every object,
+/// and the order of their times.
 async fn left(room: &Room, on_disk: Option<Files>) -> u64 {
     let mut hasher = DefaultHasher::new();
     on_disk.hash(&mut hasher);
@@ -54,30 +53,31 @@ async fn left(room: &Room, on_disk: Option<Files>) -> u64 {
             let own =
                 head.attributes.metadata.iter().filter(|(name, _)| !name.ends_with("created-at"));
             own.for_each(|pair| pair.hash(&mut hasher));
-            // What replaces something is dated after it, also while the clock stands still.
+            // A replacement is dated after the object it replaces, even if the clock does not
+            // advance.
             let age = room.now().duration_since(head.last_modified).unwrap_or_default();
             (age.as_secs() / 900).hash(&mut hasher);
             for (other, _) in &heads {
                 head.last_modified.cmp(&other.last_modified).hash(&mut hasher);
-                let told = |of: &str| {
+                let compare = |of: &str| {
                     head.attributes.metadata.get(of).cmp(&other.attributes.metadata.get(of))
                 };
-                told("dg-created-at").hash(&mut hasher);
+                compare("dg-created-at").hash(&mut hasher);
             }
         }
     }
     hasher.finish()
 }
 
-/// One operation that goes wrong in many ways.
+/// One operation that fails in many ways.
 pub(crate) struct Sweep<'a> {
     pub(crate) scenario: &'a Scenario,
     conditions: Conditions,
-    /// As it is before.
+    /// The initial state.
     pub(crate) room: Room,
     effects: Effects,
     pub(crate) points: u64,
-    /// What was looked at, and whether the operation had ended well.
+    /// The outcomes that were checked, each with whether the operation had succeeded.
     sound: HashSet<(u64, bool)>,
     begun: Instant,
     pub(crate) losses: Vec<String>,
@@ -92,12 +92,12 @@ fn apply(effects: &Effects, files: &mut Files) {
     }
 }
 
-/// Whether an error says that there is no file, be it that a reference has its name.
+/// Returns whether an error states that there is no file, or that a reference has its name.
 fn is_absence(error: &ServiceError) -> bool {
     error.is_absent() || matches!(error, ServiceError::IsReference(_))
 }
 
-/// What a name holds, by a reader to whom nothing goes wrong.
+/// Returns the content of a name, read without faults.
 pub(crate) async fn read(store: &Arc<MemoryStore>, name: &str) -> Result<Option<Vec<u8>>, String> {
     match service(store.clone()).get(&object(name), Vec::new(), &GetOptions::default()).await {
         Ok((content, _)) => Ok(Some(content)),
@@ -144,7 +144,7 @@ impl<'a> Sweep<'a> {
         Self { scenario, conditions, room, effects, points: 0, sound, losses, begun }
     }
 
-    /// As it is before, once more.
+    /// Restores the initial state and returns a copy of it.
     pub(crate) fn again(&self) -> Room {
         if let Some(disk) = self.scenario.disk() {
             disk.lay();
@@ -152,7 +152,7 @@ impl<'a> Sweep<'a> {
         self.room.again()
     }
 
-    /// What is wrong with what was read or told, if anything is.
+    /// Returns what is wrong with what was read or reported, if anything is.
     pub(crate) fn misread(&self, done: Done) -> Option<String> {
         if let (Op::Read(name), Some(content)) = (&self.scenario.op, done.read)
             && self.room.files.get(*name) != Some(&content)
@@ -162,8 +162,8 @@ impl<'a> Sweep<'a> {
         self.answers(&done.answer, &self.room.files).err()
     }
 
-    /// What is served: of the names operated on the old content or the new one, of every other what
-    /// it held before.
+    /// Returns the served files, after a check: the old or the new content of each name operated
+    /// on, and the old content of every other one.
     async fn served(&self, room: &Room, done: bool) -> Result<Files, String> {
         let (mut served, mut old_since) = (Files::new(), None);
         for (at, effect @ (name, new)) in self.effects.iter().enumerate() {
@@ -171,10 +171,10 @@ impl<'a> Sweep<'a> {
             let (content, old) = (read(&room.store, name).await?, self.room.files.get(name));
             let (is_old, is_new) = (content.as_ref() == old, content == *new);
             if !is_new && (done || !is_old) {
-                let told = content.map_or("nothing".to_owned(), |content| {
+                let held = content.map_or("nothing".to_owned(), |content| {
                     format!("{} other bytes", content.len())
                 });
-                return Err(format!("{name} holds {told}"));
+                return Err(format!("{name} holds {held}"));
             }
             if is_new
                 && !is_old
@@ -187,12 +187,12 @@ impl<'a> Sweep<'a> {
             }
             served.extend(content.map(|content| (name.clone(), content)));
         }
-        let others = self
+        let untouched = self
             .room
             .files
             .iter()
             .filter(|(name, _)| self.effects.iter().all(|(other, _)| other != *name));
-        for (name, content) in others {
+        for (name, content) in untouched {
             served.insert(name.clone(), content.clone());
         }
         holds(room, &served, "afterwards").await?;
@@ -203,10 +203,10 @@ impl<'a> Sweep<'a> {
         Ok(served)
     }
 
-    /// What is there afterwards, and that it does not stand in the way of what comes next.
+    /// Checks the state afterwards, and that later operations succeed.
     async fn check(&self, room: &mut Room, done: bool) -> Result<(), String> {
-        let mending = matches!(self.scenario.op, Op::Mend);
-        if done && mending {
+        let is_repair = matches!(self.scenario.op, Op::Mend);
+        if done && is_repair {
             room.lost.clear();
         }
         let mut files = self.served(room, done).await?;
@@ -215,7 +215,7 @@ impl<'a> Sweep<'a> {
         if let Some(many) = of_many {
             many.beside(&room.store, &files, done).await?;
         }
-        // A put of something similar.
+        // Put a similar file.
         let (name, content) = self.similar();
         let put = perform(&next, &Op::Put(name, content.clone()), room.now()).await;
         let put = put.map_err(|error| format!("{name}: {}", chain(&error)))?;
@@ -224,13 +224,13 @@ impl<'a> Sweep<'a> {
         }
         files.insert(name.to_owned(), content);
         holds(room, &files, "after the next put").await?;
-        // The same again: it works, unless what was to be deleted is gone.
+        // Run the operation again: it succeeds, unless the file to delete is absent already.
         match perform(&next, &self.scenario.op, room.now()).await {
             Err(error) if !is_absence(&error) => {
                 return Err(format!("done again: {}", chain(&error)));
             }
             again => {
-                // What a folder is made like may have changed, as what is in it.
+                // The source of a sync may have changed, and the destination too.
                 let effects = if of_many.is_some() {
                     self.scenario.op.effects(&files)
                 } else {
@@ -245,18 +245,18 @@ impl<'a> Sweep<'a> {
         if let Some(many) = of_many {
             many.beside(&room.store, &files, true).await?;
         }
-        if mending {
+        if is_repair {
             room.lost.clear();
             let found = perform(&next, &self.scenario.op, room.now())
                 .await
                 .map_err(|error| chain(&error))?
                 .findings;
             if found > 0 {
-                return Err(format!("{found} troubles are found after they were mended"));
+                return Err(format!("{found} troubles are found after the repair"));
             }
         }
         holds(room, &files, "after the same again").await?;
-        // And all go, one after the other.
+        // Delete all files, one after the other.
         while let Some((name, _)) = files.pop_first() {
             next.delete(&object(&name))
                 .await
@@ -269,12 +269,16 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    fn answers(&self, told: &Option<String>, files: &Files) -> Result<(), String> {
+    fn answers(&self, answer: &Option<String>, files: &Files) -> Result<(), String> {
         let right = self.scenario.op.answer(files);
-        if *told == right { Ok(()) } else { Err(format!("told is {told:?}, and right {right:?}")) }
+        if *answer == right {
+            Ok(())
+        } else {
+            Err(format!("the answer is {answer:?}, expected {right:?}"))
+        }
     }
 
-    /// A file like one that is there, and a name beside what is operated on.
+    /// Returns a name beside the operation's, and a content similar to an existing one.
     fn similar(&self) -> (&'static str, Vec<u8>) {
         let Scenario { before, op, .. } = self.scenario;
         let name = match op.name() {
@@ -291,7 +295,7 @@ impl<'a> Sweep<'a> {
         (name, edited(&content, 77))
     }
 
-    /// Looks at what a point left.
+    /// Checks the state left at one point.
     pub(crate) async fn note(
         &mut self,
         what: &str,
@@ -326,7 +330,8 @@ impl fmt::Display for Sweep<'_> {
             (scenario.name, sound.len(), losses.len(), self.begun.elapsed().as_secs_f64());
         write!(
             f,
-            "{name}, {conditions:?}: {points} points, {outcomes} outcomes, {losses} losses, {seconds:.1} s"
+            "{name}, {conditions:?}: {points} points, {outcomes} outcomes, \
+             {losses} losses, {seconds:.1} s"
         )
     }
 }

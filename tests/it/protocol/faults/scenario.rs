@@ -1,4 +1,4 @@
-//! What is there before, and what is done while something goes wrong.
+//! Initial states, and the operations that run while something fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,50 +20,51 @@ use super::disk::Disk;
 use super::many::{Many, many};
 use crate::support::{edited, noise};
 
-/// Names that begin so are in another bucket.
+/// The prefix of names in another bucket.
 pub(crate) const OTHER: &str = "other:";
 
 pub(crate) const DAY: u64 = 86_400;
 
-/// What is done. A name is that of a file.
+/// An operation. Names are those of files.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Put(&'static str, Vec<u8>),
     PutDirect(&'static str, Vec<u8>),
-    /// As another tool would.
+    /// Stores a plain object, as another tool would.
     Foreign(&'static str, Vec<u8>),
     Delete(&'static str),
     Read(&'static str),
     Copy(&'static str, &'static str),
     Move(&'static str, &'static str),
     Rebase(&'static str),
-    /// `repair --mend`.
+    /// `repair` with changes.
     Mend,
-    /// The classic reference of a folder, made of this content, stands at its other key alone.
+    /// Leaves the classic reference of a folder, made of this content, at its content-addressed key
+    /// alone.
     MoveReference(&'static str, Vec<u8>),
-    /// What happens to stored objects, by their keys.
+    /// Changes stored objects, by their keys.
     Damage(Damage),
     Many(Many),
 }
 
-/// What nobody should do to stored objects, and what time does.
+/// Damage to stored objects, or the passing of time.
 #[derive(Debug, Clone)]
 pub(crate) enum Damage {
     Remove(&'static str),
     Copy(&'static str, String),
-    /// Other bytes under the metadata that is there.
+    /// Changes the bytes and keeps the metadata.
     Rot(&'static str),
     Store(String),
     Days(u64),
 }
 
-/// What names hold after an operation, in the order in which that may become visible.
+/// The contents of names after an operation, in the order in which they may become visible.
 pub(crate) type Effects = Vec<(String, Option<Vec<u8>>)>;
 
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 impl Op {
-    /// The name whose folder it is about.
+    /// Returns the name in whose folder it takes place.
     pub(crate) fn name(&self) -> Option<&'static str> {
         match self {
             Self::Put(name, _) | Self::PutDirect(name, _) | Self::Foreign(name, _) => Some(name),
@@ -96,19 +97,19 @@ impl Op {
         }
     }
 
-    /// Which of its effects must be seen before which others: those with a lower number.
+    /// Returns the rank of an effect: effects of a lower rank must become visible first.
     pub(crate) fn rank(&self, (at, (_, content)): (usize, &(String, Option<Vec<u8>>))) -> usize {
-        // Of many files each may fail alone, and what is removed is removed last.
+        // Each of many files may fail alone, and deletions come last.
         if matches!(self, Self::Many(_)) { usize::from(content.is_none()) } else { at }
     }
 
-    /// What it tells when nothing goes wrong, of these files.
+    /// Returns its answer for these files when nothing fails.
     pub(crate) fn answer(&self, files: &Files) -> Option<String> {
         if let Self::Many(many) = self { many.answer(files) } else { None }
     }
 }
 
-/// What is there, and what is done while something goes wrong.
+/// An initial state, and the operation that runs while something fails.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) before: Vec<Op>,
@@ -116,17 +117,17 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// The disk its operation is about.
+    /// Returns the disk that its operation writes to.
     pub(crate) fn disk(&self) -> Option<&Disk> {
         if let Op::Many(many) = &self.op { many.disk() } else { None }
     }
 
-    /// Whether it can be played on such a store.
+    /// Returns whether the scenario is possible on such a store.
     pub(crate) fn fits(&self, conditions: Conditions) -> bool {
         match &self.op {
-            // Refused where conditions are loose.
+            // Rejected where conditions are loose.
             Op::Rebase(_) => conditions != Conditions::Loose,
-            // What is only read, or written to be faster, is under no condition.
+            // Reads, and writes that only save time, use no conditions.
             Op::Many(many) if many.only_reads() => conditions == Conditions::Atomic,
             _ => true,
         }
@@ -141,7 +142,7 @@ fn home() -> Deltaspace {
     Deltaspace::of(&object("a.zip"))
 }
 
-/// The content-addressed key of the first version.
+/// Returns the content-addressed key of the first version.
 fn addressed() -> String {
     home().addressed(&Sha256Digest::of(&version(1))).unwrap().key.to_string()
 }
@@ -172,12 +173,12 @@ fn two() -> [Op; 2] {
     [delta("a.zip", 1), delta("b.zip", 2)]
 }
 
-/// Another tool's file, then a delta, then a file as it is, all of one name.
+/// Returns puts of another tool's file, a delta and a direct object, all of one name.
 fn both_kinds() -> [Op; 4] {
     [Op::Foreign("b.zip", version(8)), delta("a.zip", 1), delta("b.zip", 2), direct("b.zip", 3)]
 }
 
-/// A file with the name of a reference.
+/// Returns puts, one of them of a file with the name of a reference.
 fn with_escaped() -> Vec<Op> {
     [two().as_slice(), &[delta("x/reference.bin", 3)]].concat()
 }
@@ -209,7 +210,7 @@ fn puts() -> Vec<Scenario> {
             Op::Put("app-4.zip", edited(&noise(2_000, 3), 4)),
         ),
         scenario(
-            "put, where the reference went",
+            "put, where the reference was deleted",
             &[delta("a.zip", 1), Op::Delete("a.zip")],
             delta("b.zip", 2),
         ),
@@ -283,7 +284,7 @@ fn removals_and_reads() -> Vec<Scenario> {
 fn copies() -> Vec<Scenario> {
     let over = |there: Op| [two().as_slice(), &[there]].concat();
     let elsewhere = |there: Op| [two().as_slice(), &[there]].concat();
-    // The second has more in common with the third, which becomes a reference later.
+    // The second file shares more with the third one, which becomes a reference later.
     let parts =
         |n: &[(usize, u64)]| n.iter().flat_map(|&(len, seed)| noise(len, seed)).collect::<Vec<_>>();
     let rebasable = [
@@ -355,22 +356,22 @@ fn repairs() -> Vec<Scenario> {
     };
     let copied = || Damage::Copy("reference.bin", addressed());
     let removed = || Damage::Remove("reference.bin");
-    let mark = home().tombstone(&Sha256Digest::of(&version(1))).unwrap().key.to_string();
+    let tombstone = home().tombstone(&Sha256Digest::of(&version(1))).unwrap().key.to_string();
     let no_delta = [Damage::Remove("a.zip.delta"), Damage::Remove("b.zip.delta")];
-    // Its content is that of the lost reference.
+    // The file has the content of the lost reference.
     let elsewhere = [damaged(&[removed()]), vec![Op::PutDirect("old/a.zip", version(1))]].concat();
     let both = [both_kinds().as_slice(), &[Op::Damage(Damage::Days(30))]].concat();
     let replaced = [
         copied(),
         Damage::Remove("reference.bin"),
-        // What stands there now is no reference at all.
+        // The object at the key is no reference at all.
         Damage::Copy("b.zip.delta", "reference.bin".to_owned()),
     ];
     let without = |more: &[Damage]| [no_delta.as_slice(), more].concat();
     vec![
         scenario("repair, nothing is wrong", &damaged(&[]), Op::Mend),
         scenario(
-            "repair, a reference that stands at its other key",
+            "repair, a reference at its other key",
             &damaged(&[copied(), removed()]),
             Op::Mend,
         ),
@@ -382,38 +383,34 @@ fn repairs() -> Vec<Scenario> {
             Op::Mend,
         ),
         scenario("repair, a name of both kinds", &both, Op::Mend),
-        scenario("repair, a reference that nobody needs", &damaged(&no_delta), Op::Mend),
+        scenario("repair, an unneeded reference", &damaged(&no_delta), Op::Mend),
         scenario(
-            "repair, a reference and its copy that nobody needs",
+            "repair, an unneeded reference and its copy",
             &damaged(&without(&[copied()])),
             Op::Mend,
         ),
+        scenario("repair, an unneeded copy", &damaged(&without(&[copied(), removed()])), Op::Mend),
         scenario(
-            "repair, a copy that nobody needs",
-            &damaged(&without(&[copied(), removed()])),
+            "repair, an unneeded copy with a tombstone",
+            &damaged(&without(&[copied(), removed(), Damage::Store(tombstone.clone())])),
             Op::Mend,
         ),
         scenario(
-            "repair, a marked copy that nobody needs",
-            &damaged(&without(&[copied(), removed(), Damage::Store(mark.clone())])),
+            "repair, a needed copy with a tombstone",
+            &damaged(&[copied(), removed(), Damage::Store(tombstone.clone())]),
             Op::Mend,
         ),
-        scenario(
-            "repair, a marked copy that is needed",
-            &damaged(&[copied(), removed(), Damage::Store(mark.clone())]),
-            Op::Mend,
-        ),
-        scenario("repair, a mark of nothing", &damaged(&[Damage::Store(mark)]), Op::Mend),
+        scenario("repair, a tombstone of nothing", &damaged(&[Damage::Store(tombstone)]), Op::Mend),
     ]
 }
 
-/// Of what kind the store is.
+/// The semantics of the store's conditions, and its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conditions {
     Atomic,
-    /// Answered one after the other, and not atomic.
+    /// Checked before the write, so not atomic.
     Loose,
-    /// Atomic, and the clock of the store stands still: all ages are ties.
+    /// Atomic, on a store whose clock does not advance: all ages are ties.
     Tied,
 }
 
@@ -428,17 +425,17 @@ pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
     DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })
 }
 
-/// What an operation came to.
+/// The result of an operation.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     pub(crate) read: Option<Vec<u8>>,
     pub(crate) stored_as: Option<StoredAs>,
-    /// Troubles a repair told of.
+    /// The number of findings of a repair.
     pub(crate) findings: usize,
     pub(crate) answer: Option<String>,
 }
 
-/// At `now` by the clock of the store.
+/// Runs an operation at the time `now` of the store's clock.
 pub(crate) async fn perform(
     service: &DeltaService,
     op: &Op,
@@ -494,7 +491,7 @@ pub(crate) async fn perform(
         Op::MoveReference(folder, content) => {
             let named = object(&format!("{folder}reference.bin"));
             let moved = Deltaspace::home_of(&named).addressed(&Sha256Digest::of(content)).unwrap();
-            // Where conditions are not atomic it has always been there.
+            // Where conditions are not atomic it has always been at that key.
             if store.conditions_are_atomic() {
                 store.copy(&named, &moved, &CopyOptions::default()).await?;
             }
@@ -540,19 +537,19 @@ impl Damage {
                     )
                     .await?;
             }
-            // The clock is the stage's.
+            // `stage` sets the clock.
             Self::Days(_) => {}
         }
         Ok(())
     }
 }
 
-/// A store, what its files hold, and its clock.
+/// A store, the contents of its files, and its clock.
 #[derive(Clone)]
 pub(crate) struct Room {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) files: Files,
-    /// Those of the files that cannot be read as it is.
+    /// The names of files that cannot be read in this state.
     pub(crate) lost: BTreeSet<String>,
     seconds: Arc<AtomicU64>,
 }
@@ -562,13 +559,13 @@ impl Room {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed))
     }
 
-    /// The same with a store of its own.
+    /// Returns a copy with a store of its own.
     pub(crate) fn again(&self) -> Self {
         Self { store: Arc::new(MemoryStore::clone(&self.store)), ..self.clone() }
     }
 }
 
-/// The store as it is before.
+/// Returns the store in the initial state of a scenario.
 pub(crate) async fn stage(scenario: &Scenario, conditions: Conditions) -> Room {
     let seconds = Arc::new(AtomicU64::new(0));
     let (hand, step) = (seconds.clone(), if conditions == Conditions::Tied { 0 } else { 1 });
@@ -576,7 +573,7 @@ pub(crate) async fn stage(scenario: &Scenario, conditions: Conditions) -> Room {
         SystemTime::UNIX_EPOCH + Duration::from_secs(hand.fetch_add(step, Ordering::Relaxed))
     };
     let mut store = MemoryStore::with_clock(clock);
-    // What is repaired may be of other tools, which make classic references everywhere.
+    // The bucket to repair may be of other tools, which make classic references everywhere.
     let loose = conditions == Conditions::Loose;
     if loose && !matches!(scenario.op, Op::Mend) {
         store = store.with_loose_conditions();
@@ -599,7 +596,7 @@ pub(crate) async fn stage(scenario: &Scenario, conditions: Conditions) -> Room {
         {
             files.remove(name);
         }
-        // Of no put that is still under way when the next one begins. (Grace periods pass on tied
+        // No put is in progress any more when the next one begins. (Grace periods pass on tied
         // clocks too.)
         let days = if let Op::Damage(Damage::Days(days)) = op { *days } else { step };
         seconds.fetch_add(days * DAY, Ordering::Relaxed);

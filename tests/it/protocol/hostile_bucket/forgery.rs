@@ -1,5 +1,5 @@
-//! Objects made of the bytes of a fuzzer, which choose among what is right, what is nearly right,
-//! and anything.
+//! Objects built from the bytes of a fuzzer, which choose among valid, nearly valid and arbitrary
+//! values.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use deltaglider::domain::metadata::{
 use deltaglider::domain::{Key, Sha256Digest};
 use deltaglider::storage::ListedObject;
 
-/// The bytes of an input, one by one; zeros when they are used up.
+/// The bytes of an input, one by one; zeros after its end.
 pub(super) struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {
@@ -42,19 +42,19 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// What an attacker knows of the files of others.
+/// Contents of other users' files that the attacker knows.
 pub(super) struct Known {
-    /// A reference of others.
+    /// A reference of another user.
     pub(super) reference: Vec<u8>,
-    /// A file of others.
+    /// A file of another user.
     pub(super) file: Vec<u8>,
 }
 
-/// His own content.
+/// The attacker's own content.
 pub(super) const EVIL: &[u8] =
     b"content of an attacker, content of an attacker, content of an attacker";
 
-/// Where he may write.
+/// Keys that the attacker may write to.
 pub(super) const KEYS: [&str; 12] = [
     "a/f.zip.delta",
     "a/g.zip.delta",
@@ -106,7 +106,7 @@ fn digests(known: &Known) -> Vec<String> {
     digests
 }
 
-/// Metadata of some kind, with some of its fields spoilt.
+/// Returns metadata of some kind, with some of its fields corrupted.
 pub(super) fn metadata(
     choices: &mut Choices<'_>,
     known: &Known,
@@ -172,7 +172,7 @@ pub(super) fn metadata(
     metadata
 }
 
-/// An index that says of objects what it likes.
+/// Returns an index with arbitrary entries for the listed objects.
 pub(super) fn leaf(
     choices: &mut Choices<'_>,
     known: &Known,
@@ -195,7 +195,8 @@ pub(super) fn leaf(
             1 => serde_json::json!("p"),
             2 => serde_json::json!({ "d": [u64::MAX, choices.pick(&digests(known))] }),
             _ => {
-                serde_json::json!({ "d": [known.file.len(), Sha256Digest::of(&known.file).to_string()] })
+                let digest = Sha256Digest::of(&known.file).to_string();
+                serde_json::json!({ "d": [known.file.len(), digest] })
             }
         };
         entries.push(
@@ -205,7 +206,7 @@ pub(super) fn leaf(
     serde_json::json!({ "version": 1, "entries": entries }).to_string().into_bytes()
 }
 
-/// A kept result that counts what it likes.
+/// Returns a kept result with arbitrary counts.
 pub(super) fn statistics(choices: &mut Choices<'_>) -> Vec<u8> {
     if choices.byte() % 4 == 1 {
         return choices.bytes();
@@ -213,11 +214,13 @@ pub(super) fn statistics(choices: &mut Choices<'_>) -> Vec<u8> {
     let number = || u64::MAX;
     serde_json::json!({
         "version": 1, "fingerprint": Sha256Digest::of(b"").to_string(), "stats": {
-            "bucket": "bucket", "prefix": "", "mode": choices.pick(&["detailed", "sampled", "quick"]), "cached": false,
-            "object_count": number(), "total_size": number(), "total_size_error": number(), "compressed_size": number(),
-            "space_saved": -1, "average_compression_ratio": 1e308, "delta_objects": number(), "direct_objects": number(),
-            "reference_objects": number(), "reference_size": number(), "damaged_objects": number(),
-            "older_objects": number(), "internal_objects": number(),
+            "bucket": "bucket", "prefix": "",
+            "mode": choices.pick(&["detailed", "sampled", "quick"]), "cached": false,
+            "object_count": number(), "total_size": number(), "total_size_error": number(),
+            "compressed_size": number(), "space_saved": -1, "average_compression_ratio": 1e308,
+            "delta_objects": number(), "direct_objects": number(),
+            "reference_objects": number(), "reference_size": number(),
+            "damaged_objects": number(), "older_objects": number(), "internal_objects": number(),
         }
     })
     .to_string()

@@ -1,6 +1,6 @@
-//! Whatever another writer stores as metadata, index, sketch, mark or statistics: no operation
-//! panics or hangs, and no file of a folder that he may not write to is lost.
-//! `DGTEST_HOSTILE_CASES` says how many buckets are made (12).
+//! No operation panics or hangs, and no file of a folder closed to an attacker is lost, whatever
+//! that attacker stores as metadata, index, sketch, tombstone or statistics. `DGTEST_HOSTILE_CASES`
+//! is the number of buckets (12 by default).
 //!
 //! The fuzz target `hostile_bucket` calls the same property. Inputs it found are replayed from
 //! `tests/data/hostile_bucket/`.
@@ -29,7 +29,7 @@ fn hostile_objects_lose_no_file() {
         TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let inputs = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..600),
-        // Small numbers choose what nearly is right.
+        // Small numbers choose nearly valid values.
         proptest::collection::vec(0..4u8, 0..600),
     ];
     runner

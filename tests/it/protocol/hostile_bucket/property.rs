@@ -1,5 +1,5 @@
-//! One bucket: files of others in `v/`, objects of an attacker in `a/` and where everybody's
-//! indexes are, and every operation over them.
+//! One bucket: files of other users in `v/`, objects of an attacker in `a/` and among the shared
+//! indexes, and every operation over them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,16 +32,16 @@ struct Bucket {
     service: DeltaService,
     seconds: Arc<AtomicU64>,
     known: Known,
-    /// Files of others.
+    /// Files of other users.
     files: BTreeMap<&'static str, Vec<u8>>,
     folder: tempfile::TempDir,
 }
 
-/// Makes a bucket of an input and runs every operation over it.
+/// Builds a bucket from an input and runs every operation over it.
 ///
 /// # Panics
 ///
-/// When an operation does, takes longer than a minute, or loses a file of others.
+/// If an operation panics, takes longer than a minute, or loses a file of other users.
 pub(crate) fn hostile_bucket(input: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -57,7 +57,7 @@ pub(crate) fn hostile_bucket(input: &[u8]) {
                 bucket.attack(&mut choices).await;
             }
         }
-        // And each of them once, in their order.
+        // Then each operation once, in order.
         for operation in 0..OPERATIONS {
             let done =
                 tokio::time::timeout(Duration::from_secs(60), bucket.operate(operation)).await;
@@ -74,7 +74,7 @@ fn bucket() -> BucketName {
     object("x").bucket
 }
 
-/// Bytes without pattern.
+/// Returns bytes without a pattern.
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x5eed_u64;
     let mut next = || {
@@ -85,7 +85,7 @@ fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// How many there are.
+/// The number of operations.
 const OPERATIONS: u8 = 14;
 
 impl Bucket {
@@ -146,7 +146,7 @@ impl Bucket {
 
     async fn plant(&self, name: &ObjectName, bytes: Vec<u8>, metadata: BTreeMap<String, String>) {
         let attributes = Attributes { metadata, ..Attributes::default() };
-        // What the store itself refuses does not get there.
+        // An object that the store itself rejects is not stored.
         let _ = self
             .store
             .put(name, PutBody::from_bytes(bytes), &attributes, &PutCondition::None.into())
@@ -157,7 +157,8 @@ impl Bucket {
         self.store.list(&bucket(), &ListRequest::default()).await.unwrap().objects
     }
 
-    /// Stores what somebody who may write to `a/` and to everybody's memories stores.
+    /// Stores the objects of an attacker who may write to `a/` and to the shared indexes,
+    /// statistics, sketches and tombstones.
     async fn attack(&self, choices: &mut Choices<'_>) {
         for _ in 0..24 {
             if choices.is_over() {
@@ -175,7 +176,7 @@ impl Bucket {
             let metadata = metadata(choices, &self.known, file, bytes.len());
             self.plant(&object(key), bytes, metadata).await;
         }
-        // Enough of them that an index is read.
+        // Enough objects for an index to be read.
         for n in 0..20 {
             let delta =
                 deltaglider_vcdiff::encode(Some(EVIL), EVIL, &EncodeOptions::default()).unwrap();
@@ -221,7 +222,7 @@ impl Bucket {
         }
     }
 
-    /// Every file of others gives what was stored, and is in their backup.
+    /// Checks that every file of other users has its content, and is in their backup.
     async fn loses_nothing(&self, after: &str) {
         for (name, content) in &self.files {
             let read = self.service.get(&object(name), Vec::new(), &GetOptions::default()).await;
@@ -235,7 +236,7 @@ impl Bucket {
         }
     }
 
-    /// Names that a file may have, of the attacker and of others.
+    /// Returns names that a file may have, of the attacker and of other users.
     async fn names(&self) -> Vec<ObjectName> {
         let keys = self.listed().await.into_iter().map(|listed| listed.key);
         let names = keys.flat_map(|key| [deltaspace::file_of(&key), Some(key)]);
@@ -274,7 +275,7 @@ impl Bucket {
                     .await
                     .iter()
                     .enumerate()
-                    .filter(|(_, name)| !self.is_of_others(name))
+                    .filter(|(_, name)| !self.is_of_other_users(name))
                 {
                     let _ = service.copy(name, &object(&format!("c/{n}.zip")), true).await;
                 }
@@ -331,24 +332,24 @@ impl Bucket {
                 }
             }
             12 => {
-                // There are files of others.
+                // The bucket holds files of other users.
                 assert!(service.remove_bucket(&bucket(), false).await.is_err());
             }
             _ => {
-                let told = |_: &ObjectName, _: Result<ListedRemoval, ServiceError>| {
+                let report = |_: &ObjectName, _: Result<ListedRemoval, ServiceError>| {
                     Ok::<_, ServiceError>(())
                 };
-                let _ = service.delete_all(&bucket(), "a/", told).await;
+                let _ = service.delete_all(&bucket(), "a/", report).await;
             }
         }
         self.loses_nothing(&format!("operation {}", operation % OPERATIONS)).await;
     }
 
-    fn is_of_others(&self, name: &ObjectName) -> bool {
+    fn is_of_other_users(&self, name: &ObjectName) -> bool {
         self.files.contains_key(name.key.as_str())
     }
 
-    /// As the command line does: removals go when all else was done without a failure.
+    /// Syncs as the command line does: deletions come last, if nothing has failed.
     async fn sync(&self, from: &Folder, to: &Folder, compare: Compare, remove: bool) {
         let options =
             SyncOptions { compare, remove, filter: Arc::new(|_: &str| true), dryrun: false };

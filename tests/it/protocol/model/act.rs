@@ -1,4 +1,4 @@
-//! What each operation of ours does to the buckets, and should do to them.
+//! The effect of each of our operations on the buckets, and on the model.
 
 use std::time::Duration;
 
@@ -78,7 +78,8 @@ impl World {
         self.stored(&name, content, put).await;
     }
 
-    /// After a file should have been stored under a name; false when it was refused, rightly.
+    /// Records a file that should have been stored under a name. Returns false if it was rejected,
+    /// after a check that this was right.
     pub(crate) async fn stored(
         &mut self,
         name: &ObjectName,
@@ -131,8 +132,8 @@ impl World {
         };
     }
 
-    /// After the object of a file was removed: what another tool left at the name of one with an
-    /// escaped key is the file.
+    /// Records that the object of a file was removed. If its key was escaped, an object that
+    /// another tool left at the name itself is the file now.
     pub(crate) fn removed(&mut self, name: &ObjectName) {
         let left = self.escaped.remove(name).flatten();
         self.set(name, left);
@@ -143,18 +144,18 @@ impl World {
         let deleted = self.process(by).delete(&name).await;
         match self.content(&name) {
             Some(_) => assert!(deleted.unwrap().warnings.is_empty(), "{name}"),
-            None => assert!(deleted.is_err(), "{name} was deleted, and was not there"),
+            None => assert!(deleted.is_err(), "{name} was deleted, and did not exist"),
         }
         self.removed(&name);
     }
 
     async fn delete_all(&mut self, by: bool, second: bool, prefix: &str) {
-        let told = |name: &_, outcome| {
+        let report = |name: &_, outcome| {
             assert!(matches!(outcome, Ok(ListedRemoval::Removed)), "{name}: {outcome:?}");
             Ok(())
         };
         let deleted: Result<_, ServiceError> =
-            self.process(by).delete_all(&bucket(second), prefix, told).await;
+            self.process(by).delete_all(&bucket(second), prefix, report).await;
         assert!(deleted.unwrap().warnings.is_empty());
         self.files(second).retain(|key, _| !key.starts_with(prefix));
         self.escaped.retain(|name, _| {
@@ -162,7 +163,7 @@ impl World {
         });
     }
 
-    /// True when it was copied.
+    /// Returns whether the file was copied.
     async fn copy(&mut self, by: bool, from: &ObjectName, to: &ObjectName, delta: bool) -> bool {
         let copied = self.process(by).copy(from, to, delta).await;
         match self.content(from) {
@@ -172,7 +173,7 @@ impl World {
             }
             Some(content) => self.stored(to, content, copied).await,
             None => {
-                assert!(copied.is_err(), "{from} was copied, and was not there");
+                assert!(copied.is_err(), "{from} was copied, and did not exist");
                 false
             }
         }

@@ -1,5 +1,5 @@
-//! The whole compared with the model: what is listed, what every name gives, and what a repair
-//! would find.
+//! The comparison of everything with the model: listings, the content of every name, and the
+//! findings of a repair.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -125,7 +125,7 @@ impl World {
         assert_eq!(stats.damaged_objects, 0);
     }
 
-    /// What begins with a text, and what of it is in no folder.
+    /// Checks the listing of the names that begin with a prefix, with and without folders.
     async fn check_prefix(
         &self,
         service: &DeltaService,
@@ -150,7 +150,7 @@ impl World {
             let in_folder = |key: &str| delimiter.is_some() && key[prefix.len()..].contains('/');
             let expected: Vec<_> = all.iter().copied().filter(|key| !in_folder(key)).collect();
             assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{prefix:?}, {delimiter:?}");
-            // A folder that has none but our own objects may be shown, but for our own folder.
+            // A folder that holds only our own objects may be listed, but not our own folder.
             for key in all.iter().filter(|key| in_folder(key)) {
                 assert!(
                     folders.iter().any(|folder| key.starts_with(folder.as_str())),
@@ -168,8 +168,7 @@ impl World {
         }
     }
 
-    /// What may be found at any time: nothing that loses a file, nothing that could not be looked
-    /// at.
+    /// Checks that a repair can look at everything, and finds nothing that loses a file.
     fn check_findings(&self, report: &RepairReport) {
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
         for finding in &report.findings {
@@ -185,7 +184,7 @@ impl World {
         }
     }
 
-    /// Mends a bucket and looks again: nothing is left but what may still be written to.
+    /// Repairs a bucket and looks again: only objects that may still be written to are left.
     pub(crate) async fn mend(&self, by: bool, second: bool) {
         let (service, bucket) = (self.process(by), bucket(second));
         let report = service.repair(&bucket, &self.repair_options(true)).await.unwrap();
@@ -194,9 +193,9 @@ impl World {
             !self.store.conditions_are_atomic() && matches!(trouble, Trouble::TwoVariants { .. })
         };
         for finding in &report.findings {
-            let mended = matches!(finding.outcome, Outcome::Mended);
+            let repaired = matches!(finding.outcome, Outcome::Mended);
             let young = matches!(finding.outcome, Outcome::Beyond(_)) && is_young(&finding.trouble);
-            assert!(mended || young, "{finding:?}");
+            assert!(repaired || young, "{finding:?}");
         }
         let again = service.repair(&bucket, &self.repair_options(false)).await.unwrap();
         for finding in &again.findings {
@@ -204,16 +203,16 @@ impl World {
         }
     }
 
-    /// When all files are gone, time lets everything else go too.
+    /// Deletes all files, and checks that repairs delete everything else in time.
     pub(crate) async fn check_nothing_stays(&mut self) {
         for second in [false, true] {
-            let told = |name: &_, outcome| {
+            let report = |name: &_, outcome| {
                 assert!(matches!(outcome, Ok(ListedRemoval::Removed)), "{name}: {outcome:?}");
                 Ok(())
             };
             let service = self.process(second);
             let deleted: Result<_, deltaglider::service::ServiceError> =
-                service.delete_all(&bucket(second), "", told).await;
+                service.delete_all(&bucket(second), "", report).await;
             assert!(deleted.unwrap().warnings.is_empty());
             self.files(second).clear();
         }

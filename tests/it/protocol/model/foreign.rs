@@ -1,4 +1,4 @@
-//! What other tools do, who know nothing of our references, or of more than the classic one.
+//! Operations of other tools, which know nothing of our references, or only of the classic one.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use deltaglider_vcdiff::EncodeOptions;
 use super::op::{self, Place};
 use super::world::{World, object};
 
-/// What others do is told from what was there before by its time alone.
+/// The time before a write of another tool: only its time distinguishes it from earlier objects.
 const APART: Duration = Duration::from_secs(1);
 
 impl World {
@@ -19,8 +19,8 @@ impl World {
         self.store.head(key).await.is_ok()
     }
 
-    /// Before an object at `key` is replaced or removed: what the name it belongs to gives without
-    /// it.
+    /// Records that an object at `key` is about to be replaced or removed: its name has the content
+    /// of its other object then.
     async fn lose(&mut self, key: &ObjectName) {
         if !self.stored.contains_key(key) {
             return;
@@ -35,7 +35,7 @@ impl World {
             None => (key.clone(), format!("{}.delta", key.key)),
         };
         let twin = key.sibling(Key::new(twin).unwrap());
-        // What stands there may be a file of that very name, or the delta of another one.
+        // The other object may be a file of that very name, or the delta of another one.
         let is_other_kind = match self.store.head(&twin).await {
             Ok(head) => head.attributes.metadata.contains_key("dg-ref-key") != is_delta,
             Err(_) => false,
@@ -48,7 +48,7 @@ impl World {
         let hidden = self.escaped.get(key);
         let is_file = hidden.map_or(self.content(key).is_some(), Option::is_some);
         if op::RESERVED.contains(&key.key.as_str()) && self.is_there(key).await && !is_file {
-            // Nobody who does that keeps the files that need the reference.
+            // A user who does that does not keep the files that need the reference.
             return;
         }
         if hidden.is_some() {
@@ -106,7 +106,7 @@ impl World {
         }
         let reference =
             name.sibling(Key::new(format!("{}reference.bin", name.key.folder())).unwrap());
-        // Its xdelta3 would unpack such a file, and it divides by the size.
+        // The Python tool's xdelta3 would unpack such a file, and the tool divides by its size.
         if content.is_empty() || content.starts_with(b"\x1f\x8b") {
             return;
         }
@@ -116,7 +116,7 @@ impl World {
                 let metadata = ReferenceMetadata { source_name, file_sha256, created_at };
                 self.put_raw(&reference, content.clone(), metadata.write()).await;
             }
-            // It knows no reference without a digest.
+            // The Python tool knows no reference without a digest.
             Ok(head) if !head.attributes.metadata.contains_key("dg-file-sha256") => return,
             Ok(_) => {}
         }

@@ -1,4 +1,4 @@
-//! The reference model: what is done to two buckets, what should then be in them, and the
+//! The reference model: the operations on two buckets, what the buckets should then hold, and the
 //! comparison.
 mod act;
 mod check;
@@ -10,7 +10,7 @@ mod world;
 pub(crate) use op::{Act, Op, acts};
 use world::World;
 
-/// Does all of it in a new world, and compares after every step.
+/// Runs all acts in a new world, and compares after every step.
 pub(crate) async fn run(atomic: bool, acts: &[Act]) {
     let mut world = World::new(atomic).await;
     for act in acts {

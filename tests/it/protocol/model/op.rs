@@ -1,11 +1,11 @@
-//! What can be done to two buckets and a folder, by names and contents that wrap around.
+//! Operations on two buckets and a folder; numbers of names and contents wrap around.
 
 use deltaglider::service::Compare;
 use proptest::prelude::*;
 
 use crate::support::{edited, noise};
 
-/// Names of files: of both kinds, in folders, in folders of versions, names that no header can
+/// The names of files: of both kinds, in folders, in version folders, names that no header can
 /// hold, and names of deltas.
 pub(crate) const NAMES: [&str; 16] = [
     "a.zip",
@@ -26,7 +26,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "rel/日本/app.zip",
 ];
 
-/// Names that our own objects have, so that files need escaped keys.
+/// The names of our own objects; files with these names need escaped keys.
 pub(crate) const RESERVED: [&str; 4] = [
     "reference.bin",
     "rel/reference.bin",
@@ -34,7 +34,7 @@ pub(crate) const RESERVED: [&str; 4] = [
     "rel/1.0/.deltaglider/references/a.zip",
 ];
 
-/// Of those, names that other tools do not know to be ours.
+/// The number of those names that other tools do not know to be ours.
 pub(crate) const UNGUARDED: usize = 2;
 
 const FOLDERS: [&str; 7] = ["", "rel", "rel/1.0", "rel/1.1", "日本", "rel10", "none"];
@@ -55,7 +55,7 @@ pub(crate) const PREFIXES: [&str; 13] = [
     "rel/1.0/.deltaglider/r",
 ];
 
-/// A name in one of the two buckets.
+/// A name in one of the two buckets: true for the second bucket, and the number of the name.
 pub(crate) type Place = (bool, usize);
 
 #[derive(Debug, Clone)]
@@ -128,17 +128,16 @@ pub(crate) enum Op {
         at: Place,
         content: usize,
     },
-    /// The stored object of a file is copied to where that of another would be stored, in the same
-    /// bucket.
+    /// A copy of the stored object of a file to the key of another file in the same bucket.
     ForeignCopy {
         from: Place,
         to: usize,
     },
-    /// One stored object of a file is removed.
+    /// The removal of one stored object of a file.
     ForeignDelete {
         at: Place,
     },
-    /// A file that is stored as the Python tool does.
+    /// A file stored as the Python tool does.
     PythonPut {
         at: Place,
         content: usize,
@@ -148,14 +147,14 @@ pub(crate) enum Op {
     },
 }
 
-/// Something that is done by one of two processes.
+/// An operation of one of two processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Act {
     pub(crate) by: bool,
     pub(crate) op: Op,
 }
 
-/// Few names are met again and again, all of them now and then.
+/// Returns numbers that often recur, and now and then any other.
 fn number() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..4_usize, 1 => 0..64_usize]
 }
@@ -181,12 +180,16 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(at, content, delta)| Op::Put { at, content, delta }),
         3 => (place(), content.clone()).prop_map(|(at, content)| Op::PutReserved { at, content }),
         4 => place().prop_map(|at| Op::Delete { at }),
-        1 => (any::<bool>(), 0..64_usize).prop_map(|(bucket, prefix)| Op::DeleteAll { bucket, prefix }),
-        4 => (place(), place(), prop::bool::weighted(0.8)).prop_map(|(from, to, delta)| Op::Copy { from, to, delta }),
+        1 => (any::<bool>(), 0..64_usize)
+            .prop_map(|(bucket, prefix)| Op::DeleteAll { bucket, prefix }),
+        4 => (place(), place(), prop::bool::weighted(0.8))
+            .prop_map(|(from, to, delta)| Op::Copy { from, to, delta }),
         1 => (place(), place()).prop_map(|(from, to)| Op::CopyToReserved { from, to }),
         3 => (place(), place()).prop_map(|(from, to)| Op::Move { from, to }),
-        2 => (place(), compare(), remove).prop_map(|(to, compare, remove)| Op::SyncUp { to, compare, remove }),
-        2 => (place(), compare(), remove).prop_map(|(from, compare, remove)| Op::SyncDown { from, compare, remove }),
+        2 => (place(), compare(), remove)
+            .prop_map(|(to, compare, remove)| Op::SyncUp { to, compare, remove }),
+        2 => (place(), compare(), remove)
+            .prop_map(|(from, compare, remove)| Op::SyncDown { from, compare, remove }),
         3 => (place(), place(), compare(), remove)
             .prop_map(|(from, to, compare, remove)| Op::SyncAcross { from, to, compare, remove }),
         2 => (place(), place()).prop_map(|(from, to)| Op::Migrate { from, to }),
@@ -203,13 +206,13 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Up to 24 acts.
+/// Returns 1 to 23 acts.
 pub(crate) fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec((any::<bool>(), op()).prop_map(|(by, op)| Act { by, op }), 1..24)
 }
 
-/// Two families of versions, files like nothing else, and what can be no reference: empty, short,
-/// packed.
+/// Returns one of two families of versions, of unrelated files, and of files that cannot be a
+/// reference: empty, short, packed.
 pub(crate) fn content(n: usize) -> Vec<u8> {
     let n = n % 16;
     match n {
@@ -231,7 +234,7 @@ pub(crate) fn reserved(n: usize) -> &'static str {
     wrapped(&RESERVED, n)
 }
 
-/// A name that another tool may write to: it does not know that some are ours.
+/// Returns a name that another tool may write to: it does not know that some are ours.
 pub(crate) fn unguarded(n: usize) -> &'static str {
     let n = n % (NAMES.len() + UNGUARDED);
     NAMES.get(n).copied().unwrap_or_else(|| reserved(n - NAMES.len()))

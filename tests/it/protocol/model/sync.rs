@@ -1,4 +1,4 @@
-//! What makes one folder like another, carried out step by step, and what it should have been.
+//! Syncs that are carried out step by step, and the results they should have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +14,7 @@ use deltaglider::service::{
 use super::op::{self, Place};
 use super::world::{World, bucket};
 
-/// A file of a folder: its content and its time in seconds.
+/// The files of a folder: content, and time in seconds.
 type Dated = BTreeMap<String, (Vec<u8>, u64)>;
 
 fn seconds(time: SystemTime) -> u64 {
@@ -84,7 +84,7 @@ impl World {
         self.sync(by, (from, source), (to, target), compare, remove).await;
     }
 
-    /// What is on the disk.
+    /// Returns the files on the disk.
     fn of_disk(&self) -> Dated {
         let dated = |(name, content): (&String, &Vec<u8>)| {
             let modified = std::fs::metadata(self.path(name)).unwrap().modified().unwrap();
@@ -93,7 +93,7 @@ impl World {
         self.local.iter().map(dated).collect()
     }
 
-    /// What is in a folder of a bucket.
+    /// Returns the files in a folder of a bucket.
     async fn of_bucket(&self, (second, folder): Place) -> Dated {
         let (prefix, mut dated) = (prefix(op::folder(folder)), Dated::new());
         let mut listing = self.process(false).list(&bucket(second), &prefix, None);
@@ -159,7 +159,7 @@ impl World {
                         !is_older && there != content
                     }
                     Compare::SizeAndTime => at < time,
-                    // What nobody knows the digest of may be copied again.
+                    // A file whose digest is unknown may be copied again.
                     Compare::Content => there != content || copied.contains(name),
                 },
             };
@@ -169,7 +169,7 @@ impl World {
         assert_eq!(removed, wanted);
     }
 
-    /// Carries out a step; gives the name it concerns, and whether that was removed.
+    /// Carries out a step. Returns the name it concerns, and whether that was removed.
     async fn step(
         &mut self,
         by: bool,

@@ -1,4 +1,4 @@
-//! Two buckets of one store and a folder, and what should be in them.
+//! Two buckets of one store and a folder, and their expected contents.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,13 +22,13 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 pub(crate) const BUCKETS: [&str; 2] = ["one", "two"];
 
-/// What one call takes: three of four calls have the time of another one, since stores tell whole
-/// seconds.
+/// The duration of one call: three of four calls have the time of another one, since stores report
+/// whole seconds.
 const CALL: Duration = Duration::from_millis(250);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The clock of the store, read without moving it on.
+/// The clock of the store, read without advancing it.
 #[derive(Debug)]
 struct Hand(Arc<AtomicU64>);
 
@@ -44,19 +44,19 @@ impl Clock for Hand {
 
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
-    /// Two processes: what one of them knows of the store can be old.
+    /// Two processes; the knowledge that one has of the store can be old.
     pub(crate) processes: [DeltaService; 2],
     milliseconds: Arc<AtomicU64>,
-    /// What every name must give, by bucket.
+    /// The expected content of every name, by bucket.
     pub(crate) files: [Files; 2],
-    /// What stored objects of files give or would give.
+    /// The content that each stored object of a file gives, or would give.
     pub(crate) stored: BTreeMap<ObjectName, Vec<u8>>,
     /// Names whose files have escaped keys, with what another tool left at the name itself.
     pub(crate) escaped: BTreeMap<ObjectName, Option<Vec<u8>>>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) local: Files,
-    /// Deltas were copied by a tool that knows nothing of references: those may be missing, and
-    /// their copies must do.
+    /// True once a tool without knowledge of references has copied deltas: those references may be
+    /// missing, and their copies must do.
     pub(crate) copied_blindly: bool,
 }
 
@@ -121,7 +121,7 @@ impl World {
         &mut self.files[usize::from(second)]
     }
 
-    /// A name that is there, or one of those that may be.
+    /// Returns an existing name, or one of those that may exist.
     pub(crate) fn name(&self, (second, n): op::Place) -> String {
         let files = &self.files[usize::from(second)];
         let n = n % (files.len() + op::NAMES.len());
