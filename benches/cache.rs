@@ -185,7 +185,7 @@ fn puts(criterion: &mut Criterion) {
     let path = folder.path();
     let store = Arc::new(runtime.block_on(S3Store::connect(server.config())).unwrap());
     let service = |cache: Arc<dyn ReferenceCache>| {
-        let settings = Settings { policy: Default::default(), spool_folder: path.to_owned() };
+        let settings = Settings { policy: Default::default(), spool_dir: path.to_owned() };
         DeltaService::new(store.clone(), cache, settings)
     };
     let put = |service: &DeltaService, file: &Payload, name: &str| {

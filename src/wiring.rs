@@ -243,17 +243,17 @@ impl Connection {
     ///
     /// Returns an error if a setting is invalid, or if the store or the cache cannot be opened.
     pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
-        let spool_folder = std::env::temp_dir();
+        let spool_dir = std::env::temp_dir();
         let cache = match &self.cache {
             CacheSettings::Persistent { limits, .. } if self.customer_key.is_some() => {
-                cache(&CacheSettings::Ephemeral { folder: None, limits: *limits }, &spool_folder)?
+                cache(&CacheSettings::Ephemeral { folder: None, limits: *limits }, &spool_dir)?
             }
-            settings => cache(settings, &spool_folder)?,
+            settings => cache(settings, &spool_dir)?,
         };
-        upkeep(self.cache.clone()).tell_of_legacy();
+        upkeep(self.cache.clone()).warn_about_legacy();
         let store = self.store().await?;
         let cache = cache.within(&self.origin()?);
-        Ok(DeltaService::new(store, cache, Settings { policy, spool_folder }))
+        Ok(DeltaService::new(store, cache, Settings { policy, spool_dir }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 /// The number of bytes read at a time.
-pub(crate) const PIECE: usize = 1 << 16;
+pub(crate) const BUFFER_LEN: usize = 1 << 16;
 
 /// The reason a stream was not encoded or decoded to its end.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folder::{self, Cleared, FolderCache, Holdings, OfProcesses, Verified};
+use super::folder::{self, Cleared, FolderCache, Holdings, ProcessCaches, Verified};
 use super::legacy::LegacyCache;
 use super::{CacheError, CacheSettings, Limits};
 
@@ -33,7 +33,7 @@ pub struct Survey {
     /// The number of caches under other keys in the same directory, and the bytes of their entries.
     pub others: (u64, u64),
     /// The caches of single processes.
-    pub of_processes: OfProcesses,
+    pub of_processes: ProcessCaches,
     /// The caches that the Python tool left.
     pub legacy: Vec<LegacyCache>,
 }
@@ -58,7 +58,7 @@ impl CacheAdmin {
         let others =
             folder.as_deref().map(|folder| folder::others(folder, self.key())).unwrap_or_default();
         let of_processes = self.places().into_iter().map(|place| folder::census(&place));
-        let of_processes = of_processes.fold(OfProcesses::default(), |all, some| OfProcesses {
+        let of_processes = of_processes.fold(ProcessCaches::default(), |all, some| ProcessCaches {
             alive: all.alive + some.alive,
             dead: all.dead + some.dead,
             bytes: all.bytes + some.bytes,
@@ -83,7 +83,7 @@ impl CacheAdmin {
         let mut cleared =
             self.shared()?.map(|cache| cache.clear()).transpose()?.unwrap_or_default();
         if let Some(folder) = self.folder().filter(|_| all) {
-            cleared = cleared.and(folder::clear_others(folder, self.key())?);
+            cleared = cleared.and(folder::clear_other_keys(folder, self.key())?);
         }
         Ok(self.places().iter().fold(cleared, |cleared, place| cleared.and(folder::sweep(place))))
     }
@@ -94,7 +94,7 @@ impl CacheAdmin {
     }
 
     /// Logs a warning for each directory in which the Python tool left unencrypted references.
-    pub fn tell_of_legacy(&self) {
+    pub fn warn_about_legacy(&self) {
         for folder in self.plain_text_folders() {
             // A recently used cache may belong to a running tool; an empty one exposes nothing.
             let is_exposed = |cache: &&LegacyCache| cache.files > 0 && cache.is_left();

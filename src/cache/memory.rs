@@ -175,7 +175,7 @@ impl Inner {
                 None
             }
             Err(reason) => {
-                self.drop_damaged(&name, &sealed, &reason);
+                self.discard_corrupt(&name, &sealed, &reason);
                 None
             }
         }
@@ -185,7 +185,7 @@ impl Inner {
         self.entries.remove_if(name, |_, there| Arc::ptr_eq(there, sealed));
     }
 
-    fn drop_damaged(&self, name: &EntryName, sealed: &Arc<Sealed>, why: &dyn fmt::Display) {
+    fn discard_corrupt(&self, name: &EntryName, sealed: &Arc<Sealed>, why: &dyn fmt::Display) {
         self.counters.damaged.add_one();
         tracing::warn!(
             entry = %name,
@@ -278,7 +278,7 @@ impl Source for MemoryEntry {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read_at(offset, buf);
         if let Err(error) = &read {
-            self.cache.drop_damaged(&self.name, self.source.stored(), error);
+            self.cache.discard_corrupt(&self.name, self.source.stored(), error);
         }
         read
     }

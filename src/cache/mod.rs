@@ -25,7 +25,7 @@ use crate::domain::{Sha256Digest, Sha256Hasher};
 pub use admin::{CacheAdmin, Survey};
 pub use counts::Counts;
 pub use folder::{
-    Cleared, FolderCache, Holdings, InsecureDir, InvalidEntry, Limits, OfProcesses, Verified,
+    Cleared, FolderCache, Holdings, InsecureDir, InvalidEntry, Limits, ProcessCaches, Verified,
 };
 pub use key::{CacheKey, KeyError};
 pub use legacy::LegacyCache;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::filters::Filters;
-use super::object_options::{AttributeArgs, KeyArgument};
+use super::object_options::{KeyArgument, ObjectOptionArgs};
 use crate::domain::ByteRange;
 use crate::domain::policy::MaxRatio;
 use crate::service::{RepairOptions, StatedChecksums};
@@ -201,7 +201,7 @@ pub(super) struct CpArgs {
     #[command(flatten)]
     pub(super) filters: Filters,
     #[command(flatten)]
-    pub(super) attributes: AttributeArgs,
+    pub(super) attributes: ObjectOptionArgs,
     /// Copy the bytes stored at exactly this key, whatever they are
     #[arg(long, conflicts_with_all = ["recursive", "allow_recompressed"])]
     pub(super) raw: bool,
@@ -238,7 +238,7 @@ pub(super) struct SyncArgs {
     #[command(flatten)]
     pub(super) filters: Filters,
     #[command(flatten)]
-    pub(super) attributes: AttributeArgs,
+    pub(super) attributes: ObjectOptionArgs,
 }
 
 /// The options of commands that store many files.
@@ -477,14 +477,14 @@ pub(super) struct RepairArgs {
     /// A bucket, or s3://bucket
     pub(super) bucket: String,
     /// Repair what can be repaired
-    #[arg(long, conflicts_with = "dryrun")]
-    pub(super) mend: bool,
+    #[arg(long, alias = "mend", conflicts_with = "dryrun")]
+    pub(super) fix: bool,
     /// Grace period in days before something unneeded is deleted; 0 is safe only while nothing else
     /// writes to the bucket
     #[arg(long, value_name = "DAYS")]
     #[arg(default_value_t = RepairOptions::GRACE.as_secs() / (24 * 60 * 60))]
     pub(super) grace_days: u64,
-    /// Only report what is wrong, as without --mend
+    /// Only report what is wrong, as without --fix
     #[arg(long, visible_alias = "dry-run")]
     pub(super) dryrun: bool,
     /// Print JSON

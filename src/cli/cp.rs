@@ -11,7 +11,7 @@ use super::special_files::{Special, is_descriptor};
 use super::transfer::{Transfer, policy};
 use crate::domain::S3Uri;
 use crate::domain::paths::file_name;
-use crate::service::{Compare, Folder, MayBeDelta, ServiceError, Step, SyncOptions};
+use crate::service::{AllowDelta, Compare, Folder, ServiceError, Step, SyncOptions};
 
 pub(super) async fn run(
     context: &Context,
@@ -83,7 +83,7 @@ impl Route {
     }
 
     /// Rejects object options unless the copy is an upload.
-    pub(super) fn refuse_attributes(&self) -> Result<(), Failure> {
+    pub(super) fn reject_object_options(&self) -> Result<(), Failure> {
         match self {
             Self::Up(..) => Ok(()),
             Self::Down(from, _) => Err(Failure::usage(format!(
@@ -104,7 +104,7 @@ fn route(args: &CpArgs) -> Result<Route, Failure> {
         ));
     }
     if !args.attributes.is_empty() {
-        route.refuse_attributes()?;
+        route.reject_object_options()?;
     }
     if !args.recursive && !args.filters.is_empty() {
         return Err(Failure::usage("--exclude and --include need --recursive"));
@@ -196,7 +196,7 @@ impl Copy {
         match special {
             Some(special) => self.transfer.upload_stream(&special, &object).await,
             None => {
-                self.transfer.one(Step::Upload(source.to_owned(), object, MayBeDelta(true))).await
+                self.transfer.one(Step::Upload(source.to_owned(), object, AllowDelta(true))).await
             }
         }
     }
@@ -234,7 +234,7 @@ impl Copy {
         } else {
             to.object()?
         };
-        self.transfer.one(Step::Copy(from, to, MayBeDelta(true))).await
+        self.transfer.one(Step::Copy(from, to, AllowDelta(true))).await
     }
 }
 

@@ -99,7 +99,7 @@ impl Failure {
         if self.exit == Exit::Signal(PIPE) || self.is_of_credentials() {
             return Err(self);
         }
-        complain(what, &*self.error);
+        print_error(what, &*self.error);
         Ok(Exit::Failed)
     }
 
@@ -109,7 +109,7 @@ impl Failure {
             return self.exit;
         }
         let prefix = if self.exit == Exit::Usage { "usage error" } else { "fatal error" };
-        complain(prefix, &*self.error);
+        print_error(prefix, &*self.error);
         self.exit
     }
 }
@@ -164,7 +164,7 @@ fn class(error: &ServiceError) -> Exit {
 }
 
 /// Prints an error with its causes, and what can be done about it if that is known.
-pub(super) fn complain(prefix: &str, error: &(dyn Error + 'static)) {
+pub(super) fn print_error(prefix: &str, error: &(dyn Error + 'static)) {
     warn(&format!("{prefix}: {}", chain(error)));
     if let Some(hint) = hint(error) {
         warn(&format!("  hint: {hint}"));

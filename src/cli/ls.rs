@@ -40,17 +40,17 @@ async fn files(
     let listing = service.list(&uri.bucket, &uri.path, delimiter);
     let mut listing = match args.sizes {
         Sizes::Original => listing.learning(),
-        Sizes::Stored => listing.by_stored_sizes(),
+        Sizes::Stored => listing.by_key_only(),
     };
     let mut shown = Shown::default();
     while let Some(page) = listing.next().await? {
         shown.hides_undecided |=
-            page.files.iter().any(|file| !file.is_shown() && !file.is_decided());
+            page.files.iter().any(|file| !file.is_shown() && !file.is_resolved());
         shown.page(&page, shown_from, args, output)?;
     }
     if !shown.found && shown.hides_undecided {
-        // An empty result is reported only after undecided objects have been looked at.
-        let mut listing = service.list(&uri.bucket, &uri.path, delimiter).afresh();
+        // An empty result is reported only after unresolved objects have been looked at.
+        let mut listing = service.list(&uri.bucket, &uri.path, delimiter).without_index();
         while let Some(page) = listing.next().await? {
             shown.page(&page, shown_from, args, output)?;
         }

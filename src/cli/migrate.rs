@@ -103,7 +103,7 @@ async fn rebase(
 ) -> Result<Exit, Failure> {
     let service = context.service(policy(&args.store)).await?;
     let prefix = folder(&uri.path);
-    let mut listing = service.list(&uri.bucket, &prefix, None).undecided();
+    let mut listing = service.list(&uri.bucket, &prefix, None).unresolved();
     let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, Total::default(), 0u64);
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.listed == Listed::Delta) {
@@ -115,7 +115,7 @@ async fn rebase(
             let name = object.to_string();
             let rebased_one = match service.rebase(&object, args.store.dryrun).await {
                 // An ordinary file whose name looks like that of a delta.
-                Err(error) if !file.is_decided() && error.is_no_file() => {
+                Err(error) if !file.is_resolved() && error.is_no_file() => {
                     looked -= 1;
                     continue;
                 }

@@ -19,7 +19,7 @@ use crate::storage::{Attributes, CannedAcl, CustomerKey, Encryption, KmsKey, Sto
 /// The object options of commands that store files.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Object metadata")]
-pub(super) struct AttributeArgs {
+pub(super) struct ObjectOptionArgs {
     /// User metadata: NAME=VALUE,NAME2=VALUE2, with quotes around values that hold a comma, or a
     /// JSON object
     #[arg(long, value_name = "MAP")]
@@ -64,7 +64,7 @@ pub(super) struct AttributeArgs {
     tags: Option<Map>,
 }
 
-impl AttributeArgs {
+impl ObjectOptionArgs {
     /// Returns whether the ACL gives the bucket's owner full control of every object.
     pub(super) fn gives_owner_control(&self) -> bool {
         self.acl == Some(CannedAcl::BucketOwnerFullControl)

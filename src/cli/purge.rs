@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::PurgeArgs;
 use super::context::Context;
-use super::error::{Exit, Failure, complain};
+use super::error::{Exit, Failure, print_error};
 use super::output::{Output, human};
 use crate::domain::deltaspace::TEMPORARIES;
 use crate::service::chain;
@@ -49,7 +49,7 @@ pub(super) async fn run(
         ))?;
     }
     for (object, error) in &purge.failed {
-        complain(&format!("purge failed: {object}"), error);
+        print_error(&format!("purge failed: {object}"), error);
     }
     Ok(if purge.failed.is_empty() { Exit::Done } else { Exit::Failed })
 }

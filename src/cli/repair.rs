@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::args::RepairArgs;
 use super::context::Context;
-use super::error::{Exit, Failure, complain};
+use super::error::{Exit, Failure, print_error};
 use super::output::Output;
 use crate::domain::{BucketName, ObjectName};
-use crate::service::{Finding, Outcome, RepairOptions, RepairReport, Trouble, chain};
+use crate::service::{Defect, Finding, Outcome, RepairOptions, RepairReport, chain};
 use crate::storage::LifecycleAction;
 
 /// The maximum number of files named for one finding; the rest is counted.
@@ -22,7 +22,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let bucket = super::bucket::whole(&args.bucket)?;
     let grace = Duration::from_secs(args.grace_days.saturating_mul(24 * 60 * 60));
-    let options = RepairOptions { mend: args.mend, grace, now: SystemTime::now() };
+    let options = RepairOptions { fix: args.fix, grace, now: SystemTime::now() };
     let report = context.service(Default::default()).await?.repair(&bucket, &options).await?;
     if args.json {
         output.json(&as_json(&bucket, &report))?;
@@ -30,9 +30,9 @@ pub(super) async fn run(
         print_report(&report, &output)?;
     }
     for error in &report.unseen {
-        complain("not looked at", error);
+        print_error("not looked at", error);
     }
-    let is_repaired = |finding: &Finding| matches!(finding.outcome, Outcome::Mended);
+    let is_repaired = |finding: &Finding| matches!(finding.outcome, Outcome::Fixed);
     Ok(match report.findings.iter().all(is_repaired) {
         false => Exit::Failed,
         true if report.unseen.is_empty() => Exit::Done,
@@ -43,21 +43,21 @@ pub(super) async fn run(
 fn print_report(report: &RepairReport, output: &Output) -> Result<(), Failure> {
     for Finding { trouble, outcome } in &report.findings {
         let outcome = match outcome {
-            Outcome::Found => "pass --mend to repair it".to_owned(),
-            Outcome::Mended => "repaired".to_owned(),
+            Outcome::Found => "pass --fix to repair it".to_owned(),
+            Outcome::Fixed => "repaired".to_owned(),
             Outcome::Left(error) => format!("could not be repaired: {}", chain(error)),
-            Outcome::Beyond(way) => format!("cannot be repaired here: {way}"),
+            Outcome::Unfixable(way) => format!("cannot be repaired here: {way}"),
         };
         output.line(format!("{}: {}: {outcome}", name(trouble), details(trouble)))?;
     }
     for reference in &report.waiting {
         output.line(format!(
-            "waiting: {reference} is deleted by a later --mend, when its grace period is over"
+            "waiting: {reference} is deleted by a later --fix, when its grace period is over"
         ))?;
     }
     let RepairReport { findings, deltas, references, .. } = report;
     let repaired =
-        findings.iter().filter(|finding| matches!(finding.outcome, Outcome::Mended)).count();
+        findings.iter().filter(|finding| matches!(finding.outcome, Outcome::Fixed)).count();
     let (found, left) = (findings.len(), findings.len() - repaired);
     output.line(format!(
         "{deltas} deltas and {references} references: \
@@ -66,18 +66,18 @@ fn print_report(report: &RepairReport, output: &Output) -> Result<(), Failure> {
 }
 
 /// Returns the name of a trouble, in texts and in JSON.
-fn name(trouble: &Trouble) -> &'static str {
+fn name(trouble: &Defect) -> &'static str {
     match trouble {
-        Trouble::ReferenceMissing { .. } => "missing reference",
-        Trouble::ReferenceDiffers { .. } => "wrong reference",
-        Trouble::ReferenceUnneeded { .. } => "unneeded reference",
-        Trouble::ReferenceTombstoned { .. } => "condemned reference",
-        Trouble::LeftBehind { .. } => "left behind",
-        Trouble::TwoVariants { .. } => "two variants",
-        Trouble::DeltaDamaged { .. } => "damaged delta",
-        Trouble::Debris(_) => "damaged",
-        Trouble::UploadOpen(_) => "open upload",
-        Trouble::LifecycleRule { .. } => "lifecycle rule",
+        Defect::ReferenceMissing { .. } => "missing reference",
+        Defect::ReferenceDiffers { .. } => "wrong reference",
+        Defect::ReferenceUnneeded { .. } => "unneeded reference",
+        Defect::ReferenceTombstoned { .. } => "condemned reference",
+        Defect::LeftBehind { .. } => "left behind",
+        Defect::TwoVariants { .. } => "two variants",
+        Defect::DeltaDamaged { .. } => "damaged delta",
+        Defect::Debris(_) => "damaged",
+        Defect::UploadOpen(_) => "open upload",
+        Defect::LifecycleRule { .. } => "lifecycle rule",
     }
 }
 
@@ -89,35 +89,35 @@ fn needed_by(files: &[ObjectName]) -> String {
     format!("needed by {}{more}", named.join(", "))
 }
 
-fn details(trouble: &Trouble) -> String {
+fn details(trouble: &Defect) -> String {
     match trouble {
-        Trouble::ReferenceMissing { reference, digest, files } => {
+        Defect::ReferenceMissing { reference, digest, files } => {
             format!("{reference} (SHA-256 {digest}), {}", needed_by(files))
         }
-        Trouble::ReferenceDiffers { reference, digest, actual, files } => {
+        Defect::ReferenceDiffers { reference, digest, actual, files } => {
             format!(
                 "{reference} has SHA-256 {actual} and should have {digest}, {}",
                 needed_by(files)
             )
         }
-        Trouble::ReferenceUnneeded { reference, size } => format!("{reference} ({size} bytes)"),
-        Trouble::ReferenceTombstoned { mark } => {
+        Defect::ReferenceUnneeded { reference, size } => format!("{reference} ({size} bytes)"),
+        Defect::ReferenceTombstoned { mark } => {
             format!("{mark} is on a reference that a delta needs")
         }
-        Trouble::LeftBehind { object } => object.to_string(),
-        Trouble::TwoVariants { served, older } => {
+        Defect::LeftBehind { object } => object.to_string(),
+        Defect::TwoVariants { served, older } => {
             format!("{older} is older than {served}, which is served")
         }
-        Trouble::DeltaDamaged { delta, field: Some(field) } => {
+        Defect::DeltaDamaged { delta, field: Some(field) } => {
             format!("{delta} has no valid {field}")
         }
-        Trouble::DeltaDamaged { delta, field: None } => format!("{delta} has no metadata"),
-        Trouble::Debris(debris) => match &debris.key {
+        Defect::DeltaDamaged { delta, field: None } => format!("{delta} has no metadata"),
+        Defect::Debris(debris) => match &debris.key {
             Some(key) => format!("{key}: {}", debris.why),
             None => format!("{}: {}", debris.path.display(), debris.why),
         },
-        Trouble::UploadOpen(upload) => format!("{} (upload {})", upload.object, upload.id),
-        Trouble::LifecycleRule { rule, reference } => {
+        Defect::UploadOpen(upload) => format!("{} (upload {})", upload.object, upload.id),
+        Defect::LifecycleRule { rule, reference } => {
             let what = match &rule.action {
                 LifecycleAction::Expire => "remove".to_owned(),
                 LifecycleAction::Transition(class) => format!("move to {class}"),
@@ -143,17 +143,17 @@ fn as_json(bucket: &BucketName, report: &RepairReport) -> Value {
 fn finding_as_json(finding: &Finding) -> Value {
     let (outcome, cause) = match &finding.outcome {
         Outcome::Found => ("found", None),
-        Outcome::Mended => ("mended", None),
+        Outcome::Fixed => ("mended", None),
         Outcome::Left(error) => ("left", Some(chain(error))),
-        Outcome::Beyond(way) => ("beyond", Some((*way).to_owned())),
+        Outcome::Unfixable(way) => ("beyond", Some((*way).to_owned())),
     };
     let mut value = json!({ "trouble": name(&finding.trouble), "outcome": outcome, "told": cause });
     let more = match &finding.trouble {
-        Trouble::ReferenceMissing { reference, digest, files } => {
+        Defect::ReferenceMissing { reference, digest, files } => {
             let files: Vec<String> = files.iter().map(ToString::to_string).collect();
             json!({ "object": reference.to_string(), "sha256": digest.to_string(), "files": files })
         }
-        Trouble::ReferenceDiffers { reference, digest, actual, files } => {
+        Defect::ReferenceDiffers { reference, digest, actual, files } => {
             let files: Vec<String> = files.iter().map(ToString::to_string).collect();
             let (sha256, actual) = (digest.to_string(), actual.to_string());
             json!({
@@ -161,25 +161,25 @@ fn finding_as_json(finding: &Finding) -> Value {
                 "files": files,
             })
         }
-        Trouble::ReferenceUnneeded { reference, size } => {
+        Defect::ReferenceUnneeded { reference, size } => {
             json!({ "object": reference.to_string(), "size": size })
         }
-        Trouble::ReferenceTombstoned { mark } => json!({ "object": mark.to_string() }),
-        Trouble::LeftBehind { object } => json!({ "object": object.to_string() }),
-        Trouble::TwoVariants { served, older } => {
+        Defect::ReferenceTombstoned { mark } => json!({ "object": mark.to_string() }),
+        Defect::LeftBehind { object } => json!({ "object": object.to_string() }),
+        Defect::TwoVariants { served, older } => {
             json!({ "object": older.to_string(), "served": served.to_string() })
         }
-        Trouble::DeltaDamaged { delta, field } => {
+        Defect::DeltaDamaged { delta, field } => {
             json!({ "object": delta.to_string(), "field": field.map(|field| field.to_string()) })
         }
-        Trouble::Debris(debris) => {
+        Defect::Debris(debris) => {
             let key = debris.key.as_ref().map(ToString::to_string);
             json!({ "object": key, "path": debris.path.display().to_string(), "why": debris.why })
         }
-        Trouble::UploadOpen(upload) => {
+        Defect::UploadOpen(upload) => {
             json!({ "object": upload.object.to_string(), "upload": upload.id })
         }
-        Trouble::LifecycleRule { rule, reference } => {
+        Defect::LifecycleRule { rule, reference } => {
             let action = match &rule.action {
                 LifecycleAction::Expire => "expire",
                 LifecycleAction::Transition(class) => class,

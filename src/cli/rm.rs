@@ -2,7 +2,7 @@
 
 use super::args::RmArgs;
 use super::context::Context;
-use super::error::{Exit, Failure, complain, warn};
+use super::error::{Exit, Failure, print_error, warn};
 use super::output::Output;
 use crate::domain::paths::folder;
 use crate::domain::{ObjectName, S3Uri};
@@ -72,7 +72,7 @@ pub(super) fn report_removal(
             }
         }
         Err(error) => {
-            complain(&format!("delete failed: {object}"), &error);
+            print_error(&format!("delete failed: {object}"), &error);
             *worst = Exit::Failed;
         }
     }
@@ -82,7 +82,7 @@ pub(super) fn report_removal(
 /// Prints a warning for each reference that was kept.
 fn warnings(deletion: &Deletion) -> Exit {
     for warning in &deletion.warnings {
-        complain("warning", warning);
+        print_error("warning", warning);
     }
     if deletion.warnings.is_empty() { Exit::Done } else { Exit::Warned }
 }

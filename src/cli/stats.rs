@@ -5,7 +5,7 @@ use super::context::Context;
 use super::error::{Exit, Failure, warn};
 use super::output::{Output, human};
 use crate::domain::{BucketName, S3Uri, Total};
-use crate::service::{KeptStats, Stats, StatsMode};
+use crate::service::{Stats, StatsCache, StatsMode};
 
 pub(super) async fn run(
     context: &Context,
@@ -24,9 +24,9 @@ pub(super) async fn run(
         () => StatsMode::Detailed,
     };
     let kept = match () {
-        () if args.no_cache => KeptStats::Ignore,
-        () if args.refresh => KeptStats::Refresh,
-        () => KeptStats::Use,
+        () if args.no_cache => StatsCache::Ignore,
+        () if args.refresh => StatsCache::Refresh,
+        () => StatsCache::Use,
     };
     let stats = service.stats(&bucket, &prefix, mode, kept).await?;
     if args.json {

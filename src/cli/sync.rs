@@ -17,7 +17,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let route = Route::of(&args.source, &args.destination)?;
     if !args.attributes.is_empty() {
-        route.refuse_attributes()?;
+        route.reject_object_options()?;
     }
     args.attributes.attributes("")?;
     let (from, to) = match &route {

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::args::{CpArgs, StoreArgs};
-use super::error::{Exit, Failure, complain, warn};
-use super::object_options::AttributeArgs;
+use super::error::{Exit, Failure, print_error, warn};
+use super::object_options::ObjectOptionArgs;
 use super::output::{Output, human, percent};
 use super::special_files::Special;
 use super::tally::Tally;
 use crate::domain::ObjectName;
 use crate::domain::policy::{DeltaExtensions, Policy};
 use crate::service::{
-    Action, Compared, Completion, DeltaService, GetReport, Passed, PutOptions, PutReport, Removed,
-    ServiceError, Source, Step, Steps, StoredAs, TransferOptions, Transferred,
+    Action, Compared, Completion, DeltaService, GetReport, PutOptions, PutReport, Removed,
+    ServiceError, SkipReason, Source, Step, Steps, StoredAs, TransferOptions, Transferred,
 };
 
 /// The name of `-` in messages.
@@ -27,7 +27,7 @@ pub(super) struct Transfer {
     pub(super) service: DeltaService,
     pub(super) output: Output,
     pub(super) options: TransferOptions,
-    attributes: AttributeArgs,
+    attributes: ObjectOptionArgs,
     /// The maximum length of a stream in bytes, if given.
     expected_size: Option<u64>,
     /// The number of files deleted because they were in the way of other files.
@@ -46,7 +46,7 @@ impl Transfer {
         service: &DeltaService,
         output: Output,
         store: &StoreArgs,
-        attributes: &AttributeArgs,
+        attributes: &ObjectOptionArgs,
     ) -> Result<Self, Failure> {
         // Invalid options are invalid for any name.
         attributes.attributes("")?;
@@ -94,7 +94,7 @@ impl Transfer {
         let report = |action: Action, outcome: Result<Transferred, ServiceError>| {
             match outcome {
                 Ok(Transferred::Unchanged) => done.unchanged += 1,
-                Ok(Transferred::Passed(_, Passed::Draft)) => drafts += 1,
+                Ok(Transferred::Skipped(_, SkipReason::Draft)) => drafts += 1,
                 outcome => {
                     let what = failed(&action, outcome.as_ref().err());
                     let exit = outcome.map_err(Failure::from).and_then(|done| self.printed(done));
@@ -148,11 +148,11 @@ impl Transfer {
                 let stored = self.report_stored(self.verb("copy"), &name, &to, &report)?;
                 Ok(worse(stored, moved_object(&name, source)?))
             }
-            Transferred::MadeFolder(_, removed) => self.report_made_way(removed),
+            Transferred::CreatedDir(_, removed) => self.report_made_way(removed),
             Transferred::DeletedObject(object, deletion) => {
                 self.report_removed(&object.to_string())?;
                 for warning in &deletion.warnings {
-                    complain("warning", warning);
+                    print_error("warning", warning);
                 }
                 Ok(if deletion.warnings.is_empty() { Exit::Done } else { Exit::Warned })
             }
@@ -161,16 +161,16 @@ impl Transfer {
                 Ok(Exit::Skipped)
             }
             Transferred::DeletedFile(path) => self.report_removed(&path.display().to_string()),
-            Transferred::Passed(path, why @ Passed::NotAFile) => {
+            Transferred::Skipped(path, why @ SkipReason::NotAFile) => {
                 warn(&format!("warning: skipped {}: {why}", path.display()));
                 Ok(Exit::Skipped)
             }
-            Transferred::Passed(path, why) => {
+            Transferred::Skipped(path, why) => {
                 warn(&format!("warning: {} stays: {why}", path.display()));
                 Ok(Exit::Skipped)
             }
             Transferred::Unread(error) => {
-                complain("warning: skipped", &error);
+                print_error("warning: skipped", &error);
                 Ok(Exit::Skipped)
             }
             Transferred::Unchanged => Ok(Exit::Done),
@@ -207,7 +207,7 @@ impl Transfer {
         Ok(match removed.left {
             None => Exit::Done,
             Some(error) => {
-                complain("warning: not deleted", &error);
+                print_error("warning: not deleted", &error);
                 Exit::Warned
             }
         })
@@ -216,7 +216,9 @@ impl Transfer {
     /// Warns if a local file that was moved is kept.
     fn moved_file(&self, name: &str, source: Source) -> Result<Exit, Failure> {
         match source {
-            Source::BehindALink => warn(&format!("warning: {name} stays: {}", Passed::BehindALink)),
+            Source::BehindALink => {
+                warn(&format!("warning: {name} stays: {}", SkipReason::BehindALink))
+            }
             Source::Replaced => {
                 warn(&format!(
                     "warning: {name} was replaced or written to while it was moved; it stays"
@@ -291,7 +293,7 @@ impl Transfer {
             (None, Compared::Stated(checksum)) => {
                 format!("{size}, {checksum} of the store verified")
             }
-            (None, Compared::Contradicted(_) | Compared::Nothing) => size,
+            (None, Compared::ChecksumMismatch(_) | Compared::Nothing) => size,
         };
         let text = format!("{verb}: {name} to {} ({what})", path.display());
         let event = json!({
@@ -305,7 +307,7 @@ impl Transfer {
     }
 
     fn warn_of_contradiction(&self, name: &str, report: &GetReport) -> Exit {
-        let Compared::Contradicted(checksum) = report.compared else { return Exit::Done };
+        let Compared::ChecksumMismatch(checksum) = report.compared else { return Exit::Done };
         let stays = if self.options.moving { "; it stays" } else { "" };
         warn(&format!(
             "warning: {name} was written as received, but the store states the {checksum} of other \
@@ -391,7 +393,7 @@ impl Transfer {
             if report.sha256.is_none() && verb == "upload" { ", without its SHA-256" } else { "" };
         self.output.event(format!("{verb}: {from} to {name} ({saving}{unknown})"), event)?;
         for warning in &report.warnings {
-            complain(&format!("warning: {name}"), warning);
+            print_error(&format!("warning: {name}"), warning);
         }
         Ok(if report.warnings.is_empty() { Exit::Done } else { Exit::Warned })
     }
@@ -428,7 +430,7 @@ fn failed(action: &Action, error: Option<&ServiceError>) -> String {
         Action::Upload(path) => format!("upload failed: {}", path.display()),
         Action::Download(object) => format!("download failed: {object}"),
         Action::Copy(from) => format!("copy failed: {from}"),
-        Action::MakeFolder(path) => format!("mkdir failed: {}", path.display()),
+        Action::CreateDir(path) => format!("mkdir failed: {}", path.display()),
         Action::DeleteObject(object) => format!("delete failed: {object}"),
         Action::DeleteFile(path) => format!("delete failed: {}", path.display()),
         Action::Decide(name) => match error {
@@ -436,7 +438,7 @@ fn failed(action: &Action, error: Option<&ServiceError>) -> String {
             Some(ServiceError::NoPath { .. } | ServiceError::AlsoDirectory { .. }) => {
                 "download failed".to_owned()
             }
-            Some(ServiceError::MustStay { .. } | ServiceError::NotADirectory { .. }) => {
+            Some(ServiceError::NotDeletable { .. } | ServiceError::NotADirectory { .. }) => {
                 format!("download failed: {name}")
             }
             Some(ServiceError::NotUtf8(_) | ServiceError::Local { .. }) => {

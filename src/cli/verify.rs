@@ -2,7 +2,7 @@
 
 use super::args::VerifyArgs;
 use super::context::Context;
-use super::error::{Exit, Failure, complain, warn};
+use super::error::{Exit, Failure, print_error, warn};
 use super::output::Output;
 use crate::domain::{ObjectName, S3Uri};
 use crate::service::{Compared, DeltaService, GetReport, StatedChecksums};
@@ -31,7 +31,7 @@ async fn folder(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let folder = crate::domain::paths::folder(&uri.path);
-    let mut listing = service.list(&uri.bucket, &folder, None).undecided();
+    let mut listing = service.list(&uri.bucket, &folder, None).unresolved();
     let (mut verified, mut unknown, mut failed, mut exit) = (0u64, 0u64, 0u64, Exit::Done);
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.is_shown()) {
@@ -53,7 +53,7 @@ async fn folder(
                 Err(error) => {
                     failed += 1;
                     exit = Exit::Failed;
-                    complain(&format!("verify failed: {object}"), &error);
+                    print_error(&format!("verify failed: {object}"), &error);
                 }
             }
         }
@@ -82,7 +82,7 @@ fn print_outcome(
         Compared::Stated(checksum) => {
             format!("verified: {object} ({size} bytes, {checksum} of the store)")
         }
-        Compared::Contradicted(_) | Compared::Nothing => {
+        Compared::ChecksumMismatch(_) | Compared::Nothing => {
             format!("read: {object} ({size} bytes, nothing to compare with)")
         }
     })?;

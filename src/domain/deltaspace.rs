@@ -121,7 +121,7 @@ impl Deltaspace {
     }
 
     /// Returns the deltaspace of the reference at `name`, which is either of its keys.
-    pub fn home_of(name: &ObjectName) -> Self {
+    pub fn of_reference(name: &ObjectName) -> Self {
         let own = name.key.folder();
         let addressed =
             own.strip_suffix('/').and_then(|own| own.rsplit_once('/')).and_then(|(above, last)| {
@@ -224,7 +224,7 @@ pub fn stats_object(bucket: &BucketName, name: &str) -> Result<ObjectName, NameE
 }
 
 /// Returns whether the object at a key is only a cache: part of an index, or bucket statistics.
-pub fn is_memory(key: &Key) -> bool {
+pub fn is_derived(key: &Key) -> bool {
     let folder = key.folder();
     let of_index = folder == INDEX_FOLDER
         || folder.strip_suffix(INDEX_FOLDER).is_some_and(|above| above.ends_with('/'));
@@ -301,7 +301,7 @@ mod tests {
             let space = Deltaspace::of(&object(&format!("{folder}c.zip")));
             assert_eq!(space.folder, folder);
             for name in [space.classic().unwrap(), space.addressed(&digest).unwrap()] {
-                assert_eq!(Deltaspace::home_of(&name), space, "{name}");
+                assert_eq!(Deltaspace::of_reference(&name), space, "{name}");
             }
             let addressed = space.addressed(&digest).unwrap();
             assert_eq!(space.addressed_at(&addressed.key), Some(Addressed::Reference(digest)));
@@ -309,27 +309,27 @@ mod tests {
             assert_eq!(space.addressed_at(&sketch.key), Some(Addressed::Sketch(digest)));
             let tombstone = space.tombstone(&digest).unwrap();
             assert_eq!(space.addressed_at(&tombstone.key), Some(Addressed::Tombstone(digest)));
-            assert_eq!(Deltaspace::home_of(&tombstone), space);
+            assert_eq!(Deltaspace::of_reference(&tombstone), space);
             assert_eq!(space.addressed_at(&space.classic().unwrap().key), None);
         }
         let lookalike = object("a/.deltaglider/references/b/reference.bin");
-        assert_eq!(Deltaspace::home_of(&lookalike).folder, "a/.deltaglider/references/b/");
+        assert_eq!(Deltaspace::of_reference(&lookalike).folder, "a/.deltaglider/references/b/");
     }
 
     #[test]
     fn index_and_stats_are_recognized() {
         let bucket = BucketName::new("bucket").unwrap();
         for folder in ["", "a/", "a//b/"] {
-            assert!(is_memory(&index_object(&bucket, folder, INDEX_CONTENTS).unwrap().key));
+            assert!(is_derived(&index_object(&bucket, folder, INDEX_CONTENTS).unwrap().key));
         }
-        assert!(is_memory(&stats_object(&bucket, "detailed.json").unwrap().key));
+        assert!(is_derived(&stats_object(&bucket, "detailed.json").unwrap().key));
         for key in [
             "a.deltaglider/index/x",
             ".deltaglider/references/x",
             ".deltaglider/tmp/x",
             ".deltaglider/index",
         ] {
-            assert!(!is_memory(&Key::new(key).unwrap()), "{key}");
+            assert!(!is_derived(&Key::new(key).unwrap()), "{key}");
         }
     }
 

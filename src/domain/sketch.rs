@@ -25,12 +25,12 @@ pub struct Sketch {
 impl Sketch {
     /// Returns the sketch of a reference that no delta may be made against: one that other tools
     /// would decompress.
-    pub fn no_base() -> Self {
+    pub fn unusable() -> Self {
         Self { prints: Vec::new(), base: false }
     }
 
     /// Returns whether deltas may be made against the file.
-    pub fn is_base(&self) -> bool {
+    pub fn is_usable(&self) -> bool {
         self.base
     }
 
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn stored_sketch_reads_back() {
-        for sketch in [sketch(&noise(1 << 20, 5)), sketch(b"short"), Sketch::no_base()] {
+        for sketch in [sketch(&noise(1 << 20, 5)), sketch(b"short"), Sketch::unusable()] {
             let bytes = sketch.to_bytes();
             assert!(bytes.len() as u64 <= MAX_SKETCH_BYTES);
             assert_eq!(Sketch::from_bytes(&bytes), Some(sketch));

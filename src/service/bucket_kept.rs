@@ -9,7 +9,7 @@ pub enum BucketKept {
     /// The bucket has no file, but objects that deltas may need.
     #[error(
         "cannot remove s3://{bucket}: it has no file, but {left} references or other \
-         objects that are kept for files; `repair --mend` removes unneeded ones after the \
+         objects that are kept for files; `repair --fix` removes unneeded ones after the \
          grace period, `rb --force` at once"
     )]
     Left {

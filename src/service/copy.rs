@@ -8,7 +8,7 @@ use super::objects::{StoredObject, Variants, whole};
 use super::plan::DirectReason;
 use super::put::{
     MAX_CONTENTION, PutOptions, PutReport, PutWarning, StoredAs, after, is_lost_race, name_facts,
-    refuse_occupied, remove_older_delta, remove_older_plain,
+    reject_occupied, remove_older_delta, remove_older_plain,
 };
 use super::references::{Keep, Reference};
 use crate::domain::metadata::{DeltaMetadata, Kind};
@@ -42,7 +42,7 @@ impl DeltaService {
         stated: StatedChecksums,
     ) -> Result<PutReport, ServiceError> {
         if from == to {
-            return Err(ServiceError::Itself(to.clone()));
+            return Err(ServiceError::CopyOntoItself(to.clone()));
         }
         whole(to)?;
         let copy =
@@ -78,7 +78,7 @@ impl Copy {
         let served = source.newest_first(store, from).await?.first().map(|&found| found.clone());
         let Some(served) = served else { return Err(ServiceError::absent(from)) };
         let places = Variants::look_to_write(store, to).await?;
-        refuse_occupied(objects, to, &places).await?;
+        reject_occupied(objects, to, &places).await?;
         let allowed =
             name_facts(objects, &service.settings.policy, to, self.delta, &places).delta_allowed();
         match (&served.kind, allowed) {
@@ -115,13 +115,14 @@ impl Copy {
         let (references, to) = (&self.service.references, &self.to);
         let digest = delta.ref_sha256;
         let named = served.name.sibling(delta.ref_key.clone());
-        let home = Deltaspace::home_of(&named);
+        let home = Deltaspace::of_reference(&named);
         if to.bucket == served.name.bucket && to.key.folder().starts_with(home.folder()) {
-            let set = references.bases_of(home).await?;
+            let set = references.references_of(home).await?;
             return Ok(set.members.into_iter().find(|base| base.digest == digest));
         }
-        let set =
-            references.bases_for(to, self.service.settings.policy.deltaspace.as_deref()).await?;
+        let set = references
+            .references_for(to, self.service.settings.policy.deltaspace.as_deref())
+            .await?;
         if let Some(base) = set.members.iter().find(|base| base.digest == digest) {
             return Ok(Some(base.clone()));
         }
@@ -147,7 +148,7 @@ impl Copy {
         if let Some(base) = &created {
             let objects = &self.service.objects;
             if !objects.has_bytes(&base.name, &base.etag, &content.to_payload(), digest).await? {
-                return Err(ServiceError::NoCopy { of: named, copy: base.name.clone() });
+                return Err(ServiceError::CopyMismatch { of: named, copy: base.name.clone() });
             }
         }
         Ok(created)
@@ -200,7 +201,7 @@ impl Copy {
             put => put?,
         };
         if !objects.has_bytes(&stored, &tag, &bytes, digest).await? {
-            return Err(ServiceError::NoCopy { of: served.name.clone(), copy: stored });
+            return Err(ServiceError::CopyMismatch { of: served.name.clone(), copy: stored });
         }
         self.service
             .references
@@ -265,8 +266,8 @@ impl Copy {
         let status = FileStatus::read(&served.head.attributes.metadata);
         let options = PutOptions { delta: self.delta, attributes, source, status };
         let mut report = service.put(&file, &self.to, &options).await?;
-        if let Compared::Contradicted(checksum) = read.compared {
-            report.warnings.push(PutWarning::Contradicted(ServiceError::Contradicted {
+        if let Compared::ChecksumMismatch(checksum) = read.compared {
+            report.warnings.push(PutWarning::ChecksumMismatch(ServiceError::ChecksumMismatch {
                 object: from.clone(),
                 checksum,
             }));

@@ -156,7 +156,7 @@ impl DeltaService {
         mut report: impl FnMut(&ObjectName, Result<ListedRemoval, ServiceError>) -> Result<(), E>,
     ) -> Result<Deletion, E> {
         // Each file is looked at before it is deleted, whatever its key or the index states.
-        let mut listing = self.list(bucket, prefix, None).undecided();
+        let mut listing = self.list(bucket, prefix, None).unresolved();
         let (mut deletion, mut named) = (Deletion::default(), BTreeSet::new());
         // Objects that another tool left at the name of a file with an escaped key: each becomes
         // the file of the name once the escaped one is deleted.
@@ -279,7 +279,7 @@ async fn delete_listed_file(
     let object = ObjectName::new(bucket.clone(), file.key.clone());
     let listed = ListedWrite { tag: file.stored.etag.clone(), modified: file.stored.last_modified };
     match delete_objects(objects, &object, &listed).await {
-        Err(error) if !file.is_decided() && error.is_no_file() => {
+        Err(error) if !file.is_resolved() && error.is_no_file() => {
             let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
             let outcome = delete_objects(objects, &own, &listed).await;
             (own, outcome)

@@ -64,13 +64,13 @@ pub enum ServiceError {
         "cannot upload {0}: no permission to list or read the destination; \
          pass --no-delta to upload without checking"
     )]
-    Unseen(ObjectName, #[source] StorageError),
+    DestinationDenied(ObjectName, #[source] StorageError),
     /// A copy that the store reported as done is absent or has other content.
     #[error(
         "cannot verify the copy of {of} at {copy}: it is absent or has other content; \
          nothing was removed"
     )]
-    NoCopy {
+    CopyMismatch {
         /// The source of the copy.
         of: ObjectName,
         /// The destination of the copy.
@@ -110,7 +110,7 @@ pub enum ServiceError {
     },
     /// A directory or file in the way of a download holds something that must not be deleted.
     #[error("cannot replace {}: --delete would not delete {}", path.display(), kept.display())]
-    MustStay {
+    NotDeletable {
         /// The path in the way.
         path: PathBuf,
         /// The path that must not be deleted.
@@ -118,7 +118,7 @@ pub enum ServiceError {
     },
     /// A path that was renamed aside could not be renamed back.
     #[error("cannot rename {} back to {}; rename it yourself", aside.display(), path.display())]
-    NotGivenBack {
+    NotRestored {
         /// The old path.
         path: PathBuf,
         /// The present path.
@@ -142,7 +142,7 @@ pub enum ServiceError {
         "{} was renamed aside by a killed download; a download into its directory restores it",
         .0.display()
     )]
-    SetAside(PathBuf),
+    LeftAside(PathBuf),
     /// A presigned URL would return the delta instead of the file.
     #[error("cannot presign {0}: it is stored as a delta, and a URL would return only the delta")]
     StoredAsDelta(ObjectName),
@@ -181,7 +181,7 @@ pub enum ServiceError {
     },
     /// A deletion of extra files with a source that could not be listed completely.
     #[error("cannot list all files of {from}, so nothing was removed from {to}")]
-    SourceUnseen {
+    SourceIncomplete {
         /// The source.
         from: String,
         /// The destination.
@@ -208,10 +208,10 @@ pub enum ServiceError {
         "cannot rewrite deltas: this is safe only on a store that enforces conditional writes \
          among concurrent writers; if this one does, set DG_CONDITIONAL_WRITES=yes"
     )]
-    NeedsConditions,
+    NeedsConditionalWrites,
     /// Source and destination of a copy are the same.
     #[error("{0} cannot be copied onto itself")]
-    Itself(ObjectName),
+    CopyOntoItself(ObjectName),
     /// The key holds the delta of another file.
     #[error("{object} is where the delta of {file} is stored; choose another name")]
     Occupied {
@@ -283,7 +283,7 @@ pub enum ServiceError {
          or the ETags of this store are not checksums; \
          pass --no-verify-etag to read it without this check"
     )]
-    Contradicted {
+    ChecksumMismatch {
         /// The file.
         object: ObjectName,
         /// The algorithm.

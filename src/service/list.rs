@@ -59,7 +59,7 @@ pub struct ListedFile {
 impl ListedFile {
     /// Returns whether its kind is certain, by its key or by a HEAD request. An index may be wrong,
     /// and a key that ends in `.delta` may belong to a plain file.
-    pub(crate) fn is_decided(&self) -> bool {
+    pub(crate) fn is_resolved(&self) -> bool {
         self.kind.is_some() || !needs_look(&self.stored.key)
     }
 
@@ -179,7 +179,7 @@ impl Listing {
 
     /// Ignores the index: every delta and reference is resolved by a HEAD request.
     #[must_use]
-    pub fn afresh(self) -> Self {
+    pub fn without_index(self) -> Self {
         Self { looks: Looks::Always, ..self }
     }
 
@@ -187,14 +187,14 @@ impl Listing {
     /// delta of a file, with the stored size, and may be a file of its own. For commands that read
     /// or examine each file anyway.
     #[must_use]
-    pub fn undecided(self) -> Self {
+    pub fn unresolved(self) -> Self {
         Self { looks: Looks::OfReferences, ..self }
     }
 
     /// Uses keys and stored sizes alone and sends no HEAD request: `NAME.delta` is listed as the
     /// delta of `NAME`, and `reference.bin` as a reference.
     #[must_use]
-    pub fn by_stored_sizes(self) -> Self {
+    pub fn by_key_only(self) -> Self {
         Self { looks: Looks::Never, ..self }
     }
 
@@ -225,7 +225,7 @@ impl Listing {
         if let Some(hasher) = &mut self.fingerprint {
             page.objects
                 .iter()
-                .filter(|object| !deltaspace::is_memory(&object.key))
+                .filter(|object| !deltaspace::is_derived(&object.key))
                 .for_each(|it| mark(hasher, it));
         }
         if self.looks == Looks::WhereNeeded {
@@ -353,7 +353,7 @@ impl Listing {
         }
         if deltaspace::is_internal(&stored.key) {
             let name = ObjectName::new(self.bucket.clone(), stored.key.clone());
-            let addressed = Deltaspace::home_of(&name).addressed_at(&stored.key);
+            let addressed = Deltaspace::of_reference(&name).addressed_at(&stored.key);
             let is_reference = matches!(addressed, Some(Addressed::Reference(_)));
             let listed = if is_reference { Listed::Reference } else { Listed::Internal };
             return Ok(Some((as_stored(listed, None), None)));
@@ -435,7 +435,7 @@ impl Listing {
         let mut twin = self.twin_of(&file);
         if twin.is_some()
             && file.listed == Listed::Delta
-            && !file.is_decided()
+            && !file.is_resolved()
             && self.looks != Looks::Never
         {
             // Only a delta is a second variant of the name.

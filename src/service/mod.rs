@@ -52,11 +52,11 @@ pub use purge::Purge;
 pub use put::{PutOptions, PutReport, PutWarning, StoredAs};
 pub use rebase::Rebased;
 pub use references::ReferenceWarning;
-pub use repair::{Finding, Outcome, RepairOptions, RepairReport, Trouble};
-pub use set_aside::{InTheWay, Removed};
-pub use stats::{KeptStats, Stats, StatsMode};
+pub use repair::{Defect, Finding, Outcome, RepairOptions, RepairReport};
+pub use set_aside::{Obstacle, Removed};
+pub use stats::{Stats, StatsCache, StatsMode};
 pub use sync::{
-    Compare, Filter, Folder, MayBeDelta, Passed, Phase, Select, Step, Steps, SyncOptions,
+    AllowDelta, Compare, Filter, Folder, Phase, Select, SkipReason, Step, Steps, SyncOptions,
 };
 pub use transfer::{
     Action, AttributesOf, Completion, Source, StepOutcome, TransferOptions, Transferred,
@@ -68,7 +68,7 @@ pub struct Settings {
     /// The rules for which files are stored as deltas.
     pub policy: Policy,
     /// The directory for unnamed temporary files of data too long for memory.
-    pub spool_folder: PathBuf,
+    pub spool_dir: PathBuf,
 }
 
 /// Stores files as deltas and restores them.
@@ -84,11 +84,11 @@ pub struct DeltaService {
 impl DeltaService {
     /// Creates a service on a store and a cache.
     pub fn new(store: Arc<dyn Store>, cache: Arc<dyn ReferenceCache>, settings: Settings) -> Self {
-        let objects = objects::Objects::new(store, Arc::new(SystemClock), &settings.spool_folder);
+        let objects = objects::Objects::new(store, Arc::new(SystemClock), &settings.spool_dir);
         Self {
             references: references::References::new(objects.clone(), cache),
             objects,
-            transcoder: transcode::Transcoder::new(&settings.spool_folder),
+            transcoder: transcode::Transcoder::new(&settings.spool_dir),
             settings: Arc::new(settings),
             drafts: Arc::default(),
         }

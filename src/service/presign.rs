@@ -10,7 +10,7 @@ use super::clock::timestamp;
 use super::error::ServiceError;
 use super::get::StatedChecksums;
 use super::objects::{Variants, whole};
-use super::put::refuse_occupied;
+use super::put::reject_occupied;
 use crate::domain::metadata::{Kind, TemporaryMetadata};
 use crate::domain::{Key, MAX_KEY_BYTES, ObjectName, deltaspace};
 use crate::storage::{
@@ -82,7 +82,7 @@ impl DeltaService {
         // No other file has an escaped key.
         if stored == *object {
             let places = Variants::look(self.store(), object).await?;
-            refuse_occupied(&self.objects, object, &places).await?;
+            reject_occupied(&self.objects, object, &places).await?;
         }
         let url = self.store().presign(&stored, &Presigned::Put, expires_in).await?;
         Ok(PresignedUrl { url, temporary: None })

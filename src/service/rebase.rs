@@ -31,7 +31,7 @@ impl DeltaService {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NeedsConditions`] if the store is not known to enforce conditional writes:
+    /// [`ServiceError::NeedsConditionalWrites`] if the store is not known to enforce conditional writes:
     /// the rewrite could overwrite a newer file.
     pub async fn rebase(
         &self,
@@ -39,7 +39,7 @@ impl DeltaService {
         dry_run: bool,
     ) -> Result<Option<Rebased>, ServiceError> {
         if !self.store().conditions_are_atomic() {
-            return Err(ServiceError::NeedsConditions);
+            return Err(ServiceError::NeedsConditionalWrites);
         }
         let begun = self.objects.clock().running();
         let places = Variants::look_for_file(self.store(), object).await?;
@@ -49,8 +49,10 @@ impl DeltaService {
         if !self.objects.may_rewrite(found) {
             return Ok(None);
         }
-        let set =
-            self.references.bases_for(object, self.settings.policy.deltaspace.as_deref()).await?;
+        let set = self
+            .references
+            .references_for(object, self.settings.policy.deltaspace.as_deref())
+            .await?;
         if set.members.iter().all(|base| base.digest == old.ref_sha256) {
             return Ok(None);
         }

@@ -101,7 +101,7 @@ impl DeltaService {
     /// [`StorageErrorKind::NotEmpty`] if there is a file.
     async fn own_objects(&self, bucket: &BucketName) -> Result<Vec<ListedObject>, ServiceError> {
         let mut own = Vec::new();
-        let mut listing = self.list(bucket, "", None).afresh();
+        let mut listing = self.list(bucket, "", None).without_index();
         while let Some(page) = listing.next().await? {
             if page.files.iter().any(|file| file.is_shown()) {
                 return Err(
@@ -165,7 +165,7 @@ impl DeltaService {
         held: Vec<Held>,
     ) -> Result<usize, ServiceError> {
         let (mut needed, mut unknown) = (Vec::new(), false);
-        let mut listing = self.list(bucket, "", None).afresh();
+        let mut listing = self.list(bucket, "", None).without_index();
         while let Some(page) = listing.next().await? {
             for file in page.files.iter().chain(&page.older) {
                 match file.kind.as_deref() {
@@ -180,7 +180,7 @@ impl DeltaService {
         let mut restored = 0;
         for Held { name, attributes, at, len } in held {
             let is_needed = |(key, digest): &(Key, _)| {
-                let addressed = Deltaspace::home_of(&name).addressed(digest);
+                let addressed = Deltaspace::of_reference(&name).addressed(digest);
                 *key == name.key || addressed.is_ok_and(|addressed| addressed == name)
             };
             if !unknown && !needed.iter().any(is_needed) {
@@ -209,6 +209,6 @@ impl DeltaService {
 /// Returns whether an object can be rebuilt: an index, statistics, or the sketch of a reference.
 fn is_rebuildable(bucket: &BucketName, object: &ListedObject) -> bool {
     let name = ObjectName::new(bucket.clone(), object.key.clone());
-    let addressed = Deltaspace::home_of(&name).addressed_at(&object.key);
-    deltaspace::is_memory(&object.key) || matches!(addressed, Some(Addressed::Sketch(_)))
+    let addressed = Deltaspace::of_reference(&name).addressed_at(&object.key);
+    deltaspace::is_derived(&object.key) || matches!(addressed, Some(Addressed::Sketch(_)))
 }

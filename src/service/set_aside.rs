@@ -24,7 +24,7 @@ type Files = BTreeMap<PathBuf, FileState>;
 /// An obstacle to a download that may be deleted with all its content. Clones share it: the first
 /// download that needs its path deletes it.
 #[derive(Debug, Clone)]
-pub struct InTheWay {
+pub struct Obstacle {
     path: PathBuf,
     /// The files in it; `None` after they were deleted.
     files: Arc<Mutex<Option<Files>>>,
@@ -82,12 +82,12 @@ pub(super) fn refuse(target: &Path, obstacle: &Path) -> ServiceError {
     }
 }
 
-impl InTheWay {
+impl Obstacle {
     /// Lists the files of an obstacle.
     ///
     /// # Errors
     ///
-    /// [`ServiceError::MustStay`] names the first path in it that must not be deleted: a file that
+    /// [`ServiceError::NotDeletable`] names the first path in it that must not be deleted: a file that
     /// `may_delete` rejects, a link, or a special file.
     pub(super) fn look(
         path: &Path,
@@ -96,7 +96,7 @@ impl InTheWay {
         let mut files = Files::new();
         for_each(path, &mut |found, metadata| {
             if !metadata.is_file() || !may_delete(found) {
-                return Err(ServiceError::MustStay {
+                return Err(ServiceError::NotDeletable {
                     path: path.to_owned(),
                     kept: found.to_owned(),
                 });
@@ -159,7 +159,7 @@ impl InTheWay {
                 if self.path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
                     let _ = remove_empty(&self.path);
                 }
-                rename_back(&moved, &self.path).map_err(|why| ServiceError::NotGivenBack {
+                rename_back(&moved, &self.path).map_err(|why| ServiceError::NotRestored {
                     path: self.path.clone(),
                     aside: moved.clone(),
                     source: why,
@@ -332,7 +332,7 @@ pub(super) fn give_back(aside: &Path) -> io::Result<Leftover> {
 
 /// Restores everything that killed processes renamed aside in a directory. Unreadable entries are
 /// skipped, since no command may fail for them.
-pub(super) fn give_back_all(directory: &Path) {
+pub(super) fn restore_all(directory: &Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| is_set_aside_name(&entry.file_name())) {
         match give_back(&entry.path()) {
@@ -383,7 +383,7 @@ mod tests {
             let folder = folder_with(names);
             let before = tree(folder.path());
             let path = folder.path().join(obstacle);
-            let way = InTheWay::look(&path, |_| true).unwrap();
+            let way = Obstacle::look(&path, |_| true).unwrap();
             let failed = way.replace(|may_replace| {
                 assert_eq!(may_replace, MayReplace(false));
                 assert!(!path.exists());
@@ -418,7 +418,7 @@ mod tests {
             |path| std::fs::remove_file(path.join("b")).unwrap(),
         ];
         for change in changes {
-            let way = InTheWay::look(&path, |_| true).unwrap();
+            let way = Obstacle::look(&path, |_| true).unwrap();
             change(&path);
             let before = tree(folder.path());
             assert!(matches!(way.replace(published), Err(ServiceError::Changed(_))));

@@ -15,8 +15,8 @@ use super::get::{Compared, GetOptions, GetReport};
 use super::head::Head;
 use super::payload::Payload;
 use super::put::{PutOptions, PutReport, PutWarning};
-use super::set_aside::{InTheWay, Removed};
-use super::sync::{MayBeDelta, Passed, Phase, Step, Steps, is_behind_a_link};
+use super::set_aside::{Obstacle, Removed};
+use super::sync::{AllowDelta, Phase, SkipReason, Step, Steps, is_behind_a_link};
 use super::{Deletion, DeltaService, Moved};
 use crate::domain::ObjectName;
 use crate::storage::Attributes;
@@ -138,7 +138,7 @@ pub enum Transferred {
         source: Source,
     },
     /// A directory was created, and obstacles at its path were deleted.
-    MadeFolder(PathBuf, Removed),
+    CreatedDir(PathBuf, Removed),
     /// A file was deleted from the store.
     DeletedObject(ObjectName, Deletion),
     /// An object was kept: it was replaced after it was listed.
@@ -146,7 +146,7 @@ pub enum Transferred {
     /// A local file was deleted.
     DeletedFile(PathBuf),
     /// A path was skipped.
-    Passed(PathBuf, Passed),
+    Skipped(PathBuf, SkipReason),
     /// A file was skipped because it cannot be read.
     Unread(ServiceError),
     /// Nothing was to be done.
@@ -164,7 +164,7 @@ pub enum Action {
     /// Copy of an object inside the store.
     Copy(ObjectName),
     /// Creation of a local directory.
-    MakeFolder(PathBuf),
+    CreateDir(PathBuf),
     /// Deletion of an object.
     DeleteObject(ObjectName),
     /// Deletion of a local file.
@@ -332,9 +332,9 @@ impl Transfer {
     async fn attempt(&self, step: Step) -> StepOutcome {
         let action = action(&step);
         let outcome = match step {
-            Step::MakeFolder(path) if path.is_dir() => Ok(Transferred::Unchanged),
+            Step::CreateDir(path) if path.is_dir() => Ok(Transferred::Unchanged),
             Step::Unchanged => Ok(Transferred::Unchanged),
-            Step::Passed(path, why) => Ok(Transferred::Passed(path, why)),
+            Step::Skip(path, why) => Ok(Transferred::Skipped(path, why)),
             Step::Unread(error) => Ok(Transferred::Unread(error)),
             Step::Failed(_, error) => Err(error),
             step if self.options.dryrun => plan(step).await,
@@ -351,17 +351,17 @@ impl Transfer {
             },
             Step::Download(object, path) => self.download(object, &path, None).await,
             Step::Copy(from, to, may_be_delta) => self.copy(from, to, may_be_delta).await,
-            Step::MakeFolder(path) => match std::fs::create_dir_all(&path) {
-                Ok(()) => Ok(Transferred::MadeFolder(path, Removed::default())),
+            Step::CreateDir(path) => match std::fs::create_dir_all(&path) {
+                Ok(()) => Ok(Transferred::CreatedDir(path, Removed::default())),
                 Err(source) => {
                     Err(ServiceError::Local { what: path.display().to_string(), source })
                 }
             },
             Step::Replace(step, way) => match *step {
                 Step::Download(object, path) => self.download(object, &path, Some(&way)).await,
-                Step::MakeFolder(path) => {
+                Step::CreateDir(path) => {
                     let removed = self.service.make_folder_replacing(&path, &way).await?;
-                    Ok(Transferred::MadeFolder(path, removed))
+                    Ok(Transferred::CreatedDir(path, removed))
                 }
                 _ => Ok(Transferred::Unchanged),
             },
@@ -384,7 +384,7 @@ impl Transfer {
         file: Payload,
         path: PathBuf,
         object: ObjectName,
-        MayBeDelta(may_be_delta): MayBeDelta,
+        AllowDelta(may_be_delta): AllowDelta,
     ) -> Result<Transferred, ServiceError> {
         let name =
             path.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or(object.key.base_name());
@@ -428,7 +428,7 @@ impl Transfer {
         &self,
         object: ObjectName,
         path: &Path,
-        way: Option<&InTheWay>,
+        way: Option<&Obstacle>,
     ) -> Result<Transferred, ServiceError> {
         let (service, options) = (&self.service, &self.options);
         // A download that replaces something in a local directory is never a move.
@@ -442,7 +442,9 @@ impl Transfer {
         };
         let source = match seen {
             None => Source::Copied,
-            Some(_) if matches!(report.compared, Compared::Contradicted(_)) => Source::Unverified,
+            Some(_) if matches!(report.compared, Compared::ChecksumMismatch(_)) => {
+                Source::Unverified
+            }
             Some(_) if report.unpacked.is_some() => Source::Unpacked,
             Some(seen) => service.delete_moved(&object, &seen).await.into(),
         };
@@ -453,14 +455,16 @@ impl Transfer {
         &self,
         from: ObjectName,
         to: ObjectName,
-        MayBeDelta(may_be_delta): MayBeDelta,
+        AllowDelta(may_be_delta): AllowDelta,
     ) -> Result<Transferred, ServiceError> {
         let options = &self.options;
         let seen = self.seen(&from, options.moving).await?;
         let delta = options.delta && may_be_delta;
         let report = self.service.copy_comparing(&from, &to, delta, options.get.stated).await?;
-        let is_contradicted =
-            report.warnings.iter().any(|warning| matches!(warning, PutWarning::Contradicted(_)));
+        let is_contradicted = report
+            .warnings
+            .iter()
+            .any(|warning| matches!(warning, PutWarning::ChecksumMismatch(_)));
         let source = match seen {
             None => Source::Copied,
             Some(_) if is_contradicted => Source::Unverified,
@@ -488,10 +492,10 @@ async fn plan(step: Step) -> Result<Transferred, ServiceError> {
 
 fn action(step: &Step) -> Action {
     match step {
-        Step::Upload(path, ..) | Step::Passed(path, _) => Action::Upload(path.clone()),
+        Step::Upload(path, ..) | Step::Skip(path, _) => Action::Upload(path.clone()),
         Step::Download(object, _) => Action::Download(object.clone()),
         Step::Copy(from, ..) => Action::Copy(from.clone()),
-        Step::MakeFolder(path) => Action::MakeFolder(path.clone()),
+        Step::CreateDir(path) => Action::CreateDir(path.clone()),
         Step::Replace(step, _) | Step::Either(step, _) => action(step),
         Step::RemoveObject(object, _) => Action::DeleteObject(object.clone()),
         Step::RemoveFile(path) => Action::DeleteFile(path.clone()),

@@ -19,7 +19,7 @@ impl DeltaService {
         Ok(report)
     }
 
-    /// Verifies a file of an [undecided](crate::service::Listing::undecided) listing: under the
+    /// Verifies a file of an [unresolved](crate::service::Listing::unresolved) listing: under the
     /// name shown, else under its own key. Returns the name that was verified.
     pub async fn verify_listed(
         &self,
@@ -29,7 +29,7 @@ impl DeltaService {
     ) -> (ObjectName, Result<GetReport, ServiceError>) {
         let object = ObjectName::new(bucket.clone(), file.key.clone());
         match self.verify(&object, stated).await {
-            Err(error) if !file.is_decided() && error.is_no_file() => {
+            Err(error) if !file.is_resolved() && error.is_no_file() => {
                 let own = ObjectName::new(bucket.clone(), file.stored.key.clone());
                 let report = self.verify(&own, stated).await;
                 (own, report)

@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use crate::stage::{Binary, entries, in_room, like, need_root};
+use crate::stage::{Binary, entries, files_in, like, need_root};
 use crate::support::{Run, names_below};
 
 /// SIGXFSZ, which ends a process at the first write beyond its file size limit.
@@ -29,10 +29,10 @@ fn death_at_any_write_is_harmless() {
         }
         deaths += 1;
         assert!(entries(&binary.cache()).is_empty(), "published though unfinished");
-        assert_eq!(in_room(&binary.cache(), "new").len(), 1, "it died before it wrote");
+        assert_eq!(files_in(&binary.cache(), "new").len(), 1, "it died before it wrote");
         let run = Run::of(&mut binary.command(&["cp", "s3://buc/a/2.zip", "-"])).succeeds();
         assert!(run.stdout == binary.second);
-        assert!(in_room(&binary.cache(), "new").is_empty(), "left after the next start");
+        assert!(files_in(&binary.cache(), "new").is_empty(), "left after the next start");
         Run::of(&mut binary.command(&["cache", "verify"]))
             .succeeds()
             .says("1 sound, 0 expired, 0 unsound");

@@ -32,11 +32,11 @@ pub(crate) fn read(cache: &dyn ReferenceCache, content: &[u8]) -> Option<Vec<u8>
 
 /// Returns the files in every directory `entries` below this one.
 pub(crate) fn entries(below: &Path) -> Vec<PathBuf> {
-    in_room(below, "entries")
+    files_in(below, "entries")
 }
 
 /// Returns the files in every directory of this name.
-pub(crate) fn in_room(below: &Path, name: &str) -> Vec<PathBuf> {
+pub(crate) fn files_in(below: &Path, name: &str) -> Vec<PathBuf> {
     let found = walkdir::WalkDir::new(below)
         .into_iter()
         .filter_map(Result::ok)

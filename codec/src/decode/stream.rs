@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use super::{DecodeError, DecodeErrorKind, DecodeOptions, DecodeSummary, Decoder};
 use crate::Source;
 use crate::format::header::Header;
-use crate::stream::{PIECE, StreamError, give, read_some, write_out};
+use crate::stream::{BUFFER_LEN, StreamError, give, read_some, write_out};
 
 /// Decodes all of `delta`, window by window. `target` receives only verified windows: all windows
 /// before the first faulty one.
@@ -24,7 +24,7 @@ pub fn decode_stream<S: Source>(
     options: &DecodeOptions,
 ) -> Result<DecodeSummary, StreamError<DecodeError>> {
     let mut decoder = Decoder::new(source, options);
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; BUFFER_LEN];
     let mut out = Vec::new();
     loop {
         let len = read_some(&mut delta, &mut piece).map_err(StreamError::Input)?;
@@ -113,7 +113,7 @@ impl<S: Source, R: Read> DecodeReader<S, R> {
                 }
                 continue;
             }
-            self.piece.resize(PIECE, 0);
+            self.piece.resize(BUFFER_LEN, 0);
             let read = read_some(&mut self.delta, &mut self.piece);
             self.piece.truncate(*read.as_ref().unwrap_or(&0));
             self.taken = 0;

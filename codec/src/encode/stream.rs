@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::{EncodeError, EncodeOptions, Encoder};
 use crate::Source;
-use crate::stream::{PIECE, StreamError, give, read_some, write_out};
+use crate::stream::{BUFFER_LEN, StreamError, give, read_some, write_out};
 
 /// Encodes all of `target` and returns its length and that of the delta, in bytes.
 ///
@@ -22,7 +22,7 @@ pub fn encode_stream<S: Source>(
     options: &EncodeOptions,
 ) -> Result<(u64, u64), StreamError<EncodeError>> {
     let mut encoder = Encoder::new(source, options).map_err(StreamError::Codec)?;
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; BUFFER_LEN];
     let mut out = Vec::new();
     let (mut target_len, mut delta_len) = (0u64, 0u64);
     loop {
@@ -160,7 +160,7 @@ impl<S: Source, R: Read> EncodeReader<S, R> {
                 self.taken = self.taken.saturating_add(taken);
                 continue;
             }
-            self.piece.resize(PIECE, 0);
+            self.piece.resize(BUFFER_LEN, 0);
             let read = read_some(&mut self.target, &mut self.piece);
             self.piece.truncate(*read.as_ref().unwrap_or(&0));
             self.taken = 0;

@@ -8,7 +8,7 @@ use crate::error::{DecodeErrorKind, Fault, Part};
 use crate::format::fields::Stop;
 
 /// The number of bytes read at a time.
-const PIECE: usize = 1 << 16;
+const BUFFER_LEN: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(super) struct Pieces<R> {
@@ -103,7 +103,7 @@ impl<R: Read> Pieces<R> {
         self.buffer.drain(..self.taken.min(self.buffer.len()));
         self.taken = 0;
         let before = self.buffer.len();
-        self.buffer.resize(before.saturating_add(PIECE), 0);
+        self.buffer.resize(before.saturating_add(BUFFER_LEN), 0);
         let read = loop {
             match self.reader.read(self.buffer.get_mut(before..).unwrap_or_default()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

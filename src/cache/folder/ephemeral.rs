@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::CacheDirs;
 use super::layout::Cleared;
-use super::maintenance::OfProcesses;
+use super::maintenance::ProcessCaches;
 use super::private::{FOLDER_MODE, PrivateFolder, open_folder, unheld};
 use crate::cache::legacy::{bytes_below, is_own_folder};
 
@@ -80,8 +80,8 @@ pub(in crate::cache) fn sweep(parent: &Path) -> Cleared {
 }
 
 /// Counts the cache directories of this user's processes.
-pub(in crate::cache) fn census(parent: &Path) -> OfProcesses {
-    let mut found = OfProcesses::default();
+pub(in crate::cache) fn census(parent: &Path) -> ProcessCaches {
+    let mut found = ProcessCaches::default();
     for path in folders(parent) {
         let Ok(folder) = open_folder(&path) else { continue };
         match unheld(folder.try_lock_shared()) {

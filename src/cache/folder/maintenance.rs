@@ -65,7 +65,7 @@ pub struct InvalidEntry {
 /// The number and size of the caches of single processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct OfProcesses {
+pub struct ProcessCaches {
     /// Caches of running processes.
     pub alive: u64,
     /// Caches of dead processes.
@@ -248,7 +248,7 @@ pub(in crate::cache) fn others(folder: &Path, own: Option<&CacheKey>) -> (u64, u
 }
 
 /// Deletes the entries of keys other than `own` that no process reads.
-pub(in crate::cache) fn clear_others(
+pub(in crate::cache) fn clear_other_keys(
     folder: &Path,
     own: Option<&CacheKey>,
 ) -> Result<Cleared, CacheError> {

@@ -33,8 +33,8 @@ use crate::domain::{Sha256Digest, Total};
 
 pub(super) use ephemeral::{census, sweep};
 pub use layout::Cleared;
-pub use maintenance::{Holdings, InvalidEntry, OfProcesses, Verified};
-pub(super) use maintenance::{clear_others, others};
+pub use maintenance::{Holdings, InvalidEntry, ProcessCaches, Verified};
+pub(super) use maintenance::{clear_other_keys, others};
 pub use private::InsecureDir;
 
 /// The limits of a cache.
@@ -198,7 +198,7 @@ impl Inner {
     }
 
     /// Returns the directories; creates those of an ephemeral cache at first use.
-    fn make_rooms(&self) -> io::Result<Held> {
+    fn make_dirs(&self) -> io::Result<Held> {
         match &self.place {
             Place::Persistent(dirs) => Ok(Held::Persistent(dirs.clone())),
             Place::Ephemeral(parent, made) => {
@@ -218,7 +218,7 @@ impl Inner {
         let file = match dirs.entries.open(&name.to_string()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                self.drop_damaged(&dirs, &name, None, &error);
+                self.discard_corrupt(&dirs, &name, None, &error);
                 return None;
             }
             Ok(file) => file,
@@ -241,7 +241,7 @@ impl Inner {
                 return None;
             }
             Err(invalid) => {
-                self.drop_damaged(&dirs, &name, Some(id), &invalid);
+                self.discard_corrupt(&dirs, &name, Some(id), &invalid);
                 return None;
             }
         };
@@ -273,7 +273,7 @@ impl Inner {
     }
 
     /// Counts a damaged entry and deletes it as [`discard`](Self::discard) does.
-    fn drop_damaged(
+    fn discard_corrupt(
         &self,
         dirs: &CacheDirs,
         name: &EntryName,
@@ -372,7 +372,7 @@ impl FolderEntry {
         match self.source.verify() {
             Ok(()) => Some(self),
             Err(corrupt) => {
-                self.cache.drop_damaged(&self.dirs, &self.name, Some(self.file), &corrupt);
+                self.cache.discard_corrupt(&self.dirs, &self.name, Some(self.file), &corrupt);
                 None
             }
         }
@@ -391,7 +391,7 @@ impl Source for FolderEntry {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read_at(offset, buf);
         if let Err(error) = &read {
-            self.cache.drop_damaged(&self.dirs, &self.name, Some(self.file), error);
+            self.cache.discard_corrupt(&self.dirs, &self.name, Some(self.file), error);
         }
         read
     }

@@ -314,7 +314,7 @@ mod linux {
             } else if flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
                 self.report_folder(cache, "it was moved or removed");
             } else if flags.intersects(ReadFlags::ATTRIB)
-                && matches!(self.dirs.entries.put_right(), Ok(true))
+                && matches!(self.dirs.entries.restrict_mode(), Ok(true))
             {
                 self.report_folder(cache, "other users had access; access was revoked");
             }

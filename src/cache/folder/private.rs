@@ -122,7 +122,7 @@ impl PrivateFolder {
     fn verified(folder: File, path: PathBuf) -> io::Result<Self> {
         owned(folder.metadata()?.uid())?;
         let folder = Self { folder, path };
-        if folder.put_right()? {
+        if folder.restrict_mode()? {
             tracing::warn!(
                 folder = %folder.path.display(),
                 "other users had access to a directory of the cache; access was revoked"
@@ -132,7 +132,7 @@ impl PrivateFolder {
     }
 
     /// Restricts the mode to the owner; returns whether other users had access.
-    pub(super) fn put_right(&self) -> io::Result<bool> {
+    pub(super) fn restrict_mode(&self) -> io::Result<bool> {
         let mode = self.folder.metadata()?.mode() & 0o7777;
         if mode != FOLDER_MODE {
             self.folder.set_permissions(Permissions::from_mode(FOLDER_MODE))?;

@@ -31,7 +31,7 @@ impl FolderWriter {
         digest: &Sha256Digest,
         len: u64,
     ) -> Result<Self, CacheError> {
-        let dirs = cache.make_rooms().map_err(|error| failed(&cache, error))?;
+        let dirs = cache.make_dirs().map_err(|error| failed(&cache, error))?;
         let begun = || {
             let mut random = [0; 16];
             fill_random(&mut random)?;
@@ -116,7 +116,7 @@ impl Draft {
         let (cache, dirs) = (&self.cache, &self.dirs);
         let id = FileId::of(&file)?;
         let header = cache.open_header(&file, entry, self.created).map_err(|invalid| {
-            cache.drop_damaged(dirs, name, Some(id), &invalid);
+            cache.discard_corrupt(dirs, name, Some(id), &invalid);
             io::Error::other("the entry was changed before it was published")
         })?;
         let needed = Header::stored_len(len).unwrap_or(u64::MAX);

@@ -16,7 +16,7 @@ use super::input::{Input, PIECE};
 use super::output::Output;
 use super::progress::{Progress, size};
 use super::source::NamedSource;
-use super::verbosity::Voice;
+use super::verbosity::Verbosity;
 
 /// Applies a delta.
 pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
@@ -66,7 +66,7 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
 
 /// Warns, as xdelta3 3.2.0 does, if no checksum verifies that the output is the file that the delta
 /// was made of.
-fn warn_unverified(summary: &DecodeSummary, voice: Voice) {
+fn warn_unverified(summary: &DecodeSummary, voice: Verbosity) {
     let (windows, unverified) = (summary.windows, summary.windows - summary.verified_windows);
     if unverified > 0 && !summary.verified_digest {
         voice.remark(|| {

@@ -10,7 +10,7 @@ use deltaglider_vcdiff::rewrite::RecodeError;
 use deltaglider_vcdiff::{DecodeError, DecodeErrorKind, EncodeError, Limit};
 
 use super::external::CommandsFailed;
-use super::verbosity::Voice;
+use super::verbosity::Verbosity;
 use super::{help, limits};
 
 /// 128 and the number of SIGPIPE: the exit code that a shell gives to a program ended by it.
@@ -167,7 +167,7 @@ impl Failure {
     }
 
     /// Prints the failure and returns the exit code.
-    pub(super) fn tell(self, voice: Voice) -> ExitCode {
+    pub(super) fn tell(self, voice: Verbosity) -> ExitCode {
         match self.kind {
             Kind::Printed => {
                 self.lines.iter().for_each(|line| voice.error(line));

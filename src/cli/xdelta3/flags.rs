@@ -10,7 +10,7 @@ use deltaglider_vcdiff::{DecodeLimits, EncodeOptions, Level, Secondary};
 
 use super::failure::Failure;
 use super::limits;
-use super::verbosity::Voice;
+use super::verbosity::Verbosity;
 
 /// A command of xdelta3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) struct Invocation {
     pub(super) repack: bool,
     /// `-F`: hands `-f` on to these programs.
     pub(super) force_programs: bool,
-    pub(super) voice: Voice,
+    pub(super) voice: Verbosity,
     pub(super) input: Option<PathBuf>,
     pub(super) output: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ impl Invocation {
             unpack: true,
             repack: true,
             force_programs: false,
-            voice: Voice::default(),
+            voice: Verbosity::default(),
             input: None,
             output: None,
         }

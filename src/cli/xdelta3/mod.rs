@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use failure::Failure;
 use flags::{Command, Invocation};
-use verbosity::Voice;
+use verbosity::Verbosity;
 
 /// The name of the binary, or of its first argument, that selects this face.
 const NAME: &str = "xdelta3";
@@ -46,7 +46,7 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     let words = flags::words(std::env::var_os("XDELTA"), arguments);
     let (voice, done) = match flags::parse(words) {
         Ok(invocation) => (invocation.voice, run(&invocation)),
-        Err(failure) => (Voice::default(), Err(failure)),
+        Err(failure) => (Verbosity::default(), Err(failure)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

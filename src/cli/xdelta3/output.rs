@@ -10,7 +10,7 @@ use super::atomic_file::Draft;
 use super::external::{Packing, Program};
 use super::failure::Failure;
 use super::flags::Invocation;
-use super::verbosity::Voice;
+use super::verbosity::Verbosity;
 use crate::cli::streams::check_path;
 
 /// The maximum number of symbolic links followed, as on Linux.
@@ -21,7 +21,7 @@ const MAX_LINKS: usize = 40;
 pub(super) struct Output {
     place: Place,
     overwrite: bool,
-    voice: Voice,
+    voice: Verbosity,
     packing: Option<(&'static Program, bool)>,
     opened: Option<Opened>,
     written: u64,

@@ -5,12 +5,12 @@
 
 use std::time::Instant;
 
-use super::verbosity::Voice;
+use super::verbosity::Verbosity;
 
 /// The counts of windows and bytes so far.
 #[derive(Debug)]
 pub(super) struct Progress {
-    voice: Voice,
+    voice: Verbosity,
     windows: u64,
     read: u64,
     written: u64,
@@ -19,7 +19,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(voice: Voice) -> Self {
+    pub(super) fn new(voice: Verbosity) -> Self {
         let now = Instant::now();
         Self { voice, windows: 0, read: 0, written: 0, begun: now, window_begun: now }
     }

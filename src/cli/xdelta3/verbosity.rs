@@ -7,11 +7,11 @@ use crate::cli::printable::one_line;
 
 /// The verbosity: -1 with `-q`, 0 by default, one more with every `-v`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Voice {
+pub(super) struct Verbosity {
     loudness: i8,
 }
 
-impl Voice {
+impl Verbosity {
     /// Applies `-q`, which suppresses warnings and hints too.
     pub(super) fn quiet(&mut self) {
         self.loudness = -1;

@@ -14,7 +14,7 @@ pub enum Compared {
     Stated(ChecksumKind),
     /// A checksum that the store states and that did not match, though two reads gave the same
     /// bytes: the store's tags are no MD5, or the object was damaged before the store sent it.
-    Contradicted(ChecksumKind),
+    ChecksumMismatch(ChecksumKind),
     /// No checksum: there is none, the object was read in part, or its content was not compressed
     /// again.
     Nothing,
@@ -34,7 +34,7 @@ impl Compared {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StatedChecksums {
     /// Reads the object a second time if its checksum does not match. If both reads gave the same
-    /// bytes, returns the file, and the report states the [contradiction](Compared::Contradicted).
+    /// bytes, returns the file, and the report states the [contradiction](Compared::ChecksumMismatch).
     #[default]
     Compare,
     /// Fails if the checksum does not match.

@@ -30,7 +30,7 @@ impl Drafts {
     pub(crate) fn tidy(&self, folder: &Path) {
         if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
             sweep(folder, SystemTime::now());
-            set_aside::give_back_all(folder);
+            set_aside::restore_all(folder);
         }
     }
 

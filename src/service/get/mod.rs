@@ -246,12 +246,12 @@ impl Get {
             Err(stated) => {
                 let checksum = self.read_again(stored, &head, (len, digest), &stated).await?;
                 if self.options.stated == StatedChecksums::Require {
-                    return Err(ServiceError::Contradicted {
+                    return Err(ServiceError::ChecksumMismatch {
                         object: self.object.clone(),
                         checksum,
                     });
                 }
-                Compared::Contradicted(checksum)
+                Compared::ChecksumMismatch(checksum)
             }
         };
         Ok(Transferred::Done((to, len, compared, None)))

@@ -9,7 +9,7 @@ use super::drafts::Drafts;
 use super::options::{GetOptions, GetReport};
 use crate::domain::ObjectName;
 use crate::service::error::ServiceError;
-use crate::service::set_aside::{self, InTheWay, MayReplace, Removed};
+use crate::service::set_aside::{self, MayReplace, Obstacle, Removed};
 use crate::service::{DeltaService, blocking};
 
 impl DeltaService {
@@ -34,7 +34,7 @@ impl DeltaService {
         object: &ObjectName,
         path: &Path,
         options: &GetOptions,
-        way: &InTheWay,
+        way: &Obstacle,
     ) -> Result<(PathBuf, GetReport, Removed), ServiceError> {
         self.get_to(object, path, options, Some(way.clone())).await
     }
@@ -43,7 +43,7 @@ impl DeltaService {
     pub async fn make_folder_replacing(
         &self,
         path: &Path,
-        way: &InTheWay,
+        way: &Obstacle,
     ) -> Result<Removed, ServiceError> {
         let (path, way) = (path.to_owned(), way.clone());
         let replaced = blocking::run(move |_| {
@@ -60,7 +60,7 @@ impl DeltaService {
         object: &ObjectName,
         path: &Path,
         options: &GetOptions,
-        way: Option<InTheWay>,
+        way: Option<Obstacle>,
     ) -> Result<(PathBuf, GetReport, Removed), ServiceError> {
         let (wanted, drafts, beside) = (path.to_owned(), self.drafts.clone(), way.clone());
         let draft = blocking::run(move |_| {

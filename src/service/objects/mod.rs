@@ -24,12 +24,12 @@ pub(crate) use older::Overtaken;
 pub(crate) struct Objects {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    spool_folder: Arc<Path>,
+    spool_dir: Arc<Path>,
 }
 
 impl Objects {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, spool_folder: &Path) -> Self {
-        Self { store, clock, spool_folder: Arc::from(spool_folder) }
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, spool_dir: &Path) -> Self {
+        Self { store, clock, spool_dir: Arc::from(spool_dir) }
     }
 
     /// Returns the same objects with another clock.
@@ -47,12 +47,12 @@ impl Objects {
 
     /// Returns an empty spool.
     pub(crate) fn spool(&self) -> Spool {
-        Spool::new(&self.spool_folder)
+        Spool::new(&self.spool_dir)
     }
 
     /// Returns the directory for temporary files.
-    pub(crate) fn spool_folder(&self) -> &Path {
-        &self.spool_folder
+    pub(crate) fn spool_dir(&self) -> &Path {
+        &self.spool_dir
     }
 
     /// Lists all keys that start with `prefix`.

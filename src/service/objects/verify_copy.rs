@@ -47,7 +47,7 @@ impl Objects {
         if !self.store.tags_name_writes() && *tag == of.head.etag {
             return Ok(());
         }
-        let wrong = || ServiceError::NoCopy { of: of.name.clone(), copy: copy.clone() };
+        let wrong = || ServiceError::CopyMismatch { of: of.name.clone(), copy: copy.clone() };
         let copied = self.head_of(copy).await?.ok_or_else(wrong)?;
         // A concurrent writer that replaced the copy has made another tag.
         if copied.etag != *tag {

@@ -28,7 +28,7 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Unseen`] if permission to look is denied and `needs_look` is set or the name
+    /// [`ServiceError::DestinationDenied`] if permission to look is denied and `needs_look` is set or the name
     /// may be the key of another file's delta; [`ServiceError::Occupied`] if the put would
     /// overwrite such a delta.
     pub(crate) async fn look(
@@ -41,20 +41,20 @@ impl Destination {
             // the delta of another file.
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
                 if needs_look || deltaspace::file_of(&object.key).is_some() {
-                    return Err(ServiceError::Unseen(object.clone(), error));
+                    return Err(ServiceError::DestinationDenied(object.clone(), error));
                 }
                 Variants::unseen()
             }
             places => places?,
         };
-        refuse_occupied(objects, object, &places).await?;
+        reject_occupied(objects, object, &places).await?;
         Ok(Self { objects: objects.clone(), object: object.clone(), places, contended_since: None })
     }
 
     /// Looks up the name again after a concurrent writer was faster.
     pub(crate) async fn look_again(&mut self) -> Result<(), ServiceError> {
         self.places = Variants::look_to_write(self.objects.store().as_ref(), &self.object).await?;
-        refuse_occupied(&self.objects, &self.object, &self.places).await
+        reject_occupied(&self.objects, &self.object, &self.places).await
     }
 
     /// Returns whether a put took effect; false if a concurrent writer was faster and there is time
@@ -63,7 +63,10 @@ impl Destination {
     /// # Errors
     ///
     /// [`ServiceError::NameContended`] after [`MAX_CONTENTION`], or the error of the put.
-    pub(crate) fn is_won(&mut self, put: Result<ETag, StorageError>) -> Result<bool, ServiceError> {
+    pub(crate) fn took_effect(
+        &mut self,
+        put: Result<ETag, StorageError>,
+    ) -> Result<bool, ServiceError> {
         match put {
             Err(error) if is_lost_race(error.kind) => {
                 let now = self.objects.clock().running();
@@ -79,7 +82,7 @@ impl Destination {
 }
 
 /// Fails if storing the file would overwrite the delta of another file.
-pub(crate) async fn refuse_occupied(
+pub(crate) async fn reject_occupied(
     objects: &Objects,
     object: &ObjectName,
     places: &Variants,

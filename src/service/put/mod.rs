@@ -24,7 +24,7 @@ use crate::domain::{
 };
 use crate::storage::{Attributes, ETag, StorageErrorKind};
 
-pub(crate) use destination::{Destination, MAX_CONTENTION, after, is_lost_race, refuse_occupied};
+pub(crate) use destination::{Destination, MAX_CONTENTION, after, is_lost_race, reject_occupied};
 pub(crate) use kept::Kept;
 pub(crate) use replaced::{remove_older_delta, remove_older_plain};
 pub use report::{PutReport, PutWarning, StoredAs};
@@ -214,11 +214,12 @@ impl Put {
         let references = &self.service.references;
         let object = &self.destination.object;
         let made = references.creation().made();
-        let set =
-            references.bases_for(object, self.service.settings.policy.deltaspace.as_deref()).await;
+        let set = references
+            .references_for(object, self.service.settings.policy.deltaspace.as_deref())
+            .await;
         let set = set.map_err(|error| match error {
             ServiceError::Storage(error) if error.kind == StorageErrorKind::Denied => {
-                ServiceError::Unseen(object.clone(), error)
+                ServiceError::DestinationDenied(object.clone(), error)
             }
             error => error,
         })?;
@@ -308,7 +309,7 @@ impl Put {
         round.lock = references.creation().lock(&round.set.deltaspace).await;
         let made_since = references.creation().made() != round.made;
         if may_look_again && (made_since || !round.set.members.is_empty()) {
-            let now = references.bases_of(round.set.deltaspace.clone()).await?;
+            let now = references.references_of(round.set.deltaspace.clone()).await?;
             if now
                 .members
                 .iter()
@@ -371,7 +372,7 @@ impl Put {
         let begun = service.objects.clock().running();
         let put =
             service.store().put(&stored, body, &self.kept.with(metadata.write()), &options).await;
-        if !self.destination.is_won(put)? {
+        if !self.destination.took_effect(put)? {
             self.destination.look_again().await?;
             let (places, policy) = (&self.destination.places, &service.settings.policy);
             self.facts.name =
@@ -428,7 +429,7 @@ impl Put {
             let attributes = self.kept.with(metadata.write());
             let put =
                 service.store().put(&stored, self.file.body(digest), &attributes, &options).await;
-            if self.destination.is_won(put)?
+            if self.destination.took_effect(put)?
                 && let Ok(warning) =
                     remove_older_delta(&service.references, &places, &stored, begun).await
             {

@@ -29,7 +29,7 @@ pub enum PutWarning {
     ReferenceLeft(#[from] ReferenceWarning),
     /// A copied object does not match the checksum that the store states.
     #[error("it was copied as the store sent it")]
-    Contradicted(#[source] ServiceError),
+    ChecksumMismatch(#[source] ServiceError),
     /// The replaced object could not be deleted; the new content is served, since it is newer.
     #[error("the older {object} could not be removed")]
     OlderLeft {

@@ -51,7 +51,7 @@ impl DeltaService {
         let may_be_delta = may_be_delta(&self.settings.policy, object, options);
         let kept = Kept::of(object, options, may_be_delta)?;
         if may_be_delta {
-            let file = Payload::spool(stream, name, &self.settings.spool_folder).await?;
+            let file = Payload::spool(stream, name, &self.settings.spool_dir).await?;
             return self.put(&file, object, options).await;
         }
         let what = name.to_owned();

@@ -67,7 +67,7 @@ impl References {
         let Some(base) = self.put_reference(new, condition).await? else { return Ok(None) };
         // The first reference is not ranked against others, so its sketch is made only when needed.
         if !set.members.is_empty() {
-            self.keep_sketch(&base, sketch).await;
+            self.store_sketch(&base, sketch).await;
         }
         Ok(Some(base))
     }

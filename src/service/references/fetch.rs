@@ -77,7 +77,7 @@ impl References {
         digest: Sha256Digest,
         keep: Keep,
     ) -> Result<Content, ServiceError> {
-        let home = Deltaspace::home_of(named);
+        let home = Deltaspace::of_reference(named);
         let alternatives = [home.addressed(&digest).ok(), home.classic().ok()];
         let mut names = vec![named.clone()];
         names.extend(alternatives.into_iter().flatten().filter(|name| name != named));
@@ -150,7 +150,7 @@ impl References {
         digest: &Sha256Digest,
         etag: Option<&ETag>,
     ) -> Result<Option<Content>, ServiceError> {
-        let folder = self.objects.spool_folder();
+        let folder = self.objects.spool_dir();
         let fetched = self
             .fetch_into(name, etag, |len| Ok(Box::new(WorkingCopy::begin(folder, digest, len)?)))
             .await?;

@@ -96,23 +96,24 @@ impl References {
     /// Returns the references that a delta of `object` may use: those under its own prefix or, if
     /// it has none, those under the prefix that its versions share. A new reference belongs to the
     /// returned deltaspace.
-    pub(crate) async fn bases_for(
+    pub(crate) async fn references_for(
         &self,
         object: &ObjectName,
         chosen: Option<&str>,
     ) -> Result<ReferenceSet, ServiceError> {
         let unusable = |source| ServiceError::Deltaspace { object: object.clone(), source };
         if let Some(folder) = chosen {
-            return self.bases_of(Deltaspace::chosen(object, folder).map_err(unusable)?).await;
+            return self.references_of(Deltaspace::chosen(object, folder).map_err(unusable)?).await;
         }
         let own = Deltaspace::of(object);
-        let Some(shared) = own.shared() else { return self.bases_of(own).await };
-        let (own, shared) = futures::try_join!(self.bases_of(own), self.bases_of(shared))?;
+        let Some(shared) = own.shared() else { return self.references_of(own).await };
+        let (own, shared) =
+            futures::try_join!(self.references_of(own), self.references_of(shared))?;
         Ok(if own.members.is_empty() { shared } else { own })
     }
 
     /// Returns all references of one deltaspace.
-    pub(crate) async fn bases_of(
+    pub(crate) async fn references_of(
         &self,
         deltaspace: Deltaspace,
     ) -> Result<ReferenceSet, ServiceError> {
@@ -199,7 +200,7 @@ impl Reference {
 
     /// Returns the deltaspace that the reference belongs to.
     pub(crate) fn deltaspace(&self) -> Deltaspace {
-        Deltaspace::home_of(&self.name)
+        Deltaspace::of_reference(&self.name)
     }
 
     /// Returns whether its key is derived from the digest of its content.

@@ -59,7 +59,7 @@ impl References {
             futures::stream::iter(sketches.collect::<Vec<_>>()).buffered(SKETCHES_AT_ONCE);
         while let Some((base, known)) = sketches.next().await {
             match known? {
-                Some(known) if known.is_base() => ranked.push((sketch.share_in(&known), base)),
+                Some(known) if known.is_usable() => ranked.push((sketch.share_in(&known), base)),
                 Some(_) => {}
                 // A reference without a sketch ranks as if it shared nothing with the file.
                 None => ranked.push((0.0, base)),
@@ -105,10 +105,10 @@ impl References {
                     Err(error) => content = self.refetch(&content, error).await?,
                 }
             },
-            Fetched::Packed => Sketch::no_base(),
+            Fetched::Packed => Sketch::unusable(),
             Fetched::Gone | Fetched::OtherKey | Fetched::Damaged(_) => return Ok(None),
         };
-        self.keep_sketch(base, &sketch).await;
+        self.store_sketch(base, &sketch).await;
         Ok(Some(sketch))
     }
 
@@ -135,7 +135,7 @@ impl References {
 
     /// Stores the sketch of a reference beside it. A failure costs later writers the time to make
     /// it again.
-    pub(crate) async fn keep_sketch(&self, base: &Reference, sketch: &Sketch) {
+    pub(crate) async fn store_sketch(&self, base: &Reference, sketch: &Sketch) {
         self.sketches.insert(base.digest, sketch);
         let Ok(name) = base.deltaspace().sketch(&base.digest) else { return };
         let body = PutBody::from_bytes(sketch.to_bytes());

@@ -38,7 +38,7 @@ impl References {
         &self,
         name: &ObjectName,
     ) -> Result<Option<ObjectName>, ServiceError> {
-        let home = Deltaspace::home_of(name);
+        let home = Deltaspace::of_reference(name);
         if home.classic().ok().as_ref() != Some(name) || self.may_be_needed(&home, name).await? {
             return Ok(None);
         }
@@ -116,7 +116,7 @@ impl References {
                 && matches!(&copied.kind, Kind::Reference(m) if m.file_sha256 == digest)
         };
         if !copied.as_ref().is_some_and(claims) {
-            return Err(ServiceError::NoCopy { of: found.name.clone(), copy: copy.clone() });
+            return Err(ServiceError::CopyMismatch { of: found.name.clone(), copy: copy.clone() });
         }
         self.objects.check_copy(found, copy, &tag).await?;
         Ok(true)

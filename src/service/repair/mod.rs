@@ -23,7 +23,7 @@ use scan::Scan;
 #[derive(Debug, Clone, Copy)]
 pub struct RepairOptions {
     /// True if defects are repaired; otherwise they are only reported.
-    pub mend: bool,
+    pub fix: bool,
     /// The minimum age at which an unneeded object is deleted. Must exceed the duration of any put:
     /// a younger object may belong to one in progress.
     pub grace: Duration,
@@ -44,7 +44,7 @@ impl RepairOptions {
 /// A defect of a bucket.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum Defect {
     /// Deltas name a reference that does not exist.
     ReferenceMissing {
         /// The reference named by the deltas.
@@ -110,24 +110,24 @@ pub enum Trouble {
     },
 }
 
-/// The result of handling a [`Trouble`].
+/// The result of handling a [`Defect`].
 #[derive(Debug)]
 pub enum Outcome {
     /// Repairable, and left as it is because no repair was requested.
     Found,
     /// Repaired.
-    Mended,
+    Fixed,
     /// The repair failed.
     Left(ServiceError),
     /// Not repairable by this program; the text names the remedy.
-    Beyond(&'static str),
+    Unfixable(&'static str),
 }
 
 /// A defect and the result of handling it.
 #[derive(Debug)]
 pub struct Finding {
     /// The defect.
-    pub trouble: Trouble,
+    pub trouble: Defect,
     /// The result of handling it.
     pub outcome: Outcome,
 }
@@ -149,7 +149,7 @@ pub struct RepairReport {
 }
 
 impl RepairReport {
-    fn record(&mut self, trouble: Trouble, outcome: Outcome) {
+    fn record(&mut self, trouble: Defect, outcome: Outcome) {
         tracing::debug!(?trouble, ?outcome, "found");
         self.findings.push(Finding { trouble, outcome });
     }
@@ -165,7 +165,7 @@ struct Repair<'a> {
 
 impl DeltaService {
     /// Examines every object of a bucket, reads every reference that a delta needs, and reports
-    /// defects; with [`RepairOptions::mend`], repairs those that can be repaired.
+    /// defects; with [`RepairOptions::fix`], repairs those that can be repaired.
     ///
     /// Never deletes an object that a delta needs or may need, nor the last copy of a file. A
     /// second repair finds only defects that cannot be repaired.
@@ -186,7 +186,7 @@ impl DeltaService {
         repair.damaged_deltas(&scan);
         repair.variants(&scan).await;
         repair.needed_references(&scan).await?;
-        if options.mend && (scan.has_unneeded() || !repair.report.findings.is_empty()) {
+        if options.fix && (scan.has_unneeded() || !repair.report.findings.is_empty()) {
             // Objects to be deleted must be unneeded by a listing made after the repairs above.
             scan = Scan::of(self, bucket).await?;
         }
@@ -206,7 +206,7 @@ impl Repair<'_> {
     /// Records a defect, after repairing it if that is requested.
     async fn settle(
         &mut self,
-        trouble: Trouble,
+        trouble: Defect,
         fix: impl Future<Output = Result<Outcome, ServiceError>>,
     ) {
         let outcome = self.outcome(fix).await;
@@ -215,7 +215,7 @@ impl Repair<'_> {
 
     /// Runs `fix` if a repair is requested.
     async fn outcome(&self, fix: impl Future<Output = Result<Outcome, ServiceError>>) -> Outcome {
-        match self.options.mend {
+        match self.options.fix {
             false => Outcome::Found,
             true => fix.await.unwrap_or_else(Outcome::Left),
         }
@@ -223,10 +223,10 @@ impl Repair<'_> {
 
     fn damaged_deltas(&mut self, scan: &Scan) {
         for (key, field) in &scan.damaged {
-            let trouble = Trouble::DeltaDamaged { delta: self.object(key), field: *field };
+            let trouble = Defect::DeltaDamaged { delta: self.object(key), field: *field };
             let way = "upload the file again, or restore the metadata from a backup; `cp --raw` \
                        gives the stored bytes";
-            self.report.record(trouble, Outcome::Beyond(way));
+            self.report.record(trouble, Outcome::Unfixable(way));
         }
     }
 
@@ -240,7 +240,7 @@ impl Repair<'_> {
             };
             let Ok(served) = served else { continue };
             let outcome = self.outcome(self.remove_older_variant(&object, &older)).await;
-            self.report.record(Trouble::TwoVariants { served, older }, outcome);
+            self.report.record(Defect::TwoVariants { served, older }, outcome);
         }
     }
 
@@ -256,9 +256,9 @@ impl Repair<'_> {
             let moving = async {
                 let now = store.set_aside(bucket, &debris).await?;
                 tracing::warn!(from = %debris.path.display(), to = %now.display(), "moved aside");
-                Ok(Outcome::Mended)
+                Ok(Outcome::Fixed)
             };
-            self.settle(Trouble::Debris(debris.clone()), moving).await;
+            self.settle(Defect::Debris(debris.clone()), moving).await;
         }
     }
 
@@ -273,8 +273,8 @@ impl Repair<'_> {
                 continue;
             }
             let store = self.service.store();
-            let fix = async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Mended)?) };
-            self.settle(Trouble::UploadOpen(upload.clone()), fix).await;
+            let fix = async { Ok(store.abort_upload(&upload).await.map(|()| Outcome::Fixed)?) };
+            self.settle(Defect::UploadOpen(upload.clone()), fix).await;
         }
     }
 
@@ -287,10 +287,10 @@ impl Repair<'_> {
             let concerned =
                 scan.references.iter().find(|(key, reference)| rule.concerns(key, reference.size));
             if let Some((key, _)) = concerned {
-                let trouble = Trouble::LifecycleRule { rule, reference: self.object(key) };
+                let trouble = Defect::LifecycleRule { rule, reference: self.object(key) };
                 let way = "narrow the rule to a prefix without references, or to objects with a \
                            tag: references have none";
-                self.report.record(trouble, Outcome::Beyond(way));
+                self.report.record(trouble, Outcome::Unfixable(way));
             }
         }
     }
@@ -320,24 +320,24 @@ impl Repair<'_> {
         self.service.verify(object, StatedChecksums::Require).await?;
         let places = Variants::look_for_file(self.service.store(), object).await?;
         let variants = places.newest_first(self.service.store(), object).await?;
-        let [_, found] = variants.as_slice() else { return Ok(Outcome::Mended) };
+        let [_, found] = variants.as_slice() else { return Ok(Outcome::Fixed) };
         if found.name != *older {
             // It became the newer one in the meantime.
-            return Ok(Outcome::Mended);
+            return Ok(Outcome::Fixed);
         }
         if !self.service.objects.removal_is_exact() {
             // The same content may be stored again at any time, under the same ETag.
             let way = "the next file stored under the name replaces it, or removes it once it is \
                        an hour old; `rm` removes both";
-            return Ok(Outcome::Beyond(way));
+            return Ok(Outcome::Unfixable(way));
         }
         match self.service.objects.remove_version(found).await {
             Err(error) if error.is_absent() || error.kind == StorageErrorKind::Precondition => {}
             removed => removed?,
         }
         Ok(match StoredObject::look(self.service.store(), older.clone()).await? {
-            None => Outcome::Mended,
-            Some(_) => Outcome::Beyond("a concurrent writer stored it again; run repair again"),
+            None => Outcome::Fixed,
+            Some(_) => Outcome::Unfixable("a concurrent writer stored it again; run repair again"),
         })
     }
 }

@@ -41,7 +41,7 @@ impl Repair<'_> {
         files: &[ObjectName],
     ) -> Result<Placement, ServiceError> {
         let reference = self.object(&need.key);
-        let home = Deltaspace::home_of(&reference);
+        let home = Deltaspace::of_reference(&reference);
         let (residents, strays): (Vec<_>, Vec<_>) =
             files.iter().cloned().partition(|file| file.key.folder().starts_with(home.folder()));
         let is_classic = home.classic().is_ok_and(|classic| classic == reference)
@@ -73,18 +73,19 @@ impl Repair<'_> {
         if !self.service.store().conditions_are_atomic() {
             return Ok(false);
         }
-        let is_above =
-            |name: &ObjectName| file.key.folder().starts_with(Deltaspace::home_of(name).folder());
+        let is_above = |name: &ObjectName| {
+            file.key.folder().starts_with(Deltaspace::of_reference(name).folder())
+        };
         let claiming =
             scan.references.iter().filter(|(_, reference)| reference.digest == Some(need.digest));
         let above = claiming.map(|(key, _)| self.object(key)).filter(is_above);
         // The longest folder is the nearest one.
         let nearest: BTreeMap<(usize, Key), ObjectName> = above
-            .map(|name| ((Deltaspace::home_of(&name).folder().len(), name.key.clone()), name))
+            .map(|name| ((Deltaspace::of_reference(&name).folder().len(), name.key.clone()), name))
             .collect();
         for name in nearest.into_values().rev() {
             if self.service.objects.content_of(&name).await? == Some(need.digest) {
-                let home = Deltaspace::home_of(&name);
+                let home = Deltaspace::of_reference(&name);
                 self.service.references.remove_tombstone(&home, &need.digest).await?;
                 return self.name_reference(file, need, &name).await;
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::scan::{Need, Scan};
-use super::{Files, Outcome, Repair, Trouble};
+use super::{Defect, Files, Outcome, Repair};
 use crate::domain::metadata::{DeltaMetadata, Kind};
 use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
@@ -71,11 +71,11 @@ impl Repair<'_> {
         let reference = self.object(key);
         let trouble = match state {
             State::Missing => {
-                Trouble::ReferenceMissing { reference, digest: *digest, files: files.clone() }
+                Defect::ReferenceMissing { reference, digest: *digest, files: files.clone() }
             }
             State::Differs(actual) => {
                 let actual = *actual;
-                Trouble::ReferenceDiffers {
+                Defect::ReferenceDiffers {
                     reference,
                     digest: *digest,
                     actual,
@@ -99,7 +99,7 @@ impl Repair<'_> {
             Ok(None) => {
                 let lost = "its content is nowhere in this bucket: restore it from a backup or \
                             an older version of it";
-                self.report.record(trouble, Outcome::Beyond(lost));
+                self.report.record(trouble, Outcome::Unfixable(lost));
                 return Ok(());
             }
             // A possible source could not be examined, so it is not known to be lost.
@@ -126,7 +126,7 @@ impl Repair<'_> {
                 }
                 _ if !needs_copy => {}
                 _ => {
-                    let home = Deltaspace::home_of(&reference);
+                    let home = Deltaspace::of_reference(&reference);
                     let addressed =
                         this.put_addressed(&home, *digest, bytes, key.base_name()).await?;
                     // The key holds another reference or another object, so the deltas are changed
@@ -137,7 +137,7 @@ impl Repair<'_> {
                     }
                 }
             }
-            Ok(Outcome::Mended)
+            Ok(Outcome::Fixed)
         };
         let outcome = this.outcome(fix).await;
         self.report.record(trouble, outcome);
@@ -146,7 +146,7 @@ impl Repair<'_> {
 
     /// Returns whether the content-addressed copy exists and is intact.
     async fn has_copy(&self, need: &Need) -> Result<bool, ServiceError> {
-        let home = Deltaspace::home_of(&self.object(&need.key));
+        let home = Deltaspace::of_reference(&self.object(&need.key));
         let Ok(copy) = home.addressed(&need.digest) else { return Ok(false) };
         Ok(copy.key != need.key
             && self.service.objects.content_of(&copy).await? == Some(need.digest))
@@ -155,7 +155,7 @@ impl Repair<'_> {
     /// Returns the files that need these references.
     async fn files_of(&self, needs: &[Need]) -> Result<Files, ServiceError> {
         let mut files = Files::new();
-        let mut listing = self.service.list(self.bucket, "", None).afresh();
+        let mut listing = self.service.list(self.bucket, "", None).without_index();
         while let Some(page) = listing.next().await? {
             for file in
                 page.files.iter().chain(&page.older).filter(|file| file.listed == Listed::Delta)
@@ -181,7 +181,7 @@ impl Repair<'_> {
     ) -> Result<(), ServiceError> {
         let source_name = name.key.base_name();
         let addressed =
-            self.put_addressed(&Deltaspace::home_of(name), digest, bytes, source_name).await?;
+            self.put_addressed(&Deltaspace::of_reference(name), digest, bytes, source_name).await?;
         if *name != addressed && self.service.store().conditions_are_atomic() {
             // If another writer stores one there first, readers use the copy.
             let new = NewReference::at(name, bytes, digest, None);
@@ -218,7 +218,7 @@ impl Repair<'_> {
         digest: Sha256Digest,
         bytes: &Payload,
     ) -> Result<(), ServiceError> {
-        let home = Deltaspace::home_of(name);
+        let home = Deltaspace::of_reference(name);
         let addressed = self.put_addressed(&home, digest, bytes, name.key.base_name()).await?;
         let Some(found) = StoredObject::look(self.service.store(), name.clone()).await? else {
             return Ok(());

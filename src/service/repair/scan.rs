@@ -56,7 +56,7 @@ impl Scan {
         bucket: &BucketName,
     ) -> Result<Self, ServiceError> {
         let mut scan = Self::default();
-        let mut listing = service.list(bucket, "", None).afresh();
+        let mut listing = service.list(bucket, "", None).without_index();
         while let Some(page) = listing.next().await? {
             for file in &page.files {
                 scan.take(service, bucket, file).await?;
@@ -112,7 +112,7 @@ impl Scan {
     fn take_own(&mut self, bucket: &BucketName, file: &ListedFile, kind: Option<&Kind>) {
         let stored = &file.stored;
         let name = ObjectName::new(bucket.clone(), stored.key.clone());
-        let digest = match Deltaspace::home_of(&name).addressed_at(&stored.key) {
+        let digest = match Deltaspace::of_reference(&name).addressed_at(&stored.key) {
             Some(Addressed::Reference(digest)) => Some(digest),
             Some(Addressed::Sketch(digest)) => {
                 self.sketches.insert(stored.key.clone(), (digest, stored.last_modified));
@@ -134,7 +134,7 @@ impl Scan {
 
     /// Returns whether no delta needs, or may need, a reference with this content or at this key.
     pub(super) fn is_unneeded(&self, name: &ObjectName, digest: &Sha256Digest) -> bool {
-        let home = Deltaspace::home_of(name);
+        let home = Deltaspace::of_reference(name);
         !self.needed.contains(digest)
             && self.needs.iter().all(|need| need.key != name.key)
             && self.damaged.iter().all(|(delta, _)| !delta.as_str().starts_with(home.folder()))

@@ -43,7 +43,7 @@ impl Repair<'_> {
     /// Returns the first error if such files exist and none can be read.
     async fn file_with(&self, digest: &Sha256Digest) -> Result<Option<Recovered>, ServiceError> {
         let mut failure = None;
-        let mut listing = self.service.list(self.bucket, "", None).afresh();
+        let mut listing = self.service.list(self.bucket, "", None).without_index();
         while let Some(page) = listing.next().await? {
             for file in page.files {
                 let has_it = match (&file.listed, file.kind.as_deref()) {

@@ -1,7 +1,7 @@
 //! Deletes unneeded references, and objects left behind by deleted ones.
 
 use super::scan::Scan;
-use super::{Outcome, Repair, Trouble};
+use super::{Defect, Outcome, Repair};
 use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
 
@@ -10,28 +10,28 @@ impl Repair<'_> {
     pub(super) async fn unneeded(&mut self, scan: &Scan) -> Result<(), ServiceError> {
         for (key, (digest, _)) in &scan.marks {
             let mark = self.object(key);
-            let home = Deltaspace::home_of(&mark);
+            let home = Deltaspace::of_reference(&mark);
             let named = |source| ServiceError::Name { object: home.to_string(), source };
             let reference = home.addressed(digest).map_err(named)?;
             let service = self.service;
             if !scan.references.contains_key(&reference.key) {
-                let trouble = Trouble::LeftBehind { object: mark };
+                let trouble = Defect::LeftBehind { object: mark };
                 self.settle(trouble, async {
                     service
                         .references
                         .remove_tombstone(&home, digest)
                         .await
-                        .map(|()| Outcome::Mended)
+                        .map(|()| Outcome::Fixed)
                 })
                 .await;
             } else if !scan.is_unneeded(&reference, digest) {
-                let trouble = Trouble::ReferenceTombstoned { mark };
+                let trouble = Defect::ReferenceTombstoned { mark };
                 self.settle(trouble, async {
                     service
                         .references
                         .remove_tombstone(&home, digest)
                         .await
-                        .map(|()| Outcome::Mended)
+                        .map(|()| Outcome::Fixed)
                 })
                 .await;
             }
@@ -65,9 +65,9 @@ impl Repair<'_> {
         digest: &Sha256Digest,
         (size, last_modified): (u64, std::time::SystemTime),
     ) -> Result<(), ServiceError> {
-        let home = Deltaspace::home_of(name);
+        let home = Deltaspace::of_reference(name);
         let service = self.service;
-        let trouble = Trouble::ReferenceUnneeded { reference: name.clone(), size };
+        let trouble = Defect::ReferenceUnneeded { reference: name.clone(), size };
         let is_addressed = home.addressed(digest).is_ok_and(|addressed| addressed == *name);
         let mark = home.tombstone(digest).ok().and_then(|mark| scan.marks.get(&mark.key));
         match (is_addressed, mark) {
@@ -77,7 +77,7 @@ impl Repair<'_> {
                         .references
                         .remove_tombstoned(&home, digest)
                         .await
-                        .map(|()| Outcome::Mended)
+                        .map(|()| Outcome::Fixed)
                 };
                 self.settle(trouble, fix).await;
             }
@@ -85,21 +85,22 @@ impl Repair<'_> {
             _ if !self.options.is_old(last_modified) => {}
             (true, None) => {
                 let fix = async {
-                    service.references.add_tombstone(&home, digest).await.map(|()| Outcome::Mended)
+                    service.references.add_tombstone(&home, digest).await.map(|()| Outcome::Fixed)
                 };
-                self.settle(trouble, fix).await;
-                if self.options.mend {
+                let outcome = self.outcome(fix).await;
+                if matches!(outcome, Outcome::Fixed) {
                     self.report.waiting.push(name.clone());
                 }
+                self.report.record(trouble, outcome);
             }
             // It is deleted once its tombstoned copy is deleted.
             (false, Some(_)) => self.report.waiting.push(name.clone()),
             (false, None) => {
                 let fix = async {
                     Ok(match service.references.remove_if_unreferenced(name).await? {
-                        Some(_) => Outcome::Mended,
+                        Some(_) => Outcome::Fixed,
                         None => {
-                            Outcome::Beyond("a concurrent writer is using it; run repair again")
+                            Outcome::Unfixable("a concurrent writer is using it; run repair again")
                         }
                     })
                 };
@@ -113,7 +114,7 @@ impl Repair<'_> {
     async fn sketches(&mut self, scan: &Scan) {
         for (key, (digest, made)) in &scan.sketches {
             let sketch = self.object(key);
-            let home = Deltaspace::home_of(&sketch);
+            let home = Deltaspace::of_reference(&sketch);
             let there = |name: &Key| {
                 scan.references.get(name).is_some_and(|there| there.digest == Some(*digest))
             };
@@ -122,8 +123,8 @@ impl Repair<'_> {
                 continue;
             }
             let store = self.service.store();
-            let fix = async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Mended)?) };
-            self.settle(Trouble::LeftBehind { object: sketch.clone() }, fix).await;
+            let fix = async { Ok(store.delete(&sketch, None).await.map(|()| Outcome::Fixed)?) };
+            self.settle(Defect::LeftBehind { object: sketch.clone() }, fix).await;
         }
     }
 }

@@ -39,7 +39,7 @@ pub enum StatsMode {
 
 /// The use made of kept statistics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum KeptStats {
+pub enum StatsCache {
     /// Returns them if the bucket has not changed since; otherwise counts and keeps new ones.
     #[default]
     Use,
@@ -92,7 +92,7 @@ pub struct Stats {
 
 impl Stats {
     fn add(&mut self, file: &ListedFile) {
-        if deltaspace::is_memory(&file.stored.key) {
+        if deltaspace::is_derived(&file.stored.key) {
             return;
         }
         self.compressed_size = self.compressed_size.saturating_add(file.stored.size);
@@ -148,14 +148,14 @@ impl DeltaService {
         bucket: &BucketName,
         prefix: &str,
         mode: StatsMode,
-        kept: KeptStats,
+        kept: StatsCache,
     ) -> Result<Stats, ServiceError> {
-        let keeps = prefix.is_empty() && kept != KeptStats::Ignore && mode != StatsMode::Quick;
+        let keeps = prefix.is_empty() && kept != StatsCache::Ignore && mode != StatsMode::Quick;
         if keeps
-            && kept == KeptStats::Use
+            && kept == StatsCache::Use
             && let Some(earlier) = self.kept_stats(bucket, mode).await
         {
-            let mut listing = self.list(bucket, prefix, None).by_stored_sizes().fingerprinted();
+            let mut listing = self.list(bucket, prefix, None).by_key_only().fingerprinted();
             while listing.next().await?.is_some() {}
             if listing.fingerprint() == Some(earlier.fingerprint) {
                 return Ok(Stats { cached: true, ..earlier.stats });
@@ -168,11 +168,8 @@ impl DeltaService {
             ..Stats::default()
         };
         let listing = self.list(bucket, prefix, None).fingerprinted();
-        let mut listing = if mode == StatsMode::Detailed {
-            listing.learning()
-        } else {
-            listing.by_stored_sizes()
-        };
+        let mut listing =
+            if mode == StatsMode::Detailed { listing.learning() } else { listing.by_key_only() };
         let count = count(bucket, &mut listing, &mut stats).await?;
         match mode {
             StatsMode::Quick => {}

@@ -8,14 +8,14 @@ use std::sync::PoisonError;
 use futures::stream::StreamExt as _;
 
 use super::entry::{At, Entry, Object};
-use super::{COMPARED_AT_ONCE, Compare, Comparison, MayBeDelta, Step};
+use super::{AllowDelta, COMPARED_AT_ONCE, Compare, Comparison, Step};
 use crate::domain::ObjectName;
 use crate::domain::metadata::{DELTA_SUFFIX, Kind};
 use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
 
 impl Entry {
-    pub(super) fn is_decided(&self) -> bool {
+    pub(super) fn is_resolved(&self) -> bool {
         match &self.at {
             At::File(_) => true,
             At::Object(object) => object.decided,
@@ -66,7 +66,7 @@ impl Comparison {
 
     /// Records an object that may be a file of the source. Returns the file if nothing else would
     /// copy it.
-    pub(super) async fn undecided(
+    pub(super) async fn unresolved(
         &self,
         relative: String,
         stored: ObjectName,
@@ -84,7 +84,7 @@ impl Comparison {
             self.source
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .undecided
+                .unresolved
                 .insert(relative, stored);
         }
         Ok(None)
@@ -128,7 +128,7 @@ impl Comparison {
     async fn is_absent(&self, entry: Entry) -> Result<(Option<Entry>, Option<Step>), ServiceError> {
         let in_source = {
             let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-            source.undecided.get(&entry.relative).cloned()
+            source.unresolved.get(&entry.relative).cloned()
         };
         if let Some(stored) = in_source {
             match self.decide(&stored).await? {
@@ -138,12 +138,12 @@ impl Comparison {
                 Decided::File(_) => {
                     return Ok((
                         None,
-                        Some(self.fetch(&stored, &entry.relative, MayBeDelta(true))),
+                        Some(self.fetch(&stored, &entry.relative, AllowDelta(true))),
                     ));
                 }
             }
         }
-        if entry.is_decided() {
+        if entry.is_resolved() {
             return Ok((Some(entry), None));
         }
         let Some(decided) = self.decided(entry).await? else { return Ok((None, None)) };

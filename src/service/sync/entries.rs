@@ -37,7 +37,7 @@ impl DeltaService {
             }
             Folder::InBucket(bucket, prefix) => {
                 let listing = self.list(bucket, prefix, None);
-                let listing = if to_read { listing.undecided() } else { listing.learning() };
+                let listing = if to_read { listing.unresolved() } else { listing.learning() };
                 let pages = Pages { listing, read: VecDeque::new(), deltas: HashSet::new() };
                 let (bucket, prefix) = (bucket.clone(), prefix.clone());
                 let files = futures::stream::try_unfold(pages, async |mut pages: Pages| {
@@ -75,7 +75,7 @@ impl Pages {
             self.deltas
                 .extend(names.filter(|name| name.ends_with(DELTA_SUFFIX)).map(str::to_owned));
             self.read.extend(
-                page.files.into_iter().filter(|file| file.is_shown() || !file.is_decided()),
+                page.files.into_iter().filter(|file| file.is_shown() || !file.is_resolved()),
             );
         }
     }
@@ -84,7 +84,7 @@ impl Pages {
 /// Returns the items of a listed file: the file, and the other file that its object may be.
 fn seen(bucket: &BucketName, prefix: &str, file: ListedFile, has_namesake: bool) -> Vec<Seen> {
     let relative = |key: &Key| key.as_str().strip_prefix(prefix).unwrap_or_default().to_owned();
-    let (decided, shown) = (file.is_decided(), file.is_shown());
+    let (decided, shown) = (file.is_resolved(), file.is_shown());
     let (stored, tag) = (ObjectName::new(bucket.clone(), file.stored.key), file.stored.etag);
     let other = (!decided).then(|| Seen::Undecided(relative(&stored.key), stored.clone()));
     let own = relative(&file.key);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::Passed;
+use super::SkipReason;
 use crate::domain::{BucketName, Key, ObjectName, Sha256Digest, paths};
 use crate::service::error::ServiceError;
 use crate::storage::ETag;
@@ -100,7 +100,7 @@ pub(super) enum Seen {
     /// An object that may be a file of this name, and is listed as something else.
     Undecided(String, ObjectName),
     /// A path with its relative name that is skipped, with the reason.
-    Passed(PathBuf, String, Passed),
+    Skip(PathBuf, String, SkipReason),
     /// An existing path that cannot be read, nor can anything below it.
     Unread(String, ServiceError),
     /// An unreadable path that the filter excludes.

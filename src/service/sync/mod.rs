@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::stream::{BoxStream, StreamExt as _};
 
 use super::error::ServiceError;
-use super::set_aside::InTheWay;
+use super::set_aside::Obstacle;
 use super::{DeltaService, ListedWrite};
 use crate::domain::metadata::DELTA_SUFFIX;
 use crate::domain::{ObjectName, paths};
@@ -69,15 +69,15 @@ impl fmt::Debug for SyncOptions {
 #[non_exhaustive]
 pub enum Step {
     /// Uploads a file.
-    Upload(PathBuf, ObjectName, MayBeDelta),
+    Upload(PathBuf, ObjectName, AllowDelta),
     /// Downloads an object.
     Download(ObjectName, PathBuf),
     /// Copies an object inside the store.
-    Copy(ObjectName, ObjectName, MayBeDelta),
+    Copy(ObjectName, ObjectName, AllowDelta),
     /// Creates a directory, for an empty object with a trailing `/`.
-    MakeFolder(PathBuf),
+    CreateDir(PathBuf),
     /// Downloads an object or creates a directory, and deletes the obstacle at its path afterwards.
-    Replace(Box<Step>, InTheWay),
+    Replace(Box<Step>, Obstacle),
     /// Deletes an object, if it is still the listed write.
     RemoveObject(ObjectName, ListedWrite),
     /// Deletes a local file.
@@ -88,7 +88,7 @@ pub enum Step {
     /// Does nothing: both files are equal.
     Unchanged,
     /// Skips a path that is no regular file or lies behind a symbolic link.
-    Passed(PathBuf, Passed),
+    Skip(PathBuf, SkipReason),
     /// Skips, with a warning, a path that cannot be read or whose name is no key.
     Unread(ServiceError),
     /// Reports a file that cannot be examined or has no name on the other side.
@@ -98,7 +98,7 @@ pub enum Step {
 /// True if a file may be stored as a delta: the source has no other file with the name of the
 /// delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MayBeDelta(pub bool);
+pub struct AllowDelta(pub bool);
 
 impl Step {
     /// Returns whether the step deletes something.
@@ -130,7 +130,7 @@ pub enum Phase {
 
 /// The reason for skipping a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Passed {
+pub enum SkipReason {
     /// A device, a socket or a pipe.
     #[error("it is not a regular file")]
     NotAFile,
@@ -185,8 +185,8 @@ impl DeltaService {
                         there.insert(entry.relative.clone(), entry);
                     }
                     Seen::Failed(_, error) => return Err(error),
-                    Seen::Passed(path, _, why @ Passed::Draft) => {
-                        left_out.push(Ok(Step::Passed(path, why)))
+                    Seen::Skip(path, _, why @ SkipReason::Draft) => {
+                        left_out.push(Ok(Step::Skip(path, why)))
                     }
                     Seen::Unread(_, error) if !is_absence(&error) => {
                         left_out.push(Ok(Step::Unread(error)))
@@ -272,7 +272,7 @@ struct Source {
     deltas: HashSet<String>,
     /// Objects, by relative name, that may be files the destination has, though the listing
     /// classifies them otherwise.
-    undecided: HashMap<String, ObjectName>,
+    unresolved: HashMap<String, ObjectName>,
 }
 
 impl Comparison {
@@ -280,14 +280,14 @@ impl Comparison {
     async fn step(&self, seen: Seen) -> Result<Option<Step>, ServiceError> {
         let mut entry = match seen {
             Seen::File(entry) => entry,
-            Seen::Undecided(relative, stored) => match self.undecided(relative, stored).await? {
+            Seen::Undecided(relative, stored) => match self.unresolved(relative, stored).await? {
                 Some(entry) => entry,
                 None => return Ok(None),
             },
             Seen::Marker(relative) => return Ok(self.marker(&relative)),
-            Seen::Passed(path, relative, why) => {
+            Seen::Skip(path, relative, why) => {
                 self.keep(&relative);
-                return Ok(Some(Step::Passed(path, why)));
+                return Ok(Some(Step::Skip(path, why)));
             }
             Seen::Unread(relative, error) => {
                 self.keep(&relative);
@@ -309,7 +309,7 @@ impl Comparison {
         // If files are compared, an index has decided it.
         let is_compared = self.options.compare != Compare::Never;
         let decides_removal = self.options.remove && !is_compared && self.is_there(&entry.relative);
-        if !entry.is_decided()
+        if !entry.is_resolved()
             && (decides_removal || is_filtered(&own_name) != is_filtered(&entry.relative))
         {
             let stored = entry.to_string();
@@ -337,7 +337,7 @@ impl Comparison {
                 Err(error) => return Ok(Some(failed(error))),
             }
         }
-        let may_be_delta = MayBeDelta(!entry.has_namesake);
+        let may_be_delta = AllowDelta(!entry.has_namesake);
         Ok(Some(match (&entry.at, &self.to) {
             (At::File(path), Folder::InBucket(..)) => match self.to.object(&entry.relative) {
                 Ok(object) => Step::Upload(path.clone(), object, may_be_delta),
@@ -350,7 +350,7 @@ impl Comparison {
                     // A file with the name of a delta has no delta itself, and no other file has a
                     // delta of that name.
                     false => {
-                        let second = self.fetch(&from.stored, &own_name, MayBeDelta(true));
+                        let second = self.fetch(&from.stored, &own_name, AllowDelta(true));
                         Step::Either(Box::new(first), Box::new(second))
                     }
                 }
@@ -393,7 +393,7 @@ impl Comparison {
     }
 
     /// Returns the step that transfers an object to the destination under this name.
-    fn fetch(&self, from: &ObjectName, relative: &str, may_be_delta: MayBeDelta) -> Step {
+    fn fetch(&self, from: &ObjectName, relative: &str, may_be_delta: AllowDelta) -> Step {
         let failed = |error| Step::Failed(from.to_string(), error);
         match &self.to {
             Folder::InBucket(..) => match self.to.object(relative) {
@@ -412,13 +412,13 @@ impl Comparison {
         let Folder::Local(folder) = &self.to else {
             let (from, to) = (self.from.object(relative).ok()?, self.to.object(relative).ok()?);
             return (!relative.is_empty() && self.options.compare == Compare::Never)
-                .then_some(Step::Copy(from, to, MayBeDelta(true)));
+                .then_some(Step::Copy(from, to, AllowDelta(true)));
         };
         let Some(marked) = relative.strip_suffix('/') else {
-            return Some(Step::MakeFolder(folder.clone()));
+            return Some(Step::CreateDir(folder.clone()));
         };
         match paths::relative_path(marked) {
-            Ok(path) => Some(Step::MakeFolder(folder.join(path))),
+            Ok(path) => Some(Step::CreateDir(folder.join(path))),
             Err(source) => {
                 let object = self.from.object(relative).ok()?;
                 Some(Step::Failed(object.to_string(), ServiceError::NoPath { object, source }))
@@ -452,8 +452,10 @@ impl Comparison {
             return Ok(self.refused());
         }
         if incomplete {
-            let error =
-                ServiceError::SourceUnseen { from: self.from.to_string(), to: self.to.to_string() };
+            let error = ServiceError::SourceIncomplete {
+                from: self.from.to_string(),
+                to: self.to.to_string(),
+            };
             return Err((self.refused(), error));
         }
         if !there.is_empty() && !has_files {
@@ -474,7 +476,7 @@ impl Comparison {
             ),
             At::File(path) => match &self.to {
                 Folder::Local(folder) if is_behind_a_link(folder, &path, &mut own_folders) => {
-                    Step::Passed(path, Passed::BehindALink)
+                    Step::Skip(path, SkipReason::BehindALink)
                 }
                 _ => Step::RemoveFile(path),
             },

@@ -9,7 +9,7 @@ use super::entry::{At, Entry};
 use super::{Comparison, Folder, Step, is_behind_a_link};
 use crate::service::blocking;
 use crate::service::error::ServiceError;
-use crate::service::set_aside::{self, InTheWay};
+use crate::service::set_aside::{self, Obstacle};
 
 /// A step to an occupied path, with the obstacle.
 pub(super) struct Deferred {
@@ -22,10 +22,10 @@ impl Comparison {
     pub(super) async fn defer(&self, step: Step) -> Option<Step> {
         let Folder::Local(folder) = &self.to else { return Some(step) };
         let path = match &step {
-            Step::Download(_, path) | Step::MakeFolder(path) if self.options.remove => path.clone(),
+            Step::Download(_, path) | Step::CreateDir(path) if self.options.remove => path.clone(),
             _ => return Some(step),
         };
-        let (folder, is_directory) = (folder.clone(), matches!(step, Step::MakeFolder(_)));
+        let (folder, is_directory) = (folder.clone(), matches!(step, Step::CreateDir(_)));
         let found = blocking::run(move |_| {
             let found = set_aside::obstacle(&folder, &path);
             found.map(|found| {
@@ -75,7 +75,7 @@ impl Comparison {
             std::mem::take(&mut *self.deferred.lock().unwrap_or_else(PoisonError::into_inner));
         let refused = |Deferred { step, obstacle }| {
             let error = match &step {
-                Step::Download(_, path) | Step::MakeFolder(path) => {
+                Step::Download(_, path) | Step::CreateDir(path) => {
                     set_aside::refuse(path, &obstacle)
                 }
                 _ => ServiceError::IsDirectory(obstacle),
@@ -93,15 +93,15 @@ fn decided(
     deferred: Vec<Deferred>,
     deletable: &BTreeSet<PathBuf>,
 ) -> (Vec<Step>, Vec<PathBuf>) {
-    let (mut ways, mut known) = (BTreeMap::<PathBuf, InTheWay>::new(), BTreeSet::new());
+    let (mut ways, mut known) = (BTreeMap::<PathBuf, Obstacle>::new(), BTreeSet::new());
     let mut steps = Vec::new();
     for Deferred { step, obstacle } in deferred {
         let way = match ways.get(&obstacle) {
             Some(way) => Ok(way.clone()),
             None if is_behind_a_link(folder, &obstacle, &mut known) => {
-                Err(ServiceError::MustStay { path: obstacle.clone(), kept: obstacle.clone() })
+                Err(ServiceError::NotDeletable { path: obstacle.clone(), kept: obstacle.clone() })
             }
-            None => InTheWay::look(&obstacle, |file| deletable.contains(file)),
+            None => Obstacle::look(&obstacle, |file| deletable.contains(file)),
         };
         steps.push(match way {
             Ok(way) => {
@@ -118,7 +118,7 @@ fn decided(
 fn name_of(step: &Step) -> String {
     match step {
         Step::Download(object, _) => object.to_string(),
-        Step::MakeFolder(path) => path.display().to_string(),
+        Step::CreateDir(path) => path.display().to_string(),
         _ => String::new(),
     }
 }

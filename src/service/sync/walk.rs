@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Passed;
+use super::SkipReason;
 use super::entry::{At, Entry, Seen};
 use super::filter::Filter;
 use crate::domain::metadata::DELTA_SUFFIX;
@@ -121,7 +121,7 @@ impl Walk<'_> {
             if path.symlink_metadata().is_err() {
                 let takes = self.filter.takes(&relative) || self.filter.may_take_below(&relative);
                 self.seen.push(match takes {
-                    true => Seen::Unread(relative, ServiceError::SetAside(path)),
+                    true => Seen::Unread(relative, ServiceError::LeftAside(path)),
                     false => Seen::Hidden(relative),
                 });
             }
@@ -143,7 +143,7 @@ impl Walk<'_> {
             return;
         }
         if !kind.is_dir() && takes && paths::is_draft_name(&entry.file_name()) {
-            self.seen.push(Seen::Passed(path, relative, Passed::Draft));
+            self.seen.push(Seen::Skip(path, relative, SkipReason::Draft));
             return;
         }
         if kind.is_symlink() {
@@ -158,7 +158,7 @@ impl Walk<'_> {
             return self.enter(&path, relative, real);
         }
         if !kind.is_file() {
-            self.seen.push(Seen::Passed(path, relative, Passed::NotAFile));
+            self.seen.push(Seen::Skip(path, relative, SkipReason::NotAFile));
             return;
         }
         match entry.metadata() {
@@ -202,7 +202,7 @@ impl Walk<'_> {
         } else if metadata.is_file() && takes {
             self.file(path, relative, &metadata);
         } else if !metadata.is_dir() && takes {
-            self.seen.push(Seen::Passed(path.to_owned(), relative, Passed::NotAFile));
+            self.seen.push(Seen::Skip(path.to_owned(), relative, SkipReason::NotAFile));
         }
     }
 

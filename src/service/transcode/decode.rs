@@ -80,7 +80,7 @@ impl Transcoder {
         delta: ByteStream,
         sink: HashingWriter<W>,
     ) -> Result<Decoded<W>, ServiceError> {
-        let run = Run { job, spool_folder: self.spool_folder.clone() };
+        let run = Run { job, spool_dir: self.spool_dir.clone() };
         blocking::feed(delta, move |incoming| {
             // Dropped by the thread that uses the memory, even after the future was cancelled.
             let _reservation = reservation;
@@ -99,7 +99,7 @@ enum End {
 
 struct Run {
     job: Decode,
-    spool_folder: Arc<Path>,
+    spool_dir: Arc<Path>,
 }
 
 impl Run {
@@ -148,14 +148,14 @@ impl Run {
         if sink.len() > 0 {
             return Err(ServiceError::Changed(self.job.file.to_string()));
         }
-        let mut content = Spool::new(&self.spool_folder);
+        let mut content = Spool::new(&self.spool_dir);
         match self.decode(delta, begun, reference, None, &mut content)? {
             End::Whole => {}
             End::NeedsMore(memory) => return Ok(Decoded::NeedsMore(sink, memory)),
             End::Failed(error) => return Ok(Decoded::Failed(sink, error)),
         }
         let len = content.len();
-        let content = content.finish().map_err(ServiceError::local(self.spool_folder.display()))?;
+        let content = content.finish().map_err(ServiceError::local(self.spool_dir.display()))?;
         let content =
             Payload::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
         self.pack(&content, compression, delta.cancelled(), sink.into_inner())
@@ -239,7 +239,7 @@ impl Run {
         };
         let packed = Positioned { source: self.job.reference.clone(), at: 0 };
         let mut unpacked = recompress::unpack(compression, packed).map_err(failed)?;
-        let mut spool = Spool::new(&self.spool_folder);
+        let mut spool = Spool::new(&self.spool_dir);
         let mut chunk = vec![0; CHUNK];
         loop {
             cancelled.check().map_err(failed)?;
@@ -265,9 +265,9 @@ impl Run {
         cancelled: &Cancelled,
         mut to: W,
     ) -> Result<Restored<W>, ServiceError> {
-        let spooled = || ServiceError::local(self.spool_folder.display());
+        let spooled = || ServiceError::local(self.spool_dir.display());
         for &setting in recompress::candidates(compression) {
-            let sink = HashingWriter::new(Spool::new(&self.spool_folder));
+            let sink = HashingWriter::new(Spool::new(&self.spool_dir));
             let mut packer = recompress::Packer::new(setting, sink).map_err(spooled())?;
             content.read(cancelled, |piece| packer.write_all(piece).map_err(spooled()))?;
             let (spool, len, digest) =

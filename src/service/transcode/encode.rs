@@ -45,7 +45,7 @@ impl Transcoder {
     /// Encodes a file, stops once the delta exceeds its limit, and decodes the delta to verify it.
     pub(crate) async fn encode(&self, encode: Encode) -> Result<Encoded, ServiceError> {
         let permit = self.permits.encoder().await;
-        let folder = self.spool_folder.clone();
+        let folder = self.spool_dir.clone();
         blocking::run(move |cancelled| {
             // Dropped by the thread that uses the memory, even after the future was cancelled.
             let _permit = permit;
@@ -65,7 +65,7 @@ impl Transcoder {
     /// to verify that delta by decoding it.
     pub(crate) async fn encode_itself(&self, file: &Payload) -> Result<OwnDelta, ServiceError> {
         let permit = self.permits.encoder().await;
-        let (file, folder) = (file.clone(), self.spool_folder.clone());
+        let (file, folder) = (file.clone(), self.spool_dir.clone());
         blocking::run(move |cancelled| {
             let _permit = permit;
             let own = encode_itself_blocking(&file, Spool::new(&folder), cancelled)?;
@@ -238,8 +238,7 @@ mod tests {
         let (folder, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::new()));
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).await.unwrap();
-        let settings =
-            Settings { policy: Policy::default(), spool_folder: folder.path().to_owned() };
+        let settings = Settings { policy: Policy::default(), spool_dir: folder.path().to_owned() };
         let cache = Arc::new(WorkingCopies::new(folder.path().to_owned()));
         let service = DeltaService::new(store, cache, settings);
         let put = async |name: &str, bytes: Vec<u8>| {

@@ -20,11 +20,11 @@ pub(crate) use encode::{Encode, OwnDelta};
 #[derive(Debug, Clone)]
 pub(crate) struct Transcoder {
     permits: Arc<Permits>,
-    spool_folder: Arc<Path>,
+    spool_dir: Arc<Path>,
 }
 
 impl Transcoder {
-    pub(crate) fn new(spool_folder: &Path) -> Self {
-        Self { permits: Arc::default(), spool_folder: Arc::from(spool_folder) }
+    pub(crate) fn new(spool_dir: &Path) -> Self {
+        Self { permits: Arc::default(), spool_dir: Arc::from(spool_dir) }
     }
 }

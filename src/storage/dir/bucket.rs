@@ -410,7 +410,7 @@ fn holds_strays(leaf: &Leaf) -> Fault {
     let folder = leaf.folder.display();
     let why = format!(
         "{folder} holds files that are no objects; \
-         `repair` lists them, `repair --mend` moves them aside"
+         `repair` lists them, `repair --fix` moves them aside"
     );
     Fault::because(StorageErrorKind::NotEmpty, why)
 }

@@ -41,12 +41,12 @@ impl Stage {
     /// Creates a stage without objects and without entries.
     async fn new(cache: impl FnOnce(&Path) -> Arc<dyn ReferenceCache>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let spool_folder = folder.path().join("spill");
-        fs::create_dir(&spool_folder).unwrap();
+        let spool_dir = folder.path().join("spill");
+        fs::create_dir(&spool_dir).unwrap();
         let store = Arc::new(MemoryStore::new());
         store.create_bucket(&BucketName::new("buc").unwrap()).await.unwrap();
         let cache = cache(folder.path());
-        let settings = Settings { policy: Default::default(), spool_folder };
+        let settings = Settings { policy: Default::default(), spool_dir };
         let service = DeltaService::new(store.clone(), cache.clone(), settings);
         let first = noise(SIZE, 1);
         let second = edited(&first, 2);
@@ -90,7 +90,7 @@ impl Stage {
     /// Moves the reference from the key that its deltas name to its content-addressed key.
     async fn move_reference(&self) {
         let (named, digest) = (object("a/reference.bin"), Sha256Digest::of(&self.first));
-        let moved = Deltaspace::home_of(&named).addressed(&digest).unwrap();
+        let moved = Deltaspace::of_reference(&named).addressed(&digest).unwrap();
         self.store.copy(&named, &moved, &CopyOptions::default()).await.unwrap();
         self.store.delete(&named, None).await.unwrap();
     }

@@ -59,8 +59,7 @@ async fn process_fetches_reference_once() {
         deltaglider::storage::BucketAdmin::create_bucket(&*store, &BucketName::new("buc").unwrap())
             .await
             .unwrap();
-        let settings =
-            Settings { policy: Default::default(), spool_folder: folder.path().to_owned() };
+        let settings = Settings { policy: Default::default(), spool_dir: folder.path().to_owned() };
         let service = DeltaService::new(store, cache, settings);
         let asked = Asked::of(&server);
         let first = noise(300_000, 1);

@@ -58,7 +58,7 @@ impl Scene {
     async fn given_back(&self, name: &str) -> Attributes {
         let store = Arc::new(S3Store::connect(self.server.config()).await.unwrap());
         let settings =
-            Settings { policy: Default::default(), spool_folder: self.sandbox.temporaries() };
+            Settings { policy: Default::default(), spool_dir: self.sandbox.temporaries() };
         let cache = Arc::new(WorkingCopies::new(self.sandbox.temporaries()));
         let service = DeltaService::new(store, cache, settings);
         let head = service.head(&object(name)).await.unwrap().attributes;

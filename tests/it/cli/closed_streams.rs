@@ -77,7 +77,7 @@ fn closed_stdout_fails_early() {
         "migrate --rebase s3://buc",
         "presign s3://buc/f.zip",
         "purge buc",
-        "repair buc --mend",
+        "repair buc --fix",
         "stats buc",
         "verify s3://buc/f.zip",
         "cache info",

@@ -148,7 +148,7 @@ fn cp_and_rm_replace_damage() {
 fn repair_sets_damage_aside() {
     let Damaged { sandbox, .. } = damaged();
     sandbox.run(["repair", "buc"]).fails(1, &[]).says("damaged: d/f2.zip.delta");
-    let repaired = sandbox.run(["repair", "--mend", "buc"]).says("repaired");
+    let repaired = sandbox.run(["repair", "--fix", "buc"]).says("repaired");
     assert_eq!(repaired.code, Some(0));
     assert!(repaired.err.contains("moved aside"), "{}", repaired.err);
     sandbox.run(["ls", "--recursive", "s3://buc"]).succeeds();

@@ -409,7 +409,7 @@ fn foreign_objects_stay_at_names() {
     scene.run(&["verify", "-r", "s3://buc"]).succeeds().says("1 verified");
     scene.run(&["sync", "--size-only", "s3://buc/t", "out"]).succeeds().says("1 changed");
     assert_eq!(scene.sandbox.read("out/reference.bin"), b"this is reference.bin");
-    scene.run(&["repair", "--mend", "buc"]).succeeds().says("0 found");
+    scene.run(&["repair", "--fix", "buc"]).succeeds().says("0 found");
     assert_eq!(store.read("t/reference.bin"), b"by another tool");
     scene.run(&["rm", "s3://buc/t/reference.bin"]).succeeds();
     assert_eq!(read(), "by another tool");
@@ -470,7 +470,7 @@ fn references_survive_namesakes() {
         }
         scene.run(&["cp", "in/sub/reference.bin", "s3://buc/sub/"]).succeeds();
         scene.run(&["cp", "in/sub/app-3.zip", "s3://buc/sub/"]).succeeds().says("(delta: ");
-        scene.run(&["repair", "--mend", "--grace-days", "0", "buc"]).succeeds().says("0 found");
+        scene.run(&["repair", "--fix", "--grace-days", "0", "buc"]).succeeds().says("0 found");
         scene.run(&["migrate", "--rebase", "--yes", "s3://buc"]);
         // With the last delta its reference is deleted, but not the file of that name.
         for name in ["app-1.zip", "app-2.zip", "app-3.zip"] {

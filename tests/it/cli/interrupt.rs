@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Run, Sandbox, edited, names_below, noise, without_what_the_machine_has};
+use crate::support::{Run, Sandbox, edited, names_below, noise, without_machine_output};
 use s3_server::{ACCESS_KEY, Fault, SECRET_KEY, Server};
 
 /// Returns the binary with default signal handling, even if the tests run with some signals
@@ -152,7 +152,7 @@ fn broken_pipe_ends_quietly() {
     assert_eq!(ends(&mut child), Some(141));
     let mut printed = String::new();
     child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
-    assert_eq!(without_what_the_machine_has(&printed), "");
+    assert_eq!(without_machine_output(&printed), "");
 }
 
 #[test]

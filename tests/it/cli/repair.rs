@@ -88,22 +88,22 @@ async fn repair_changes_only_on_request() {
     let report = shop.run(&["repair", "shop", "--grace-days", "0"]).fails(1, &[]);
     for text in [
         "missing reference: s3://shop/rel/reference.bin",
-        "needed by rel/app-1.zip, rel/app-2.zip: pass --mend to repair it",
+        "needed by rel/app-1.zip, rel/app-2.zip: pass --fix to repair it",
         "open upload: s3://shop/never ended +%",
     ] {
         assert!(report.out.contains(text), "{text:?} is not in {report:?}");
     }
     assert_eq!(shop.server.open_uploads(), 1);
     let repaired =
-        shop.run(&["repair", "shop", "--grace-days", "0", "--mend", "--json"]).fails(1, &[]);
+        shop.run(&["repair", "shop", "--grace-days", "0", "--fix", "--json"]).fails(1, &[]);
     let expected =
         [("missing reference", "mended"), ("open upload", "mended"), ("lifecycle rule", "beyond")];
     assert_eq!(findings(&repaired), owned(&expected));
     assert_eq!(shop.server.open_uploads(), 0);
-    let again = shop.run(&["repair", "shop", "--mend", "--json"]).fails(1, &[]);
+    let again = shop.run(&["repair", "shop", "--fix", "--json"]).fails(1, &[]);
     assert_eq!(findings(&again), owned(&expected[2..]));
     shop.set_lifecycle(ExpirationStatus::Disabled).await;
-    shop.run(&["repair", "shop", "--mend"]).succeeds().says("0 found");
+    shop.run(&["repair", "shop", "--fix"]).succeeds().says("0 found");
     for name in ["app-1.zip", "app-2.zip"] {
         shop.run(&["cp", &format!("s3://shop/rel/{name}"), "back.zip"]).succeeds();
         assert!(shop.sandbox.read("back.zip") == shop.sandbox.read(name));
@@ -117,7 +117,7 @@ fn lost_content_is_a_failure() {
     sandbox.put("app-1.zip", &first).succeeds();
     sandbox.put("app-2.zip", &edited(&first, 2)).succeeds();
     sandbox.store().remove("reference.bin");
-    let run = sandbox.run(["repair", "--mend", "buc"]).fails(1, &[]);
+    let run = sandbox.run(["repair", "--fix", "buc"]).fails(1, &[]);
     run.says("cannot be repaired here: its content is nowhere in this bucket")
         .says("1 found, 0 repaired, 1 left");
 }

@@ -73,7 +73,7 @@ fn hostile_keys_are_escaped() {
         vec!["stats", &prefix],
         vec!["repair", "buc"],
         vec!["repair", "--json", "buc"],
-        vec!["repair", "--mend", "buc"],
+        vec!["repair", "--fix", "buc"],
         vec!["purge", "--dryrun", "buc"],
         vec!["presign", &key],
         vec!["migrate", "--yes", "--dryrun", "s3://buc/n", "s3://two/again"],

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Run, Sandbox, without_what_the_machine_has};
+use crate::support::{Run, Sandbox, without_machine_output};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -244,7 +244,7 @@ fn console_blocks_show_real_output() {
             if code != 0 && !is_shown {
                 wrong.push(format!("{place}\nends with {code}:\n{output}"));
             }
-            let output = without_what_the_machine_has(&output);
+            let output = without_machine_output(&output);
             let shown = lines(step.output.iter().map(String::as_str));
             if !is_output(&shown, &lines(output.lines())) {
                 wrong.push(format!("{place}\nprints:\n{output}\nand not:\n{}", shown.join("\n")));

@@ -292,19 +292,16 @@ fn ls_hides_internal_objects() {
 async fn repair_below(prefix: &str, atomic: bool) -> Vec<String> {
     let store = MemoryStore::new();
     let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
-    let spool_folder = std::env::temp_dir();
-    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-    let service = DeltaService::new(
-        store.clone(),
-        cache,
-        Settings { policy: Policy::default(), spool_folder },
-    );
+    let spool_dir = std::env::temp_dir();
+    let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
+    let service =
+        DeltaService::new(store.clone(), cache, Settings { policy: Policy::default(), spool_dir });
     let (bucket, entries) = (object("x").bucket, entries());
     store.create_bucket(&bucket).await.unwrap();
     fill(&*store, &entries, prefix).await;
     for _ in 0..2 {
         let options =
-            RepairOptions { mend: true, grace: RepairOptions::GRACE, now: SystemTime::now() };
+            RepairOptions { fix: true, grace: RepairOptions::GRACE, now: SystemTime::now() };
         service.repair(&bucket, &options).await.unwrap();
     }
     for entry in entries.iter().filter(|entry| entry.python_read.as_deref() == Some("ok")) {

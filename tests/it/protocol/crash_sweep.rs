@@ -27,7 +27,7 @@ const A: Step = (&["cp", "in/1", "s3://buc/v/a.zip"], &[("v/a.zip", Some(1))]);
 const B: Step = (&["cp", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
 const B_AS_IT_IS: Step =
     (&["cp", "--no-delta", "in/2", "s3://buc/v/b.zip"], &[("v/b.zip", Some(2))]);
-const REPAIR: Step = (&["repair", "--mend", "--grace-days", "0", "buc"], &[]);
+const REPAIR: Step = (&["repair", "--fix", "--grace-days", "0", "buc"], &[]);
 
 const fn on(before: &'static [Step], op: Step) -> Scenario {
     Scenario { before, damage: |_| {}, op }

@@ -18,7 +18,7 @@ fn history_reader() {
     let service = runtime.block_on(async {
         let store = Connection::default().store().await.unwrap();
         let folder = std::env::temp_dir();
-        let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
+        let settings = Settings { policy: Policy::default(), spool_dir: folder.clone() };
         DeltaService::new(store, std::sync::Arc::new(WorkingCopies::new(folder)), settings)
     });
     println!("ready");

@@ -8,7 +8,7 @@ use deltaglider::domain::metadata::DeltaMetadata;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Compare, DeltaService, Folder, Listed, Listing, MayBeDelta, Payload, PutOptions, Settings,
+    AllowDelta, Compare, DeltaService, Folder, Listed, Listing, Payload, PutOptions, Settings,
     Step, SyncOptions,
 };
 use deltaglider::storage::{
@@ -22,12 +22,12 @@ struct Fixture {
 
 impl Fixture {
     async fn new(store: MemoryStore) -> Self {
-        let (store, spool_folder) = (Arc::new(store), std::env::temp_dir());
-        let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+        let (store, spool_dir) = (Arc::new(store), std::env::temp_dir());
+        let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
         let service = DeltaService::new(
             store.clone(),
             cache,
-            Settings { policy: Policy::default(), spool_folder },
+            Settings { policy: Policy::default(), spool_dir },
         );
         let fixture = Self { store, service };
         fixture.store.create_bucket(&bucket()).await.unwrap();
@@ -168,7 +168,7 @@ async fn escaped_names_list_in_order() {
         "a/z/reference.bin",
     ] {
         let listings: [fn(Listing) -> Listing; 4] =
-            [|it| it, Listing::afresh, Listing::undecided, Listing::learning];
+            [|it| it, Listing::without_index, Listing::unresolved, Listing::learning];
         for (n, looks) in listings.into_iter().enumerate() {
             let mut listing = looks(service.list(&bucket(), prefix, None));
             let mut names = Vec::new();
@@ -180,10 +180,10 @@ async fn escaped_names_list_in_order() {
                         .map(|file| file.key.to_string()),
                 );
             }
-            // An undecided listing may report a key that ends like a delta's as a delta.
+            // An unresolved listing may report a key that ends like a delta's as a delta.
             if n == 2 {
-                let undecided = |name: &String| prefix == "r" || !name.ends_with(".delta");
-                names.retain(undecided);
+                let unresolved = |name: &String| prefix == "r" || !name.ends_with(".delta");
+                names.retain(unresolved);
             }
             let begins = |name: &&String| {
                 name.starts_with(prefix) && (n != 2 || prefix == "r" || !name.ends_with(".delta"))
@@ -231,7 +231,7 @@ async fn plain_file_beside_delta_name() {
         fixture.service.sync(&Folder::in_bucket(&bucket(), ""), &to, options).await.unwrap();
     let mut as_it_is = Vec::new();
     while let Some(step) = steps.next().await.unwrap() {
-        let Step::Copy(from, _, MayBeDelta(may_be_delta)) = step else { panic!("{step:?}") };
+        let Step::Copy(from, _, AllowDelta(may_be_delta)) = step else { panic!("{step:?}") };
         as_it_is.extend((!may_be_delta).then(|| from.key.to_string()));
     }
     assert_eq!(as_it_is, ["n.zip"]);

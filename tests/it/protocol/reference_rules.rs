@@ -134,9 +134,9 @@ impl Fixture {
 }
 
 fn service(store: Arc<dyn Store>, policy: Policy) -> DeltaService {
-    let spool_folder = std::env::temp_dir();
-    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-    DeltaService::new(store, cache, Settings { policy, spool_folder })
+    let spool_dir = std::env::temp_dir();
+    let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
+    DeltaService::new(store, cache, Settings { policy, spool_dir })
 }
 
 async fn put(service: &DeltaService, key: &str, content: &[u8], delta: bool) -> PutReport {

@@ -11,8 +11,8 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    DeltaService, DirectReason, GetOptions, Outcome, Payload, PutOptions, RepairOptions,
-    RepairReport, Settings, StoredAs, Trouble,
+    Defect, DeltaService, DirectReason, GetOptions, Outcome, Payload, PutOptions, RepairOptions,
+    RepairReport, Settings, StoredAs,
 };
 use deltaglider::storage::{
     Attributes, BucketAdmin as _, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore,
@@ -63,12 +63,12 @@ impl Room {
         let store = MemoryStore::with_clock(clock);
         let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
         store.create_bucket(&bucket()).await.unwrap();
-        let spool_folder = std::env::temp_dir();
-        let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+        let spool_dir = std::env::temp_dir();
+        let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
         let service = DeltaService::new(
             store.clone(),
             cache,
-            Settings { policy: Policy::default(), spool_folder },
+            Settings { policy: Policy::default(), spool_dir },
         );
         Self { store, service, seconds, files: BTreeMap::new() }
     }
@@ -137,13 +137,13 @@ impl Room {
     pub(super) async fn repair(&self, mend: bool) -> RepairReport {
         let now =
             SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
-        let options = RepairOptions { mend, grace: RepairOptions::GRACE, now };
+        let options = RepairOptions { fix: mend, grace: RepairOptions::GRACE, now };
         self.service.repair(&bucket(), &options).await.unwrap()
     }
 
     /// Looks for damage, repairs it, and looks again. Returns the findings of the first look; only
     /// damage beyond repair is found again.
-    pub(super) async fn mends(&self) -> Vec<Trouble> {
+    pub(super) async fn mends(&self) -> Vec<Defect> {
         let before = self.keys().await;
         let found = self.repair(false).await;
         assert_eq!(self.keys().await, before, "looking changed something");
@@ -154,13 +154,14 @@ impl Room {
         assert_eq!(troubles(&found), troubles(&repaired));
         for (found, repaired) in found.findings.iter().zip(&repaired.findings) {
             match (&found.outcome, &repaired.outcome) {
-                (Outcome::Found, Outcome::Mended) | (Outcome::Beyond(_), Outcome::Beyond(_)) => {}
+                (Outcome::Found, Outcome::Fixed)
+                | (Outcome::Unfixable(_), Outcome::Unfixable(_)) => {}
                 other => panic!("{other:?} of {:?}", found.trouble),
             }
         }
         let again = self.repair(true).await;
         for finding in again.findings {
-            assert!(matches!(finding.outcome, Outcome::Beyond(_)), "found again: {finding:?}");
+            assert!(matches!(finding.outcome, Outcome::Unfixable(_)), "found again: {finding:?}");
         }
         troubles(&found)
     }
@@ -220,7 +221,7 @@ async fn reference_restored_from_copy() {
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.remove(&object("a/reference.bin")).await;
     let troubles = room.mends().await;
-    let [Trouble::ReferenceMissing { reference, digest, files }] = troubles.as_slice() else {
+    let [Defect::ReferenceMissing { reference, digest, files }] = troubles.as_slice() else {
         panic!("{troubles:?}")
     };
     assert_eq!((reference, *digest), (&object("a/reference.bin"), Sha256Digest::of(&first)));
@@ -245,7 +246,7 @@ async fn reference_restored_from_file() {
         }
         room.remove(&object("a/reference.bin")).await;
         let troubles = room.mends().await;
-        assert!(matches!(troubles.as_slice(), [Trouble::ReferenceMissing { .. }]), "{troubles:?}");
+        assert!(matches!(troubles.as_slice(), [Defect::ReferenceMissing { .. }]), "{troubles:?}");
         assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
         room.gives_all_but(&[]).await;
     }
@@ -263,7 +264,7 @@ async fn lost_reference_is_reported() {
     let before = room.keys().await;
     let troubles = room.mends().await;
     assert!(
-        matches!(troubles.as_slice(), [Trouble::ReferenceMissing { files, .. }] if files.len() == 2)
+        matches!(troubles.as_slice(), [Defect::ReferenceMissing { files, .. }] if files.len() == 2)
     );
     assert_eq!(room.keys().await, before);
     room.gives_all_but(&["a/app-1.zip", "a/app-2.zip"]).await;
@@ -290,7 +291,7 @@ async fn deltas_regain_own_reference() {
     }
     room.files.insert("a/tool-2.zip".into(), other_next.clone());
     let troubles = room.mends().await;
-    let [Trouble::ReferenceDiffers { reference, digest, actual, files }] = troubles.as_slice()
+    let [Defect::ReferenceDiffers { reference, digest, actual, files }] = troubles.as_slice()
     else {
         panic!("{troubles:?}")
     };
@@ -311,7 +312,7 @@ async fn corrupt_reference_is_replaced() {
     room.rot(&object("a/reference.bin")).await;
     let troubles = room.mends().await;
     assert!(
-        matches!(troubles.as_slice(), [Trouble::ReferenceDiffers { files, .. }] if files.len() == 2)
+        matches!(troubles.as_slice(), [Defect::ReferenceDiffers { files, .. }] if files.len() == 2)
     );
     assert_eq!(room.bytes(&object("a/reference.bin")).await, first);
     room.gives_all_but(&[]).await;
@@ -347,7 +348,7 @@ async fn unneeded_reference_is_deleted() {
     assert_eq!(room.repair(true).await.findings.len(), 0, "it may be of a put that is under way");
     room.pass(8);
     let troubles = room.mends().await;
-    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
+    assert!(matches!(troubles.as_slice(), [Defect::ReferenceUnneeded { .. }]), "{troubles:?}");
     assert!(!room.exists(&object("a/reference.bin")).await);
     // The copy can be used until it has a tombstone.
     room.put("a/app-2.zip", &second).await;
@@ -355,7 +356,7 @@ async fn unneeded_reference_is_deleted() {
     room.delete("a/app-2.zip").await;
     room.pass(8);
     let troubles = room.mends().await;
-    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
+    assert!(matches!(troubles.as_slice(), [Defect::ReferenceUnneeded { .. }]), "{troubles:?}");
     assert!(
         room.exists(&addressed("a/", &first)).await && room.exists(&tombstone("a/", &first)).await
     );
@@ -367,7 +368,7 @@ async fn unneeded_reference_is_deleted() {
     assert_eq!(room.repair(true).await.waiting, [addressed("a/", &first)]);
     room.pass(2);
     let troubles = room.mends().await;
-    assert!(matches!(troubles.as_slice(), [Trouble::ReferenceUnneeded { .. }]), "{troubles:?}");
+    assert!(matches!(troubles.as_slice(), [Defect::ReferenceUnneeded { .. }]), "{troubles:?}");
     let keys: Vec<String> = room.keys().await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["a/app-2.zip.delta", "a/reference.bin"]);
     room.gives_all_but(&[]).await;
@@ -385,7 +386,7 @@ async fn unneeded_pair_is_deleted() {
     room.pass(30);
     let troubles = room.mends().await;
     assert!(
-        troubles.iter().all(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })),
+        troubles.iter().all(|trouble| matches!(trouble, Defect::ReferenceUnneeded { .. })),
         "{troubles:?}"
     );
     assert_eq!(troubles.len(), 2);
@@ -405,7 +406,7 @@ async fn needed_copy_loses_tombstone() {
     room.copy(&object("a/reference.bin"), &addressed("a/", &first)).await;
     room.put_raw(&tombstone("a/", &first), Vec::new(), &Attributes::default()).await;
     room.pass(30);
-    assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceTombstoned { .. }]));
+    assert!(matches!(room.mends().await.as_slice(), [Defect::ReferenceTombstoned { .. }]));
     assert!(
         !room.exists(&tombstone("a/", &first)).await && room.exists(&addressed("a/", &first)).await
     );
@@ -436,12 +437,12 @@ async fn distant_delta_keeps_reference() {
     room.pass(30);
     let troubles = room.mends().await;
     assert!(
-        matches!(troubles.as_slice(), [Trouble::DeltaDamaged { field: None, .. }]),
+        matches!(troubles.as_slice(), [Defect::DeltaDamaged { field: None, .. }]),
         "{troubles:?}"
     );
     assert!(room.exists(&object("a/reference.bin")).await);
     room.remove(&damaged).await;
-    assert!(matches!(room.mends().await.as_slice(), [Trouble::ReferenceUnneeded { .. }]));
+    assert!(matches!(room.mends().await.as_slice(), [Defect::ReferenceUnneeded { .. }]));
 }
 
 /// The older of two variants is deleted if the newer one can be read.
@@ -455,7 +456,7 @@ async fn older_variant_is_deleted() {
     room.put_raw(&object("a/app.zip"), first.clone(), &Attributes::default()).await;
     room.files.insert("a/app.zip".into(), first.clone());
     let troubles = room.mends().await;
-    let [Trouble::TwoVariants { served, older }] = troubles.as_slice() else {
+    let [Defect::TwoVariants { served, older }] = troubles.as_slice() else {
         panic!("{troubles:?}")
     };
     assert_eq!((served, older), (&object("a/app.zip"), &object("a/app.zip.delta")));
@@ -489,7 +490,7 @@ async fn orphans_are_deleted() {
     let troubles = room.mends().await;
     assert_eq!(troubles.len(), 2);
     assert!(
-        troubles.iter().all(|trouble| matches!(trouble, Trouble::LeftBehind { .. })),
+        troubles.iter().all(|trouble| matches!(trouble, Defect::LeftBehind { .. })),
         "{troubles:?}"
     );
     room.gives_all_but(&[]).await;
@@ -526,20 +527,20 @@ async fn every_damage_is_repaired() {
     }
     room.pass(30);
     let troubles = room.mends().await;
-    let count = |of: fn(&Trouble) -> bool| troubles.iter().filter(|trouble| of(trouble)).count();
+    let count = |of: fn(&Defect) -> bool| troubles.iter().filter(|trouble| of(trouble)).count();
     assert_eq!(
-        count(|trouble| matches!(trouble, Trouble::ReferenceMissing { .. })),
+        count(|trouble| matches!(trouble, Defect::ReferenceMissing { .. })),
         2,
         "{troubles:?}"
     );
     assert_eq!(
-        count(|trouble| matches!(trouble, Trouble::ReferenceDiffers { .. })),
+        count(|trouble| matches!(trouble, Defect::ReferenceDiffers { .. })),
         2,
         "{troubles:?}"
     );
-    assert_eq!(count(|trouble| matches!(trouble, Trouble::TwoVariants { .. })), 1, "{troubles:?}");
+    assert_eq!(count(|trouble| matches!(trouble, Defect::TwoVariants { .. })), 1, "{troubles:?}");
     assert_eq!(
-        count(|trouble| matches!(trouble, Trouble::ReferenceUnneeded { .. })),
+        count(|trouble| matches!(trouble, Defect::ReferenceUnneeded { .. })),
         1,
         "{troubles:?}"
     );

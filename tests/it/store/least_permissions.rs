@@ -45,7 +45,7 @@ const COMMANDS: [(&str, &[&str]); 36] = [
     ("presign --method put s3://BUCKET/KEY", &["presign", "--method", "put", "s3://buc/new.txt"]),
     ("purge BUCKET", &["purge", "buc"]),
     ("repair BUCKET", &["repair", "buc"]),
-    ("repair --mend BUCKET", &["repair", "--mend", "--grace-days", "0", "buc"]),
+    ("repair --fix BUCKET", &["repair", "--fix", "--grace-days", "0", "buc"]),
     ("mb s3://BUCKET", &["mb", "s3://another"]),
     ("rb s3://BUCKET", &["rb", "s3://empty"]),
     ("rb --force s3://BUCKET", &["rb", "--force", "s3://buc"]),
@@ -156,7 +156,7 @@ fn run(arguments: &[&str], allowed: &BTreeSet<String>) -> Run {
             command(&["cp", "--max-ratio", ratio, name, "s3://buc/drift/"]).succeeds();
         }
     }
-    if arguments.contains(&"--mend") {
+    if arguments.contains(&"--fix") {
         let page =
             runtime.block_on(store.list(&temporary.bucket, &ListRequest::default())).unwrap();
         let object = |key: &str| temporary.sibling(Key::new(key).unwrap());

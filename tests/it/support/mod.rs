@@ -271,7 +271,7 @@ impl Run {
 
 /// Removes the warning about references that the Python tool left in `/tmp` of this machine, which
 /// every run prints and no test is about.
-pub(crate) fn without_what_the_machine_has(err: &str) -> String {
+pub(crate) fn without_machine_output(err: &str) -> String {
     let of_machine = |line: &&str| {
         line.contains("the Python tool left references") && line.contains(" folder=/tmp ")
     };
@@ -283,7 +283,7 @@ impl From<Output> for Run {
         Self {
             code: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: without_what_the_machine_has(&String::from_utf8_lossy(&output.stderr)),
+            err: without_machine_output(&String::from_utf8_lossy(&output.stderr)),
             stdout: output.stdout,
         }
     }

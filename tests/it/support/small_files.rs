@@ -16,7 +16,7 @@ pub(crate) fn object(key: &str) -> ObjectName {
 
 pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
     let folder = std::env::temp_dir();
-    let settings = Settings { policy: Policy::default(), spool_folder: folder.clone() };
+    let settings = Settings { policy: Policy::default(), spool_dir: folder.clone() };
     DeltaService::new(store, Arc::new(WorkingCopies::new(folder)), settings)
 }
 

@@ -3,7 +3,7 @@
 
 use super::move_to_front::FrontDecoder;
 use super::{
-    BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LIKELY_LENGTHS, LONGEST,
+    BYTES, GROUP_BITS, LENGTH_BITS, LENGTH_COUNT_BITS, LIKELY_LENGTHS, LONGEST, MIN_LENGTHS,
     SECTOR_BITS, SECTOR_UNIT, SELECTOR_LENGTH_BITS,
 };
 use crate::error::{Fault, HuffmanFault};
@@ -46,7 +46,7 @@ pub(in crate::secondary) fn decode_section(
 /// Reads the lengths of all codes, which are coded themselves. The first group has a length for
 /// every byte, the other groups for those bytes whose length in the first group is not 0.
 fn read_codes(groups: usize, bits: &mut BitReader<'_>) -> Result<Vec<Code>, Fault> {
-    let count = (bits.number(LENGTH_COUNT_BITS)? as usize).saturating_add(LEAST_LENGTHS);
+    let count = (bits.number(LENGTH_COUNT_BITS)? as usize).saturating_add(MIN_LENGTHS);
     let of_lengths = read_code(count, LENGTH_BITS, bits)?;
     let mut front = FrontDecoder::new(&LIKELY_LENGTHS);
     let mut length = || front.value(|| of_lengths.symbol(bits));

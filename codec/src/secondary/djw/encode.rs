@@ -3,8 +3,8 @@
 use super::lengths::{code_lengths, codes};
 use super::move_to_front;
 use super::{
-    BYTES, GROUP_BITS, LEAST_LENGTHS, LENGTH_BITS, LENGTH_COUNT_BITS, LENGTH_SYMBOLS,
-    LIKELY_LENGTHS, LONGEST, LONGEST_OF_LENGTHS, LONGEST_OF_SELECTORS, SECTOR_BITS, SECTOR_UNIT,
+    BYTES, GROUP_BITS, LENGTH_BITS, LENGTH_COUNT_BITS, LENGTH_SYMBOLS, LIKELY_LENGTHS, LONGEST,
+    LONGEST_OF_LENGTHS, LONGEST_OF_SELECTORS, MIN_LENGTHS, SECTOR_BITS, SECTOR_UNIT,
     SELECTOR_LENGTH_BITS,
 };
 use crate::error::Section;
@@ -247,8 +247,8 @@ fn write_lengths(lengths: &[u8], bits: &mut BitWriter<'_>) {
     symbols.iter().for_each(|&symbol| frequencies[usize::from(symbol)] += 1);
     let (of_symbols, _) = code_lengths(&frequencies, LONGEST_OF_LENGTHS);
     let used =
-        of_symbols.iter().rposition(|&len| len > 0).map_or(0, |last| last + 1).max(LEAST_LENGTHS);
-    bits.number((used - LEAST_LENGTHS) as u32, LENGTH_COUNT_BITS);
+        of_symbols.iter().rposition(|&len| len > 0).map_or(0, |last| last + 1).max(MIN_LENGTHS);
+    bits.number((used - MIN_LENGTHS) as u32, LENGTH_COUNT_BITS);
     of_symbols[..used].iter().for_each(|&len| bits.number(u32::from(len), LENGTH_BITS));
     write_symbols(&symbols, &of_symbols, bits);
 }

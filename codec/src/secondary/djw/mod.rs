@@ -19,7 +19,7 @@ const SECTOR_BITS: u32 = 5;
 const SECTOR_UNIT: usize = 5;
 const LENGTH_COUNT_BITS: u32 = 4;
 /// The minimum number of lengths stored for the code of lengths.
-const LEAST_LENGTHS: usize = 7;
+const MIN_LENGTHS: usize = 7;
 const LENGTH_BITS: u32 = 4;
 const SELECTOR_LENGTH_BITS: u32 = 3;
 

@@ -79,9 +79,9 @@ impl Op {
 }
 
 pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
-    let spool_folder = std::env::temp_dir();
-    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })
+    let spool_dir = std::env::temp_dir();
+    let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
+    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_dir })
 }
 
 pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, ServiceError> {
@@ -108,13 +108,13 @@ pub(crate) async fn perform(service: &DeltaService, op: &Op) -> Result<Did, Serv
         }
         Op::Move(from, to) => move_file(service, &object(from), &object(to)).await,
         Op::Rebase(name) => match service.rebase(&object(name), false).await {
-            Err(ServiceError::NeedsConditions) => Ok(Did::Nothing),
+            Err(ServiceError::NeedsConditionalWrites) => Ok(Did::Nothing),
             Err(error) if error.is_absent() => Ok(Did::Nothing),
             rebased => rebased.map(|rebased| rebased.map_or(Did::Nothing, |_| Did::All)),
         },
         Op::Repair(days) => {
             let options = RepairOptions {
-                mend: true,
+                fix: true,
                 grace: RepairOptions::GRACE,
                 now: actor::after(DAY * *days),
             };

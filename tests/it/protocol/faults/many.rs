@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use deltaglider::domain::{BucketName, ObjectName, Sha256Digest};
 use deltaglider::service::{
-    Action, Compare, DeltaService, Folder, KeptStats, ListedRemoval, ServiceError, StatedChecksums,
-    StatsMode, SyncOptions, TransferOptions, Transferred,
+    Action, Compare, DeltaService, Folder, ListedRemoval, ServiceError, StatedChecksums,
+    StatsCache, StatsMode, SyncOptions, TransferOptions, Transferred,
 };
 use deltaglider::storage::{
     Attributes, ListRequest, MemoryStore, ObjectStore as _, PutBody, PutCondition, StorageError,
@@ -208,7 +208,8 @@ impl Many {
                 return Ok(Some(lines));
             }
             Self::Stats => {
-                let stats = service.stats(&bucket, "", StatsMode::Detailed, KeptStats::Use).await?;
+                let stats =
+                    service.stats(&bucket, "", StatsMode::Detailed, StatsCache::Use).await?;
                 return Ok(Some(format!("{} {:?}", stats.object_count, stats.total_size)));
             }
             Self::Temporary(name, expires) => {

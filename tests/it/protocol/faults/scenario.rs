@@ -420,9 +420,9 @@ pub(crate) fn object(name: &str) -> ObjectName {
 }
 
 pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
-    let spool_folder = std::env::temp_dir();
-    let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
-    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_folder })
+    let spool_dir = std::env::temp_dir();
+    let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
+    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_dir })
 }
 
 /// The result of an operation.
@@ -476,7 +476,7 @@ pub(crate) async fn perform(
         }
         Op::Rebase(name) => drop(service.rebase(&object(name), false).await?),
         Op::Mend => {
-            let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now };
+            let options = RepairOptions { fix: true, grace: RepairOptions::GRACE, now };
             let report = service.repair(&object("a.zip").bucket, &options).await?;
             let findings = report.findings.len();
             let left = report.findings.into_iter().filter_map(|finding| match finding.outcome {
@@ -490,7 +490,8 @@ pub(crate) async fn perform(
         }
         Op::MoveReference(folder, content) => {
             let named = object(&format!("{folder}reference.bin"));
-            let moved = Deltaspace::home_of(&named).addressed(&Sha256Digest::of(content)).unwrap();
+            let moved =
+                Deltaspace::of_reference(&named).addressed(&Sha256Digest::of(content)).unwrap();
             // Where conditions are not atomic it has always been at that key.
             if store.conditions_are_atomic() {
                 store.copy(&named, &moved, &CopyOptions::default()).await?;

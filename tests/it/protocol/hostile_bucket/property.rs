@@ -13,8 +13,8 @@ use deltaglider::domain::{
     BucketName, Deltaspace, Key, ObjectName, Sha256Digest, Sketch, deltaspace,
 };
 use deltaglider::service::{
-    Compare, DeltaService, Folder, GetOptions, KeptStats, ListedRemoval, MayBeDelta, Payload,
-    PutOptions, RepairOptions, ServiceError, Settings, StatedChecksums, StatsMode, Step,
+    AllowDelta, Compare, DeltaService, Folder, GetOptions, ListedRemoval, Payload, PutOptions,
+    RepairOptions, ServiceError, Settings, StatedChecksums, StatsCache, StatsMode, Step,
     SyncOptions,
 };
 use deltaglider::storage::{
@@ -98,15 +98,15 @@ impl Bucket {
         let store = MemoryStore::with_clock(clock);
         let store = Arc::new(if atomic { store } else { store.with_loose_conditions() });
         let folder = tempfile::tempdir().unwrap();
-        let spool_folder = folder.path().join("spool");
+        let spool_dir = folder.path().join("spool");
         for name in ["spool", "backup/v"] {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
         }
-        let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+        let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
         let service = DeltaService::new(
             store.clone(),
             cache,
-            Settings { policy: Policy::default(), spool_folder },
+            Settings { policy: Policy::default(), spool_dir },
         );
         for name in [bucket(), BucketName::new("other").unwrap()] {
             store.create_bucket(&name).await.unwrap();
@@ -209,7 +209,7 @@ impl Bucket {
             for content in [&self.known.reference[..], EVIL] {
                 let digest = Sha256Digest::of(content);
                 let sketch = match choices.byte() % 4 {
-                    0 => Sketch::no_base().to_bytes(),
+                    0 => Sketch::unusable().to_bytes(),
                     1 => vec![0xff; 10_000],
                     _ => choices.bytes(),
                 };
@@ -250,7 +250,7 @@ impl Bucket {
                 for prefix in ["", "a/", "v/"] {
                     let list = || service.list(&bucket(), prefix, None);
                     for mut listing in
-                        [list().learning(), list(), list().afresh(), list().undecided()]
+                        [list().learning(), list(), list().without_index(), list().unresolved()]
                     {
                         while listing.next().await.unwrap().is_some() {}
                     }
@@ -258,7 +258,7 @@ impl Bucket {
             }
             1 => {
                 for mode in [StatsMode::Quick, StatsMode::Sampled, StatsMode::Detailed] {
-                    for kept in [KeptStats::Use, KeptStats::Refresh, KeptStats::Ignore] {
+                    for kept in [StatsCache::Use, StatsCache::Refresh, StatsCache::Ignore] {
                         let _ = service.stats(&bucket(), "", mode, kept).await;
                     }
                 }
@@ -295,7 +295,7 @@ impl Bucket {
                     self.seconds.fetch_add(days * DAY, Ordering::Relaxed);
                     let now = SystemTime::UNIX_EPOCH
                         + Duration::from_secs(self.seconds.load(Ordering::Relaxed));
-                    let options = RepairOptions { mend: true, grace: RepairOptions::GRACE, now };
+                    let options = RepairOptions { fix: true, grace: RepairOptions::GRACE, now };
                     let _ = service.repair(&bucket(), &options).await;
                     self.loses_nothing("repair").await;
                 }
@@ -371,14 +371,14 @@ impl Bucket {
 
     async fn step(&self, step: Step) -> Result<(), ServiceError> {
         match step {
-            Step::Upload(path, object, MayBeDelta(delta)) => {
+            Step::Upload(path, object, AllowDelta(delta)) => {
                 let file = Payload::open(&path).await?;
                 self.service
                     .put(&file, &object, &PutOptions { delta, ..PutOptions::default() })
                     .await
                     .map(drop)
             }
-            Step::Copy(from, to, MayBeDelta(delta)) => {
+            Step::Copy(from, to, AllowDelta(delta)) => {
                 self.service.copy(&from, &to, delta).await.map(drop)
             }
             Step::Download(object, path) => {

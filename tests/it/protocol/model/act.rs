@@ -168,7 +168,7 @@ impl World {
         let copied = self.process(by).copy(from, to, delta).await;
         match self.content(from) {
             _ if from == to => {
-                assert!(matches!(copied, Err(ServiceError::Itself(_))), "{copied:?}");
+                assert!(matches!(copied, Err(ServiceError::CopyOntoItself(_))), "{copied:?}");
                 false
             }
             Some(content) => self.stored(to, content, copied).await,
@@ -194,7 +194,7 @@ impl World {
         let name = self.object(at);
         let rebased = self.process(by).rebase(&name, false).await;
         if !self.store.conditions_are_atomic() {
-            assert!(matches!(rebased, Err(ServiceError::NeedsConditions)));
+            assert!(matches!(rebased, Err(ServiceError::NeedsConditionalWrites)));
         } else if self.content(&name).is_some() {
             rebased.unwrap();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deltaglider::domain::Sha256Digest;
 use deltaglider::service::{
-    DeltaService, GetOptions, KeptStats, ListedRemoval, Outcome, RepairReport, StatsMode, Trouble,
+    Defect, DeltaService, GetOptions, ListedRemoval, Outcome, RepairReport, StatsCache, StatsMode,
 };
 use deltaglider::storage::{ListRequest, ObjectStore as _};
 
@@ -114,7 +114,7 @@ impl World {
         );
 
         let stats = service
-            .stats(&bucket(second), "", StatsMode::Detailed, KeptStats::Ignore)
+            .stats(&bucket(second), "", StatsMode::Detailed, StatsCache::Ignore)
             .await
             .unwrap();
         let total: usize = files.values().map(Vec::len).sum();
@@ -173,11 +173,11 @@ impl World {
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
         for finding in &report.findings {
             let permitted = match finding.trouble {
-                Trouble::ReferenceMissing { .. } | Trouble::ReferenceDiffers { .. } => {
+                Defect::ReferenceMissing { .. } | Defect::ReferenceDiffers { .. } => {
                     self.copied_blindly
                 }
-                Trouble::ReferenceUnneeded { .. } | Trouble::ReferenceTombstoned { .. } => true,
-                Trouble::LeftBehind { .. } | Trouble::TwoVariants { .. } => true,
+                Defect::ReferenceUnneeded { .. } | Defect::ReferenceTombstoned { .. } => true,
+                Defect::LeftBehind { .. } | Defect::TwoVariants { .. } => true,
                 _ => false,
             };
             assert!(permitted && matches!(finding.outcome, Outcome::Found), "{finding:?}");
@@ -189,12 +189,13 @@ impl World {
         let (service, bucket) = (self.process(by), bucket(second));
         let report = service.repair(&bucket, &self.repair_options(true)).await.unwrap();
         assert!(report.unseen.is_empty(), "{:?}", report.unseen);
-        let is_young = |trouble: &Trouble| {
-            !self.store.conditions_are_atomic() && matches!(trouble, Trouble::TwoVariants { .. })
+        let is_young = |trouble: &Defect| {
+            !self.store.conditions_are_atomic() && matches!(trouble, Defect::TwoVariants { .. })
         };
         for finding in &report.findings {
-            let repaired = matches!(finding.outcome, Outcome::Mended);
-            let young = matches!(finding.outcome, Outcome::Beyond(_)) && is_young(&finding.trouble);
+            let repaired = matches!(finding.outcome, Outcome::Fixed);
+            let young =
+                matches!(finding.outcome, Outcome::Unfixable(_)) && is_young(&finding.trouble);
             assert!(repaired || young, "{finding:?}");
         }
         let again = service.repair(&bucket, &self.repair_options(false)).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deltaglider::domain::ObjectName;
 use deltaglider::service::{
-    Compare, Folder, GetOptions, MayBeDelta, Payload, PutOptions, ServiceError, Step, SyncOptions,
+    AllowDelta, Compare, Folder, GetOptions, Payload, PutOptions, ServiceError, Step, SyncOptions,
 };
 
 use super::op::{self, Place};
@@ -189,7 +189,7 @@ impl World {
             step => step,
         };
         match step {
-            Step::Upload(path, object, MayBeDelta(delta)) => {
+            Step::Upload(path, object, AllowDelta(delta)) => {
                 let relative = relative_path(from, &path);
                 let put = service
                     .put(
@@ -201,7 +201,7 @@ impl World {
                 self.stored(&object, source[&relative].0.clone(), put).await;
                 (relative, false)
             }
-            Step::Copy(object, copy, MayBeDelta(delta)) => {
+            Step::Copy(object, copy, AllowDelta(delta)) => {
                 let relative = relative_key(from, &object);
                 assert_eq!(relative_key(to, &copy), relative);
                 let copied = service.copy(&object, &copy, delta).await;

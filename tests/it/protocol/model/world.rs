@@ -81,12 +81,12 @@ impl World {
             store.create_bucket(&bucket(second)).await.unwrap();
         }
         let process = || {
-            let spool_folder = std::env::temp_dir();
-            let cache = Arc::new(WorkingCopies::new(spool_folder.clone()));
+            let spool_dir = std::env::temp_dir();
+            let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
             let service = DeltaService::new(
                 store.clone(),
                 cache,
-                Settings { policy: Policy::default(), spool_folder },
+                Settings { policy: Policy::default(), spool_dir },
             );
             service.with_clock(Arc::new(Hand(milliseconds.clone())))
         };
@@ -137,7 +137,7 @@ impl World {
     }
 
     pub(crate) fn repair_options(&self, mend: bool) -> RepairOptions {
-        RepairOptions { mend, grace: RepairOptions::GRACE, now: self.now() }
+        RepairOptions { fix: mend, grace: RepairOptions::GRACE, now: self.now() }
     }
 
     pub(crate) async fn bytes(&self, name: &ObjectName) -> Vec<u8> {
