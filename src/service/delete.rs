@@ -161,6 +161,9 @@ impl DeltaService {
         // Objects that another tool left at the name of a file with an escaped key: each becomes
         // the file of the name once the escaped one is deleted.
         let mut left = Vec::new();
+        // Plain objects named as a delta whose name has a newer delta. The listing shows that one too,
+        // unless it was stored since, and its deletion deletes both.
+        let mut older = Vec::new();
         loop {
             let files = match listing.next().await? {
                 Some(page) => {
@@ -179,6 +182,10 @@ impl DeltaService {
                     Err(error) if error.is_absent() => continue,
                     Err(ServiceError::IsReference(_)) if file.is_escaped() => continue,
                     Err(error) => Err(error),
+                    Ok(None) if object.key == file.stored.key && object.key != file.key => {
+                        older.push(object);
+                        continue;
+                    }
                     Ok(None) => Ok(ListedRemoval::Replaced),
                     Ok(Some((removed, references))) => {
                         deletion.removed.extend(removed);
@@ -188,6 +195,9 @@ impl DeltaService {
                 };
                 report(&object, outcome)?;
             }
+        }
+        for object in older.iter().filter(|object| !deletion.removed.contains(object)) {
+            report(object, Ok(ListedRemoval::Replaced))?;
         }
         remove_unreferenced(&self.references, named, &mut deletion).await;
         Ok(deletion)

@@ -11,7 +11,8 @@ use deltaglider::service::{
     SyncOptions,
 };
 use deltaglider::storage::{
-    BucketAdmin as _, Call, DirStore, Layer, MemoryStore, Run, StorageError, Store,
+    Attributes, BucketAdmin as _, Call, CopyOptions, DirStore, Layer, MemoryStore,
+    ObjectStore as _, PutBody, PutCondition, Run, StorageError, Store,
 };
 
 use crate::support::small_files::{content, object, put_as, service};
@@ -122,4 +123,29 @@ async fn folder_reports_kept_files() {
     assert_eq!(deletion.removed.len(), 2);
     let read = service.get(&object("x.zip"), Vec::new(), &GetOptions::default()).await.unwrap().0;
     assert!(read == content(2));
+}
+
+/// Another tool left a plain object named as a delta, and copied a delta to the key of its delta. Found
+/// by random sequences of operations.
+#[tokio::test]
+async fn both_variants_of_delta_name_go() {
+    let store = Arc::new(MemoryStore::new());
+    store.create_bucket(&object("x").bucket).await.unwrap();
+    let service = service(store.clone());
+    put_as(&service, "x.zip", 1, true).await;
+    let body = PutBody::from_bytes(b"plain".to_vec());
+    let plain = object("a.zip.delta");
+    let condition = PutCondition::None.into();
+    store.put(&plain, body, &Attributes::default(), &condition).await.unwrap();
+    let (from, to) = (object("x.zip.delta"), object("a.zip.delta.delta"));
+    store.copy(&from, &to, &CopyOptions::default()).await.unwrap();
+    let mut reported = Vec::new();
+    let report = |name: &ObjectName, outcome: Result<_, ServiceError>| {
+        reported.push((name.key.to_string(), outcome.unwrap()));
+        Ok::<_, ServiceError>(())
+    };
+    let deletion = service.delete_all(&plain.bucket, "", report).await.unwrap();
+    let all = [("a.zip.delta", ListedRemoval::Removed), ("x.zip", ListedRemoval::Removed)];
+    assert_eq!(reported, all.map(|(name, became)| (name.to_owned(), became)));
+    assert!(deletion.removed.contains(&plain) && deletion.removed.contains(&to));
 }
