@@ -310,9 +310,9 @@ impl Transfer {
         let Compared::ChecksumMismatch(checksum) = report.compared else { return Exit::Done };
         let stays = if self.options.moving { "; it stays" } else { "" };
         warn(&format!(
-            "warning: {name} was written as received, but the store states the {checksum} of other \
-             bytes, although it sent the same bytes twice{stays}; pass --no-verify-etag to skip \
-             this check"
+            "warning: {name} was written as received, but the bytes do not match the store's \
+             {checksum}, although it sent them twice{stays}; pass --no-verify-etag to skip this \
+             check"
         ));
         Exit::Warned
     }

@@ -161,8 +161,8 @@ impl DeltaService {
         // Objects that another tool left at the name of a file with an escaped key: each becomes
         // the file of the name once the escaped one is deleted.
         let mut left = Vec::new();
-        // Plain objects named as a delta whose name has a newer delta. The listing shows that one too,
-        // unless it was stored since, and its deletion deletes both.
+        // Plain objects named as a delta whose name has a newer delta. The listing shows that one
+        // too, unless it was stored since, and its deletion deletes both.
         let mut older = Vec::new();
         loop {
             let files = match listing.next().await? {

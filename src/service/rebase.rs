@@ -31,8 +31,8 @@ impl DeltaService {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NeedsConditionalWrites`] if the store is not known to enforce conditional writes:
-    /// the rewrite could overwrite a newer file.
+    /// [`ServiceError::NeedsConditionalWrites`] if the store is not known to enforce conditional
+    /// writes: the rewrite could overwrite a newer file.
     pub async fn rebase(
         &self,
         object: &ObjectName,

@@ -87,8 +87,8 @@ impl Obstacle {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::NotDeletable`] names the first path in it that must not be deleted: a file that
-    /// `may_delete` rejects, a link, or a special file.
+    /// [`ServiceError::NotDeletable`] names the first path in it that must not be deleted: a file
+    /// that `may_delete` rejects, a link, or a special file.
     pub(super) fn look(
         path: &Path,
         may_delete: impl Fn(&Path) -> bool,

@@ -34,7 +34,8 @@ impl Compared {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StatedChecksums {
     /// Reads the object a second time if its checksum does not match. If both reads gave the same
-    /// bytes, returns the file, and the report states the [contradiction](Compared::ChecksumMismatch).
+    /// bytes, returns the file, and the report states the
+    /// [contradiction](Compared::ChecksumMismatch).
     #[default]
     Compare,
     /// Fails if the checksum does not match.

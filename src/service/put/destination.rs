@@ -28,9 +28,9 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::DestinationDenied`] if permission to look is denied and `needs_look` is set or the name
-    /// may be the key of another file's delta; [`ServiceError::Occupied`] if the put would
-    /// overwrite such a delta.
+    /// [`ServiceError::DestinationDenied`] if permission to look is denied and `needs_look` is set
+    /// or the name may be the key of another file's delta; [`ServiceError::Occupied`] if the put
+    /// would overwrite such a delta.
     pub(crate) async fn look(
         objects: &Objects,
         object: &ObjectName,

@@ -81,7 +81,7 @@ fn bad_command_line_is_rejected() {
     Run::of(sandbox.command().env("DG_LOG_LEVEL", "loud").args(["ls"]))
         .fails(255, &["DG_LOG_LEVEL=\"loud\" is no level"]);
     Run::of(sandbox.command().env("DG_MAX_RATIO", "2").args(["cp", "a", "s3://buc/"]))
-        .fails(255, &["\"2\" is no ratio"]);
+        .fails(255, &["\"2\" is not a ratio"]);
     sandbox.run(["mb", "s3://buc"]).fails(1, &["fatal error: CreateBucket buc: exists already"]);
     sandbox
         .run(["--version"])

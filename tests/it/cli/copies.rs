@@ -145,7 +145,7 @@ fn ratio_limits_deltas() {
     for ratio in ["0", "1.1", "x", "-1", "nan"] {
         sandbox
             .run(["cp", &format!("--max-ratio={ratio}"), "d.zip", "s3://buc"])
-            .fails(255, &["is no ratio"]);
+            .fails(255, &["is not a ratio"]);
     }
 }
 

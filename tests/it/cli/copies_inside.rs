@@ -128,7 +128,9 @@ fn senseless_copies_are_rejected() {
     sandbox
         .run(["cp", "s3://buc/a/app-1.zip", "s3://buc/a/app-1.zip"])
         .fails(1, &["cannot be copied onto itself"]);
-    sandbox.run(["cp", "-r", "s3://buc/a", "s3://buc/a/b"]).fails(255, &["is in the other"]);
+    sandbox
+        .run(["cp", "-r", "s3://buc/a", "s3://buc/a/b"])
+        .fails(255, &["one is inside the other"]);
     let long = format!("s3://buc/.deltaglider/{}", ".".repeat(400));
     sandbox.run(["cp", "s3://buc/a/app-1.zip", &long]).fails(1, &["needs an escaped key"]);
     sandbox.run(["cp", "s3://buc/a/absent.zip", "s3://buc/b.zip"]).fails(1, &["no such object"]);

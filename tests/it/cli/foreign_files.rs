@@ -14,7 +14,7 @@ use crate::support::{Run, Sandbox};
 const CONTENT: &str = "the content of a file that another tool has stored";
 /// The same content with another letter.
 const DAMAGED: &str = "the content of a file that another tool has stareD";
-const CONTRADICTED: &str = "states the MD5 of other bytes";
+const CONTRADICTED: &str = "do not match the store's MD5";
 
 struct Stage {
     sandbox: Sandbox,
@@ -152,7 +152,7 @@ fn different_bytes_are_damage() {
         &["migrate", "--yes", "s3://buc/v", "s3://buc/w"],
     ] {
         stage.damage(2);
-        stage.run(command).fails(1, &["others again"]);
+        stage.run(command).fails(1, &["a second read gave different bytes"]);
     }
     assert_eq!(stage.files_of("back/"), 0, "{:?}", stage.sandbox.files());
 }

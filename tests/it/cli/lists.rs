@@ -140,7 +140,7 @@ fn foreign_object_is_plain_file() {
     sandbox
         .put("rel/c.zip", &noise(20_000, 1))
         .succeeds()
-        .says("s3://buc/rel/c.zip.delta stands where its delta would");
+        .says("s3://buc/rel/c.zip.delta has the key of its delta");
     assert_eq!(
         sandbox.run(["cp", "s3://buc/rel/c.zip.delta", "-"]).succeeds().out,
         "a file of its own"

@@ -67,7 +67,7 @@ fn senseless_range_is_rejected() {
     sandbox.put("a.txt", b"abc").succeeds();
     sandbox
         .run(["cp", "--range", "0-1", "s3://buc/a.txt", "-"])
-        .fails(255, &["\"0-1\" is no range", "bytes=0-99"]);
+        .fails(255, &["\"0-1\" is not a byte range", "bytes=0-99"]);
     sandbox.write("b.txt", b"b");
     sandbox
         .run(["cp", "--range", "bytes=0-1", "b.txt", "s3://buc/b.txt"])

@@ -212,10 +212,10 @@ fn empty_source_deletes_nothing() {
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox
         .run(["sync", "empty", "s3://buc/x", "--delete"])
-        .fails(1, &["there is nothing in empty, so all in s3://buc/x/"]);
+        .fails(1, &["empty has no files, so all files in s3://buc/x/ would be removed"]);
     sandbox
         .run(["sync", "s3://buc/typo", "in", "--delete"])
-        .fails(1, &["there is nothing in s3://buc/typo/"]);
+        .fails(1, &["s3://buc/typo/ has no files"]);
     assert_eq!(sandbox.store().keys(), keys);
     assert!(sandbox.path("in/notes.txt").exists());
     sandbox.run(["sync", "missing", "s3://buc/x", "--delete"]).fails(255, &["missing"]);
@@ -234,10 +234,10 @@ fn no_key_escapes_the_directory() {
 #[test]
 fn senseless_syncs_are_rejected() {
     let (sandbox, _) = with_files();
-    sandbox.run(["sync", "s3://buc/x", "s3://buc/x/y"]).fails(255, &["is in the other"]);
+    sandbox.run(["sync", "s3://buc/x", "s3://buc/x/y"]).fails(255, &["one is inside the other"]);
     sandbox
         .run(["sync", "s3://buc/x/y", "s3://buc/x", "--delete"])
-        .fails(255, &["is in the other"]);
+        .fails(255, &["one is inside the other"]);
     sandbox.run(["sync", "in", "out"]).fails(255, &["S3 URI"]);
     sandbox
         .run(["sync", "s3://buc", "out", "--metadata", "a=b"])

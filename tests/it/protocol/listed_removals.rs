@@ -125,8 +125,8 @@ async fn folder_reports_kept_files() {
     assert!(read == content(2));
 }
 
-/// Another tool left a plain object named as a delta, and copied a delta to the key of its delta. Found
-/// by random sequences of operations.
+/// Another tool left a plain object named as a delta, and copied a delta to the key of its delta.
+/// Found by random sequences of operations.
 #[tokio::test]
 async fn both_variants_of_delta_name_go() {
     let store = Arc::new(MemoryStore::new());

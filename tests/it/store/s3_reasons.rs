@@ -42,7 +42,7 @@ fn credential_errors_are_uniform() {
             let failed = run(&sandbox, &url, arguments)
                 .fails(1, &["the credentials cannot be used", code, hint]);
             for wrong in
-                ["without an S3 error code", "this needs", "is not stored", "access denied"]
+                ["without an S3 error code", "this needs", "no permission to list", "access denied"]
             {
                 assert!(!failed.err.contains(wrong), "{arguments:?}: {failed:?}");
             }
@@ -60,7 +60,7 @@ fn virtual_only_store_has_a_hint() {
     for arguments in COMMANDS {
         let failed = run(&sandbox, &url, arguments).fails(1, &["--addressing-style virtual"]);
         assert!(
-            !failed.err.contains("denied") && !failed.err.contains("is not stored"),
+            !failed.err.contains("denied") && !failed.err.contains("no permission to list"),
             "{arguments:?}: {failed:?}"
         );
     }

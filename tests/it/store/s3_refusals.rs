@@ -213,7 +213,7 @@ fn errors_have_hints() {
     Run::of(command(&sandbox, &url).args(["cp", "s3://buc/k", "out"])).fails(1, &archived);
     let locked = [
         "s3://buc/k: locked",
-        "hint: it can go when its retention has ended or its legal hold was lifted",
+        "hint: it can be deleted when its retention has ended or its legal hold is lifted",
     ];
     Run::of(command(&sandbox, &url).args(["rm", "s3://buc/k"])).fails(1, &locked);
     let url = scripted(|_, _| (FORBIDDEN, "", xml("AccessDenied", "Access Denied", "")));

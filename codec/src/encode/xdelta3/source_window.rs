@@ -14,7 +14,7 @@ pub(super) struct SourceWindow<S> {
     source: S,
     /// The bytes of the blocks, slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k
     /// + 2 * slots`, ... Empty for a source that lends its bytes: its blocks are not copied, and
-    /// `held` alone determines which ones are available.
+    ///   `held` alone determines which ones are available.
     memory: Vec<u8>,
     /// The number of the block in each slot.
     held: Vec<u64>,
