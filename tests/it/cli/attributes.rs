@@ -209,7 +209,7 @@ fn long_metadata_stores_nothing() {
             &[
                 "1903 bytes of user metadata",
                 "S3 allows 2048",
-                "are needed to tell how the file is stored",
+                "DeltaGlider needs",
             ],
         );
     }
