@@ -218,7 +218,7 @@ fn full_disk_keeps_existing_files() {
     run.fails(1, &["small/a.zip", "No space left on device", "hint: free space there"]);
     assert_eq!(left, "a.zip\n");
     let (run, left) = in_small("TMPDIR=small \"$DG\" cp s3://buc/a.zip out.zip");
-    run.fails(1, &["the reference could not be kept", "No space left on device"]);
+    run.fails(1, &["cannot store a local copy of the reference", "No space left on device"]);
     assert_eq!((left.as_str(), sandbox.path("out.zip").exists()), ("", false));
     // An upload into a store on a full disk.
     let store = "AWS_ENDPOINT_URL_S3=file:small/store";
