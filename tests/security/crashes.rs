@@ -35,7 +35,7 @@ fn death_at_any_write_is_harmless() {
         assert!(files_in(&binary.cache(), "new").is_empty(), "left after the next start");
         Run::of(&mut binary.command(&["cache", "verify"]))
             .succeeds()
-            .says("1 sound, 0 expired, 0 unsound");
+            .says("1 valid, 0 expired, 0 invalid");
         Run::of(&mut binary.command(&["cache", "clean"])).succeeds();
     }
     assert!(deaths >= 5, "{deaths}");
