@@ -2,7 +2,7 @@
 //! of those that a killed process left.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +17,9 @@ use crate::service::set_aside;
 
 /// The minimum age of a draft that is removed, since its last change.
 const MIN_AGE_TO_DELETE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The maximum number of attempts to lock a draft.
+const LOCK_ATTEMPTS: u32 = 100;
 
 /// Creates drafts, and records the directories in which old ones were removed.
 #[derive(Debug, Default)]
@@ -50,9 +53,19 @@ impl Drafts {
         #[cfg(not(unix))]
         let _ = mode;
         let draft = builder.tempfile_in(folder)?;
-        // Where files cannot be locked, old drafts are never removed.
-        let _ = draft.as_file().try_lock();
+        lock(draft.as_file());
         Ok(draft)
+    }
+}
+
+/// Locks a new draft. Where files cannot be locked, old drafts are never removed. A process that
+/// looks for abandoned drafts can hold the lock for an instant.
+fn lock(draft: &File) {
+    for _ in 0..LOCK_ATTEMPTS {
+        match draft.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+            _ => return,
+        }
     }
 }
 
@@ -82,4 +95,24 @@ fn is_abandoned(path: &Path, now: SystemTime) -> io::Result<bool> {
         return Ok(false);
     }
     Ok(File::open(path)?.try_lock().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draft_is_locked_despite_a_look() {
+        let draft = tempfile::NamedTempFile::new().unwrap();
+        let looks = File::open(draft.path()).unwrap();
+        looks.lock().unwrap();
+        let look = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            drop(looks);
+        });
+        lock(draft.as_file());
+        look.join().unwrap();
+        let again = File::open(draft.path()).unwrap().try_lock();
+        assert!(matches!(again, Err(TryLockError::WouldBlock)), "{again:?}");
+    }
 }
