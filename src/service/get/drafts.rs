@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn draft_is_locked_despite_a_look() {
-        let draft = tempfile::NamedTempFile::new().unwrap();
+        let draft = NamedTempFile::new().unwrap();
         let looks = File::open(draft.path()).unwrap();
         looks.lock().unwrap();
         let look = std::thread::spawn(move || {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::support::small_files::service;
+use crate::support::small_files::{Rejecting, service};
 use crate::support::{edited, noise};
 use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
@@ -16,8 +16,8 @@ use deltaglider::service::{
     RepairReport, Settings, StoredAs,
 };
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, Call, CopyOptions, ETag, Layer, ListRequest, MemoryStore,
-    ObjectStore, PutBody, PutCondition, Run, StorageError, StorageErrorKind, Store,
+    Attributes, BucketAdmin as _, CopyOptions, ETag, ListRequest, MemoryStore, ObjectStore,
+    PutBody, PutCondition,
 };
 use futures::TryStreamExt as _;
 
@@ -338,28 +338,6 @@ async fn corrupt_reference_spares_copy() {
 }
 
 /// An unneeded reference is deleted in steps of one grace period each.
-/// A store on which no tombstone can be written.
-#[derive(Debug)]
-struct WithoutTombstones(Arc<MemoryStore>, ObjectName);
-
-#[async_trait::async_trait]
-impl Layer for WithoutTombstones {
-    fn inner(&self) -> &dyn Store {
-        &*self.0
-    }
-
-    async fn around<'a, T: Send + 'a>(
-        &'a self,
-        call: Call<'a>,
-        run: Run<'a, T>,
-    ) -> Result<T, StorageError> {
-        if call.operation == "PutObject" && call.key == self.1.key.as_str() {
-            return Err(StorageError::new(StorageErrorKind::Denied, "PutObject", &self.1));
-        }
-        run().await
-    }
-}
-
 #[tokio::test]
 async fn failed_tombstone_does_not_wait() {
     let (mut room, (first, _)) = (Room::new().await, versions());
@@ -369,11 +347,11 @@ async fn failed_tombstone_does_not_wait() {
     room.pass(8);
     room.mends().await;
     room.pass(8);
-    let refusing =
-        service(Arc::new(WithoutTombstones(room.store.clone(), tombstone("a/", &first))));
+    let key = tombstone("a/", &first).key.to_string();
+    let rejecting = service(Arc::new(Rejecting(room.store.clone(), key)));
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(room.seconds.load(Ordering::Relaxed));
     let options = RepairOptions { fix: true, grace: RepairOptions::GRACE, now };
-    let report = refusing.repair(&bucket(), &options).await.unwrap();
+    let report = rejecting.repair(&bucket(), &options).await.unwrap();
     let [finding] = report.findings.as_slice() else { panic!("{report:?}") };
     assert!(matches!(finding.trouble, Defect::ReferenceUnneeded { .. }), "{finding:?}");
     assert!(matches!(finding.outcome, Outcome::Left(_)), "{finding:?}");

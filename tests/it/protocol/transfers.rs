@@ -9,9 +9,9 @@ use deltaglider::service::{
     Action, Compare, Completion, DeltaService, Folder, ServiceError, Source, StoredAs, SyncOptions,
     TransferOptions, Transferred,
 };
-use deltaglider::storage::{Call, Layer, MemoryStore, Run, StorageError, StorageErrorKind, Store};
+use deltaglider::storage::{MemoryStore, Store};
 
-use crate::support::small_files::{content, object, service};
+use crate::support::small_files::{Rejecting, content, object, service};
 
 async fn bucket(store: &dyn Store) -> BucketName {
     let bucket = object("x").bucket;
@@ -97,28 +97,6 @@ async fn folders_are_made_alike() {
     );
 }
 
-/// A store that rejects writes to keys with `bad` in them.
-#[derive(Debug)]
-struct Rejecting(Arc<MemoryStore>);
-
-#[async_trait::async_trait]
-impl Layer for Rejecting {
-    fn inner(&self) -> &dyn Store {
-        &*self.0
-    }
-
-    async fn around<'a, T: Send + 'a>(
-        &'a self,
-        call: Call<'a>,
-        run: Run<'a, T>,
-    ) -> Result<T, StorageError> {
-        if call.operation == "PutObject" && call.key.contains("bad") {
-            return Err(StorageError::new(StorageErrorKind::Denied, "PutObject", call.target));
-        }
-        run().await
-    }
-}
-
 #[tokio::test]
 async fn failure_keeps_surplus_files() {
     let memory = Arc::new(MemoryStore::new());
@@ -130,7 +108,7 @@ async fn failure_keeps_surplus_files() {
     assert_eq!((before.0, before.1.len()), (Completion::Complete, 1));
     std::fs::remove_file(local.path().join("old.txt")).unwrap();
     write(local.path(), &["bad.txt", "good.txt"]);
-    let rejecting = service(Arc::new(Rejecting(memory)));
+    let rejecting = service(Arc::new(Rejecting(memory, "bad".to_owned())));
     let (completion, done) = sync(&rejecting, &from, &to, &TransferOptions::default()).await;
     assert_eq!((completion, done.len()), (Completion::NothingDeleted, 2));
     assert!(matches!(

@@ -6,7 +6,7 @@ use deltaglider::cache::WorkingCopies;
 use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{DeltaService, Payload, PutOptions, Settings};
-use deltaglider::storage::Store;
+use deltaglider::storage::{Call, Layer, Run, StorageError, StorageErrorKind, Store};
 
 use super::{edited, noise};
 
@@ -36,4 +36,26 @@ pub(crate) async fn put(service: &DeltaService, key: &str, number: u64, options:
 /// Stores a version, as a delta only if `delta` is true.
 pub(crate) async fn put_as(service: &DeltaService, key: &str, number: u64, delta: bool) {
     put(service, key, number, &PutOptions { delta, ..PutOptions::default() }).await;
+}
+
+/// A store that rejects writes to keys that contain a text.
+#[derive(Debug)]
+pub(crate) struct Rejecting(pub(crate) Arc<dyn Store>, pub(crate) String);
+
+#[async_trait::async_trait]
+impl Layer for Rejecting {
+    fn inner(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    async fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: Run<'a, T>,
+    ) -> Result<T, StorageError> {
+        if call.operation == "PutObject" && call.key.contains(&self.1) {
+            return Err(StorageError::new(StorageErrorKind::Denied, "PutObject", call.target));
+        }
+        run().await
+    }
 }
