@@ -2,8 +2,7 @@
 //! the source.
 
 use super::error::EncodeError;
-use super::section_writer::SectionWriter;
-use super::window_matcher::WindowMatcher;
+use super::window_matcher::{Window, WindowMatcher};
 use crate::format::instruction::{Instruction, Operation};
 use crate::format::window::CopyWindow;
 
@@ -18,7 +17,8 @@ pub(super) struct Identical {
 }
 
 impl WindowMatcher for Identical {
-    fn window(&mut self, target: &[u8], sections: &mut SectionWriter) -> Result<(), EncodeError> {
+    fn window(&mut self, window: Window<'_>) -> Result<(), EncodeError> {
+        let Window { target, sections, .. } = window;
         let size = target.len() as u64;
         let operation = if target.len() < MIN_COPY {
             Operation::Add(target)

@@ -25,6 +25,7 @@ pub use xdelta3::MatcherProfile;
 
 use identical::Identical;
 use strategy::Strategy;
+use window_matcher::Window;
 
 use crate::Source;
 use crate::format::header::Header;
@@ -50,9 +51,17 @@ use crate::format::header::Header;
 /// ```
 #[derive(Debug)]
 pub struct Encoder<S> {
+    source: Option<S>,
+    encoder: WindowEncoder,
+}
+
+/// The encoder apart from its source, which is passed to each call: compiled once, whatever the
+/// source.
+#[derive(Debug)]
+struct WindowEncoder {
     options: EncodeOptions,
     window: usize,
-    strategy: Strategy<S>,
+    strategy: Strategy,
     sections: SectionWriter,
     windows: WindowWriter,
     /// The beginning of an incomplete window.
@@ -74,12 +83,48 @@ impl<S: Source> Encoder<S> {
     ///
     /// Fails if an option is invalid or the source cannot be read.
     pub fn new(source: Option<S>, options: &EncodeOptions) -> Result<Self, EncodeError> {
-        let plan = options.plan()?;
-        let matcher = xdelta3::Matcher::new(&plan, source)?;
-        Ok(Self::with_strategy(Strategy::Xdelta3(Box::new(matcher)), plan.window, options))
+        let encoder = WindowEncoder::matching(lent(&source), options)?;
+        Ok(Self { source, encoder })
     }
 
-    fn with_strategy(strategy: Strategy<S>, window: usize, options: &EncodeOptions) -> Self {
+    /// Takes target bytes up to the end of the current window and returns their number; 0 only for
+    /// an empty slice. A window that becomes full is appended to `out`, the first one after the
+    /// file header; each call appends at most one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the source cannot be read or a section cannot be written.
+    pub fn push(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+        self.encoder.push(lent(&self.source), target, out)
+    }
+
+    /// Appends the last, short window. An empty target has one empty window.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`push`](Self::push) does.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.encoder.finish(lent(&self.source), out)
+    }
+
+    /// Encodes a whole target at once.
+    fn all(mut self, target: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        self.encoder.all(lent(&self.source), target)
+    }
+}
+
+fn lent<S: Source>(source: &Option<S>) -> Option<&dyn Source> {
+    source.as_ref().map(|source| source as &dyn Source)
+}
+
+impl WindowEncoder {
+    fn matching(source: Option<&dyn Source>, options: &EncodeOptions) -> Result<Self, EncodeError> {
+        let plan = options.plan()?;
+        let matcher = xdelta3::Matcher::new(&plan, source)?;
+        Ok(Self::new(Strategy::Xdelta3(Box::new(matcher)), plan.window, options))
+    }
+
+    fn new(strategy: Strategy, window: usize, options: &EncodeOptions) -> Self {
         Self {
             window,
             strategy,
@@ -91,63 +136,69 @@ impl<S: Source> Encoder<S> {
         }
     }
 
-    /// Takes target bytes up to the end of the current window and returns their number; 0 only for
-    /// an empty slice. A window that becomes full is appended to `out`, the first one after the
-    /// file header; each call appends at most one.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the source cannot be read or a section cannot be written.
-    pub fn push(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+    fn push(
+        &mut self,
+        source: Option<&dyn Source>,
+        target: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, EncodeError> {
         if self.progress == Progress::Failed {
             return Err(EncodeError::Aborted);
         }
         let take = target.len().min(self.window - self.pending.len());
         if take == self.window {
-            self.write_window(&target[..take], out)?;
+            self.write_window(source, &target[..take], out)?;
             return Ok(take);
         }
         self.pending.extend_from_slice(&target[..take]);
         if self.pending.len() == self.window {
             let mut window = std::mem::take(&mut self.pending);
-            self.write_window(&window, out)?;
+            self.write_window(source, &window, out)?;
             window.clear();
             self.pending = window;
         }
         Ok(take)
     }
 
-    /// Appends the last, short window. An empty target has one empty window.
-    ///
-    /// # Errors
-    ///
-    /// Fails as [`push`](Self::push) does.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn finish(
+        &mut self,
+        source: Option<&dyn Source>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         match self.progress {
             Progress::Failed => Err(EncodeError::Aborted),
             Progress::WindowsWritten if self.pending.is_empty() => Ok(()),
             _ => {
                 let window = std::mem::take(&mut self.pending);
-                self.write_window(&window, out)
+                self.write_window(source, &window, out)
             }
         }
     }
 
-    /// Encodes a whole target at once.
-    fn all(mut self, target: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    fn all(
+        &mut self,
+        source: Option<&dyn Source>,
+        target: &[u8],
+    ) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::new();
         let mut rest = target;
         while !rest.is_empty() {
-            let taken = self.push(rest, &mut out)?;
+            let taken = self.push(source, rest, &mut out)?;
             rest = &rest[taken..];
         }
-        self.finish(&mut out)?;
+        self.finish(source, &mut out)?;
         Ok(out)
     }
 
-    fn write_window(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write_window(
+        &mut self,
+        source: Option<&dyn Source>,
+        target: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let before = std::mem::replace(&mut self.progress, Progress::Failed);
-        self.strategy.matcher().window(target, &mut self.sections)?;
+        let window = Window { target, source, sections: &mut self.sections };
+        self.strategy.matcher().window(window)?;
         let sections = self.sections.finish();
         let start = out.len();
         if before == Progress::NothingWritten {
@@ -193,7 +244,8 @@ impl Encoder<&'static [u8]> {
     /// The options of the matcher have no effect.
     pub fn identical(options: &EncodeOptions) -> Result<Self, EncodeError> {
         let window = options.plan()?.window;
-        Ok(Self::with_strategy(Strategy::Identical(Identical::default()), window, options))
+        let strategy = Strategy::Identical(Identical::default());
+        Ok(Self { source: None, encoder: WindowEncoder::new(strategy, window, options) })
     }
 }
 

@@ -3,16 +3,15 @@
 use super::identical::Identical;
 use super::window_matcher::WindowMatcher;
 use super::xdelta3;
-use crate::Source;
 
 /// A strategy. Each has a variant and an arm in [`matcher`](Self::matcher).
 #[derive(Debug)]
-pub(super) enum Strategy<S> {
-    Xdelta3(Box<xdelta3::Matcher<S>>),
+pub(super) enum Strategy {
+    Xdelta3(Box<xdelta3::Matcher>),
     Identical(Identical),
 }
 
-impl<S: Source> Strategy<S> {
+impl Strategy {
     pub(super) fn matcher(&mut self) -> &mut dyn WindowMatcher {
         match self {
             Self::Xdelta3(matcher) => matcher.as_mut(),

@@ -3,10 +3,20 @@
 
 use super::error::EncodeError;
 use super::section_writer::SectionWriter;
+use crate::Source;
+
+/// A window to be matched.
+pub(super) struct Window<'a> {
+    pub(super) target: &'a [u8],
+    /// The source, the same one for every window.
+    pub(super) source: Option<&'a dyn Source>,
+    /// The place for the instructions, in the order of their positions. Together they make all of
+    /// `target`.
+    pub(super) sections: &'a mut SectionWriter,
+}
 
 /// A matcher of target windows, one after the other.
 pub(super) trait WindowMatcher {
-    /// Writes the instructions of the next window to `sections`, in the order of their positions.
-    /// Together they make all of `target`.
-    fn window(&mut self, target: &[u8], sections: &mut SectionWriter) -> Result<(), EncodeError>;
+    /// Writes the instructions of the next window.
+    fn window(&mut self, window: Window<'_>) -> Result<(), EncodeError>;
 }

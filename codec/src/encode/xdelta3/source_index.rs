@@ -2,70 +2,29 @@
 
 use std::io;
 
+use super::checksum::{
+    LEVEL_LOOK, LargeChecksum, checksums, four, hash, permute, slot, table_bits,
+};
+use super::entry::{NONE, Packing};
+use super::keyed_table::KeyedTable;
 use super::source_window::SourceWindow;
+use super::table::Table;
 use crate::Source;
 
-/// The maximum size of a table, as a power of two.
-const MAX_BITS: u32 = 28;
-const MIN_BITS: u32 = 2;
+/// The number of positions whose bytes are permuted at once, few enough for the nearest cache.
+const PIECE: usize = 2048;
+/// The number of checksums computed side by side.
+const LANES: usize = 16;
+/// The greatest step at which the checksums of all positions are computed, also of those between.
+const DENSE_STEP: usize = 4;
 
-/// Returns the number of slots in a table of about `wanted` entries, as a power of two.
-pub(super) fn table_bits(wanted: u64) -> u32 {
-    wanted.checked_ilog2().unwrap_or(0).clamp(MIN_BITS, MAX_BITS)
-}
+/// The greatest position of an entry that is no longer one: its position is too far back for a
+/// match, and stays so.
+const PASSED: u32 = 1;
+/// The number of an entry's position where the numbering begins.
+const FIRST: u32 = 2;
 
-/// Returns the slot of a 32-bit checksum in a table of `1 << bits` slots.
-#[inline]
-pub(super) fn slot(checksum: u32, bits: u32) -> usize {
-    ((checksum >> (u32::BITS - bits)) ^ (checksum & ((1 << bits) - 1))) as usize
-}
-
-/// A checksum of two 16-bit sums over permuted bytes; it can roll one byte on or back.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LargeChecksum {
-    // Only the low 16 bits of both are used.
-    low: u32,
-    high: u32,
-}
-
-impl LargeChecksum {
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        let mut sum = Self::default();
-        for &byte in bytes {
-            sum.low = sum.low.wrapping_add(permuted(byte));
-            sum.high = sum.high.wrapping_add(sum.low);
-        }
-        sum
-    }
-
-    /// Rolls the checksum of `look` bytes one byte on.
-    #[inline]
-    pub(super) fn roll_on(&mut self, leaves: u8, enters: u8, look: u32) {
-        let leaves = permuted(leaves);
-        self.low = self.low.wrapping_sub(leaves).wrapping_add(permuted(enters));
-        self.high = self.high.wrapping_sub(leaves.wrapping_mul(look)).wrapping_add(self.low);
-    }
-
-    /// Rolls the checksum of `look` bytes one byte back.
-    #[inline]
-    fn roll_back(&mut self, enters: u8, leaves: u8, look: u32) {
-        let enters = permuted(enters);
-        self.high = self.high.wrapping_sub(self.low).wrapping_add(enters.wrapping_mul(look));
-        self.low = self.low.wrapping_add(enters).wrapping_sub(permuted(leaves));
-    }
-
-    #[inline]
-    fn value(self) -> u32 {
-        self.high << 16 | self.low & 0xffff
-    }
-}
-
-#[inline]
-fn permuted(byte: u8) -> u32 {
-    u32::from(PERMUTATION[usize::from(byte)])
-}
-
-/// The table of checksums, and the end of the indexed part of the source.
+/// The checksums of a source, and the end of the indexed part of the source.
 #[derive(Debug)]
 pub(super) struct SourceIndex {
     look: usize,
@@ -74,21 +33,45 @@ pub(super) struct SourceIndex {
     /// the index runs ahead.
     window: u64,
     bits: u32,
-    /// The low 32 bits of position + 1, 0 for none. Allocated at the first search.
-    table: Vec<u32>,
+    packing: Packing,
+    /// The position in the source that [`FIRST`] stands for. Without fingerprints an entry is the
+    /// low 32 bits of the position + 1 instead, as in xdelta3.
+    origin: u64,
+    entries: Entries,
     /// The end of the indexed part of the source.
     covered: u64,
 }
 
+/// The entries by slot.
+#[derive(Debug)]
+enum Entries {
+    /// Not allocated yet; the number of entries that a source of known length has at most.
+    Planned(Option<u64>),
+    Direct(Table),
+    /// For a source so short that most slots would never be used.
+    Keyed(KeyedTable),
+}
+
 impl SourceIndex {
-    pub(super) fn new(look: u32, step: u32, window: u64) -> Self {
+    /// Creates an index for a source, of `len` bytes if that is known.
+    pub(super) fn new(look: u32, step: u32, window: u64, len: Option<u64>) -> Self {
         let bits = table_bits(window / u64::from(step));
+        let in_window = len.filter(|&len| len <= window);
+        // An entry is moved down, or given up, before the numbers of the positions run out. Beyond
+        // 4 GiB xdelta3 takes a position for another one, which needs all of its bits.
+        let packing = match len {
+            Some(len) if len <= window => Packing::of_positions_below(len + u64::from(FIRST)),
+            Some(len) if len <= u64::from(u32::MAX) => Packing::of_positions_below(2 * window),
+            _ => Packing::WITHOUT_FINGERPRINT,
+        };
         Self {
             look: look as usize,
             step: step as usize,
             window,
             bits,
-            table: Vec::new(),
+            packing,
+            origin: 0,
+            entries: Entries::Planned(in_window.map(|len| len / u64::from(step) + 1)),
             covered: 0,
         }
     }
@@ -98,43 +81,69 @@ impl SourceIndex {
         self.covered
     }
 
-    /// Returns the position last entered under a checksum.
-    #[inline]
-    pub(super) fn find(&self, checksum: LargeChecksum) -> Option<u64> {
-        match self.table[slot(checksum.value(), self.bits)] {
-            0 => None,
-            entry => Some(self.position(entry)),
-        }
+    pub(super) fn packing(&self) -> Packing {
+        self.packing
     }
 
-    /// Returns the position of an entry: the last one with these low 32 bits that is not beyond the
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Returns the entries of slots, [`NONE`] for those that have none.
+    #[inline(always)]
+    pub(super) fn entries<const N: usize>(&self, slots: &[u32; N]) -> [u32; N] {
+        let mut entries = [NONE; N];
+        match &self.entries {
+            Entries::Planned(_) => {}
+            Entries::Direct(table) => {
+                let table = &table[..];
+                for (entry, &slot) in entries.iter_mut().zip(slots) {
+                    *entry = table[slot as usize];
+                }
+            }
+            Entries::Keyed(table) => {
+                for (entry, &slot) in entries.iter_mut().zip(slots) {
+                    *entry = table.get(slot);
+                }
+            }
+        }
+        entries
+    }
+
+    /// Returns the position in the source of an entry that is not [`NONE`]; `None` if it is too far
+    /// back for a match.
+    ///
+    /// Without fingerprints it is the last position with these low 32 bits that is not beyond the
     /// indexed part.
-    fn position(&self, entry: u32) -> u64 {
-        let low = entry.wrapping_sub(1);
-        match self.covered >> u32::BITS {
+    #[inline]
+    pub(super) fn position(&self, entry: u32) -> Option<u64> {
+        let number = self.packing.position(entry);
+        if self.packing.has_fingerprint() {
+            return (number > PASSED).then(|| self.origin + u64::from(number - FIRST));
+        }
+        let low = number.wrapping_sub(1);
+        Some(match self.covered >> u32::BITS {
             0 => u64::from(low),
             high if low > self.covered as u32 => (high - 1) << u32::BITS | u64::from(low),
             high => high << u32::BITS | u64::from(low),
-        }
+        })
     }
 
     /// Indexes the part of the source that xdelta3 has indexed once it has read the target up to
     /// `target`, except the part before `matched`. Returns the number of target bytes after which
     /// to call it again.
-    pub(super) fn advance<S: Source>(
+    pub(super) fn advance(
         &mut self,
-        blocks: &mut SourceWindow<S>,
+        blocks: &mut SourceWindow,
+        source: &dyn Source,
         target: u64,
         matched: u64,
     ) -> io::Result<u64> {
-        if blocks.end() == Some(self.covered) {
-            if self.table.is_empty() {
-                self.table = vec![0; 1 << self.bits];
-            }
-            return Ok(u64::MAX);
+        if let Entries::Planned(most) = self.entries {
+            self.entries = self.allocated(most);
         }
-        if self.table.is_empty() {
-            self.table = vec![0; 1 << self.bits];
+        if blocks.end() == Some(self.covered) {
+            return Ok(u64::MAX);
         }
         let block_len = blocks.block_len();
         let ahead = self.window / 2;
@@ -149,7 +158,8 @@ impl SourceIndex {
         while self.covered < goal && blocks.end().is_none_or(|end| self.covered < end) {
             let number = self.covered / block_len;
             let from = (self.covered % block_len) as usize;
-            if let Some(block) = blocks.block(number)? {
+            self.make_room(number * block_len + block_len);
+            if let Some(block) = blocks.block(source, number)? {
                 self.enter(block, number * block_len, from);
             }
             self.covered = (number + 1) * block_len;
@@ -161,94 +171,184 @@ impl SourceIndex {
         Ok(block_len - (self.covered - goal) % block_len)
     }
 
+    fn allocated(&self, most: Option<u64>) -> Entries {
+        match most.and_then(|most| KeyedTable::instead_of(1 << self.bits, most)) {
+            Some(table) => Entries::Keyed(table),
+            None => Entries::Direct(Table::zeroed(1 << self.bits)),
+        }
+    }
+
+    /// Moves the numbering on if positions up to `end` would exceed it. Entries too far back for a
+    /// match are given up: their positions are compared with nothing any more.
+    fn make_room(&mut self, end: u64) {
+        let greatest = u64::from(self.packing.greatest() - FIRST);
+        if !self.packing.has_fingerprint() || end - self.origin <= greatest {
+            return;
+        }
+        let origin = self.covered.saturating_sub(self.window).max(self.origin);
+        let moved = u32::try_from(origin - self.origin).unwrap_or(u32::MAX);
+        self.origin = origin;
+        let packing = self.packing;
+        if let Entries::Direct(table) = &mut self.entries {
+            for entry in table.iter_mut().filter(|entry| **entry != NONE) {
+                let number = packing.position(*entry);
+                let moved = number.checked_sub(moved).filter(|&number| number > PASSED);
+                *entry = packing.moved(*entry, moved.unwrap_or(PASSED));
+            }
+        }
+    }
+
     /// Indexes a block from its end backwards, down to `from`; at least one position.
     fn enter(&mut self, block: &[u8], base: u64, from: usize) {
-        let (look, step) = (self.look, self.step);
-        let Some(mut at) = block.len().checked_sub(look) else { return };
-        let mut sum = LargeChecksum::of(&block[at..]);
-        loop {
-            self.table[slot(sum.value(), self.bits)] = (base + at as u64 + 1) as u32;
-            let Some(next) = at.checked_sub(step).filter(|&next| next >= from) else { return };
-            if 2 * step < look {
-                // The bytes that enter, and those that leave at the other end.
-                for (&enters, &leaves) in
-                    block[next..at].iter().rev().zip(block[next + look..at + look].iter().rev())
-                {
-                    sum.roll_back(enters, leaves, look as u32);
-                }
+        let Some(last) = block.len().checked_sub(self.look) else { return };
+        let place = Place {
+            packing: self.packing,
+            bits: self.bits,
+            // The low bits are all that count without fingerprints.
+            first: if self.packing.has_fingerprint() {
+                (base + u64::from(FIRST)).wrapping_sub(self.origin) as u32
             } else {
-                sum = LargeChecksum::of(&block[next..next + look]);
+                (base + 1) as u32
+            },
+        };
+        let positions = Positions { last, from: from.min(last), step: self.step };
+        match &mut self.entries {
+            Entries::Planned(_) => {}
+            Entries::Direct(table) => {
+                let table = &mut table[..];
+                let store = |slot: u32, entry| table[slot as usize] = entry;
+                positions.enter(block, self.look, place, store);
             }
-            at = next;
+            Entries::Keyed(table) => {
+                positions.enter(block, self.look, place, |slot, entry| table.set(slot, entry));
+            }
         }
     }
 }
 
-/// The weight of each byte in a checksum. It determines which positions collide, so the bytes of
-/// the delta depend on it.
-static PERMUTATION: [u16; 256] = [
-    0xbcd1, 0xbb65, 0x42c2, 0xdffe, 0x9666, 0x431b, 0x8504, 0xeb46, 0x6379, 0xd460, 0xcf14, 0x53cf,
-    0xdb51, 0xdb08, 0x12c8, 0xf602, 0xe766, 0x2394, 0x250d, 0xdcbb, 0xa678, 0x02af, 0xa5c6, 0x7ea6,
-    0xb645, 0xcb4d, 0xc44b, 0xe5dc, 0x9fe6, 0x5b5c, 0x35f5, 0x701a, 0x220f, 0x6c38, 0x1a56, 0x4ca3,
-    0xffc6, 0xb152, 0x8d61, 0x7a58, 0x9025, 0x8b3d, 0xbf0f, 0x95a3, 0xe5f4, 0xc127, 0x3bed, 0x320b,
-    0xb7f3, 0x6054, 0x333c, 0xd383, 0x8154, 0x5242, 0x4e0d, 0x0a94, 0x7028, 0x8689, 0x3a22, 0x0980,
-    0x1847, 0xb0f1, 0x9b5c, 0x4176, 0xb858, 0xd542, 0x1f6c, 0x2497, 0x6a5a, 0x9fa9, 0x8c5a, 0x7743,
-    0xa8a9, 0x9a02, 0x4918, 0x438c, 0xc388, 0x9e2b, 0x4cad, 0x01b6, 0xab19, 0xf777, 0x365f, 0x1eb2,
-    0x091e, 0x7bf8, 0x7a8e, 0x5227, 0xeab1, 0x2074, 0x4523, 0xe781, 0x01a3, 0x163d, 0x3b2e, 0x287d,
-    0x5e7f, 0xa063, 0xb134, 0x8fae, 0x5e8e, 0xb7b7, 0x4548, 0x1f5a, 0xfa56, 0x7a24, 0x900f, 0x42dc,
-    0xcc69, 0x02a0, 0x0b22, 0xdb31, 0x71fe, 0x0c7d, 0x1732, 0x1159, 0xcb09, 0xe1d2, 0x1351, 0x52e9,
-    0xf536, 0x5a4f, 0xc316, 0x6bf9, 0x8994, 0xb774, 0x5f3e, 0xf6d6, 0x3a61, 0xf82c, 0xcc22, 0x9d06,
-    0x299c, 0x09e5, 0x1eec, 0x514f, 0x8d53, 0xa650, 0x5c6e, 0xc577, 0x7958, 0x71ac, 0x8916, 0x9b4f,
-    0x2c09, 0x5211, 0xf6d8, 0xcaaa, 0xf7ef, 0x287f, 0x7a94, 0xab49, 0xfa2c, 0x7222, 0xe457, 0xd71a,
-    0x00c3, 0x1a76, 0xe98c, 0xc037, 0x8208, 0x5c2d, 0xdfda, 0xe5f5, 0x0b45, 0x15ce, 0x8a7e, 0xfcad,
-    0xaa2d, 0x4b5c, 0xd42e, 0xb251, 0x907e, 0x9a47, 0xc9a6, 0xd93f, 0x085e, 0x35ce, 0xa153, 0x7e7b,
-    0x9f0b, 0x25aa, 0x5d9f, 0xc04d, 0x8a0e, 0x2875, 0x4a1c, 0x295f, 0x1393, 0xf760, 0x9178, 0x0f5b,
-    0xfa7d, 0x83b4, 0x2082, 0x721d, 0x6462, 0x0368, 0x67e2, 0x8624, 0x194d, 0x22f6, 0x78fb, 0x6791,
-    0xb238, 0xb332, 0x7276, 0xf272, 0x47ec, 0x4504, 0xa961, 0x9fc8, 0x3fdc, 0xb413, 0x007a, 0x0806,
-    0x7458, 0x95c6, 0xccaa, 0x18d6, 0xe2ae, 0x1b06, 0xf3f6, 0x5050, 0xc8e8, 0xf4ac, 0xc04c, 0xf41c,
-    0x992f, 0xae44, 0x5f1b, 0x1113, 0x1738, 0xd9a8, 0x19ea, 0x2d33, 0x9698, 0x2fe9, 0x323f, 0xcde2,
-    0x6d71, 0xe37d, 0xb697, 0x2c4f, 0x4373, 0x9102, 0x075d, 0x8e25, 0x1672, 0xec28, 0x6acb, 0x86cc,
-    0x186e, 0x9414, 0xd674, 0xd1a5,
-];
+/// The form of the entries of one block.
+#[derive(Clone, Copy)]
+struct Place {
+    packing: Packing,
+    bits: u32,
+    /// The number of the block's first position.
+    first: u32,
+}
+
+impl Place {
+    /// Returns the slot and the entry of a position in the block.
+    #[inline(always)]
+    fn entry(self, block: &[u8], at: usize, checksum: u32) -> (u32, u32) {
+        let number = self.first.wrapping_add(at as u32);
+        (slot(checksum, self.bits), self.packing.pack(number, hash(four(block, at))))
+    }
+}
+
+/// The positions of a block that are indexed: `last` and those before it, `step` apart, down to
+/// `from`.
+#[derive(Clone, Copy)]
+struct Positions {
+    last: usize,
+    from: usize,
+    step: usize,
+}
+
+impl Positions {
+    /// Passes the entries on, the last position first: of those in one slot the first remains.
+    #[inline(always)]
+    fn enter(self, block: &[u8], look: usize, place: Place, mut store: impl FnMut(u32, u32)) {
+        let Self { mut last, from, step } = self;
+        if look != LEVEL_LOOK {
+            for at in (from..=last).rev().step_by(step) {
+                let sum = LargeChecksum::of(&block[at..at + look]);
+                let (slot, entry) = place.entry(block, at, sum.value());
+                store(slot, entry);
+            }
+            return;
+        }
+        let mut permuted = [0; PIECE + LANES + LEVEL_LOOK];
+        let mut sums = [0; PIECE + LANES];
+        loop {
+            let first = from.max((last + 1).saturating_sub(PIECE));
+            permute(&block[first..last + LEVEL_LOOK], &mut permuted);
+            if step <= DENSE_STEP {
+                for (at, sums) in sums.chunks_exact_mut(LANES).enumerate() {
+                    if at * LANES > last - first {
+                        break;
+                    }
+                    sums.copy_from_slice(&checksums::<LANES>(&permuted[at * LANES..]));
+                }
+            } else {
+                for at in (first..=last).rev().step_by(step) {
+                    let [sum] = checksums::<1>(&permuted[at - first..]);
+                    sums[at - first] = sum;
+                }
+            }
+            for at in (first..=last).rev().step_by(step) {
+                let (slot, entry) = place.entry(block, at, sums[at - first]);
+                store(slot, entry);
+            }
+            let entered = (last - first) / step + 1;
+            match last.checked_sub(entered * step) {
+                Some(next) if next >= from => last = next,
+                _ => return,
+            }
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn rolling_equals_fresh_sum() {
-        let bytes: Vec<u8> =
-            (0..300u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        for look in [4usize, 9, 33] {
-            for at in 0..bytes.len() - look {
-                let here = LargeChecksum::of(&bytes[at..at + look]);
-                let next = LargeChecksum::of(&bytes[at + 1..at + 1 + look]);
-                let mut on = here;
-                on.roll_on(bytes[at], bytes[at + look], look as u32);
-                assert_eq!(on.value(), next.value());
-                let mut back = next;
-                back.roll_back(bytes[at], bytes[at + look], look as u32);
-                assert_eq!(back.value(), here.value());
-            }
-        }
-    }
-
-    #[test]
-    fn table_size_follows_window() {
-        assert_eq!(
-            [26, 15, 8, 3, 2].map(|step| table_bits((1 << 26) / step)),
-            [21, 22, 23, 24, 25]
-        );
-        assert_eq!([0, 1, 7, 1 << 40].map(table_bits), [2, 2, 2, 28]);
+    fn index(window: u64, len: Option<u64>) -> SourceIndex {
+        SourceIndex::new(9, 8, window, len)
     }
 
     #[test]
     fn entry_is_last_covered_position() {
-        let mut index = SourceIndex::new(9, 8, 1 << 19);
-        assert_eq!(index.position(5), 4);
+        let mut index = index(1 << 19, None);
+        assert_eq!(index.position(5), Some(4));
         index.covered = (7 << 32) + 1000;
-        assert_eq!(index.position(1000), (7 << 32) + 999);
-        assert_eq!(index.position(5000), (6 << 32) + 4999);
-        assert_eq!(index.position(1), 7 << 32);
+        assert_eq!(index.position(1000), Some((7 << 32) + 999));
+        assert_eq!(index.position(5000), Some((6 << 32) + 4999));
+        assert_eq!(index.position(1), Some(7 << 32));
+    }
+
+    /// A source of known length below 4 GiB has entries with fingerprints, whatever its length.
+    #[test]
+    fn fingerprints_depend_on_length() {
+        let bits = |len| index(1 << 26, len).packing().greatest().count_ones();
+        assert_eq!([Some(62 << 20), Some(1 << 26)].map(bits), [26, 27]);
+        assert_eq!([Some((1 << 26) + 1), Some(u64::from(u32::MAX))].map(bits), [27, 27]);
+        assert_eq!([Some(1 << 32), None].map(bits), [32, 32]);
+    }
+
+    #[test]
+    fn moved_entries_keep_their_positions() {
+        let window = 1 << 19;
+        let mut index = index(window, Some(1 << 30));
+        index.entries = index.allocated(None);
+        let entry = |index: &SourceIndex, position: u64| {
+            let number = (position - index.origin) as u32 + FIRST;
+            index.packing.pack(number, hash(position as u32))
+        };
+        let positions = [0, 5, window - 1, window, window + 1, 2 * window - 9];
+        for (slot, &position) in positions.iter().enumerate() {
+            let entry = entry(&index, position);
+            let Entries::Direct(table) = &mut index.entries else { panic!("no table") };
+            table[slot] = entry;
+        }
+        index.covered = 2 * window - 3;
+        index.make_room(2 * window + 100);
+        assert_eq!(index.origin, window - 3);
+        let slots = [0, 1, 2, 3, 4, 5, 6];
+        let found = index.entries(&slots).map(|entry| (entry != NONE).then(|| index.position(entry)));
+        let expected = [None, None, Some(window - 1), Some(window), Some(window + 1)];
+        assert_eq!(found[..5], expected.map(Some));
+        assert_eq!(found[5..], [Some(Some(2 * window - 9)), None]);
+        for (&position, entry) in positions.iter().zip(index.entries(&slots)) {
+            assert!(index.packing.may_match(entry, hash(position as u32)));
+        }
     }
 }

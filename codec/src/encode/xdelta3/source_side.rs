@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::MatcherProfile;
 use super::match_len::{common_prefix, common_suffix};
 use super::source_index::SourceIndex;
 use super::source_window::SourceWindow;
@@ -11,8 +12,8 @@ use crate::format::window::CopyWindow;
 
 /// The source and the state of matching it, kept across windows.
 #[derive(Debug)]
-pub(super) struct SourceSide<S> {
-    pub(super) blocks: SourceWindow<S>,
+pub(super) struct SourceSide {
+    pub(super) blocks: SourceWindow,
     pub(super) index: SourceIndex,
     /// The distance back from the end of the index that a match may reach, in bytes.
     window: u64,
@@ -25,11 +26,11 @@ pub(super) struct SourceSide<S> {
     pub(super) resume: Option<u64>,
 }
 
-impl<S: Source> SourceSide<S> {
-    pub(super) fn new(source: S, plan: &Plan) -> io::Result<Self> {
+impl SourceSide {
+    pub(super) fn new(source: &dyn Source, plan: &Plan) -> io::Result<Self> {
         let blocks = SourceWindow::new(source, plan.source_window)?;
-        let index =
-            SourceIndex::new(plan.profile.large_look, plan.profile.large_step, plan.source_window);
+        let MatcherProfile { large_look, large_step, .. } = plan.profile;
+        let index = SourceIndex::new(large_look, large_step, plan.source_window, source.len());
         Ok(Self {
             blocks,
             index,
@@ -38,6 +39,22 @@ impl<S: Source> SourceSide<S> {
             tried: 0,
             resume: Some(0),
         })
+    }
+
+    /// Counts a candidate as tried that cannot match, in place of [`Self::room`].
+    #[inline]
+    pub(super) fn reject(&mut self, entry: u32) {
+        self.tried = self.index.position(entry).unwrap_or(u64::MAX);
+        self.resume = None;
+    }
+
+    /// Returns whether the candidate of an entry cannot match a target that begins with these four
+    /// bytes, as far as that is known without reading the source.
+    #[inline]
+    pub(super) fn rejects(&self, source: &dyn Source, entry: u32, four: u32) -> bool {
+        let Some(position) = self.index.position(entry) else { return true };
+        self.index.covered().saturating_sub(position) > self.window
+            || self.blocks.four(source, position).is_some_and(|candidate| candidate != four)
     }
 
     /// Returns the number of bytes a match at `position` may extend back and ahead; `None` if it
@@ -66,6 +83,7 @@ impl<S: Source> SourceSide<S> {
     #[inline]
     pub(super) fn extend_back(
         &mut self,
+        source: &dyn Source,
         target: &[u8],
         position: u64,
     ) -> io::Result<Option<usize>> {
@@ -74,7 +92,7 @@ impl<S: Source> SourceSide<S> {
         while back < target.len() {
             let last = position - back as u64 - 1;
             let within = (last % block_len) as usize + 1;
-            let Some(block) = self.blocks.block(last / block_len)? else {
+            let Some(block) = self.blocks.block(source, last / block_len)? else {
                 return Ok((back > 0).then_some(back));
             };
             let rest = &target[..target.len() - back];
@@ -90,12 +108,17 @@ impl<S: Source> SourceSide<S> {
 
     /// Returns the number of bytes from `position` on that equal the start of `target`.
     #[inline]
-    pub(super) fn extend_ahead(&mut self, target: &[u8], position: u64) -> io::Result<usize> {
+    pub(super) fn extend_ahead(
+        &mut self,
+        source: &dyn Source,
+        target: &[u8],
+        position: u64,
+    ) -> io::Result<usize> {
         let block_len = self.blocks.block_len();
         let mut ahead = 0;
         while ahead < target.len() {
             let next = position + ahead as u64;
-            let Some(block) = self.blocks.block(next / block_len)? else { break };
+            let Some(block) = self.blocks.block(source, next / block_len)? else { break };
             let rest = block.get((next % block_len) as usize..).unwrap_or_default();
             let equal = common_prefix(&target[ahead..], rest);
             ahead += equal;

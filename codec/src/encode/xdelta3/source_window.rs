@@ -8,10 +8,9 @@ use std::io;
 use crate::Source;
 use crate::encode::options::SOURCE_BLOCKS;
 
-/// The blocks of a source, of which the newest are kept.
+/// The blocks of a source, of which the newest are kept. The source itself is passed to each call.
 #[derive(Debug)]
-pub(super) struct SourceWindow<S> {
-    source: S,
+pub(super) struct SourceWindow {
     /// The bytes of the blocks, slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k
     /// + 2 * slots`, ... Empty for a source that lends its bytes: its blocks are not copied, and
     ///   `held` alone determines which ones are available.
@@ -27,9 +26,9 @@ pub(super) struct SourceWindow<S> {
     ended: bool,
 }
 
-impl<S: Source> SourceWindow<S> {
+impl SourceWindow {
     /// Reads the first `window` bytes.
-    pub(super) fn new(source: S, window: u64) -> io::Result<Self> {
+    pub(super) fn new(source: &dyn Source, window: u64) -> io::Result<Self> {
         let stated = source.len();
         let available = stated.map_or(window, |len| len.min(window)) as usize;
         let mut memory = Vec::new();
@@ -52,7 +51,7 @@ impl<S: Source> SourceWindow<S> {
             Some(len) => (len / block_len, len % block_len),
             None => (SOURCE_BLOCKS - 1, block_len),
         };
-        Ok(Self { source, memory, held, block_len, stated, last, last_len, ended: len.is_some() })
+        Ok(Self { memory, held, block_len, stated, last, last_len, ended: len.is_some() })
     }
 
     pub(super) fn block_len(&self) -> u64 {
@@ -66,17 +65,21 @@ impl<S: Source> SourceWindow<S> {
 
     /// Returns the bytes of a block, shorter than [`Self::block_len`] only at the end of the
     /// source; `None` if it was already evicted for a later one.
-    pub(super) fn block(&mut self, number: u64) -> io::Result<Option<&[u8]>> {
+    pub(super) fn block<'a>(
+        &'a mut self,
+        source: &'a dyn Source,
+        number: u64,
+    ) -> io::Result<Option<&'a [u8]>> {
         let slot = (number % self.held.len() as u64) as usize;
         let start = slot * self.block_len as usize;
         if self.held[slot] > number {
             return Ok(None);
         }
         if self.held[slot] < number {
-            self.read(number, slot, start)?;
+            self.read(source, number, slot, start)?;
         }
         let len = if number == self.last { self.last_len } else { self.block_len } as usize;
-        let bytes = match self.source.bytes() {
+        let bytes = match source.bytes() {
             Some(lent) => {
                 lent.get((number * self.block_len) as usize..).and_then(|rest| rest.get(..len))
             }
@@ -85,17 +88,42 @@ impl<S: Source> SourceWindow<S> {
         Ok(Some(bytes.unwrap_or_default()))
     }
 
-    fn read(&mut self, number: u64, slot: usize, start: usize) -> io::Result<()> {
+    /// Returns the four bytes at a position, if they are available without a read and in one block.
+    #[inline]
+    pub(super) fn four(&self, source: &dyn Source, position: u64) -> Option<u32> {
+        let number = position / self.block_len;
+        let slot = (number % self.held.len() as u64) as usize;
+        if self.held[slot] != number {
+            return None;
+        }
+        let len = if number == self.last { self.last_len } else { self.block_len } as usize;
+        let within = (position % self.block_len) as usize;
+        let at = match source.bytes() {
+            Some(_) => position as usize,
+            None => slot * self.block_len as usize + within,
+        };
+        let bytes = source.bytes().unwrap_or(&self.memory).get(at..)?;
+        let bytes = bytes.get(..len.checked_sub(within)?)?;
+        bytes.first_chunk().map(|&four| u32::from_le_bytes(four))
+    }
+
+    fn read(
+        &mut self,
+        source: &dyn Source,
+        number: u64,
+        slot: usize,
+        start: usize,
+    ) -> io::Result<()> {
         let offset = number * self.block_len;
         let wanted = match self.stated {
             Some(len) => len.saturating_sub(offset).min(self.block_len),
             None => self.block_len,
         } as usize;
-        let got = if let Some(lent) = self.source.bytes() {
+        let got = if let Some(lent) = source.bytes() {
             (lent.len() as u64).saturating_sub(offset).min(wanted as u64) as usize
         } else {
             let buffer = self.memory.get_mut(start..start + wanted).unwrap_or_default();
-            if buffer.is_empty() { 0 } else { self.source.read_at(offset, buffer)?.min(wanted) }
+            if buffer.is_empty() { 0 } else { source.read_at(offset, buffer)?.min(wanted) }
         };
         if got < wanted && (self.stated.is_some() || number < self.last) {
             return Err(shorter_than_stated());

@@ -1,12 +1,14 @@
-//! The target index: earlier positions of a window by checksum.
+//! The target index: earlier positions of a window by hash.
 
+use super::ahead::Ahead;
+use super::checksum::{four, table_bits};
+use super::entry::{NONE, Packing};
 use super::match_len::common_prefix;
 use super::profile::MatcherProfile;
-use super::source_index::{slot, table_bits};
+use super::table::Table;
 
-/// The number of bytes under a small checksum, whatever the profile's small look is.
-const CHECKSUM_LEN: usize = 4;
-const MULTIPLIER: u32 = 1_597_334_677;
+/// The number of bytes under a hash, whatever the profile's small look is.
+pub(super) const HASHED: usize = 4;
 
 /// The distance beyond which an address costs as much as the 4 bytes it replaces.
 const FAR_FOR_4: usize = 1 << 14;
@@ -20,14 +22,17 @@ pub(super) struct TargetMatch {
     pub(super) at: usize,
 }
 
-/// The last position of every checksum in the window, with chains to the earlier ones.
+/// The last position of every hash in the window, with chains to the earlier ones.
 #[derive(Debug)]
 pub(super) struct TargetIndex {
     bits: u32,
-    /// The position + 1, 0 for none. Allocated at the first search.
-    table: Vec<u32>,
-    /// For every remembered position, the position + 1 before it in its chain; empty without
-    /// chains.
+    /// The length of a window in bytes.
+    window: usize,
+    /// An entry's position is the position in the window + 1.
+    packing: Packing,
+    /// Allocated at the first search.
+    table: Table,
+    /// For every remembered position, the entry before it in its chain; empty without chains.
     previous: Vec<u32>,
     history: usize,
     chain: u32,
@@ -39,58 +44,125 @@ impl TargetIndex {
     /// Creates an index for windows of `window` bytes that remembers `history` (a power of two)
     /// positions.
     pub(super) fn new(profile: &MatcherProfile, window: usize, history: usize) -> Self {
+        let long_enough = profile.long_enough as usize;
         Self {
             bits: table_bits(window as u64),
-            table: Vec::new(),
+            window,
+            // A candidate of fewer than four equal bytes may end a search: none is rejected then.
+            packing: if long_enough < HASHED {
+                Packing::WITHOUT_FINGERPRINT
+            } else {
+                Packing::of_positions_below(window as u64)
+            },
+            table: Table::empty(),
             previous: Vec::new(),
             history: if profile.chains() { history } else { 0 },
             chain: profile.chain,
             lazy_chain: profile.lazy_chain,
-            long_enough: profile.long_enough as usize,
+            long_enough,
         }
+    }
+
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
     }
 
     /// Clears the index for the next window.
     pub(super) fn reset(&mut self) {
         if self.table.is_empty() {
-            self.table = vec![0; 1 << self.bits];
-            self.previous = vec![0; self.history];
+            self.table = Table::zeroed(1 << self.bits);
+            self.previous = vec![NONE; self.history];
         } else {
-            self.table.fill(0);
+            self.table.fill(NONE);
         }
     }
 
-    /// Searches for `target[at..]` earlier in the target, then enters `at`. `lazy` means that a
-    /// match was already found.
+    /// Reads the entries of slots, so that they are in the cache when they are needed.
+    #[inline(always)]
+    pub(super) fn touch<const N: usize>(&self, slots: &[u32; N]) {
+        let table = &self.table[..];
+        let mut all = 0;
+        for &slot in slots {
+            all |= table[slot as usize];
+        }
+        std::hint::black_box(all);
+    }
+
+    /// Enters positions from `lane` up to `end` until one may match an earlier one; returns its
+    /// lane, or `end`.
+    #[inline]
+    pub(super) fn enter_until_candidate(
+        &mut self,
+        ahead: &Ahead,
+        lane: usize,
+        end: usize,
+    ) -> usize {
+        let Self { packing, history, .. } = *self;
+        let table = &mut self.table[..];
+        let previous = &mut self.previous[..];
+        let mask = previous.len().wrapping_sub(1);
+        for (lane, (&hash, &slot)) in
+            (lane..end).zip(ahead.hashes[lane..end].iter().zip(&ahead.slots[lane..end]))
+        {
+            let at = ahead.from + lane;
+            let head = &mut table[slot as usize];
+            let entry = *head;
+            // A candidate that far back has no chain: its link is overwritten, or leads farther.
+            let distance = (at + 1).wrapping_sub(packing.position(entry) as usize);
+            if entry != NONE && (packing.may_match(entry, hash) || distance < history) {
+                return lane;
+            }
+            *head = packing.pack(at as u32 + 1, hash);
+            if let Some(link) = previous.get_mut(at & mask) {
+                *link = entry;
+            }
+        }
+        end
+    }
+
+    /// Searches for a match of `target[at..]` of at least `least` bytes earlier in the window, then
+    /// enters `at`, whose first bytes have this hash. If `lazy`, a match was already found.
     #[inline]
     pub(super) fn find_and_enter(
         &mut self,
         target: &[u8],
         at: usize,
+        (hash, slot): (u32, u32),
+        least: usize,
         lazy: bool,
     ) -> Option<TargetMatch> {
-        let bytes = target[at..].first_chunk::<CHECKSUM_LEN>()?;
-        let slot = slot(u32::from_le_bytes(*bytes).wrapping_mul(MULTIPLIER), self.bits);
-        let head = self.table[slot];
-        self.table[slot] = at as u32 + 1;
+        let head = self.table[slot as usize];
+        self.table[slot as usize] = self.packing.pack(at as u32 + 1, hash);
         let found =
-            if head == 0 { None } else { self.longest(target, at, head as usize - 1, lazy) };
-        if !self.previous.is_empty() {
-            let mask = self.previous.len() - 1;
+            if head == NONE { None } else { self.longest(target, at, hash, head, least, lazy) };
+        if let Some(mask) = self.previous.len().checked_sub(1) {
             self.previous[at & mask] = head;
         }
         found
     }
 
-    fn longest(&self, target: &[u8], at: usize, first: usize, lazy: bool) -> Option<TargetMatch> {
+    fn longest(
+        &self,
+        target: &[u8],
+        at: usize,
+        hash: u32,
+        head: u32,
+        least: usize,
+        lazy: bool,
+    ) -> Option<TargetMatch> {
         let here = &target[at..];
         let mut left = if lazy { self.lazy_chain } else { self.chain };
-        let mut best = TargetMatch { len: 0, at: first };
-        let mut candidate = first;
+        // A match of this length is neither long enough nor the end of the search.
+        let mut best = TargetMatch { len: least.min(self.long_enough).saturating_sub(1), at };
+        if here.len() <= best.len {
+            return None;
+        }
         let mask = self.previous.len().wrapping_sub(1);
+        let mut entry = head;
         loop {
+            let candidate = self.packing.position(entry) as usize - 1;
             // Only a longer match counts, and that one has to agree at the end of the best so far.
-            if target[candidate + best.len] == here[best.len] {
+            if self.packing.may_match(entry, hash) && agree(target, candidate, here, best.len) {
                 let len = common_prefix(&target[candidate..], here);
                 if len > best.len {
                     best = TargetMatch { len, at: candidate };
@@ -104,18 +176,31 @@ impl TargetIndex {
                 break;
             }
             // A slot overwritten by a later position leads forward, not back.
-            match self.previous[candidate & mask] as usize {
-                0 => break,
-                entry if entry - 1 > candidate => break,
-                entry => candidate = entry - 1,
-            }
-            if at - candidate >= self.history {
+            entry = self.previous[candidate & mask];
+            let position = self.packing.position(entry) as usize;
+            if entry == NONE || position - 1 > candidate || at - (position - 1) >= self.history {
                 break;
             }
         }
-        let distance = at - best.at;
-        let costly =
-            (best.len == 4 && distance >= FAR_FOR_4) || (best.len == 5 && distance >= FAR_FOR_5);
-        (best.len > 0 && !costly).then_some(best)
+        let TargetMatch { len, at: earlier } = best;
+        let distance = at - earlier;
+        let costly = (len == 4 && distance >= FAR_FOR_4) || (len == 5 && distance >= FAR_FOR_5);
+        (distance > 0 && len >= least && !costly).then_some(best)
+    }
+
+    /// Returns the length of the windows in bytes.
+    #[cfg(test)]
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+}
+
+/// Returns whether the byte at `len`, and the three before it if there are as many, are the same at
+/// both places.
+#[inline(always)]
+fn agree(target: &[u8], candidate: usize, here: &[u8], len: usize) -> bool {
+    match len.checked_sub(HASHED - 1) {
+        Some(from) => four(target, candidate + from) == four(here, from),
+        None => target[candidate + len] == here[len],
     }
 }
