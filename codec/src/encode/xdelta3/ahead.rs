@@ -3,16 +3,20 @@
 //! A lookup in a large table waits for memory. The lookups of a batch wait together, which one
 //! after the other, each behind the decision about the position before, cannot.
 
+use std::array;
+
 use super::checksum::{
     LEVEL_LOOK, LargeChecksum, checksums, four, hash, permute, slot,
 };
 use super::entry::NONE;
 use super::source_side::SourceSide;
-use super::target_index::{HASHED, TargetIndex};
+use super::target_index::TargetIndex;
 use crate::Source;
 
 /// The number of positions in a batch.
 pub(super) const BATCH: usize = 32;
+/// The number of positions in the first batch of a scan.
+const SHORT_BATCH: usize = 16;
 /// The number of bytes under the checksums of a batch.
 const COVERED: usize = BATCH + LEVEL_LOOK - 1;
 
@@ -30,7 +34,7 @@ pub(super) struct Ahead {
     pub(super) entries: [u32; BATCH],
     /// The lanes whose entry may match, a bit each.
     candidates: u32,
-    /// The lanes where a run of [`HASHED`] bytes begins.
+    /// The lanes where a run of at least four bytes begins.
     runs: u32,
 }
 
@@ -98,7 +102,8 @@ impl Ahead {
         self.entries[lane..end].iter().rev().copied().find(|&entry| entry != NONE)
     }
 
-    /// Fills the batch from position `at` on.
+    /// Fills the batch from position `at` on. The first batch of a scan is short: in text the next
+    /// match is often so near that a long one would be computed in vain.
     #[inline]
     pub(super) fn fill(
         &mut self,
@@ -107,103 +112,104 @@ impl Ahead {
         source: Option<(&SourceSide, &dyn Source)>,
         index: Option<&TargetIndex>,
     ) {
+        match at - scanned.start {
+            0..4 => self.fill_lanes::<4>(at, scanned, source, index),
+            4..12 => self.fill_lanes::<8>(at, scanned, source, index),
+            _ => self.fill_lanes::<BATCH>(at, scanned, source, index),
+        }
+    }
+
+    #[inline(always)]
+    fn fill_lanes<const N: usize>(
+        &mut self,
+        at: usize,
+        scanned: &Scanned<'_>,
+        source: Option<(&SourceSide, &dyn Source)>,
+        index: Option<&TargetIndex>,
+    ) {
         let Scanned { target, start, end, look } = *scanned;
         self.from = at;
-        self.len = BATCH.min(end - at);
+        self.len = N.min(end - at);
         let mut short = [0; COVERED];
         let rest = &target[at..];
         let bytes = rest.first_chunk().unwrap_or_else(|| {
             short[..rest.len()].copy_from_slice(rest);
             &short
         });
-        self.hash(bytes, at == start || target[at - 1] != target[at]);
+        // Each loop does one thing to all lanes, in vector registers.
+        let fours: [u32; N] = array::from_fn(|lane| four(bytes, lane));
+        let hashes = fours.map(hash);
+        self.hashes[..N].copy_from_slice(&hashes);
+        self.runs = 0;
+        if fours.iter().fold(0, |any, &four| any | lane_mask(is_run(four))) != 0 {
+            let first_begins = at == start || target[at - 1] != target[at];
+            let equal = lanes(&fours.map(is_run));
+            self.runs = equal & !(equal << 1) & (!1 | u32::from(first_begins));
+        }
         if let Some(index) = index {
             let bits = index.bits();
-            for (place, &hash) in self.slots.iter_mut().zip(&self.hashes) {
-                *place = slot(hash, bits);
-            }
+            let slots = hashes.map(|hash| slot(hash, bits));
+            self.slots[..N].copy_from_slice(&slots);
+            index.touch(&slots);
         }
         self.candidates = 0;
         if let Some((side, source)) = source {
             // Behind the last of them a checksum would cover bytes beyond the window.
-            let lanes = (target.len() + 1).saturating_sub(at + look).min(self.len);
-            self.look_up(bytes, rest, look, lanes, side);
-            if !side.index.packing().has_fingerprint() {
-                self.compare(bytes, side, source);
+            let count = (target.len() + 1).saturating_sub(at + look).min(self.len);
+            let sums = if look == LEVEL_LOOK {
+                let mut permuted = [0; COVERED];
+                permute(&bytes[..N + LEVEL_LOOK - 1], &mut permuted);
+                checksums::<N>(&permuted)
+            } else {
+                rolled(rest, look, count)
+            };
+            let (bits, packing) = (side.index.bits(), side.index.packing());
+            let mut entries = side.index.entries(&sums.map(|sum| slot(sum, bits)));
+            entries[count..].fill(NONE);
+            self.entries[..N].copy_from_slice(&entries);
+            self.candidates = lanes::<N>(&array::from_fn(|lane| {
+                entries[lane] != NONE && packing.may_match(entries[lane], hashes[lane])
+            }));
+            if !packing.has_fingerprint() {
+                self.compare(&fours, side, source);
             }
         }
-        if let Some(index) = index {
-            index.touch(&self.slots);
-        }
-    }
-
-    /// Hashes the bytes at each position, and finds the beginnings of runs.
-    #[inline(always)]
-    fn hash(&mut self, bytes: &[u8; COVERED], first_begins: bool) {
-        let mut any = false;
-        for lane in 0..BATCH {
-            let four = four(bytes, lane);
-            self.hashes[lane] = hash(four);
-            any |= four == four.rotate_left(8);
-        }
-        self.runs = 0;
-        if any {
-            let equal = (0..BATCH)
-                .map(|lane| u32::from(four(bytes, lane) == four(bytes, lane).rotate_left(8)) << lane)
-                .sum::<u32>();
-            self.runs = equal & !(equal << 1) & (!1 | u32::from(first_begins));
-        }
-    }
-
-    /// Looks up the checksums of the first `lanes` positions in the source index.
-    #[inline(always)]
-    fn look_up(
-        &mut self,
-        bytes: &[u8; COVERED],
-        rest: &[u8],
-        look: usize,
-        lanes: usize,
-        side: &SourceSide,
-    ) {
-        let sums = if look == LEVEL_LOOK {
-            let mut permuted = [0; COVERED];
-            permute(bytes, &mut permuted);
-            checksums(&permuted)
-        } else {
-            rolled(rest, look, lanes)
-        };
-        let bits = side.index.bits();
-        self.entries = side.index.entries(&sums.map(|sum| slot(sum, bits)));
-        self.entries[lanes..].fill(NONE);
-        let packing = side.index.packing();
-        let mut candidates = 0;
-        for lane in 0..BATCH {
-            let entry = self.entries[lane];
-            let candidate = entry != NONE && packing.may_match(entry, self.hashes[lane]);
-            candidates |= u32::from(candidate) << lane;
-        }
-        self.candidates = candidates;
     }
 
     /// Compares the first four bytes of the candidates: entries without fingerprints are all
     /// candidates.
-    fn compare(&mut self, bytes: &[u8; COVERED], side: &SourceSide, source: &dyn Source) {
-        let mut rejected = 0;
-        for lane in 0..BATCH {
+    fn compare<const N: usize>(&mut self, fours: &[u32; N], side: &SourceSide, source: &dyn Source) {
+        let rejected: [bool; N] = array::from_fn(|lane| {
             let entry = self.entries[lane];
-            let rejects = entry != NONE && side.rejects(source, entry, four(bytes, lane));
-            rejected |= u32::from(rejects) << lane;
-        }
-        self.candidates &= !rejected;
+            entry != NONE && side.rejects(source, entry, fours[lane])
+        });
+        self.candidates &= !lanes(&rejected);
     }
 }
 
-/// Returns the checksums of `look` bytes each at the first `lanes` positions.
-fn rolled(bytes: &[u8], look: usize, lanes: usize) -> [u32; BATCH] {
-    let mut sums = [0; BATCH];
-    let Some(first) = bytes.get(..look).filter(|_| lanes > 0) else { return sums };
+/// Returns whether four bytes are the same one.
+#[inline(always)]
+fn is_run(four: u32) -> bool {
+    four == four.rotate_left(u8::BITS)
+}
+
+#[inline(always)]
+fn lane_mask(set: bool) -> u32 {
+    0u32.wrapping_sub(u32::from(set))
+}
+
+/// Returns the lanes that are set, a bit each.
+#[inline(always)]
+fn lanes<const N: usize>(set: &[bool; N]) -> u32 {
+    set.iter().enumerate().fold(0, |bits, (lane, &set)| bits | (lane_mask(set) & 1 << lane))
+}
+
+/// Returns the checksums of `look` bytes each at the first `count` positions.
+fn rolled<const N: usize>(bytes: &[u8], look: usize, count: usize) -> [u32; N] {
+    let mut sums = [0; N];
+    let Some(first) = bytes.get(..look).filter(|_| count > 0) else { return sums };
     let mut checksum = LargeChecksum::of(first);
-    for (at, sum) in sums[..lanes].iter_mut().enumerate() {
+    for (at, sum) in sums[..count].iter_mut().enumerate() {
         *sum = checksum.value();
         if let Some(&enters) = bytes.get(at + look) {
             checksum.roll_on(bytes[at], enters, look as u32);
