@@ -236,11 +236,11 @@ struct Place {
 }
 
 impl Place {
-    /// Returns the slot and the entry of a position in the block.
+    /// Returns the entry of the position `at` in `bytes`, which begin at `first` in the block.
     #[inline(always)]
-    fn entry(self, block: &[u8], at: usize, checksum: u32) -> (u32, u32) {
-        let number = self.first.wrapping_add(at as u32);
-        (slot(checksum, self.bits), self.packing.pack(number, hash(four(block, at))))
+    fn entry(self, bytes: &[u8], first: usize, at: usize) -> u32 {
+        let number = self.first.wrapping_add((first + at) as u32);
+        self.packing.pack(number, hash(four(bytes, at)))
     }
 }
 
@@ -258,38 +258,37 @@ impl Positions {
     #[inline(always)]
     fn enter(self, block: &[u8], look: usize, place: Place, mut store: impl FnMut(u32, u32)) {
         let Self { mut last, from, step } = self;
-        if look != LEVEL_LOOK {
+        if look != LEVEL_LOOK || step > DENSE_STEP {
             for at in (from..=last).rev().step_by(step) {
-                let sum = LargeChecksum::of(&block[at..at + look]);
-                let (slot, entry) = place.entry(block, at, sum.value());
-                store(slot, entry);
+                let sum = match block.get(at..).and_then(<[u8]>::first_chunk::<LEVEL_LOOK>) {
+                    Some(bytes) if look == LEVEL_LOOK => LargeChecksum::of(bytes),
+                    _ => LargeChecksum::of(&block[at..at + look]),
+                };
+                store(slot(sum.value(), place.bits), place.entry(block, 0, at));
             }
             return;
         }
         let mut permuted = [0; PIECE + LANES + LEVEL_LOOK];
-        let mut sums = [0; PIECE + LANES];
+        let mut slots = [0; PIECE + LANES];
         loop {
             let first = from.max((last + 1).saturating_sub(PIECE));
-            permute(&block[first..last + LEVEL_LOOK], &mut permuted);
-            if step <= DENSE_STEP {
-                for (at, sums) in sums.chunks_exact_mut(LANES).enumerate() {
-                    if at * LANES > last - first {
-                        break;
-                    }
-                    sums.copy_from_slice(&checksums::<LANES>(&permuted[at * LANES..]));
-                }
-            } else {
-                for at in (first..=last).rev().step_by(step) {
-                    let [sum] = checksums::<1>(&permuted[at - first..]);
-                    sums[at - first] = sum;
+            let bytes = &block[first..last + LEVEL_LOOK];
+            permute(bytes, &mut permuted);
+            let lanes = slots.chunks_exact_mut(LANES).take((last - first) / LANES + 1);
+            for (at, slots) in (0..).step_by(LANES).zip(lanes) {
+                let sums = checksums::<LANES>(&permuted[at..]);
+                slots.copy_from_slice(&sums.map(|sum| slot(sum, place.bits)));
+            }
+            // The stores wait for memory, as many at once as follow each other closely.
+            let mut at = last - first;
+            loop {
+                store(slots[at], place.entry(bytes, first, at));
+                match at.checked_sub(step) {
+                    Some(next) => at = next,
+                    None => break,
                 }
             }
-            for at in (first..=last).rev().step_by(step) {
-                let (slot, entry) = place.entry(block, at, sums[at - first]);
-                store(slot, entry);
-            }
-            let entered = (last - first) / step + 1;
-            match last.checked_sub(entered * step) {
+            match (first + at).checked_sub(step) {
                 Some(next) if next >= from => last = next,
                 _ => return,
             }
