@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as deltaglider_vcdiff;
+
 pub mod decode;
 pub mod encode;
 mod error;
@@ -12,6 +15,11 @@ mod secondary;
 mod setters;
 mod source;
 mod stream;
+/// The generated cases of the integration tests, which name this crate from outside.
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+mod support;
 
 pub use decode::{
     DecodeError, DecodeErrorKind, DecodeLimits, DecodeOptions, DecodeReader, DecodeWriter, Decoder,

@@ -7,6 +7,7 @@ mod error;
 mod identical;
 mod level;
 mod options;
+mod pipeline;
 mod section_writer;
 mod strategy;
 mod stream;
@@ -24,6 +25,7 @@ pub(crate) use window_writer::{WindowParts, WindowWriter};
 pub use xdelta3::MatcherProfile;
 
 use identical::Identical;
+use pipeline::{Matched, Pipeline};
 use strategy::Strategy;
 use window_matcher::Window;
 
@@ -63,7 +65,7 @@ struct WindowEncoder {
     window: usize,
     strategy: Strategy,
     sections: SectionWriter,
-    windows: WindowWriter,
+    windows: Option<Pipeline>,
     /// The beginning of an incomplete window.
     pending: Vec<u8>,
     progress: Progress,
@@ -89,13 +91,20 @@ impl<S: Source> Encoder<S> {
 
     /// Takes target bytes up to the end of the current window and returns their number; 0 only for
     /// an empty slice. A window that becomes full is appended to `out`, the first one after the
-    /// file header; each call appends at most one.
+    /// file header; each call appends at most one. With more than one
+    /// [thread](EncodeOptions::threads) a later call appends it.
     ///
     /// # Errors
     ///
     /// Fails if the source cannot be read or a section cannot be written.
     pub fn push(&mut self, target: &[u8], out: &mut Vec<u8>) -> Result<usize, EncodeError> {
         self.encoder.push(lent(&self.source), target, out)
+    }
+
+    /// Returns the number of target bytes per window. A push of so many from the start of a window
+    /// on is encoded without a copy.
+    pub fn window(&self) -> usize {
+        self.encoder.window
     }
 
     /// Appends the last, short window. An empty target has one empty window.
@@ -129,7 +138,7 @@ impl WindowEncoder {
             window,
             strategy,
             sections: SectionWriter::new(),
-            windows: WindowWriter::new(options.secondary, options.undecodable),
+            windows: None,
             options: options.clone(),
             pending: Vec::new(),
             progress: Progress::NothingWritten,
@@ -166,20 +175,20 @@ impl WindowEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         match self.progress {
-            Progress::Failed => Err(EncodeError::Aborted),
-            Progress::WindowsWritten if self.pending.is_empty() => Ok(()),
+            Progress::Failed => return Err(EncodeError::Aborted),
+            Progress::WindowsWritten if self.pending.is_empty() => {}
             _ => {
                 let window = std::mem::take(&mut self.pending);
-                self.write_window(source, &window, out)
+                self.write_window(source, &window, out)?;
             }
+        }
+        match &mut self.windows {
+            Some(windows) => windows.finish(out),
+            None => Ok(()),
         }
     }
 
-    fn all(
-        &mut self,
-        source: Option<&dyn Source>,
-        target: &[u8],
-    ) -> Result<Vec<u8>, EncodeError> {
+    fn all(&mut self, source: Option<&dyn Source>, target: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::new();
         let mut rest = target;
         while !rest.is_empty() {
@@ -199,17 +208,30 @@ impl WindowEncoder {
         let before = std::mem::replace(&mut self.progress, Progress::Failed);
         let window = Window { target, source, sections: &mut self.sections };
         self.strategy.matcher().window(window)?;
-        let sections = self.sections.finish();
         let start = out.len();
         if before == Progress::NothingWritten {
             Header::new(self.options.secondary.id(), self.options.application_header.clone())
                 .write(out);
         }
-        let checksum = self.options.checksum.then(|| adler2::adler32_slice(target));
-        let window = sections.parts(target.len() as u64, checksum);
-        self.windows.window(window, out).inspect_err(|_| out.truncate(start))?;
+        let matched = Matched {
+            sections: self.sections.finish(),
+            target_len: target.len() as u64,
+            checksum: self.options.checksum.then(|| adler2::adler32_slice(target)),
+        };
+        self.pipeline(target.len()).write(matched, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;
         Ok(())
+    }
+
+    /// Returns the writer of windows. A thread pays only if there is work for it, beside a next
+    /// window.
+    fn pipeline(&mut self, first_window: usize) -> &mut Pipeline {
+        let EncodeOptions { secondary, undecodable, threads, .. } = self.options;
+        let windows = || WindowWriter::new(secondary, undecodable);
+        let on_thread = threads > 1 && secondary != Secondary::None && first_window == self.window;
+        self.windows.get_or_insert_with(|| {
+            if on_thread { Pipeline::on_thread(windows) } else { Pipeline::Here(windows()) }
+        })
     }
 }
 

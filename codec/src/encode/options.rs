@@ -58,6 +58,9 @@ pub struct EncodeOptions {
     /// window to the length of the target and determines the size of a table, so the delta depends
     /// on it; a wrong value is no error.
     pub target_len: Option<u64>,
+    /// The number of threads. From 2 on, one window is compressed while the next one is matched,
+    /// which takes memory for one window more. The delta does not depend on it.
+    pub threads: usize,
 }
 
 impl Default for EncodeOptions {
@@ -75,6 +78,7 @@ impl Default for EncodeOptions {
             checksum: true,
             application_header: None,
             target_len: None,
+            threads: 1,
         }
     }
 }
@@ -151,6 +155,7 @@ setters! {
         with_checksum(checksum: bool),
         with_application_header(application_header: Vec<u8>) => Some,
         with_target_len(target_len: u64) => Some,
+        with_threads(threads: usize),
     }
 }
 

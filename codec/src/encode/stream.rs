@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::{EncodeError, EncodeOptions, Encoder};
 use crate::Source;
-use crate::stream::{BUFFER_LEN, StreamError, give, read_some, write_out};
+use crate::stream::{BUFFER_LEN, StreamError, give, read_full, read_some, write_out};
 
 /// Encodes all of `target` and returns its length and that of the delta, in bytes.
 ///
@@ -22,11 +22,12 @@ pub fn encode_stream<S: Source>(
     options: &EncodeOptions,
 ) -> Result<(u64, u64), StreamError<EncodeError>> {
     let mut encoder = Encoder::new(source, options).map_err(StreamError::Codec)?;
-    let mut piece = vec![0; BUFFER_LEN];
+    // A whole window is encoded where it is; a piece of one is copied first.
+    let mut piece = vec![0; encoder.window()];
     let mut out = Vec::new();
     let (mut target_len, mut delta_len) = (0u64, 0u64);
     loop {
-        let len = read_some(&mut target, &mut piece).map_err(StreamError::Input)?;
+        let len = read_full(&mut target, &mut piece).map_err(StreamError::Input)?;
         target_len = target_len.saturating_add(len as u64);
         let mut rest = piece.get(..len).unwrap_or_default();
         while !rest.is_empty() {

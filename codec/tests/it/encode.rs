@@ -45,6 +45,22 @@ proptest! {
     }
 }
 
+/// Windows and errors come in the same order, with every compressor.
+#[test]
+fn threads_do_not_change_the_delta() {
+    let mut windows = 0;
+    for number in 1..=300 {
+        let mut case = Case::new(number, number % 10 == 0);
+        case.options.window = 1 << 14;
+        let alone = case.encode(10_007).map_err(|error| error.to_string());
+        case.options.threads = 2;
+        let beside = case.encode(10_007).map_err(|error| error.to_string());
+        assert_eq!(alone, beside, "case {number}");
+        windows += case.target.len() >> 14;
+    }
+    assert!(windows > 300);
+}
+
 /// A case of [`Case::of_outgrown_codes`] that xdelta3 writes and cannot read.
 const OUTGROWN: u64 = 1;
 

@@ -5,9 +5,7 @@
 
 use std::array;
 
-use super::checksum::{
-    LEVEL_LOOK, LargeChecksum, checksums, four, hash, permute, slot,
-};
+use super::checksum::{LEVEL_LOOK, LargeChecksum, checksums, four, hash, permute, slot};
 use super::entry::NONE;
 use super::source_side::SourceSide;
 use super::target_index::TargetIndex;
@@ -15,8 +13,6 @@ use crate::Source;
 
 /// The number of positions in a batch.
 pub(super) const BATCH: usize = 32;
-/// The number of positions in the first batch of a scan.
-const SHORT_BATCH: usize = 16;
 /// The number of bytes under the checksums of a batch.
 const COVERED: usize = BATCH + LEVEL_LOOK - 1;
 
@@ -102,8 +98,8 @@ impl Ahead {
         self.entries[lane..end].iter().rev().copied().find(|&entry| entry != NONE)
     }
 
-    /// Fills the batch from position `at` on. The first batch of a scan is short: in text the next
-    /// match is often so near that a long one would be computed in vain.
+    /// Fills the batch from position `at` on. The first batches of a scan are short: in text the
+    /// next match is often so near that the rest would be computed in vain.
     #[inline]
     pub(super) fn fill(
         &mut self,
@@ -178,7 +174,12 @@ impl Ahead {
 
     /// Compares the first four bytes of the candidates: entries without fingerprints are all
     /// candidates.
-    fn compare<const N: usize>(&mut self, fours: &[u32; N], side: &SourceSide, source: &dyn Source) {
+    fn compare<const N: usize>(
+        &mut self,
+        fours: &[u32; N],
+        side: &SourceSide,
+        source: &dyn Source,
+    ) {
         let rejected: [bool; N] = array::from_fn(|lane| {
             let entry = self.entries[lane];
             entry != NONE && side.rejects(source, entry, fours[lane])

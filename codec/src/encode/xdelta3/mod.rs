@@ -8,6 +8,8 @@ mod instruction_buffer;
 mod keyed_table;
 mod match_len;
 mod matcher;
+#[cfg(test)]
+mod naive;
 mod profile;
 mod scan;
 mod source_index;
@@ -15,6 +17,8 @@ mod source_side;
 mod source_window;
 mod table;
 mod target_index;
+#[cfg(test)]
+mod twin_tests;
 
 pub(super) use matcher::Matcher;
 pub use profile::MatcherProfile;

@@ -3,6 +3,8 @@
 //! Most positions match nothing. A batch of positions is looked up ahead; the positions where
 //! nothing can match are passed over, and every other one is searched as xdelta3 does it.
 
+use std::ops::Range;
+
 use super::ahead::{Ahead, Scanned};
 use super::entry::NONE;
 use super::found::{Found, FoundKind};
@@ -48,6 +50,9 @@ impl Scan<'_> {
                 Some(behind) => at = behind,
                 None => break,
             }
+        }
+        if let Some(index) = &mut self.index {
+            index.clear(self.target);
         }
         Ok(())
     }
@@ -100,12 +105,22 @@ impl Scan<'_> {
             match found {
                 // A short match may be followed at once by a longer one; both wait in the buffer.
                 Some(found) if found < max_lazy && at + found + 2 <= len => least = found,
-                Some(found) => return Ok(Some(at + found)),
+                Some(found) => {
+                    self.note(start..at + 1);
+                    return Ok(Some(at + found));
+                }
                 None => least = MIN_MATCH.max(least - 1),
             }
             at += 1;
         }
+        self.note(start..at);
         Ok(None)
+    }
+
+    fn note(&mut self, scanned: Range<usize>) {
+        if let Some(index) = &mut self.index {
+            index.note(scanned);
+        }
     }
 
     /// Returns the lane of a position, after filling the batch if it is not in there.

@@ -342,7 +342,8 @@ mod tests {
         index.make_room(2 * window + 100);
         assert_eq!(index.origin, window - 3);
         let slots = [0, 1, 2, 3, 4, 5, 6];
-        let found = index.entries(&slots).map(|entry| (entry != NONE).then(|| index.position(entry)));
+        let found =
+            index.entries(&slots).map(|entry| (entry != NONE).then(|| index.position(entry)));
         let expected = [None, None, Some(window - 1), Some(window), Some(window + 1)];
         assert_eq!(found[..5], expected.map(Some));
         assert_eq!(found[5..], [Some(Some(2 * window - 9)), None]);

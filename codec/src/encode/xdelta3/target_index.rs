@@ -1,7 +1,9 @@
 //! The target index: earlier positions of a window by hash.
 
+use std::ops::Range;
+
 use super::ahead::Ahead;
-use super::checksum::{four, table_bits};
+use super::checksum::{four, hash, slot, table_bits};
 use super::entry::{NONE, Packing};
 use super::match_len::common_prefix;
 use super::profile::MatcherProfile;
@@ -9,6 +11,9 @@ use super::table::Table;
 
 /// The number of bytes under a hash, whatever the profile's small look is.
 pub(super) const HASHED: usize = 4;
+
+/// The part of the table from which on entries in use are not removed one by one.
+const CLEARED_BY_POSITION: usize = 32;
 
 /// The distance beyond which an address costs as much as the 4 bytes it replaces.
 const FAR_FOR_4: usize = 1 << 14;
@@ -26,8 +31,6 @@ pub(super) struct TargetMatch {
 #[derive(Debug)]
 pub(super) struct TargetIndex {
     bits: u32,
-    /// The length of a window in bytes.
-    window: usize,
     /// An entry's position is the position in the window + 1.
     packing: Packing,
     /// Allocated at the first search.
@@ -38,6 +41,15 @@ pub(super) struct TargetIndex {
     chain: u32,
     lazy_chain: u32,
     long_enough: usize,
+    used: Used,
+}
+
+/// The slots of the table that are in use.
+#[derive(Debug)]
+enum Used {
+    /// Those of the positions in these ranges, and their number.
+    By(Vec<Range<usize>>, usize),
+    Any,
 }
 
 impl TargetIndex {
@@ -47,7 +59,6 @@ impl TargetIndex {
         let long_enough = profile.long_enough as usize;
         Self {
             bits: table_bits(window as u64),
-            window,
             // A candidate of fewer than four equal bytes may end a search: none is rejected then.
             packing: if long_enough < HASHED {
                 Packing::WITHOUT_FINGERPRINT
@@ -60,6 +71,7 @@ impl TargetIndex {
             chain: profile.chain,
             lazy_chain: profile.lazy_chain,
             long_enough,
+            used: Used::By(Vec::new(), 0),
         }
     }
 
@@ -67,13 +79,37 @@ impl TargetIndex {
         self.bits
     }
 
-    /// Clears the index for the next window.
+    /// Prepares the index for the next window.
     pub(super) fn reset(&mut self) {
         if self.table.is_empty() {
             self.table = Table::zeroed(1 << self.bits);
             self.previous = vec![NONE; self.history];
-        } else {
+        } else if matches!(self.used, Used::Any) {
             self.table.fill(NONE);
+            self.used = Used::By(Vec::new(), 0);
+        }
+    }
+
+    /// Notes that positions were entered.
+    pub(super) fn note(&mut self, entered: Range<usize>) {
+        if let Used::By(ranges, count) = &mut self.used {
+            *count += entered.len();
+            if *count > self.table.len() / CLEARED_BY_POSITION {
+                self.used = Used::Any;
+            } else {
+                ranges.push(entered);
+            }
+        }
+    }
+
+    /// Removes the entries of a window that is scanned, if they are few.
+    pub(super) fn clear(&mut self, target: &[u8]) {
+        if let Used::By(ranges, count) = &mut self.used {
+            let table = &mut self.table[..];
+            for at in ranges.drain(..).flatten() {
+                table[slot(hash(four(target, at)), self.bits) as usize] = NONE;
+            }
+            *count = 0;
         }
     }
 
@@ -186,12 +222,6 @@ impl TargetIndex {
         let distance = at - earlier;
         let costly = (len == 4 && distance >= FAR_FOR_4) || (len == 5 && distance >= FAR_FOR_5);
         (distance > 0 && len >= least && !costly).then_some(best)
-    }
-
-    /// Returns the length of the windows in bytes.
-    #[cfg(test)]
-    pub(super) fn window(&self) -> usize {
-        self.window
     }
 }
 
