@@ -34,7 +34,7 @@ pub(super) struct SourceIndex {
     window: u64,
     bits: u32,
     packing: Packing,
-    /// The position in the source that [`FIRST`] stands for. Without fingerprints an entry is the
+    /// The position in the source that [`FIRST`] numbers. Without fingerprints an entry is the
     /// low 32 bits of the position + 1 instead, as in xdelta3.
     origin: u64,
     entries: Entries,

@@ -36,14 +36,15 @@ fn generated_cases_match() {
     assert!(bytes > 0);
 }
 
+fn noise(random: &mut Random, len: usize) -> Vec<u8> {
+    (0..len).map(|_| random.next() as u8).collect()
+}
+
 /// Long stretches that match nothing, where positions are passed over, between matches of all
 /// kinds, at every level.
 #[test]
 fn sparse_matches_match() {
     let random = &mut Random::new(5);
-    let noise = |random: &mut Random, len: usize| -> Vec<u8> {
-        (0..len).map(|_| random.next() as u8).collect()
-    };
     for round in 0..8 {
         let old = noise(random, 40_000);
         let mut new = Vec::new();
@@ -82,6 +83,61 @@ fn repetitive_text_matches() {
             if let Err(difference) = compare(&options, Some(&old), &new) {
                 panic!("round {round}, level {level}: {difference}");
             }
+        }
+    }
+}
+
+/// The smallest source window in bytes. Its tables are so small that most slots are in use.
+const SOURCE_WINDOW: usize = 1 << 19;
+
+/// Pieces of the same few phrases: a candidate is too short beside a longer match, and long enough
+/// later, after others that were passed over.
+#[test]
+fn rejected_candidates_are_tried_again() {
+    let random = &mut Random::new(7);
+    let phrases: Vec<Vec<u8>> = (0..40).map(|_| noise(random, 24)).collect();
+    let pieces = |random: &mut Random, len: usize, gap: usize| {
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            let phrase = random.pick(&phrases);
+            let from = random.below(14);
+            bytes.extend_from_slice(&phrase[from..random.within(from + 10, 24)]);
+            let gap = random.below(gap);
+            bytes.extend(noise(random, gap));
+        }
+        bytes
+    };
+    for round in 0..6 {
+        let old = [pieces(random, 20_000, 4), noise(random, SOURCE_WINDOW - 30_000)].concat();
+        let new = pieces(random, 100_000, 60);
+        for level in [1, 3, 6, 9] {
+            let mut options = EncodeOptions::at_level(Level::new(level).unwrap());
+            options.source_window = SOURCE_WINDOW as u64;
+            if let Err(difference) = compare(&options, Some(&old), &new) {
+                panic!("round {round}, level {level}: {difference}");
+            }
+        }
+    }
+}
+
+/// The index moves on in the middle of a scan, and the next bytes match what it has just indexed.
+#[test]
+fn index_moves_on_within_a_batch() {
+    let random = &mut Random::new(8);
+    let block = SOURCE_WINDOW / 32;
+    let old = noise(random, 4 * SOURCE_WINDOW);
+    let mut new = noise(random, 3 * SOURCE_WINDOW);
+    for boundary in (0..new.len() - block).step_by(block) {
+        let indexed = boundary + SOURCE_WINDOW / 2 + block + random.below(block - 50);
+        let at = boundary + random.below(30);
+        let len = random.within(20, 40);
+        new[at..at + len].copy_from_slice(&old[indexed..indexed + len]);
+    }
+    for level in [1, 3, 6, 9] {
+        let mut options = EncodeOptions::at_level(Level::new(level).unwrap());
+        options.source_window = SOURCE_WINDOW as u64;
+        if let Err(difference) = compare(&options, Some(&old), &new) {
+            panic!("level {level}: {difference}");
         }
     }
 }
