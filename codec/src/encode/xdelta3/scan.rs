@@ -139,7 +139,10 @@ impl Scan<'_> {
     fn pass_over(&mut self, lane: usize, end: usize) -> usize {
         let mut reached = self.ahead.next_event(lane).min(end);
         if let Some(index) = &mut self.index {
-            reached = index.enter_until_candidate(&self.ahead, lane, reached);
+            let Ahead { from, hashes, slots, .. } = &self.ahead;
+            let lanes = lane..reached;
+            let (hashes, slots) = (&hashes[lanes.clone()], &slots[lanes]);
+            reached = lane + index.enter_until_candidate(from + lane, hashes, slots);
         }
         if let Some((side, _)) = &mut self.source
             && let Some(entry) = self.ahead.last_entry(lane, reached)

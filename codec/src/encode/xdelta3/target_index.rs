@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::ahead::Ahead;
 use super::checksum::{four, hash, slot, table_bits};
 use super::entry::{NONE, Packing};
 use super::match_len::common_prefix;
@@ -124,36 +123,33 @@ impl TargetIndex {
         std::hint::black_box(all);
     }
 
-    /// Enters positions from `lane` up to `end` until one may match an earlier one; returns its
-    /// lane, or `end`.
-    #[inline]
+    /// Enters positions from `from` on, with these hashes and slots, until one may match an earlier
+    /// one; returns the number of those before it.
+    #[inline(always)]
     pub(super) fn enter_until_candidate(
         &mut self,
-        ahead: &Ahead,
-        lane: usize,
-        end: usize,
+        from: usize,
+        hashes: &[u32],
+        slots: &[u32],
     ) -> usize {
         let Self { packing, history, .. } = *self;
         let table = &mut self.table[..];
         let previous = &mut self.previous[..];
         let mask = previous.len().wrapping_sub(1);
-        for (lane, (&hash, &slot)) in
-            (lane..end).zip(ahead.hashes[lane..end].iter().zip(&ahead.slots[lane..end]))
-        {
-            let at = ahead.from + lane;
+        for ((at, &hash), &slot) in (from..).zip(hashes).zip(slots) {
             let head = &mut table[slot as usize];
             let entry = *head;
             // A candidate that far back has no chain: its link is overwritten, or leads farther.
             let distance = (at + 1).wrapping_sub(packing.position(entry) as usize);
             if entry != NONE && (packing.may_match(entry, hash) || distance < history) {
-                return lane;
+                return at - from;
             }
             *head = packing.pack(at as u32 + 1, hash);
             if let Some(link) = previous.get_mut(at & mask) {
                 *link = entry;
             }
         }
-        end
+        hashes.len()
     }
 
     /// Searches for a match of `target[at..]` of at least `least` bytes earlier in the window, then

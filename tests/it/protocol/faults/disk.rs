@@ -27,16 +27,25 @@ impl Disk {
 
     /// Restores the initial files.
     pub(crate) fn lay(&self) {
-        for entry in std::fs::read_dir(self.path()).unwrap().map(Result::unwrap) {
-            let is_folder = entry.file_type().unwrap().is_dir();
-            let removed = if is_folder {
-                std::fs::remove_dir_all(entry.path())
-            } else {
-                std::fs::remove_file(entry.path())
-            };
-            removed.unwrap();
+        let begun = Instant::now();
+        while let Err(error) = self.empty() {
+            // A thread that a dropped operation left may still write here.
+            assert!(begun.elapsed() < Duration::from_secs(10), "{error}");
+            std::thread::sleep(Duration::from_millis(2));
         }
         self.before.iter().for_each(|file| write(self.path(), file));
+    }
+
+    fn empty(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(self.path())? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the files once they stop changing: a dropped operation may leave a thread that
