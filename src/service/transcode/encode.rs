@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 
@@ -48,12 +50,13 @@ impl Transcoder {
         let folder = self.spool_dir.clone();
         blocking::run(move |cancelled| {
             // Dropped by the thread that uses the memory, even after the future was cancelled.
-            let _permit = permit;
-            let encoded = encode.run(Spool::new(&folder), cancelled)?;
+            let permit = permit;
             let Encode { file, reference, .. } = &encode;
-            if let Some(delta) = &encoded.delta
-                && decoded_digest(delta, reference, file.len(), cancelled)? != Some(encoded.digest)
-            {
+            let (encoded, decoded) = Verifier::beside(reference, file.len(), |verifier| {
+                encode.run(permit.threads(), Spool::new(&folder), verifier, cancelled)
+            });
+            let encoded = encoded?;
+            if encoded.delta.is_some() && decoded != Some(encoded.digest) {
                 return Err(ServiceError::RoundTrip(file.name().to_owned()));
             }
             Ok(encoded)
@@ -68,12 +71,15 @@ impl Transcoder {
         let (file, folder) = (file.clone(), self.spool_dir.clone());
         blocking::run(move |cancelled| {
             let _permit = permit;
-            let own = encode_itself_blocking(&file, Spool::new(&folder), cancelled)?;
             let itself: CachedReference = Arc::new(file.clone());
-            match decoded_digest(&own.delta, &itself, file.len(), cancelled)? {
-                Some(digest) if digest == own.digest => Ok(own),
-                _ => Err(ServiceError::RoundTrip(file.name().to_owned())),
+            let (own, decoded) = Verifier::beside(&itself, file.len(), |verifier| {
+                encode_itself_blocking(&file, Spool::new(&folder), verifier, cancelled)
+            });
+            let own = own?;
+            if decoded != Some(own.digest) {
+                return Err(ServiceError::RoundTrip(file.name().to_owned()));
             }
+            Ok(own)
         })
         .await
     }
@@ -89,37 +95,66 @@ pub(crate) struct OwnDelta {
 
 fn encode_itself_blocking(
     file: &Payload,
-    mut spool: Spool,
+    spool: Spool,
+    verifier: Verifier,
     cancelled: &Cancelled,
 ) -> Result<OwnDelta, ServiceError> {
     let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
     let name = format!("the delta of {}", file.name());
-    let spooled = || ServiceError::local(&name);
+    let mut made = Made { spool, verifier };
     let mut encoder = Encoder::identical(&options(file.len())).map_err(failed)?;
     let mut out = Vec::new();
     let (digest, sketch) = file.sketch_and(cancelled, |mut piece| {
         while !piece.is_empty() {
             let taken = encoder.push(piece, &mut out).map_err(failed)?;
             piece = piece.get(taken..).unwrap_or_default();
-            spool.write_all(&out).map_err(spooled())?;
-            out.clear();
+            made.take(&mut out, &name)?;
         }
         Ok(())
     })?;
     encoder.finish(&mut out).map_err(failed)?;
-    spool.write_all(&out).map_err(spooled())?;
-    let len = spool.len();
-    let bytes = Arc::new(spool.finish().map_err(spooled())?);
-    Ok(OwnDelta { digest, sketch, delta: Payload::of(&name, len, bytes) })
+    made.take(&mut out, &name)?;
+    Ok(OwnDelta { digest, sketch, delta: made.finish(&name)? })
+}
+
+/// A delta in the making.
+struct Made {
+    spool: Spool,
+    verifier: Verifier,
+}
+
+impl Made {
+    /// Takes bytes of the delta `name`.
+    fn take(&mut self, delta: &mut Vec<u8>, name: &str) -> Result<(), ServiceError> {
+        if !delta.is_empty() {
+            self.spool.write_all(delta).map_err(ServiceError::local(name))?;
+            self.verifier.take(std::mem::take(delta));
+        }
+        Ok(())
+    }
+
+    fn finish(self, name: &str) -> Result<Payload, ServiceError> {
+        self.verifier.end();
+        let len = self.spool.len();
+        let bytes = self.spool.finish().map_err(ServiceError::local(name))?;
+        Ok(Payload::of(name, len, Arc::new(bytes)))
+    }
 }
 
 impl Encode {
-    fn run(&self, mut spool: Spool, cancelled: &Cancelled) -> Result<Encoded, ServiceError> {
+    fn run(
+        &self,
+        threads: usize,
+        spool: Spool,
+        verifier: Verifier,
+        cancelled: &Cancelled,
+    ) -> Result<Encoded, ServiceError> {
         let Self { file, reference, limit } = self;
         let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
-        let spooled = || ServiceError::local(format!("the delta of {}", file.name()));
-        let mut encoder =
-            Some(Encoder::new(Some(reference.clone()), &options(file.len())).map_err(failed)?);
+        let name = format!("the delta of {}", file.name());
+        let options = options(file.len()).with_threads(threads);
+        let mut encoder = Some(Encoder::new(Some(reference.clone()), &options).map_err(failed)?);
+        let mut made = Made { spool, verifier };
         let mut hasher = Sha256Hasher::default();
         let mut out = Vec::new();
         file.read(cancelled, |mut piece| {
@@ -129,55 +164,83 @@ impl Encode {
                 let Some(running) = &mut encoder else { break };
                 let taken = running.push(piece, &mut out).map_err(failed)?;
                 piece = piece.get(taken..).unwrap_or_default();
-                if spool.len() + out.len() as u64 > *limit {
+                if made.spool.len() + out.len() as u64 > *limit {
                     encoder = None;
                     break;
                 }
-                spool.write_all(&out).map_err(spooled())?;
-                out.clear();
+                made.take(&mut out, &name)?;
             }
             Ok::<_, ServiceError>(())
         })?;
         let digest = hasher.finish();
         let Some(encoder) = encoder else { return Ok(Encoded { digest, delta: None }) };
         encoder.finish(&mut out).map_err(failed)?;
-        if spool.len() + out.len() as u64 > *limit {
+        if made.spool.len() + out.len() as u64 > *limit {
             return Ok(Encoded { digest, delta: None });
         }
-        spool.write_all(&out).map_err(spooled())?;
-        let len = spool.len();
-        let bytes = Arc::new(spool.finish().map_err(spooled())?);
-        Ok(Encoded {
-            digest,
-            delta: Some(Payload::of(&format!("the delta of {}", file.name()), len, bytes)),
-        })
+        made.take(&mut out, &name)?;
+        Ok(Encoded { digest, delta: Some(made.finish(&name)?) })
     }
 }
 
-/// Returns the digest of the decoded delta; `None` if it cannot be decoded or has another length.
+/// The side of the encoder that passes on a delta to be decoded on another thread.
+///
+/// The spool returns the bytes written to it or an error, so what is decoded is what is stored.
+struct Verifier {
+    pieces: SyncSender<Option<Vec<u8>>>,
+}
+
+impl Verifier {
+    /// Runs `encode` beside a thread that decodes its delta. Returns also the digest of the decoded
+    /// file, if the delta was whole, could be decoded and has a file of `target_len` bytes.
+    fn beside<T>(
+        reference: &CachedReference,
+        target_len: u64,
+        encode: impl FnOnce(Self) -> T,
+    ) -> (T, Option<Sha256Digest>) {
+        let (pieces, received) = sync_channel(1);
+        thread::scope(|scope| {
+            let decoded = scope.spawn(|| decoded_digest(received, reference, target_len));
+            let encoded = encode(Self { pieces });
+            match decoded.join() {
+                Ok(decoded) => (encoded, decoded),
+                Err(panicked) => std::panic::resume_unwind(panicked),
+            }
+        })
+    }
+
+    fn take(&self, piece: Vec<u8>) {
+        // The thread ends early when the delta cannot be decoded, and says so by its result.
+        let _ = self.pieces.send(Some(piece));
+    }
+
+    /// Reports that the delta is whole.
+    fn end(self) {
+        let _ = self.pieces.send(None);
+    }
+}
+
+/// Returns the digest of the decoded delta; `None` if it is not whole, cannot be decoded or has
+/// another length.
 fn decoded_digest(
-    delta: &Payload,
+    pieces: Receiver<Option<Vec<u8>>>,
     reference: &CachedReference,
     target_len: u64,
-    cancelled: &Cancelled,
-) -> Result<Option<Sha256Digest>, ServiceError> {
+) -> Option<Sha256Digest> {
     let mut decoder = Decoder::new(Some(reference.clone()), &decode_options(target_len));
     let mut hasher = Sha256Hasher::default();
     let mut out = Vec::new();
-    let mut sound = true;
-    delta.read(cancelled, |mut piece| {
-        while sound && !piece.is_empty() {
-            match decoder.push(piece, &mut out) {
-                Ok(taken) => piece = piece.get(taken..).unwrap_or_default(),
-                Err(_) => sound = false,
-            }
+    while let Some(piece) = pieces.recv().ok()? {
+        let mut rest = &piece[..];
+        while !rest.is_empty() {
+            let taken = decoder.push(rest, &mut out).ok()?;
+            rest = rest.get(taken..).unwrap_or_default();
             hasher.update(&out);
             out.clear();
         }
-        Ok::<_, ServiceError>(())
-    })?;
-    let whole = sound && decoder.finish().is_ok_and(|summary| summary.target_len == target_len);
-    Ok(whole.then(|| hasher.finish()))
+    }
+    let summary = decoder.finish().ok()?;
+    (summary.target_len == target_len).then(|| hasher.finish())
 }
 
 /// Returns the options to decode a delta whose file has `target_len` bytes.

@@ -1,5 +1,5 @@
-//! In-process limits: each encoder takes one core; one encoder and all decoders share a byte
-//! budget.
+//! In-process limits: each encoder takes one core, and a second one while no other encoder runs;
+//! one encoder and all decoders share a byte budget.
 
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ const ENCODER_MEMORY: u64 = 240 << 20;
 /// The limits that all encoders and decoders of this process share.
 #[derive(Debug)]
 pub(super) struct Permits {
+    /// The number of concurrent encoders.
+    cores: usize,
     encoders: Arc<Semaphore>,
     /// The encoders that do not share the memory of the decoders: all but one.
     further_encoders: Arc<Semaphore>,
@@ -35,6 +37,7 @@ impl Default for Permits {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let encoders = cores.min(MAX_ENCODERS);
         Self {
+            cores: encoders,
             encoders: Arc::new(Semaphore::new(encoders)),
             further_encoders: Arc::new(Semaphore::new(encoders - 1)),
             memory: ByteBudget::new(MEMORY),
@@ -45,8 +48,16 @@ impl Default for Permits {
 /// The permission to run one encoder.
 #[derive(Debug)]
 pub(super) struct EncoderPermit {
+    threads: usize,
     _core: Option<OwnedSemaphorePermit>,
     _memory: EncoderMemory,
+}
+
+impl EncoderPermit {
+    /// Returns the number of threads for this encoder.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
 }
 
 #[derive(Debug)]
@@ -66,7 +77,8 @@ impl Permits {
             Ok(own) => EncoderMemory::Own(own),
             Err(_) => EncoderMemory::Shared(self.memory.reserve(ENCODER_MEMORY).await),
         };
-        EncoderPermit { _core: core, _memory: memory }
+        let threads = if self.encoders.available_permits() + 1 == self.cores { 2 } else { 1 };
+        EncoderPermit { threads: threads.min(self.cores), _core: core, _memory: memory }
     }
 
     /// Returns the byte budget of the decoders.
@@ -79,6 +91,21 @@ impl Permits {
 mod tests {
     use super::*;
     use futures::FutureExt as _;
+
+    #[test]
+    fn lone_encoder_has_two_threads() {
+        let permits = Permits::default();
+        let threads = |permit: &EncoderPermit| permit.threads();
+        let first = permits.encoder().now_or_never().unwrap();
+        assert_eq!(threads(&first), 2.min(permits.cores));
+        if permits.cores > 1 {
+            let second = permits.encoder().now_or_never().unwrap();
+            assert_eq!(threads(&second), 1);
+            drop(first);
+            drop(second);
+            assert_eq!(threads(&permits.encoder().now_or_never().unwrap()), 2);
+        }
+    }
 
     #[test]
     fn last_encoder_shares_budget() {
