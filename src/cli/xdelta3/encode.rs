@@ -5,10 +5,15 @@ use deltaglider_vcdiff::Encoder;
 use super::app_header::application_header;
 use super::failure::Failure;
 use super::flags::Invocation;
-use super::input::{Input, PIECE};
+use super::input::Input;
 use super::output::Output;
 use super::progress::Progress;
 use super::source::NamedSource;
+
+/// The variable for the number of threads.
+const THREADS: &str = "DG_THREADS";
+/// The greatest number of threads that the encoder has work for.
+const MAX_USEFUL: usize = 2;
 
 const UNPACKED: &str = "\
     WARNING: the input is decompressed before it is encoded, and what decodes from the delta is \
@@ -32,6 +37,8 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     }
     let named = source.as_ref().map(|source| (source.name(), source.program()));
     let mut options = invocation.encode.clone();
+    // The sizes that `-v` prints for a window are known only if it is written before the next one.
+    options.threads = if voice.is_verbose() { 1 } else { threads()? };
     options.target_len = input.len();
     options.application_header = match &invocation.application_header {
         Some(given) => given.clone(),
@@ -42,11 +49,12 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let failed = |error| Failure::encode(&error, named.map(|(path, _)| path));
     let mut encoder =
         Encoder::new(source.as_ref().map(NamedSource::bytes), &options).map_err(failed)?;
-    let mut piece = vec![0; PIECE];
+    // A whole window is encoded where it is; a piece of one is copied first.
+    let mut piece = vec![0; encoder.window()];
     let mut delta = Vec::new();
     let mut in_window = 0;
     loop {
-        let len = input.read(&mut piece)?;
+        let len = input.fill(&mut piece)?;
         let mut rest = piece.get(..len).unwrap_or_default();
         while !rest.is_empty() {
             let taken = encoder.push(rest, &mut delta).map_err(failed)?;
@@ -71,4 +79,14 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let read = input.bytes_read();
     progress.finished(read, output.finish()?);
     Ok(())
+}
+
+/// Returns the number of threads: that of `DG_THREADS`, or one, or two where there are two cores.
+fn threads() -> Result<usize, Failure> {
+    let Some(given) = std::env::var_os(THREADS) else {
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_USEFUL));
+    };
+    given.to_str().and_then(|text| text.parse().ok()).filter(|&threads| threads > 0).ok_or_else(
+        || Failure::new(format!("{THREADS}: expected a number from 1 on, got {given:?}")),
+    )
 }

@@ -38,7 +38,8 @@ commands: encode (the default), decode, recode, merge, printhdr, printhdrs, prin
                source-span (4294967295), instructions, source-reads, dictionary (268435456),
                application-header, code-table, target-history (0)
 
-The variable XDELTA may hold more flags.
+The variable XDELTA may hold more flags. DG_THREADS is the number of threads for
+encoding (by default 2, on one core 1); the delta does not depend on it.
 ";
 
 /// Prints the help.

@@ -43,6 +43,11 @@ impl Verbosity {
         self.at_least(2, text);
     }
 
+    /// Returns whether `-v` was given.
+    pub(super) fn is_verbose(self) -> bool {
+        self.loudness >= 1
+    }
+
     /// Returns whether `-vv` was given.
     pub(super) fn is_very_verbose(self) -> bool {
         self.loudness >= 2
