@@ -7,9 +7,9 @@ use crate::format::instruction::{Instruction, Operation};
 use crate::source::Source;
 
 /// The location of a window's copy window.
-pub(crate) enum Earlier<'a, S> {
-    /// The source, from this offset on.
-    Source(&'a mut SourceCache<S>, u64),
+pub(crate) enum Earlier<'a> {
+    /// The source and its cache, from this offset on.
+    Source(&'a dyn Source, &'a mut SourceCache, u64),
     /// The target, kept apart from the output, from this offset on.
     Kept(&'a [u8]),
     /// The target, in the output, from this index on.
@@ -19,9 +19,9 @@ pub(crate) enum Earlier<'a, S> {
 }
 
 /// Appends the target window.
-pub(crate) fn execute<S: Source>(
+pub(crate) fn execute(
     instructions: &mut Instructions<'_>,
-    mut earlier: Earlier<'_, S>,
+    mut earlier: Earlier<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let window = out.len();
@@ -33,8 +33,8 @@ pub(crate) fn execute<S: Source>(
             Operation::Add(bytes) => out.extend_from_slice(bytes),
             Operation::Run(byte) => out.resize(out.len().saturating_add(size), byte),
             Operation::CopySource { address } => match &mut earlier {
-                Earlier::Source(source, offset) => source
-                    .append(offset.saturating_add(address), size, out)
+                Earlier::Source(source, cache, offset) => cache
+                    .append(*source, offset.saturating_add(address), size, out)
                     .map_err(|fault| fault.at(instructions.at()))?,
                 // The window header was checked against the bytes kept.
                 Earlier::Kept(target) => {

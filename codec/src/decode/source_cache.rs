@@ -40,8 +40,7 @@ const EMPTY: Slot = Slot { page: NO_PAGE, place: 0 };
 ///
 /// It caches as many pages as the longest copy window has, up to a limit, so that no page of such a
 /// window is read twice. Memory is allocated as pages are read.
-pub(crate) struct SourceCache<S> {
-    source: S,
+pub(crate) struct SourceCache {
     /// The slots, a power of two of them. A page is in the slot of the lowest bits of its number,
     /// so the pages of one window do not collide.
     slots: Vec<Slot>,
@@ -70,12 +69,11 @@ pub(crate) struct SourceCache<S> {
     allowed: u64,
 }
 
-impl<S: Source> SourceCache<S> {
+impl SourceCache {
     /// Creates a cache of up to `cache` bytes that lets the copies of one window touch pages of
     /// `allowed` bytes.
-    pub(crate) fn new(source: S, cache: u64, allowed: u64) -> Self {
+    pub(crate) fn new(cache: u64, allowed: u64) -> Self {
         Self {
-            source,
             slots: vec![EMPTY; MIN_SLOTS],
             memory: Vec::new(),
             pages: Vec::new(),
@@ -93,35 +91,16 @@ impl<S: Source> SourceCache<S> {
         }
     }
 
-    /// Reads the whole source and returns its digest.
-    pub(crate) fn digest(&self, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
-        if let Some(lent) = self.source.bytes() {
-            digest.update(lent);
-            return Ok(digest.finish());
-        }
-        let mut piece = vec![0; LONG];
-        let mut at = 0u64;
-        loop {
-            let got = self.source.read_at(at, &mut piece).map_err(Fault::source)?;
-            let bytes = piece.get(..got).unwrap_or(&piece);
-            digest.update(bytes);
-            at = at.saturating_add(bytes.len() as u64);
-            if bytes.len() < LONG {
-                return Ok(digest.finish());
-            }
-        }
-    }
-
     /// Resets the count of touched pages for a window that copies from `len` bytes at `offset`.
-    pub(crate) fn begin_window(&mut self, offset: u64, len: u64) {
+    pub(crate) fn begin_window(&mut self, source: &dyn Source, offset: u64, len: u64) {
         (self.touched, self.last_touched) = (0, NO_PAGE);
         self.window =
             (offset >> PAGE_BITS, offset.saturating_add(len.saturating_sub(1)) >> PAGE_BITS);
-        if self.source.bytes().is_some() {
+        if source.bytes().is_some() {
             return;
         }
         let (first, last) = self.window;
-        let last = last.min(self.source.len().map_or(u64::MAX, |len| len >> PAGE_BITS));
+        let last = last.min(source.len().map_or(u64::MAX, |len| len >> PAGE_BITS));
         let pages = last.saturating_sub(first).saturating_add(1);
         let wanted = pages.min(self.limit);
         if wanted > self.slots.len() as u64 {
@@ -159,6 +138,7 @@ impl<S: Source> SourceCache<S> {
     #[inline]
     pub(crate) fn append(
         &mut self,
+        source: &dyn Source,
         offset: u64,
         len: usize,
         out: &mut Vec<u8>,
@@ -166,10 +146,14 @@ impl<S: Source> SourceCache<S> {
         if len == 0 {
             return Ok(());
         }
-        if let Some(lent) = self.source.bytes() {
+        if let Some(lent) = source.bytes() {
             let start = usize::try_from(offset).unwrap_or(usize::MAX);
             let Some(bytes) = lent.get(start..start.saturating_add(len)) else {
-                return Err(self.too_short(offset.saturating_add(len as u64), lent.len() as u64));
+                return Err(too_short(
+                    source,
+                    offset.saturating_add(len as u64),
+                    lent.len() as u64,
+                ));
             };
             out.extend_from_slice(bytes);
             return Ok(());
@@ -178,7 +162,7 @@ impl<S: Source> SourceCache<S> {
         let last = needed.saturating_sub(1) >> PAGE_BITS;
         self.count(offset >> PAGE_BITS, last)?;
         if len >= LONG {
-            return self.append_directly(offset, len, out);
+            return self.append_directly(source, offset, len, out);
         }
         let mut at = offset;
         let mut left = len;
@@ -186,10 +170,10 @@ impl<S: Source> SourceCache<S> {
             let page = at >> PAGE_BITS;
             let place = match self.find(page) {
                 Some(place) => place,
-                None => self.read(page, last)?,
+                None => self.read(source, page, last)?,
             };
             if needed > self.end {
-                return Err(self.too_short(needed, self.end));
+                return Err(too_short(source, needed, self.end));
             }
             let start = at as usize & (PAGE - 1);
             let part = left.min(PAGE.saturating_sub(start));
@@ -213,16 +197,21 @@ impl<S: Source> SourceCache<S> {
     }
 
     /// Reads a long copy directly into the output: caching its pages would only evict other pages.
-    fn append_directly(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn append_directly(
+        &mut self,
+        source: &dyn Source,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
         let start = out.len();
         out.resize(start.saturating_add(len), 0);
-        let got = self
-            .source
+        let got = source
             .read_at(offset, out.get_mut(start..).unwrap_or_default())
             .map_err(Fault::source)?;
         if got < len {
             let needed = offset.saturating_add(len as u64);
-            return Err(self.too_short(needed, offset.saturating_add(got as u64)));
+            return Err(too_short(source, needed, offset.saturating_add(got as u64)));
         }
         Ok(())
     }
@@ -249,7 +238,7 @@ impl<S: Source> SourceCache<S> {
     /// It reads more only where that is likely to be needed: after a copy from the page before, the
     /// rest of the run; next to a cached page, the run, if that evicts nothing.
     #[cold]
-    fn read(&mut self, page: u64, last: u64) -> Result<u32, Fault> {
+    fn read(&mut self, source: &dyn Source, page: u64, last: u64) -> Result<u32, Fault> {
         let run = page & !(RUN as u64).saturating_sub(1);
         let run_end = run.saturating_add(RUN as u64).saturating_sub(1);
         let (mut from, mut to) =
@@ -270,7 +259,7 @@ impl<S: Source> SourceCache<S> {
         let mut bytes = std::mem::take(&mut self.run);
         bytes.resize(pages.saturating_mul(PAGE), 0);
         let offset = from.saturating_mul(PAGE as u64);
-        let got = self.source.read_at(offset, &mut bytes).map_err(Fault::source)?;
+        let got = source.read_at(offset, &mut bytes).map_err(Fault::source)?;
         if got < bytes.len() {
             self.end = self.end.min(offset.saturating_add(got as u64));
         }
@@ -358,205 +347,34 @@ impl<S: Source> SourceCache<S> {
         self.touched = self.touched.saturating_add(pages.saturating_mul(PAGE as u64));
         Limit::SourceReads.check(self.touched, self.allowed)
     }
+}
 
-    /// Returns the fault of a source with fewer than `needed` bytes. `end` is where reading
-    /// stopped: the end of the source, unless the read began beyond it.
-    fn too_short(&self, needed: u64, end: u64) -> Fault {
-        let available = self.source.len().unwrap_or(end);
-        DecodeErrorKind::SourceTooShort { needed, available }.into()
+/// Returns the fault of a source with fewer than `needed` bytes. `end` is where reading
+/// stopped: the end of the source, unless the read began beyond it.
+fn too_short(source: &dyn Source, needed: u64, end: u64) -> Fault {
+    let available = source.len().unwrap_or(end);
+    DecodeErrorKind::SourceTooShort { needed, available }.into()
+}
+
+/// Reads the whole source and returns its digest.
+pub(crate) fn digest(source: &dyn Source, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
+    if let Some(lent) = source.bytes() {
+        digest.update(lent);
+        return Ok(digest.finish());
+    }
+    let mut piece = vec![0; LONG];
+    let mut at = 0u64;
+    loop {
+        let got = source.read_at(at, &mut piece).map_err(Fault::source)?;
+        let bytes = piece.get(..got).unwrap_or(&piece);
+        digest.update(bytes);
+        at = at.saturating_add(bytes.len() as u64);
+        if bytes.len() < LONG {
+            return Ok(digest.finish());
+        }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects)]
-mod tests {
-    use std::io;
-    use std::sync::Mutex;
-
-    use super::*;
-
-    /// A source that counts its reads and computes each byte from its position.
-    struct Counted {
-        len: u64,
-        reads: Mutex<Vec<(u64, usize)>>,
-    }
-
-    fn byte_at(position: u64) -> u8 {
-        (position % 251) as u8 ^ (position >> 16) as u8
-    }
-
-    impl Source for &Counted {
-        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-            self.reads.lock().unwrap().push((offset, buf.len()));
-            let got = self.len.saturating_sub(offset).min(buf.len() as u64) as usize;
-            for (index, byte) in buf[..got].iter_mut().enumerate() {
-                *byte = byte_at(offset + index as u64);
-            }
-            Ok(got)
-        }
-
-        fn len(&self) -> Option<u64> {
-            None
-        }
-    }
-
-    fn counted(len: u64) -> Counted {
-        Counted { len, reads: Mutex::new(Vec::new()) }
-    }
-
-    fn append(cache: &mut SourceCache<&Counted>, offset: u64, len: usize) {
-        let mut out = vec![9];
-        cache.append(offset, len, &mut out).unwrap();
-        let expected: Vec<u8> = (offset..offset + len as u64).map(byte_at).collect();
-        assert_eq!(out[1..], expected, "{len} bytes at {offset}");
-    }
-
-    /// Returns a cache for a window of `pages`, of which at most `kept` are cached.
-    fn cache(source: &Counted, pages: u64, kept: u64) -> SourceCache<&Counted> {
-        let mut cache = SourceCache::new(source, kept * PAGE as u64, u64::MAX);
-        cache.begin_window(0, pages * PAGE as u64);
-        cache
-    }
-
-    fn bytes_read(source: &Counted) -> usize {
-        source.reads.lock().unwrap().iter().map(|(_, len)| len).sum()
-    }
-
-    #[test]
-    fn copies_return_source_bytes() {
-        let source = counted(40 * PAGE as u64 + 100);
-        for kept in [1, 100] {
-            let mut cache = cache(&source, 41, kept);
-            for offset in [0, 1, PAGE as u64 - 1, PAGE as u64, 9 * PAGE as u64 - 7] {
-                for len in
-                    [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, LONG - 1, LONG, LONG + 1]
-                {
-                    append(&mut cache, offset, len);
-                }
-            }
-            append(&mut cache, 40 * PAGE as u64 + 1, 99);
-        }
-    }
-
-    #[test]
-    fn window_that_fits_is_read_once() {
-        let source = counted(1000 * PAGE as u64);
-        let mut cache = cache(&source, 1000, 1000);
-        for number in 0..30_000u64 {
-            append(&mut cache, number * 7919 % 1000 * PAGE as u64 + number % 4000, 24);
-        }
-        // The first page of each run was read alone.
-        assert!(
-            bytes_read(&source) <= 1000 * PAGE + 1000usize.div_ceil(RUN) * PAGE,
-            "{}",
-            bytes_read(&source)
-        );
-        assert_eq!(cache.pages.len(), 1000);
-    }
-
-    /// A short copy reads no more than its own page if pages of the copy window are evicted.
-    #[test]
-    fn short_copies_read_single_pages() {
-        let source = counted(100_000 * PAGE as u64);
-        let mut cache = cache(&source, 100_000, 64);
-        for number in 0..1000u64 {
-            append(&mut cache, number * 7919 % 100_000 * PAGE as u64 + 5, 24);
-        }
-        assert_eq!(bytes_read(&source), 1000 * PAGE);
-        // Consecutive copies read ahead.
-        source.reads.lock().unwrap().clear();
-        for number in 0..160u64 {
-            append(&mut cache, (RUN as u64 + number) * PAGE as u64, 24);
-        }
-        assert!(source.reads.lock().unwrap().len() <= 11);
-    }
-
-    #[test]
-    fn first_page_is_evicted_first() {
-        let source = counted(1000 * PAGE as u64);
-        let mut cache = cache(&source, 1000, 40);
-        let kept = cache.limit;
-        for page in (0..kept).rev() {
-            append(&mut cache, page * PAGE as u64, 10);
-        }
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept);
-        append(&mut cache, 50 * PAGE as u64, 10);
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
-        for page in (0..kept - 1).rev() {
-            append(&mut cache, page * PAGE as u64, 10);
-        }
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
-        append(&mut cache, (kept - 1) * PAGE as u64, 10);
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 2);
-        assert_eq!(cache.pages.len() as u64, kept);
-    }
-
-    #[test]
-    fn pages_of_the_window_stay() {
-        let source = counted(1000 * PAGE as u64);
-        let mut cache = cache(&source, 200, 200);
-        for start in [0, 100, 200, 57, 400] {
-            cache.begin_window(start * PAGE as u64, 200 * PAGE as u64);
-            for _ in 0..3 {
-                for page in 0..200 {
-                    append(&mut cache, (start + page * 77 % 200) * PAGE as u64, 10);
-                }
-            }
-            let first = bytes_read(&source);
-            for page in start..start + 200 {
-                append(&mut cache, page * PAGE as u64, 10);
-            }
-            assert_eq!(bytes_read(&source), first, "from page {start}");
-        }
-        assert!(cache.pages.len() <= 201);
-    }
-
-    #[test]
-    fn longer_window_keeps_pages() {
-        let source = counted(10_000 * PAGE as u64);
-        let mut cache = SourceCache::new(&source, 1000 * PAGE as u64, u64::MAX);
-        for pages in [20, 50, 400, 1000, 5000] {
-            cache.begin_window(0, pages * PAGE as u64);
-            for page in 0..20 {
-                append(&mut cache, page * PAGE as u64 + 9, 24);
-            }
-        }
-        assert!(bytes_read(&source) <= 20 * PAGE + 12 * PAGE, "{}", bytes_read(&source));
-        assert!(cache.pages.len() <= 1001);
-    }
-
-    #[test]
-    fn too_short_source_names_its_end() {
-        let source = counted(LONG as u64 + 10);
-        let mut cache = cache(&source, 40, 40);
-        for (offset, len) in [(LONG as u64, 11), (5, LONG + 6), (LONG as u64 - 9, 20)] {
-            let kind = cache.append(offset, len, &mut Vec::new()).unwrap_err().kind;
-            let needed = offset + len as u64;
-            assert_eq!(
-                kind,
-                DecodeErrorKind::SourceTooShort { needed, available: LONG as u64 + 10 }
-            );
-        }
-    }
-
-    /// The limit counts cached and uncached pages alike.
-    #[test]
-    fn touched_pages_are_limited() {
-        let source = counted(1000 * PAGE as u64);
-        for kept in [1, 1000] {
-            let mut cache = SourceCache::new(&source, kept * PAGE as u64, 3 * PAGE as u64);
-            for _ in 0..2 {
-                cache.begin_window(0, 1000 * PAGE as u64);
-                append(&mut cache, 0, 2 * PAGE);
-                append(&mut cache, 2 * PAGE as u64 - 1, 1); // the page of the last copy
-                append(&mut cache, 0, 1);
-                let kind = cache.append(5, PAGE, &mut Vec::new()).unwrap_err().kind;
-                let (asked, allowed) = (4 * PAGE as u64, 3 * PAGE as u64);
-                assert_eq!(
-                    kind,
-                    DecodeErrorKind::Limit { limit: Limit::SourceReads, asked, allowed }
-                );
-            }
-        }
-    }
-}
+#[path = "source_cache_tests.rs"]
+mod tests;
