@@ -294,10 +294,13 @@ impl DecoderCore {
         let copy_offset = copy_window.offset;
         let earlier = match source {
             _ if fields.indicator & VCD_TARGET != 0 => self.history.from(copy_offset),
-            Some(source) if fields.indicator & VCD_SOURCE != 0 => {
-                self.cache.begin_window(source, copy_offset, copy_window.len);
-                Earlier::Source(source, &mut self.cache, copy_offset)
-            }
+            Some(source) if fields.indicator & VCD_SOURCE != 0 => match source.bytes() {
+                Some(lent) => Earlier::Lent(source, lent, copy_offset),
+                None => {
+                    self.cache.begin_window(source, copy_offset, copy_window.len);
+                    Earlier::Source(source, &mut self.cache, copy_offset)
+                }
+            },
             _ => Earlier::Nowhere,
         };
         execute::execute(&mut instructions, earlier, out).map_err(|fault| {

@@ -1,14 +1,16 @@
 //! Executes the instructions of a window and appends its bytes to the output.
 
 use super::instructions::Instructions;
-use super::source_cache::SourceCache;
+use super::source_cache::{SourceCache, append_lent};
 use crate::error::{DecodeErrorKind, Fault};
 use crate::format::instruction::{Instruction, Operation};
 use crate::source::Source;
 
 /// The location of a window's copy window.
 pub(crate) enum Earlier<'a> {
-    /// The source and its cache, from this offset on.
+    /// A source and the bytes it lends, from this offset on.
+    Lent(&'a dyn Source, &'a [u8], u64),
+    /// A source that lends none and its cache, from this offset on.
     Source(&'a dyn Source, &'a mut SourceCache, u64),
     /// The target, kept apart from the output, from this offset on.
     Kept(&'a [u8]),
@@ -33,6 +35,10 @@ pub(crate) fn execute(
             Operation::Add(bytes) => out.extend_from_slice(bytes),
             Operation::Run(byte) => out.resize(out.len().saturating_add(size), byte),
             Operation::CopySource { address } => match &mut earlier {
+                Earlier::Lent(source, lent, offset) => {
+                    append_lent(*source, lent, offset.saturating_add(address), size, out)
+                        .map_err(|fault| fault.at(instructions.at()))?;
+                }
                 Earlier::Source(source, cache, offset) => cache
                     .append(*source, offset.saturating_add(address), size, out)
                     .map_err(|fault| fault.at(instructions.at()))?,

@@ -7,6 +7,8 @@ mod decoder_core;
 mod execute;
 mod file_digest;
 mod instructions;
+mod page_cache;
+mod read_buffer;
 mod sections;
 mod source_cache;
 mod stream;

@@ -77,7 +77,9 @@ fn copies_return_source_bytes() {
     for kept in [1, 100] {
         let mut cache = Cached::new(&source, 41, kept);
         for offset in [0, 1, PAGE as u64 - 1, PAGE as u64, 9 * PAGE as u64 - 7] {
-            for len in [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, LONG - 1, LONG, LONG + 1] {
+            for len in
+                [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, RUN_LEN - 1, RUN_LEN, RUN_LEN + 1]
+            {
                 cache.append(offset, len);
             }
         }
@@ -98,7 +100,7 @@ fn window_that_fits_is_read_once() {
         "{}",
         bytes_read(&source)
     );
-    assert_eq!(cache.cache.pages.len(), 1000);
+    assert_eq!(cache.cache.pages.places(), 1000);
 }
 
 /// A short copy reads no more than its own page if pages of the copy window are evicted.
@@ -122,7 +124,7 @@ fn short_copies_read_single_pages() {
 fn first_page_is_evicted_first() {
     let source = counted(1000 * PAGE as u64);
     let mut cache = Cached::new(&source, 1000, 40);
-    let kept = cache.cache.limit;
+    let kept = cache.cache.pages.limit();
     for page in (0..kept).rev() {
         cache.append(page * PAGE as u64, 10);
     }
@@ -135,7 +137,7 @@ fn first_page_is_evicted_first() {
     assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
     cache.append((kept - 1) * PAGE as u64, 10);
     assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 2);
-    assert_eq!(cache.cache.pages.len() as u64, kept);
+    assert_eq!(cache.cache.pages.places(), kept);
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn pages_of_the_window_stay() {
         }
         assert_eq!(bytes_read(&source), first, "from page {start}");
     }
-    assert!(cache.cache.pages.len() <= 201);
+    assert!(cache.cache.pages.places() <= 201);
 }
 
 #[test]
@@ -169,17 +171,20 @@ fn longer_window_keeps_pages() {
         }
     }
     assert!(bytes_read(&source) <= 20 * PAGE + 12 * PAGE, "{}", bytes_read(&source));
-    assert!(cache.cache.pages.len() <= 1001);
+    assert!(cache.cache.pages.places() <= 1001);
 }
 
 #[test]
 fn too_short_source_names_its_end() {
-    let source = counted(LONG as u64 + 10);
+    let source = counted(RUN_LEN as u64 + 10);
     let mut cache = Cached::new(&source, 40, 40);
-    for (offset, len) in [(LONG as u64, 11), (5, LONG + 6), (LONG as u64 - 9, 20)] {
+    for (offset, len) in [(RUN_LEN as u64, 11), (5, RUN_LEN + 6), (RUN_LEN as u64 - 9, 20)] {
         let kind = cache.fault(offset, len);
         let needed = offset + len as u64;
-        assert_eq!(kind, DecodeErrorKind::SourceTooShort { needed, available: LONG as u64 + 10 });
+        assert_eq!(
+            kind,
+            DecodeErrorKind::SourceTooShort { needed, available: RUN_LEN as u64 + 10 }
+        );
     }
 }
 
