@@ -7,6 +7,7 @@ use super::execute::{self, Earlier};
 use super::file_digest::FileHasher;
 use super::source_cache::{SourceCache, digest};
 use super::target_history::TargetHistory;
+use super::target_window::TargetWindow;
 use super::{DecodeSummary, Instructions, Sections, codes};
 use crate::error::{DecodeError, DecodeErrorKind, Fault, Limit, Part, WholeFile};
 use crate::format::code_table::Codes;
@@ -287,9 +288,12 @@ impl DecoderCore {
         let codes = header.len.saturating_add(fields.sections.data as usize);
         let sections = Sections::open(header, body, &mut self.sections, limits)?;
         let mut instructions = Instructions::new(header, &sections, &self.codes, limits);
-        let window = out.len();
-        out.try_reserve(fields.target_len as usize)
-            .map_err(|_| DecodeErrorKind::OutOfMemory { asked: fields.target_len })?;
+        let begin = out.len();
+        let stated = fields.checksum.filter(|_| self.options.verify_checksum);
+        // The Adler-32 of zlib starts with 1, that of open-vcdiff with 0.
+        let own_format = self.header.as_ref().is_some_and(|file| file.version == VERSION_SDCH);
+        let initial = stated.map(|_| if own_format { 0 } else { 1 });
+        let mut window = TargetWindow::new(out, fields.target_len, initial)?;
         let copy_window = fields.copy_window.unwrap_or_default();
         let copy_offset = copy_window.offset;
         let earlier = match source {
@@ -303,26 +307,18 @@ impl DecoderCore {
             },
             _ => Earlier::Nowhere,
         };
-        execute::execute(&mut instructions, earlier, out).map_err(|fault| {
+        execute::execute(&mut instructions, earlier, &mut window).map_err(|fault| {
             let at = codes.saturating_add(if stored_codes { fault.at } else { 0 });
             fault.at(at)
         })?;
-        if let Some(stated) = fields.checksum
-            && self.options.verify_checksum
-        {
-            // The Adler-32 of zlib starts with 1, that of open-vcdiff with 0.
-            let own_format = self.header.as_ref().is_some_and(|file| file.version == VERSION_SDCH);
-            let mut adler =
-                if own_format { adler2::Adler32::from_checksum(0) } else { adler2::Adler32::new() };
-            adler.write_slice(out.get(window..).unwrap_or_default());
-            let computed = adler.checksum();
+        if let (Some(stated), Some(computed)) = (stated, window.checksum()) {
             if computed != stated {
                 let fault = Fault::from(DecodeErrorKind::Checksum { stated, computed });
                 return Err(fault.at(header.checksum_at));
             }
             self.summary.verified_windows = self.summary.verified_windows.saturating_add(1);
         }
-        let decoded = out.get(window..).unwrap_or_default();
+        let decoded = out.get(begin..).unwrap_or_default();
         self.history.add(decoded);
         if let Some((digest, _)) = &mut self.digest {
             digest.update(decoded);

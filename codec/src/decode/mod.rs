@@ -13,6 +13,7 @@ mod sections;
 mod source_cache;
 mod stream;
 mod target_history;
+mod target_window;
 
 use std::fmt;
 

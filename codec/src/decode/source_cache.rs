@@ -4,12 +4,10 @@
 use super::file_digest::FileHasher;
 use super::page_cache::{NO_PAGE, PAGE, PAGE_BITS, PageCache, RUN, RUN_LEN};
 use super::read_buffer::ReadBuffer;
+use super::target_window::TargetWindow;
 use crate::error::{DecodeErrorKind, Fault, Limit};
 use crate::source::Source;
 
-/// The length in bytes up to which a copy costs no call: most copies of a re-sorted table are that
-/// short.
-const SHORT: usize = 32;
 /// The maximum number of pages read ahead at once; 256 KiB, which stay in the cache of a core
 /// until they are copied.
 const MAX_AHEAD: u64 = 64;
@@ -100,7 +98,7 @@ impl SourceCache {
         source: &dyn Source,
         offset: u64,
         len: usize,
-        out: &mut Vec<u8>,
+        window: &mut TargetWindow<'_>,
     ) -> Result<(), Fault> {
         if len == 0 {
             return Ok(());
@@ -110,10 +108,10 @@ impl SourceCache {
         self.count(offset >> PAGE_BITS, last)?;
         let ahead = self.ahead.from(offset);
         if ahead.len() >= len {
-            append_part(ahead, len, out);
+            window.extend_from_start(ahead, len);
             return Ok(());
         }
-        self.append_pages(source, offset, needed, out)
+        self.append_pages(source, offset, needed, window)
     }
 
     /// Appends the bytes from `at` to `needed`.
@@ -122,7 +120,7 @@ impl SourceCache {
         source: &dyn Source,
         mut at: u64,
         needed: u64,
-        out: &mut Vec<u8>,
+        window: &mut TargetWindow<'_>,
     ) -> Result<(), Fault> {
         let last = needed.saturating_sub(1) >> PAGE_BITS;
         while at < needed {
@@ -130,7 +128,7 @@ impl SourceCache {
             let ahead = self.ahead.from(at);
             if !ahead.is_empty() {
                 let part = left.min(ahead.len());
-                append_part(ahead, part, out);
+                window.extend_from_start(ahead, part);
                 at = at.saturating_add(part as u64);
                 continue;
             }
@@ -150,7 +148,7 @@ impl SourceCache {
             }
             let start = at as usize & (PAGE - 1);
             let part = left.min(PAGE.saturating_sub(start));
-            append_part(self.pages.bytes(place, start), part, out);
+            window.extend_from_start(self.pages.bytes(place, start), part);
             self.latest = page;
             if self.ahead.next == page {
                 self.ahead.next = page.saturating_add(1);
@@ -268,19 +266,6 @@ impl SourceCache {
     }
 }
 
-/// Appends the first `len` bytes of `bytes`.
-#[inline]
-fn append_part(bytes: &[u8], len: usize, out: &mut Vec<u8>) {
-    match bytes.first_chunk::<SHORT>() {
-        Some(bytes) if len <= SHORT => {
-            let end = out.len().saturating_add(len);
-            out.extend_from_slice(bytes);
-            out.truncate(end);
-        }
-        _ => out.extend_from_slice(bytes.get(..len).unwrap_or_default()),
-    }
-}
-
 /// Returns the fault of a source with fewer than `needed` bytes. `end` is where reading
 /// stopped: the end of the source, unless the read began beyond it.
 #[cold]
@@ -296,11 +281,11 @@ pub(crate) fn append_lent(
     lent: &[u8],
     offset: u64,
     len: usize,
-    out: &mut Vec<u8>,
+    window: &mut TargetWindow<'_>,
 ) -> Result<(), Fault> {
     let start = usize::try_from(offset).unwrap_or(usize::MAX);
     match lent.get(start..).filter(|bytes| <[u8]>::len(bytes) >= len) {
-        Some(bytes) => append_part(bytes, len, out),
+        Some(bytes) => window.extend_from_start(bytes, len),
         None if len == 0 => {}
         None => {
             let needed = offset.saturating_add(len as u64);

@@ -57,13 +57,16 @@ impl<'a> Cached<'a> {
 
     fn append(&mut self, offset: u64, len: usize) {
         let mut out = vec![9];
-        self.cache.append(self.source, offset, len, &mut out).unwrap();
+        let mut window = TargetWindow::new(&mut out, len as u64, None).unwrap();
+        self.cache.append(self.source, offset, len, &mut window).unwrap();
         let expected: Vec<u8> = (offset..offset + len as u64).map(byte_at).collect();
         assert_eq!(out[1..], expected, "{len} bytes at {offset}");
     }
 
     fn fault(&mut self, offset: u64, len: usize) -> DecodeErrorKind {
-        self.cache.append(self.source, offset, len, &mut Vec::new()).unwrap_err().kind
+        let mut out = Vec::new();
+        let mut window = TargetWindow::new(&mut out, len as u64, None).unwrap();
+        self.cache.append(self.source, offset, len, &mut window).unwrap_err().kind
     }
 }
 
