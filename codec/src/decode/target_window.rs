@@ -28,9 +28,7 @@ impl<'a> TargetWindow<'a> {
         len: u64,
         checksum: Option<u32>,
     ) -> Result<Self, Fault> {
-        // A short copy appends more bytes for a moment.
-        out.try_reserve((len as usize).saturating_add(SHORT))
-            .map_err(|_| DecodeErrorKind::OutOfMemory { asked: len })?;
+        out.try_reserve(len as usize).map_err(|_| DecodeErrorKind::OutOfMemory { asked: len })?;
         let start = out.len();
         let checksum = checksum.map(Adler32::from_checksum);
         Ok(Self { out, start, checksum, summed: start })
@@ -57,7 +55,8 @@ impl<'a> TargetWindow<'a> {
     #[inline]
     pub(super) fn extend_from_start(&mut self, bytes: &[u8], len: usize) {
         match bytes.first_chunk::<SHORT>() {
-            Some(bytes) if len <= SHORT => {
+            // Appends more for a moment, except at the end of the reserved memory.
+            Some(bytes) if len <= SHORT && self.has_spare(SHORT) => {
                 let end = self.out.len().saturating_add(len);
                 self.out.extend_from_slice(bytes);
                 self.out.truncate(end);
@@ -65,6 +64,11 @@ impl<'a> TargetWindow<'a> {
             }
             _ => self.extend(bytes.get(..len).unwrap_or_default()),
         }
+    }
+
+    #[inline]
+    fn has_spare(&self, len: usize) -> bool {
+        self.out.capacity().wrapping_sub(self.out.len()) >= len
     }
 
     /// Appends `len` equal bytes.
@@ -150,7 +154,8 @@ mod tests {
     /// However the window was appended, short of a piece or in several.
     #[test]
     fn checksum_covers_window() {
-        let bytes: Vec<u8> = (0..3 * PIECE as u32 + 5).map(|n| (n.wrapping_mul(n) / 7) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..3 * PIECE as u32 + 5).map(|n| (n.wrapping_mul(n) / 7) as u8).collect();
         for len in [0, 1, 31, 33, PIECE - 1, PIECE, PIECE + 1, bytes.len()] {
             let mut out = b"before".to_vec();
             let mut window = TargetWindow::new(&mut out, 1, Some(1)).unwrap();
@@ -172,6 +177,6 @@ mod tests {
             window.extend_from_start(&[5; SHORT], 1);
         }
         assert_eq!(window.checksum(), None);
-        assert_eq!((out.len(), out.capacity()), (100, 100 + SHORT));
+        assert_eq!((out.len(), out.capacity()), (100, 100));
     }
 }

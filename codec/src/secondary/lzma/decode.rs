@@ -121,6 +121,15 @@ impl LzmaDecoder {
         if excess > dictionary.min(SLACK) {
             self.drop_front(excess);
         }
+    }
+
+    /// Returns the number of bytes allocated and not used.
+    pub(crate) fn spare(&self) -> usize {
+        self.bytes.capacity().saturating_sub(self.bytes.len())
+    }
+
+    /// Frees most of the memory that is not used.
+    pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to(self.bytes.len().saturating_add(SLACK));
     }
 

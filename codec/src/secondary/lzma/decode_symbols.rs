@@ -10,7 +10,7 @@ const EVEN: u16 = 1 << (PROBABILITY_BITS - 1);
 /// The shift of a probability's adaptation: it moves by a 32nd of the remaining difference.
 const MOVE_BITS: u32 = 5;
 /// The limit below which the range is widened by a byte.
-const RANGE_FLOOR: u32 = 1 << 24;
+const RANGE_FLOOR: u64 = 1 << 24;
 /// The length of the shortest match in bytes.
 const MIN_MATCH: usize = 2;
 /// The first slot whose distance has lowest bits with shared probabilities; below it each slot has
@@ -103,8 +103,8 @@ fn pick<T, const N: usize>(table: &mut [T; N], index: usize) -> &mut T {
 
 #[derive(Debug)]
 struct RangeDecoder<'a> {
-    range: u32,
-    code: u32,
+    range: u64,
+    code: u64,
     input: &'a [u8],
     at: usize,
 }
@@ -113,7 +113,7 @@ impl<'a> RangeDecoder<'a> {
     /// Creates a decoder; `None` if the first byte is not the zero that every range coder begins
     /// with.
     fn new(input: &'a [u8]) -> Option<Self> {
-        let mut coder = Self { range: u32::MAX, code: 0, input, at: 0 };
+        let mut coder = Self { range: u32::MAX.into(), code: 0, input, at: 0 };
         let first = coder.next();
         for _ in 0..4 {
             coder.code = coder.code << 8 | coder.next();
@@ -124,10 +124,10 @@ impl<'a> RangeDecoder<'a> {
     /// Returns the next byte; zeros after the end, which [`is_finished`](Self::is_finished)
     /// detects.
     #[inline(always)]
-    fn next(&mut self) -> u32 {
+    fn next(&mut self) -> u64 {
         let byte = self.input.get(self.at).copied().unwrap_or(0);
         self.at = self.at.wrapping_add(1);
-        u32::from(byte)
+        u64::from(byte)
     }
 
     #[inline(always)]
@@ -148,8 +148,7 @@ impl<'a> RangeDecoder<'a> {
     #[inline(always)]
     fn bit(&mut self, probability: &mut u16) -> bool {
         self.normalize();
-        let even = u32::from(*probability);
-        let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(even);
+        let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(u64::from(*probability));
         if self.code < bound {
             self.range = bound;
             *probability = probability
@@ -163,12 +162,32 @@ impl<'a> RangeDecoder<'a> {
         }
     }
 
+    /// Reads a bit as [`bit`](Self::bit) does, but without a branch: where bits are as good as
+    /// random, half of the branches would be predicted wrongly.
+    #[inline(always)]
+    fn even_bit(&mut self, probability: &mut u16) -> usize {
+        self.normalize();
+        let even = u64::from(*probability);
+        let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(even);
+        let code = self.code.wrapping_sub(bound);
+        // All ones if the bit is 0, since both were below 2^32.
+        let zero = (code as i64 >> 63) as u64;
+        self.code = code.wrapping_add(bound & zero);
+        let above = self.range.wrapping_sub(bound);
+        self.range = above.wrapping_add(bound.wrapping_sub(above) & zero);
+        // A zero adds a 32nd of the difference to one, a one subtracts a 32nd, rounded down.
+        let to = zero as u32 & ((1 << PROBABILITY_BITS) - (1 << MOVE_BITS) + 1);
+        let change = (even as u32).wrapping_sub(to) as i32 >> MOVE_BITS;
+        *probability = (even as u32).wrapping_sub(change as u32) as u16;
+        zero.wrapping_add(1) as usize
+    }
+
     /// Reads a symbol, highest bit first.
     #[inline(always)]
     fn tree<const N: usize>(&mut self, probabilities: &mut [u16; N]) -> usize {
         let mut symbol = 1usize;
-        while symbol < N {
-            symbol = symbol << 1 | usize::from(self.bit(pick(probabilities, symbol)));
+        for _ in 0..N.trailing_zeros() {
+            symbol = symbol << 1 | self.even_bit(pick(probabilities, symbol));
         }
         symbol.wrapping_sub(N)
     }
@@ -184,9 +203,9 @@ impl<'a> RangeDecoder<'a> {
         let mut node = 1usize;
         let mut symbol = 0u32;
         for shift in 0..bits {
-            let bit = self.bit(pick(probabilities, first.wrapping_add(node)));
-            node = node << 1 | usize::from(bit);
-            symbol |= u32::from(bit).wrapping_shl(shift);
+            let bit = self.even_bit(pick(probabilities, first.wrapping_add(node)));
+            node = node << 1 | bit;
+            symbol |= (bit as u32).wrapping_shl(shift);
         }
         symbol
     }
@@ -368,10 +387,19 @@ impl SymbolDecoder {
 #[inline(always)]
 fn literal(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024]) -> u8 {
     let mut symbol = 1usize;
-    while symbol < 0x100 {
-        symbol = symbol << 1 | usize::from(coder.bit(pick(table, symbol)));
+    let mut even = *pick(table, 1);
+    for _ in 0..7 {
+        // Loads both probabilities that may be next before the bit is known.
+        let (low, high) = (*pick(table, symbol << 1), *pick(table, symbol << 1 | 1));
+        let mut now = even;
+        let bit = coder.even_bit(&mut now);
+        *pick(table, symbol) = now;
+        even = low ^ ((low ^ high) & 0u16.wrapping_sub(bit as u16));
+        symbol = symbol << 1 | bit;
     }
-    symbol as u8
+    let bit = coder.even_bit(&mut even);
+    *pick(table, symbol) = even;
+    (symbol << 1 | bit) as u8
 }
 
 /// Reads a literal right after a match: it is coded with the byte that would continue the match.
@@ -380,12 +408,13 @@ fn literal_after_match(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024], ex
     let mut expected = usize::from(expected);
     let mut symbol = 1usize;
     let mut agrees = 0x100usize;
-    while symbol < 0x100 {
+    for _ in 0..8 {
         expected <<= 1;
         let wanted = expected & agrees;
-        let bit = coder.bit(pick(table, agrees.wrapping_add(wanted).wrapping_add(symbol)));
-        symbol = symbol << 1 | usize::from(bit);
-        agrees &= if bit { wanted } else { !wanted };
+        let bit = coder.even_bit(pick(table, agrees.wrapping_add(wanted).wrapping_add(symbol)));
+        symbol = symbol << 1 | bit;
+        // Keeps the wanted bit if the bit is 1, all others if it is 0.
+        agrees &= wanted ^ bit.wrapping_sub(1);
     }
     symbol as u8
 }
