@@ -1,16 +1,9 @@
-//! Decodes the symbols of one LZMA2 chunk: range decoder, probabilities, literals and matches.
+//! Decodes the symbols of one LZMA2 chunk: literals and matches, and their probabilities.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use super::range_decoder::{EVEN, RangeDecoder, pick};
 use crate::error::LzmaFault;
 
-/// The number of bits of a probability.
-const PROBABILITY_BITS: u32 = 11;
-/// The initial probability, one half.
-const EVEN: u16 = 1 << (PROBABILITY_BITS - 1);
-/// The shift of a probability's adaptation: it moves by a 32nd of the remaining difference.
-const MOVE_BITS: u32 = 5;
-/// The limit below which the range is widened by a byte.
-const RANGE_FLOOR: u64 = 1 << 24;
 /// The length of the shortest match in bytes.
 const MIN_MATCH: usize = 2;
 /// The first slot whose distance has lowest bits with shared probabilities; below it each slot has
@@ -89,141 +82,6 @@ impl Lengths {
             coder.tree(&mut self.high).wrapping_add(16)
         };
         length.wrapping_add(MIN_MATCH)
-    }
-}
-
-/// Returns the entry of a table whose length is a power of two; the index is masked to it.
-#[inline(always)]
-#[allow(clippy::indexing_slicing)] // the mask keeps the index below N
-#[allow(clippy::arithmetic_side_effects)] // N is not 0, by the assertion
-fn pick<T, const N: usize>(table: &mut [T; N], index: usize) -> &mut T {
-    const { assert!(N.is_power_of_two()) };
-    &mut table[index & (N - 1)]
-}
-
-#[derive(Debug)]
-struct RangeDecoder<'a> {
-    range: u64,
-    code: u64,
-    input: &'a [u8],
-    at: usize,
-}
-
-impl<'a> RangeDecoder<'a> {
-    /// Creates a decoder; `None` if the first byte is not the zero that every range coder begins
-    /// with.
-    fn new(input: &'a [u8]) -> Option<Self> {
-        let mut coder = Self { range: u32::MAX.into(), code: 0, input, at: 0 };
-        let first = coder.next();
-        for _ in 0..4 {
-            coder.code = coder.code << 8 | coder.next();
-        }
-        (first == 0).then_some(coder)
-    }
-
-    /// Returns the next byte; zeros after the end, which [`is_finished`](Self::is_finished)
-    /// detects.
-    #[inline(always)]
-    fn next(&mut self) -> u64 {
-        let byte = self.input.get(self.at).copied().unwrap_or(0);
-        self.at = self.at.wrapping_add(1);
-        u64::from(byte)
-    }
-
-    #[inline(always)]
-    fn normalize(&mut self) {
-        if self.range < RANGE_FLOOR {
-            self.range <<= 8;
-            self.code = self.code << 8 | self.next();
-        }
-    }
-
-    /// Returns whether the input was used up exactly and the coder is in the final state of an
-    /// encoder.
-    fn is_finished(&mut self) -> bool {
-        self.normalize();
-        self.code == 0 && self.at == self.input.len()
-    }
-
-    #[inline(always)]
-    fn bit(&mut self, probability: &mut u16) -> bool {
-        self.normalize();
-        let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(u64::from(*probability));
-        if self.code < bound {
-            self.range = bound;
-            *probability = probability
-                .wrapping_add((1u16 << PROBABILITY_BITS).wrapping_sub(*probability) >> MOVE_BITS);
-            false
-        } else {
-            self.range = self.range.wrapping_sub(bound);
-            self.code = self.code.wrapping_sub(bound);
-            *probability = probability.wrapping_sub(*probability >> MOVE_BITS);
-            true
-        }
-    }
-
-    /// Reads a bit as [`bit`](Self::bit) does, but without a branch: where bits are as good as
-    /// random, half of the branches would be predicted wrongly.
-    #[inline(always)]
-    fn even_bit(&mut self, probability: &mut u16) -> usize {
-        self.normalize();
-        let even = u64::from(*probability);
-        let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(even);
-        let code = self.code.wrapping_sub(bound);
-        // All ones if the bit is 0, since both were below 2^32.
-        let zero = (code as i64 >> 63) as u64;
-        self.code = code.wrapping_add(bound & zero);
-        let above = self.range.wrapping_sub(bound);
-        self.range = above.wrapping_add(bound.wrapping_sub(above) & zero);
-        // A zero adds a 32nd of the difference to one, a one subtracts a 32nd, rounded down.
-        let to = zero as u32 & ((1 << PROBABILITY_BITS) - (1 << MOVE_BITS) + 1);
-        let change = (even as u32).wrapping_sub(to) as i32 >> MOVE_BITS;
-        *probability = (even as u32).wrapping_sub(change as u32) as u16;
-        zero.wrapping_add(1) as usize
-    }
-
-    /// Reads a symbol, highest bit first.
-    #[inline(always)]
-    fn tree<const N: usize>(&mut self, probabilities: &mut [u16; N]) -> usize {
-        let mut symbol = 1usize;
-        for _ in 0..N.trailing_zeros() {
-            symbol = symbol << 1 | self.even_bit(pick(probabilities, symbol));
-        }
-        symbol.wrapping_sub(N)
-    }
-
-    /// Reads a symbol of `bits` bits, lowest bit first, with probabilities from `first` on.
-    #[inline(always)]
-    fn reverse_tree<const N: usize>(
-        &mut self,
-        probabilities: &mut [u16; N],
-        first: usize,
-        bits: u32,
-    ) -> u32 {
-        let mut node = 1usize;
-        let mut symbol = 0u32;
-        for shift in 0..bits {
-            let bit = self.even_bit(pick(probabilities, first.wrapping_add(node)));
-            node = node << 1 | bit;
-            symbol |= (bit as u32).wrapping_shl(shift);
-        }
-        symbol
-    }
-
-    /// Reads a number of `bits` bits without probabilities.
-    #[inline(always)]
-    fn direct(&mut self, bits: u32) -> u32 {
-        let mut value = 0u32;
-        for _ in 0..bits {
-            self.normalize();
-            self.range >>= 1;
-            let bit = self.code >= self.range;
-            if bit {
-                self.code = self.code.wrapping_sub(self.range);
-            }
-            value = value << 1 | u32::from(bit);
-        }
-        value
     }
 }
 
@@ -392,12 +250,12 @@ fn literal(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024]) -> u8 {
         // Loads both probabilities that may be next before the bit is known.
         let (low, high) = (*pick(table, symbol << 1), *pick(table, symbol << 1 | 1));
         let mut now = even;
-        let bit = coder.even_bit(&mut now);
+        let bit = coder.branchless_bit(&mut now);
         *pick(table, symbol) = now;
         even = low ^ ((low ^ high) & 0u16.wrapping_sub(bit as u16));
         symbol = symbol << 1 | bit;
     }
-    let bit = coder.even_bit(&mut even);
+    let bit = coder.branchless_bit(&mut even);
     *pick(table, symbol) = even;
     (symbol << 1 | bit) as u8
 }
@@ -411,7 +269,8 @@ fn literal_after_match(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024], ex
     for _ in 0..8 {
         expected <<= 1;
         let wanted = expected & agrees;
-        let bit = coder.even_bit(pick(table, agrees.wrapping_add(wanted).wrapping_add(symbol)));
+        let bit =
+            coder.branchless_bit(pick(table, agrees.wrapping_add(wanted).wrapping_add(symbol)));
         symbol = symbol << 1 | bit;
         // Keeps the wanted bit if the bit is 1, all others if it is 0.
         agrees &= wanted ^ bit.wrapping_sub(1);
