@@ -123,6 +123,7 @@ impl SourceCache {
         window: &mut TargetWindow<'_>,
     ) -> Result<(), Fault> {
         let last = needed.saturating_sub(1) >> PAGE_BITS;
+        let mut read_here = false;
         while at < needed {
             let left = needed.saturating_sub(at) as usize;
             let ahead = self.ahead.from(at);
@@ -138,7 +139,13 @@ impl SourceCache {
             let place = match cached {
                 Some(place) => place,
                 None if long || self.continues(page) => {
-                    self.read_ahead(source, page, last, needed)?;
+                    // The rest of a long copy does not show that more follows.
+                    let follows = !read_here && self.continues(page);
+                    self.read_ahead(source, page, last, follows)?;
+                    if needed > self.end {
+                        return Err(too_short(source, needed, self.end));
+                    }
+                    read_here = true;
                     continue;
                 }
                 None => self.read(source, page, last)?,
@@ -164,20 +171,18 @@ impl SourceCache {
         gap.is_some_and(|gap| gap < MAX_GAP) || page == self.ahead.after_run
     }
 
-    /// Reads from a page on, without caching, at least as far as a copy to the page `last` needs or
-    /// as much as fits.
-    ///
-    /// It reads on beyond the copy only where as much was used just before.
+    /// Reads from a page on, without caching, as far as a copy to the page `last` needs or as much
+    /// as fits. If the copy follows another one, it reads up to twice as much as the last time.
     #[cold]
     fn read_ahead(
         &mut self,
         source: &dyn Source,
         page: u64,
         last: u64,
-        needed: u64,
+        follows: bool,
     ) -> Result<(), Fault> {
         let copied = last.saturating_sub(page).saturating_add(1);
-        let used = match self.continues(page) {
+        let used = match follows {
             true if page == self.ahead.after_run => RUN as u64,
             true => self.ahead.pages,
             false => 0,
@@ -198,12 +203,10 @@ impl SourceCache {
         let bytes = ahead.bytes.first_mut(len)?;
         let got = source.read_at(ahead.start, bytes).map_err(Fault::source)?.min(len);
         ahead.len = got;
-        (ahead.next, ahead.pages) = (end, pages.max(RUN as u64));
+        let before = if page == ahead.next { ahead.pages } else { RUN as u64 };
+        (ahead.next, ahead.pages) = (end, pages.max(before));
         if got < len {
             self.end = self.end.min(ahead.start.saturating_add(got as u64));
-        }
-        if needed > self.end {
-            return Err(too_short(source, needed, self.end));
         }
         Ok(())
     }

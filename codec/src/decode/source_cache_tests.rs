@@ -209,3 +209,78 @@ fn touched_pages_are_limited() {
         }
     }
 }
+
+/// With other copies between them, and gaps of less than a page.
+#[test]
+fn sequential_copies_are_read_ahead() {
+    let source = counted(20_000 * PAGE as u64);
+    for gap in [0, 100, 3000] {
+        let mut cache = Cached::new(&source, 10_000, 10_000);
+        source.reads.lock().unwrap().clear();
+        let mut at = 5;
+        let mut others = 0;
+        while at < 8000 * PAGE as u64 {
+            cache.append(at, 700);
+            at += 700 + gap;
+            if at % 37 == 0 {
+                others += 1;
+                cache.append((8100 + at % 17 * 100) * PAGE as u64, 50);
+            }
+        }
+        let reads = source.reads.lock().unwrap().len();
+        assert!(reads < 8000 / MAX_AHEAD as usize + 10 + 2 * 17, "{reads} reads, {others} others");
+        assert!(bytes_read(&source) < (8000 + MAX_AHEAD as usize + 17 * 2 * RUN) * PAGE);
+    }
+}
+
+/// Two halves that are merged piece by piece.
+#[test]
+fn alternating_copies_are_not_read_in_vain() {
+    let source = counted(20_000 * PAGE as u64);
+    for len in [300, 5000, 50_000, 80_000, 300_000] {
+        let mut cache = Cached::new(&source, 20_000, 64);
+        source.reads.lock().unwrap().clear();
+        let mut at = 0;
+        while at < 8000 * PAGE as u64 {
+            cache.append(at, len);
+            cache.append(at + 10_000 * PAGE as u64, len);
+            at += len as u64;
+        }
+        let read = bytes_read(&source);
+        assert!(read < 5 * 8000 * PAGE, "{read} bytes read for copies of {len} bytes");
+    }
+}
+
+#[test]
+fn long_copy_reads_its_pages_only() {
+    let source = counted(20_000 * PAGE as u64);
+    let mut cache = Cached::new(&source, 20_000, 20_000);
+    for start in [7000, 3000, 12_000, 1] {
+        source.reads.lock().unwrap().clear();
+        cache.append(start * PAGE as u64 + 9, 1000 * PAGE);
+        assert_eq!(bytes_read(&source), 1001 * PAGE, "from page {start}");
+    }
+}
+
+/// Reads stay in the copy window, up to whole pages.
+#[test]
+fn copy_window_bounds_read_ahead() {
+    let source = counted(20_000 * PAGE as u64);
+    let mut cache = Cached::new(&source, 1000, 1000);
+    for page in 0..1000 {
+        cache.append(page * PAGE as u64, PAGE);
+    }
+    assert_eq!(bytes_read(&source), 1000 * PAGE);
+}
+
+/// The smallest cache reads no more ahead than a run.
+#[test]
+fn small_cache_limits_read_ahead() {
+    let source = counted(20_000 * PAGE as u64);
+    let mut cache = Cached::new(&source, 20_000, 1);
+    for page in 0..1000 {
+        cache.append(page * PAGE as u64, PAGE);
+    }
+    cache.append(1000 * PAGE as u64, 1000 * PAGE);
+    assert!(source.reads.lock().unwrap().iter().all(|&(_, len)| len <= RUN_LEN));
+}
