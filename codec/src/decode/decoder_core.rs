@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::append::append;
 use super::execute::{self, Earlier};
 use super::file_digest::FileHasher;
 use super::source_cache::{SourceCache, digest};
@@ -269,7 +270,7 @@ impl DecoderCore {
             let more = self.carried.len().max(piece.len()).max(BODY_PIECE).min(missing);
             reserve(&mut self.carried, more)?;
         }
-        self.carried.extend_from_slice(piece);
+        append(&mut self.carried, piece);
         *rest = after;
         Ok(self.carried.len() == len)
     }

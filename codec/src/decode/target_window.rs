@@ -2,6 +2,7 @@
 
 use simd_adler32::Adler32;
 
+use super::append::append;
 use crate::error::{DecodeErrorKind, Fault};
 
 /// The number of bytes added to the checksum at a time, while they are in the cache of a core.
@@ -40,13 +41,13 @@ impl<'a> TargetWindow<'a> {
         if bytes.len() > PIECE {
             return self.extend_in_pieces(bytes);
         }
-        self.out.extend_from_slice(bytes);
+        append(self.out, bytes);
         self.keep_up();
     }
 
     fn extend_in_pieces(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE) {
-            self.out.extend_from_slice(piece);
+            append(self.out, piece);
             self.keep_up();
         }
     }
