@@ -1,66 +1,27 @@
-//! A page cache for the source that keeps the pages used last. A source that lends its bytes is
-//! neither read nor cached.
+//! Reads the source for copies. It caches pages for scattered copies and reads ahead for copies
+//! that follow each other.
 
 use super::file_digest::FileHasher;
+use super::page_cache::{NO_PAGE, PAGE, PAGE_BITS, PageCache, RUN, RUN_LEN};
+use super::read_buffer::ReadBuffer;
+use super::target_window::TargetWindow;
 use crate::error::{DecodeErrorKind, Fault, Limit};
 use crate::source::Source;
 
-/// The size of a page in bytes, the least that is read. Copies of a re-sorted table are a few bytes
-/// each, all from different places.
-const PAGE: usize = 1 << PAGE_BITS;
-const PAGE_BITS: u32 = 12;
-/// The number of pages read at once where more of them are likely to be needed; 64 KiB.
-const RUN: usize = 16;
-/// The length of a run in bytes. A copy of at least this length is read directly into the output,
-/// and its pages are not cached.
-const LONG: usize = RUN * PAGE;
-/// The least number of slots: a run must not replace its own pages.
-const MIN_SLOTS: usize = 2 * RUN;
-/// The maximum number of pages in a cache; 4 TiB.
-const MAX_PAGES: u64 = 1 << 30;
-/// The number of an absent page.
-const NO_PAGE: u64 = u64::MAX;
-/// The number of places searched for one whose page is outside the copy window, before any is
-/// taken.
-const TRIES: u32 = 64;
-/// The length in bytes up to which a copy costs no call: most copies of a re-sorted table are that
-/// short.
-const SHORT: usize = 32;
+/// The maximum number of pages read ahead at once; 256 KiB, which stay in the cache of a core
+/// until they are copied.
+const MAX_AHEAD: u64 = 64;
+/// The number of pages that copies may skip and still follow each other.
+const MAX_GAP: u64 = 4;
 
-/// A cached page and its place in the memory of the cache.
-#[derive(Clone, Copy)]
-struct Slot {
-    page: u64,
-    place: u32,
-}
-
-const EMPTY: Slot = Slot { page: NO_PAGE, place: 0 };
-
-/// The source of one delta.
-///
-/// It caches as many pages as the longest copy window has, up to a limit, so that no page of such a
-/// window is read twice. Memory is allocated as pages are read.
-pub(crate) struct SourceCache<S> {
-    source: S,
-    /// The slots, a power of two of them. A page is in the slot of the lowest bits of its number,
-    /// so the pages of one window do not collide.
-    slots: Vec<Slot>,
-    /// The memory: runs of pages.
-    memory: Vec<Box<[u8]>>,
-    /// The page in each place, in the order of the memory.
-    pages: Vec<u64>,
-    /// The place tried first when one is needed: pages are evicted in the order they arrived.
-    next: u32,
-    /// The maximum number of cached pages.
-    limit: u64,
-    /// The first and the last page of the copy window.
-    window: (u64, u64),
-    /// `true` if all pages of the copy window fit into the cache.
-    fits: bool,
+/// The cached parts of a source that does not lend its bytes, always the same source.
+pub(crate) struct SourceCache {
+    pages: PageCache,
+    ahead: ReadAhead,
     /// The page used last.
     latest: u64,
-    /// The bytes of a read before they are stored in their places.
-    run: Vec<u8>,
+    /// The bytes of a read before they are cached.
+    read: ReadBuffer,
     /// The end of the source, as far as a read has shown it.
     end: u64,
     /// The bytes of all pages that copies of this window touched, cached or not, and the page
@@ -70,22 +31,51 @@ pub(crate) struct SourceCache<S> {
     allowed: u64,
 }
 
-impl<S: Source> SourceCache<S> {
+/// The bytes read last for long copies and for copies that follow each other. Caching them would
+/// only evict the pages of scattered copies.
+struct ReadAhead {
+    /// The offset of the bytes in the source.
+    start: u64,
+    /// The number of valid bytes.
+    len: usize,
+    bytes: ReadBuffer,
+    /// The page that follows, if it continues.
+    next: u64,
+    /// The page that continues a run of cached pages.
+    after_run: u64,
+    /// The number of pages read last, and their maximum.
+    pages: u64,
+    max: u64,
+}
+
+impl ReadAhead {
+    /// Returns the bytes from an offset on; none if they were not read.
+    #[inline]
+    fn from(&self, offset: u64) -> &[u8] {
+        let start = usize::try_from(offset.wrapping_sub(self.start)).unwrap_or(usize::MAX);
+        self.bytes.get(start, self.len)
+    }
+}
+
+impl SourceCache {
     /// Creates a cache of up to `cache` bytes that lets the copies of one window touch pages of
     /// `allowed` bytes.
-    pub(crate) fn new(source: S, cache: u64, allowed: u64) -> Self {
+    pub(crate) fn new(cache: u64, allowed: u64) -> Self {
+        let pages = PageCache::new(cache);
+        let ahead = ReadAhead {
+            start: 0,
+            len: 0,
+            bytes: ReadBuffer::default(),
+            next: NO_PAGE,
+            after_run: NO_PAGE,
+            pages: 0,
+            max: (pages.limit() / 4).clamp(RUN as u64, MAX_AHEAD),
+        };
         Self {
-            source,
-            slots: vec![EMPTY; MIN_SLOTS],
-            memory: Vec::new(),
-            pages: Vec::new(),
-            next: 0,
-            // A window that does not begin at a page boundary has one page more.
-            limit: (cache >> PAGE_BITS).saturating_add(1).clamp(MIN_SLOTS as u64, MAX_PAGES),
-            window: (0, NO_PAGE),
-            fits: false,
+            pages,
+            ahead,
             latest: NO_PAGE,
-            run: Vec::new(),
+            read: ReadBuffer::default(),
             end: u64::MAX,
             touched: 0,
             last_touched: NO_PAGE,
@@ -93,154 +83,132 @@ impl<S: Source> SourceCache<S> {
         }
     }
 
-    /// Reads the whole source and returns its digest.
-    pub(crate) fn digest(&self, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
-        if let Some(lent) = self.source.bytes() {
-            digest.update(lent);
-            return Ok(digest.finish());
-        }
-        let mut piece = vec![0; LONG];
-        let mut at = 0u64;
-        loop {
-            let got = self.source.read_at(at, &mut piece).map_err(Fault::source)?;
-            let bytes = piece.get(..got).unwrap_or(&piece);
-            digest.update(bytes);
-            at = at.saturating_add(bytes.len() as u64);
-            if bytes.len() < LONG {
-                return Ok(digest.finish());
-            }
-        }
-    }
-
     /// Resets the count of touched pages for a window that copies from `len` bytes at `offset`.
-    pub(crate) fn begin_window(&mut self, offset: u64, len: u64) {
+    pub(crate) fn begin_window(&mut self, source: &dyn Source, offset: u64, len: u64) {
         (self.touched, self.last_touched) = (0, NO_PAGE);
-        self.window =
-            (offset >> PAGE_BITS, offset.saturating_add(len.saturating_sub(1)) >> PAGE_BITS);
-        if self.source.bytes().is_some() {
-            return;
-        }
-        let (first, last) = self.window;
-        let last = last.min(self.source.len().map_or(u64::MAX, |len| len >> PAGE_BITS));
-        let pages = last.saturating_sub(first).saturating_add(1);
-        let wanted = pages.min(self.limit);
-        if wanted > self.slots.len() as u64 {
-            self.make_slots(wanted);
-        }
-        self.fits = wanted == pages && pages <= self.slots.len() as u64;
-    }
-
-    /// Allocates slots for `pages` pages, if there is memory, and enters the cached pages.
-    fn make_slots(&mut self, pages: u64) {
-        let len = usize::try_from(pages)
-            .unwrap_or(usize::MAX)
-            .checked_next_power_of_two()
-            .unwrap_or(usize::MAX);
-        let mut slots = Vec::new();
-        if slots.try_reserve_exact(len).is_err() {
-            return;
-        }
-        slots.resize(len, EMPTY);
-        self.slots = slots;
-        for place in 0..self.pages.len() {
-            let page = self.pages.get(place).copied().unwrap_or(NO_PAGE);
-            if let Some(slot) = self.slot(page).filter(|_| page != NO_PAGE) {
-                let before = std::mem::replace(slot, Slot { page, place: place as u32 });
-                if before.page != NO_PAGE
-                    && let Some(page) = self.pages.get_mut(before.place as usize)
-                {
-                    *page = NO_PAGE;
-                }
-            }
-        }
+        let last = offset.saturating_add(len.saturating_sub(1)) >> PAGE_BITS;
+        let source_pages = source.len().map(|len| len >> PAGE_BITS);
+        self.pages.begin_window(offset >> PAGE_BITS, last, source_pages);
     }
 
     /// Appends `len` bytes from `offset` on.
     #[inline]
     pub(crate) fn append(
         &mut self,
+        source: &dyn Source,
         offset: u64,
         len: usize,
-        out: &mut Vec<u8>,
+        window: &mut TargetWindow<'_>,
     ) -> Result<(), Fault> {
         if len == 0 {
-            return Ok(());
-        }
-        if let Some(lent) = self.source.bytes() {
-            let start = usize::try_from(offset).unwrap_or(usize::MAX);
-            let Some(bytes) = lent.get(start..start.saturating_add(len)) else {
-                return Err(self.too_short(offset.saturating_add(len as u64), lent.len() as u64));
-            };
-            out.extend_from_slice(bytes);
             return Ok(());
         }
         let needed = offset.saturating_add(len as u64);
         let last = needed.saturating_sub(1) >> PAGE_BITS;
         self.count(offset >> PAGE_BITS, last)?;
-        if len >= LONG {
-            return self.append_directly(offset, len, out);
+        let ahead = self.ahead.from(offset);
+        if ahead.len() >= len {
+            window.extend_from_start(ahead, len);
+            return Ok(());
         }
-        let mut at = offset;
-        let mut left = len;
-        while left > 0 {
+        self.append_pages(source, offset, needed, window)
+    }
+
+    /// Appends the bytes from `at` to `needed`.
+    fn append_pages(
+        &mut self,
+        source: &dyn Source,
+        mut at: u64,
+        needed: u64,
+        window: &mut TargetWindow<'_>,
+    ) -> Result<(), Fault> {
+        let last = needed.saturating_sub(1) >> PAGE_BITS;
+        let mut read_here = false;
+        while at < needed {
+            let left = needed.saturating_sub(at) as usize;
+            let ahead = self.ahead.from(at);
+            if !ahead.is_empty() {
+                let part = left.min(ahead.len());
+                window.extend_from_start(ahead, part);
+                at = at.saturating_add(part as u64);
+                continue;
+            }
             let page = at >> PAGE_BITS;
-            let place = match self.find(page) {
+            let long = last.saturating_sub(page) >= RUN as u64;
+            let cached = if long { None } else { self.pages.find(page) };
+            let place = match cached {
                 Some(place) => place,
-                None => self.read(page, last)?,
+                None if long || self.continues(page) => {
+                    // The rest of a long copy does not show that more follows.
+                    let follows = !read_here && self.continues(page);
+                    self.read_ahead(source, page, last, follows)?;
+                    if needed > self.end {
+                        return Err(too_short(source, needed, self.end));
+                    }
+                    read_here = true;
+                    continue;
+                }
+                None => self.read(source, page, last)?,
             };
             if needed > self.end {
-                return Err(self.too_short(needed, self.end));
+                return Err(too_short(source, needed, self.end));
             }
             let start = at as usize & (PAGE - 1);
             let part = left.min(PAGE.saturating_sub(start));
-            let from = (place as usize & (RUN - 1)).saturating_mul(PAGE).saturating_add(start);
-            let run = self.memory.get(place as usize / RUN).map(|run| &run[..]).unwrap_or_default();
-            match run.get(from..).and_then(|bytes| bytes.first_chunk::<SHORT>()) {
-                Some(bytes) if part <= SHORT => {
-                    let end = out.len().saturating_add(part);
-                    out.extend_from_slice(bytes);
-                    out.truncate(end);
-                }
-                _ => out.extend_from_slice(
-                    run.get(from..from.saturating_add(part)).unwrap_or_default(),
-                ),
-            }
+            window.extend_from_start(self.pages.bytes(place, start), part);
             self.latest = page;
+            if self.ahead.next == page {
+                self.ahead.next = page.saturating_add(1);
+            }
             at = at.saturating_add(part as u64);
-            left = left.saturating_sub(part);
         }
         Ok(())
     }
 
-    /// Reads a long copy directly into the output: caching its pages would only evict other pages.
-    fn append_directly(&mut self, offset: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let start = out.len();
-        out.resize(start.saturating_add(len), 0);
-        let got = self
-            .source
-            .read_at(offset, out.get_mut(start..).unwrap_or_default())
-            .map_err(Fault::source)?;
+    /// Returns whether a page that is not cached continues the bytes read ahead or a whole run.
+    fn continues(&self, page: u64) -> bool {
+        let gap = page.checked_sub(self.ahead.next);
+        gap.is_some_and(|gap| gap < MAX_GAP) || page == self.ahead.after_run
+    }
+
+    /// Reads from a page on, without caching, as far as a copy to the page `last` needs or as much
+    /// as fits. If the copy follows another one, it reads up to twice as much as the last time.
+    #[cold]
+    fn read_ahead(
+        &mut self,
+        source: &dyn Source,
+        page: u64,
+        last: u64,
+        follows: bool,
+    ) -> Result<(), Fault> {
+        let copied = last.saturating_sub(page).saturating_add(1);
+        let used = match follows {
+            true if page == self.ahead.after_run => RUN as u64,
+            true => self.ahead.pages,
+            false => 0,
+        };
+        let more = used.saturating_mul(2);
+        let pages = copied.max(more).min(self.ahead.max);
+        let end = page.saturating_add(pages);
+        // Sources that are read by aligned blocks then read none twice.
+        let aligned = end & !(RUN as u64).saturating_sub(1);
+        let end = if aligned > page && (aligned > last || end <= last) { aligned } else { end };
+        let (_, window_last) = self.pages.window();
+        let end = end.min(window_last.max(last).saturating_add(1));
+        let pages = end.saturating_sub(page).max(1);
+
+        let len = (pages as usize).saturating_mul(PAGE);
+        let ahead = &mut self.ahead;
+        (ahead.len, ahead.start) = (0, page.saturating_mul(PAGE as u64));
+        let bytes = ahead.bytes.first_mut(len)?;
+        let got = source.read_at(ahead.start, bytes).map_err(Fault::source)?.min(len);
+        ahead.len = got;
+        let before = if page == ahead.next { ahead.pages } else { RUN as u64 };
+        (ahead.next, ahead.pages) = (end, pages.max(before));
         if got < len {
-            let needed = offset.saturating_add(len as u64);
-            return Err(self.too_short(needed, offset.saturating_add(got as u64)));
+            self.end = self.end.min(ahead.start.saturating_add(got as u64));
         }
         Ok(())
-    }
-
-    /// Returns the place of a cached page.
-    #[inline]
-    fn find(&self, page: u64) -> Option<u32> {
-        let slot = self.slots.get(page as usize & self.slots.len().saturating_sub(1))?;
-        (slot.page == page).then_some(slot.place)
-    }
-
-    fn slot(&mut self, page: u64) -> Option<&mut Slot> {
-        let mask = self.slots.len().saturating_sub(1);
-        self.slots.get_mut(page as usize & mask)
-    }
-
-    fn is_kept(&self, page: u64) -> bool {
-        self.find(page).is_some()
     }
 
     /// Reads a page that is not cached, with those up to `last` that the same copy needs, and
@@ -249,103 +217,44 @@ impl<S: Source> SourceCache<S> {
     /// It reads more only where that is likely to be needed: after a copy from the page before, the
     /// rest of the run; next to a cached page, the run, if that evicts nothing.
     #[cold]
-    fn read(&mut self, page: u64, last: u64) -> Result<u32, Fault> {
+    fn read(&mut self, source: &dyn Source, page: u64, last: u64) -> Result<u32, Fault> {
         let run = page & !(RUN as u64).saturating_sub(1);
         let run_end = run.saturating_add(RUN as u64).saturating_sub(1);
         let (mut from, mut to) =
             (page, last.min(page.saturating_add(RUN as u64).saturating_sub(1)));
-        let (window_from, window_to) = self.window;
+        let (window_from, window_to) = self.pages.window();
         if self.latest.saturating_add(1) == page {
             to = to.max(run_end.min(window_to));
-        } else if self.fits && (run..=run_end).any(|page| self.is_kept(page)) {
+            self.ahead.after_run = to.saturating_add(1);
+        } else if self.pages.fits() && (run..=run_end).any(|page| self.pages.has(page)) {
             (from, to) = (run.max(window_from), to.max(run_end.min(window_to)));
         }
-        while from < page && self.is_kept(from) {
+        while from < page && self.pages.has(from) {
             from = from.saturating_add(1);
         }
-        while to > last.max(page) && self.is_kept(to) {
+        while to > last.max(page) && self.pages.has(to) {
             to = to.saturating_sub(1);
         }
         let pages = to.saturating_sub(from).saturating_add(1) as usize;
-        let mut bytes = std::mem::take(&mut self.run);
-        bytes.resize(pages.saturating_mul(PAGE), 0);
+        let len = pages.saturating_mul(PAGE);
+        let bytes = self.read.first_mut(len)?;
         let offset = from.saturating_mul(PAGE as u64);
-        let got = self.source.read_at(offset, &mut bytes).map_err(Fault::source)?;
-        if got < bytes.len() {
+        let got = source.read_at(offset, bytes).map_err(Fault::source)?;
+        if got < len {
             self.end = self.end.min(offset.saturating_add(got as u64));
         }
-        let numbered = || (from..).zip(bytes.chunks(PAGE));
+        let numbered = || (from..).zip(bytes.as_chunks::<PAGE>().0);
         for (number, bytes) in numbered().filter(|&(number, _)| number != page) {
-            if !self.is_kept(number) {
-                self.keep(number, bytes)?;
+            if !self.pages.has(number) {
+                self.pages.keep(number, bytes)?;
             }
         }
         // Takes the last one, so that no other page of the run can replace it.
         let mut place = 0;
         for (number, bytes) in numbered().filter(|&(number, _)| number == page) {
-            place = self.keep(number, bytes)?;
-        }
-        self.run = bytes;
-        Ok(place)
-    }
-
-    /// Caches a page and returns its place.
-    fn keep(&mut self, page: u64, bytes: &[u8]) -> Result<u32, Fault> {
-        let place = match self.slot(page).copied() {
-            Some(slot) if slot.page != NO_PAGE => slot.place,
-            _ if (self.pages.len() as u64) < self.limit => self.new_place()?,
-            _ => self.evict(),
-        };
-        if let Some(slot) = self.slot(page) {
-            *slot = Slot { page, place };
-        }
-        if let Some(kept) = self.pages.get_mut(place as usize) {
-            *kept = page;
-        }
-        let start = (place as usize & (RUN - 1)).saturating_mul(PAGE);
-        let run =
-            self.memory.get_mut(place as usize / RUN).map(|run| &mut run[..]).unwrap_or_default();
-        if let Some(to) = run.get_mut(start..start.saturating_add(bytes.len())) {
-            to.copy_from_slice(bytes);
+            place = self.pages.keep(number, bytes)?;
         }
         Ok(place)
-    }
-
-    fn new_place(&mut self) -> Result<u32, Fault> {
-        let place = self.pages.len();
-        if place / RUN >= self.memory.len() {
-            let mut run = Vec::new();
-            run.try_reserve_exact(LONG)
-                .map_err(|_| DecodeErrorKind::OutOfMemory { asked: LONG as u64 })?;
-            run.resize(LONG, 0);
-            self.memory.push(run.into_boxed_slice());
-        }
-        self.pages.push(NO_PAGE);
-        Ok(place as u32)
-    }
-
-    /// Evicts the page that arrived first, preferring pages outside the copy window, and returns
-    /// its place.
-    fn evict(&mut self) -> u32 {
-        let (first, last) = self.window;
-        let mut place = self.next;
-        for _ in 0..TRIES {
-            place = self.next;
-            self.next = if place as usize >= self.pages.len().saturating_sub(1) {
-                0
-            } else {
-                place.saturating_add(1)
-            };
-            let page = self.pages.get(place as usize).copied().unwrap_or(NO_PAGE);
-            if !self.fits || page < first || page > last {
-                break;
-            }
-        }
-        let page = self.pages.get(place as usize).copied().unwrap_or(NO_PAGE);
-        if let Some(slot) = self.slot(page).filter(|slot| slot.page == page) {
-            *slot = EMPTY;
-        }
-        place
     }
 
     /// Counts the pages of a copy as if none were cached: the limit on a delta must not depend on
@@ -358,205 +267,56 @@ impl<S: Source> SourceCache<S> {
         self.touched = self.touched.saturating_add(pages.saturating_mul(PAGE as u64));
         Limit::SourceReads.check(self.touched, self.allowed)
     }
+}
 
-    /// Returns the fault of a source with fewer than `needed` bytes. `end` is where reading
-    /// stopped: the end of the source, unless the read began beyond it.
-    fn too_short(&self, needed: u64, end: u64) -> Fault {
-        let available = self.source.len().unwrap_or(end);
-        DecodeErrorKind::SourceTooShort { needed, available }.into()
+/// Returns the fault of a source with fewer than `needed` bytes. `end` is where reading
+/// stopped: the end of the source, unless the read began beyond it.
+#[cold]
+fn too_short(source: &dyn Source, needed: u64, end: u64) -> Fault {
+    let available = source.len().unwrap_or(end);
+    DecodeErrorKind::SourceTooShort { needed, available }.into()
+}
+
+/// Appends `len` bytes from `offset` on of a source that lends its bytes.
+#[inline]
+pub(crate) fn append_lent(
+    source: &dyn Source,
+    lent: &[u8],
+    offset: u64,
+    len: usize,
+    window: &mut TargetWindow<'_>,
+) -> Result<(), Fault> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    match lent.get(start..).filter(|bytes| <[u8]>::len(bytes) >= len) {
+        Some(bytes) => window.extend_from_start(bytes, len),
+        None if len == 0 => {}
+        None => {
+            let needed = offset.saturating_add(len as u64);
+            return Err(too_short(source, needed, <[u8]>::len(lent) as u64));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the whole source and returns its digest.
+pub(crate) fn digest(source: &dyn Source, mut digest: FileHasher) -> Result<[u8; 32], Fault> {
+    if let Some(lent) = source.bytes() {
+        digest.update(lent);
+        return Ok(digest.finish());
+    }
+    let mut piece = vec![0; RUN_LEN];
+    let mut at = 0u64;
+    loop {
+        let got = source.read_at(at, &mut piece).map_err(Fault::source)?;
+        let bytes = piece.get(..got).unwrap_or(&piece);
+        digest.update(bytes);
+        at = at.saturating_add(bytes.len() as u64);
+        if bytes.len() < RUN_LEN {
+            return Ok(digest.finish());
+        }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects)]
-mod tests {
-    use std::io;
-    use std::sync::Mutex;
-
-    use super::*;
-
-    /// A source that counts its reads and computes each byte from its position.
-    struct Counted {
-        len: u64,
-        reads: Mutex<Vec<(u64, usize)>>,
-    }
-
-    fn byte_at(position: u64) -> u8 {
-        (position % 251) as u8 ^ (position >> 16) as u8
-    }
-
-    impl Source for &Counted {
-        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-            self.reads.lock().unwrap().push((offset, buf.len()));
-            let got = self.len.saturating_sub(offset).min(buf.len() as u64) as usize;
-            for (index, byte) in buf[..got].iter_mut().enumerate() {
-                *byte = byte_at(offset + index as u64);
-            }
-            Ok(got)
-        }
-
-        fn len(&self) -> Option<u64> {
-            None
-        }
-    }
-
-    fn counted(len: u64) -> Counted {
-        Counted { len, reads: Mutex::new(Vec::new()) }
-    }
-
-    fn append(cache: &mut SourceCache<&Counted>, offset: u64, len: usize) {
-        let mut out = vec![9];
-        cache.append(offset, len, &mut out).unwrap();
-        let expected: Vec<u8> = (offset..offset + len as u64).map(byte_at).collect();
-        assert_eq!(out[1..], expected, "{len} bytes at {offset}");
-    }
-
-    /// Returns a cache for a window of `pages`, of which at most `kept` are cached.
-    fn cache(source: &Counted, pages: u64, kept: u64) -> SourceCache<&Counted> {
-        let mut cache = SourceCache::new(source, kept * PAGE as u64, u64::MAX);
-        cache.begin_window(0, pages * PAGE as u64);
-        cache
-    }
-
-    fn bytes_read(source: &Counted) -> usize {
-        source.reads.lock().unwrap().iter().map(|(_, len)| len).sum()
-    }
-
-    #[test]
-    fn copies_return_source_bytes() {
-        let source = counted(40 * PAGE as u64 + 100);
-        for kept in [1, 100] {
-            let mut cache = cache(&source, 41, kept);
-            for offset in [0, 1, PAGE as u64 - 1, PAGE as u64, 9 * PAGE as u64 - 7] {
-                for len in
-                    [0, 1, 7, 8, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, LONG - 1, LONG, LONG + 1]
-                {
-                    append(&mut cache, offset, len);
-                }
-            }
-            append(&mut cache, 40 * PAGE as u64 + 1, 99);
-        }
-    }
-
-    #[test]
-    fn window_that_fits_is_read_once() {
-        let source = counted(1000 * PAGE as u64);
-        let mut cache = cache(&source, 1000, 1000);
-        for number in 0..30_000u64 {
-            append(&mut cache, number * 7919 % 1000 * PAGE as u64 + number % 4000, 24);
-        }
-        // The first page of each run was read alone.
-        assert!(
-            bytes_read(&source) <= 1000 * PAGE + 1000usize.div_ceil(RUN) * PAGE,
-            "{}",
-            bytes_read(&source)
-        );
-        assert_eq!(cache.pages.len(), 1000);
-    }
-
-    /// A short copy reads no more than its own page if pages of the copy window are evicted.
-    #[test]
-    fn short_copies_read_single_pages() {
-        let source = counted(100_000 * PAGE as u64);
-        let mut cache = cache(&source, 100_000, 64);
-        for number in 0..1000u64 {
-            append(&mut cache, number * 7919 % 100_000 * PAGE as u64 + 5, 24);
-        }
-        assert_eq!(bytes_read(&source), 1000 * PAGE);
-        // Consecutive copies read ahead.
-        source.reads.lock().unwrap().clear();
-        for number in 0..160u64 {
-            append(&mut cache, (RUN as u64 + number) * PAGE as u64, 24);
-        }
-        assert!(source.reads.lock().unwrap().len() <= 11);
-    }
-
-    #[test]
-    fn first_page_is_evicted_first() {
-        let source = counted(1000 * PAGE as u64);
-        let mut cache = cache(&source, 1000, 40);
-        let kept = cache.limit;
-        for page in (0..kept).rev() {
-            append(&mut cache, page * PAGE as u64, 10);
-        }
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept);
-        append(&mut cache, 50 * PAGE as u64, 10);
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
-        for page in (0..kept - 1).rev() {
-            append(&mut cache, page * PAGE as u64, 10);
-        }
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 1);
-        append(&mut cache, (kept - 1) * PAGE as u64, 10);
-        assert_eq!(source.reads.lock().unwrap().len() as u64, kept + 2);
-        assert_eq!(cache.pages.len() as u64, kept);
-    }
-
-    #[test]
-    fn pages_of_the_window_stay() {
-        let source = counted(1000 * PAGE as u64);
-        let mut cache = cache(&source, 200, 200);
-        for start in [0, 100, 200, 57, 400] {
-            cache.begin_window(start * PAGE as u64, 200 * PAGE as u64);
-            for _ in 0..3 {
-                for page in 0..200 {
-                    append(&mut cache, (start + page * 77 % 200) * PAGE as u64, 10);
-                }
-            }
-            let first = bytes_read(&source);
-            for page in start..start + 200 {
-                append(&mut cache, page * PAGE as u64, 10);
-            }
-            assert_eq!(bytes_read(&source), first, "from page {start}");
-        }
-        assert!(cache.pages.len() <= 201);
-    }
-
-    #[test]
-    fn longer_window_keeps_pages() {
-        let source = counted(10_000 * PAGE as u64);
-        let mut cache = SourceCache::new(&source, 1000 * PAGE as u64, u64::MAX);
-        for pages in [20, 50, 400, 1000, 5000] {
-            cache.begin_window(0, pages * PAGE as u64);
-            for page in 0..20 {
-                append(&mut cache, page * PAGE as u64 + 9, 24);
-            }
-        }
-        assert!(bytes_read(&source) <= 20 * PAGE + 12 * PAGE, "{}", bytes_read(&source));
-        assert!(cache.pages.len() <= 1001);
-    }
-
-    #[test]
-    fn too_short_source_names_its_end() {
-        let source = counted(LONG as u64 + 10);
-        let mut cache = cache(&source, 40, 40);
-        for (offset, len) in [(LONG as u64, 11), (5, LONG + 6), (LONG as u64 - 9, 20)] {
-            let kind = cache.append(offset, len, &mut Vec::new()).unwrap_err().kind;
-            let needed = offset + len as u64;
-            assert_eq!(
-                kind,
-                DecodeErrorKind::SourceTooShort { needed, available: LONG as u64 + 10 }
-            );
-        }
-    }
-
-    /// The limit counts cached and uncached pages alike.
-    #[test]
-    fn touched_pages_are_limited() {
-        let source = counted(1000 * PAGE as u64);
-        for kept in [1, 1000] {
-            let mut cache = SourceCache::new(&source, kept * PAGE as u64, 3 * PAGE as u64);
-            for _ in 0..2 {
-                cache.begin_window(0, 1000 * PAGE as u64);
-                append(&mut cache, 0, 2 * PAGE);
-                append(&mut cache, 2 * PAGE as u64 - 1, 1); // the page of the last copy
-                append(&mut cache, 0, 1);
-                let kind = cache.append(5, PAGE, &mut Vec::new()).unwrap_err().kind;
-                let (asked, allowed) = (4 * PAGE as u64, 3 * PAGE as u64);
-                assert_eq!(
-                    kind,
-                    DecodeErrorKind::Limit { limit: Limit::SourceReads, asked, allowed }
-                );
-            }
-        }
-    }
-}
+#[path = "source_cache_tests.rs"]
+mod tests;

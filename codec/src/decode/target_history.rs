@@ -40,7 +40,7 @@ impl TargetHistory {
     }
 
     /// Returns the target from an offset on that [`check`](Self::check) accepted.
-    pub(super) fn from<S>(&self, offset: u64) -> Earlier<'_, S> {
+    pub(super) fn from(&self, offset: u64) -> Earlier<'_> {
         match self {
             Self::Kept { bytes, dropped, .. } => {
                 let start = usize::try_from(offset.saturating_sub(*dropped)).unwrap_or(usize::MAX);

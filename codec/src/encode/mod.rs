@@ -216,7 +216,7 @@ impl WindowEncoder {
         let matched = Matched {
             sections: self.sections.finish(),
             target_len: target.len() as u64,
-            checksum: self.options.checksum.then(|| adler2::adler32_slice(target)),
+            checksum: self.options.checksum.then(|| simd_adler32::adler32(&target)),
         };
         self.pipeline(target.len()).write(matched, out).inspect_err(|_| out.truncate(start))?;
         self.progress = Progress::WindowsWritten;

@@ -24,6 +24,10 @@ pub(crate) struct SectionDecoder {
 /// remembered ones.
 const SLACK: usize = 2 << 20;
 
+/// The number of bytes allocated for LZMA sections that stay allocated between windows: enough for
+/// those of a window of the default size, which would otherwise be allocated anew for each.
+const MAX_SPARE: usize = 16 << 20;
+
 /// The decoder of one kind of section, and the section it decoded last.
 #[derive(Debug)]
 enum Kind {
@@ -55,6 +59,9 @@ impl SectionDecoder {
         }
         let allowed = self.dictionary;
         let mut decoders = self.lzma();
+        if decoders.iter().map(|decoder| decoder.spare()).sum::<usize>() > MAX_SPARE {
+            decoders.iter_mut().for_each(|decoder| decoder.shrink());
+        }
         let mut excess = decoders
             .iter()
             .map(|decoder| decoder.remembered())

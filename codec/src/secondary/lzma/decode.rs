@@ -3,6 +3,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::decode_symbols::{Chunk, SymbolDecoder};
+use crate::decode::append;
 use crate::error::{DecodeErrorKind, Fault, Feature, Limit, LzmaFault};
 
 /// The first bytes of an .xz stream.
@@ -121,6 +122,15 @@ impl LzmaDecoder {
         if excess > dictionary.min(SLACK) {
             self.drop_front(excess);
         }
+    }
+
+    /// Returns the number of bytes allocated and not used.
+    pub(crate) fn spare(&self) -> usize {
+        self.bytes.capacity().saturating_sub(self.bytes.len())
+    }
+
+    /// Frees most of the memory that is not used.
+    pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to(self.bytes.len().saturating_add(SLACK));
     }
 
@@ -189,7 +199,7 @@ impl LzmaDecoder {
         let len = usize::from(u16::from_be_bytes([high, low])).saturating_add(1);
         self.reserve(len, end)?;
         let (bytes, rest) = rest.split_at_checked(len).ok_or(LzmaFault::Ends)?;
-        self.bytes.extend_from_slice(bytes);
+        append(&mut self.bytes, bytes);
         Ok(rest)
     }
 

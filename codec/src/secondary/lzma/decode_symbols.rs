@@ -1,16 +1,9 @@
-//! Decodes the symbols of one LZMA2 chunk: range decoder, probabilities, literals and matches.
+//! Decodes the symbols of one LZMA2 chunk: literals and matches, and their probabilities.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use super::range_decoder::{EVEN, RangeDecoder, pick};
 use crate::error::LzmaFault;
 
-/// The number of bits of a probability.
-const PROBABILITY_BITS: u32 = 11;
-/// The initial probability, one half.
-const EVEN: u16 = 1 << (PROBABILITY_BITS - 1);
-/// The shift of a probability's adaptation: it moves by a 32nd of the remaining difference.
-const MOVE_BITS: u32 = 5;
-/// The limit below which the range is widened by a byte.
-const RANGE_FLOOR: u32 = 1 << 24;
 /// The length of the shortest match in bytes.
 const MIN_MATCH: usize = 2;
 /// The first slot whose distance has lowest bits with shared probabilities; below it each slot has
@@ -89,122 +82,6 @@ impl Lengths {
             coder.tree(&mut self.high).wrapping_add(16)
         };
         length.wrapping_add(MIN_MATCH)
-    }
-}
-
-/// Returns the entry of a table whose length is a power of two; the index is masked to it.
-#[inline(always)]
-#[allow(clippy::indexing_slicing)] // the mask keeps the index below N
-#[allow(clippy::arithmetic_side_effects)] // N is not 0, by the assertion
-fn pick<T, const N: usize>(table: &mut [T; N], index: usize) -> &mut T {
-    const { assert!(N.is_power_of_two()) };
-    &mut table[index & (N - 1)]
-}
-
-#[derive(Debug)]
-struct RangeDecoder<'a> {
-    range: u32,
-    code: u32,
-    input: &'a [u8],
-    at: usize,
-}
-
-impl<'a> RangeDecoder<'a> {
-    /// Creates a decoder; `None` if the first byte is not the zero that every range coder begins
-    /// with.
-    fn new(input: &'a [u8]) -> Option<Self> {
-        let mut coder = Self { range: u32::MAX, code: 0, input, at: 0 };
-        let first = coder.next();
-        for _ in 0..4 {
-            coder.code = coder.code << 8 | coder.next();
-        }
-        (first == 0).then_some(coder)
-    }
-
-    /// Returns the next byte; zeros after the end, which [`is_finished`](Self::is_finished)
-    /// detects.
-    #[inline(always)]
-    fn next(&mut self) -> u32 {
-        let byte = self.input.get(self.at).copied().unwrap_or(0);
-        self.at = self.at.wrapping_add(1);
-        u32::from(byte)
-    }
-
-    #[inline(always)]
-    fn normalize(&mut self) {
-        if self.range < RANGE_FLOOR {
-            self.range <<= 8;
-            self.code = self.code << 8 | self.next();
-        }
-    }
-
-    /// Returns whether the input was used up exactly and the coder is in the final state of an
-    /// encoder.
-    fn is_finished(&mut self) -> bool {
-        self.normalize();
-        self.code == 0 && self.at == self.input.len()
-    }
-
-    #[inline(always)]
-    fn bit(&mut self, probability: &mut u16) -> bool {
-        self.normalize();
-        let even = u32::from(*probability);
-        let bound = (self.range >> PROBABILITY_BITS).wrapping_mul(even);
-        if self.code < bound {
-            self.range = bound;
-            *probability = probability
-                .wrapping_add((1u16 << PROBABILITY_BITS).wrapping_sub(*probability) >> MOVE_BITS);
-            false
-        } else {
-            self.range = self.range.wrapping_sub(bound);
-            self.code = self.code.wrapping_sub(bound);
-            *probability = probability.wrapping_sub(*probability >> MOVE_BITS);
-            true
-        }
-    }
-
-    /// Reads a symbol, highest bit first.
-    #[inline(always)]
-    fn tree<const N: usize>(&mut self, probabilities: &mut [u16; N]) -> usize {
-        let mut symbol = 1usize;
-        while symbol < N {
-            symbol = symbol << 1 | usize::from(self.bit(pick(probabilities, symbol)));
-        }
-        symbol.wrapping_sub(N)
-    }
-
-    /// Reads a symbol of `bits` bits, lowest bit first, with probabilities from `first` on.
-    #[inline(always)]
-    fn reverse_tree<const N: usize>(
-        &mut self,
-        probabilities: &mut [u16; N],
-        first: usize,
-        bits: u32,
-    ) -> u32 {
-        let mut node = 1usize;
-        let mut symbol = 0u32;
-        for shift in 0..bits {
-            let bit = self.bit(pick(probabilities, first.wrapping_add(node)));
-            node = node << 1 | usize::from(bit);
-            symbol |= u32::from(bit).wrapping_shl(shift);
-        }
-        symbol
-    }
-
-    /// Reads a number of `bits` bits without probabilities.
-    #[inline(always)]
-    fn direct(&mut self, bits: u32) -> u32 {
-        let mut value = 0u32;
-        for _ in 0..bits {
-            self.normalize();
-            self.range >>= 1;
-            let bit = self.code >= self.range;
-            if bit {
-                self.code = self.code.wrapping_sub(self.range);
-            }
-            value = value << 1 | u32::from(bit);
-        }
-        value
     }
 }
 
@@ -368,10 +245,19 @@ impl SymbolDecoder {
 #[inline(always)]
 fn literal(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024]) -> u8 {
     let mut symbol = 1usize;
-    while symbol < 0x100 {
-        symbol = symbol << 1 | usize::from(coder.bit(pick(table, symbol)));
+    let mut even = *pick(table, 1);
+    for _ in 0..7 {
+        // Loads both probabilities that may be next before the bit is known.
+        let (low, high) = (*pick(table, symbol << 1), *pick(table, symbol << 1 | 1));
+        let mut now = even;
+        let bit = coder.branchless_bit(&mut now);
+        *pick(table, symbol) = now;
+        even = low ^ ((low ^ high) & 0u16.wrapping_sub(bit as u16));
+        symbol = symbol << 1 | bit;
     }
-    symbol as u8
+    let bit = coder.branchless_bit(&mut even);
+    *pick(table, symbol) = even;
+    (symbol << 1 | bit) as u8
 }
 
 /// Reads a literal right after a match: it is coded with the byte that would continue the match.
@@ -380,12 +266,14 @@ fn literal_after_match(coder: &mut RangeDecoder<'_>, table: &mut [u16; 1024], ex
     let mut expected = usize::from(expected);
     let mut symbol = 1usize;
     let mut agrees = 0x100usize;
-    while symbol < 0x100 {
+    for _ in 0..8 {
         expected <<= 1;
         let wanted = expected & agrees;
-        let bit = coder.bit(pick(table, agrees.wrapping_add(wanted).wrapping_add(symbol)));
-        symbol = symbol << 1 | usize::from(bit);
-        agrees &= if bit { wanted } else { !wanted };
+        let bit =
+            coder.branchless_bit(pick(table, agrees.wrapping_add(wanted).wrapping_add(symbol)));
+        symbol = symbol << 1 | bit;
+        // Keeps the wanted bit if the bit is 1, all others if it is 0.
+        agrees &= wanted ^ bit.wrapping_sub(1);
     }
     symbol as u8
 }

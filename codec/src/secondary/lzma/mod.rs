@@ -7,6 +7,7 @@ mod encode;
 mod encode_symbols;
 mod fast_parse;
 mod match_finder;
+mod range_decoder;
 mod range_encoder;
 
 pub(crate) use encode::LzmaEncoder;
