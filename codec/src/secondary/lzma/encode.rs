@@ -48,7 +48,7 @@ impl LzmaEncoder {
             finder: MatchFinder::new(),
             choice: Choice::default(),
             symbols: SymbolEncoder::new(),
-            range: RangeEncoder::new(1 << 16),
+            range: RangeEncoder::new(),
             started: false,
             properties_due: true,
             dictionary_reset_due: true,
