@@ -1,7 +1,7 @@
 //! Compares the encoder with liblzma 5.4.1: sections made here, with digests of the output of
 //! `lzma_stream_encoder` (preset 0, no check, `LZMA_SYNC_FLUSH` after each section).
 
-use super::super::match_finder::{DICTIONARY, MatchFinder};
+use super::super::match_finder::{DICTIONARY, LAST_POSITION, MatchFinder};
 use super::LzmaEncoder;
 use sha2::{Digest, Sha256};
 
@@ -192,11 +192,11 @@ fn only_first_section_has_headers() {
     assert_eq!(&encode(b"hello world\n")[..1], b"\xc0");
 }
 
-/// A finder whose positions reach the end of 32 bits finds the same matches.
+/// A finder whose positions reach the largest that fits into an entry finds the same matches.
 #[test]
 fn rebase_changes_nothing() {
     for distance_to_end in [3 << 20, 2_500_000, (1 << 20) + 1] {
-        let start = u32::MAX - distance_to_end;
+        let start = LAST_POSITION - distance_to_end;
         let sections = sections(30, Shape::Mixed, &[2_000_000, 1_100_000, 10, 900_000, 700_000]);
         let mut late =
             LzmaEncoder { finder: MatchFinder::starting_at(start), ..LzmaEncoder::new() };
