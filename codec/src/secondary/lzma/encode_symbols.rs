@@ -135,7 +135,6 @@ impl SymbolEncoder {
         let is_match = &mut self.probabilities.is_match[state][position_state];
         match symbol {
             Symbol::Literal => {
-                range.bit(is_match, 0);
                 self.literal(range, bytes, at);
             }
             Symbol::Match { distance, len } => {
@@ -163,9 +162,11 @@ impl SymbolEncoder {
         let context = usize::from(before >> (8 - LITERAL_CONTEXT_BITS));
         let literals = &mut self.probabilities.literals[context];
         let byte = bytes[at];
+        let is_match = &mut self.probabilities.is_match[self.state % STATES][self.position % POSITION_STATES];
         if self.state < AFTER_MATCH {
-            range.tree(&mut literals[0], 8, u32::from(byte));
+            range.literal(is_match, &mut literals[0], byte);
         } else {
+            range.bit(is_match, 0);
             let expected = bytes[at - self.recent[0] as usize - 1];
             let (path, expected) = (0x100 | u32::from(byte), 0x100 | u32::from(expected));
             for shift in (0..8).rev() {
