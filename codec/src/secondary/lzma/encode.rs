@@ -89,6 +89,18 @@ impl LzmaEncoder {
             if self.finder.available() + ahead == 0 {
                 break;
             }
+            if ahead == 0 && self.symbols.is_after_literal() {
+                let count = self.finder.unmatched(self.symbols.recent());
+                if count > 0 {
+                    let at = self.finder.next();
+                    let end = at + count.min(CHUNK_DATA - len);
+                    let bytes = self.finder.bytes();
+                    let count = self.symbols.literals(&mut self.range, bytes, at, end, CHUNK_BYTES);
+                    self.finder.pass(count);
+                    len += count;
+                    continue;
+                }
+            }
             let at = self.finder.next() - ahead;
             let symbol = self.choice.next(&mut self.finder, self.symbols.recent());
             self.symbols.encode(&mut self.range, symbol, self.finder.bytes(), at);

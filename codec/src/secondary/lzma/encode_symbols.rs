@@ -121,6 +121,32 @@ impl SymbolEncoder {
         self.position = self.position.wrapping_add(len);
     }
 
+    /// Returns whether the last symbol was a literal.
+    #[inline(always)]
+    pub(super) fn is_after_literal(&self) -> bool {
+        self.state < AFTER_MATCH
+    }
+
+    /// Encodes a literal for each byte of `bytes[at..end]` until the chunk has `enough` bytes;
+    /// returns their number.
+    #[inline]
+    pub(super) fn literals(
+        &mut self,
+        range: &mut RangeEncoder,
+        bytes: &[u8],
+        at: usize,
+        end: usize,
+        enough: usize,
+    ) -> usize {
+        let mut next = at;
+        while next < end && range.finished_len() < enough {
+            self.literal(range, bytes, next);
+            self.position = self.position.wrapping_add(1);
+            next += 1;
+        }
+        next - at
+    }
+
     /// Encodes the symbol for `bytes[at..]`; the decoder knows everything before `at`.
     #[inline]
     pub(super) fn encode(

@@ -155,15 +155,55 @@ impl MatchFinder {
     #[inline]
     pub(super) fn find(&mut self) -> Found {
         let at = self.next;
+        let place = self.batched();
         self.next += 1;
-        if at >= self.entered {
-            if self.filled - at < HASHED {
-                return Found::default();
-            }
-            self.enter_batch(at);
+        if place > 0 && self.batch.match_in(place) == 0 {
+            self.compare(at, place)
+        } else {
+            Found::default()
         }
-        let place = self.entered - at;
-        if self.batch.can_match(place) { self.compare(at, place) } else { Found::default() }
+    }
+
+    /// Returns the number of entered positions from the next on, more than 0 unless fewer than
+    /// three bytes are known.
+    #[inline(always)]
+    fn batched(&mut self) -> usize {
+        if self.next >= self.entered && self.available() >= HASHED {
+            self.enter_batch(self.next);
+        }
+        self.entered.saturating_sub(self.next)
+    }
+
+    /// Returns a number of positions from the next on, at most 7, at which neither a search nor a
+    /// comparison with one of the `recent` distances finds two equal bytes. There may be more.
+    #[inline]
+    pub(super) fn unmatched(&mut self, recent: &[u32; 4]) -> usize {
+        let place = self.batched();
+        if place == 0 {
+            return 0;
+        }
+        let until_match = self.batch.match_in(place);
+        if until_match == 0 {
+            return 0;
+        }
+        let at = self.next;
+        let mut equal_pairs = 0;
+        for &distance in recent {
+            let earlier = at - distance as usize - 1;
+            let (Some(a), Some(b)) = (eight(&self.bytes, earlier), eight(&self.bytes, at)) else {
+                return 0;
+            };
+            let equal = zero_bytes(a ^ b);
+            equal_pairs |= equal & (equal >> 8);
+        }
+        let until_repeat = equal_pairs.trailing_zeros() as usize / 8;
+        until_match.min(until_repeat).min(place).min(STRIDE - 1)
+    }
+
+    /// Moves past positions that [`unmatched`](Self::unmatched) counted.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, count: usize) {
+        self.next += count;
     }
 
     /// Enters all positions before `at` and a batch of those from there on.
@@ -255,6 +295,13 @@ pub(super) fn common_len(
         len += STRIDE;
     }
     len.min(limit)
+}
+
+/// Returns the highest bit of each byte that is 0, and perhaps of bytes above such a byte.
+#[inline(always)]
+fn zero_bytes(value: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    value.wrapping_sub(ONES) & !value & (ONES << 7)
 }
 
 #[inline(always)]

@@ -3,6 +3,8 @@
 //! The code of a decision has no branch that depends on the decision or on the range: both are
 //! as good as random, and a mispredicted branch costs more than a decision.
 
+use std::hint::select_unpredictable;
+
 /// The initial probability, one half: probabilities are fractions of 2048.
 pub(super) const EVEN: u16 = 1024;
 const PROBABILITY_BITS: u32 = 11;
@@ -34,10 +36,10 @@ impl Range {
     /// Multiplies the range by 256 if it is narrow.
     #[inline(always)]
     fn widen(&mut self) {
-        let bits = u32::from(self.size < NARROW) * 8;
-        self.size <<= bits;
-        self.low <<= bits;
-        self.held_bits += bits;
+        let narrow = self.size < NARROW;
+        self.size = select_unpredictable(narrow, self.size << 8, self.size);
+        self.low = select_unpredictable(narrow, self.low << 8, self.low);
+        self.held_bits += u32::from(narrow) * 8;
     }
 
     #[inline(always)]

@@ -45,10 +45,11 @@ impl Batch {
         self.matches = matches;
     }
 
-    /// Returns whether the position has a candidate with the same bytes in reach.
+    /// Returns the number of positions, from the one at `place` on, before the first that has a
+    /// candidate with the same bytes in reach; at least `place` if none has.
     #[inline(always)]
-    pub(super) fn can_match(&self, place: usize) -> bool {
-        (self.matches >> (LEN - place)) & 1 != 0
+    pub(super) fn match_in(&self, place: usize) -> usize {
+        (self.matches >> (LEN - place)).trailing_zeros() as usize
     }
 
     /// Returns the entry of a position, the latest entry with the same two bytes before it, and
