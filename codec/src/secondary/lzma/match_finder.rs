@@ -6,7 +6,7 @@ mod index;
 
 use batch::Batch;
 pub(super) use index::LAST_POSITION;
-use index::{CANDIDATES, FIRST_POSITION, Index};
+use index::{CANDIDATES, FIRST_POSITION, Index, Latest};
 
 /// The size of the dictionary in bytes, the maximum distance of a match.
 pub(super) const DICTIONARY: usize = 1 << 18;
@@ -157,8 +157,13 @@ impl MatchFinder {
         let at = self.next;
         let place = self.batched();
         self.next += 1;
-        if place > 0 && self.batch.match_in(place) == 0 {
-            self.compare(at, place)
+        if place == 0 {
+            return Found::default();
+        }
+        let own = index::entry(self.offset + at as u32, self.bytes[at]);
+        let (pair, triples) = self.batch.candidates(place);
+        if batch::any_in_reach(own, pair, &triples) {
+            self.compare(at, own, pair, triples)
         } else {
             Found::default()
         }
@@ -182,11 +187,14 @@ impl MatchFinder {
         if place == 0 {
             return 0;
         }
-        let until_match = self.batch.match_in(place);
-        if until_match == 0 {
+        let at = self.next;
+        let position = self.offset + at as u32;
+        let ahead = self.bytes[at..at + STRIDE - 1].iter().zip(position..);
+        let owns = ahead.map(|(&first, position)| index::entry(position, first));
+        let unmatched = self.batch.unmatched(place, owns);
+        if unmatched == 0 {
             return 0;
         }
-        let at = self.next;
         let mut equal_pairs = 0;
         for &distance in recent {
             let earlier = at - distance as usize - 1;
@@ -196,8 +204,7 @@ impl MatchFinder {
             let equal = zero_bytes(a ^ b);
             equal_pairs |= equal & (equal >> 8);
         }
-        let until_repeat = equal_pairs.trailing_zeros() as usize / 8;
-        until_match.min(until_repeat).min(place).min(STRIDE - 1)
+        unmatched.min(equal_pairs.trailing_zeros() as usize / 8)
     }
 
     /// Moves past positions that [`unmatched`](Self::unmatched) counted.
@@ -225,13 +232,12 @@ impl MatchFinder {
         }
     }
 
-    /// Returns the matches at `at`, which is `place` positions before the batch's end.
-    fn compare(&self, at: usize, place: usize) -> Found {
+    /// Returns the matches at `at`, whose own entry is `own`.
+    fn compare(&self, at: usize, own: u32, pair: u32, triples: Latest) -> Found {
         let mut found = Found::default();
         let bytes = &self.bytes[..];
         let available = self.filled - at;
         let limit = available.min(LONG_ENOUGH);
-        let (own, pair, triples) = self.batch.candidates(place);
         let reach = index::distance(own, pair);
         if reach <= DICTIONARY as u32 {
             let len = common_len(bytes, at - reach as usize, at, 2, limit);

@@ -12,64 +12,63 @@ pub(super) const LEN: usize = 32;
 /// A `place` is the distance to the batch's end: the last position's is 1.
 #[derive(Debug)]
 pub(super) struct Batch {
-    own: [u32; LEN],
     pairs: [u32; LEN],
     triples: [Latest; LEN],
-    /// One bit for each position that has a candidate with the same bytes in reach; the last
-    /// position has the highest.
-    matches: u32,
 }
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { own: [0; LEN], pairs: [0; LEN], triples: [[0; CANDIDATES]; LEN], matches: 0 }
+        Self { pairs: [0; LEN], triples: [[0; CANDIDATES]; LEN] }
     }
 
     /// Enters the positions from `position` on, one for each three bytes of `bytes`.
     #[inline(never)]
     pub(super) fn fill(&mut self, index: &mut Index, bytes: &[u8], position: u32) {
         let start = LEN - (bytes.len() - (HASHED - 1));
-        let own = self.own[start..].iter_mut();
         let before = self.pairs[start..].iter_mut().zip(&mut self.triples[start..]);
-        let mut matches = 0;
-        for (((bytes, position), own), (pair, triples)) in
-            bytes.array_windows().zip(position..).zip(own).zip(before)
+        for ((bytes, position), (pair, triples)) in
+            bytes.array_windows().zip(position..).zip(before)
         {
-            (*own, *pair, *triples) = index.enter_one(bytes, position);
-            let mut any = is_near(*own, *pair);
-            for &candidate in &*triples {
-                any |= is_near(*own, candidate);
-            }
-            matches = (matches >> 1) | (u32::from(any) << (LEN - 1));
+            (*pair, *triples) = index.enter_one(bytes, position);
         }
-        self.matches = matches;
     }
 
-    /// Returns the number of positions, from the one at `place` on, before the first that has a
-    /// candidate with the same bytes in reach; at least `place` if none has.
+    /// Returns the latest entry with the same two bytes before a position, and those with the same
+    /// three.
     #[inline(always)]
-    pub(super) fn match_in(&self, place: usize) -> usize {
-        (self.matches >> (LEN - place)).trailing_zeros() as usize
+    pub(super) fn candidates(&self, place: usize) -> (u32, Latest) {
+        (self.pairs[LEN - place], self.triples[LEN - place])
     }
 
-    /// Returns the entry of a position, the latest entry with the same two bytes before it, and
-    /// those with the same three.
+    /// Returns the number of entries, up to the first that has a candidate with the same bytes in
+    /// reach. `owns` are the entries of the positions from `place` on.
     #[inline(always)]
-    pub(super) fn candidates(&self, place: usize) -> (u32, u32, Latest) {
-        let at = LEN - place;
-        (self.own[at], self.pairs[at], self.triples[at])
+    pub(super) fn unmatched(&self, place: usize, owns: impl Iterator<Item = u32>) -> usize {
+        let candidates = self.pairs[LEN - place..].iter().zip(&self.triples[LEN - place..]);
+        let mut count = 0;
+        for (own, (&pair, triples)) in owns.zip(candidates) {
+            if any_in_reach(own, pair, triples) {
+                break;
+            }
+            count += 1;
+        }
+        count
     }
 
     /// Moves all positions down by `drop`, as [`Index::rebase`] does.
     pub(super) fn rebase(&mut self, drop: u32) {
-        let triples = self.triples.as_flattened_mut();
-        for entry in self.own.iter_mut().chain(&mut self.pairs).chain(triples) {
+        for entry in self.pairs.iter_mut().chain(self.triples.as_flattened_mut()) {
             *entry = moved_down(*entry, drop);
         }
     }
 }
 
+/// Returns whether one of the candidates has the same bytes and is in reach.
 #[inline(always)]
-fn is_near(own: u32, candidate: u32) -> bool {
-    distance(own, candidate) <= DICTIONARY as u32
+pub(super) fn any_in_reach(own: u32, pair: u32, triples: &Latest) -> bool {
+    let mut any = distance(own, pair) <= DICTIONARY as u32;
+    for &candidate in triples {
+        any |= distance(own, candidate) <= DICTIONARY as u32;
+    }
+    any
 }

@@ -22,7 +22,7 @@ pub(super) type Latest = [u32; CANDIDATES];
 /// Entries of one slot with the same first byte have the same two or three bytes: the slot is the
 /// sum (exclusive or) of a function of the first byte and of the others, which do not overlap.
 #[inline(always)]
-fn entry(position: u32, first: u8) -> u32 {
+pub(super) fn entry(position: u32, first: u8) -> u32 {
     position | u32::from(first) << POSITION_BITS
 }
 
@@ -60,21 +60,20 @@ impl Index {
         }
     }
 
-    /// Enters a position as the latest with its bytes; returns its entry and the entries before.
+    /// Enters a position as the latest with its bytes; returns the entries before.
     #[inline(always)]
     pub(super) fn enter_one(
         &mut self,
         &[first, second, third]: &[u8; HASHED],
         position: u32,
-    ) -> (u32, u32, Latest) {
+    ) -> (u32, Latest) {
         let own = entry(position, first);
         let mixed = CRC32[usize::from(first)] ^ u32::from(second);
         let pair = &mut self.pairs[mixed as usize % PAIR_SLOTS];
         let triple = &mut self.triples[(mixed ^ (u32::from(third) << 8)) as usize % TRIPLE_SLOTS];
-        let before = (own, *pair, *triple);
+        let before = (*pair, *triple);
         *pair = own;
-        let [latest, second, third, _] = *triple;
-        *triple = [own, latest, second, third];
+        *triple = [own, before.1[0], before.1[1], before.1[2]];
         before
     }
 
