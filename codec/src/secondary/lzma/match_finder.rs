@@ -6,7 +6,7 @@ mod index;
 
 use batch::Batch;
 pub(super) use index::LAST_POSITION;
-use index::{CANDIDATES, FIRST_POSITION, Index, Latest};
+use index::{CANDIDATES, FIRST_POSITION, Index, Slot};
 
 /// The size of the dictionary in bytes, the maximum distance of a match.
 pub(super) const DICTIONARY: usize = 1 << 18;
@@ -162,7 +162,7 @@ impl MatchFinder {
         }
         let own = index::entry(self.offset + at as u32, self.bytes[at]);
         let (pair, triples) = self.batch.candidates(place);
-        if batch::any_in_reach(own, pair, &triples) {
+        if batch::any_in_reach(own, pair, triples) {
             self.compare(at, own, pair, triples)
         } else {
             Found::default()
@@ -233,7 +233,7 @@ impl MatchFinder {
     }
 
     /// Returns the matches at `at`, whose own entry is `own`.
-    fn compare(&self, at: usize, own: u32, pair: u32, triples: Latest) -> Found {
+    fn compare(&self, at: usize, own: u32, pair: u32, triples: Slot) -> Found {
         let mut found = Found::default();
         let bytes = &self.bytes[..];
         let available = self.filled - at;
@@ -244,7 +244,7 @@ impl MatchFinder {
             found.push(len, reach - 1);
         }
         let mut best = found.longest.max(2);
-        for candidate in triples {
+        for candidate in triples.entries() {
             if best == limit {
                 break;
             }

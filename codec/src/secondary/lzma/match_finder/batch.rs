@@ -1,6 +1,6 @@
 //! Positions entered ahead of the search, with the candidates that each had when it was entered.
 
-use super::index::{CANDIDATES, Index, Latest, distance, moved_down};
+use super::index::{Index, Slot, distance, rebase};
 use super::{DICTIONARY, HASHED};
 
 /// The maximum number of positions in a batch.
@@ -13,12 +13,12 @@ pub(super) const LEN: usize = 32;
 #[derive(Debug)]
 pub(super) struct Batch {
     pairs: [u32; LEN],
-    triples: [Latest; LEN],
+    triples: [Slot; LEN],
 }
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { pairs: [0; LEN], triples: [[0; CANDIDATES]; LEN] }
+        Self { pairs: [0; LEN], triples: [Slot::EMPTY; LEN] }
     }
 
     /// Enters the positions from `position` on, one for each three bytes of `bytes`.
@@ -29,14 +29,16 @@ impl Batch {
         for ((bytes, position), (pair, triples)) in
             bytes.array_windows().zip(position..).zip(before)
         {
-            (*pair, *triples) = index.enter_one(bytes, position);
+            let before = index.enter_one(bytes, position);
+            *pair = before.0;
+            *triples = before.1;
         }
     }
 
     /// Returns the latest entry with the same two bytes before a position, and those with the same
     /// three.
     #[inline(always)]
-    pub(super) fn candidates(&self, place: usize) -> (u32, Latest) {
+    pub(super) fn candidates(&self, place: usize) -> (u32, Slot) {
         (self.pairs[LEN - place], self.triples[LEN - place])
     }
 
@@ -46,7 +48,7 @@ impl Batch {
     pub(super) fn unmatched(&self, place: usize, owns: impl Iterator<Item = u32>) -> usize {
         let candidates = self.pairs[LEN - place..].iter().zip(&self.triples[LEN - place..]);
         let mut count = 0;
-        for (own, (&pair, triples)) in owns.zip(candidates) {
+        for (own, (&pair, &triples)) in owns.zip(candidates) {
             if any_in_reach(own, pair, triples) {
                 break;
             }
@@ -57,17 +59,15 @@ impl Batch {
 
     /// Moves all positions down by `drop`, as [`Index::rebase`] does.
     pub(super) fn rebase(&mut self, drop: u32) {
-        for entry in self.pairs.iter_mut().chain(self.triples.as_flattened_mut()) {
-            *entry = moved_down(*entry, drop);
-        }
+        rebase(&mut self.pairs, &mut self.triples, drop);
     }
 }
 
 /// Returns whether one of the candidates has the same bytes and is in reach.
 #[inline(always)]
-pub(super) fn any_in_reach(own: u32, pair: u32, triples: &Latest) -> bool {
+pub(super) fn any_in_reach(own: u32, pair: u32, triples: Slot) -> bool {
     let mut any = distance(own, pair) <= DICTIONARY as u32;
-    for &candidate in triples {
+    for candidate in triples.entries() {
         any |= distance(own, candidate) <= DICTIONARY as u32;
     }
     any

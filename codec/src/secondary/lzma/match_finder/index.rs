@@ -14,23 +14,62 @@ const POSITION_BITS: u32 = 24;
 const PAIR_SLOTS: usize = 1 << 10;
 const TRIPLE_SLOTS: usize = 1 << 17;
 
-/// The latest positions in a slot as entries, latest first.
-pub(super) type Latest = [u32; CANDIDATES];
-
 /// Returns the entry of a position: the position, and the first byte above it.
 ///
 /// Entries of one slot with the same first byte have the same two or three bytes: the slot is the
-/// sum (exclusive or) of a function of the first byte and of the others, which do not overlap.
+/// exclusive or of a function of the first byte and of the others, which do not overlap.
 #[inline(always)]
 pub(super) fn entry(position: u32, first: u8) -> u32 {
-    position | u32::from(first) << POSITION_BITS
+    position | (u32::from(first) << POSITION_BITS)
 }
 
-/// Returns the distance from `earlier` to `own`, entries of one slot; at least 2^24 - 2^18 unless
-/// their bytes are the same. An entry of 0 is more than [`DICTIONARY`] away.
+/// Returns the distance from `earlier` to `own`, two entries of one slot; more than [`DICTIONARY`]
+/// if their bytes differ or `earlier` is 0.
 #[inline(always)]
 pub(super) fn distance(own: u32, earlier: u32) -> u32 {
     own.wrapping_sub(earlier)
+}
+
+/// Returns the entry with its position moved down; 0 if it is too early.
+fn moved_down(entry: u32, drop: u32) -> u32 {
+    if entry & LAST_POSITION < drop { 0 } else { entry - drop }
+}
+
+/// The entries of the latest four positions with the same hash.
+///
+/// Each field is read as it is written: a read of a part of one and a part of another waits until
+/// both writes are in the cache, which takes as long as all the rest where bytes repeat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// The third latest entry, and the fourth above it.
+    older: u64,
+    second: u32,
+    latest: u32,
+}
+
+impl Slot {
+    pub(super) const EMPTY: Self = Self { older: 0, second: 0, latest: 0 };
+
+    /// Returns the entries, latest first.
+    #[inline(always)]
+    pub(super) fn entries(self) -> [u32; CANDIDATES] {
+        [self.latest, self.second, self.older as u32, (self.older >> 32) as u32]
+    }
+
+    /// Adds an entry in place of the earliest; returns the slot as it was.
+    #[inline(always)]
+    fn push(&mut self, entry: u32) -> Self {
+        let Self { older, second, latest } = *self;
+        self.older = (older << 32) | u64::from(second);
+        self.second = latest;
+        self.latest = entry;
+        Self { older, second, latest }
+    }
+
+    fn moved_down(self, drop: u32) -> Self {
+        let [latest, second, third, fourth] = self.entries().map(|entry| moved_down(entry, drop));
+        Self { older: (u64::from(fourth) << 32) | u64::from(third), second, latest }
+    }
 }
 
 /// The latest positions by the hash of two bytes and by that of three.
@@ -40,56 +79,57 @@ pub(super) fn distance(own: u32, earlier: u32) -> u32 {
 #[derive(Debug)]
 pub(super) struct Index {
     pairs: Box<[u32; PAIR_SLOTS]>,
-    triples: Box<[Latest; TRIPLE_SLOTS]>,
+    triples: Box<[Slot; TRIPLE_SLOTS]>,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self {
-            pairs: vec![0; PAIR_SLOTS].try_into().unwrap_or_else(|_| Box::new([0; PAIR_SLOTS])),
-            triples: vec![[0; CANDIDATES]; TRIPLE_SLOTS]
-                .try_into()
-                .unwrap_or_else(|_| Box::new([[0; CANDIDATES]; TRIPLE_SLOTS])),
-        }
+        Self { pairs: boxed(0), triples: boxed(Slot::EMPTY) }
     }
 
     /// Enters the positions from `position` on, one for each three bytes of `bytes`.
+    #[inline(never)]
     pub(super) fn enter(&mut self, bytes: &[u8], position: u32) {
-        for (window, position) in bytes.array_windows().zip(position..) {
-            self.enter_one(window, position);
+        for (bytes, position) in bytes.array_windows().zip(position..) {
+            self.enter_one(bytes, position);
         }
     }
 
-    /// Enters a position as the latest with its bytes; returns the entries before.
+    /// Enters a position as the latest with its bytes; returns the entries before: the latest with
+    /// the same hash of two bytes, and those with the same hash of three.
     #[inline(always)]
     pub(super) fn enter_one(
         &mut self,
         &[first, second, third]: &[u8; HASHED],
         position: u32,
-    ) -> (u32, Latest) {
+    ) -> (u32, Slot) {
         let own = entry(position, first);
         let mixed = CRC32[usize::from(first)] ^ u32::from(second);
         let pair = &mut self.pairs[mixed as usize % PAIR_SLOTS];
         let triple = &mut self.triples[(mixed ^ (u32::from(third) << 8)) as usize % TRIPLE_SLOTS];
-        let before = (*pair, *triple);
-        *pair = own;
-        *triple = [own, before.1[0], before.1[1], before.1[2]];
-        before
+        (std::mem::replace(pair, own), triple.push(own))
     }
 
     /// Moves all positions down by `drop`. Only differences of positions are ever used, and an
     /// entry that becomes 0 was already out of reach, so the matches found do not change.
     pub(super) fn rebase(&mut self, drop: u32) {
-        for entry in self.pairs.iter_mut().chain(self.triples.as_flattened_mut()) {
-            *entry = moved_down(*entry, drop);
-        }
+        rebase(&mut self.pairs[..], &mut self.triples[..], drop);
     }
 }
 
-/// Returns the entry with its position moved down; 0 if that is not possible.
-#[inline(always)]
-pub(super) fn moved_down(entry: u32, drop: u32) -> u32 {
-    if entry & LAST_POSITION < drop { 0 } else { entry - drop }
+/// Moves the positions of entries down by `drop`.
+pub(super) fn rebase(entries: &mut [u32], slots: &mut [Slot], drop: u32) {
+    for entry in entries {
+        *entry = moved_down(*entry, drop);
+    }
+    for slot in slots {
+        *slot = slot.moved_down(drop);
+    }
+}
+
+/// Returns an array allocated directly on the heap: it may be too large for a small stack.
+fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+    vec![value; N].try_into().unwrap_or_else(|_| Box::new([value; N]))
 }
 
 /// The first table of CRC-32 (reflected polynomial 0xEDB88320), which liblzma hashes with.
