@@ -6,7 +6,7 @@ mod index;
 
 use batch::Batch;
 pub(super) use index::LAST_POSITION;
-use index::{CANDIDATES, FIRST_POSITION, Index, Slot};
+use index::{CANDIDATES, FIRST_POSITION, Index};
 
 /// The size of the dictionary in bytes, the maximum distance of a match.
 pub(super) const DICTIONARY: usize = 1 << 18;
@@ -162,7 +162,7 @@ impl MatchFinder {
         }
         let own = index::entry(self.offset + at as u32, self.bytes[at]);
         let (pair, triples) = self.batch.candidates(place);
-        if batch::any_in_reach(own, pair, triples) {
+        if batch::any_in_reach(own, pair, &triples) {
             self.compare(at, own, pair, triples)
         } else {
             Found::default()
@@ -189,8 +189,10 @@ impl MatchFinder {
         }
         let at = self.next;
         let position = self.offset + at as u32;
-        let ahead = self.bytes[at..at + STRIDE - 1].iter().zip(position..);
-        let owns = ahead.map(|(&first, position)| index::entry(position, first));
+        let Some(ahead) = self.bytes[at..].first_chunk::<{ batch::RUN }>() else {
+            return 0;
+        };
+        let owns = std::array::from_fn(|k| index::entry(position + k as u32, ahead[k]));
         let unmatched = self.batch.unmatched(place, owns);
         if unmatched == 0 {
             return 0;
@@ -233,7 +235,7 @@ impl MatchFinder {
     }
 
     /// Returns the matches at `at`, whose own entry is `own`.
-    fn compare(&self, at: usize, own: u32, pair: u32, triples: Slot) -> Found {
+    fn compare(&self, at: usize, own: u32, pair: u32, triples: [u32; CANDIDATES]) -> Found {
         let mut found = Found::default();
         let bytes = &self.bytes[..];
         let available = self.filled - at;
@@ -244,7 +246,7 @@ impl MatchFinder {
             found.push(len, reach - 1);
         }
         let mut best = found.longest.max(2);
-        for candidate in triples.entries() {
+        for candidate in triples {
             if best == limit {
                 break;
             }

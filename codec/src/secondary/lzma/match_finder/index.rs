@@ -31,7 +31,7 @@ pub(super) fn distance(own: u32, earlier: u32) -> u32 {
 }
 
 /// Returns the entry with its position moved down; 0 if it is too early.
-fn moved_down(entry: u32, drop: u32) -> u32 {
+pub(super) fn moved_down(entry: u32, drop: u32) -> u32 {
     if entry & LAST_POSITION < drop { 0 } else { entry - drop }
 }
 
@@ -113,17 +113,12 @@ impl Index {
     /// Moves all positions down by `drop`. Only differences of positions are ever used, and an
     /// entry that becomes 0 was already out of reach, so the matches found do not change.
     pub(super) fn rebase(&mut self, drop: u32) {
-        rebase(&mut self.pairs[..], &mut self.triples[..], drop);
-    }
-}
-
-/// Moves the positions of entries down by `drop`.
-pub(super) fn rebase(entries: &mut [u32], slots: &mut [Slot], drop: u32) {
-    for entry in entries {
-        *entry = moved_down(*entry, drop);
-    }
-    for slot in slots {
-        *slot = slot.moved_down(drop);
+        for entry in self.pairs.iter_mut() {
+            *entry = moved_down(*entry, drop);
+        }
+        for slot in self.triples.iter_mut() {
+            *slot = slot.moved_down(drop);
+        }
     }
 }
 
