@@ -129,6 +129,7 @@ impl MatchFinder {
         if section.len() > WINDOW - self.filled {
             self.slide();
         }
+        self.index.prepare(section.len());
         let (head, rest) = section.split_at(section.len().min(WINDOW - self.filled));
         self.bytes[self.filled..self.filled + head.len()].copy_from_slice(head);
         self.filled += head.len();

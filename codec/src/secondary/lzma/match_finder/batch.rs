@@ -33,7 +33,7 @@ impl Batch {
         {
             let before = index.enter_one(bytes, position);
             *pair = before.0;
-            *triples = before.1.entries();
+            *triples = before.1;
         }
     }
 

@@ -14,6 +14,11 @@ const POSITION_BITS: u32 = 24;
 const PAIR_SLOTS: usize = 1 << 10;
 const TRIPLE_SLOTS: usize = 1 << 17;
 
+/// The number of slots in a page of 4 KiB.
+const PAGE_SLOTS: usize = 256;
+/// The number of positions from which on most pages will be written.
+const MANY_POSITIONS: usize = 256;
+
 /// Returns the entry of a position: the position, and the first byte above it.
 ///
 /// Entries of one slot with the same first byte have the same two or three bytes: the slot is the
@@ -35,41 +40,27 @@ pub(super) fn moved_down(entry: u32, drop: u32) -> u32 {
     if entry & LAST_POSITION < drop { 0 } else { entry - drop }
 }
 
-/// The entries of the latest four positions with the same hash.
+/// The entries of the latest four positions with the same hash: the third with the fourth above
+/// it, the second, the latest. (A tuple of zeros is allocated without being written.)
 ///
 /// Each field is read as it is written: a read of a part of one and a part of another waits until
-/// both writes are in the cache, which takes as long as all the rest where bytes repeat.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    /// The third latest entry, and the fourth above it.
-    older: u64,
-    second: u32,
-    latest: u32,
+/// both writes are in the cache, which takes longer than all the rest where bytes repeat.
+type Slot = (u64, u32, u32);
+
+/// Returns the entries of a slot, latest first.
+#[inline(always)]
+fn entries((older, second, latest): Slot) -> [u32; CANDIDATES] {
+    [latest, second, older as u32, (older >> 32) as u32]
 }
 
-impl Slot {
-    pub(super) const EMPTY: Self = Self { older: 0, second: 0, latest: 0 };
-
-    /// Returns the entries, latest first.
-    #[inline(always)]
-    pub(super) fn entries(self) -> [u32; CANDIDATES] {
-        [self.latest, self.second, self.older as u32, (self.older >> 32) as u32]
-    }
-
-    /// Adds an entry in place of the earliest; returns the slot as it was.
-    #[inline(always)]
-    fn push(&mut self, entry: u32) -> Self {
-        let Self { older, second, latest } = *self;
-        self.older = (older << 32) | u64::from(second);
-        self.second = latest;
-        self.latest = entry;
-        Self { older, second, latest }
-    }
-
-    fn moved_down(self, drop: u32) -> Self {
-        let [latest, second, third, fourth] = self.entries().map(|entry| moved_down(entry, drop));
-        Self { older: (u64::from(fourth) << 32) | u64::from(third), second, latest }
-    }
+/// Adds an entry to a slot in place of the earliest; returns the entries as they were.
+#[inline(always)]
+fn push(slot: &mut Slot, entry: u32) -> [u32; CANDIDATES] {
+    let (older, second, latest) = *slot;
+    slot.0 = (older << 32) | u64::from(second);
+    slot.1 = latest;
+    slot.2 = entry;
+    entries((older, second, latest))
 }
 
 /// The latest positions by the hash of two bytes and by that of three.
@@ -80,11 +71,24 @@ impl Slot {
 pub(super) struct Index {
     pairs: Box<[u32; PAIR_SLOTS]>,
     triples: Box<[Slot; TRIPLE_SLOTS]>,
+    /// `true` if positions may have been entered.
+    prepared: bool,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { pairs: boxed(0), triples: boxed(Slot::EMPTY) }
+        Self { pairs: boxed(0), triples: boxed((0, 0, 0)), prepared: false }
+    }
+
+    /// Prepares the empty index for `count` positions at once. A page that is read before it is
+    /// written takes two page faults, so pages are written first, unless few of them will be.
+    pub(super) fn prepare(&mut self, count: usize) {
+        if !self.prepared && count >= MANY_POSITIONS {
+            for slot in self.triples.iter_mut().step_by(PAGE_SLOTS) {
+                *slot = std::hint::black_box((0, 0, 0));
+            }
+        }
+        self.prepared = true;
     }
 
     /// Enters the positions from `position` on, one for each three bytes of `bytes`.
@@ -102,12 +106,12 @@ impl Index {
         &mut self,
         &[first, second, third]: &[u8; HASHED],
         position: u32,
-    ) -> (u32, Slot) {
+    ) -> (u32, [u32; CANDIDATES]) {
         let own = entry(position, first);
         let mixed = CRC32[usize::from(first)] ^ u32::from(second);
         let pair = &mut self.pairs[mixed as usize % PAIR_SLOTS];
         let triple = &mut self.triples[(mixed ^ (u32::from(third) << 8)) as usize % TRIPLE_SLOTS];
-        (std::mem::replace(pair, own), triple.push(own))
+        (std::mem::replace(pair, own), push(triple, own))
     }
 
     /// Moves all positions down by `drop`. Only differences of positions are ever used, and an
@@ -117,7 +121,8 @@ impl Index {
             *entry = moved_down(*entry, drop);
         }
         for slot in self.triples.iter_mut() {
-            *slot = slot.moved_down(drop);
+            let [latest, second, third, fourth] = entries(*slot).map(|entry| moved_down(entry, drop));
+            *slot = (u64::from(fourth) << 32 | u64::from(third), second, latest);
         }
     }
 }
