@@ -188,7 +188,8 @@ impl SymbolEncoder {
         let context = usize::from(before >> (8 - LITERAL_CONTEXT_BITS));
         let literals = &mut self.probabilities.literals[context];
         let byte = bytes[at];
-        let is_match = &mut self.probabilities.is_match[self.state % STATES][self.position % POSITION_STATES];
+        let is_match =
+            &mut self.probabilities.is_match[self.state % STATES][self.position % POSITION_STATES];
         if self.state < AFTER_MATCH {
             range.literal(is_match, &mut literals[0], byte);
         } else {

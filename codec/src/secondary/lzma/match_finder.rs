@@ -317,3 +317,6 @@ fn zero_bytes(value: u64) -> u64 {
 fn eight(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..at + STRIDE)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,12 +139,7 @@ impl RangeEncoder {
     /// Encodes a bit of 0 and then the eight bits of a byte, as [`bit`](Self::bit) and
     /// [`tree`](Self::tree) do.
     #[inline(always)]
-    pub(super) fn literal(
-        &mut self,
-        is_match: &mut u16,
-        probabilities: &mut [u16; 256],
-        byte: u8,
-    ) {
+    pub(super) fn literal(&mut self, is_match: &mut u16, probabilities: &mut [u16; 256], byte: u8) {
         let path = 0x100 | u32::from(byte);
         let mut range = self.range;
         self.bit_in(&mut range, is_match, 0);
@@ -236,3 +231,7 @@ impl RangeEncoder {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "range_encoder_tests.rs"]
+mod tests;

@@ -121,7 +121,8 @@ impl Index {
             *entry = moved_down(*entry, drop);
         }
         for slot in self.triples.iter_mut() {
-            let [latest, second, third, fourth] = entries(*slot).map(|entry| moved_down(entry, drop));
+            let [latest, second, third, fourth] =
+                entries(*slot).map(|entry| moved_down(entry, drop));
             *slot = (u64::from(fourth) << 32 | u64::from(third), second, latest);
         }
     }
@@ -129,7 +130,14 @@ impl Index {
 
 /// Returns an array allocated directly on the heap: it may be too large for a small stack.
 fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
-    vec![value; N].try_into().unwrap_or_else(|_| Box::new([value; N]))
+    vec![value; N].try_into().unwrap_or_else(|_| boxed_from_stack(value))
+}
+
+/// Is never called. Inlined, its array would take stack even so.
+#[cold]
+#[inline(never)]
+fn boxed_from_stack<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+    Box::new([value; N])
 }
 
 /// The first table of CRC-32 (reflected polynomial 0xEDB88320), which liblzma hashes with.
