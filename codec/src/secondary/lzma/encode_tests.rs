@@ -29,6 +29,13 @@ enum Shape {
     Words,
     Addresses,
     FourLetters,
+    /// Small values more often than large ones.
+    Skewed,
+    /// A few bytes again and again, with errors.
+    Periodic,
+    /// Noise that does not compress, with near copies of two bytes, the second of which begins a
+    /// far copy of four: a literal and a search ahead.
+    Lures,
     Runs,
     /// Copies from as far back as the dictionary reaches, and slightly further.
     Edge,
@@ -57,6 +64,21 @@ fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
                 made.extend(address.to_be_bytes());
             }
             Shape::FourLetters => made.push(b'a' + random.below(4) as u8),
+            Shape::Skewed => made.push((random.below(16) * random.below(16)) as u8),
+            Shape::Periodic if made.len() < 37 || random.below(500) == 0 => {
+                made.push(random.next() as u8);
+            }
+            Shape::Periodic => copy(&mut made, 37, 1 + random.below(300)),
+            Shape::Lures if made.len() < 100_000 => made.push(random.next() as u8),
+            Shape::Lures => {
+                let far = made.len() - 4 - random.below(90_000);
+                let (pair, rest) = ([random.next() as u8, made[far]], far + 1..far + 4);
+                made.extend((0..30).map(|_| random.next() as u8));
+                made.extend(pair);
+                made.extend((0..30).map(|_| random.next() as u8));
+                made.extend(pair);
+                made.extend_from_within(rest);
+            }
             Shape::Runs => {
                 let value = random.below(3) as u8;
                 made.resize(made.len() + 1 + random.below(if value == 0 { 600 } else { 4 }), value);
@@ -157,6 +179,14 @@ fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
         (many(20, Shape::Mixed, 40, 10, 20_000), "fccef23b076ac66de6727ac504055d1a"),
         (many(21, Shape::Mixed, 30, 60_000, 10_000), "e085404ddac451acb5e2f933d21b5aaa"),
         (many(22, Shape::Runs, 100, 10, 2000), "c5826f8cdda45144932a83d8a1048e09"),
+        (sections(24, Shape::Skewed, &[1_500_000, 33, 70_000]), "3c4c31c23568600b941df7532f109cb6"),
+        (
+            sections(25, Shape::Periodic, &[1_500_000, 33, 70_000]),
+            "cf7e05242367f944206715aa95652b4d",
+        ),
+        (sections(26, Shape::Lures, &[5_000_000, 33, 70_000]), "5ea2a07bf322743c8f4a9f3ffb324bc6"),
+        (many(27, Shape::Skewed, 1000, 1, 4), "d79cfc11197f6112798bfe1c2bbddd72"),
+        (many(28, Shape::Periodic, 1000, 1, 100), "cbf5e932dba33389289f091063713d02"),
     ]
 }
 

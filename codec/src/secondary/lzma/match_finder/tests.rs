@@ -245,7 +245,7 @@ fn short_sections_equal_chains() {
 /// The shapes change, so that the matches of one section are in the last of the same shape.
 #[test]
 fn rebases_change_no_match() {
-    let mut twins = Twins::new(LAST_POSITION - (3 << 20), 3);
+    let mut twins = Twins::new(LAST_POSITION - (3 << 20), 40);
     let mut random = Random(300);
     while twins.rebases < 3 {
         let shape = SHAPES[random.below(SHAPES.len())];
