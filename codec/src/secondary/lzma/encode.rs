@@ -48,7 +48,7 @@ impl LzmaEncoder {
             finder: MatchFinder::new(),
             choice: Choice::default(),
             symbols: SymbolEncoder::new(),
-            range: RangeEncoder::new(1 << 16),
+            range: RangeEncoder::new(),
             started: false,
             properties_due: true,
             dictionary_reset_due: true,
@@ -88,6 +88,18 @@ impl LzmaEncoder {
             let ahead = self.choice.looked_ahead();
             if self.finder.available() + ahead == 0 {
                 break;
+            }
+            if ahead == 0 && self.symbols.is_after_literal() {
+                let count = self.finder.unmatched(self.symbols.recent());
+                if count > 0 {
+                    let at = self.finder.next();
+                    let end = at + count.min(CHUNK_DATA - len);
+                    let bytes = self.finder.bytes();
+                    let count = self.symbols.literals(&mut self.range, bytes, at, end, CHUNK_BYTES);
+                    self.finder.pass(count);
+                    len += count;
+                    continue;
+                }
             }
             let at = self.finder.next() - ahead;
             let symbol = self.choice.next(&mut self.finder, self.symbols.recent());

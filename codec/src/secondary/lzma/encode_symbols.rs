@@ -38,12 +38,12 @@ impl Lengths {
     #[inline]
     fn encode(&mut self, range: &mut RangeEncoder, len: usize, position_state: usize) {
         let rest = (len - SHORTEST_MATCH) as u32;
-        range.bit(&mut self.at_least_8, rest >= 8);
+        range.bit(&mut self.at_least_8, u32::from(rest >= 8));
         if rest < 8 {
             range.tree(&mut self.low[position_state], 3, rest);
             return;
         }
-        range.bit(&mut self.at_least_16, rest >= 16);
+        range.bit(&mut self.at_least_16, u32::from(rest >= 16));
         if rest < 16 {
             range.tree(&mut self.middle[position_state], 3, rest - 8);
         } else {
@@ -121,6 +121,32 @@ impl SymbolEncoder {
         self.position = self.position.wrapping_add(len);
     }
 
+    /// Returns whether the last symbol was a literal.
+    #[inline(always)]
+    pub(super) fn is_after_literal(&self) -> bool {
+        self.state < AFTER_MATCH
+    }
+
+    /// Encodes a literal for each byte of `bytes[at..end]` until the chunk has `enough` bytes;
+    /// returns their number.
+    #[inline]
+    pub(super) fn literals(
+        &mut self,
+        range: &mut RangeEncoder,
+        bytes: &[u8],
+        at: usize,
+        end: usize,
+        enough: usize,
+    ) -> usize {
+        let mut next = at;
+        while next < end && range.finished_len() < enough {
+            self.literal(range, bytes, next);
+            self.position = self.position.wrapping_add(1);
+            next += 1;
+        }
+        next - at
+    }
+
     /// Encodes the symbol for `bytes[at..]`; the decoder knows everything before `at`.
     #[inline]
     pub(super) fn encode(
@@ -135,20 +161,19 @@ impl SymbolEncoder {
         let is_match = &mut self.probabilities.is_match[state][position_state];
         match symbol {
             Symbol::Literal => {
-                range.bit(is_match, false);
                 self.literal(range, bytes, at);
             }
             Symbol::Match { distance, len } => {
-                range.bit(is_match, true);
-                range.bit(&mut self.probabilities.is_repeat[state], false);
+                range.bit(is_match, 1);
+                range.bit(&mut self.probabilities.is_repeat[state], 0);
                 self.probabilities.match_lengths.encode(range, len, position_state);
                 self.distance(range, distance, len);
                 self.recent = [distance, self.recent[0], self.recent[1], self.recent[2]];
                 self.state = if state < AFTER_MATCH { 7 } else { 10 };
             }
             Symbol::Repeat { which, len } => {
-                range.bit(is_match, true);
-                range.bit(&mut self.probabilities.is_repeat[state], true);
+                range.bit(is_match, 1);
+                range.bit(&mut self.probabilities.is_repeat[state], 1);
                 self.repeat(range, which, position_state);
                 self.probabilities.repeat_lengths.encode(range, len, position_state);
                 self.state = if state < AFTER_MATCH { 8 } else { 11 };
@@ -161,22 +186,20 @@ impl SymbolEncoder {
     fn literal(&mut self, range: &mut RangeEncoder, bytes: &[u8], at: usize) {
         let before = at.checked_sub(1).map_or(0, |before| bytes[before]);
         let context = usize::from(before >> (8 - LITERAL_CONTEXT_BITS));
-        let [plain, expecting @ ..] = &mut self.probabilities.literals[context];
+        let literals = &mut self.probabilities.literals[context];
         let byte = bytes[at];
+        let is_match =
+            &mut self.probabilities.is_match[self.state % STATES][self.position % POSITION_STATES];
         if self.state < AFTER_MATCH {
-            range.tree(plain, 8, u32::from(byte));
+            range.literal(is_match, &mut literals[0], byte);
         } else {
+            range.bit(is_match, 0);
             let expected = bytes[at - self.recent[0] as usize - 1];
-            let mut node = 1usize;
-            let mut agrees = true;
+            let (path, expected) = (0x100 | u32::from(byte), 0x100 | u32::from(expected));
             for shift in (0..8).rev() {
-                let bit = (byte >> shift) & 1;
-                let guess = (expected >> shift) & 1;
-                let probabilities =
-                    if agrees { &mut expecting[usize::from(guess)] } else { &mut *plain };
-                range.bit(&mut probabilities[node & 0xff], bit != 0);
-                agrees &= bit == guess;
-                node = node * 2 + usize::from(bit);
+                let (node, guessed) = (path >> (shift + 1), expected >> (shift + 1));
+                let table = if node == guessed { 1 + (expected >> shift & 1) as usize } else { 0 };
+                range.bit(&mut literals[table][node as usize & 0xff], path >> shift & 1);
             }
         }
         self.state = match self.state {
@@ -209,14 +232,14 @@ impl SymbolEncoder {
     #[inline]
     fn repeat(&mut self, range: &mut RangeEncoder, which: usize, position_state: usize) {
         let state = self.state % STATES;
-        range.bit(&mut self.probabilities.is_not_latest[state], which > 0);
+        range.bit(&mut self.probabilities.is_not_latest[state], u32::from(which > 0));
         if which == 0 {
-            range.bit(&mut self.probabilities.is_long_latest[state][position_state], true);
+            range.bit(&mut self.probabilities.is_long_latest[state][position_state], 1);
             return;
         }
-        range.bit(&mut self.probabilities.is_not_second[state], which > 1);
+        range.bit(&mut self.probabilities.is_not_second[state], u32::from(which > 1));
         if which > 1 {
-            range.bit(&mut self.probabilities.is_fourth[state], which > 2);
+            range.bit(&mut self.probabilities.is_fourth[state], u32::from(which > 2));
         }
         self.recent[..=which].rotate_right(1);
     }

@@ -1,7 +1,7 @@
 //! Compares the encoder with liblzma 5.4.1: sections made here, with digests of the output of
 //! `lzma_stream_encoder` (preset 0, no check, `LZMA_SYNC_FLUSH` after each section).
 
-use super::super::match_finder::{DICTIONARY, MatchFinder};
+use super::super::match_finder::{DICTIONARY, LAST_POSITION, MatchFinder};
 use super::LzmaEncoder;
 use sha2::{Digest, Sha256};
 
@@ -29,6 +29,13 @@ enum Shape {
     Words,
     Addresses,
     FourLetters,
+    /// Small values more often than large ones.
+    Skewed,
+    /// A few bytes again and again, with errors.
+    Periodic,
+    /// Noise that does not compress, with near copies of two bytes, the second of which begins a
+    /// far copy of four: a literal and a search ahead.
+    Lures,
     Runs,
     /// Copies from as far back as the dictionary reaches, and slightly further.
     Edge,
@@ -57,6 +64,21 @@ fn bytes(shape: Shape, len: usize, random: &mut Random) -> Vec<u8> {
                 made.extend(address.to_be_bytes());
             }
             Shape::FourLetters => made.push(b'a' + random.below(4) as u8),
+            Shape::Skewed => made.push((random.below(16) * random.below(16)) as u8),
+            Shape::Periodic if made.len() < 37 || random.below(500) == 0 => {
+                made.push(random.next() as u8);
+            }
+            Shape::Periodic => copy(&mut made, 37, 1 + random.below(300)),
+            Shape::Lures if made.len() < 100_000 => made.push(random.next() as u8),
+            Shape::Lures => {
+                let far = made.len() - 4 - random.below(90_000);
+                let (pair, rest) = ([random.next() as u8, made[far]], far + 1..far + 4);
+                made.extend((0..30).map(|_| random.next() as u8));
+                made.extend(pair);
+                made.extend((0..30).map(|_| random.next() as u8));
+                made.extend(pair);
+                made.extend_from_within(rest);
+            }
             Shape::Runs => {
                 let value = random.below(3) as u8;
                 made.resize(made.len() + 1 + random.below(if value == 0 { 600 } else { 4 }), value);
@@ -100,6 +122,10 @@ fn copy(made: &mut Vec<u8>, distance: usize, len: usize) {
 fn sections(seed: u64, shape: Shape, lens: &[usize]) -> Vec<Vec<u8>> {
     let mut random = Random(seed);
     lens.iter().map(|&len| bytes(shape, len, &mut random)).collect()
+}
+
+fn lures_and_words(seed: u64) -> Vec<Vec<u8>> {
+    [sections(seed, Shape::Lures, &[1_000_000]), sections(seed, Shape::Words, &[70_000])].concat()
 }
 
 /// Returns sections of `least..least + spread` bytes.
@@ -157,6 +183,16 @@ fn golden() -> Vec<(Vec<Vec<u8>>, &'static str)> {
         (many(20, Shape::Mixed, 40, 10, 20_000), "fccef23b076ac66de6727ac504055d1a"),
         (many(21, Shape::Mixed, 30, 60_000, 10_000), "e085404ddac451acb5e2f933d21b5aaa"),
         (many(22, Shape::Runs, 100, 10, 2000), "c5826f8cdda45144932a83d8a1048e09"),
+        (sections(24, Shape::Skewed, &[1_500_000, 33, 70_000]), "3c4c31c23568600b941df7532f109cb6"),
+        (
+            sections(25, Shape::Periodic, &[1_500_000, 33, 70_000]),
+            "cf7e05242367f944206715aa95652b4d",
+        ),
+        // A chunk of each ends, and is stored, after a search ahead.
+        (lures_and_words(27), "9bf45b8d705a55457216ee9686b514cf"),
+        (lures_and_words(43), "eef01d14802c186a26c2900fd2679059"),
+        (many(27, Shape::Skewed, 1000, 1, 4), "d79cfc11197f6112798bfe1c2bbddd72"),
+        (many(28, Shape::Periodic, 1000, 1, 100), "cbf5e932dba33389289f091063713d02"),
     ]
 }
 
@@ -192,11 +228,11 @@ fn only_first_section_has_headers() {
     assert_eq!(&encode(b"hello world\n")[..1], b"\xc0");
 }
 
-/// A finder whose positions reach the end of 32 bits finds the same matches.
+/// A finder whose positions reach the largest that fits into an entry finds the same matches.
 #[test]
 fn rebase_changes_nothing() {
     for distance_to_end in [3 << 20, 2_500_000, (1 << 20) + 1] {
-        let start = u32::MAX - distance_to_end;
+        let start = LAST_POSITION - distance_to_end;
         let sections = sections(30, Shape::Mixed, &[2_000_000, 1_100_000, 10, 900_000, 700_000]);
         let mut late =
             LzmaEncoder { finder: MatchFinder::starting_at(start), ..LzmaEncoder::new() };

@@ -1,4 +1,12 @@
-//! The match finder: a sliding window over a stream, with liblzma's hash chains over it ("HC3").
+//! The match finder: a sliding window over a stream, with an index of its bytes that finds what
+//! liblzma's hash chains find ("HC3").
+
+mod batch;
+mod index;
+
+use batch::Batch;
+pub(super) use index::LAST_POSITION;
+use index::{CANDIDATES, FIRST_POSITION, Index};
 
 /// The size of the dictionary in bytes, the maximum distance of a match.
 pub(super) const DICTIONARY: usize = 1 << 18;
@@ -17,15 +25,8 @@ const LOOK_AHEAD: usize = 1024;
 const WINDOW: usize = 1 << 20;
 /// The number of bytes compared at a time, which may read past the data but not past the buffer.
 const STRIDE: usize = 8;
-
-const PAIR_SLOTS: usize = 1 << 10;
-const TRIPLE_SLOTS: usize = 1 << 17;
-/// The number of candidates tried along a chain.
-const CHAIN_DEPTH: usize = 4;
-
-/// The first position, far enough from 0 for 0 to mean "none" by its distance alone. It is a
-/// multiple of the dictionary size, as chains are stored at the position modulo that.
-const FIRST_POSITION: u32 = 2 * DICTIONARY as u32;
+/// The number of bytes that the index hashes: a position is entered once they are known.
+const HASHED: usize = 3;
 
 /// An earlier place with the same bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,7 +39,7 @@ pub(super) struct Match {
 /// The matches at one position, of growing length (and distance).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Found {
-    matches: [Match; CHAIN_DEPTH + 1],
+    matches: [Match; CANDIDATES + 1],
     count: usize,
     /// The length of the last match, compared beyond [`LONG_ENOUGH`], which the entry itself never
     /// exceeds.
@@ -58,8 +59,8 @@ impl Found {
     }
 }
 
-/// The window and the index of its bytes. A *position* counts from the start of the stream in 32
-/// bits, an index is a place in the buffer.
+/// The window and the index of its bytes. A *position* counts from the start of the stream, modulo
+/// what [`Index::rebase`] takes off; an index into the buffer is called `at`.
 #[derive(Debug)]
 pub(super) struct MatchFinder {
     bytes: Box<[u8]>,
@@ -70,12 +71,12 @@ pub(super) struct MatchFinder {
     ready_until: usize,
     /// The position of index 0.
     offset: u32,
-    /// The number of bytes before `next` that could not be entered, because fewer than three were
-    /// known from there on.
-    pending: usize,
-    pairs: Box<[u32; PAIR_SLOTS]>,
-    triples: Box<[u32; TRIPLE_SLOTS]>,
-    chain: Box<[u32; DICTIONARY]>,
+    /// The index of the first byte not yet entered: at least `next`, except that the last two
+    /// bytes of a section wait for the next section.
+    entered: usize,
+    index: Index,
+    /// Entered positions, the last at `entered - 1`.
+    batch: Batch,
 }
 
 impl MatchFinder {
@@ -91,10 +92,9 @@ impl MatchFinder {
             next: 0,
             ready_until: 0,
             offset,
-            pending: 0,
-            pairs: zeros(),
-            triples: zeros(),
-            chain: zeros(),
+            entered: 0,
+            index: Index::new(),
+            batch: Batch::new(),
         }
     }
 
@@ -129,14 +129,12 @@ impl MatchFinder {
         if section.len() > WINDOW - self.filled {
             self.slide();
         }
+        self.index.prepare(section.len());
         let (head, rest) = section.split_at(section.len().min(WINDOW - self.filled));
         self.bytes[self.filled..self.filled + head.len()].copy_from_slice(head);
         self.filled += head.len();
         *section = rest;
         self.ready_until = if rest.is_empty() { self.filled } else { self.filled - LOOK_AHEAD };
-        let pending = std::mem::take(&mut self.pending);
-        self.next -= pending;
-        self.skip(pending);
     }
 
     fn slide(&mut self) {
@@ -144,66 +142,127 @@ impl MatchFinder {
         self.bytes.copy_within(gone..self.filled, 0);
         self.filled -= gone;
         self.next -= gone;
+        self.entered -= gone;
         self.offset += gone as u32;
-        if self.offset > u32::MAX - WINDOW as u32 {
-            self.rebase();
+        if self.offset > LAST_POSITION - WINDOW as u32 {
+            let drop = self.offset + self.next as u32 - FIRST_POSITION;
+            self.index.rebase(drop);
+            self.batch.rebase(drop);
+            self.offset -= drop;
         }
     }
 
-    /// Moves all positions down before they exceed 32 bits. Only differences of positions are ever
-    /// used, and an entry that becomes 0 was already out of reach, so the matches found do not
-    /// change.
-    fn rebase(&mut self) {
-        let position = self.offset + self.next as u32;
-        let drop = (position - FIRST_POSITION) & !(DICTIONARY as u32 - 1);
-        for table in [&mut self.pairs[..], &mut self.triples[..], &mut self.chain[..]] {
-            for entry in table {
-                *entry = entry.saturating_sub(drop);
-            }
-        }
-        self.offset -= drop;
-    }
-
-    /// Enters the next position and returns the matches there.
+    /// Moves past the next position and returns the matches there.
+    #[inline]
     pub(super) fn find(&mut self) -> Found {
-        let mut found = Found::default();
         let at = self.next;
+        let place = self.batched();
+        self.next += 1;
+        if place == 0 {
+            return Found::default();
+        }
+        let own = index::entry(self.offset + at as u32, self.bytes[at]);
+        let (pair, triples) = self.batch.candidates(place);
+        if batch::any_in_reach(own, pair, &triples) {
+            self.compare(at, own, pair, triples)
+        } else {
+            Found::default()
+        }
+    }
+
+    /// Returns the number of entered positions from the next on, more than 0 unless fewer than
+    /// three bytes are known.
+    #[inline(always)]
+    fn batched(&mut self) -> usize {
+        if self.next >= self.entered && self.available() >= HASHED {
+            self.enter_batch(self.next);
+        }
+        self.entered.saturating_sub(self.next)
+    }
+
+    /// Returns a number of positions from the next on, at most 7, at which neither a search nor a
+    /// comparison with one of the `recent` distances finds two equal bytes. There may be more.
+    #[inline]
+    pub(super) fn unmatched(&mut self, recent: &[u32; 4]) -> usize {
+        let place = self.batched();
+        if place == 0 {
+            return 0;
+        }
+        let at = self.next;
+        let position = self.offset + at as u32;
+        let Some(ahead) = self.bytes[at..].first_chunk::<{ batch::RUN }>() else {
+            return 0;
+        };
+        let owns = std::array::from_fn(|k| index::entry(position + k as u32, ahead[k]));
+        let unmatched = self.batch.unmatched(place, owns);
+        if unmatched == 0 {
+            return 0;
+        }
+        let mut equal_pairs = 0;
+        for &distance in recent {
+            let earlier = at - distance as usize - 1;
+            let (Some(a), Some(b)) = (eight(&self.bytes, earlier), eight(&self.bytes, at)) else {
+                return 0;
+            };
+            let equal = zero_bytes(a ^ b);
+            equal_pairs |= equal & (equal >> 8);
+        }
+        unmatched.min(equal_pairs.trailing_zeros() as usize / 8)
+    }
+
+    /// Moves past positions that [`unmatched`](Self::unmatched) counted.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, count: usize) {
+        self.next += count;
+    }
+
+    /// Enters all positions before `at` and a batch of those from there on.
+    fn enter_batch(&mut self, at: usize) {
+        self.enter_until(at);
+        let end = at + batch::LEN.min(self.filled - at - (HASHED - 1));
+        let position = self.offset + at as u32;
+        self.batch.fill(&mut self.index, &self.bytes[at..end + HASHED - 1], position);
+        self.entered = end;
+    }
+
+    /// Enters the positions before `end` whose bytes are known.
+    fn enter_until(&mut self, end: usize) {
+        let end = end.min((self.filled + 1).saturating_sub(HASHED));
+        if end > self.entered {
+            let position = self.offset + self.entered as u32;
+            self.index.enter(&self.bytes[self.entered..end + HASHED - 1], position);
+            self.entered = end;
+        }
+    }
+
+    /// Returns the matches at `at`, whose own entry is `own`.
+    fn compare(&self, at: usize, own: u32, pair: u32, triples: [u32; CANDIDATES]) -> Found {
+        let mut found = Found::default();
+        let bytes = &self.bytes[..];
         let available = self.filled - at;
         let limit = available.min(LONG_ENOUGH);
-        if available < 3 {
-            self.next += 1;
-            self.pending += 1;
-            return found;
-        }
-        let position = self.offset + at as u32;
-        let (latest_pair, mut candidate) = self.enter(at, position);
-        let bytes = &self.bytes[..];
-
-        let reach = position - latest_pair;
-        if reach <= DICTIONARY as u32 && bytes[at - reach as usize] == bytes[at] {
+        let reach = index::distance(own, pair);
+        if reach <= DICTIONARY as u32 {
             let len = common_len(bytes, at - reach as usize, at, 2, limit);
             found.push(len, reach - 1);
         }
         let mut best = found.longest.max(2);
-        for _ in 0..CHAIN_DEPTH {
-            let reach = position - candidate;
-            if reach > DICTIONARY as u32 || best == limit {
+        for candidate in triples {
+            if best == limit {
                 break;
             }
+            let reach = index::distance(own, candidate);
+            if reach > DICTIONARY as u32 {
+                continue;
+            }
             let earlier = at - reach as usize;
-            if bytes[earlier + best] == bytes[at + best] && bytes[earlier] == bytes[at] {
-                let len = common_len(bytes, earlier, at, 1, limit);
+            if bytes[earlier + best] == bytes[at + best] {
+                let len = common_len(bytes, earlier, at, HASHED, limit);
                 if len > best {
                     best = len;
                     found.push(len, reach - 1);
                 }
             }
-            if reach == DICTIONARY as u32 {
-                // The position searched for has just taken its place in the chain; the following
-                // entries are farther.
-                break;
-            }
-            candidate = self.chain[candidate as usize % DICTIONARY];
         }
         if found.longest == LONG_ENOUGH {
             let distance = found.matches[found.count - 1].distance as usize;
@@ -213,32 +272,13 @@ impl MatchFinder {
         found
     }
 
-    /// Enters `count` positions without searching.
+    /// Moves past `count` positions without searching.
+    #[inline]
     pub(super) fn skip(&mut self, count: usize) {
-        for at in self.next..self.next + count {
-            if self.filled - at < 3 {
-                self.next += 1;
-                self.pending += 1;
-            } else {
-                self.enter(at, self.offset + at as u32);
-            }
+        self.next += count;
+        if self.next > self.entered {
+            self.enter_until(self.next);
         }
-    }
-
-    /// Enters `at` as the latest with its first two and its first three bytes; returns the previous
-    /// ones.
-    #[inline(always)]
-    fn enter(&mut self, at: usize, position: u32) -> (u32, u32) {
-        let &[first, second, third] = self.bytes[at..].first_chunk().unwrap_or(&[0; 3]);
-        let mixed = CRC32[usize::from(first)] ^ u32::from(second);
-        let pair = &mut self.pairs[mixed as usize % PAIR_SLOTS];
-        let triple = &mut self.triples[(mixed ^ (u32::from(third) << 8)) as usize % TRIPLE_SLOTS];
-        let latest = (*pair, *triple);
-        *pair = position;
-        *triple = position;
-        self.chain[position as usize % DICTIONARY] = latest.1;
-        self.next += 1;
-        latest
     }
 }
 
@@ -266,29 +306,17 @@ pub(super) fn common_len(
     len.min(limit)
 }
 
+/// Returns the highest bit of each byte that is 0, and perhaps of bytes above such a byte.
+#[inline(always)]
+fn zero_bytes(value: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    value.wrapping_sub(ONES) & !value & (ONES << 7)
+}
+
 #[inline(always)]
 fn eight(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..at + STRIDE)?.first_chunk()?))
 }
 
-/// Returns zeros allocated directly on the heap: these tables are too large for a small stack.
-fn zeros<const N: usize>() -> Box<[u32; N]> {
-    vec![0; N].try_into().unwrap_or_else(|_| Box::new([0; N]))
-}
-
-/// The first table of CRC-32 (reflected polynomial 0xEDB88320), which liblzma hashes with.
-const CRC32: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        let mut value = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 0 { value >> 1 } else { (value >> 1) ^ 0xedb8_8320 };
-            bit += 1;
-        }
-        table[byte] = value;
-        byte += 1;
-    }
-    table
-};
+#[cfg(test)]
+mod tests;
