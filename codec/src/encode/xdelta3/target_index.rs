@@ -136,13 +136,14 @@ impl TargetIndex {
         let table = &mut self.table[..];
         let previous = &mut self.previous[..];
         let mask = previous.len().wrapping_sub(1);
-        for ((at, &hash), &slot) in (from..).zip(hashes).zip(slots) {
+        for (lane, (&hash, &slot)) in hashes.iter().zip(slots).enumerate() {
+            let at = from + lane;
             let head = &mut table[slot as usize];
             let entry = *head;
             // A candidate that far back has no chain: its link is overwritten, or leads farther.
             let distance = (at + 1).wrapping_sub(packing.position(entry) as usize);
             if entry != NONE && (packing.may_match(entry, hash) || distance < history) {
-                return at - from;
+                return lane;
             }
             *head = packing.pack(at as u32 + 1, hash);
             if let Some(link) = previous.get_mut(at & mask) {
