@@ -4,6 +4,7 @@
 #[cfg(test)]
 extern crate self as deltaglider_vcdiff;
 
+mod append;
 pub mod decode;
 pub mod encode;
 mod error;

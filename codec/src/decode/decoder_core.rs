@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use super::append::append;
 use super::execute::{self, Earlier};
 use super::file_digest::FileHasher;
 use super::source_cache::{SourceCache, digest};
 use super::target_history::TargetHistory;
 use super::target_window::TargetWindow;
 use super::{DecodeSummary, Instructions, Sections, codes};
+use crate::append::append;
 use crate::error::{DecodeError, DecodeErrorKind, Fault, Limit, Part, WholeFile};
 use crate::format::code_table::Codes;
 use crate::format::fields::Stop;

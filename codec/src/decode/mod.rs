@@ -1,7 +1,6 @@
 //! The decoder: takes bytes of a delta and returns verified windows of the target.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-mod append;
 mod code_table;
 mod decoder_core;
 
@@ -23,7 +22,6 @@ pub use crate::error::{
     Part, Section, WholeFile,
 };
 pub use crate::limits::{DecodeLimits, DecodeOptions};
-pub(crate) use append::append;
 pub(crate) use code_table::codes;
 pub(crate) use instructions::Instructions;
 pub(crate) use sections::Sections;

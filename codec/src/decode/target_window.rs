@@ -2,7 +2,7 @@
 
 use simd_adler32::Adler32;
 
-use super::append::append;
+use crate::append::append;
 use crate::error::{DecodeErrorKind, Fault};
 
 /// The number of bytes added to the checksum at a time, while they are in the cache of a core.

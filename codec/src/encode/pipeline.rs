@@ -86,8 +86,12 @@ impl WriterThread {
 
     fn collect(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if std::mem::take(&mut self.busy) {
-            let written = self.written.recv().map_err(|_| EncodeError::Aborted)??;
-            out.extend_from_slice(&written);
+            let mut written = self.written.recv().map_err(|_| EncodeError::Aborted)??;
+            if out.is_empty() {
+                *out = written;
+            } else {
+                out.append(&mut written);
+            }
         }
         Ok(())
     }

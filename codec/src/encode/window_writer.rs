@@ -38,32 +38,39 @@ impl WindowWriter {
         window: WindowParts<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        let start = out.len();
         let mut delta_indicator = 0;
-        let mut sections = window.sections;
-        for ((compressor, part), (section, bit)) in
-            self.compressors.iter_mut().zip(&mut sections).zip(COMPRESSED)
+        let mut lengths = [0; SECTIONS];
+        for ((compressor, bytes), ((section, bit), len)) in self
+            .compressors
+            .iter_mut()
+            .zip(window.sections)
+            .zip(COMPRESSED.iter().zip(&mut lengths))
         {
-            let compressed = compressor.compress(part);
-            let undecodable =
-                |Undecodable| EncodeError::Undecodable { secondary: self.secondary, section };
-            if let Some(compressed) = compressed.map_err(undecodable)? {
-                *part = compressed;
-                delta_indicator |= bit;
+            let before = out.len();
+            match compressor.write(bytes, out) {
+                Ok(true) => delta_indicator |= bit,
+                Ok(false) => {}
+                Err(Undecodable) => {
+                    out.truncate(start);
+                    let (secondary, section) = (self.secondary, *section);
+                    return Err(EncodeError::Undecodable { secondary, section });
+                }
             }
+            *len = (out.len() - before) as u64;
         }
-        let lengths = SectionLengths::of(sections);
-        let header = WindowHeader::new(
+        let sections = out.len();
+        WindowHeader::new(
             window.copy_window,
             window.target_len,
             delta_indicator,
-            lengths,
+            SectionLengths::from_order(lengths),
             window.checksum,
-        );
-        header.write(out);
-        out.reserve(lengths.total() as usize);
-        for section in sections {
-            out.extend_from_slice(section);
-        }
+        )
+        .write(out);
+        // The header is known last and comes first.
+        let header = out.len() - sections;
+        out[start..].rotate_right(header);
         Ok(())
     }
 }

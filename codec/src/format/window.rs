@@ -53,12 +53,13 @@ pub struct SectionLengths {
 
 impl SectionLengths {
     /// Returns the lengths of the sections in the order of the file.
-    pub(crate) fn of([data, instructions, addresses]: [&[u8]; SECTIONS]) -> Self {
-        Self {
-            data: data.len() as u64,
-            instructions: instructions.len() as u64,
-            addresses: addresses.len() as u64,
-        }
+    pub(crate) fn of(sections: [&[u8]; SECTIONS]) -> Self {
+        Self::from_order(sections.map(|section| section.len() as u64))
+    }
+
+    /// Creates lengths from those in the order of the file.
+    pub(crate) fn from_order([data, instructions, addresses]: [u64; SECTIONS]) -> Self {
+        Self { data, instructions, addresses }
     }
 
     pub(crate) fn total(&self) -> u64 {

@@ -122,23 +122,33 @@ impl SectionEncoder {
         Self { section, state, compressed: Vec::new(), allow_undecodable }
     }
 
-    /// Returns the bytes to write in place of the section; `None` to write the section itself.
-    pub(crate) fn compress(&mut self, section: &[u8]) -> Result<Option<&[u8]>, Undecodable> {
-        if section.len() < MIN_COMPRESSED {
-            return Ok(None);
+    /// Appends the bytes of a section, compressed if that saves enough; returns whether they are.
+    /// On an error nothing is appended.
+    pub(crate) fn write(&mut self, section: &[u8], out: &mut Vec<u8>) -> Result<bool, Undecodable> {
+        if section.len() >= MIN_COMPRESSED {
+            if let State::Lzma(encoder) = &mut self.state {
+                // Kept even if it is larger, as in xdelta3: the stream has to continue.
+                let encoder = encoder.get_or_insert_with(|| Box::new(LzmaEncoder::new()));
+                varint::write(section.len() as u64, out);
+                encoder.encode_section(section, out);
+                return Ok(true);
+            }
+            if let Some(compressed) = self.compressed(section)? {
+                out.extend_from_slice(compressed);
+                return Ok(true);
+            }
         }
+        out.extend_from_slice(section);
+        Ok(false)
+    }
+
+    /// Returns the bytes to write in place of the section; `None` to write the section itself.
+    fn compressed(&mut self, section: &[u8]) -> Result<Option<&[u8]>, Undecodable> {
         self.compressed.clear();
         varint::write(section.len() as u64, &mut self.compressed);
         let out = &mut self.compressed;
         let (kept, decodable) = match &mut self.state {
-            State::None => (false, true),
-            // Kept even if it is larger, as in xdelta3: the stream has to continue.
-            State::Lzma(encoder) => {
-                encoder
-                    .get_or_insert_with(|| Box::new(LzmaEncoder::new()))
-                    .encode_section(section, out);
-                (true, true)
-            }
+            State::None | State::Lzma(_) => (false, true),
             State::Djw(level) => {
                 let division = level.division(self.section, section.len());
                 match division.and_then(|division| encode_section(section, division, out)) {

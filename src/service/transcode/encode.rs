@@ -198,7 +198,8 @@ impl Verifier {
         target_len: u64,
         encode: impl FnOnce(Self) -> T,
     ) -> (T, Option<Sha256Digest>) {
-        let (pieces, received) = sync_channel(1);
+        // A piece waits for its turn in the encoder, so that no more than one is in memory.
+        let (pieces, received) = sync_channel(0);
         thread::scope(|scope| {
             let decoded = scope.spawn(|| decoded_digest(received, reference, target_len));
             let encoded = encode(Self { pieces });

@@ -3,7 +3,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::decode_symbols::{Chunk, SymbolDecoder};
-use crate::decode::append;
+use crate::append::append;
 use crate::error::{DecodeErrorKind, Fault, Feature, Limit, LzmaFault};
 
 /// The first bytes of an .xz stream.
