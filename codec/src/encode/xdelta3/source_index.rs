@@ -18,10 +18,9 @@ const LANES: usize = 16;
 /// The greatest step at which the checksums of all positions are computed, also of those between.
 const DENSE_STEP: usize = 4;
 
-/// The greatest position of an entry that is no longer one: its position is too far back for a
-/// match, and stays so.
+/// The number of every position that is too far back for a match, and stays so.
 const PASSED: u32 = 1;
-/// The number of an entry's position where the numbering begins.
+/// The number of the position where the numbering begins.
 const FIRST: u32 = 2;
 
 /// The checksums of a source, and the end of the indexed part of the source.
