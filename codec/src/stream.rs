@@ -49,18 +49,6 @@ pub(crate) fn read_some(from: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io
     }
 }
 
-/// Fills `piece` and returns the number of bytes read, which is less only at the end.
-pub(crate) fn read_full(from: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0usize;
-    while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match read_some(from, rest)? {
-            0 => break,
-            len => filled = filled.saturating_add(len),
-        }
-    }
-    Ok(filled)
-}
-
 /// Writes all of `out`; on an error it keeps the bytes that were not written.
 pub(crate) fn write_out(out: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()> {
     while !out.is_empty() {

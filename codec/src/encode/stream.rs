@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::{EncodeError, EncodeOptions, Encoder};
 use crate::Source;
-use crate::stream::{BUFFER_LEN, StreamError, give, read_full, read_some, write_out};
+use crate::stream::{StreamError, give, write_out};
 
 /// Encodes all of `target` and returns its length and that of the delta, in bytes.
 ///
@@ -22,21 +22,14 @@ pub fn encode_stream<S: Source>(
     options: &EncodeOptions,
 ) -> Result<(u64, u64), StreamError<EncodeError>> {
     let mut encoder = Encoder::new(source, options).map_err(StreamError::Codec)?;
-    // A whole window is encoded where it is; a piece of one is copied first.
-    let mut piece = vec![0; encoder.window()];
     let mut out = Vec::new();
     let (mut target_len, mut delta_len) = (0u64, 0u64);
     loop {
-        let len = read_full(&mut target, &mut piece).map_err(StreamError::Input)?;
+        let len = encoder.push_from(&mut target, &mut out)?;
         target_len = target_len.saturating_add(len as u64);
-        let mut rest = piece.get(..len).unwrap_or_default();
-        while !rest.is_empty() {
-            let taken = encoder.push(rest, &mut out).map_err(StreamError::Codec)?;
-            rest = rest.get(taken..).unwrap_or_default();
-            delta_len = delta_len.saturating_add(out.len() as u64);
-            delta.write_all(&out).map_err(StreamError::Output)?;
-            out.clear();
-        }
+        delta_len = delta_len.saturating_add(out.len() as u64);
+        delta.write_all(&out).map_err(StreamError::Output)?;
+        out.clear();
         if len == 0 {
             break;
         }
@@ -120,9 +113,6 @@ pub struct EncodeReader<S, R> {
     /// The encoder; `None` once the delta is complete.
     encoder: Option<Encoder<S>>,
     target: R,
-    /// Bytes of the target, and the number of them already pushed.
-    piece: Vec<u8>,
-    taken: usize,
     /// Bytes encoded, and the number of them already returned.
     out: Vec<u8>,
     given: usize,
@@ -132,7 +122,7 @@ impl<S: Source, R: Read> EncodeReader<S, R> {
     /// Checks the options and reads the first part of the source.
     pub fn new(source: Option<S>, target: R, options: &EncodeOptions) -> Result<Self, EncodeError> {
         let encoder = Some(Encoder::new(source, options)?);
-        Ok(Self { encoder, target, piece: Vec::new(), taken: 0, out: Vec::new(), given: 0 })
+        Ok(Self { encoder, target, out: Vec::new(), given: 0 })
     }
 
     /// Returns the inner reader.
@@ -155,20 +145,15 @@ impl<S: Source, R: Read> EncodeReader<S, R> {
         self.out.clear();
         self.given = 0;
         while let Some(encoder) = self.encoder.as_mut().filter(|_| self.out.is_empty()) {
-            let rest = self.piece.get(self.taken..).unwrap_or_default();
-            if !rest.is_empty() {
-                let taken = encoder.push(rest, &mut self.out).map_err(io::Error::other)?;
-                self.taken = self.taken.saturating_add(taken);
-                continue;
-            }
-            self.piece.resize(BUFFER_LEN, 0);
-            let read = read_some(&mut self.target, &mut self.piece);
-            self.piece.truncate(*read.as_ref().unwrap_or(&0));
-            self.taken = 0;
-            if read? == 0
-                && let Some(encoder) = self.encoder.take()
-            {
-                encoder.finish(&mut self.out).map_err(io::Error::other)?;
+            match encoder.push_from(&mut self.target, &mut self.out) {
+                Ok(0) => {
+                    if let Some(encoder) = self.encoder.take() {
+                        encoder.finish(&mut self.out).map_err(io::Error::other)?;
+                    }
+                }
+                Ok(_) => {}
+                Err(StreamError::Codec(error)) => return Err(io::Error::other(error)),
+                Err(StreamError::Input(error) | StreamError::Output(error)) => return Err(error),
             }
         }
         Ok(())

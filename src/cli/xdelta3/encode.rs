@@ -1,6 +1,6 @@
 //! `encode`: makes a delta.
 
-use deltaglider_vcdiff::Encoder;
+use deltaglider_vcdiff::{Encoder, StreamError};
 
 use super::app_header::application_header;
 use super::failure::Failure;
@@ -49,23 +49,20 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
     let failed = |error| Failure::encode(&error, named.map(|(path, _)| path));
     let mut encoder =
         Encoder::new(source.as_ref().map(NamedSource::bytes), &options).map_err(failed)?;
-    // A whole window is encoded where it is; a piece of one is copied first.
-    let mut piece = vec![0; encoder.window()];
     let mut delta = Vec::new();
     let mut in_window = 0;
     loop {
-        let len = input.fill(&mut piece)?;
-        let mut rest = piece.get(..len).unwrap_or_default();
-        while !rest.is_empty() {
-            let taken = encoder.push(rest, &mut delta).map_err(failed)?;
-            rest = rest.get(taken..).unwrap_or_default();
-            in_window += taken as u64;
-            if !delta.is_empty() {
-                output.write(&delta)?;
-                progress.window(in_window, delta.len() as u64);
-                in_window = 0;
-                delta.clear();
-            }
+        let len = encoder.push_from(&mut input, &mut delta).map_err(|error| match error {
+            StreamError::Input(error) => Failure::read(input.name(), &error),
+            StreamError::Codec(error) => failed(error),
+            error => Failure::new(error.to_string()),
+        })?;
+        in_window += len as u64;
+        if !delta.is_empty() {
+            output.write(&delta)?;
+            progress.window(in_window, delta.len() as u64);
+            in_window = 0;
+            delta.clear();
         }
         if len == 0 {
             break;

@@ -108,18 +108,6 @@ impl Input {
             }
         }
     }
-
-    /// Fills `piece` and returns the number of bytes read, which is less only at the end.
-    pub(super) fn fill(&mut self, piece: &mut [u8]) -> Result<usize, Failure> {
-        let mut filled = 0;
-        while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.read(rest)? {
-                0 => break,
-                len => filled += len,
-            }
-        }
-        Ok(filled)
-    }
 }
 
 /// The reader for the codec, which knows no names.

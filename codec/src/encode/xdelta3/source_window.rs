@@ -7,6 +7,7 @@ use std::io;
 
 use crate::Source;
 use crate::encode::options::SOURCE_BLOCKS;
+use crate::encode::pages::Pages;
 
 /// The blocks of a source, of which the newest are kept. The source itself is passed to each call.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(super) struct SourceWindow {
     /// The bytes of the blocks, slot by slot; slot `k` holds one of the blocks `k`, `k + slots`, `k
     /// + 2 * slots`, ... Empty for a source that lends its bytes: its blocks are not copied, and
     ///   `held` alone determines which ones are available.
-    memory: Vec<u8>,
+    memory: Pages,
     /// The number of the block in each slot.
     held: Vec<u64>,
     block_len: u64,
@@ -31,11 +32,11 @@ impl SourceWindow {
     pub(super) fn new(source: &dyn Source, window: u64) -> io::Result<Self> {
         let stated = source.len();
         let available = stated.map_or(window, |len| len.min(window)) as usize;
-        let mut memory = Vec::new();
+        let mut memory = Pages::default();
         let got = if let Some(lent) = source.bytes() {
             lent.len()
         } else {
-            memory.resize(available, 0);
+            memory = Pages::zeroed(available);
             source.read_at(0, &mut memory)?
         };
         let got = got.min(available) as u64;

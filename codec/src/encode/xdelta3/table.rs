@@ -5,6 +5,9 @@
 
 use std::ops::{Deref, DerefMut};
 
+#[cfg(target_os = "linux")]
+use crate::encode::pages::Pages;
+
 /// The size of a table from which it is mapped, in bytes: two huge pages.
 #[cfg(target_os = "linux")]
 const MAPPED_FROM: usize = 4 << 20;
@@ -14,7 +17,7 @@ const MAPPED_FROM: usize = 4 << 20;
 pub(super) enum Table {
     Heap(Vec<u32>),
     #[cfg(target_os = "linux")]
-    Mapped(memmap2::MmapMut),
+    Mapped(Pages),
 }
 
 impl Table {
@@ -26,12 +29,11 @@ impl Table {
     /// Creates a table of `len` entries, each 0.
     pub(super) fn zeroed(len: usize) -> Self {
         #[cfg(target_os = "linux")]
-        if len >= MAPPED_FROM / size_of::<u32>()
-            && let Ok(map) = memmap2::MmapOptions::new().len(len * size_of::<u32>()).map_anon()
-        {
-            // A kernel without huge pages refuses the advice; the map is as good then.
-            let _ = map.advise(memmap2::Advice::HugePage);
-            return Self::Mapped(map);
+        if len >= MAPPED_FROM / size_of::<u32>() {
+            let pages = Pages::zeroed(len * size_of::<u32>());
+            if matches!(pages, Pages::Mapped(_)) {
+                return Self::Mapped(pages);
+            }
         }
         Self::Heap(vec![0; len])
     }
@@ -45,7 +47,7 @@ impl Deref for Table {
             Self::Heap(entries) => entries,
             // A map begins at a page, and its length is a multiple of four.
             #[cfg(target_os = "linux")]
-            Self::Mapped(map) => zerocopy::FromBytes::ref_from_bytes(map).unwrap_or_default(),
+            Self::Mapped(pages) => zerocopy::FromBytes::ref_from_bytes(pages).unwrap_or_default(),
         }
     }
 }
@@ -55,7 +57,7 @@ impl DerefMut for Table {
         match self {
             Self::Heap(entries) => entries,
             #[cfg(target_os = "linux")]
-            Self::Mapped(map) => zerocopy::FromBytes::mut_from_bytes(map).unwrap_or_default(),
+            Self::Mapped(pages) => zerocopy::FromBytes::mut_from_bytes(pages).unwrap_or_default(),
         }
     }
 }
