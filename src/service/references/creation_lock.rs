@@ -1,18 +1,17 @@
 //! Allows one creator of a reference per deltaspace at a time, within this process.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
+use super::keyed_locks::KeyedLocks;
 use crate::domain::{Deltaspace, ObjectName};
 
 /// The locks of the deltaspaces in which an operation of this process makes a reference.
 #[derive(Debug, Default)]
 pub(crate) struct CreationLocks {
     /// The locks, by the name of the classic reference.
-    locks: Mutex<BTreeMap<ObjectName, Weak<Lock<()>>>>,
+    locks: KeyedLocks<ObjectName>,
     /// The number of references made so far.
     made: AtomicU64,
 }
@@ -36,19 +35,7 @@ impl CreationLocks {
     pub(crate) async fn lock(&self, deltaspace: &Deltaspace) -> Option<OwnedMutexGuard<()>> {
         // A deltaspace without a valid classic name gets no reference either.
         let name = deltaspace.classic().ok()?;
-        let lock = {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.retain(|_, lock| lock.strong_count() > 0);
-            match locks.get(&name).and_then(Weak::upgrade) {
-                Some(lock) => lock,
-                None => {
-                    let lock = Arc::default();
-                    locks.insert(name, Arc::downgrade(&lock));
-                    lock
-                }
-            }
-        };
-        Some(lock.lock_owned().await)
+        Some(self.locks.of(name).lock_owned().await)
     }
 }
 
@@ -77,6 +64,5 @@ mod tests {
         assert!(creation.lock(&a).now_or_never().is_none());
         drop(held);
         assert!(creation.lock(&a).now_or_never().is_some());
-        assert!(creation.locks.lock().unwrap().len() <= 2);
     }
 }

@@ -1,9 +1,10 @@
 //! Fetches the verified bytes of a reference from whichever of its keys has them.
 
+use super::keyed_locks::KeyedLocks;
 use super::{Content, Reference, References};
 use crate::cache::{CacheError, CachedReference, ReferenceWriter, WorkingCopy};
 use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest};
+use crate::domain::{BucketName, Deltaspace, ObjectName, Sha256Digest};
 use crate::service::blocking;
 use crate::service::error::{ServiceError, chain};
 use crate::storage::{ETag, Encryption, StorageErrorKind};
@@ -21,6 +22,10 @@ pub(crate) enum Fetched {
     /// The reference has other bytes than its metadata states.
     Damaged(ServiceError),
 }
+
+/// The fetches of this process to its cache, by bucket and content: operations that start together
+/// wait for the first one's.
+pub(super) type Fetches = KeyedLocks<(BucketName, Sha256Digest)>;
 
 /// The lifetime of fetched bytes.
 #[derive(Debug, Clone, Copy)]
@@ -124,11 +129,22 @@ impl References {
         etag: Option<&ETag>,
     ) -> Result<Option<Content>, ServiceError> {
         let cache = self.cache.within(name.bucket.as_str());
+        let lock = self.fetches.of((name.bucket.clone(), *digest));
+        let first = match lock.clone().try_lock_owned() {
+            Ok(first) => Some(first),
+            Err(_) => {
+                // Not held any longer: if the other fetch failed, the waiting ones run at once.
+                drop(lock.lock().await);
+                None
+            }
+        };
         if let Some(reference) = cache.get(digest) {
             tracing::debug!(reference = %name, "the reference is in the cache");
             return Ok(Some(Content::new(name, digest, Keep::InCache, reference)));
         }
-        match self.fetch_into(name, etag, |len| cache.begin(digest, len)).await {
+        let fetched = self.fetch_into(name, etag, |len| cache.begin(digest, len)).await;
+        drop(first);
+        match fetched {
             Err(ServiceError::Cache(error @ CacheError::Io { .. })) => {
                 let error = chain(&error);
                 tracing::warn!(

@@ -8,6 +8,7 @@ mod create;
 mod creation_lock;
 mod family;
 mod fetch;
+mod keyed_locks;
 mod rank;
 mod remove;
 mod tombstone;
@@ -38,6 +39,7 @@ pub(crate) struct References {
     cache: Arc<dyn ReferenceCache>,
     sketches: Arc<rank::Sketches>,
     creation: Arc<CreationLocks>,
+    fetches: Arc<fetch::Fetches>,
 }
 
 /// A reference that deltas can be made against.
@@ -71,7 +73,13 @@ pub(crate) struct ReferenceSet {
 
 impl References {
     pub(crate) fn new(objects: Objects, cache: Arc<dyn ReferenceCache>) -> Self {
-        Self { objects, cache, sketches: Arc::default(), creation: Arc::default() }
+        Self {
+            objects,
+            cache,
+            sketches: Arc::default(),
+            creation: Arc::default(),
+            fetches: Arc::default(),
+        }
     }
 
     /// Returns the same references with other clocks or stores.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::{Run, Sandbox, edited, noise};
-use deltaglider::cache::{FolderCache, Limits, MemoryCache, ReferenceCache};
+use deltaglider::cache::{FolderCache, Limits, MemoryCache, ReferenceCache, WorkingCopies};
 use deltaglider::domain::{BucketName, Key, ObjectName};
 use deltaglider::service::{DeltaService, GetOptions, Payload, PutOptions, Settings, StoredAs};
 use deltaglider::storage::S3Store;
@@ -94,6 +94,45 @@ async fn process_fetches_reference_once() {
             assert_eq!(asked.counts(), (1, 0), "get {n}");
         }
     }
+}
+
+#[tokio::test]
+async fn concurrent_operations_fetch_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::memory().unwrap();
+    let store = Arc::new(S3Store::connect(server.config()).await.unwrap());
+    deltaglider::storage::BucketAdmin::create_bucket(&*store, &BucketName::new("buc").unwrap())
+        .await
+        .unwrap();
+    let service = |cache: Arc<dyn ReferenceCache>| {
+        let settings = Settings { policy: Default::default(), spool_dir: folder.path().to_owned() };
+        DeltaService::new(store.clone(), cache, settings)
+    };
+    let first = noise(300_000, 1);
+    let version = |n: u64| if n == 1 { first.clone() } else { edited(&first, n) };
+    let put = async |service: &DeltaService, n: u64| {
+        let file = Payload::spool(Cursor::new(version(n)), "file", folder.path()).await.unwrap();
+        let name = object(&format!("a/{n}.zip"));
+        service.put(&file, &name, &PutOptions::default()).await.unwrap();
+    };
+    let get = async |service: &DeltaService, n: u64| {
+        let name = object(&format!("a/{n}.zip"));
+        let got = service.get(&name, Vec::new(), &GetOptions::default()).await.unwrap();
+        assert!(got.0 == version(n));
+    };
+    let before = service(Arc::new(MemoryCache::new(LIMITS, folder.path()).unwrap()));
+    for n in 1..6 {
+        put(&before, n).await;
+    }
+    let asked = Asked::of(&server);
+    let cached = service(Arc::new(FolderCache::ephemeral(folder.path(), LIMITS).unwrap()));
+    let gets = futures::future::join_all((2..6).map(|n| get(&cached, n)));
+    futures::join!(gets, put(&cached, 6), put(&cached, 7));
+    assert_eq!(asked.counts().1, 1, "four gets and two puts");
+    // Without a cache each operation has its own copy, and none waits for more than the first.
+    let uncached = service(Arc::new(WorkingCopies::new(folder.path().to_owned())));
+    futures::future::join_all((2..6).map(|n| get(&uncached, n))).await;
+    assert_eq!(asked.counts().1, 4);
 }
 
 #[test]
