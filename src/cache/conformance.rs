@@ -202,7 +202,7 @@ fn in_each_cache_below(path: &Path, check: impl Fn(&dyn ReferenceCache)) {
 fn memory_is_counted_to_the_byte() {
     let folder = tempfile::tempdir().unwrap();
     let cache = MemoryCache::new(LIMITS, folder.path()).unwrap();
-    let stored = |len: u64| 135 + len + 16 * len.div_ceil(65_536).max(1);
+    let stored = |len: u64| 135 + len + 16 * len.div_ceil(16_384).max(1);
     drop(keep(&cache, &content(100_000, 1)));
     drop(keep(&cache, &content(100_000, 1)));
     assert_eq!(cache.taken(), stored(100_000), "one entry for one content");

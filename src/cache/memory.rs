@@ -246,7 +246,7 @@ impl ReferenceWriter for MemoryWriter {
         }
     }
 
-    fn publish(self: Box<Self>) -> Result<CachedReference, CacheError> {
+    fn publish(mut self: Box<Self>) -> Result<CachedReference, CacheError> {
         self.claim.check()?;
         let Self { cache, id, claim, created, sealer, reservation } = *self;
         let Some(sealer) = sealer else {

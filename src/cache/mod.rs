@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use deltaglider_vcdiff::Source;
 
-use crate::domain::{Sha256Digest, Sha256Hasher};
+use crate::domain::{BackgroundHasher, Sha256Digest};
 
 pub use admin::{CacheAdmin, Survey};
 pub use counts::Counts;
@@ -116,13 +116,13 @@ pub trait ReferenceCache: fmt::Debug + Send + Sync {
 struct ExpectedContent {
     digest: Sha256Digest,
     len: u64,
-    hasher: Sha256Hasher,
+    hasher: BackgroundHasher,
     taken: u64,
 }
 
 impl ExpectedContent {
     fn new(digest: &Sha256Digest, len: u64) -> Self {
-        Self { digest: *digest, len, hasher: Sha256Hasher::default(), taken: 0 }
+        Self { digest: *digest, len, hasher: BackgroundHasher::default(), taken: 0 }
     }
 
     /// Counts and hashes bytes; returns whether their number is still within the expected length.
@@ -133,8 +133,8 @@ impl ExpectedContent {
     }
 
     /// Fails unless the bytes have the expected digest and length.
-    fn check(&self) -> Result<(), CacheError> {
-        let actual = self.hasher.clone().finish();
+    fn check(&mut self) -> Result<(), CacheError> {
+        let actual = self.hasher.so_far();
         if actual != self.digest {
             return Err(CacheError::Mismatch { expected: self.digest, actual });
         }

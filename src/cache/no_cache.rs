@@ -78,7 +78,7 @@ impl ReferenceWriter for WorkingCopy {
         Ok(())
     }
 
-    fn publish(self: Box<Self>) -> Result<CachedReference, CacheError> {
+    fn publish(mut self: Box<Self>) -> Result<CachedReference, CacheError> {
         self.claim.check()?;
         Ok(Arc::new(self.file.finish().map_err(failed(&self.folder))?))
     }

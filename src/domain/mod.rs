@@ -1,6 +1,7 @@
 //! Domain types and pure functions: no module reads a clock, a disk or a network.
 
 mod access_point;
+mod background_hasher;
 mod byte_range;
 pub mod deltaspace;
 mod digest;
@@ -18,6 +19,7 @@ mod total;
 mod uri;
 pub mod user_metadata;
 
+pub use background_hasher::BackgroundHasher;
 pub use byte_range::{ByteRange, ParseByteRangeError};
 pub use deltaspace::{Addressed, Deltaspace, DeltaspaceError};
 pub use digest::{DigestError, Sha256Digest, Sha256Hasher};

@@ -3,18 +3,18 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use crate::domain::{Sha256Digest, Sha256Hasher};
+use crate::domain::{BackgroundHasher, Sha256Digest};
 
 /// A writer that counts and hashes the bytes it passes on.
 pub(crate) struct HashingWriter<W> {
     to: W,
-    hasher: Sha256Hasher,
+    hasher: BackgroundHasher,
     len: u64,
 }
 
 impl<W: Write> HashingWriter<W> {
     pub(crate) fn new(to: W) -> Self {
-        Self { to, hasher: Sha256Hasher::default(), len: 0 }
+        Self { to, hasher: BackgroundHasher::default(), len: 0 }
     }
 
     /// Returns the number of bytes passed on.
@@ -23,8 +23,8 @@ impl<W: Write> HashingWriter<W> {
     }
 
     /// Returns the digest of the bytes passed on.
-    pub(crate) fn digest(&self) -> Sha256Digest {
-        self.hasher.clone().finish()
+    pub(crate) fn digest(&mut self) -> Sha256Digest {
+        self.hasher.so_far()
     }
 
     /// Returns the writer without flushing it.

@@ -12,7 +12,7 @@ const TOO_LARGE: i32 = 25;
 /// Returns file size limits, in blocks of 512 bytes as `dash` counts them, that kill the process in
 /// the header, at the first byte of each of five chunks, and in the middle of each.
 fn blocks() -> impl Iterator<Item = usize> {
-    std::iter::once(0).chain((0..=9).map(|half| (135 + half * (65_536 + 16) / 2) / 512))
+    std::iter::once(0).chain((0..=9).map(|half| (135 + half * (16_384 + 16) / 2) / 512))
 }
 
 /// A process that dies at any write publishes nothing, and the next start deletes its draft.

@@ -16,7 +16,7 @@ use super::header::{HEADER_LEN, Header};
 
 /// The number of opened chunks that are kept: a read that begins or ends within a chunk is mostly
 /// followed by one of the same chunk.
-const RECENT: usize = 4;
+const RECENT: usize = 16;
 
 /// Storage of sealed bytes.
 pub(in crate::cache) trait Stored: Send + Sync {

@@ -10,7 +10,7 @@ use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 use super::Transcoder;
 use super::decode_memory::SOURCE;
 use crate::cache::CachedReference;
-use crate::domain::{Sha256Digest, Sha256Hasher, Sketch};
+use crate::domain::{BackgroundHasher, Sha256Digest, Sha256Hasher, Sketch};
 use crate::service::blocking::{self, Cancelled};
 use crate::service::error::ServiceError;
 use crate::service::payload::Payload;
@@ -155,7 +155,7 @@ impl Encode {
         let options = options(file.len()).with_threads(threads);
         let mut encoder = Some(Encoder::new(Some(reference.clone()), &options).map_err(failed)?);
         let mut made = Made { spool, verifier };
-        let mut hasher = Sha256Hasher::default();
+        let mut hasher = BackgroundHasher::default();
         let mut out = Vec::new();
         file.read(cancelled, |mut piece| {
             hasher.update(piece);

@@ -19,7 +19,7 @@ const STUCK: Duration = Duration::from_secs(30);
 /// Returns the bytes of an entry: header, chunks of 64 KiB, a tag for each (docs/cache.md,
 /// "Format").
 fn stored_len(len: usize) -> u64 {
-    (135 + len + 16 * len.div_ceil(1 << 16).max(1)) as u64
+    (135 + len + 16 * len.div_ceil(1 << 14).max(1)) as u64
 }
 
 struct Content {
