@@ -18,7 +18,7 @@ const DICTIONARIES_OF_MOST: u64 = 24 << 20;
 /// The maximum number of bytes in these dictionaries.
 const MAX_DICTIONARIES: u64 = 256 << 20;
 /// The maximum number of bytes of the source that a decoder caches.
-pub(crate) const SOURCE: u64 = 32 << 20;
+const SOURCE: u64 = 32 << 20;
 /// The number of bytes of the stored delta in flight to the decoder.
 const IN_FLIGHT: u64 = 2 << 20;
 /// The number of bytes of fixed size: LZMA probabilities, chunks of the cache, a stack.

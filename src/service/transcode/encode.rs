@@ -8,13 +8,16 @@ use std::thread;
 use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 
 use super::Transcoder;
-use super::decode_memory::SOURCE;
 use crate::cache::CachedReference;
 use crate::domain::{BackgroundHasher, Sha256Digest, Sha256Hasher, Sketch};
 use crate::service::blocking::{self, Cancelled};
 use crate::service::error::ServiceError;
 use crate::service::payload::Payload;
 use crate::service::spool::Spool;
+
+/// The number of bytes of the reference that the verifying decoder caches. More would save it few
+/// reads: a tar of 118 MB is decoded from 148 MB of its reference, and from 144 MB with 32 MiB.
+const VERIFIED_SOURCE: u64 = 8 << 20;
 
 /// The result of encoding a file.
 pub(crate) struct Encoded {
@@ -248,7 +251,7 @@ fn decoded_digest(
 fn decode_options(target_len: u64) -> DecodeOptions {
     let mut options = DecodeOptions::default();
     options.limits.target = Some(target_len);
-    options.limits.source_cache = SOURCE;
+    options.limits.source_cache = VERIFIED_SOURCE;
     options
 }
 

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 
 use crate::domain::ObjectName;
 use crate::storage::{
-    CustomerKey, ETag, ObjectBody, ObjectStore as _, StorageError, StorageErrorKind,
+    ByteStream, CustomerKey, ETag, ObjectBody, ObjectStore as _, StorageError, StorageErrorKind,
 };
 
 use super::S3Store;
@@ -60,14 +60,11 @@ impl S3Store {
             key: key.cloned(),
             resumed_at: given.start,
             left: given,
+            is_cut: false,
             body: answer.body,
             resumptions: 0,
         };
-        let stream = futures::stream::try_unfold(download, |mut download| async move {
-            let piece = download.next().await?;
-            Ok(piece.map(|piece| (piece, download)))
-        });
-        Ok(ObjectBody { head, stream: stream.boxed() })
+        Ok(ObjectBody { head, stream: self.ranges.stream(download).await })
     }
 
     /// Sends a request with the customer's key, if there is one, and without it if the object may
@@ -201,7 +198,7 @@ fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
 }
 
 /// A download in progress.
-struct Download {
+pub(super) struct Download {
     client: Sender,
     object: ObjectName,
     etag: ETag,
@@ -209,6 +206,8 @@ struct Download {
     is_weak: bool,
     key: Option<CustomerKey>,
     left: Range<u64>,
+    /// The body has more bytes than are left.
+    is_cut: bool,
     body: SdkStream,
     /// The number of resumptions since the last progress.
     resumptions: u32,
@@ -217,13 +216,62 @@ struct Download {
 }
 
 impl Download {
-    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    /// Returns the bytes as they arrive.
+    pub(super) fn into_stream(self) -> ByteStream {
+        futures::stream::try_unfold(self, |mut download| async move {
+            let piece = download.next().await?;
+            Ok(piece.map(|piece| (piece, download)))
+        })
+        .boxed()
+    }
+
+    /// Returns the range of the bytes still to come.
+    pub(super) fn left(&self) -> Range<u64> {
+        self.left.clone()
+    }
+
+    /// Returns whether other requests can ask for parts of the same version.
+    pub(super) fn may_be_split(&self) -> bool {
+        !self.is_weak
+    }
+
+    /// Returns a download of a range of the same version, for which no request was sent yet.
+    pub(super) fn range(&self, range: Range<u64>) -> Self {
+        Self {
+            client: self.client.clone(),
+            object: self.object.clone(),
+            etag: self.etag.clone(),
+            is_weak: self.is_weak,
+            key: self.key.clone(),
+            resumed_at: range.start,
+            left: range,
+            is_cut: false,
+            body: SdkStream::from_static(b""),
+            resumptions: 0,
+        }
+    }
+
+    /// Ends the download at `end`, before the end of its body.
+    pub(super) fn cut(&mut self, end: u64) {
+        self.left.end = end;
+        self.is_cut = true;
+    }
+
+    /// Returns the next bytes; `None` at the end.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
+            if self.is_cut && self.left.is_empty() {
+                return Ok(None);
+            }
             let broken = match self.body.next().await {
                 Some(Ok(piece)) if piece.is_empty() => continue,
-                Some(Ok(piece)) => {
+                Some(Ok(mut piece)) => {
+                    let left = self.left.end - self.left.start;
+                    if self.is_cut {
+                        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                    }
                     let len = piece.len() as u64;
-                    if len > self.left.end - self.left.start {
+                    if len > left {
                         return Err(self.error(
                             io::ErrorKind::InvalidData,
                             "the store sent more bytes than it said",
@@ -254,7 +302,7 @@ impl Download {
     }
 
     /// Requests the rest of the same version.
-    async fn resume(&mut self) -> io::Result<()> {
+    pub(super) async fn resume(&mut self) -> io::Result<()> {
         let if_match = Some(&self.etag).filter(|_| !self.is_weak);
         let answer =
             self.client.get(&self.object, Some(&self.left), if_match, self.key.as_ref()).await;
@@ -267,7 +315,7 @@ impl Download {
         {
             return Err(self.error(io::ErrorKind::Other, "the object changed while it was read"));
         }
-        self.body = answer.body;
+        (self.body, self.is_cut) = (answer.body, false);
         Ok(())
     }
 

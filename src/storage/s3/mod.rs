@@ -29,6 +29,7 @@ mod presign;
 mod profile_sources;
 mod put;
 mod put_failed;
+mod ranges;
 mod region;
 mod retry;
 mod role_with_code;
@@ -70,6 +71,7 @@ use connect::Clients;
 use error::Failed;
 use multipart::Aborts;
 use pages::Listings;
+use ranges::{RANGE_SIZE, Ranges};
 use seen_buckets::SeenBuckets;
 
 pub use addressing::{AddressingStyle, NoAddressingStyle};
@@ -102,6 +104,7 @@ pub struct S3Store {
     denies_silently: Arc<AtomicBool>,
     /// One permit for each MiB of the parts of all uploads.
     held: Arc<Semaphore>,
+    ranges: Ranges,
 }
 
 impl S3Store {
@@ -138,6 +141,7 @@ impl S3Store {
             seen_buckets: SeenBuckets::default(),
             denies_silently: Arc::default(),
             held: Arc::new(Semaphore::new(multipart::HELD_MIB as usize)),
+            ranges: Ranges::new(config.part_size.min(RANGE_SIZE)),
         })
     }
 

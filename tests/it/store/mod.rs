@@ -15,6 +15,7 @@ mod s3_conditions;
 mod s3_conformance;
 mod s3_listings;
 mod s3_patience;
+mod s3_ranges;
 mod s3_reasons;
 mod s3_refusals;
 mod s3_settings;
