@@ -12,8 +12,8 @@ const XDELTA_3_2_WINDOW: u64 = 1 << 26;
 /// target window (64 MiB), the sections of one window as stored (96 MiB) and decompressed (96 MiB),
 /// pages of the source (64 MiB), the dictionaries of LZMA sections (64 MiB and a few more), and
 /// twice [`target_history`](Self::target_history), which is 0 by default. Memory is allocated as
-/// bytes arrive or are produced, so deltas of the default size (8 MiB windows) cost a tenth of
-/// that.
+/// bytes arrive or are produced, so deltas of the default size (8 MiB windows) cost a quarter of
+/// that at most.
 ///
 /// ```
 /// use deltaglider_vcdiff::DecodeLimits;

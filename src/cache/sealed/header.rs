@@ -40,7 +40,7 @@ pub(in crate::cache) struct EntryMetadata {
 pub(in crate::cache) enum RejectReason {
     #[error("it is not of this format")]
     Format,
-    #[error("it has {actual} bytes where its header says {stated:?}")]
+    #[error("it has {actual} bytes where its header says {}", number(*.stated))]
     Length { stated: Option<u64>, actual: u64 },
     #[error("its header does not authenticate")]
     Header,
@@ -48,6 +48,10 @@ pub(in crate::cache) enum RejectReason {
     OtherContent,
     #[error("it has expired")]
     Expired,
+}
+
+fn number(stated: Option<u64>) -> String {
+    stated.map_or_else(|| "more than there can be".to_owned(), |stated| stated.to_string())
 }
 
 /// The header of an entry and the cipher of its chunks.
