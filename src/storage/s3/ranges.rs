@@ -16,11 +16,11 @@ use super::get::Download;
 use crate::storage::ByteStream;
 
 /// The maximum number of bytes of a range.
-pub(super) const RANGE_SIZE: u64 = 8 << 20;
+pub(super) const RANGE_SIZE: u64 = 4 << 20;
 /// The maximum number of ranges of one download at once.
-const AT_ONCE: u32 = 3;
+const AT_ONCE: u32 = 4;
 /// The maximum number of ranges of all downloads of a store at once.
-const ALL_AT_ONCE: usize = 6;
+const ALL_AT_ONCE: usize = 12;
 /// The number of ranges from which on a download is worth it.
 const WORTH: u64 = 4;
 
