@@ -341,7 +341,9 @@ fn mfa_config() -> String {
 /// `out`.
 fn at_terminal(stage: &Stage, arguments: &str, typed: &str) -> Run {
     let binary = stage.command();
-    let mut command = Command::new("script");
+    // A suite that runs in the background ignores interrupts, and so would the binary.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", "script"]);
     command.envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))));
     for (name, _) in binary.get_envs().filter(|(_, value)| value.is_none()) {
         command.env_remove(name);

@@ -269,11 +269,12 @@ impl Run {
     }
 }
 
-/// Removes the warning about references that the Python tool left in `/tmp` of this machine, which
-/// every run prints and no test is about.
+/// Removes the lines about references that the Python tool left in `/tmp` of this machine, which no
+/// test is about.
 pub(crate) fn without_machine_output(err: &str) -> String {
     let of_machine = |line: &&str| {
         line.contains("the Python tool left references") && line.contains(" folder=/tmp ")
+            || line.contains(" /tmp/deltaglider-") && line.contains("left by the Python tool")
     };
     err.split_inclusive('\n').filter(|line| !of_machine(line)).collect()
 }
