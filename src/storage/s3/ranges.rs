@@ -35,16 +35,17 @@ pub(super) struct Ranges {
 
 impl Ranges {
     pub(super) fn new(len: u64) -> Self {
-        Self { held: Arc::new(Semaphore::new(ALL_AT_ONCE)), len }
+        Self { held: Arc::new(Semaphore::new(ALL_AT_ONCE)), len: len.max(1) }
     }
 
     /// Returns the bytes of a download that has just begun.
     pub(super) async fn stream(&self, mut first: Download) -> ByteStream {
         let whole = first.left();
-        let worth = whole.end.saturating_sub(whole.start) >= WORTH.saturating_mul(self.len.max(1));
-        let Some(permit) = self.permit().filter(|_| worth && first.may_be_split()) else {
+        let worth = whole.end.saturating_sub(whole.start) >= WORTH.saturating_mul(self.len);
+        if !worth || !first.may_be_split() {
             return first.into_stream();
-        };
+        }
+        let Some(permit) = self.permit() else { return first.into_stream() };
         let len = self.len;
         let range = move |start: u64| start..start.saturating_add(len).min(whole.end);
         let mut second = first.range(range(whole.start.saturating_add(len)));
@@ -57,7 +58,7 @@ impl Ranges {
         let template = first.range(later..later);
         let starts = (later..whole.end).step_by(usize::try_from(len).unwrap_or(usize::MAX));
         let rest = starts.map(move |start| {
-            // Held until the last range was begun and the stream ends or is dropped.
+            // Held as long as the stream.
             let _ = &permit;
             (template.range(range(start)), false)
         });

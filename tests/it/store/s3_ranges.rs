@@ -59,6 +59,15 @@ async fn ranges_give_the_object() {
     }
 }
 
+#[tokio::test]
+async fn parts_without_size_are_read() {
+    let server = Server::memory().unwrap();
+    let store = S3Store::connect(S3Config { part_size: 0, ..server.config() }).await.unwrap();
+    store.create_bucket(&object().bucket).await.unwrap();
+    put(&store, b"content").await;
+    assert_eq!(read(&store).await.unwrap(), b"content");
+}
+
 /// Several downloads at once share the memory: those without a share read one range.
 #[tokio::test]
 async fn downloads_share_the_memory() {
