@@ -66,6 +66,7 @@ async fn parts_without_size_are_read() {
     store.create_bucket(&object().bucket).await.unwrap();
     put(&store, b"content").await;
     assert_eq!(read(&store).await.unwrap(), b"content");
+    assert_eq!(server.requests_of("GetObject"), 7, "a byte each");
 }
 
 /// Several downloads at once share the memory: those without a share read one range.
