@@ -1,28 +1,27 @@
 //! A model store in memory with the exact semantics of S3: conditions are atomic, keys are in byte
 //! order, pages hold 1000 entries.
 
+mod content;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::io;
 use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
+use md5::{Digest as _, Md5};
 
-use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
+use content::{Content, ContentDigest, ContentHasher};
+
+use crate::domain::{BucketName, Key, ObjectName, Sha256Digest, Sha256Hasher};
 
 use super::listing::{SortedKeys, select};
 use super::{
-    Attributes, BucketAdmin, ByteStream, ChecksumKind, CopyOptions, ETag, ListPage, ListRequest,
-    ListedBucket, ListedObject, ObjectBody, ObjectHead, ObjectStore, Presign, PutBody,
-    PutCondition, PutOptions, StatedChecksum, StorageError, StorageErrorKind,
+    Attributes, BucketAdmin, CopyOptions, ETag, ListPage, ListRequest, ListedBucket, ListedObject,
+    ObjectBody, ObjectHead, ObjectStore, Presign, PutBody, PutCondition, PutOptions, StorageError,
+    StorageErrorKind,
 };
-
-/// The size of a body's pieces in bytes, small enough that readers meet more than one.
-const PIECE: usize = 1 << 20;
 
 /// An object store in memory. Every call takes effect at one instant, unless the store has [loose
 /// conditions](Self::with_loose_conditions). A tag identifies one write, unless the store has
@@ -54,7 +53,7 @@ struct Bucket {
 struct Stored {
     head: ObjectHead,
     tags: BTreeMap<String, String>,
-    bytes: Bytes,
+    content: Arc<Content>,
 }
 
 impl MemoryStore {
@@ -96,12 +95,64 @@ impl MemoryStore {
         Self { whole_seconds: true, ..self }
     }
 
+    /// Stores an object as [`put`](ObjectStore::put) does, with this tag: S3 derives the tag of an
+    /// upload from the tags of its parts.
+    pub async fn put_tagged(
+        &self,
+        object: &ObjectName,
+        body: PutBody,
+        attributes: &Attributes,
+        options: &PutOptions,
+        tag: ETag,
+    ) -> Result<ETag, StorageError> {
+        self.store_content(object, (body, ContentHasher::Tag(tag)), attributes, options).await
+    }
+
+    async fn store_content(
+        &self,
+        object: &ObjectName,
+        (body, hasher): (PutBody, ContentHasher),
+        attributes: &Attributes,
+        options: &PutOptions,
+    ) -> Result<ETag, StorageError> {
+        const OPERATION: &str = "PutObject";
+        attributes.check(OPERATION, object)?;
+        self.state().bucket(&object.bucket, OPERATION)?;
+        let content = Content::read(&body, hasher).await.map_err(|cause| {
+            StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause)
+        })?;
+        let PutOptions { condition, newer_than } = options;
+        if self.loose {
+            self.state().check(object, condition, OPERATION)?;
+            tokio::task::yield_now().await;
+        }
+        let now = (self.clock)();
+        let mut state = self.state();
+        if !self.loose {
+            state.check(object, condition, OPERATION)?;
+        }
+        state.bucket(&object.bucket, OPERATION)?;
+        let (etag, last_modified) = self.stamp(&mut state, object, &content, now, *newer_than);
+        let head = ObjectHead {
+            size: content.len,
+            etag: etag.clone(),
+            sha256: content.digest.sha256(),
+            stated: content.digest.stated(),
+            last_modified,
+            attributes: attributes.told(),
+        };
+        let objects = &mut state.bucket(&object.bucket, OPERATION)?.objects;
+        let stored = Stored { head, tags: attributes.tags.clone(), content: Arc::new(content) };
+        objects.insert(object.key.as_str().as_bytes().to_vec(), Arc::new(stored));
+        Ok(etag)
+    }
+
     /// Returns the tag and the time of a write of `object`.
     fn stamp(
         &self,
         state: &mut State,
         object: &ObjectName,
-        bytes: &[u8],
+        content: &Content,
         now: SystemTime,
         newer_than: Option<SystemTime>,
     ) -> (ETag, SystemTime) {
@@ -109,10 +160,13 @@ impl MemoryStore {
         if self.whole_seconds {
             time = whole_seconds(time);
         }
-        if self.content_tags {
-            let md5 = StatedChecksum::of(ChecksumKind::Md5, bytes).value;
-            return (ETag(md5.iter().map(|byte| format!("{byte:02x}")).collect()), time);
-        }
+        let sha256 = match &content.digest {
+            ContentDigest::Sha256(digest) => digest,
+            ContentDigest::Md5(md5) => {
+                return (ETag(md5.iter().map(|byte| format!("{byte:02x}")).collect()), time);
+            }
+            ContentDigest::Tag(tag) => return (tag.clone(), time),
+        };
         if let Some(replaced) = newer_than {
             time = time.max(replaced + Duration::from_nanos(1));
         }
@@ -126,7 +180,7 @@ impl MemoryStore {
         state.tick(time);
         let writes = state.writes.entry(object.clone()).or_default();
         *writes += 1;
-        let write = format!("{} {writes} {object}", Sha256Digest::of(bytes));
+        let write = format!("{sha256} {writes} {object}");
         (ETag(Sha256Digest::of(write.as_bytes()).to_string()), time)
     }
 
@@ -242,8 +296,7 @@ impl ObjectStore for MemoryStore {
         let head = stored.head.clone();
         let range = super::s3_semantics::within(range, head.size)
             .map_err(|kind| StorageError::new(kind, "GetObject", object))?;
-        let bytes = stored.bytes.slice(range.start as usize..range.end as usize);
-        Ok(ObjectBody { head, stream: in_pieces(bytes) })
+        Ok(ObjectBody { head, stream: stored.content.stream(range) })
     }
 
     async fn put(
@@ -253,42 +306,11 @@ impl ObjectStore for MemoryStore {
         attributes: &Attributes,
         options: &PutOptions,
     ) -> Result<ETag, StorageError> {
-        const OPERATION: &str = "PutObject";
-        attributes.check(OPERATION, object)?;
-        self.state().bucket(&object.bucket, OPERATION)?;
-        let bytes = collect(&body).await.map_err(|cause| {
-            StorageError::new(StorageErrorKind::Other, OPERATION, object).because(cause)
-        })?;
-        let digest = Sha256Digest::of(&bytes);
-        let PutOptions { condition, newer_than } = options;
-        if self.loose {
-            self.state().check(object, condition, OPERATION)?;
-            tokio::task::yield_now().await;
-        }
-        let now = (self.clock)();
-        let mut state = self.state();
-        if !self.loose {
-            state.check(object, condition, OPERATION)?;
-        }
-        state.bucket(&object.bucket, OPERATION)?;
-        let (etag, last_modified) = self.stamp(&mut state, object, &bytes, now, *newer_than);
-        let stated = if self.content_tags {
-            vec![StatedChecksum::of(ChecksumKind::Md5, &bytes)]
-        } else {
-            Vec::new()
+        let hasher = match self.content_tags {
+            true => ContentHasher::Md5(Md5::new()),
+            false => ContentHasher::Sha256(Sha256Hasher::default()),
         };
-        let head = ObjectHead {
-            size: bytes.len() as u64,
-            etag: etag.clone(),
-            sha256: (!self.content_tags).then_some(digest),
-            stated,
-            last_modified,
-            attributes: attributes.told(),
-        };
-        let objects = &mut state.bucket(&object.bucket, OPERATION)?.objects;
-        let stored = Stored { head, tags: attributes.tags.clone(), bytes };
-        objects.insert(object.key.as_str().as_bytes().to_vec(), Arc::new(stored));
-        Ok(etag)
+        self.store_content(object, (body, hasher), attributes, options).await
     }
 
     async fn copy(
@@ -320,7 +342,7 @@ impl ObjectStore for MemoryStore {
             copy.head.attributes = attributes.told();
             copy.tags = attributes.tags.clone();
         }
-        let (etag, time) = self.stamp(&mut state, to, &copy.bytes, now, options.newer_than);
+        let (etag, time) = self.stamp(&mut state, to, &copy.content, now, options.newer_than);
         (copy.head.etag, copy.head.last_modified) = (etag.clone(), time);
         state
             .bucket(&to.bucket, OPERATION)?
@@ -417,31 +439,9 @@ impl BucketAdmin for MemoryStore {
 
 impl Presign for MemoryStore {}
 
-/// Reads the whole body and checks its length.
-async fn collect(body: &PutBody) -> io::Result<Bytes> {
-    let mut bytes = BytesMut::new();
-    let mut stream = body.open();
-    while let Some(piece) = stream.next().await {
-        bytes.extend_from_slice(&piece?);
-        if bytes.len() as u64 > body.len() {
-            break;
-        }
-    }
-    body.check_len(bytes.len() as u64)?;
-    Ok(bytes.freeze())
-}
-
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
-}
-
-fn in_pieces(mut bytes: Bytes) -> ByteStream {
-    let pieces = std::iter::from_fn(move || {
-        let piece = bytes.split_to(bytes.len().min(PIECE));
-        (!piece.is_empty()).then_some(Ok(piece))
-    });
-    futures::stream::iter(pieces).boxed()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use crate::storage::Checksums;
+use crate::storage::{ChecksumKind, Checksums, StatedChecksum};
 
 use super::error::{CHECKSUM_HEADERS, Failed, MD5_HEADER};
 
@@ -20,6 +20,19 @@ pub(super) enum Checksum {
 
 impl Checksum {
     const ALL: [Self; 3] = [Self::Md5, Self::Crc32, Self::Sdk];
+
+    /// Returns the values of `Content-MD5` and `x-amz-checksum-crc32` for a part of an upload.
+    pub(super) fn headers(self, part: &[u8]) -> (Option<String>, Option<String>) {
+        let value = |kind| {
+            let checksum = StatedChecksum::of(kind, part);
+            Some(aws_smithy_types::base64::encode(checksum.value))
+        };
+        match self {
+            Self::Md5 => (value(ChecksumKind::Md5), None),
+            Self::Crc32 => (None, value(ChecksumKind::Crc32)),
+            Self::Sdk => (None, None),
+        }
+    }
 
     /// Returns the value of `Content-MD5` if this is [`Md5`](Self::Md5).
     pub(super) fn md5(self, checksums: &Checksums) -> Option<String> {

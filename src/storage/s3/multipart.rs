@@ -13,15 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures::stream::{FuturesUnordered, StreamExt as _, TryStreamExt as _};
+use futures::stream::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::domain::ObjectName;
 use crate::storage::{
-    Attributes, ByteStream, Checksums, CustomerKey, ETag, ObjectHead, PutBody, PutCondition,
-    StorageError,
+    Attributes, ByteStream, CustomerKey, ETag, ObjectHead, PutBody, PutCondition, StorageError,
 };
 
 use super::S3Store;
@@ -82,23 +81,29 @@ impl S3Store {
         let id = answer
             .upload_id
             .ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
-        let (object, aborts, held) = (object.clone(), self.aborts.clone(), self.held.clone());
-        Ok(Upload { checksum, clients, object, id, key, aborts, held, open: true })
+        let target = Target { checksum, clients, object: object.clone(), id, key };
+        let (aborts, held) = (self.aborts.clone(), self.held.clone());
+        Ok(Upload { target: Arc::new(target), aborts, held, open: true })
     }
 }
 
 /// An upload in progress in the store; aborted when dropped.
 pub(super) struct Upload {
-    /// The checksum sent with its parts.
+    target: Arc<Target>,
+    aborts: Aborts,
+    /// One permit for each MiB of parts.
+    held: Arc<Semaphore>,
+    open: bool,
+}
+
+/// What the parts of an upload are sent to, and how.
+struct Target {
+    /// The checksum sent with each part.
     checksum: Checksum,
     clients: Clients,
     object: ObjectName,
     id: String,
     key: Option<CustomerKey>,
-    aborts: Aborts,
-    /// One permit for each MiB of parts.
-    held: Arc<Semaphore>,
-    open: bool,
 }
 
 impl Upload {
@@ -112,13 +117,17 @@ impl Upload {
         sendings: &Sendings,
     ) -> Result<ETag, PutFailed> {
         let part_size = store.part_size.max(body.expected_len().div_ceil(MAX_PARTS)).max(1);
-        let sent = match self.send_parts(body, part_size).await {
+        let mut sending = JoinSet::new();
+        let parts = self.send_parts(body, part_size, &mut sending).await;
+        // A part that reached the store after the upload was aborted would be left there.
+        sending.shutdown().await;
+        let sent = match parts {
             Ok(parts) => {
                 let send = |with| {
                     let condition = if with { condition } else { &PutCondition::None };
-                    self.complete(parts.clone(), condition, sendings)
+                    self.target.complete(parts.clone(), condition, sendings)
                 };
-                let matched = matched(&self.object, condition);
+                let matched = matched(&self.target.object, condition);
                 store.under_condition(Conditional::complete(condition), matched, send).await
             }
             Err(failed) => Err(failed),
@@ -135,8 +144,10 @@ impl Upload {
         part_size: u64,
     ) -> Result<ETag, PutFailed> {
         let part_size = part_size.max(head.size.div_ceil(MAX_PARTS)).max(1);
-        let copied = match self.copy_parts(from, head, part_size).await {
-            Ok(parts) => self.complete(parts, &PutCondition::None, &Sendings::default()).await,
+        let copied = match self.target.copy_parts(from, head, part_size).await {
+            Ok(parts) => {
+                self.target.complete(parts, &PutCondition::None, &Sendings::default()).await
+            }
             Err(failed) => Err(failed),
         };
         self.end(copied).await
@@ -146,26 +157,25 @@ impl Upload {
         &self,
         body: &PutBody,
         part_size: u64,
+        sending: &mut JoinSet<Result<CompletedPart, PutFailed>>,
     ) -> Result<Vec<CompletedPart>, PutFailed> {
         let first_size = part_size;
         let mut stream = body.open();
         let mut rest = BytesMut::new();
         let mut read = 0;
-        let mut sending = FuturesUnordered::new();
         let mut parts = Vec::new();
         for number in 1.. {
             let part_size =
                 if body.known_len().is_some() { first_size } else { grown(first_size, number) };
             let mib = u32::try_from(part_size >> 20).unwrap_or(HELD_MIB).clamp(1, HELD_MIB);
-            // The parts being sent only make progress while they are polled, and other uploads wait
-            // for the memory they hold.
+            // Other uploads wait for the memory that the parts hold.
             let mut permit = pin!(self.held.clone().acquire_many_owned(mib));
             let permit = loop {
                 tokio::select! {
                     permit = &mut permit => {
                         break permit.map_err(std::io::Error::other).map_err(PutFailed::Body)?;
                     }
-                    Some(sent) = sending.next() => parts.push(sent?),
+                    Some(sent) = sending.join_next() => parts.push(finished(sent)?),
                 }
             };
             let part = loop {
@@ -174,7 +184,7 @@ impl Upload {
                     part = next_part(&mut stream, &mut rest, part_size) => {
                         break part.map_err(PutFailed::Body)?;
                     }
-                    Some(sent) = sending.next() => parts.push(sent?),
+                    Some(sent) = sending.join_next() => parts.push(finished(sent)?),
                 }
             };
             read += part.len() as u64;
@@ -184,22 +194,34 @@ impl Upload {
                 body.check_len(read).map_err(PutFailed::Body)?;
             }
             if !part.is_empty() {
-                sending.push(self.send_part(number, part, permit));
+                let target = self.target.clone();
+                sending.spawn(async move { target.send_part(number, part, permit).await });
             }
             if last {
                 break;
             }
             while sending.len() >= SENT_AT_ONCE {
-                parts.extend(sending.next().await.transpose()?);
+                parts.extend(sending.join_next().await.map(finished).transpose()?);
             }
         }
-        while let Some(sent) = sending.next().await {
-            parts.push(sent?);
+        while let Some(sent) = sending.join_next().await {
+            parts.push(finished(sent)?);
         }
         parts.sort_by_key(|part: &CompletedPart| part.part_number);
         Ok(parts)
     }
 
+    /// Aborts an upload that was not completed.
+    async fn end(mut self, completed: Result<ETag, PutFailed>) -> Result<ETag, PutFailed> {
+        if completed.is_err() {
+            self.target.abort().await;
+        }
+        self.open = false;
+        completed
+    }
+}
+
+impl Target {
     async fn send_part(
         &self,
         number: i32,
@@ -208,8 +230,7 @@ impl Upload {
     ) -> Result<CompletedPart, PutFailed> {
         let time = self.clients.time_to_send(part.len() as u64);
         let (bucket, key) = (self.object.bucket.as_str(), self.object.key.as_str());
-        let sums = Checksums::of(&part);
-        let (md5, crc32) = (self.checksum.md5(&sums), self.checksum.crc32(&sums));
+        let (md5, crc32) = self.checksum.headers(&part);
         let send = || {
             let request =
                 self.clients.transfers.upload_part().bucket(bucket).key(key).upload_id(&self.id);
@@ -324,13 +345,30 @@ impl Upload {
             .build())
     }
 
-    /// Aborts an upload that was not completed.
-    async fn end(mut self, completed: Result<ETag, PutFailed>) -> Result<ETag, PutFailed> {
-        if completed.is_err() {
-            abort(&self.clients, &self.object, &self.id).await;
+    async fn abort(&self) {
+        let request = self
+            .clients
+            .calls
+            .abort_multipart_upload()
+            .bucket(self.object.bucket.as_str())
+            .key(self.object.key.as_str());
+        let request = request.upload_id(&self.id);
+        if let Err(failed) = send!(self.clients.attempts, self.object.bucket, request) {
+            // If an answer was lost, the upload may have been completed, or aborted by an earlier
+            // attempt.
+            if !failed.is_404() {
+                let error: StorageError = failed.at("AbortMultipartUpload", &self.object);
+                tracing::warn!(%error, "parts of a failed upload are left in the store");
+            }
         }
-        self.open = false;
-        completed
+    }
+}
+
+/// Returns the result of a task that was not aborted.
+fn finished<T>(task: Result<T, JoinError>) -> T {
+    match task {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }
 
@@ -339,11 +377,8 @@ impl Drop for Upload {
         if self.open
             && let Ok(runtime) = Handle::try_current()
         {
-            let (clients, object, id) =
-                (self.clients.clone(), self.object.clone(), self.id.clone());
-            self.aborts
-                .running()
-                .spawn_on(async move { abort(&clients, &object, &id).await }, &runtime);
+            let target = self.target.clone();
+            self.aborts.running().spawn_on(async move { target.abort().await }, &runtime);
         }
     }
 }
@@ -362,22 +397,6 @@ impl Aborts {
     pub(super) async fn settle(&self) {
         let running = std::mem::take(&mut *self.running());
         running.join_all().await;
-    }
-}
-
-async fn abort(clients: &Clients, object: &ObjectName, id: &str) {
-    let request = clients
-        .calls
-        .abort_multipart_upload()
-        .bucket(object.bucket.as_str())
-        .key(object.key.as_str());
-    if let Err(failed) = send!(clients.attempts, object.bucket, request.upload_id(id)) {
-        // If an answer was lost, the upload may have been completed, or aborted by an earlier
-        // attempt.
-        if !failed.is_404() {
-            let error: StorageError = failed.at("AbortMultipartUpload", object);
-            tracing::warn!(%error, "parts of a failed upload are left in the store");
-        }
     }
 }
 

@@ -6,16 +6,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use deltaglider::storage::{
-    Attributes, BucketAdmin as _, CopyOptions, ETag, Encryption, KmsKey, ListRequest, MemoryStore,
-    ObjectHead, ObjectStore, PutBody, PutCondition, StorageErrorKind,
+    Attributes, BucketAdmin as _, ByteStream, CopyOptions, ETag, Encryption, KmsKey, ListRequest,
+    MemoryStore, ObjectHead, ObjectStore, PutBody, PutCondition, StorageErrorKind,
 };
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use crate::multipart::Uploads;
+use crate::multipart::{Uploads, tag_of};
 use crate::translate::{
     attributes, bucket_name, check_customer_key, condition, copy_source, customer_key, etag,
     from_http_date, length, object_name, s3_error, url_encode,
@@ -136,7 +136,7 @@ impl Memory {
     async fn put(
         &self,
         (bucket, key): (&str, &str),
-        bytes: Bytes,
+        (pieces, tag): (Vec<Bytes>, Option<ETag>),
         attributes: &Attributes,
         condition: &PutCondition,
     ) -> S3Result<ETag> {
@@ -145,15 +145,12 @@ impl Memory {
         {
             return Err(s3_error!(PreconditionFailed));
         }
-        let put = self
-            .store()
-            .put(
-                &object_name(bucket, key)?,
-                PutBody::from_bytes(bytes),
-                attributes,
-                &condition.clone().into(),
-            )
-            .await;
+        let (store, object) = (self.store(), object_name(bucket, key)?);
+        let (body, options) = (body_of(pieces), condition.clone().into());
+        let put = match tag {
+            Some(tag) => store.put_tagged(&object, body, attributes, &options, tag).await,
+            None => store.put(&object, body, attributes, &options).await,
+        };
         match put {
             // AWS does not answer 412 if the object does not exist.
             Err(error) if error.kind == StorageErrorKind::Precondition => {
@@ -166,17 +163,33 @@ impl Memory {
 }
 
 /// Reads the whole body, which must have the length of the request's header.
-async fn collect(body: Option<StreamingBlob>, length: Option<i64>) -> S3Result<Bytes> {
-    let mut bytes = BytesMut::new();
-    if let Some(mut body) = body {
-        while let Some(piece) = body.try_next().await.map_err(|_| s3_error!(IncompleteBody))? {
-            bytes.extend_from_slice(&piece);
-        }
-    }
+async fn collect(body: Option<StreamingBlob>, length: Option<i64>) -> S3Result<Vec<Bytes>> {
+    let pieces: Vec<Bytes> = match body {
+        Some(body) => body.try_collect().await.map_err(|_| s3_error!(IncompleteBody))?,
+        None => Vec::new(),
+    };
+    let read: usize = pieces.iter().map(Bytes::len).sum();
     match length {
-        Some(length) if i64::try_from(bytes.len()) != Ok(length) => Err(s3_error!(IncompleteBody)),
-        _ => Ok(bytes.freeze()),
+        Some(length) if i64::try_from(read) != Ok(length) => Err(s3_error!(IncompleteBody)),
+        _ => Ok(pieces),
     }
+}
+
+fn body_of(pieces: Vec<Bytes>) -> PutBody {
+    let len = pieces.iter().map(|piece| piece.len() as u64).sum();
+    PutBody::new(len, move || futures::stream::iter(pieces.clone()).map(Ok).boxed())
+}
+
+/// Returns a range of the bytes of a stream.
+async fn slices(mut whole: ByteStream, range: std::ops::Range<u64>) -> S3Result<Vec<Bytes>> {
+    let (mut pieces, mut at) = (Vec::new(), 0);
+    while let Some(piece) = whole.try_next().await.map_err(S3Error::internal_error)? {
+        let end = at + piece.len() as u64;
+        let (from, to) = (range.start.clamp(at, end), range.end.clamp(at, end));
+        pieces.push(piece.slice((from - at) as usize..(to - at) as usize));
+        at = end;
+    }
+    Ok(pieces)
 }
 
 /// Fills in the common fields of GetObject and HeadObject.
@@ -403,19 +416,12 @@ impl S3 for Memory {
         let size = body.head.size;
         let range = ranged(input.range.as_ref(), size)?;
         let given = range.clone().unwrap_or(0..size);
-        let mut pieces: Vec<std::io::Result<Bytes>> = Vec::new();
-        let mut at = 0;
-        let mut whole = body.stream;
-        while let Some(mut piece) = whole.try_next().await.map_err(S3Error::internal_error)? {
-            let end = at + piece.len() as u64;
-            let (from, to) = (given.start.clamp(at, end), given.end.clamp(at, end));
-            pieces.push(Ok(piece.split_to((to - at) as usize).split_off((from - at) as usize)));
-            at = end;
-        }
+        let pieces = slices(body.stream, given.clone()).await?;
         let mut output = describe!(GetObjectOutput, body.head);
         output.content_length = Some(length(given.end - given.start)?);
         output.content_range = range.map(|range| content_range(&range, size));
-        output.body = Some(StreamingBlob::wrap(futures::stream::iter(pieces)));
+        output.body =
+            Some(StreamingBlob::wrap(futures::stream::iter(pieces).map(std::io::Result::Ok)));
         Ok(S3Response::new(output))
     }
 
@@ -427,8 +433,9 @@ impl S3 for Memory {
         self.bucket_exists(&input.bucket).await?;
         let attributes = attributes!(input)?;
         let condition = self.condition(input.if_match, input.if_none_match)?;
-        let bytes = collect(input.body, input.content_length).await?;
-        let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
+        let pieces = collect(input.body, input.content_length).await?;
+        let (key, content) = ((&*input.bucket, &*input.key), (pieces, None));
+        let tag = self.put(key, content, &attributes, &condition).await?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(etag(&tag)),
             ..PutObjectOutput::default()
@@ -547,14 +554,15 @@ impl S3 for Memory {
         req: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = req.input;
-        let bytes = collect(input.body, input.content_length).await?;
+        let part = collect(input.body, input.content_length).await?;
+        let part = (tag_of(&part), part);
         let object = object_name(&input.bucket, &input.key)?;
         let key = customer_key(&input.sse_customer_key, &input.sse_customer_key_md5)?;
         let tag = self.uploads().put_part(
             &object,
             &input.upload_id,
             input.part_number,
-            bytes,
+            part,
             key.as_deref(),
         )?;
         Ok(S3Response::new(UploadPartOutput {
@@ -604,19 +612,14 @@ impl S3 for Memory {
             }
             None => 0..size,
         };
-        let whole: BytesMut = body
-            .stream
-            .map_ok(BytesMut::from)
-            .try_concat()
-            .await
-            .map_err(S3Error::internal_error)?;
-        let bytes = whole.freeze().slice(range.start as usize..range.end as usize);
+        let part = slices(body.stream, range).await?;
+        let part = (tag_of(&part), part);
         let key = customer_key(&input.sse_customer_key, &input.sse_customer_key_md5)?;
         let tag = self.uploads().put_part(
             &to,
             &input.upload_id,
             input.part_number,
-            bytes,
+            part,
             key.as_deref(),
         )?;
         let result = CopyPartResult { e_tag: Some(etag(&tag)), ..CopyPartResult::default() };
@@ -634,8 +637,10 @@ impl S3 for Memory {
         let object = object_name(&input.bucket, &input.key)?;
         let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let condition = self.condition(input.if_match, input.if_none_match)?;
-        let (bytes, attributes) = self.uploads().assemble(&object, &input.upload_id, &named)?;
-        let tag = self.put((&input.bucket, &input.key), bytes, &attributes, &condition).await?;
+        let (pieces, tag, attributes) =
+            self.uploads().assemble(&object, &input.upload_id, &named)?;
+        let (key, content) = ((&*input.bucket, &*input.key), (pieces, Some(tag)));
+        let tag = self.put(key, content, &attributes, &condition).await?;
         self.uploads().remove(&object, &input.upload_id)?;
         let output = CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
-use deltaglider::domain::{ObjectName, Sha256Digest};
+use bytes::Bytes;
+use deltaglider::domain::{ObjectName, Sha256Hasher};
 use deltaglider::storage::{Attributes, ETag};
 use s3s::dto::CompletedPart;
 use s3s::{S3Result, s3_error};
@@ -21,8 +21,15 @@ pub(crate) struct Uploads {
 struct Upload {
     object: ObjectName,
     attributes: Attributes,
-    parts: BTreeMap<i32, (ETag, Bytes)>,
+    parts: BTreeMap<i32, (ETag, Vec<Bytes>)>,
     initiated: SystemTime,
+}
+
+/// Returns the tag of a part.
+pub(crate) fn tag_of(part: &[Bytes]) -> ETag {
+    let mut hasher = Sha256Hasher::default();
+    part.iter().for_each(|piece| hasher.update(piece));
+    ETag(hasher.finish().to_string())
 }
 
 impl Uploads {
@@ -66,7 +73,7 @@ impl Uploads {
         object: &ObjectName,
         id: &str,
         number: i32,
-        bytes: Bytes,
+        (etag, pieces): (ETag, Vec<Bytes>),
         customer_key: Option<&str>,
     ) -> S3Result<ETag> {
         if !(1..=10_000).contains(&number) {
@@ -75,23 +82,22 @@ impl Uploads {
                 "Part number must be an integer between 1 and 10000, inclusive"
             ));
         }
-        let etag = ETag(Sha256Digest::of(&bytes).to_string());
         let upload = self.upload(object, id)?;
         check_customer_key(customer_key, &upload.attributes)?;
-        upload.parts.insert(number, (etag.clone(), bytes));
+        upload.parts.insert(number, (etag.clone(), pieces));
         Ok(etag)
     }
 
-    /// Assembles the object from the named parts and returns it with its attributes. The upload
-    /// stays open.
+    /// Assembles the object from the named parts and returns it with its tag, which is made of the
+    /// parts' tags, and its attributes. The upload stays open.
     pub(crate) fn assemble(
         &mut self,
         object: &ObjectName,
         id: &str,
         named: &[CompletedPart],
-    ) -> S3Result<(Bytes, Attributes)> {
+    ) -> S3Result<(Vec<Bytes>, ETag, Attributes)> {
         let upload = self.upload(object, id)?;
-        let mut whole = BytesMut::new();
+        let (mut whole, mut tags) = (Vec::new(), Sha256Hasher::default());
         let mut before = 0;
         for (index, part) in named.iter().enumerate() {
             let number = part.part_number.unwrap_or_default();
@@ -99,19 +105,22 @@ impl Uploads {
                 return Err(s3_error!(InvalidPartOrder));
             }
             before = number;
-            let (etag, bytes) = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
+            let (etag, pieces) = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
             if part.e_tag.as_ref().map(|etag| etag.value()) != Some(etag.0.as_str()) {
                 return Err(s3_error!(InvalidPart));
             }
-            if (bytes.len() as u64) < MIN_PART_SIZE && index + 1 < named.len() {
+            let len: usize = pieces.iter().map(Bytes::len).sum();
+            if (len as u64) < MIN_PART_SIZE && index + 1 < named.len() {
                 return Err(s3_error!(EntityTooSmall));
             }
-            whole.extend_from_slice(bytes);
+            whole.extend_from_slice(pieces);
+            tags.update(etag.0.as_bytes());
         }
         if named.is_empty() {
             Err(s3_error!(MalformedXML))
         } else {
-            Ok((whole.freeze(), upload.attributes.clone()))
+            let tag = ETag(format!("{}-{}", tags.finish(), named.len()));
+            Ok((whole, tag, upload.attributes.clone()))
         }
     }
 
