@@ -27,6 +27,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use family::Family;
 pub use file_status::FileStatus;
 pub use key::{BucketName, Key, MAX_KEY_BYTES, NameError, ObjectName};
+pub(crate) use sketch::PrintFinder;
 pub use sketch::{MAX_SKETCH_BYTES, Sketch, Sketcher};
 pub use timestamp::Timestamp;
 pub use total::Total;

@@ -75,13 +75,41 @@ impl Sketch {
 /// The maximum size of a stored sketch in bytes.
 pub const MAX_SKETCH_BYTES: u64 = (MAGIC.len() + 1 + PRINTS * 8) as u64;
 
-/// A streaming builder of a sketch.
-#[derive(Debug, Clone)]
-pub struct Sketcher {
+/// Finds prints in a stream of bytes: hashes of the 64 bytes before one offset in 64, which the
+/// bytes themselves choose.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PrintFinder {
     /// The rolling hash of the last 64 bytes.
     rolling: u64,
     /// The number of bytes so far.
     seen: u64,
+}
+
+impl PrintFinder {
+    /// Adds bytes, and passes the prints that end in them to `take`.
+    pub(crate) fn update(&mut self, bytes: &[u8], mut take: impl FnMut(u64)) {
+        for &byte in bytes {
+            // The bits of a byte are shifted out after 64 more bytes.
+            self.rolling = (self.rolling << 1).wrapping_add(GEAR[usize::from(byte)]);
+            self.seen += 1;
+            // Samples one offset in 64, by the bits that most bytes contribute to.
+            if self.rolling >> 58 == 0 && self.seen >= 64 {
+                take(mixed(self.rolling));
+            }
+        }
+    }
+}
+
+/// A streaming builder of a sketch.
+#[derive(Debug, Clone)]
+pub struct Sketcher {
+    finder: PrintFinder,
+    smallest: Smallest,
+}
+
+/// The smallest prints of those found.
+#[derive(Debug, Clone)]
+struct Smallest {
     /// The largest print that can still be among the smallest.
     end: u64,
     prints: Vec<u64>,
@@ -89,26 +117,30 @@ pub struct Sketcher {
 
 impl Default for Sketcher {
     fn default() -> Self {
-        Self { rolling: 0, seen: 0, end: u64::MAX, prints: Vec::with_capacity(2 * PRINTS) }
+        let smallest = Smallest { end: u64::MAX, prints: Vec::with_capacity(2 * PRINTS) };
+        Self { finder: PrintFinder::default(), smallest }
     }
 }
 
 impl Sketcher {
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            // The bits of a byte are shifted out after 64 more bytes.
-            self.rolling = (self.rolling << 1).wrapping_add(GEAR[usize::from(byte)]);
-            self.seen += 1;
-            // Samples one offset in 64, by the bits that most bytes contribute to.
-            if self.rolling >> 58 == 0 && self.seen >= 64 {
-                let print = mixed(self.rolling);
-                if print <= self.end {
-                    self.prints.push(print);
-                    if self.prints.len() == 2 * PRINTS {
-                        self.keep_smallest();
-                    }
-                }
+        self.finder.update(bytes, |print| self.smallest.add(print));
+    }
+
+    /// Returns the sketch of all bytes added.
+    pub fn finish(mut self) -> Sketch {
+        self.smallest.keep_smallest();
+        Sketch { prints: self.smallest.prints, base: true }
+    }
+}
+
+impl Smallest {
+    fn add(&mut self, print: u64) {
+        if print <= self.end {
+            self.prints.push(print);
+            if self.prints.len() == 2 * PRINTS {
+                self.keep_smallest();
             }
         }
     }
@@ -120,12 +152,6 @@ impl Sketcher {
         if let Some(&last) = self.prints.get(PRINTS - 1) {
             self.end = last;
         }
-    }
-
-    /// Returns the sketch of all bytes added.
-    pub fn finish(mut self) -> Sketch {
-        self.keep_smallest();
-        Sketch { prints: self.prints, base: true }
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 
 use super::Transcoder;
+use super::sample::is_hopeless;
 use crate::cache::CachedReference;
 use crate::domain::{BackgroundHasher, Sha256Digest, Sha256Hasher, Sketch};
 use crate::service::blocking::{self, Cancelled};
@@ -156,14 +157,19 @@ impl Encode {
         let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
         let name = format!("the delta of {}", file.name());
         let options = options(file.len()).with_threads(threads);
-        let mut encoder = Some(Encoder::new(Some(reference.clone()), &options).map_err(failed)?);
+        let hopeless = is_hopeless(file, reference, *limit, cancelled)
+            .map_err(ServiceError::local(file.name()))?;
+        let mut encoder = match hopeless {
+            true => None,
+            false => Some(Encoder::new(Some(reference.clone()), &options).map_err(failed)?),
+        };
         let mut made = Made { spool, verifier };
         let mut hasher = BackgroundHasher::default();
         let mut out = Vec::new();
         file.read(cancelled, |mut piece| {
             hasher.update(piece);
             while !piece.is_empty() {
-                // Past the limit the rest is read for its digest alone.
+                // Past the limit, and without hope, the rest is read for its digest alone.
                 let Some(running) = &mut encoder else { break };
                 let taken = running.push(piece, &mut out).map_err(failed)?;
                 piece = piece.get(taken..).unwrap_or_default();

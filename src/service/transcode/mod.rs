@@ -6,6 +6,7 @@ mod decode_memory;
 mod encode;
 mod permits;
 mod recompress;
+mod sample;
 
 use std::path::Path;
 use std::sync::Arc;
