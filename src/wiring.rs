@@ -129,7 +129,9 @@ pub fn upkeep(settings: CacheSettings) -> CacheAdmin {
 /// Opens the cache with these settings. Working copies that are not cached go to `spill`.
 fn cache(settings: &CacheSettings, spill: &Path) -> Result<Arc<dyn ReferenceCache>, CacheError> {
     Ok(match settings {
-        CacheSettings::Off => Arc::new(WorkingCopies::new(spill.to_owned())),
+        CacheSettings::Off { memory } => {
+            Arc::new(WorkingCopies::new(spill.to_owned()).with_memory(*memory))
+        }
         CacheSettings::Memory(limits) => Arc::new(MemoryCache::new(*limits, spill)?),
         CacheSettings::Ephemeral { folder, limits } => {
             Arc::new(FolderCache::ephemeral(folder.as_deref().unwrap_or(spill), *limits)?)

@@ -47,7 +47,7 @@ impl CacheAdmin {
     /// Returns a survey; changes nothing.
     pub fn survey(&self) -> Result<Survey, CacheError> {
         let (backend, shared, limits) = match &self.settings {
-            CacheSettings::Off => ("off", false, None),
+            CacheSettings::Off { .. } => ("off", false, None),
             CacheSettings::Memory(limits) => ("memory", false, Some(*limits)),
             CacheSettings::Ephemeral { limits, .. } => ("filesystem", false, Some(*limits)),
             CacheSettings::Persistent { limits, .. } => ("filesystem", true, Some(*limits)),
@@ -122,7 +122,7 @@ impl CacheAdmin {
             CacheSettings::Ephemeral { folder, .. } => {
                 Some(folder.as_deref().unwrap_or(&self.temporaries))
             }
-            CacheSettings::Off | CacheSettings::Memory(_) => None,
+            CacheSettings::Off { .. } | CacheSettings::Memory(_) => None,
         }
     }
 

@@ -29,6 +29,7 @@ fn in_each_cache(check: impl Fn(&dyn ReferenceCache, bool)) {
     let key = CacheKey::random().unwrap();
     let path = folder.path();
     check(&WorkingCopies::new(path.to_owned()), false);
+    check(&WorkingCopies::new(path.to_owned()).with_memory(1 << 20), false);
     check(&MemoryCache::new(LIMITS, path).unwrap(), true);
     check(&FolderCache::ephemeral(path, LIMITS).unwrap(), true);
     check(&FolderCache::persistent(&path.join("shared"), &key, LIMITS, path).unwrap(), true);
@@ -196,6 +197,20 @@ fn in_each_cache_below(path: &Path, check: impl Fn(&dyn ReferenceCache)) {
     check(&WorkingCopies::new(path.to_owned()));
     check(&MemoryCache::new(LIMITS, path).unwrap());
     check(&FolderCache::ephemeral(path, LIMITS).unwrap());
+}
+
+/// Without a cache, references are held in memory up to the limit, and lent there.
+#[test]
+fn working_copies_in_memory_have_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let copies = WorkingCopies::new(folder.path().to_owned()).with_memory(100);
+    let (first, second) = (content(60, 1), content(60, 2));
+    let held = keep(&copies, &first);
+    assert_eq!(held.bytes(), Some(&first[..]));
+    let in_file = keep(&copies, &second);
+    assert!(in_file.bytes().is_none() && read(&in_file) == second);
+    drop(held);
+    assert_eq!(keep(&copies, &second).bytes(), Some(&second[..]));
 }
 
 #[test]

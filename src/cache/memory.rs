@@ -1,7 +1,5 @@
 //! A cache of sealed entries in memory, within a byte budget.
 
-mod budget;
-
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +10,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use deltaglider_vcdiff::Source;
 
-use budget::{ByteBudget, Reservation};
-
+use super::byte_budget::{ByteBudget, Reservation};
 use super::counts::{Counters, Counts};
 use super::folder::{Limits, now};
 use super::key::{CacheKey, DerivedKeys, EntryName};

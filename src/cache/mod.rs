@@ -2,6 +2,7 @@
 //! position.
 
 mod admin;
+mod byte_budget;
 #[cfg(test)]
 mod conformance;
 mod counts;
@@ -17,6 +18,7 @@ mod settings;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use deltaglider_vcdiff::Source;
 

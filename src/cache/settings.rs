@@ -15,6 +15,8 @@ const MEMORY_BYTES: u64 = 100 * MIB;
 /// The default limit of a cache in files: a few large references, so that a cache the user did not
 /// ask for never fills the disk.
 const FOLDER_BYTES: u64 = 4096 * MIB;
+/// The default limit in memory without a cache: what an encoder would copy of a reference anyway.
+const HELD_BYTES: u64 = 64 * MIB;
 /// The default lifetime of an entry.
 const TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -23,7 +25,11 @@ const TTL: Duration = Duration::from_secs(24 * 3600);
 #[non_exhaustive]
 pub enum CacheSettings {
     /// No cache beyond an operation (`DG_NO_CACHE`).
-    Off,
+    Off {
+        /// The maximum number of bytes that operations hold in memory together; the rest goes to
+        /// sealed temporary files.
+        memory: u64,
+    },
     /// A cache in memory (`DG_CACHE_BACKEND=memory`).
     Memory(Limits),
     /// A cache in files of this process, under a random key.
@@ -82,7 +88,7 @@ impl CacheSettings {
             (variables.0)("DG_CACHE_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let memory = variables.backend("DG_CACHE_BACKEND")?;
         Ok(match (folder, key) {
-            _ if off => Self::Off,
+            _ if off => Self::Off { memory: HELD_BYTES },
             _ if memory => Self::Memory(in_memory),
             (Some(folder), Some(key)) if !ephemeral => Self::Persistent { folder, key, limits },
             (folder, _) => Self::Ephemeral { folder, limits },
@@ -215,7 +221,7 @@ mod tests {
         }
         assert!(matches!(
             read(&[all[0], all[1], ("DG_NO_CACHE", "true")]).unwrap(),
-            CacheSettings::Off
+            CacheSettings::Off { .. }
         ));
     }
 

@@ -31,8 +31,31 @@ impl Context {
 
     /// Returns the service, which the first call connects with its policy for stored files.
     pub(super) async fn service(&self, policy: Policy) -> Result<&DeltaService, Failure> {
+        self.connected(policy, self.cache.clone()).await
+    }
+
+    /// Returns the service for a command that transfers one object: no later operation would read
+    /// what it put into a cache of this process alone, so it holds references of at most `memory`
+    /// bytes in memory instead.
+    pub(super) async fn service_for_one(
+        &self,
+        policy: Policy,
+        memory: u64,
+    ) -> Result<&DeltaService, Failure> {
+        let cache = match &self.cache {
+            CacheSettings::Ephemeral { .. } => CacheSettings::Off { memory },
+            other => other.clone(),
+        };
+        self.connected(policy, cache).await
+    }
+
+    async fn connected(
+        &self,
+        policy: Policy,
+        cache: CacheSettings,
+    ) -> Result<&DeltaService, Failure> {
         let connect = || async {
-            let connection = self.connection()?;
+            let connection = Connection { cache, ..self.connection()? };
             let service = connection.service(policy).await?;
             if connection.is_unverified().is_ok_and(|unverified| unverified) {
                 warn("warning: --no-verify-ssl: the certificate of the store is not verified");

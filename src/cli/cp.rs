@@ -13,6 +13,12 @@ use crate::domain::S3Uri;
 use crate::domain::paths::file_name;
 use crate::service::{AllowDelta, Compare, Folder, ServiceError, Step, SyncOptions};
 
+/// The maximum number of bytes of a reference that a get holds in memory.
+const HELD_BY_GET: u64 = 128 << 20;
+/// The maximum number of bytes of a reference that a put holds in memory: those that the encoder
+/// would copy anyway. Its tables take twice as many more.
+const HELD_BY_PUT: u64 = 64 << 20;
+
 pub(super) async fn run(
     context: &Context,
     args: CpArgs,
@@ -30,7 +36,12 @@ pub(super) async fn run(
     }
     // Invalid options are reported before anything is opened.
     args.attributes.attributes("")?;
-    let service = context.service(policy(&args.store)).await?;
+    let policy = policy(&args.store);
+    let service = match &route {
+        _ if args.recursive => context.service(policy).await?,
+        Route::Down(..) => context.service_for_one(policy, HELD_BY_GET).await?,
+        Route::Up(..) | Route::Across(..) => context.service_for_one(policy, HELD_BY_PUT).await?,
+    };
     let output = output.quieted(args.store.quiet).in_json(args.store.json);
     let copy = Copy { transfer: Transfer::of_copy(service, output, &args, moving)?, args };
     match route {

@@ -6,7 +6,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
-#[path = "../../src/cache/memory/budget.rs"]
+#[path = "../../src/cache/byte_budget.rs"]
 mod budget;
 
 /// Returns a model of threads that each reserve one of `bytes` of a budget of ten and release it.

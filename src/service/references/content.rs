@@ -75,6 +75,10 @@ impl Source for Watched {
     fn len(&self) -> Option<u64> {
         self.bytes.len()
     }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.bytes()
+    }
 }
 
 impl References {

@@ -1,5 +1,5 @@
-//! The byte budget of a cache in memory. `tests/loom/` runs this file under every interleaving of
-//! its steps.
+//! The byte budget of references in memory. `tests/loom/` runs this file under every interleaving
+//! of its steps.
 
 use super::{Arc, AtomicU64, Ordering};
 
