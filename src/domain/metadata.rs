@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::digest::Sha256Digest;
 use super::key::Key;
+use super::policy::Compression;
 use super::timestamp::Timestamp;
 
 /// The user metadata of an object: lower-case names without `x-amz-meta-`.
@@ -21,6 +22,10 @@ pub const DELTA_SUFFIX: &str = ".delta";
 /// The field with the ETag of the object that a file was copied from, if that had no SHA-256. It
 /// distinguishes an unfinished copy from a complete one. No other tool reads it.
 pub const SOURCE_ETAG: &str = "dg-source-etag";
+
+/// The field with the program that wrote the object: `rs/<version>`. The Python tool writes no such
+/// field, so objects with it are of this program or a later one.
+pub const WRITER: &str = "dg-writer";
 
 /// The maximum length of `dg-original-name` in bytes. A longer name is cut: it is informative only,
 /// and all user metadata is limited to 2 KiB.
@@ -53,11 +58,13 @@ pub enum Field {
     Compression,
     /// The base name of the file a reference was made from.
     SourceName,
+    /// The packed form of the reference. No other tool reads it.
+    RefPacking,
 }
 
 impl Field {
     /// All fields.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Tool,
         Self::OriginalName,
         Self::FileSha256,
@@ -70,6 +77,7 @@ impl Field {
         Self::Note,
         Self::Compression,
         Self::SourceName,
+        Self::RefPacking,
     ];
 
     /// Returns the name without prefix, words joined by `-`.
@@ -87,12 +95,16 @@ impl Field {
             Self::Note => "note",
             Self::Compression => "compression",
             Self::SourceName => "source-name",
+            Self::RefPacking => "ref-packing",
         }
     }
 
     /// Returns the names it is read under, in the order in which DeltaGlider 6.2.0 tries them.
     pub(super) fn aliases(self) -> [String; 4] {
         let name = self.name();
+        if self == Self::RefPacking {
+            return std::array::from_fn(|_| format!("dg-{name}"));
+        }
         let underscored = name.replace('-', "_");
         [format!("dg-{name}"), format!("dg_{underscored}"), underscored, name.to_owned()]
     }
@@ -137,6 +149,46 @@ pub struct DeltaMetadata {
     pub ref_sha256: Sha256Digest,
     /// Size of the delta in bytes.
     pub delta_size: u64,
+    /// The form of the reference, if it is packed: then the delta was made against its content.
+    pub ref_packing: Option<RefPacking>,
+}
+
+/// The form of a packed reference, which is stored compressed.
+///
+/// As a field: `<form>/<rule> <SHA-256 of the content> <bytes of the content>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefPacking {
+    /// The compression.
+    pub form: Compression,
+    /// The number of the rule by which the same content is always packed to the same bytes.
+    pub rule: u32,
+    /// SHA-256 of the content.
+    pub content_sha256: Sha256Digest,
+    /// Size of the content in bytes.
+    pub content_size: u64,
+}
+
+impl RefPacking {
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (form, rule) = words.next()?.split_once('/')?;
+        let packing = Self {
+            form: [Compression::Gzip, Compression::Xz]
+                .into_iter()
+                .find(|known| known.to_string() == form)?,
+            rule: rule.parse().ok()?,
+            content_sha256: words.next()?.parse().ok()?,
+            content_size: words.next()?.parse().ok()?,
+        };
+        words.next().is_none().then_some(packing)
+    }
+}
+
+impl fmt::Display for RefPacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { form, rule, content_sha256, content_size } = self;
+        write!(f, "{form}/{rule} {content_sha256} {content_size}")
+    }
 }
 
 /// Metadata of a file stored as it is.
@@ -223,6 +275,10 @@ impl DeltaMetadata {
             ref_key: needed(Field::RefKey, metadata, |key| Key::new(key).ok())?,
             ref_sha256: needed(Field::RefSha256, metadata, |text| text.parse().ok())?,
             delta_size: needed(Field::DeltaSize, metadata, |text| text.parse().ok())?,
+            ref_packing: match Field::RefPacking.read(metadata) {
+                Some(text) => Some(RefPacking::parse(text).ok_or(Field::RefPacking)?),
+                None => None,
+            },
         })
     }
 
@@ -231,11 +287,11 @@ impl DeltaMetadata {
         Field::RefKey.write(key, metadata);
     }
 
-    /// Returns the metadata as DeltaGlider 6.2.0 writes it; `dg-delta-cmd` gives the command
+    /// Returns the metadata as DeltaGlider 6.2.0 writes it, and the fields of this program alone;
+    /// `dg-delta-cmd` gives the command
     /// without file names.
     pub fn write(&self) -> UserMetadata {
-        let mut metadata = UserMetadata::new();
-        Field::Tool.write(tool(), &mut metadata);
+        let mut metadata = authored();
         Field::OriginalName.write(informative_name(&self.original_name), &mut metadata);
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         Field::FileSize.write(self.file_size, &mut metadata);
@@ -245,6 +301,9 @@ impl DeltaMetadata {
         Field::RefKey.write(&self.ref_key, &mut metadata);
         Field::RefSha256.write(self.ref_sha256, &mut metadata);
         Field::DeltaSize.write(self.delta_size, &mut metadata);
+        if let Some(packing) = self.ref_packing {
+            Field::RefPacking.write(packing, &mut metadata);
+        }
         Field::DeltaCmd
             .write("in process, as xdelta3 -e -9 -D -A -s REFERENCE FILE DELTA", &mut metadata);
         metadata
@@ -264,8 +323,7 @@ impl DirectMetadata {
 
     /// Returns the metadata as DeltaGlider 6.2.0 writes it: times of direct objects have no zone.
     pub fn write(&self) -> UserMetadata {
-        let mut metadata = UserMetadata::new();
-        Field::Tool.write(tool(), &mut metadata);
+        let mut metadata = authored();
         Field::OriginalName.write(informative_name(&self.original_name), &mut metadata);
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         Field::FileSize.write(self.file_size, &mut metadata);
@@ -288,8 +346,7 @@ impl ReferenceMetadata {
 
     /// Returns the metadata as DeltaGlider 6.2.0 writes it: without the size.
     pub fn write(&self) -> UserMetadata {
-        let mut metadata = UserMetadata::new();
-        Field::Tool.write(tool(), &mut metadata);
+        let mut metadata = authored();
         Field::SourceName.write(informative_name(&self.source_name), &mut metadata);
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         if let Some(at) = self.created_at {
@@ -339,8 +396,13 @@ impl TemporaryMetadata {
     }
 }
 
-fn tool() -> String {
-    format!("deltaglider/{}", env!("CARGO_PKG_VERSION"))
+/// Returns the fields that name this program.
+fn authored() -> UserMetadata {
+    let version = env!("CARGO_PKG_VERSION");
+    UserMetadata::from([
+        (format!("dg-{}", Field::Tool.name()), format!("deltaglider/{version}")),
+        (WRITER.to_owned(), format!("rs/{version}")),
+    ])
 }
 
 /// Returns a name as printable ASCII, cut between characters: `%` and every other byte as `%XX`.
@@ -386,6 +448,7 @@ mod tests {
             ref_key: key("rel/reference.bin"),
             ref_sha256: Sha256Digest::of(b"reference"),
             delta_size: 99,
+            ref_packing: None,
         }
     }
 
@@ -415,6 +478,27 @@ mod tests {
         ] {
             assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()), "{metadata:?}");
         }
+    }
+
+    #[test]
+    fn packing_reads_back() {
+        let digest = Sha256Digest::of(b"content");
+        for form in [Compression::Gzip, Compression::Xz] {
+            let packing = RefPacking { form, rule: 1, content_sha256: digest, content_size: 7 };
+            let packed = DeltaMetadata { ref_packing: Some(packing), ..delta() };
+            assert_eq!(Kind::of(&key("a.delta"), &packed.write()), Kind::Delta(packed));
+        }
+        // Other forms are those of later versions.
+        for text in ["zstd/1 {} 7", "gzip {} 7", "gzip/1 {}", "gzip/1 {} 7 8", "gzip/-1 {} 7", "x"]
+        {
+            let mut metadata = delta().write();
+            metadata.insert("dg-ref-packing".into(), text.replace("{}", &digest.to_string()));
+            let damaged = Kind::Damaged(Field::RefPacking);
+            assert_eq!(Kind::of(&key("a.delta"), &metadata), damaged, "{text}");
+        }
+        let mut metadata = delta().write();
+        metadata.insert("ref-packing".into(), "the user's own".into());
+        assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()));
     }
 
     #[test]

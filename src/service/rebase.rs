@@ -86,6 +86,7 @@ impl DeltaService {
             ref_key: base.name.key.clone(),
             ref_sha256: base.digest,
             delta_size: delta.len(),
+            ref_packing: None,
             ..old.clone()
         };
         let tags = self.store().tags(&found.name).await?;

@@ -27,7 +27,8 @@ impl Get {
     ///
     /// Reserves the memory of an ordinary delta first. A delta that needs more returns its
     /// reservation and is decoded again from its start, alone or with its LZMA dictionaries
-    /// reserved. A delta whose cached reference is damaged is decoded again against a fetched one.
+    /// reserved. A delta that proves to be made against the content of a packed reference is decoded
+    /// again against that. A delta whose cached reference is damaged is decoded again against a fetched one.
     /// Bytes already written are not written again.
     pub(super) async fn restore<W: Write + Send + 'static>(
         &self,
@@ -51,10 +52,14 @@ impl Get {
             }
             content => content?,
         };
-        if delta.ref_sha256 == delta.file_sha256 {
+        if delta.ref_sha256 == delta.file_sha256 && delta.ref_packing.is_none() {
             // Some deltas that older tools made of such files do not decode to them.
             return self.write_reference(delta, content, to).await;
         }
+        let source = match delta.ref_packing {
+            Some(packing) => Some(packing.content_size),
+            None => content.source().len(),
+        };
         let mut job = Decode {
             file: self.object.clone(),
             stored: found.name.clone(),
@@ -62,7 +67,8 @@ impl Get {
             metadata: delta.clone(),
             reference: content.source(),
             allow_recompressed: self.options.allow_recompressed && self.options.range.is_none(),
-            memory: DecodeMemory::ordinary(delta, found.head.size, content.source().len()),
+            memory: DecodeMemory::ordinary(delta, found.head.size, source),
+            packing: None,
         };
         let (transcoder, store) = (&self.service.transcoder, self.service.store());
         let (mut body, mut sink) = (Some(body), HashingWriter::new(to));
@@ -95,6 +101,11 @@ impl Get {
                 Decoded::NeedsMore(begun, more) => {
                     tracing::debug!(delta = %found.name, ?more, "the delta needs more memory");
                     (job.memory, sink) = (more, begun);
+                }
+                Decoded::Packed(begun, compression) => {
+                    tracing::debug!(delta = %found.name, %compression, "the reference is packed");
+                    job.memory = DecodeMemory::ordinary(delta, found.head.size, None);
+                    (job.packing, sink) = (Some(compression), begun);
                 }
                 Decoded::Failed(begun, error) => {
                     content = references.refetch(&content, error).await?;

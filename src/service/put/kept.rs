@@ -78,6 +78,7 @@ fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
                 ref_key,
                 ref_sha256,
                 delta_size: size,
+                ref_packing: None,
             }
             .write()
         }

@@ -365,6 +365,7 @@ impl Put {
             ref_key: base.name.key.clone(),
             ref_sha256: base.digest,
             delta_size: delta.len(),
+            ref_packing: None,
         };
         tracing::debug!(%stored, size = delta.len(), "put the verified delta");
         let body = delta.body(delta.digest().await?);

@@ -14,8 +14,8 @@ use super::byte_budget::Reservation;
 use super::decode_memory::DecodeMemory;
 use super::{Transcoder, recompress};
 use crate::cache::CachedReference;
-use crate::domain::metadata::DeltaMetadata;
-use crate::domain::policy::Compression;
+use crate::domain::metadata::{DeltaMetadata, RefPacking};
+use crate::domain::policy::{Compression, MAGIC_BYTES};
 use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher};
 use crate::service::blocking::{self, Cancelled, Incoming};
 use crate::service::error::ServiceError;
@@ -40,6 +40,8 @@ pub(crate) struct Decode {
     pub(crate) allow_recompressed: bool,
     /// The memory limit of the decoder.
     pub(crate) memory: DecodeMemory,
+    /// The compression undone before the delta was made, as found by [`Decoded::Packed`].
+    pub(crate) packing: Option<Compression>,
 }
 
 /// The result of a decode.
@@ -47,6 +49,9 @@ pub(crate) enum Decoded<W> {
     Restored(Restored<W>),
     /// The delta needs this much memory; the bytes written so far are the beginning of the file.
     NeedsMore(HashingWriter<W>, DecodeMemory),
+    /// The delta states no compression of its reference, which has this one, and is not a delta
+    /// against the compressed bytes; nothing was written.
+    Packed(HashingWriter<W>, Compression),
     /// The delta could not be decoded against this reference; the bytes written so far are the
     /// beginning of the file.
     Failed(HashingWriter<W>, ServiceError),
@@ -112,6 +117,8 @@ impl Run {
     ) -> Result<Decoded<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
+        let stated = source.or(self.job.metadata.ref_packing.map(|packing| packing.form));
+        let source = stated.or(self.job.packing);
         tracing::debug!(
             delta = %self.job.stored, ?target, ?source,
             "decode the delta; compressions undone before it was made"
@@ -127,6 +134,13 @@ impl Run {
             Some(Err(error)) => return Ok(Decoded::Failed(sink, error)),
             None => self.job.reference.clone(),
         };
+        let possible = match source {
+            Some(_) => None,
+            None => self.magic().map_err(ServiceError::local(&self.job.reference_name))?,
+        };
+        if let (None, Some(compression)) = (target, possible) {
+            return self.run_unsure(delta, begun, compression, sink);
+        }
         let Some(compression) = target else {
             let mut rest = Rest::after(&mut sink);
             let end =
@@ -152,7 +166,7 @@ impl Run {
         match self.decode(delta, begun, reference, None, &mut content)? {
             End::Whole => {}
             End::NeedsMore(memory) => return Ok(Decoded::NeedsMore(sink, memory)),
-            End::Failed(error) => return Ok(Decoded::Failed(sink, error)),
+            End::Failed(error) => return Ok(failed(sink, error, possible)),
         }
         let len = content.len();
         let content = content.finish().map_err(ServiceError::local(self.spool_dir.display()))?;
@@ -160,6 +174,47 @@ impl Run {
             Payload::of(&format!("the content of {}", self.job.file), len, Arc::new(content));
         self.pack(&content, compression, delta.cancelled(), sink.into_inner())
             .map(Decoded::Restored)
+    }
+
+    /// Decodes a delta that does not say whether it was made against the bytes of its reference or
+    /// against their decompressed content: tries the former, and writes nothing before the file's
+    /// digest is right.
+    fn run_unsure<W: Write>(
+        self,
+        delta: &mut Incoming,
+        begun: Vec<u8>,
+        compression: Compression,
+        mut sink: HashingWriter<W>,
+    ) -> Result<Decoded<W>, ServiceError> {
+        let (len, digest) = (self.job.metadata.file_size, self.job.metadata.file_sha256);
+        let mut file = HashingWriter::new(Spool::new(&self.spool_dir));
+        match self.decode(delta, begun, self.job.reference.clone(), Some(len), &mut file)? {
+            End::Whole => {}
+            End::NeedsMore(memory) => return Ok(Decoded::NeedsMore(sink, memory)),
+            End::Failed(error) => return Ok(failed(sink, error, Some(compression))),
+        }
+        let spooled = || ServiceError::local(self.spool_dir.display());
+        let (spool, decoded, actual) = file.finish().map_err(spooled())?;
+        if (decoded, actual) != (len, digest) {
+            return Ok(Decoded::Packed(sink, compression));
+        }
+        let file = Arc::new(spool.finish().map_err(spooled())?);
+        let file = Payload::of(&self.job.file.to_string(), len, file);
+        let mut rest = Rest::after(&mut sink);
+        file.read(delta.cancelled(), |piece| rest.write_all(piece).map_err(written()))?;
+        if rest.differs {
+            return Err(ServiceError::Inconsistent(self.job.stored.clone()));
+        }
+        let (to, len, actual) = sink.finish().map_err(written())?;
+        check(&self.job.file, (len, digest), (len, actual))?;
+        Ok(Decoded::Restored(Restored { to, len, unpacked: None }))
+    }
+
+    /// Returns the compression that the first bytes of the reference show.
+    fn magic(&self) -> io::Result<Option<Compression>> {
+        let mut beginning = [0; MAGIC_BYTES];
+        let n = self.job.reference.read_at(0, &mut beginning)?;
+        Ok(Compression::of(beginning.get(..n).unwrap_or_default()))
     }
 
     /// Reads the delta up to the end of its header.
@@ -239,21 +294,33 @@ impl Run {
         };
         let packed = Positioned { source: self.job.reference.clone(), at: 0 };
         let mut unpacked = recompress::unpack(compression, packed).map_err(failed)?;
-        let mut spool = Spool::new(&self.spool_dir);
+        let stated = self.job.metadata.ref_packing.filter(|packing| packing.form == compression);
+        let limit = stated.map_or(MAX_UNPACKED, |packing| packing.content_size);
+        let mut content = HashingWriter::new(Spool::new(&self.spool_dir));
         let mut chunk = vec![0; CHUNK];
         loop {
             cancelled.check().map_err(failed)?;
             let n = unpacked.read(&mut chunk).map_err(failed)?;
             if n == 0 {
-                return Ok(Arc::new(spool.finish().map_err(failed)?));
+                break;
             }
-            if spool.len() + n as u64 > MAX_UNPACKED {
+            if content.len() + n as u64 > limit {
                 return Err(failed(io::Error::other(format!(
-                    "it has more than {MAX_UNPACKED} bytes unpacked"
+                    "it has more than {limit} bytes unpacked"
                 ))));
             }
-            spool.write_all(chunk.get(..n).unwrap_or_default()).map_err(failed)?;
+            content.write_all(chunk.get(..n).unwrap_or_default()).map_err(failed)?;
         }
+        let (spool, len, actual) = content.finish().map_err(failed)?;
+        if let Some(RefPacking { content_sha256, content_size, .. }) = stated
+            && (len, actual) != (content_size, content_sha256)
+        {
+            return Err(failed(io::Error::other(format!(
+                "its content has {len} bytes and SHA-256 {actual} where the delta states \
+                 {content_size} and {content_sha256}"
+            ))));
+        }
+        Ok(Arc::new(spool.finish().map_err(failed)?))
     }
 
     /// Compresses the content with each setting that xdelta3 may have undone, and writes the result
@@ -286,6 +353,23 @@ impl Run {
         content.read(cancelled, |piece| to.write_all(piece).map_err(written()))?;
         to.flush().map_err(written())?;
         Ok(Restored { to, len: content.len(), unpacked: Some(compression) })
+    }
+}
+
+/// Returns the result of a failed decode: the reference may have to be decompressed, unless it could
+/// not be read.
+fn failed<W>(
+    sink: HashingWriter<W>,
+    error: ServiceError,
+    possible: Option<Compression>,
+) -> Decoded<W> {
+    match (possible, &error) {
+        (Some(compression), ServiceError::Decode { source, .. })
+            if !matches!(source.kind(), DecodeErrorKind::SourceRead(_)) =>
+        {
+            Decoded::Packed(sink, compression)
+        }
+        _ => Decoded::Failed(sink, error),
     }
 }
 

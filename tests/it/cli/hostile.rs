@@ -54,6 +54,7 @@ fn delta(
         ref_key: Key::new("d/reference.bin").unwrap(),
         ref_sha256: Sha256Digest::of(reference),
         delta_size: delta_size as u64,
+        ref_packing: None,
     };
     metadata.write()
 }

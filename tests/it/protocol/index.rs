@@ -47,6 +47,7 @@ impl Fixture {
             ref_key: Key::new("reference.bin").unwrap(),
             ref_sha256: digest,
             delta_size: 1,
+            ref_packing: None,
         };
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
         // All bodies are equal, so that only the time distinguishes two versions.

@@ -109,6 +109,7 @@ impl Bucket {
                 ref_key: Key::new(format!("{folder}reference.bin")).unwrap(),
                 ref_sha256: digest(0),
                 delta_size: 9,
+                ref_packing: None,
             };
             put(&server, &format!("{folder}app-{n:06}.zip.delta"), metadata.write());
         }
@@ -324,6 +325,7 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
             ref_key: Key::new(ref_key).unwrap(),
             ref_sha256: Sha256Digest::of(&reference),
             delta_size: delta.len() as u64,
+            ref_packing: None,
         };
         put(&format!("{folder}app-{n:06}.zip.delta"), &delta, metadata.write());
         // Older than the stored object, so that `sync` skips it.

@@ -51,6 +51,7 @@ impl Fixture {
             ref_key: Key::new("reference.bin").unwrap(),
             ref_sha256: digest,
             delta_size: 1,
+            ref_packing: None,
         };
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
         self.put(&format!("{key}.delta"), &attributes).await;

@@ -19,6 +19,7 @@ mod large_files;
 mod listed_removals;
 mod lists;
 mod model;
+mod packed_references;
 mod races;
 mod random_sequences;
 mod reference_drift;

@@ -38,6 +38,7 @@ impl Room {
             ref_key: Key::new(reference).unwrap(),
             ref_sha256: Sha256Digest::of(content),
             delta_size: delta.len() as u64,
+            ref_packing: None,
         };
         self.put_raw(&object(&format!("{key}.delta")), delta, &attributes(metadata.write())).await;
     }

@@ -125,6 +125,7 @@ pub(super) fn metadata(
             ref_key: Key::new(choices.pick(&NAMED)).unwrap_or_else(|_| Key::new("x").unwrap()),
             ref_sha256: Sha256Digest::of(against),
             delta_size: stored as u64,
+            ref_packing: None,
         }
         .write(),
         2 => DirectMetadata {

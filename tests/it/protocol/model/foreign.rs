@@ -133,6 +133,7 @@ impl World {
             ref_key,
             ref_sha256,
             delta_size,
+            ref_packing: None,
         };
         let key = name.sibling(Key::new(format!("{}.delta", name.key)).unwrap());
         self.lose(&key).await;
