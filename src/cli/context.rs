@@ -6,6 +6,7 @@ use tokio::sync::OnceCell;
 use super::args::GlobalOptions;
 use super::error::{Failure, warn};
 use super::object_options::KeyArgument;
+use super::threads::threads;
 use crate::domain::policy::Policy;
 use crate::service::DeltaService;
 use crate::wiring::{CacheSettings, Connection, Regions, StoreDecorator};
@@ -57,6 +58,10 @@ impl Context {
         let connect = || async {
             let connection = Connection { cache, ..self.connection()? };
             let service = connection.service(policy).await?;
+            let service = match threads().map_err(Failure::usage)? {
+                Some(threads) => service.with_threads(threads),
+                None => service,
+            };
             if connection.is_unverified().is_ok_and(|unverified| unverified) {
                 warn("warning: --no-verify-ssl: the certificate of the store is not verified");
             }

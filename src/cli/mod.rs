@@ -28,6 +28,7 @@ mod stats;
 mod streams;
 mod sync;
 mod tally;
+mod threads;
 mod transfer;
 mod verify;
 mod xdelta3;

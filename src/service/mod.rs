@@ -30,6 +30,7 @@ mod transfer;
 mod verify;
 mod writers;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -100,6 +101,13 @@ impl DeltaService {
         let objects = self.objects.with_clock(clock);
         let references = self.references.with_objects(objects.clone());
         Self { objects, references, ..self }
+    }
+
+    /// Returns the same service with at most this many threads that encode, in place of one for each
+    /// core and four at most. Beside each encoder, the delta is decoded and the file is hashed.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { transcoder: self.transcoder.with_threads(threads), ..self }
     }
 
     /// Returns the store, for operations that need no delta: buckets and stored bytes.

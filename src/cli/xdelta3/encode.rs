@@ -11,7 +11,6 @@ use super::progress::Progress;
 use super::source::NamedSource;
 
 /// The variable for the number of threads.
-const THREADS: &str = "DG_THREADS";
 /// The greatest number of threads that the encoder has work for.
 const MAX_USEFUL: usize = 2;
 
@@ -80,10 +79,7 @@ pub(super) fn run(invocation: &Invocation) -> Result<(), Failure> {
 
 /// Returns the number of threads: that of `DG_THREADS`, or one, or two where there are two cores.
 fn threads() -> Result<usize, Failure> {
-    let Some(given) = std::env::var_os(THREADS) else {
-        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(MAX_USEFUL));
-    };
-    given.to_str().and_then(|text| text.parse().ok()).filter(|&threads| threads > 0).ok_or_else(
-        || Failure::new(format!("{THREADS}: expected a number from 1 on, got {given:?}")),
-    )
+    let given = crate::cli::threads::threads().map_err(Failure::new)?;
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(given.map_or_else(|| cores().min(MAX_USEFUL), usize::from))
 }

@@ -8,6 +8,7 @@ mod permits;
 mod recompress;
 mod sample;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,5 +28,10 @@ pub(crate) struct Transcoder {
 impl Transcoder {
     pub(crate) fn new(spool_dir: &Path) -> Self {
         Self { permits: Arc::default(), spool_dir: Arc::from(spool_dir) }
+    }
+
+    /// Encodes on at most this many threads.
+    pub(crate) fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { permits: Arc::new(Permits::with_threads(threads.into())), ..self }
     }
 }

@@ -24,8 +24,8 @@ const ENCODER_MEMORY: u64 = 240 << 20;
 /// The limits that all encoders and decoders of this process share.
 #[derive(Debug)]
 pub(super) struct Permits {
-    /// The number of concurrent encoders.
-    cores: usize,
+    /// The number of threads, and the maximum number of concurrent encoders.
+    threads: usize,
     encoders: Arc<Semaphore>,
     /// The encoders that do not share the memory of the decoders: all but one.
     further_encoders: Arc<Semaphore>,
@@ -35,9 +35,16 @@ pub(super) struct Permits {
 impl Default for Permits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let encoders = cores.min(MAX_ENCODERS);
+        Self::with_threads(cores.min(MAX_ENCODERS))
+    }
+}
+
+impl Permits {
+    /// Creates limits for encoders on at most this many threads, which is at least 1.
+    pub(super) fn with_threads(threads: usize) -> Self {
+        let encoders = threads.clamp(1, MAX_ENCODERS);
         Self {
-            cores: encoders,
+            threads: encoders,
             encoders: Arc::new(Semaphore::new(encoders)),
             further_encoders: Arc::new(Semaphore::new(encoders - 1)),
             memory: ByteBudget::new(MEMORY),
@@ -77,8 +84,8 @@ impl Permits {
             Ok(own) => EncoderMemory::Own(own),
             Err(_) => EncoderMemory::Shared(self.memory.reserve(ENCODER_MEMORY).await),
         };
-        let threads = if self.encoders.available_permits() + 1 == self.cores { 2 } else { 1 };
-        EncoderPermit { threads: threads.min(self.cores), _core: core, _memory: memory }
+        let threads = if self.encoders.available_permits() + 1 == self.threads { 2 } else { 1 };
+        EncoderPermit { threads: threads.min(self.threads), _core: core, _memory: memory }
     }
 
     /// Returns the byte budget of the decoders.
@@ -94,17 +101,19 @@ mod tests {
 
     #[test]
     fn lone_encoder_has_two_threads() {
-        let permits = Permits::default();
         let threads = |permit: &EncoderPermit| permit.threads();
+        let permits = Permits::with_threads(2);
         let first = permits.encoder().now_or_never().unwrap();
-        assert_eq!(threads(&first), 2.min(permits.cores));
-        if permits.cores > 1 {
-            let second = permits.encoder().now_or_never().unwrap();
-            assert_eq!(threads(&second), 1);
-            drop(first);
-            drop(second);
-            assert_eq!(threads(&permits.encoder().now_or_never().unwrap()), 2);
-        }
+        assert_eq!(threads(&first), 2);
+        let second = permits.encoder().now_or_never().unwrap();
+        assert_eq!(threads(&second), 1);
+        assert!(permits.encoder().now_or_never().is_none());
+        drop((first, second));
+        assert_eq!(threads(&permits.encoder().now_or_never().unwrap()), 2);
+        let permits = Permits::with_threads(1);
+        let only = permits.encoder().now_or_never().unwrap();
+        assert_eq!(threads(&only), 1);
+        assert!(permits.encoder().now_or_never().is_none());
     }
 
     #[test]

@@ -80,6 +80,8 @@ fn bad_command_line_is_rejected() {
         .fails(255, &["the key has 1025 bytes; S3 keys have at most 1024"]);
     Run::of(sandbox.command().env("DG_LOG_LEVEL", "loud").args(["ls"]))
         .fails(255, &["DG_LOG_LEVEL=\"loud\" is no level"]);
+    Run::of(sandbox.command().env("DG_THREADS", "0").args(["ls"]))
+        .fails(255, &["DG_THREADS: expected a number from 1 on, got \"0\""]);
     Run::of(sandbox.command().env("DG_MAX_RATIO", "2").args(["cp", "a", "s3://buc/"]))
         .fails(255, &["\"2\" is not a ratio"]);
     sandbox.run(["mb", "s3://buc"]).fails(1, &["fatal error: CreateBucket buc: exists already"]);

@@ -145,6 +145,7 @@ fn empty_variables_count_as_unset() {
         "DG_CACHE_TTL",
         "DG_CACHE_SIZE_MB",
         "DG_NO_CACHE",
+        "DG_THREADS",
         "DG_CACHE_BACKEND",
         "DG_CACHE_ENCRYPTION_KEY",
         "DG_DISABLE_EC2_DETECTION",
@@ -162,6 +163,27 @@ fn empty_variables_count_as_unset() {
     stage.run(&["cp", "a.zip", "s3://buc/"], &variables).succeeds();
     let printed = stage.run(&["cp", "--json", "b.zip", "s3://buc/"], &variables).succeeds().out;
     assert!(printed.contains("delta"), "{printed}");
+}
+
+#[test]
+fn threads_do_not_change_delta() {
+    let stage = Stage::new();
+    let lines = |changed: usize| {
+        let line = |number: usize| format!("{:x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        (0..600_000).map(|number| line(number + number / 1000 * changed)).collect::<String>()
+    };
+    stage.sandbox.write("a-1.tar", lines(0));
+    stage.sandbox.write("a-2.tar", lines(1));
+    stage.run(&["mb", "s3://buc"], &RIGHT).succeeds();
+    for threads in ["1", "2"] {
+        let variables = [RIGHT[0], RIGHT[1], ("DG_THREADS", threads)];
+        for file in ["a-1.tar", "a-2.tar"] {
+            stage.run(&["cp", file, &format!("s3://buc/{threads}/")], &variables).succeeds();
+        }
+        let stored = format!("s3://buc/{threads}/a-2.tar.delta");
+        stage.run(&["cp", "--raw", &stored, threads], &RIGHT).succeeds();
+    }
+    assert!(stage.sandbox.read("1") == stage.sandbox.read("2"));
 }
 
 #[test]
