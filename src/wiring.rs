@@ -132,6 +132,10 @@ fn cache(settings: &CacheSettings, spill: &Path) -> Result<Arc<dyn ReferenceCach
         CacheSettings::Off { memory } => {
             Arc::new(WorkingCopies::new(spill.to_owned()).with_memory(*memory))
         }
+        CacheSettings::OneOperation { folder, memory } => {
+            let copies = WorkingCopies::new(spill.to_owned()).with_memory(*memory);
+            Arc::new(copies.after_sweep_of(folder.as_deref().unwrap_or(spill)))
+        }
         CacheSettings::Memory(limits) => Arc::new(MemoryCache::new(*limits, spill)?),
         CacheSettings::Ephemeral { folder, limits } => {
             Arc::new(FolderCache::ephemeral(folder.as_deref().unwrap_or(spill), *limits)?)

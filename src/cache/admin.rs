@@ -47,7 +47,7 @@ impl CacheAdmin {
     /// Returns a survey; changes nothing.
     pub fn survey(&self) -> Result<Survey, CacheError> {
         let (backend, shared, limits) = match &self.settings {
-            CacheSettings::Off { .. } => ("off", false, None),
+            CacheSettings::Off { .. } | CacheSettings::OneOperation { .. } => ("off", false, None),
             CacheSettings::Memory(limits) => ("memory", false, Some(*limits)),
             CacheSettings::Ephemeral { limits, .. } => ("filesystem", false, Some(*limits)),
             CacheSettings::Persistent { limits, .. } => ("filesystem", true, Some(*limits)),
@@ -119,7 +119,8 @@ impl CacheAdmin {
     fn folder(&self) -> Option<&Path> {
         match &self.settings {
             CacheSettings::Persistent { folder, .. } => Some(folder),
-            CacheSettings::Ephemeral { folder, .. } => {
+            CacheSettings::Ephemeral { folder, .. }
+            | CacheSettings::OneOperation { folder, .. } => {
                 Some(folder.as_deref().unwrap_or(&self.temporaries))
             }
             CacheSettings::Off { .. } | CacheSettings::Memory(_) => None,

@@ -30,6 +30,15 @@ pub enum CacheSettings {
         /// sealed temporary files.
         memory: u64,
     },
+    /// In place of [`Ephemeral`](Self::Ephemeral), for a process with one operation, which would not
+    /// read again what it cached.
+    OneOperation {
+        /// The parent of the directory that a cache would have.
+        folder: Option<PathBuf>,
+        /// The maximum number of bytes that the operation holds in memory; the rest goes to sealed
+        /// temporary files.
+        memory: u64,
+    },
     /// A cache in memory (`DG_CACHE_BACKEND=memory`).
     Memory(Limits),
     /// A cache in files of this process, under a random key.

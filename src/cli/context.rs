@@ -44,7 +44,9 @@ impl Context {
         memory: u64,
     ) -> Result<&DeltaService, Failure> {
         let cache = match &self.cache {
-            CacheSettings::Ephemeral { .. } => CacheSettings::Off { memory },
+            CacheSettings::Ephemeral { folder, .. } => {
+                CacheSettings::OneOperation { folder: folder.clone(), memory }
+            }
             other => other.clone(),
         };
         self.connected(policy, cache).await

@@ -287,9 +287,14 @@ impl DeltaMetadata {
         Field::RefKey.write(key, metadata);
     }
 
+    /// Replaces the metadata of an older delta, which may have fields that this one has not.
+    pub fn write_over(&self, metadata: &mut UserMetadata) {
+        metadata.remove(&Field::RefPacking.to_string());
+        metadata.extend(self.write());
+    }
+
     /// Returns the metadata as DeltaGlider 6.2.0 writes it, and the fields of this program alone;
-    /// `dg-delta-cmd` gives the command
-    /// without file names.
+    /// `dg-delta-cmd` gives the command without file names.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = authored();
         Field::OriginalName.write(informative_name(&self.original_name), &mut metadata);
@@ -498,6 +503,9 @@ mod tests {
         }
         let mut metadata = delta().write();
         metadata.insert("ref-packing".into(), "the user's own".into());
+        assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()));
+        metadata.insert("dg-ref-packing".into(), format!("gzip/1 {digest} 7"));
+        delta().write_over(&mut metadata);
         assert_eq!(Kind::of(&key("a.delta"), &metadata), Kind::Delta(delta()));
     }
 

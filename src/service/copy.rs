@@ -189,7 +189,7 @@ impl Copy {
         };
         let tags = store.tags(&served.name).await?;
         let mut attributes = Attributes { tags, ..found.head.attributes };
-        attributes.metadata.extend(metadata.write());
+        metadata.write_over(&mut attributes.metadata);
         if attributes.user_metadata_bytes() > MAX_USER_METADATA_BYTES {
             FileStatus::remove(&mut attributes.metadata);
         }

@@ -91,7 +91,7 @@ impl DeltaService {
         };
         let tags = self.store().tags(&found.name).await?;
         let mut attributes = Attributes { tags, ..found.head.attributes.clone() };
-        attributes.metadata.extend(metadata.write());
+        metadata.write_over(&mut attributes.metadata);
         if attributes.user_metadata_bytes() > MAX_USER_METADATA_BYTES {
             FileStatus::remove(&mut attributes.metadata);
         }

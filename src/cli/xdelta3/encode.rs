@@ -10,7 +10,6 @@ use super::output::Output;
 use super::progress::Progress;
 use super::source::NamedSource;
 
-/// The variable for the number of threads.
 /// The greatest number of threads that the encoder has work for.
 const MAX_USEFUL: usize = 2;
 

@@ -136,7 +136,13 @@ impl Run {
         };
         let possible = match source {
             Some(_) => None,
-            None => self.magic().map_err(ServiceError::local(&self.job.reference_name))?,
+            None => match self.magic() {
+                Ok(magic) => magic,
+                Err(error) => {
+                    let error = ServiceError::local(&self.job.reference_name)(error);
+                    return Ok(Decoded::Failed(sink, error));
+                }
+            },
         };
         if let (None, Some(compression)) = (target, possible) {
             return self.run_unsure(delta, begun, compression, sink);

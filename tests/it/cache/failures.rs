@@ -98,10 +98,14 @@ impl Stage {
 
 /// Flips one bit of the last chunk.
 fn damage(entry: &Path) {
+    damage_at(entry, fs::metadata(entry).unwrap().len() - 1);
+}
+
+fn damage_at(entry: &Path, offset: u64) {
     let file = fs::File::options().read(true).write(true).open(entry).unwrap();
-    let (last, mut byte) = (file.metadata().unwrap().len() - 1, [0]);
-    file.read_exact_at(&mut byte, last).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], last).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
 }
 
 /// A writer that damages an entry when the first bytes arrive.
@@ -156,6 +160,22 @@ async fn damaged_entry_is_replaced() {
     assert_eq!(stage.put("a/3.zip", &third).await, StoredAs::Delta);
     assert_eq!(stage.counts().damaged, 2);
     assert!(stage.get("a/3.zip").await == third);
+}
+
+/// Damage to the first chunk, which is read before a delta is decoded or encoded, costs the entry
+/// alone.
+#[tokio::test]
+async fn damaged_beginning_is_replaced() {
+    const FIRST_CHUNK: u64 = 135;
+    let stage = Stage::filled().await;
+    damage_at(&stage.entry().unwrap(), FIRST_CHUNK);
+    assert!(stage.get("a/2.zip").await == stage.second);
+    assert_eq!(stage.counts().damaged, 1);
+    assert!(stage.get("a/2.zip").await == stage.second);
+    damage_at(&stage.entry().unwrap(), FIRST_CHUNK);
+    let third = edited(&stage.second, 3);
+    assert_eq!(stage.put("a/3.zip", &third).await, StoredAs::Delta);
+    assert_eq!(stage.counts().damaged, 2);
 }
 
 #[tokio::test]
