@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 use deltaglider_vcdiff::{FileSource, Source};
 use futures::StreamExt as _;
 use md5::{Digest as _, Md5};
@@ -31,8 +32,22 @@ pub struct Payload {
     identity: Option<Identity>,
     /// The checksums of all bytes, once they were read for their digest.
     checksums: Arc<OnceLock<Checksums>>,
+    /// What a pass over all bytes saw.
+    seen: Arc<OnceLock<Seen>>,
     /// The modification time and mode of a local file.
     status: FileStatus,
+}
+
+/// What a pass over all bytes saw: later passes compare their bytes with it, which is cheaper than
+/// to compute the digest again.
+struct Seen {
+    digest: Sha256Digest,
+    /// The CRC-64 of each [`CHUNK`].
+    pieces: Vec<u64>,
+}
+
+fn checksum_of(piece: &[u8]) -> u64 {
+    crc_fast::checksum(CrcAlgorithm::Crc64Nvme, piece)
 }
 
 /// The minimum length, in bytes, of a file that is sent in several parts and so needs no checksum
@@ -68,6 +83,7 @@ impl Payload {
                 bytes,
                 identity: Some(identity),
                 checksums: Arc::default(),
+                seen: Arc::default(),
                 status,
             })
         })
@@ -104,6 +120,7 @@ impl Payload {
                 bytes,
                 identity: None,
                 checksums: Arc::default(),
+                seen: Arc::default(),
                 status: FileStatus::default(),
             })
         })
@@ -118,6 +135,7 @@ impl Payload {
             bytes,
             identity: None,
             checksums: Arc::default(),
+            seen: Arc::default(),
             status: FileStatus::default(),
         }
     }
@@ -181,31 +199,37 @@ impl Payload {
         Ok(())
     }
 
-    /// Returns a hasher for the checksums, if they are not known and will be needed.
-    fn checksum_hasher(&self) -> Option<ChecksumHasher> {
-        (self.len < CHECKED_WHOLE && self.checksums.get().is_none()).then(ChecksumHasher::default)
+    /// Begins a pass over all bytes. The checksums are computed if they are not known and will be
+    /// needed.
+    fn pass(&self) -> Pass {
+        let needs_checksums = self.len < CHECKED_WHOLE && self.checksums.get().is_none();
+        Pass {
+            hasher: Sha256Hasher::default(),
+            checksums: needs_checksums.then(ChecksumHasher::default),
+            pieces: Vec::new(),
+        }
     }
 
-    fn keep(&self, checksums: Option<ChecksumHasher>) {
-        if let Some(checksums) = checksums {
+    /// Keeps what a pass over all bytes saw, and returns the digest.
+    fn end(&self, pass: Pass) -> Sha256Digest {
+        let digest = pass.hasher.finish();
+        if let Some(checksums) = pass.checksums {
             self.checksums.get_or_init(|| checksums.finish());
         }
+        self.seen.get_or_init(|| Seen { digest, pieces: pass.pieces });
+        digest
     }
 
     /// Returns the SHA-256 of all bytes.
     pub(crate) async fn digest(&self) -> Result<Sha256Digest, ServiceError> {
         let input = self.clone();
         blocking::run(move |cancelled| {
-            let (mut hasher, mut checksums) = (Sha256Hasher::default(), input.checksum_hasher());
+            let mut pass = input.pass();
             input.read(cancelled, |piece| {
-                hasher.update(piece);
-                if let Some(checksums) = &mut checksums {
-                    checksums.update(piece);
-                }
+                pass.take(piece);
                 Ok::<_, ServiceError>(())
             })?;
-            input.keep(checksums);
-            Ok(hasher.finish())
+            Ok(input.end(pass))
         })
         .await
     }
@@ -237,18 +261,13 @@ impl Payload {
         cancelled: &blocking::Cancelled,
         mut take: impl FnMut(&[u8]) -> Result<(), ServiceError>,
     ) -> Result<(Sha256Digest, Sketch), ServiceError> {
-        let (mut hasher, mut sketcher) = (Sha256Hasher::default(), Sketcher::default());
-        let mut checksums = self.checksum_hasher();
+        let (mut pass, mut sketcher) = (self.pass(), Sketcher::default());
         self.read(cancelled, |piece| {
-            hasher.update(piece);
+            pass.take(piece);
             sketcher.update(piece);
-            if let Some(checksums) = &mut checksums {
-                checksums.update(piece);
-            }
             take(piece)
         })?;
-        self.keep(checksums);
-        Ok((hasher.finish(), sketcher.finish()))
+        Ok((self.end(pass), sketcher.finish()))
     }
 
     /// Returns the compression that the first bytes show.
@@ -263,9 +282,9 @@ impl Payload {
         .await
     }
 
-    /// Returns the bytes as the body of a PUT. They are hashed again while they are sent; if they
-    /// do not match `expected`, the stream fails before its last piece, so that no object becomes
-    /// visible.
+    /// Returns the bytes as the body of a PUT. They are checked again while they are sent, piece by
+    /// piece if a pass saw the content of digest `expected`; if they do not match it, the stream
+    /// fails before its last piece, so that no object becomes visible.
     pub(crate) fn body(&self, expected: Sha256Digest) -> PutBody {
         let input = self.clone();
         PutBody::new(self.len, move || input.stream(expected))
@@ -273,34 +292,60 @@ impl Payload {
     }
 
     fn stream(&self, expected: Sha256Digest) -> ByteStream {
-        let state = (self.clone(), 0, Sha256Hasher::default());
+        let is_seen = self.seen.get().is_some_and(|seen| seen.digest == expected);
+        let state = (self.clone(), 0, (!is_seen).then(Sha256Hasher::default));
         futures::stream::try_unfold(state, move |(input, at, mut hasher)| async move {
             if at >= input.len {
                 return Ok(None);
             }
             let want = usize::try_from(input.len - at).unwrap_or(CHUNK).min(CHUNK);
-            let bytes = input.bytes.clone();
-            let (piece, hasher) = blocking::run(move |_| {
+            let reader = input.clone();
+            let (piece, is_same, hasher) = blocking::run(move |_| {
                 let mut piece = vec![0; want];
-                let n = bytes.read_at(at, &mut piece)?;
-                hasher.update(&piece);
+                let n = reader.bytes.read_at(at, &mut piece)?;
                 if n < want {
-                    Err(io::ErrorKind::UnexpectedEof.into())
-                } else {
-                    Ok((piece, hasher))
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                 }
+                let is_last = at + want as u64 >= reader.len;
+                let is_same = match (&mut hasher, reader.seen.get()) {
+                    (Some(hasher), _) => {
+                        hasher.update(&piece);
+                        !is_last || hasher.clone().finish() == expected
+                    }
+                    (None, Some(seen)) => {
+                        let number = usize::try_from(at / CHUNK as u64).unwrap_or(usize::MAX);
+                        seen.pieces.get(number) == Some(&checksum_of(&piece))
+                    }
+                    (None, None) => false,
+                };
+                Ok((piece, is_same, hasher))
             })
             .await
-            .map_err(|error: io::Error| {
-                io::Error::new(error.kind(), format!("{}: {error}", input.name))
-            })?;
-            let at = at + want as u64;
-            if at >= input.len && hasher.clone().finish() != expected {
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", input.name)))?;
+            if !is_same {
                 return Err(io::Error::other(format!("{} changed while it was read", input.name)));
             }
-            Ok(Some((Bytes::from(piece), (input, at, hasher))))
+            Ok(Some((Bytes::from(piece), (input, at + want as u64, hasher))))
         })
         .boxed()
+    }
+}
+
+/// A pass over all bytes.
+struct Pass {
+    hasher: Sha256Hasher,
+    checksums: Option<ChecksumHasher>,
+    pieces: Vec<u64>,
+}
+
+impl Pass {
+    /// Takes the next [`CHUNK`], or the shorter last one.
+    fn take(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        if let Some(checksums) = &mut self.checksums {
+            checksums.update(piece);
+        }
+        self.pieces.push(checksum_of(piece));
     }
 }
 
@@ -311,5 +356,72 @@ impl Source for Payload {
 
     fn len(&self) -> Option<u64> {
         Some(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A file of which one byte changes.
+    struct Changing {
+        bytes: Vec<u8>,
+        at: usize,
+        has_changed: AtomicBool,
+    }
+
+    impl Source for Changing {
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.bytes.read_at(offset, buf)?;
+            let within = (self.at as u64).checked_sub(offset).filter(|&at| at < n as u64);
+            if let Some(at) = within.filter(|_| self.has_changed.load(Ordering::Relaxed)) {
+                buf[at as usize] ^= 0x10;
+            }
+            Ok(n)
+        }
+
+        fn len(&self) -> Option<u64> {
+            Some(self.bytes.len() as u64)
+        }
+    }
+
+    /// Returns the number of bytes that a body hands out, and the error that ends it.
+    async fn sent(file: &Payload, expected: Sha256Digest) -> (usize, Option<String>) {
+        let (mut stream, mut len) = (file.body(expected).open(), 0);
+        while let Some(piece) = stream.next().await {
+            match piece {
+                Ok(piece) => len += piece.len(),
+                Err(error) => return (len, Some(error.to_string())),
+            }
+        }
+        (len, None)
+    }
+
+    /// A body of a file that changed is never whole, whichever piece changed, and whether a pass saw
+    /// the file before.
+    #[tokio::test]
+    async fn changed_file_is_never_sent_whole() {
+        let bytes: Vec<u8> = (0..2 * CHUNK + 5).map(|at| (at / 3) as u8).collect();
+        let digest = Sha256Digest::of(&bytes);
+        for at in [0, CHUNK - 1, CHUNK, 2 * CHUNK + 4] {
+            for is_seen in [false, true] {
+                let changing =
+                    Changing { bytes: bytes.clone(), at, has_changed: AtomicBool::new(false) };
+                let source = Arc::new(changing);
+                let file = Payload::of("file", bytes.len() as u64, source.clone());
+                if is_seen {
+                    assert_eq!(file.digest().await.unwrap(), digest);
+                }
+                assert_eq!(sent(&file, digest).await, (bytes.len(), None));
+                let (len, error) = sent(&file, Sha256Digest::of(b"other")).await;
+                assert!(len < bytes.len() && error.is_some(), "of another digest");
+                source.has_changed.store(true, Ordering::Relaxed);
+                let (len, error) = sent(&file, digest).await;
+                assert!(len < bytes.len(), "{at} {is_seen}");
+                assert_eq!(error.as_deref(), Some("file changed while it was read"));
+            }
+        }
     }
 }
