@@ -133,8 +133,8 @@ fn cache(settings: &CacheSettings, spill: &Path) -> Result<Arc<dyn ReferenceCach
             Arc::new(WorkingCopies::new(spill.to_owned()).with_memory(*memory))
         }
         CacheSettings::OneOperation { folder, memory } => {
-            let copies = WorkingCopies::new(spill.to_owned()).with_memory(*memory);
-            Arc::new(copies.after_sweep_of(folder.as_deref().unwrap_or(spill)))
+            FolderCache::sweep(folder.as_deref().unwrap_or(spill));
+            Arc::new(WorkingCopies::new(spill.to_owned()).with_memory(*memory))
         }
         CacheSettings::Memory(limits) => Arc::new(MemoryCache::new(*limits, spill)?),
         CacheSettings::Ephemeral { folder, limits } => {

@@ -10,7 +10,6 @@ use deltaglider_vcdiff::Source;
 
 use super::byte_budget::{ByteBudget, Reservation};
 use super::counts::{Counters, Counts};
-use super::folder::sweep;
 use super::sealed::EncryptedTempFile;
 use super::{CacheError, CachedReference, ExpectedContent, ReferenceCache, ReferenceWriter};
 use crate::domain::Sha256Digest;
@@ -28,14 +27,6 @@ impl WorkingCopies {
     /// Creates the temporary files in the directory `folder`, and keeps nothing in memory.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, memory: Arc::new(ByteBudget::new(0)), counters: Arc::default() }
-    }
-
-    /// Deletes the caches of dead processes in the directory `parent`, as a new cache of this process
-    /// would.
-    #[must_use]
-    pub fn after_sweep_of(self, parent: &Path) -> Self {
-        sweep(parent);
-        self
     }
 
     /// Keeps references in memory, as they are, while they have at most `bytes` in all. The encoder

@@ -30,8 +30,8 @@ pub enum CacheSettings {
         /// sealed temporary files.
         memory: u64,
     },
-    /// In place of [`Ephemeral`](Self::Ephemeral), for a process with one operation, which would not
-    /// read again what it cached.
+    /// In place of [`Ephemeral`](Self::Ephemeral), for a process with one operation, which would
+    /// not read again what it cached.
     OneOperation {
         /// The parent of the directory that a cache would have.
         folder: Option<PathBuf>,

@@ -103,8 +103,8 @@ impl DeltaService {
         Self { objects, references, ..self }
     }
 
-    /// Returns the same service with at most this many threads that encode, in place of one for each
-    /// core and four at most. Beside each encoder, the delta is decoded and the file is hashed.
+    /// Returns the same service with at most this many threads that encode, in place of one for
+    /// each core and four at most. Beside each encoder, the delta is decoded and the file is hashed.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { transcoder: self.transcoder.with_threads(threads), ..self }

@@ -399,8 +399,8 @@ mod tests {
         (len, None)
     }
 
-    /// A body of a file that changed is never whole, whichever piece changed, and whether a pass saw
-    /// the file before.
+    /// A body of a file that changed is never whole, whichever piece changed, and whether a pass
+    /// saw the file before.
     #[tokio::test]
     async fn changed_file_is_never_sent_whole() {
         let bytes: Vec<u8> = (0..2 * CHUNK + 5).map(|at| (at / 3) as u8).collect();

@@ -104,6 +104,11 @@ impl FolderCache {
         Ok(Self::new(place, &key, limits, parent))
     }
 
+    /// Deletes the caches of dead processes in the directory `parent`, as a new cache does.
+    pub fn sweep(parent: &Path) {
+        sweep(parent);
+    }
+
     /// Opens or creates a cache that outlives this process, in a directory of its own below
     /// `folder`, shared by all processes with the key. References that are not cached use temporary
     /// files in the directory `spill`.

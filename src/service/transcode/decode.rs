@@ -362,8 +362,8 @@ impl Run {
     }
 }
 
-/// Returns the result of a failed decode: the reference may have to be decompressed, unless it could
-/// not be read.
+/// Returns the result of a failed decode: the reference may have to be decompressed, unless it
+/// could not be read.
 fn failed<W>(
     sink: HashingWriter<W>,
     error: ServiceError,

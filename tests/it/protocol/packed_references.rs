@@ -120,8 +120,8 @@ impl Room {
     }
 }
 
-/// The header's letter, the metadata or, without both, the SHA-256 of the file says what a delta was
-/// made against.
+/// The header's letter, the metadata or, without both, the SHA-256 of the file says what a delta
+/// was made against.
 #[tokio::test]
 async fn packed_reference_is_read() {
     let [old, new] = versions();
