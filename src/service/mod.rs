@@ -104,7 +104,8 @@ impl DeltaService {
     }
 
     /// Returns the same service with at most this many threads that encode, in place of one for
-    /// each core and four at most. Beside each encoder, the delta is decoded and the file is hashed.
+    /// each core and four at most. Beside each encoder, the delta is decoded and the file is
+    /// hashed.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { transcoder: self.transcoder.with_threads(threads), ..self }

@@ -28,8 +28,8 @@ impl Get {
     /// Reserves the memory of an ordinary delta first. A delta that needs more returns its
     /// reservation and is decoded again from its start, alone or with its LZMA dictionaries
     /// reserved. A delta that proves to be made against the content of a packed reference is
-    /// decoded again against that. A delta whose cached reference is damaged is decoded again against a
-    /// fetched one. Bytes already written are not written again.
+    /// decoded again against that. A delta whose cached reference is damaged is decoded again
+    /// against a fetched one. Bytes already written are not written again.
     pub(super) async fn restore<W: Write + Send + 'static>(
         &self,
         found: &StoredObject,
