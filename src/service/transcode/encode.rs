@@ -272,6 +272,7 @@ mod tests {
     use crate::cache::WorkingCopies;
     use crate::domain::policy::Policy;
     use crate::domain::{BucketName, Key, ObjectName};
+    use crate::service::transcode::sample::tests::noise;
     use crate::service::{DeltaService, PutOptions, Settings, StoredAs};
     use crate::storage::{BucketAdmin as _, MemoryStore};
 
@@ -293,18 +294,6 @@ mod tests {
         }
     }
 
-    /// Returns bytes that cannot be compressed.
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 7_u64;
-        let next = |_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 56) as u8
-        };
-        (0..len).map(next).collect()
-    }
-
     #[tokio::test]
     async fn put_reads_file_at_most_thrice() {
         const LEN: usize = 9 << 20;
@@ -322,14 +311,14 @@ mod tests {
             let report = service.put(&file, &object, &options).await.unwrap();
             (report.stored_as, counting.read.load(Ordering::Relaxed) as f64 / LEN as f64)
         };
-        let (first, passes) = put("a-1.zip", noise(LEN)).await;
+        let (first, passes) = put("a-1.zip", noise(7, LEN)).await;
         // One pass for digest, sketch and delta, one for the upload, one to verify the delta.
         assert!(first == StoredAs::Reference && passes < 3.1, "{first:?} in {passes} passes");
-        let mut second = noise(LEN);
+        let mut second = noise(7, LEN);
         second[5_000_000] ^= 1;
         let (second, passes) = put("a-2.zip", second).await;
         assert!(second == StoredAs::Delta && passes < 1.1, "{second:?} in {passes} passes");
-        let (direct, passes) = put("direct.zip", noise(LEN)).await;
+        let (direct, passes) = put("direct.zip", noise(7, LEN)).await;
         assert!(
             matches!(direct, StoredAs::Direct(_)) && passes < 2.1,
             "{direct:?} in {passes} passes"

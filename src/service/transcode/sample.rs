@@ -113,13 +113,14 @@ impl Write for Count {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::service::blocking;
 
     const LEN: usize = MIN_LEN as usize;
 
-    fn noise(seed: u64, len: usize) -> Vec<u8> {
+    /// Returns bytes that cannot be compressed.
+    pub(in crate::service::transcode) fn noise(seed: u64, len: usize) -> Vec<u8> {
         let mut state = seed;
         let next = |_| {
             state = state

@@ -83,13 +83,16 @@ impl S3Store {
             .ok_or_else(|| PutFailed::answer("the store sent no id of the upload"))?;
         let target = Target { checksum, clients, object: object.clone(), id, key };
         let (aborts, held) = (self.aborts.clone(), self.held.clone());
-        Ok(Upload { target: Arc::new(target), aborts, held, open: true })
+        let (target, sending) = (Arc::new(target), JoinSet::new());
+        Ok(Upload { target, sending, aborts, held, open: true })
     }
 }
 
 /// An upload in progress in the store; aborted when dropped.
 pub(super) struct Upload {
     target: Arc<Target>,
+    /// The parts being sent.
+    sending: JoinSet<Result<CompletedPart, PutFailed>>,
     aborts: Aborts,
     /// One permit for each MiB of parts.
     held: Arc<Semaphore>,
@@ -110,18 +113,14 @@ impl Upload {
     /// Sends the object in parts of the store's part size, or of the size that [`MAX_PARTS`] parts
     /// need. Counts the attempts of the final request in `sendings`.
     pub(super) async fn put(
-        self,
+        mut self,
         store: &S3Store,
         body: &PutBody,
         condition: &PutCondition,
         sendings: &Sendings,
     ) -> Result<ETag, PutFailed> {
         let part_size = store.part_size.max(body.expected_len().div_ceil(MAX_PARTS)).max(1);
-        let mut sending = JoinSet::new();
-        let parts = self.send_parts(body, part_size, &mut sending).await;
-        // A part that reached the store after the upload was aborted would be left there.
-        sending.shutdown().await;
-        let sent = match parts {
+        let sent = match self.send_parts(body, part_size).await {
             Ok(parts) => {
                 let send = |with| {
                     let condition = if with { condition } else { &PutCondition::None };
@@ -154,11 +153,11 @@ impl Upload {
     }
 
     async fn send_parts(
-        &self,
+        &mut self,
         body: &PutBody,
         part_size: u64,
-        sending: &mut JoinSet<Result<CompletedPart, PutFailed>>,
     ) -> Result<Vec<CompletedPart>, PutFailed> {
+        let sending = &mut self.sending;
         let first_size = part_size;
         let mut stream = body.open();
         let mut rest = BytesMut::new();
@@ -214,7 +213,7 @@ impl Upload {
     /// Aborts an upload that was not completed.
     async fn end(mut self, completed: Result<ETag, PutFailed>) -> Result<ETag, PutFailed> {
         if completed.is_err() {
-            self.target.abort().await;
+            self.target.abort_after(&mut self.sending).await;
         }
         self.open = false;
         completed
@@ -345,7 +344,10 @@ impl Target {
             .build())
     }
 
-    async fn abort(&self) {
+    /// Aborts the upload once no part is being sent: one that reached the store later would be left
+    /// there.
+    async fn abort_after(&self, sending: &mut JoinSet<Result<CompletedPart, PutFailed>>) {
+        sending.shutdown().await;
         let request = self
             .clients
             .calls
@@ -377,8 +379,9 @@ impl Drop for Upload {
         if self.open
             && let Ok(runtime) = Handle::try_current()
         {
-            let target = self.target.clone();
-            self.aborts.running().spawn_on(async move { target.abort().await }, &runtime);
+            let (target, mut sending) = (self.target.clone(), std::mem::take(&mut self.sending));
+            let abort = async move { target.abort_after(&mut sending).await };
+            self.aborts.running().spawn_on(abort, &runtime);
         }
     }
 }
