@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::filters::Filters;
 use super::object_options::{KeyArgument, ObjectOptionArgs};
 use crate::domain::ByteRange;
+use crate::domain::packing::PackingChoice;
 use crate::domain::policy::MaxRatio;
 use crate::service::{RepairOptions, StatedChecksums};
 use crate::storage::{AddressingStyle, CannedAcl};
@@ -259,6 +260,11 @@ pub(super) struct StoreArgs {
     /// Extensions of files to store as deltas, such as .zip,.tar,.whl
     #[arg(long, value_name = "LIST", env = "DG_DELTA_EXTENSIONS")]
     pub(super) delta_extensions: Option<String>,
+    /// Compression of new references where it saves a tenth: auto (gzip), none, gzip or xz; also by
+    /// prefix, such as auto,s3://bucket/raw/=none
+    #[arg(long, value_name = "FORM", env = "DG_REFERENCE_PACKING", default_value = "auto")]
+    #[arg(hide_default_value = true)]
+    pub(super) reference_packing: PackingChoice,
     #[command(flatten)]
     pub(super) stated: StatedArgs,
     /// Number of files transferred at once

@@ -1,6 +1,8 @@
 //! `migrate`: copies a bucket into another, resuming where an earlier run ended; `--rebase`
 //! re-encodes old deltas.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::args::MigrateArgs;
@@ -105,6 +107,7 @@ async fn rebase(
     let prefix = folder(&uri.path);
     let mut listing = service.list(&uri.bucket, &prefix, None).unresolved();
     let (mut looked, mut rebased, mut saved, mut failed) = (0u64, 0u64, Total::default(), 0u64);
+    let mut packed = BTreeSet::new();
     while let Some(page) = listing.next().await? {
         for file in page.files.iter().filter(|file| file.listed == Listed::Delta) {
             if !args.filters.take(file.key.as_str().strip_prefix(&prefix).unwrap_or_default()) {
@@ -125,10 +128,16 @@ async fn rebase(
                 Ok(Some(done)) => {
                     rebased += 1;
                     saved.add(done.before.saturating_sub(done.after));
+                    // A dry run finds the same reference for each of its deltas.
+                    let new = done.packed.filter(|(reference, _)| packed.insert(reference.clone()));
+                    saved.add(new.as_ref().map_or(0, |(_, saved)| *saved));
+                    let of_reference = new.map_or(String::new(), |(reference, saved)| {
+                        format!("; {reference} packed, {} saved", human(saved))
+                    });
                     let dry = if args.store.dryrun { "(dryrun) " } else { "" };
                     output.event(
                         format!(
-                            "{dry}rebase: {name} ({} to {})",
+                            "{dry}rebase: {name} ({} to {}){of_reference}",
                             human(done.before),
                             human(done.after)
                         ),

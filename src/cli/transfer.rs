@@ -38,7 +38,12 @@ pub(super) struct Transfer {
 pub(super) fn policy(args: &StoreArgs) -> Policy {
     let extensions =
         args.delta_extensions.as_deref().map(DeltaExtensions::parse).unwrap_or_default();
-    Policy { extensions, max_ratio: args.max_ratio, deltaspace: args.deltaspace.clone() }
+    Policy {
+        extensions,
+        max_ratio: args.max_ratio,
+        deltaspace: args.deltaspace.clone(),
+        packing: args.reference_packing.clone(),
+    }
 }
 
 impl Transfer {
@@ -374,6 +379,11 @@ impl Transfer {
     ) -> Result<Exit, Failure> {
         let (size, stored, name) = (human(report.size), human(report.stored), to.to_string());
         let (saving, stored_as, reason) = match &report.stored_as {
+            StoredAs::Reference if report.stored < report.size => {
+                let share = percent(report.stored, report.size);
+                let stored = human(report.stored);
+                (format!("reference: {stored} of {size}, {share}"), "reference", None)
+            }
             StoredAs::Reference => (format!("reference: {size}"), "reference", None),
             StoredAs::Delta => (
                 format!("delta: {stored} of {size}, {}", percent(report.stored, report.size)),

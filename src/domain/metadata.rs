@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::digest::Sha256Digest;
 use super::key::Key;
-use super::policy::Compression;
+use super::packing::RefPacking;
 use super::timestamp::Timestamp;
 
 /// The user metadata of an object: lower-case names without `x-amz-meta-`.
@@ -46,7 +46,7 @@ pub enum Field {
     CreatedAt,
     /// Key of the reference in the same bucket.
     RefKey,
-    /// SHA-256 of the reference.
+    /// SHA-256 of the reference's stored bytes.
     RefSha256,
     /// Size of the delta in bytes.
     DeltaSize,
@@ -145,50 +145,12 @@ pub struct DeltaMetadata {
     pub created_at: Option<Timestamp>,
     /// Key of the reference in the same bucket.
     pub ref_key: Key,
-    /// SHA-256 of the reference.
+    /// SHA-256 of the reference's stored bytes.
     pub ref_sha256: Sha256Digest,
     /// Size of the delta in bytes.
     pub delta_size: u64,
     /// The form of the reference, if it is packed: then the delta was made against its content.
     pub ref_packing: Option<RefPacking>,
-}
-
-/// The form of a packed reference, which is stored compressed.
-///
-/// As a field: `<form>/<rule> <SHA-256 of the content> <bytes of the content>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefPacking {
-    /// The compression.
-    pub form: Compression,
-    /// The number of the rule by which the same content is always packed to the same bytes.
-    pub rule: u32,
-    /// SHA-256 of the content.
-    pub content_sha256: Sha256Digest,
-    /// Size of the content in bytes.
-    pub content_size: u64,
-}
-
-impl RefPacking {
-    fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let (form, rule) = words.next()?.split_once('/')?;
-        let packing = Self {
-            form: [Compression::Gzip, Compression::Xz]
-                .into_iter()
-                .find(|known| known.to_string() == form)?,
-            rule: rule.parse().ok()?,
-            content_sha256: words.next()?.parse().ok()?,
-            content_size: words.next()?.parse().ok()?,
-        };
-        words.next().is_none().then_some(packing)
-    }
-}
-
-impl fmt::Display for RefPacking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { form, rule, content_sha256, content_size } = self;
-        write!(f, "{form}/{rule} {content_sha256} {content_size}")
-    }
 }
 
 /// Metadata of a file stored as it is.
@@ -209,10 +171,12 @@ pub struct DirectMetadata {
 pub struct ReferenceMetadata {
     /// Base name of the file it was made from; informative only.
     pub source_name: String,
-    /// SHA-256 of the reference.
+    /// SHA-256 of the stored bytes.
     pub file_sha256: Sha256Digest,
     /// The time at which it was stored; `None` if it is absent or malformed.
     pub created_at: Option<Timestamp>,
+    /// The form of the reference, if it is packed.
+    pub packing: Option<RefPacking>,
 }
 
 /// The kind of a stored object.
@@ -264,6 +228,11 @@ fn created_at(metadata: &UserMetadata) -> Option<Timestamp> {
     Field::CreatedAt.read(metadata).and_then(Timestamp::parse)
 }
 
+fn packing(metadata: &UserMetadata) -> Result<Option<RefPacking>, Field> {
+    let text = Field::RefPacking.read(metadata);
+    text.map(|text| RefPacking::parse(text).ok_or(Field::RefPacking)).transpose()
+}
+
 impl DeltaMetadata {
     fn read(metadata: &UserMetadata) -> Result<Self, Field> {
         needed(Field::Tool, metadata, |_| Some(()))?;
@@ -275,10 +244,7 @@ impl DeltaMetadata {
             ref_key: needed(Field::RefKey, metadata, |key| Key::new(key).ok())?,
             ref_sha256: needed(Field::RefSha256, metadata, |text| text.parse().ok())?,
             delta_size: needed(Field::DeltaSize, metadata, |text| text.parse().ok())?,
-            ref_packing: match Field::RefPacking.read(metadata) {
-                Some(text) => Some(RefPacking::parse(text).ok_or(Field::RefPacking)?),
-                None => None,
-            },
+            ref_packing: packing(metadata)?,
         })
     }
 
@@ -346,16 +312,20 @@ impl ReferenceMetadata {
             source_name: Field::SourceName.read(metadata).unwrap_or_default().to_owned(),
             file_sha256: needed(Field::FileSha256, metadata, |text| text.parse().ok())?,
             created_at: created_at(metadata),
+            packing: packing(metadata)?,
         })
     }
 
-    /// Returns the metadata as DeltaGlider 6.2.0 writes it: without the size.
+    /// Returns the metadata as DeltaGlider 6.2.0 writes it, without the size, and the packing.
     pub fn write(&self) -> UserMetadata {
         let mut metadata = authored();
         Field::SourceName.write(informative_name(&self.source_name), &mut metadata);
         Field::FileSha256.write(self.file_sha256, &mut metadata);
         if let Some(at) = self.created_at {
             Field::CreatedAt.write(at.to_iso() + "Z", &mut metadata);
+        }
+        if let Some(packing) = self.packing {
+            Field::RefPacking.write(packing, &mut metadata);
         }
         Field::Note.write("reference", &mut metadata);
         metadata
@@ -439,6 +409,7 @@ fn informative_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Compression;
 
     fn key(text: &str) -> Key {
         Key::new(text).unwrap()
@@ -577,6 +548,7 @@ mod tests {
             source_name: "a.zip".into(),
             file_sha256: Sha256Digest::of(b"x"),
             created_at: Timestamp::parse("2026-11-23T13:49:56Z"),
+            packing: None,
         };
         assert_eq!(
             Kind::of(&key("r/reference.bin"), &reference.write()),

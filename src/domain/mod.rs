@@ -3,6 +3,7 @@
 mod access_point;
 mod background_hasher;
 mod byte_range;
+mod compression;
 pub mod deltaspace;
 mod digest;
 pub mod endpoint;
@@ -11,6 +12,7 @@ mod family;
 mod file_status;
 mod key;
 pub mod metadata;
+pub mod packing;
 pub mod paths;
 pub mod policy;
 mod sketch;
@@ -21,6 +23,7 @@ pub mod user_metadata;
 
 pub use background_hasher::BackgroundHasher;
 pub use byte_range::{ByteRange, ParseByteRangeError};
+pub use compression::{Compression, MAGIC_BYTES};
 pub use deltaspace::{Addressed, Deltaspace, DeltaspaceError};
 pub use digest::{DigestError, Sha256Digest, Sha256Hasher};
 pub use endpoint::{Endpoint, EndpointError};

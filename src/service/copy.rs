@@ -10,8 +10,9 @@ use super::put::{
     MAX_CONTENTION, PutOptions, PutReport, PutWarning, StoredAs, after, is_lost_race, name_facts,
     reject_occupied, remove_older_delta, remove_older_plain,
 };
-use super::references::{Keep, Reference};
+use super::references::Reference;
 use crate::domain::metadata::{DeltaMetadata, Kind};
+use crate::domain::packing::StoredForm;
 use crate::domain::{Deltaspace, FileStatus, ObjectName, deltaspace};
 use crate::storage::{Attributes, CopyOptions, MAX_USER_METADATA_BYTES, StorageErrorKind};
 
@@ -129,25 +130,25 @@ impl Copy {
         if !set.members.is_empty() || set.is_tombstoned(&digest) {
             return Ok(None);
         }
-        let mut content = references.fetch_for(&named, digest, Keep::InCache).await?;
-        let encryption = served.head.attributes.encryption.as_ref();
-        let created = loop {
-            let bytes = content.to_payload();
-            let creation = async {
-                let sketch = bytes.sketch().await?.1;
-                let source_name = named.key.base_name();
-                references
-                    .create_reference(&set, &bytes, (digest, &sketch), source_name, encryption)
-                    .await
-            };
-            match creation.await {
-                Ok(created) => break created,
-                Err(error) => content = references.refetch(&content, error).await?,
+        // A copied delta is decoded against the stored bytes of its reference or their content, so
+        // the copy of the reference has the same ones.
+        let source = StoredObject::look(self.service.store(), named.clone()).await;
+        let packing = match source.map(|source| source.map(|source| source.kind)) {
+            Ok(Some(Kind::Reference(metadata))) if metadata.file_sha256 == digest => {
+                metadata.packing
             }
+            _ => delta.ref_packing,
         };
+        let form = StoredForm { digest, packing };
+        let bytes = references.fetch_stored(&named, &digest).await?;
+        let encryption = served.head.attributes.encryption.as_ref();
+        let source_name = named.key.base_name();
+        let created = references
+            .create_reference(&set, (&bytes, &form), None, source_name, encryption)
+            .await?;
         if let Some(base) = &created {
             let objects = &self.service.objects;
-            if !objects.has_bytes(&base.name, &base.etag, &content.to_payload(), digest).await? {
+            if !objects.has_bytes(&base.name, &base.etag, &bytes, digest).await? {
                 return Err(ServiceError::CopyMismatch { of: named, copy: base.name.clone() });
             }
         }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use deltaglider_vcdiff::{DecodeError, EncodeError};
 
 use crate::cache::CacheError;
+use crate::domain::Compression;
 use crate::domain::metadata::Field;
+use crate::domain::packing::RefPacking;
 use crate::domain::paths::PathError;
-use crate::domain::policy::Compression;
 use crate::domain::{
     Deltaspace, DeltaspaceError, MAX_KEY_BYTES, NameError, ObjectName, Sha256Digest,
     UserMetadataError,
@@ -373,12 +374,23 @@ pub enum ServiceError {
         /// The compression of the file.
         compression: Compression,
     },
+    /// This build cannot pack references in the form asked for.
+    #[error("this build cannot pack references as {0}; choose gzip, or build with feature `{0}`")]
+    CannotPack(Compression),
+    /// A lost reference cannot be packed again to the bytes that were stored.
+    #[error("{what} cannot be packed as {packing} again by this version; install a newer one")]
+    Repack {
+        /// The content.
+        what: String,
+        /// The packing of the lost reference.
+        packing: RefPacking,
+    },
     /// A reference that had to be decompressed could not be.
     #[error("reference {reference} could not be unpacked as {compression}")]
     Unpack {
         /// The reference.
         reference: ObjectName,
-        /// The compression that the delta's header states.
+        /// The compression that the delta or the reference states.
         compression: Compression,
         /// The cause.
         source: io::Error,

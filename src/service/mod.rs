@@ -18,6 +18,7 @@ mod presign;
 mod purge;
 mod put;
 mod rebase;
+mod recompress;
 mod references;
 mod remove_bucket;
 mod repair;

@@ -15,8 +15,9 @@ use super::blocking;
 use super::error::ServiceError;
 use super::identity::Identity;
 use super::spool::Spool;
-use crate::domain::policy::{Compression, MAGIC_BYTES};
-use crate::domain::{FileStatus, Sha256Digest, Sha256Hasher, Sketch, Sketcher};
+use crate::domain::{
+    Compression, FileStatus, MAGIC_BYTES, Sha256Digest, Sha256Hasher, Sketch, Sketcher,
+};
 use crate::storage::{ByteStream, ChecksumHasher, Checksums, PutBody};
 
 /// The number of bytes read at a time.

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::references::{Relative, RelativeKind};
-use crate::domain::policy::{Compression, MIN_REFERENCE_BYTES, MaxRatio};
-use crate::domain::{ObjectName, Total};
+use crate::domain::policy::{MIN_REFERENCE_BYTES, MaxRatio};
+use crate::domain::{Compression, ObjectName, Total};
 
 /// The reason why a file was stored as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +107,9 @@ pub(crate) struct ReferenceFacts {
     pub(crate) needs_other_key: bool,
     /// The number of references.
     pub(crate) count: usize,
+    /// The share of its content's size that the best reference takes, 0 to 1: what a new one will
+    /// take.
+    pub(crate) stored_share: f64,
 }
 
 /// The delta of a file against the best reference.
@@ -211,7 +214,11 @@ impl Facts {
             DeltaFacts::Len(delta) if may_be_reference && may_be_outgrown(self.len, delta) => {
                 match &self.relatives {
                     None => Step::FindRelatives,
-                    Some(relatives) if outgrown(self.len, delta, relatives) => self.reference(),
+                    Some(relatives)
+                        if outgrown((self.len, references.stored_share), delta, relatives) =>
+                    {
+                        self.reference()
+                    }
                     Some(_) => Step::StoreDelta,
                 }
             }
@@ -272,13 +279,13 @@ fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
 /// Returns whether a file is better stored as a further reference than as its delta against the
 /// best reference.
 ///
-/// A reference costs the file's size once, and deltas against an old reference grow with each
-/// version. The function adds up what the deltas cost beyond the usual size; when the sum reaches
-/// half a file, a new reference is due. (If deltas grow evenly, the cheapest moment is a sum of one
-/// file, and half a file costs at most six per cent more; after a sudden change, an earlier one is
-/// cheaper.) The usual size is the smallest delta of the family. Until a second reference has shown
+/// A reference costs the file's size once, or the stored share of it if references are packed, and
+/// deltas against an old reference grow with each version. The function adds up what the deltas
+/// cost beyond the usual size; when the sum reaches half the cost of a reference, a new one is due.
+/// (If deltas grow evenly, the cheapest moment is a sum of the whole cost, and half of it costs at
+/// most six per cent more; after a sudden change, an earlier one is cheaper.) The usual size is the smallest delta of the family. Until a second reference has shown
 /// that a new one does not help, it is at most an eighth of the file.
-fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
+fn outgrown((file_len, stored_share): (u64, f64), delta_len: u64, relatives: &[Relative]) -> bool {
     let deltas = relatives.iter().filter(|relative| relative.kind != RelativeKind::Plain);
     // References are stored with a tiny delta against themselves.
     let (trifles, deltas): (Vec<&Relative>, Vec<&Relative>) =
@@ -288,7 +295,7 @@ fn outgrown(file_len: u64, delta_len: u64, relatives: &[Relative]) -> bool {
     let since =
         deltas.iter().filter(|delta| delta.kind == RelativeKind::Delta).map(|delta| delta.size);
     let excess = Total::of(since.chain([delta_len]).map(|size| size.saturating_sub(usual)));
-    excess.bytes() >= file_len / 2
+    excess.bytes() >= (file_len as f64 * stored_share) as u64 / 2
 }
 
 #[cfg(test)]
@@ -305,7 +312,9 @@ mod tests {
         for version in 1..versions {
             let reference = *references.last().unwrap();
             let delta = delta_at(reference, version);
-            if delta > LEN / 2 || may_be_outgrown(LEN, delta) && outgrown(LEN, delta, &relatives) {
+            if delta > LEN / 2
+                || may_be_outgrown(LEN, delta) && outgrown((LEN, 1.0), delta, &relatives)
+            {
                 references.push(version);
                 total += LEN;
                 relatives.iter_mut().for_each(|relative| relative.kind = RelativeKind::OlderDelta);
@@ -324,6 +333,15 @@ mod tests {
         assert_eq!(cost(200, |_, _| 110_000).1, 1);
         // A new reference is tried only once.
         assert_eq!(cost(200, |_, _| 300_000).1, 2);
+    }
+
+    /// A packed reference pays sooner than one that takes the whole file.
+    #[test]
+    fn packed_reference_pays_sooner() {
+        let deltas = [100, 200_000, 200_000, 200_000];
+        let relatives = deltas.map(|size| Relative { kind: RelativeKind::Delta, size });
+        let outgrown = |share| outgrown((1_000_000, share), 200_000, &relatives);
+        assert_eq!([1.0, 0.62, 0.6, 0.2].map(outgrown), [false, false, true, true]);
     }
 
     #[test]
@@ -399,7 +417,7 @@ mod tests {
         const GZIP: Option<Option<Compression>> = Some(Some(Compression::Gzip));
         const PLAIN: Option<Option<Compression>> = Some(None);
         let references = |is_usable, needs_other_key, count| {
-            Some(ReferenceFacts { is_usable, needs_other_key, count })
+            Some(ReferenceFacts { is_usable, needs_other_key, count, stored_share: 1.0 })
         };
         let (none, one, full) =
             (references(false, false, 0), references(true, false, 1), references(true, false, 64));

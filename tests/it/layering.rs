@@ -16,8 +16,13 @@ const LEAVES: [&str; 7] = ["blocking", "clock", "error", "payload", "writers", "
 
 /// Each module of `src/service/` below the operations, and the further modules of `service` that it
 /// may name.
-const SERVICE_MODULES: [(&str, &[&str]); 4] =
-    [("objects", &[]), ("transcode", &[]), ("references", &["objects"]), ("plan", &["references"])];
+const SERVICE_MODULES: [(&str, &[&str]); 5] = [
+    ("objects", &[]),
+    ("recompress", &[]),
+    ("transcode", &["recompress"]),
+    ("references", &["objects", "recompress"]),
+    ("plan", &["references"]),
+];
 
 /// The adapters: names of `storage` and `cache` that only `wiring` may use.
 const ADAPTERS: [&str; 8] = [

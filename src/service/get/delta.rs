@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::Get;
+use crate::domain::Compression;
 use crate::domain::metadata::DeltaMetadata;
-use crate::domain::policy::Compression;
+use crate::domain::packing::StoredForm;
 use crate::service::blocking;
 use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
@@ -40,8 +41,8 @@ impl Get {
         let references = &self.service.references;
         let reference_name = self.object.sibling(delta.ref_key.clone());
         let keep = if self.options.from_store { Keep::WhileHeld } else { Keep::InCache };
-        let mut content = match references.fetch_for(&reference_name, delta.ref_sha256, keep).await
-        {
+        let form = StoredForm { digest: delta.ref_sha256, packing: delta.ref_packing };
+        let mut content = match references.fetch_for(&reference_name, &form, keep).await {
             Err(ServiceError::Storage(source)) if source.is_absent() => {
                 let (delta, source) = (found.name.clone(), Box::new(source));
                 return Err(ServiceError::ReferenceMissing {
@@ -52,14 +53,10 @@ impl Get {
             }
             content => content?,
         };
-        if delta.ref_sha256 == delta.file_sha256 && delta.ref_packing.is_none() {
+        if form.content_digest() == delta.file_sha256 {
             // Some deltas that older tools made of such files do not decode to them.
             return self.write_reference(delta, content, to).await;
         }
-        let source = match delta.ref_packing {
-            Some(packing) => Some(packing.content_size),
-            None => content.source().len(),
-        };
         let mut job = Decode {
             file: self.object.clone(),
             stored: found.name.clone(),
@@ -67,7 +64,7 @@ impl Get {
             metadata: delta.clone(),
             reference: content.source(),
             allow_recompressed: self.options.allow_recompressed && self.options.range.is_none(),
-            memory: DecodeMemory::ordinary(delta, found.head.size, source),
+            memory: DecodeMemory::ordinary(delta, found.head.size, content.source().len()),
             packing: None,
         };
         let (transcoder, store) = (&self.service.transcoder, self.service.store());

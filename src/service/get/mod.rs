@@ -20,8 +20,8 @@ use super::payload::Payload;
 use super::transcode::{check, check_len, written};
 use super::writers::{HashingWriter, RangeWriter};
 use super::{DeltaService, blocking};
+use crate::domain::Compression;
 use crate::domain::metadata::Kind;
-use crate::domain::policy::Compression;
 use crate::domain::{ByteRange, FileStatus, ObjectName, Sha256Digest};
 use crate::storage::{
     ByteStream, ChecksumKind, ETag, ObjectBody, ObjectHead, StatedChecksum, StorageError,

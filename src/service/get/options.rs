@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::compared::{Compared, StatedChecksums};
-use crate::domain::policy::Compression;
+use crate::domain::Compression;
 use crate::domain::{ByteRange, FileStatus, ObjectName};
 use crate::storage::{Attributes, ETag};
 

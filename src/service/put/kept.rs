@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::PutOptions;
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata, SOURCE_ETAG};
-use crate::domain::{Deltaspace, ObjectName, Sha256Digest, user_metadata};
+use crate::domain::packing::RefPacking;
+use crate::domain::{Compression, Deltaspace, ObjectName, Sha256Digest, user_metadata};
 use crate::service::clock::timestamp;
 use crate::service::error::ServiceError;
 use crate::service::references::OCTET_STREAM;
@@ -70,6 +71,8 @@ fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
     let metadata = match reference {
         Ok(reference) if may_be_delta => {
             let (ref_key, ref_sha256) = (reference.key, file_sha256);
+            let (form, rule, content_sha256) = (Compression::Gzip, 1, file_sha256);
+            let packing = RefPacking { form, rule, content_sha256, content_size: size };
             DeltaMetadata {
                 original_name,
                 file_sha256,
@@ -78,7 +81,7 @@ fn longest_metadata(object: &ObjectName, may_be_delta: bool) -> usize {
                 ref_key,
                 ref_sha256,
                 delta_size: size,
-                ref_packing: None,
+                ref_packing: Some(packing),
             }
             .write()
         }

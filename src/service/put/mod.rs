@@ -15,9 +15,11 @@ use super::error::ServiceError;
 use super::objects::{Objects, Variants, whole};
 use super::payload::Payload;
 use super::plan::{DeltaFacts, DirectReason, Facts, NameFacts, ReferenceFacts, Step};
+use super::recompress::{Packed, Rule, is_incompressible, worth_packing};
 use super::references::{Content, Fetched, Reference, ReferenceSet};
 use super::transcode::{Encode, OwnDelta};
 use crate::domain::metadata::{DeltaMetadata, DirectMetadata};
+use crate::domain::packing::StoredForm;
 use crate::domain::policy::Policy;
 use crate::domain::{
     Deltaspace, FileStatus, ObjectName, Sha256Digest, Sketch, deltaspace, escaped,
@@ -143,18 +145,31 @@ struct Round {
     best: Option<(Reference, Content)>,
     /// The sketch of the file, if there was a choice.
     sketch: Option<Sketch>,
-    /// The delta of the file against itself.
-    own: Option<OwnDelta>,
+    /// The file as a reference.
+    own: Option<OwnReference>,
     /// Held while this put makes a reference.
     lock: Option<OwnedMutexGuard<()>>,
+}
+
+/// A file that becomes a reference.
+struct OwnReference {
+    /// The delta of the file against itself.
+    delta: OwnDelta,
+    /// The bytes to store, and their form.
+    stored: (Payload, StoredForm),
 }
 
 /// A delta that was decoded to the file.
 struct Made {
     delta: Payload,
     base: Reference,
-    /// The bytes of the reference; `None` if they are those of the file.
-    content: Option<Content>,
+    bytes: ReferenceBytes,
+}
+
+/// The bytes of a reference that may have to be restored.
+enum ReferenceBytes {
+    Content(Content),
+    Stored(Payload),
 }
 
 impl Put {
@@ -228,7 +243,8 @@ impl Put {
         for base in choice.ranked {
             match references.usable(&base).await? {
                 Fetched::Ready(content) => {
-                    best = Some((base, content));
+                    let packing = content.form().packing;
+                    best = Some((Reference { packing, ..base }, content));
                     break;
                 }
                 Fetched::Gone => return Ok(false),
@@ -238,7 +254,10 @@ impl Put {
             }
         }
         let (is_usable, count) = (best.is_some(), set.members.len());
-        self.facts.references = Some(ReferenceFacts { is_usable, needs_other_key, count });
+        let packed = best.as_ref().and_then(|(base, _)| Some((base.size, base.packing?)));
+        let stored_share = packed.map_or(1.0, |(size, packing)| packing.stored_share(size));
+        let facts = ReferenceFacts { is_usable, needs_other_key, count, stored_share };
+        self.facts.references = Some(facts);
         self.round = Some(Round { set, made, best, sketch: choice.sketch, own: None, lock: None });
         Ok(true)
     }
@@ -251,7 +270,12 @@ impl Put {
         };
         let limit = self.facts.max_ratio.limit(self.file.len());
         let encoded = loop {
-            let encode = Encode { file: self.file.clone(), reference: content.source(), limit };
+            let encode = Encode {
+                file: self.file.clone(),
+                reference: content.source(),
+                packing: base.packing,
+                limit,
+            };
             match self.service.transcoder.encode(encode).await {
                 Ok(encoded) => break encoded,
                 Err(error) => content = self.service.references.refetch(&content, error).await?,
@@ -262,7 +286,8 @@ impl Put {
             Some(delta) => DeltaFacts::Len(delta.len()),
             None => DeltaFacts::TooLong,
         });
-        self.delta = encoded.delta.map(|delta| Made { delta, base, content: Some(content) });
+        let bytes = ReferenceBytes::Content(content);
+        self.delta = encoded.delta.map(|delta| Made { delta, base, bytes });
         Ok(())
     }
 
@@ -319,11 +344,33 @@ impl Put {
                 return Ok(false);
             }
         }
-        let own = self.service.transcoder.encode_itself(&self.file).await?;
-        self.digest = Some(own.digest);
-        self.facts.is_tombstoned = Some(round.set.is_tombstoned(&own.digest));
-        round.own = Some(own);
+        let packed = self.pack().await?;
+        let packing = packed.as_ref().map(|packed| packed.packing);
+        let delta = self.service.transcoder.encode_itself(&self.file, packing).await?;
+        if packing.is_some_and(|packing| packing.content_sha256 != delta.digest) {
+            return Err(ServiceError::Changed(self.file.name().to_owned()));
+        }
+        let stored = match packed {
+            Some(packed) => (packed.bytes.clone(), packed.form()),
+            None => (self.file.clone(), StoredForm::plain(delta.digest)),
+        };
+        let Some(round) = &mut self.round else { return Ok(false) };
+        self.digest = Some(delta.digest);
+        self.facts.is_tombstoned = Some(round.set.is_tombstoned(&stored.1.digest));
+        round.own = Some(OwnReference { delta, stored });
         Ok(true)
+    }
+
+    /// Packs the file as the policy says; returns `None` if it is stored as it is.
+    async fn pack(&self) -> Result<Option<Packed>, ServiceError> {
+        let choice = self.service.settings.policy.packing.of(&self.destination.object);
+        let Some(form) = choice.form() else { return Ok(None) };
+        let rule = Rule::of(form).ok_or(ServiceError::CannotPack(form))?;
+        // A packed file is never a reference; its plain form would be taken for a packed one.
+        if is_incompressible(&self.file).await? {
+            return Ok(None);
+        }
+        self.service.transcoder.pack(&self.file, rule, worth_packing(self.file.len())).await
     }
 
     /// Stores the file as a reference; returns false if another file became the first one.
@@ -332,24 +379,24 @@ impl Put {
         let Some(Round { set, own: Some(own), lock, .. }) = self.round.take() else {
             return Ok(false);
         };
-        let OwnDelta { digest, sketch, delta } = own;
+        let OwnReference { delta: OwnDelta { sketch, delta, .. }, stored: (bytes, form) } = own;
         let source_name = self.destination.object.key.base_name();
         let encryption = self.kept.attributes().encryption.as_ref();
         let created = references
-            .create_reference(&set, &self.file, (digest, &sketch), source_name, encryption)
+            .create_reference(&set, (&bytes, &form), Some(&sketch), source_name, encryption)
             .await?;
         let Some(base) = created else { return Ok(false) };
         references.creation().count();
         drop(lock);
         self.facts.is_reference = true;
-        self.delta = Some(Made { delta, base, content: None });
+        self.delta = Some(Made { delta, base, bytes: ReferenceBytes::Stored(bytes) });
         Ok(true)
     }
 
     /// Stores the delta, ensures that its reference exists, and only then deletes the older object
     /// of the name. Returns `None` if a concurrent writer of the name was faster.
     async fn store_delta(&mut self) -> Result<Option<PutReport>, ServiceError> {
-        let (Some(Made { delta, base, content }), Some(digest)) = (&self.delta, self.digest) else {
+        let (Some(Made { delta, base, bytes }), Some(digest)) = (&self.delta, self.digest) else {
             return Err(ServiceError::RoundTrip(self.file.name().to_owned()));
         };
         let service = self.service.clone();
@@ -365,7 +412,7 @@ impl Put {
             ref_key: base.name.key.clone(),
             ref_sha256: base.digest,
             delta_size: delta.len(),
-            ref_packing: None,
+            ref_packing: base.packing,
         };
         tracing::debug!(%stored, size = delta.len(), "put the verified delta");
         let body = delta.body(delta.digest().await?);
@@ -381,21 +428,21 @@ impl Put {
             return Ok(None);
         }
         let encryption = self.kept.attributes().encryption.as_ref();
-        match content {
-            Some(content) => {
-                service
-                    .references
-                    .ensure_exists_for_delta(base, content.clone(), encryption)
-                    .await?
+        let references = &service.references;
+        match bytes {
+            ReferenceBytes::Content(content) => {
+                references.ensure_exists_for_delta(base, content.clone(), encryption).await?
             }
-            None => service.references.ensure_exists(base, &self.file, encryption).await?,
+            ReferenceBytes::Stored(bytes) => {
+                references.ensure_exists(base, bytes, encryption).await?
+            }
         }
         let warnings = remove_older_plain(&service.objects, &places, &stored, begun)
             .await
             .into_iter()
             .collect();
         let (stored_as, stored) = match self.facts.is_reference {
-            true => (StoredAs::Reference, delta.len() + self.file.len()),
+            true => (StoredAs::Reference, delta.len() + base.size),
             false => (StoredAs::Delta, delta.len()),
         };
         Ok(Some(PutReport {

@@ -9,15 +9,17 @@ use deltaglider_vcdiff::Source;
 use super::References;
 use super::fetch::Keep;
 use crate::cache::{CachedReference, CorruptChunk};
-use crate::domain::{ObjectName, Sha256Digest};
+use crate::domain::ObjectName;
+use crate::domain::packing::StoredForm;
 use crate::service::error::ServiceError;
 use crate::service::payload::Payload;
 
-/// The verified bytes of a reference, to be read on threads that may block.
+/// The verified content of a reference, unpacked if it is stored packed, to be read on threads that
+/// may block.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     name: ObjectName,
-    digest: Sha256Digest,
+    form: StoredForm,
     keep: Keep,
     bytes: Arc<Watched>,
 }
@@ -25,12 +27,17 @@ pub(crate) struct Content {
 impl Content {
     pub(super) fn new(
         name: &ObjectName,
-        digest: &Sha256Digest,
+        form: &StoredForm,
         keep: Keep,
         bytes: CachedReference,
     ) -> Self {
         let bytes = Arc::new(Watched { bytes, is_damaged: AtomicBool::new(false) });
-        Self { name: name.clone(), digest: *digest, keep, bytes }
+        Self { name: name.clone(), form: *form, keep, bytes }
+    }
+
+    /// Returns the form in which the reference is stored.
+    pub(crate) fn form(&self) -> StoredForm {
+        self.form
     }
 
     /// Returns the bytes, readable by position.
@@ -43,7 +50,7 @@ impl Content {
         self.bytes.len().unwrap_or_default()
     }
 
-    /// Returns the bytes as a file to store.
+    /// Returns the bytes as a file.
     pub(crate) fn to_payload(&self) -> Payload {
         Payload::of(&self.name.to_string(), self.len(), self.bytes.clone())
     }
@@ -101,7 +108,7 @@ impl References {
             reference = %content.name,
             "the cached reference is damaged; fetching it again"
         );
-        self.fetch_for(&content.name, content.digest, Keep::WhileHeld).await
+        self.fetch_for(&content.name, &content.form, Keep::WhileHeld).await
     }
 }
 
@@ -111,7 +118,7 @@ mod tests {
 
     use super::*;
     use crate::cache::WorkingCopies;
-    use crate::domain::S3Uri;
+    use crate::domain::{S3Uri, Sha256Digest};
     use crate::service::clock::SystemClock;
     use crate::service::objects::Objects;
     use crate::storage::MemoryStore;
@@ -141,8 +148,8 @@ mod tests {
             (Keep::InCache, false, false),
             (Keep::WhileHeld, true, false),
         ] {
-            let content =
-                Content::new(&name, &Sha256Digest::of(b"x"), keep, Arc::new(Failing(damage)));
+            let form = StoredForm::plain(Sha256Digest::of(b"x"));
+            let content = Content::new(&name, &form, keep, Arc::new(Failing(damage)));
             assert!(content.source().read_at(0, &mut [0]).is_err());
             let error = references
                 .refetch(&content, ServiceError::Changed("x".to_owned()))

@@ -12,6 +12,7 @@ mod keyed_locks;
 mod rank;
 mod remove;
 mod tombstone;
+mod unpack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::error::ServiceError;
 use super::objects::{Objects, StoredObject};
 use crate::cache::ReferenceCache;
 use crate::domain::metadata::Kind;
+use crate::domain::packing::{RefPacking, StoredForm};
 use crate::domain::{Addressed, BucketName, Deltaspace, ObjectName, Sha256Digest};
 use crate::storage::{
     Attributes, ETag, Encryption, ListedObject, ObjectHead, StorageErrorKind, Store,
@@ -40,13 +42,18 @@ pub(crate) struct References {
     sketches: Arc<rank::Sketches>,
     creation: Arc<CreationLocks>,
     fetches: Arc<fetch::Fetches>,
+    packings: Arc<fetch::Packings>,
 }
 
 /// A reference that deltas can be made against.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     pub(crate) name: ObjectName,
+    /// SHA-256 of the stored bytes.
     pub(crate) digest: Sha256Digest,
+    /// The packing, if the object was looked at; a listing does not show it.
+    pub(crate) packing: Option<RefPacking>,
+    /// Bytes stored.
     pub(crate) size: u64,
     /// The time of its last write, by the store's clock.
     pub(crate) last_modified: std::time::SystemTime,
@@ -79,6 +86,7 @@ impl References {
             sketches: Arc::default(),
             creation: Arc::default(),
             fetches: Arc::default(),
+            packings: Arc::default(),
         }
     }
 
@@ -197,13 +205,14 @@ impl Reference {
         let Kind::Reference(metadata) = found.kind else { return None };
         let ObjectHead { size, etag, last_modified, attributes, .. } = found.head;
         let (name, encryption) = (found.name, attributes.encryption);
-        Some(Self { name, digest: metadata.file_sha256, size, last_modified, etag, encryption })
+        let (digest, packing) = (metadata.file_sha256, metadata.packing);
+        Some(Self { name, digest, packing, size, last_modified, etag, encryption })
     }
 
     fn addressed(bucket: &BucketName, digest: Sha256Digest, object: ListedObject) -> Self {
         let name = ObjectName::new(bucket.clone(), object.key.clone());
         let ListedObject { size, etag, last_modified, .. } = object;
-        Self { name, digest, size, last_modified, etag, encryption: None }
+        Self { name, digest, packing: None, size, last_modified, etag, encryption: None }
     }
 
     /// Returns the deltaspace that the reference belongs to.
@@ -211,7 +220,12 @@ impl Reference {
         Deltaspace::of_reference(&self.name)
     }
 
-    /// Returns whether its key is derived from the digest of its content.
+    /// Returns the form of the stored bytes.
+    pub(crate) fn form(&self) -> StoredForm {
+        StoredForm { digest: self.digest, packing: self.packing }
+    }
+
+    /// Returns whether its key is derived from the digest of its bytes.
     pub(crate) fn is_addressed(&self) -> bool {
         matches!(self.deltaspace().addressed_at(&self.name.key), Some(Addressed::Reference(_)))
     }

@@ -3,8 +3,9 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{Keep, NewReference, References, attributes_of};
-use crate::domain::metadata::{DELTA_SUFFIX, Kind};
+use super::{NewReference, References, attributes_of};
+use crate::domain::metadata::{DELTA_SUFFIX, Kind, ReferenceMetadata};
+use crate::domain::packing::StoredForm;
 use crate::domain::{Addressed, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
@@ -79,7 +80,7 @@ impl References {
             deleted => deleted?,
         }
         if self.may_be_needed(&home, name).await? {
-            self.restore_reference(&found, digest).await?;
+            self.restore_reference(&found, metadata).await?;
             return Ok(None);
         }
         Ok(Some(name.clone()))
@@ -125,7 +126,7 @@ impl References {
     async fn restore_reference(
         &self,
         found: &StoredObject,
-        digest: Sha256Digest,
+        metadata: &ReferenceMetadata,
     ) -> Result<(), ServiceError> {
         // Where racing writers may all succeed, this could overwrite another writer's reference;
         // readers use the copy.
@@ -137,12 +138,10 @@ impl References {
             reference = %name,
             "a delta appeared during the deletion of its reference; restoring it"
         );
-        let bytes = self.fetch_for(name, digest, Keep::WhileHeld).await?.to_payload();
-        self.put_reference(
-            NewReference::at(name, &bytes, digest, encryption),
-            PutCondition::IfAbsent,
-        )
-        .await?;
+        let form = StoredForm { digest: metadata.file_sha256, packing: metadata.packing };
+        let bytes = self.fetch_stored(name, &form.digest).await?;
+        let new = NewReference::at(name, &bytes, &form, encryption);
+        self.put_reference(new, PutCondition::IfAbsent).await?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::Repair;
 use super::scan::{Need, Scan};
+use crate::domain::packing::StoredForm;
 use crate::domain::{Deltaspace, Key, ObjectName, deltaspace};
 use crate::service::error::ServiceError;
 use crate::service::objects::StoredObject;
@@ -26,9 +27,11 @@ pub(super) struct Placement {
     pub(super) strays: Vec<ObjectName>,
 }
 
-/// The verified content of a reference.
+/// The verified bytes of a reference.
 pub(super) struct Recovered {
+    /// The bytes to store.
     pub(super) bytes: Payload,
+    pub(super) form: StoredForm,
     /// The object it was read from.
     pub(super) origin: ObjectName,
 }
@@ -94,8 +97,9 @@ impl Repair<'_> {
             return Ok(false);
         }
         let own = Deltaspace::of(file);
-        let own =
-            self.put_addressed(&own, need.digest, &recovered.bytes, need.key.base_name()).await?;
+        let own = self
+            .put_addressed(&own, &recovered.form, &recovered.bytes, need.key.base_name())
+            .await?;
         self.name_reference(file, need, &own).await
     }
 }

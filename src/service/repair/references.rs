@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::scan::{Need, Scan};
 use super::{Defect, Files, Outcome, Repair};
 use crate::domain::metadata::{DeltaMetadata, Kind};
+use crate::domain::packing::StoredForm;
 use crate::domain::{Deltaspace, Key, ObjectName, Sha256Digest, deltaspace};
 use crate::service::error::ServiceError;
 use crate::service::list::Listed;
@@ -119,16 +120,16 @@ impl Repair<'_> {
             let bytes = &recovered.bytes;
             match state {
                 State::Missing if placement.classic => {
-                    this.put_in_place(&reference, *digest, bytes).await?
+                    this.put_in_place(&reference, &recovered.form, bytes).await?
                 }
                 State::Differs(_) if placement.classic && own_claim == Some(*digest) => {
-                    this.replace_rotten(&reference, *digest, bytes).await?;
+                    this.replace_rotten(&reference, &recovered.form, bytes).await?;
                 }
                 _ if !needs_copy => {}
                 _ => {
                     let home = Deltaspace::of_reference(&reference);
-                    let addressed =
-                        this.put_addressed(&home, *digest, bytes, key.base_name()).await?;
+                    let form = &recovered.form;
+                    let addressed = this.put_addressed(&home, form, bytes, key.base_name()).await?;
                     // The key holds another reference or another object, so the deltas are changed
                     // to name the copy.
                     let renamed = matches!(state, State::Differs(_)) && addressed != reference;
@@ -176,15 +177,15 @@ impl Repair<'_> {
     async fn put_in_place(
         &self,
         name: &ObjectName,
-        digest: Sha256Digest,
+        form: &StoredForm,
         bytes: &Payload,
     ) -> Result<(), ServiceError> {
         let source_name = name.key.base_name();
         let addressed =
-            self.put_addressed(&Deltaspace::of_reference(name), digest, bytes, source_name).await?;
+            self.put_addressed(&Deltaspace::of_reference(name), form, bytes, source_name).await?;
         if *name != addressed && self.service.store().conditions_are_atomic() {
             // If another writer stores one there first, readers use the copy.
-            let new = NewReference::at(name, bytes, digest, None);
+            let new = NewReference::at(name, bytes, form, None);
             self.service.references.put_reference(new, PutCondition::IfAbsent).await?;
         }
         Ok(())
@@ -195,17 +196,17 @@ impl Repair<'_> {
     pub(super) async fn put_addressed(
         &self,
         home: &Deltaspace,
-        digest: Sha256Digest,
+        form: &StoredForm,
         bytes: &Payload,
         source_name: &str,
     ) -> Result<ObjectName, ServiceError> {
         let unnameable = |source| ServiceError::Name { object: home.to_string(), source };
-        let addressed = home.addressed(&digest).map_err(unnameable)?;
-        self.service.references.remove_tombstone(home, &digest).await?;
-        if self.service.objects.content_of(&addressed).await? != Some(digest) {
+        let addressed = home.addressed(&form.digest).map_err(unnameable)?;
+        self.service.references.remove_tombstone(home, &form.digest).await?;
+        if self.service.objects.content_of(&addressed).await? != Some(form.digest) {
             let source_name = source_name.to_owned();
             let new =
-                NewReference { source_name, ..NewReference::at(&addressed, bytes, digest, None) };
+                NewReference { source_name, ..NewReference::at(&addressed, bytes, form, None) };
             self.service.references.put_reference(new, PutCondition::None).await?;
         }
         Ok(addressed)
@@ -215,11 +216,11 @@ impl Repair<'_> {
     async fn replace_rotten(
         &self,
         name: &ObjectName,
-        digest: Sha256Digest,
+        form: &StoredForm,
         bytes: &Payload,
     ) -> Result<(), ServiceError> {
         let home = Deltaspace::of_reference(name);
-        let addressed = self.put_addressed(&home, digest, bytes, name.key.base_name()).await?;
+        let addressed = self.put_addressed(&home, form, bytes, name.key.base_name()).await?;
         let Some(found) = StoredObject::look(self.service.store(), name.clone()).await? else {
             return Ok(());
         };
@@ -228,7 +229,7 @@ impl Repair<'_> {
         }
         let encryption = found.head.attributes.encryption;
         let condition = PutCondition::IfMatch(found.head.etag);
-        let new = NewReference::at(name, bytes, digest, encryption.as_ref());
+        let new = NewReference::at(name, bytes, form, encryption.as_ref());
         self.service.references.put_reference(new, condition).await?;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use crate::domain::metadata::{DELTA_SUFFIX, Field, Kind};
+use crate::domain::packing::RefPacking;
 use crate::domain::{
     Addressed, BucketName, Deltaspace, Key, ObjectName, Sha256Digest, deltaspace, escaped,
 };
@@ -41,6 +42,8 @@ pub(super) struct Scan {
     pub(super) needs: BTreeSet<Need>,
     /// The SHA-256 of every reference that a delta needs.
     pub(super) needed: BTreeSet<Sha256Digest>,
+    /// The packings that deltas and references state, by the SHA-256 of the stored bytes.
+    pub(super) packings: BTreeMap<Sha256Digest, RefPacking>,
     /// Deltas with damaged metadata, whose references are unknown, with the field they lack.
     pub(super) damaged: Vec<(Key, Option<Field>)>,
     /// Unreadable objects that may be deltas.
@@ -86,6 +89,7 @@ impl Scan {
             (Listed::Delta, Some(Kind::Delta(delta))) => {
                 self.deltas = self.deltas.saturating_add(1);
                 self.needed.insert(delta.ref_sha256);
+                self.packings.extend(delta.ref_packing.map(|packing| (delta.ref_sha256, packing)));
                 self.needs.insert(Need { key: delta.ref_key.clone(), digest: delta.ref_sha256 });
             }
             // The object may need any reference of its deltaspace.
@@ -124,7 +128,11 @@ impl Scan {
             }
             None if deltaspace::is_internal(&stored.key) => return,
             None => match kind {
-                Some(Kind::Reference(metadata)) => Some(metadata.file_sha256),
+                Some(Kind::Reference(metadata)) => {
+                    let digest = metadata.file_sha256;
+                    self.packings.extend(metadata.packing.map(|packing| (digest, packing)));
+                    Some(digest)
+                }
                 _ => None,
             },
         };

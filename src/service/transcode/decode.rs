@@ -10,16 +10,17 @@ use deltaglider_vcdiff::decode::Part;
 use deltaglider_vcdiff::inspect::{Header, inspect};
 use deltaglider_vcdiff::{DecodeErrorKind, DecodeLimits, DecodeOptions, Decoder};
 
+use super::Transcoder;
 use super::byte_budget::Reservation;
 use super::decode_memory::DecodeMemory;
-use super::{Transcoder, recompress};
 use crate::cache::CachedReference;
-use crate::domain::metadata::{DeltaMetadata, RefPacking};
-use crate::domain::policy::{Compression, MAGIC_BYTES};
+use crate::domain::metadata::DeltaMetadata;
+use crate::domain::{Compression, MAGIC_BYTES};
 use crate::domain::{ObjectName, Sha256Digest, Sha256Hasher};
 use crate::service::blocking::{self, Cancelled, Incoming};
 use crate::service::error::ServiceError;
 use crate::service::payload::{CHUNK, Payload};
+use crate::service::recompress;
 use crate::service::spool::Spool;
 use crate::service::writers::HashingWriter;
 use crate::storage::ByteStream;
@@ -35,6 +36,7 @@ pub(crate) struct Decode {
     pub(crate) stored: ObjectName,
     pub(crate) reference_name: ObjectName,
     pub(crate) metadata: DeltaMetadata,
+    /// The reference: its content if the metadata states a packing, else its stored bytes.
     pub(crate) reference: CachedReference,
     /// The decompressed content is acceptable if the compressed file cannot be reproduced.
     pub(crate) allow_recompressed: bool,
@@ -117,10 +119,16 @@ impl Run {
     ) -> Result<Decoded<W>, ServiceError> {
         let (header, begun) = self.header(delta)?;
         let [target, source] = packed_sides(&header);
-        let stated = source.or(self.job.metadata.ref_packing.map(|packing| packing.form));
-        let source = stated.or(self.job.packing);
+        let stated = self.job.metadata.ref_packing.map(|packing| packing.form);
+        if let (Some(stated), Some(letter)) = (stated, source)
+            && stated != letter
+        {
+            let error = io::Error::other(format!("the metadata of the delta states {stated}"));
+            return Ok(Decoded::Failed(sink, self.not_unpacked(letter)(error)));
+        }
+        let source = if stated.is_some() { None } else { source.or(self.job.packing) };
         tracing::debug!(
-            delta = %self.job.stored, ?target, ?source,
+            delta = %self.job.stored, ?target, ?source, ?stated,
             "decode the delta; compressions undone before it was made"
         );
         let ordinary = matches!(self.job.memory, DecodeMemory::Ordinary { .. });
@@ -134,7 +142,7 @@ impl Run {
             Some(Err(error)) => return Ok(Decoded::Failed(sink, error)),
             None => self.job.reference.clone(),
         };
-        let possible = match source {
+        let possible = match source.or(stated) {
             Some(_) => None,
             None => match self.magic() {
                 Ok(magic) => magic,
@@ -293,40 +301,34 @@ impl Run {
         compression: Compression,
         cancelled: &Cancelled,
     ) -> Result<CachedReference, ServiceError> {
-        let failed = |source| ServiceError::Unpack {
-            reference: self.job.reference_name.clone(),
-            compression,
-            source,
-        };
+        let failed = self.not_unpacked(compression);
         let packed = Positioned { source: self.job.reference.clone(), at: 0 };
-        let mut unpacked = recompress::unpack(compression, packed).map_err(failed)?;
-        let stated = self.job.metadata.ref_packing.filter(|packing| packing.form == compression);
-        let limit = stated.map_or(MAX_UNPACKED, |packing| packing.content_size);
-        let mut content = HashingWriter::new(Spool::new(&self.spool_dir));
+        let mut unpacked = recompress::unpack(compression, packed).map_err(&failed)?;
+        let mut content = Spool::new(&self.spool_dir);
         let mut chunk = vec![0; CHUNK];
         loop {
-            cancelled.check().map_err(failed)?;
-            let n = unpacked.read(&mut chunk).map_err(failed)?;
+            cancelled.check().map_err(&failed)?;
+            let n = unpacked.read(&mut chunk).map_err(&failed)?;
             if n == 0 {
                 break;
             }
-            if content.len() + n as u64 > limit {
+            if content.len() + n as u64 > MAX_UNPACKED {
                 return Err(failed(io::Error::other(format!(
-                    "it has more than {limit} bytes unpacked"
+                    "it has more than {MAX_UNPACKED} bytes unpacked"
                 ))));
             }
-            content.write_all(chunk.get(..n).unwrap_or_default()).map_err(failed)?;
+            content.write_all(chunk.get(..n).unwrap_or_default()).map_err(&failed)?;
         }
-        let (spool, len, actual) = content.finish().map_err(failed)?;
-        if let Some(RefPacking { content_sha256, content_size, .. }) = stated
-            && (len, actual) != (content_size, content_sha256)
-        {
-            return Err(failed(io::Error::other(format!(
-                "its content has {len} bytes and SHA-256 {actual} where the delta states \
-                 {content_size} and {content_sha256}"
-            ))));
+        Ok(Arc::new(content.finish().map_err(failed)?))
+    }
+
+    /// Returns a constructor of the error of a reference that is not packed as stated.
+    fn not_unpacked(&self, compression: Compression) -> impl Fn(io::Error) -> ServiceError + '_ {
+        move |source| ServiceError::Unpack {
+            reference: self.job.reference_name.clone(),
+            compression,
+            source,
         }
-        Ok(Arc::new(spool.finish().map_err(failed)?))
     }
 
     /// Compresses the content with each setting that xdelta3 may have undone, and writes the result

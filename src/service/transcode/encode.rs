@@ -9,7 +9,9 @@ use deltaglider_vcdiff::{DecodeOptions, Decoder, EncodeOptions, Encoder, Level};
 
 use super::Transcoder;
 use super::sample::is_hopeless;
+use super::source_order::is_readable_through_pipe;
 use crate::cache::CachedReference;
+use crate::domain::packing::RefPacking;
 use crate::domain::{BackgroundHasher, Sha256Digest, Sha256Hasher, Sketch};
 use crate::service::blocking::{self, Cancelled};
 use crate::service::error::ServiceError;
@@ -28,11 +30,14 @@ pub(crate) struct Encoded {
     pub(crate) delta: Option<Payload>,
 }
 
-/// Returns the options the Python tool uses with xdelta3: level 9 with LZMA. There is no
-/// application header, since the key alone decides the name.
-fn options(target_len: u64) -> EncodeOptions {
+/// Returns the options the Python tool uses with xdelta3: level 9 with LZMA. The application header
+/// has no names, since the key alone decides the name, and is there only if the reference is
+/// packed: then it has the letter of the compression, as xdelta3 3.0.11 writes it.
+fn options(target_len: u64, packing: Option<RefPacking>) -> EncodeOptions {
     let mut options = EncodeOptions::at_level(Level::BEST);
     options.target_len = Some(target_len);
+    options.application_header =
+        packing.map(|packing| format!("///{}", packing.form.letter()).into_bytes());
     options
 }
 
@@ -41,8 +46,10 @@ fn options(target_len: u64) -> EncodeOptions {
 pub(crate) struct Encode {
     /// The file.
     pub(crate) file: Payload,
-    /// The bytes of the reference.
+    /// The content of the reference.
     pub(crate) reference: CachedReference,
+    /// The packing of the reference.
+    pub(crate) packing: Option<RefPacking>,
     /// The maximum length of the delta in bytes.
     pub(crate) limit: u64,
 }
@@ -70,14 +77,18 @@ impl Transcoder {
 
     /// Reads a file once for its digest, its sketch and its delta against itself, and a second time
     /// to verify that delta by decoding it.
-    pub(crate) async fn encode_itself(&self, file: &Payload) -> Result<OwnDelta, ServiceError> {
+    pub(crate) async fn encode_itself(
+        &self,
+        file: &Payload,
+        packing: Option<RefPacking>,
+    ) -> Result<OwnDelta, ServiceError> {
         let permit = self.permits.encoder().await;
         let (file, folder) = (file.clone(), self.spool_dir.clone());
         blocking::run(move |cancelled| {
             let _permit = permit;
             let itself: CachedReference = Arc::new(file.clone());
             let (own, decoded) = Verifier::beside(&itself, file.len(), |verifier| {
-                encode_itself_blocking(&file, Spool::new(&folder), verifier, cancelled)
+                encode_itself_blocking(&file, packing, Spool::new(&folder), verifier, cancelled)
             });
             let own = own?;
             if decoded != Some(own.digest) {
@@ -99,6 +110,7 @@ pub(crate) struct OwnDelta {
 
 fn encode_itself_blocking(
     file: &Payload,
+    packing: Option<RefPacking>,
     spool: Spool,
     verifier: Verifier,
     cancelled: &Cancelled,
@@ -106,7 +118,7 @@ fn encode_itself_blocking(
     let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
     let name = format!("the delta of {}", file.name());
     let mut made = Made { spool, verifier };
-    let mut encoder = Encoder::identical(&options(file.len())).map_err(failed)?;
+    let mut encoder = Encoder::identical(&options(file.len(), packing)).map_err(failed)?;
     let mut out = Vec::new();
     let (digest, sketch) = file.sketch_and(cancelled, |mut piece| {
         while !piece.is_empty() {
@@ -153,10 +165,10 @@ impl Encode {
         verifier: Verifier,
         cancelled: &Cancelled,
     ) -> Result<Encoded, ServiceError> {
-        let Self { file, reference, limit } = self;
+        let Self { file, reference, packing, limit } = self;
         let failed = |source| ServiceError::Encode { what: file.name().to_owned(), source };
         let name = format!("the delta of {}", file.name());
-        let options = options(file.len()).with_threads(threads);
+        let options = options(file.len(), *packing).with_threads(threads);
         let hopeless = is_hopeless(file, reference, *limit, cancelled)
             .map_err(ServiceError::local(file.name()))?;
         let mut encoder = match hopeless {
@@ -188,8 +200,17 @@ impl Encode {
             return Ok(Encoded { digest, delta: None });
         }
         made.take(&mut out, &name)?;
-        Ok(Encoded { digest, delta: Some(made.finish(&name)?) })
+        let delta = made.finish(&name)?;
+        if packing.is_some() && !readable_by_xdelta3(&delta)? {
+            tracing::warn!(%name, "xdelta3 3.0.11 could not read the delta; it is not stored");
+            return Ok(Encoded { digest, delta: None });
+        }
+        Ok(Encoded { digest, delta: Some(delta) })
     }
+}
+
+fn readable_by_xdelta3(delta: &Payload) -> Result<bool, ServiceError> {
+    is_readable_through_pipe(delta).map_err(|_| ServiceError::RoundTrip(delta.name().to_owned()))
 }
 
 /// The side of the encoder that passes on a delta to be decoded on another thread.

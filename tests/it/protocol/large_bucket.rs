@@ -87,6 +87,7 @@ impl Bucket {
                 source_name: "a".into(),
                 file_sha256: digest(0),
                 created_at: at,
+                packing: None,
             };
             put(&server, &format!("{folder}reference.bin"), metadata.write());
         };
@@ -312,8 +313,12 @@ fn readable(deltas: u64, per_folder: u64) -> Bucket {
         let ref_key = format!("{folder}reference.bin");
         if n % per_folder == 0 {
             let file_sha256 = Sha256Digest::of(&reference);
-            let metadata =
-                ReferenceMetadata { source_name: "a".into(), file_sha256, created_at: at };
+            let metadata = ReferenceMetadata {
+                source_name: "a".into(),
+                file_sha256,
+                created_at: at,
+                packing: None,
+            };
             put(&ref_key, &reference, metadata.write());
             references += 1;
         }

@@ -20,6 +20,7 @@ mod listed_removals;
 mod lists;
 mod model;
 mod packed_references;
+mod packed_writes;
 mod races;
 mod random_sequences;
 mod reference_drift;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use deltaglider::cache::WorkingCopies;
-use deltaglider::domain::metadata::{DeltaMetadata, RefPacking, ReferenceMetadata};
-use deltaglider::domain::policy::{Compression, Policy};
+use deltaglider::domain::Compression;
+use deltaglider::domain::metadata::{DeltaMetadata, ReferenceMetadata};
+use deltaglider::domain::packing::RefPacking;
+use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, ByteRange, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{DeltaService, GetOptions, Settings};
 use deltaglider::storage::{Attributes, BucketAdmin as _, MemoryStore, ObjectStore as _, PutBody};
@@ -86,7 +88,12 @@ impl Room {
         packing: Option<RefPacking>,
     ) {
         let file_sha256 = Sha256Digest::of(reference);
-        let metadata = ReferenceMetadata { source_name: "n".into(), file_sha256, created_at: None };
+        let metadata = ReferenceMetadata {
+            source_name: "n".into(),
+            file_sha256,
+            created_at: None,
+            packing: None,
+        };
         self.plant("reference.bin", reference, metadata.write()).await;
         let metadata = DeltaMetadata {
             original_name: "n".into(),
@@ -158,7 +165,7 @@ async fn misstated_packing_is_refused() {
     for (reference, packing, reason) in [
         (&packed[..], short, format!("more than {} bytes unpacked", old.len() - 1)),
         (&packed, long, format!("its content has {} bytes", old.len())),
-        (&packed, other, "where the delta states".to_owned()),
+        (&packed, other, format!("where {} is stated", other.content_sha256)),
         (&packed, xz, "as xz".to_owned()),
         (&bomb, stated(&old), format!("more than {} bytes unpacked", old.len())),
         (cut, stated(&old), "the gzip data is cut short".to_owned()),

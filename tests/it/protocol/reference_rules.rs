@@ -93,6 +93,7 @@ impl Fixture {
             source_name: "other.zip".to_owned(),
             file_sha256: Sha256Digest::of(content),
             created_at: None,
+            packing: None,
         };
         let attributes = Attributes { metadata: metadata.write(), ..Attributes::default() };
         let body = PutBody::from_bytes(content.to_vec());

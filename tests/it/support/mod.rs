@@ -302,6 +302,11 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     (0..len).map(|_| next() as u8).collect()
 }
 
+/// Returns pseudo-random hexadecimal digits, which gzip packs to six tenths.
+pub(crate) fn text(len: usize, seed: u64) -> Vec<u8> {
+    noise(len, seed).into_iter().map(|byte| b"0123456789abcdef"[usize::from(byte & 15)]).collect()
+}
+
 /// Returns the next version of a file: a few bytes changed, some inserted, some removed.
 pub(crate) fn edited(content: &[u8], seed: u64) -> Vec<u8> {
     let (third, insertion) = (content.len() / 3, noise(40, seed ^ 0xed17));

@@ -136,8 +136,8 @@ pub(super) fn metadata(
         }
         .write(),
         3 => {
-            ReferenceMetadata { source_name: n(), file_sha256: Sha256Digest::of(EVIL), created_at }
-                .write()
+            let file_sha256 = Sha256Digest::of(EVIL);
+            ReferenceMetadata { source_name: n(), file_sha256, created_at, packing: None }.write()
         }
         4 => {
             let at = SystemTime::now().into();

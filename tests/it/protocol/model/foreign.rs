@@ -113,7 +113,8 @@ impl World {
         match self.store.head(&reference).await {
             Err(_) => {
                 let source_name = original_name.clone();
-                let metadata = ReferenceMetadata { source_name, file_sha256, created_at };
+                let metadata =
+                    ReferenceMetadata { source_name, file_sha256, created_at, packing: None };
                 self.put_raw(&reference, content.clone(), metadata.write()).await;
             }
             // The Python tool knows no reference without a digest.

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use deltaglider_vcdiff::{DecodeOptions, decode};
 
 use super::{Packer, Setting, candidates, unpack};
+use crate::domain::Compression;
 use crate::domain::Sha256Digest;
-use crate::domain::policy::Compression;
 
 const ALL: [Compression; 3] = [Compression::Gzip, Compression::Bzip2, Compression::Xz];
 const SETTINGS: [Setting; 4] = [Setting::Gzip6, Setting::Gzip9, Setting::Bzip2, Setting::Xz];
@@ -159,7 +159,7 @@ fn first(compression: Compression) -> Setting {
 fn compare_goldens(by: impl Fn(Setting, &[u8]) -> Vec<u8>) {
     let mut compared = 0;
     let inputs = golden_inputs();
-    for line in include_str!("../../../../tests/data/packed-sha256.txt")
+    for line in include_str!("../../../tests/data/packed-sha256.txt")
         .lines()
         .filter(|line| !line.starts_with('#'))
     {

@@ -1,4 +1,5 @@
-//! Undoes and redoes the compression that xdelta3 undid and redid for the Python tool.
+//! Undoes and redoes the compression that xdelta3 undid and redid for the Python tool, and packs
+//! references.
 //!
 //! The Python tool ran xdelta3 without `-D`: it decompressed a compressed source or target, made
 //! the delta of the content, and compresses the target again with `gzip -cf`, `bzip2 -cf` or `xz
@@ -7,6 +8,7 @@
 
 mod deflate;
 mod gzip;
+mod pack;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,8 @@ use xz::stream::{Check, Stream};
 use xz::write::XzEncoder;
 
 use self::deflate::Effort;
-use crate::domain::policy::Compression;
+pub(crate) use self::pack::{Packed, Rule, is_incompressible, worth_packing};
+use crate::domain::Compression;
 
 /// The memory limit for decompressing xz, in KiB: the 64 MiB dictionary of `xz -9` and 1 MiB for
 /// the rest. An xz file may ask for up to 4 GiB.
@@ -38,11 +41,11 @@ const XZ_MEMORY_KIB: u32 = 65 * 1024;
 /// # Errors
 ///
 /// `Unsupported` for `.Z` of compress(1). Errors in the data are returned by the reader.
-pub(crate) fn unpack<R: Read + Send + 'static>(
+pub(crate) fn unpack<'a, R: Read + Send + 'a>(
     compression: Compression,
     packed: R,
-) -> io::Result<Box<dyn Read + Send>> {
-    let reader: Box<dyn Read + Send> = match compression {
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let reader: Box<dyn Read + Send + 'a> = match compression {
         Compression::Gzip => Box::new(gzip::Unpacker::new(packed)),
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(packed)),
         Compression::Xz => {
@@ -56,12 +59,12 @@ pub(crate) fn unpack<R: Read + Send + 'static>(
 }
 
 /// A reader that names the compression in errors, and fails on every read after one.
-struct Unpacked {
+struct Unpacked<'a> {
     compression: Compression,
-    reader: Option<Box<dyn Read + Send>>,
+    reader: Option<Box<dyn Read + Send + 'a>>,
 }
 
-impl Read for Unpacked {
+impl Read for Unpacked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(reader) = &mut self.reader else {
             return Err(io::Error::other(format!(
