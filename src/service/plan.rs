@@ -283,8 +283,9 @@ fn may_be_outgrown(file_len: u64, delta_len: u64) -> bool {
 /// deltas against an old reference grow with each version. The function adds up what the deltas
 /// cost beyond the usual size; when the sum reaches half the cost of a reference, a new one is due.
 /// (If deltas grow evenly, the cheapest moment is a sum of the whole cost, and half of it costs at
-/// most six per cent more; after a sudden change, an earlier one is cheaper.) The usual size is the smallest delta of the family. Until a second reference has shown
-/// that a new one does not help, it is at most an eighth of the file.
+/// most six per cent more; after a sudden change, an earlier one is cheaper.) The usual size is the
+/// smallest delta of the family. Until a second reference has shown that a new one does not help,
+/// it is at most an eighth of the file.
 fn outgrown((file_len, stored_share): (u64, f64), delta_len: u64, relatives: &[Relative]) -> bool {
     let deltas = relatives.iter().filter(|relative| relative.kind != RelativeKind::Plain);
     // References are stored with a tiny delta against themselves.

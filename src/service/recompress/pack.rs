@@ -243,8 +243,8 @@ mod tests {
         (packed, bytes)
     }
 
-    /// The bytes of a rule never change: stored references are found by their SHA-256. These are the
-    /// digests of what GNU gzip 1.12 and xz 5.4.1 make of the pieces.
+    /// The bytes of a rule never change: stored references are found by their SHA-256. These are
+    /// the digests of what GNU gzip 1.12 and xz 5.4.1 make of the pieces.
     #[tokio::test]
     async fn rules_never_change() {
         let content = text((4 << 20) + 70_000);

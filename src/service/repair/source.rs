@@ -14,8 +14,8 @@ use crate::service::payload::Payload;
 use crate::service::references::Keep;
 
 impl Repair<'_> {
-    /// Returns the needed bytes, verified; `None` if nothing in the bucket has them, nor the content
-    /// that they pack.
+    /// Returns the needed bytes, verified; `None` if nothing in the bucket has them, nor the
+    /// content that they pack.
     pub(super) async fn bytes_of(
         &self,
         scan: &Scan,

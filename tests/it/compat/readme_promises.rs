@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Run, Sandbox, edited, names_below, noise};
+use crate::support::{Run, Sandbox, edited, names_below, noise, text};
 
 #[test]
 fn download_is_exact_or_fails() {
@@ -138,19 +138,50 @@ fn stock_xdelta3_decodes_deltas() {
         sandbox.run(["cp", "--raw", &format!("s3://buc/{object}"), file]).succeeds();
     }
     for (delta, content) in [("1.delta", &first), ("2.delta", &second)] {
-        let mut xdelta3 = Command::new("xdelta3");
-        Run::of(xdelta3.current_dir(sandbox.work()).args([
-            "-d",
-            "-D",
-            "-f",
-            "-s",
-            "reference",
-            delta,
-            "out",
-        ]))
-        .succeeds();
-        assert!(sandbox.read("out") == *content);
+        for arguments in [&["-d", "-D"][..], &["-d"]] {
+            assert!(restored_by_xdelta3(&sandbox, arguments, "reference", delta) == *content);
+        }
     }
+}
+
+/// xdelta3 3.0.11 unpacks a packed reference by itself; every version takes it unpacked by hand.
+#[test]
+#[ignore = "runs xdelta3 and gzip"]
+fn stock_programs_restore_packed() {
+    let sandbox = Sandbox::new();
+    let first = text(300_000, 1);
+    let second = edited(&first, 1);
+    sandbox.put("app-1.zip", &first).succeeds();
+    sandbox.put("app-2.zip", &second).succeeds();
+    for (object, file) in [
+        ("reference.bin", "reference.bin"),
+        ("app-1.zip.delta", "1.delta"),
+        ("app-2.zip.delta", "2.delta"),
+    ] {
+        sandbox.run(["cp", "--raw", &format!("s3://buc/{object}"), file]).succeeds();
+    }
+    let mut gzip = Command::new("gzip");
+    let unpacked =
+        Run::of(gzip.current_dir(sandbox.work()).args(["-dc", "reference.bin"])).succeeds();
+    sandbox.write("reference", &unpacked.stdout);
+    for (delta, content) in [("1.delta", &first), ("2.delta", &second)] {
+        for (arguments, reference) in [(&["-d", "-D"][..], "reference"), (&["-d"], "reference.bin")]
+        {
+            assert!(restored_by_xdelta3(&sandbox, arguments, reference, delta) == *content);
+        }
+    }
+}
+
+fn restored_by_xdelta3(
+    sandbox: &Sandbox,
+    arguments: &[&str],
+    reference: &str,
+    delta: &str,
+) -> Vec<u8> {
+    let mut xdelta3 = Command::new("xdelta3");
+    xdelta3.current_dir(sandbox.work()).args(arguments);
+    Run::of(xdelta3.args(["-q", "-f", "-s", reference, delta, "out"])).succeeds();
+    sandbox.read("out")
 }
 
 /// The exit codes match the table in the README.

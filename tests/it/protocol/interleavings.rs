@@ -4,11 +4,18 @@
 use std::time::Instant;
 
 use crate::protocol::exploration::{Found, Judgement, Kind, Op, Scenario, search};
-use crate::support::{edited, noise};
+use crate::support::{edited, noise, text};
 
 pub(super) fn version(n: u64) -> Vec<u8> {
     edited(&noise(1_000, 1), n)
 }
+
+/// Returns a version of a file whose reference is stored packed.
+fn packed_version(n: u64) -> Vec<u8> {
+    edited(&text(1_000, 1), n)
+}
+
+type Version = fn(u64) -> Vec<u8>;
 
 /// Returns a scenario in which any one operation but a reader may crash.
 pub(super) fn scenario(before: &[Op], ops: Vec<Op>) -> Scenario {
@@ -31,7 +38,7 @@ pub(super) fn mortal(ops: &[Op]) -> Vec<usize> {
 
 /// Returns scenarios of two writers, a deleter and a reader: in an empty folder, and with a stored
 /// file to delete.
-fn scenarios() -> Vec<(&'static str, Scenario)> {
+fn scenarios(version: Version) -> Vec<(&'static str, Scenario)> {
     let there = vec![Op::Put("x.zip", version(0))];
     vec![
         (
@@ -88,7 +95,7 @@ fn scenarios() -> Vec<(&'static str, Scenario)> {
 /// Returns scenarios of two writers beside a repair that writes a tombstone for the copy of an
 /// unneeded reference, or that deletes a copy whose tombstone is old. Later repairs find the
 /// tombstone old: every earlier operation has ended or crashed.
-fn repairs() -> Vec<(&'static str, Scenario)> {
+fn repairs(version: Version) -> Vec<(&'static str, Scenario)> {
     let unneeded = [Op::Put("x.zip", version(0)), Op::Delete("x.zip")];
     let tombstoned = [unneeded.as_slice(), &[Op::Repair(0)]].concat();
     let beside = |before: &[Op], second: Vec<u8>| {
@@ -120,9 +127,8 @@ pub(super) fn explore(name: &str, scenario: &Scenario, most: u64) -> Vec<bool> {
 }
 
 /// Explores each pair of operations of the scenarios.
-#[test]
-fn pairs_lose_nothing() {
-    for (name, scenario) in scenarios() {
+fn pairs(scenarios: Vec<(&'static str, Scenario)>) {
+    for (name, scenario) in scenarios {
         for kind in [Kind::Atomic, Kind::Loose] {
             for leave in 0..scenario.ops.len() {
                 for other in leave + 1..scenario.ops.len() {
@@ -140,8 +146,18 @@ fn pairs_lose_nothing() {
 }
 
 #[test]
+fn pairs_lose_nothing() {
+    pairs(scenarios(version));
+}
+
+#[test]
+fn packed_pairs_lose_nothing() {
+    pairs(scenarios(packed_version));
+}
+
+#[test]
 fn repair_and_writer_lose_nothing() {
-    for (name, scenario) in repairs() {
+    for (name, scenario) in [repairs(version), repairs(packed_version)].concat() {
         for kind in [Kind::Atomic, Kind::Loose] {
             for leave in 0..2 {
                 let mut ops = scenario.ops.clone();
@@ -159,7 +175,7 @@ fn repair_and_writer_lose_nothing() {
 #[test]
 #[ignore = "takes minutes: run by scripts/check-interleavings"]
 fn repair_beside_two_writers() {
-    for (name, scenario) in repairs() {
+    for (name, scenario) in [repairs(version), repairs(packed_version)].concat() {
         for kind in [Kind::Atomic, Kind::Loose] {
             explore(name, &Scenario { kind, ..scenario.clone() }, u64::MAX);
         }
@@ -192,7 +208,7 @@ fn dying_writer_leaves_old_object() {
 #[test]
 #[ignore = "takes minutes: run by scripts/check-interleavings"]
 fn four_operations_lose_nothing() {
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in [scenarios(version), scenarios(packed_version)].concat() {
         for kind in [Kind::Atomic, Kind::Loose] {
             explore(name, &Scenario { kind, ..scenario.clone() }, u64::MAX);
         }

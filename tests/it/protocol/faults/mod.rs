@@ -2,6 +2,7 @@
 pub(crate) mod disk;
 pub(crate) mod many;
 pub(crate) mod outcome;
+mod packed;
 pub(crate) mod scenario;
 
 use std::fmt;

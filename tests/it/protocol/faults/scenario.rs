@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deltaglider::cache::WorkingCopies;
+use deltaglider::domain::policy::Policy;
 use deltaglider::domain::{BucketName, Deltaspace, Key, ObjectName, Sha256Digest};
 use deltaglider::service::{
     DeltaService, GetOptions, Moved, Outcome, Payload, PutOptions, RepairOptions, ServiceError,
@@ -18,6 +19,7 @@ use futures::TryStreamExt as _;
 
 use super::disk::Disk;
 use super::many::{Many, many};
+use super::packed::packed;
 use crate::support::{edited, noise};
 
 /// The prefix of names in another bucket.
@@ -153,6 +155,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     all.extend(removals_and_reads());
     all.extend(copies());
     all.extend(repairs());
+    all.extend(packed());
     all.extend(many());
     all
 }
@@ -422,7 +425,9 @@ pub(crate) fn object(name: &str) -> ObjectName {
 pub(crate) fn service(store: Arc<dyn Store>) -> DeltaService {
     let spool_dir = std::env::temp_dir();
     let cache = Arc::new(WorkingCopies::new(spool_dir.clone()));
-    DeltaService::new(store, cache, Settings { policy: Default::default(), spool_dir })
+    let packing = "auto,s3://bucket/raw/=none".parse().unwrap();
+    let policy = Policy { packing, ..Policy::default() };
+    DeltaService::new(store, cache, Settings { policy, spool_dir })
 }
 
 /// The result of an operation.

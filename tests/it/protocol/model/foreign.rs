@@ -1,5 +1,6 @@
 //! Operations of other tools, which know nothing of our references, or only of the classic one.
 
+use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
 use deltaglider::domain::metadata::{DeltaMetadata, DirectMetadata, ReferenceMetadata};
@@ -7,6 +8,7 @@ use deltaglider::domain::policy::DeltaExtensions;
 use deltaglider::domain::{Key, ObjectName, Sha256Digest, escaped};
 use deltaglider::storage::{CopyOptions, ObjectStore as _};
 use deltaglider_vcdiff::EncodeOptions;
+use flate2::read::MultiGzDecoder;
 
 use super::op::{self, Place};
 use super::world::{World, object};
@@ -121,11 +123,21 @@ impl World {
             Ok(head) if !head.attributes.metadata.contains_key("dg-file-sha256") => return,
             Ok(_) => {}
         }
-        let source = self.bytes(&reference).await;
-        let delta =
-            deltaglider_vcdiff::encode(Some(&source), &content, &EncodeOptions::default()).unwrap();
+        let stored = self.bytes(&reference).await;
+        // The Python tool's xdelta3 unpacks a packed reference and says so.
+        let mut options = EncodeOptions::default();
+        let source = match stored.starts_with(b"\x1f\x8b") {
+            true => {
+                options.application_header = Some(b"///G".to_vec());
+                let mut content = Vec::new();
+                MultiGzDecoder::new(stored.as_slice()).read_to_end(&mut content).unwrap();
+                content
+            }
+            false => stored.clone(),
+        };
+        let delta = deltaglider_vcdiff::encode(Some(&source), &content, &options).unwrap();
         let (ref_key, ref_sha256, delta_size) =
-            (reference.key, Sha256Digest::of(&source), delta.len() as u64);
+            (reference.key, Sha256Digest::of(&stored), delta.len() as u64);
         let metadata = DeltaMetadata {
             original_name,
             file_sha256,

@@ -3,7 +3,7 @@
 use deltaglider::service::Compare;
 use proptest::prelude::*;
 
-use crate::support::{edited, noise};
+use crate::support::{edited, noise, text};
 
 /// The names of files: of both kinds, in folders, in version folders, names that no header can
 /// hold, and names of deltas.
@@ -222,7 +222,8 @@ pub(crate) fn content(n: usize) -> Vec<u8> {
         3 => noise(900, 3),
         4 => noise(400, 4),
         5..11 => edited(&noise(2_400, 5), n as u64),
-        _ => edited(&noise(1_200, 6), n as u64),
+        // References of this family are stored packed.
+        _ => edited(&text(1_200, 6), n as u64),
     }
 }
 
