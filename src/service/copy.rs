@@ -87,7 +87,11 @@ impl Copy {
                 Err(ServiceError::Metadata { object: served.name.clone(), field: *field })
             }
             (Kind::Delta(metadata), Ok(())) => match self.reference(&served, metadata).await? {
-                Some(base) => self.copy_delta(&served, &base, &places).await,
+                Some(base) => {
+                    // A listing does not show the packing.
+                    let packing = base.packing.or(metadata.ref_packing);
+                    self.copy_delta(&served, &Reference { packing, ..base }, &places).await
+                }
                 None => self.copy_content(&served).await,
             },
             (Kind::Delta(_), Err(_)) | (_, Ok(())) => self.copy_content(&served).await,

@@ -274,9 +274,10 @@ mod tests {
 
     #[tokio::test]
     async fn threads_do_not_change_bytes() {
-        let content = text(9 << 20);
-        let (one, bytes) = packed(GZIP_1, &content, 1).await;
-        let (many, same) = packed(GZIP_1, &content, 7).await;
+        // Of ten pieces.
+        let (rule, content) = (Rule { piece: 64 << 10, ..GZIP_1 }, text(600 << 10));
+        let (one, bytes) = packed(rule, &content, 1).await;
+        let (many, same) = packed(rule, &content, 7).await;
         assert!(bytes == same);
         assert_eq!(one.form(), many.form());
         assert_eq!(one.digest, Sha256Digest::of(&bytes));

@@ -159,12 +159,14 @@ async fn misstated_packing_is_refused() {
     let short = RefPacking { content_size: old.len() as u64 - 1, ..stated(&old) };
     let long = RefPacking { content_size: old.len() as u64 + 1, ..stated(&old) };
     let other = RefPacking { content_sha256: Sha256Digest::of(b"other"), ..stated(&old) };
+    let endless = RefPacking { content_size: u64::MAX, ..stated(&old) };
     let xz = RefPacking { form: Compression::Xz, ..stated(&old) };
     let packed = gzip(&old);
     let cut = &packed[..packed.len() / 2];
     for (reference, packing, reason) in [
         (&packed[..], short, format!("more than {} bytes unpacked", old.len() - 1)),
         (&packed, long, format!("its content has {} bytes", old.len())),
+        (&packed, endless, format!("its content has {} bytes", old.len())),
         (&packed, other, format!("where {} is stated", other.content_sha256)),
         (&packed, xz, "as xz".to_owned()),
         (&bomb, stated(&old), format!("more than {} bytes unpacked", old.len())),
