@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Run, Sandbox, edited, names_below, noise};
+use crate::support::{Run, Sandbox, edited, names_below, noise, text};
 use s3_server::{ACCESS_KEY, Conditions, SECRET_KEY, Server};
 
 const PROCESSES: u64 = 8;
@@ -28,7 +28,8 @@ fn race(sandbox: &Sandbox, endpoint: &str) -> u64 {
     Run::of(command().args(["mb", "s3://race"])).succeeds();
     let mut references = 0;
     for round in 0..rounds() {
-        let first = noise(60_000, round);
+        // Every other one is stored packed.
+        let first = if round % 2 == 0 { text(60_000, round) } else { noise(60_000, round) };
         // Without a digit, which would make the folders versions that share one deltaspace.
         let letter = |n: u64| char::from(b'a' + (n % 26) as u8);
         let folder = format!("{}{}", letter(round / 26), letter(round));
