@@ -1,0 +1,210 @@
+//! Chains of earlier positions with the same hash, as zlib keeps and searches them.
+
+use super::hash::Hash;
+use super::{CANDIDATES_PER_BYTE, View};
+use crate::token::{MAX_MATCH, MIN_MATCH, WINDOW};
+
+/// The distance that zlib's matches can have at most, since its window needs bytes ahead.
+const REACH: usize = WINDOW - MAX_MATCH - MIN_MATCH - 1;
+const MASK: usize = WINDOW - 1;
+
+/// A match, or `length` below 3 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub(crate) length: usize,
+    pub(crate) distance: usize,
+}
+
+/// The effort of a search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// The maximum number of candidates.
+    pub(crate) chain: usize,
+    /// The length that ends the search.
+    pub(crate) nice: usize,
+}
+
+/// The positions entered so far. Position 0 is never found, as in zlib.
+#[derive(Debug)]
+pub(crate) struct Chains<H> {
+    hash: H,
+    /// The last position of each hash, 0 for none.
+    heads: Box<[u32; 1 << 16]>,
+    /// The distance from each position to the one before it of the same hash, at most 65,535.
+    steps: Box<[u16; WINDOW]>,
+    /// The next position to enter.
+    next: usize,
+    /// The number of candidates that may still be looked at.
+    budget: u64,
+}
+
+impl<H: Hash> Chains<H> {
+    /// Creates empty chains for a segment of `text` bytes.
+    pub(crate) fn new(hash: H, text: usize) -> Self {
+        Self {
+            hash,
+            heads: boxed(),
+            steps: boxed(),
+            next: 0,
+            budget: CANDIDATES_PER_BYTE * (text as u64 + WINDOW as u64),
+        }
+    }
+
+    /// Enters the positions up to `end`, which is excluded.
+    #[inline]
+    pub(crate) fn enter(&mut self, bytes: &[u8], end: usize) {
+        while self.next < end {
+            let at = self.next;
+            self.next += 1;
+            let Some(four) = four_bytes(bytes, at) else { continue };
+            let head = &mut self.heads[self.hash.of(four) & 0xffff];
+            self.steps[at & MASK] = at.wrapping_sub(*head as usize).min(0xffff) as u16;
+            *head = at as u32;
+        }
+    }
+
+    /// Discards all positions; the next one to enter is `at`.
+    pub(crate) fn clear(&mut self, at: usize) {
+        self.heads.fill(0);
+        self.next = at;
+    }
+
+    /// Leaves the positions up to `end` out.
+    pub(crate) fn leave_out(&mut self, end: usize) {
+        self.next = self.next.max(end);
+    }
+
+    /// Enters `at` and returns the longest match there of more than `best` bytes, the nearest of
+    /// several; `best` and no distance if there is none.
+    #[inline]
+    pub(crate) fn search(
+        &mut self,
+        view: View<'_>,
+        at: usize,
+        best: usize,
+        effort: Effort,
+    ) -> Match {
+        let ahead = view.ahead(at);
+        let none = Match { length: best, distance: 0 };
+        if ahead < MIN_MATCH {
+            return none;
+        }
+        self.enter(view.bytes, at + 1);
+        let candidate = at.wrapping_sub(usize::from(self.steps[at & MASK]));
+        if candidate == 0 || candidate >= at || at - candidate > REACH || best >= ahead {
+            return none;
+        }
+        let chain = effort.chain.min(usize::try_from(self.budget).unwrap_or(usize::MAX));
+        if chain == 0 {
+            return none;
+        }
+        let (found, left) = self.follow(view, at, candidate, best, Effort { chain, ..effort });
+        self.budget -= (chain - left) as u64;
+        found
+    }
+
+    /// Follows a chain from its first candidate; also returns how many more were allowed.
+    #[inline]
+    fn follow(
+        &self,
+        view: View<'_>,
+        at: usize,
+        mut candidate: usize,
+        mut best: usize,
+        effort: Effort,
+    ) -> (Match, usize) {
+        let bytes = view.bytes;
+        let ahead = view.ahead(at);
+        let nice = effort.nice.min(ahead);
+        let limit = at.saturating_sub(REACH);
+        let mut left = effort.chain;
+        let mut distance = 0;
+        let mut wanted = Wanted::new(bytes, at, best);
+        loop {
+            if wanted.may_match(bytes, candidate) {
+                let length = match_length(bytes, candidate, at, ahead);
+                if length > best {
+                    best = length;
+                    distance = at - candidate;
+                    if length >= nice {
+                        left -= 1;
+                        break;
+                    }
+                    wanted = Wanted::new(bytes, at, best);
+                }
+            }
+            candidate = candidate.saturating_sub(usize::from(self.steps[candidate & MASK]));
+            left -= 1;
+            if candidate <= limit || left == 0 {
+                break;
+            }
+        }
+        (Match { length: best, distance }, left)
+    }
+}
+
+/// The bytes that a longer match must have: the last four of it, or its first three.
+struct Wanted {
+    offset: usize,
+    mask: u32,
+    bytes: u32,
+}
+
+impl Wanted {
+    #[inline]
+    fn new(bytes: &[u8], at: usize, best: usize) -> Self {
+        let (offset, mask) = if best < 3 { (0, 0xff_ffff) } else { (best - 3, u32::MAX) };
+        let bytes = four_bytes(bytes, at + offset).unwrap_or(0) & mask;
+        Self { offset, mask, bytes }
+    }
+
+    #[inline]
+    fn may_match(&self, bytes: &[u8], candidate: usize) -> bool {
+        let at = candidate + self.offset;
+        match bytes.get(at..at + 4) {
+            Some(four) => {
+                let four = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+                four & self.mask == self.bytes
+            }
+            None => true,
+        }
+    }
+}
+
+/// Returns the four bytes at `at`, the first one lowest, with zeros after the end of the text;
+/// `None` at the end.
+#[inline]
+pub(crate) fn four_bytes(bytes: &[u8], at: usize) -> Option<u32> {
+    let rest = bytes.get(at..)?;
+    if let Some(four) = rest.first_chunk::<4>() {
+        return Some(u32::from_le_bytes(*four));
+    }
+    let mut four = [0; 4];
+    four.get_mut(..rest.len())?.copy_from_slice(rest);
+    (!rest.is_empty()).then_some(u32::from_le_bytes(four))
+}
+
+/// Returns how many bytes at `a` and `b` are equal, at most `most`; `b` is the later position.
+#[inline]
+pub(crate) fn match_length(bytes: &[u8], a: usize, b: usize, most: usize) -> usize {
+    let (Some(a), Some(b)) = (bytes.get(a..a + most), bytes.get(b..b + most)) else { return 0 };
+    let mut length = 0;
+    let (a_eights, a_rest) = a.as_chunks::<8>();
+    let (b_eights, b_rest) = b.as_chunks::<8>();
+    for (x, y) in a_eights.iter().zip(b_eights) {
+        let different = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if different != 0 {
+            return length + different.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    length + a_rest.iter().zip(b_rest).take_while(|(x, y)| x == y).count()
+}
+
+/// Creates a zeroed array on the heap.
+pub(crate) fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
+    match vec![T::default(); N].into_boxed_slice().try_into() {
+        Ok(array) => array,
+        Err(_) => unreachable!("the vector has N elements"),
+    }
+}

@@ -1,0 +1,116 @@
+//! The numbers of rules.
+
+use super::Span;
+use super::plan::Cut;
+use crate::token::WINDOW;
+
+/// The number of a rule and with it all of its constants.
+///
+/// The number is `family * 256 + level * 16 + memory level`; families without a memory level have 0
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rule {
+    number: u16,
+}
+
+/// The compressors whose choices are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Family {
+    /// zlib, also as Java and Python have it.
+    Zlib,
+    /// Chromium's zlib with its hash by multiplication, as Node.js has it since version 18.
+    Chromium,
+    /// Chromium's zlib with its hash by CRC-32C, as Node.js had it before.
+    ChromiumCrc,
+    /// GNU gzip.
+    Gzip,
+}
+
+impl Family {
+    const ALL: [Self; 4] = [Self::Zlib, Self::Chromium, Self::ChromiumCrc, Self::Gzip];
+
+    const fn number(self) -> u16 {
+        match self {
+            Self::Zlib => 0,
+            Self::Chromium => 1,
+            Self::ChromiumCrc => 2,
+            Self::Gzip => 3,
+        }
+    }
+
+    const fn has_memory_level(self) -> bool {
+        matches!(self, Self::Zlib | Self::Chromium | Self::ChromiumCrc)
+    }
+}
+
+impl Rule {
+    /// Returns the rule of a number; `None` if no rule has it.
+    pub fn from_number(number: u16) -> Option<Self> {
+        let family = Family::ALL.into_iter().find(|family| family.number() == number >> 8)?;
+        let memory = u8::try_from(number & 15).ok()?;
+        let memory = if family.has_memory_level() { memory } else { memory + 8 };
+        let rule = Self::new(family, (number >> 4 & 15) as u8, memory)?;
+        (rule.number == number).then_some(rule)
+    }
+
+    /// Returns the rule of a compressor at a level from 1 on; `memory` is zlib's memory level and
+    /// 8 for others.
+    pub fn new(family: Family, level: u8, memory: u8) -> Option<Self> {
+        let memories = if family.has_memory_level() { 1..=9 } else { 8..=8 };
+        if !(1..=9).contains(&level) || !memories.contains(&memory) {
+            return None;
+        }
+        let memory = if family.has_memory_level() { memory } else { 0 };
+        let number = family.number() << 8 | u16::from(level) << 4 | u16::from(memory);
+        Some(Self { number })
+    }
+
+    /// Returns all rules, by number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u16::MAX).filter_map(Self::from_number)
+    }
+
+    /// Returns the number.
+    pub fn number(self) -> u16 {
+        self.number
+    }
+
+    /// Returns the compressor.
+    pub fn family(self) -> Family {
+        let family = Family::ALL.into_iter().find(|family| family.number() == self.number >> 8);
+        family.unwrap_or(Family::Zlib)
+    }
+
+    /// Returns the level, 1 to 9.
+    pub fn level(self) -> u8 {
+        (self.number >> 4 & 15) as u8
+    }
+
+    /// Returns zlib's memory level, 1 to 9; 8 for families without one.
+    pub fn memory(self) -> u8 {
+        if self.family().has_memory_level() { (self.number & 15) as u8 } else { 8 }
+    }
+
+    /// Returns the number of bytes before a segment that the rule looks at.
+    pub fn history(self) -> usize {
+        if self.level() < 4 { Span::HISTORY } else { WINDOW }
+    }
+
+    /// Returns the number of bits of the hash of zlib's family.
+    pub(crate) fn hash_bits(self) -> u32 {
+        let bits = u32::from(self.memory()) + 7;
+        match self.family() {
+            Family::Chromium | Family::ChromiumCrc => bits.max(15),
+            _ => bits,
+        }
+    }
+
+    /// Returns the end of a block of zlib's family.
+    pub(crate) fn cut(self) -> Cut {
+        match self.family() {
+            Family::Gzip => Cut { tokens: 0x7fff, early: self.level() > 2 },
+            _ => Cut { tokens: (1 << (self.memory() + 6)) - 1, early: false },
+        }
+    }
+}

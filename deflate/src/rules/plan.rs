@@ -1,0 +1,103 @@
+//! Block limits, block types and headers as compressors choose them.
+
+use super::Progress;
+use crate::block::{BlockKind, Counts};
+use crate::header::{Header, Run, zlib_run_lengths};
+use crate::huffman::heap;
+use crate::huffman::{LONGEST, fixed_literal_lengths};
+use crate::token::{distance_extra, literal_extra};
+
+/// The number of tokens between two questions of GNU gzip whether a block should end.
+const TOKENS_BETWEEN_QUESTIONS: usize = 0x1000;
+
+/// The point at which zlib or GNU gzip ends a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// The maximum number of tokens.
+    pub(crate) tokens: usize,
+    /// If `true`, a block with many literals ends early once it compresses well (GNU gzip).
+    pub(crate) early: bool,
+}
+
+impl Cut {
+    /// Returns whether the block ends after the last token, when the compressor is `seen` bytes into
+    /// its text.
+    #[inline]
+    pub(crate) fn ends(&self, progress: &Progress, seen: usize) -> bool {
+        if progress.tokens >= self.tokens {
+            return true;
+        }
+        if !self.early || !progress.tokens.is_multiple_of(TOKENS_BETWEEN_QUESTIONS) {
+            return false;
+        }
+        let bits = 5 * progress.matches + progress.distance_extra;
+        let bytes = (progress.tokens * 8 + bits) / 8;
+        progress.matches < progress.tokens / 2 && bytes < seen / 2
+    }
+}
+
+/// A way to choose code lengths and to cut them into runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trees {
+    /// zlib, GNU gzip, Chromium's zlib and zlib-ng.
+    Zlib,
+}
+
+impl Trees {
+    /// Returns the header for a block with these counts.
+    pub(crate) fn header(self, counts: &Counts) -> Header {
+        match self {
+            Self::Zlib => zlib_header(counts).0,
+        }
+    }
+
+    /// Returns the header for these lengths.
+    pub(crate) fn header_of(self, literals: &[u8], distances: &[u8]) -> Header {
+        match self {
+            Self::Zlib => Header::zlib(literals, distances),
+        }
+    }
+
+    /// Returns the lengths of the code for these runs.
+    pub(crate) fn run_lengths(self, runs: &[Run]) -> Vec<u8> {
+        match self {
+            Self::Zlib => zlib_run_lengths(runs),
+        }
+    }
+}
+
+/// Returns the type of a block as zlib and GNU gzip choose it: by its size in whole bytes.
+pub(crate) fn zlib(counts: &Counts, text: usize) -> BlockKind {
+    let (header, dynamic) = zlib_header(counts);
+    let fixed = (fixed_bits(counts) + 3).div_ceil(8);
+    let dynamic = (dynamic + 3).div_ceil(8);
+    if text as u64 + 4 <= fixed.min(dynamic) && text <= 0xffff {
+        BlockKind::Stored { padding: 0 }
+    } else if fixed <= dynamic {
+        BlockKind::Fixed
+    } else {
+        BlockKind::Dynamic(header)
+    }
+}
+
+/// Returns zlib's header for a block with these counts, and its size as zlib counts it.
+fn zlib_header(counts: &Counts) -> (Header, u64) {
+    let literals = heap::lengths(&counts.literals, LONGEST);
+    let distances = heap::lengths(&counts.distances, LONGEST);
+    let header = Header::zlib(&literals, &distances);
+    let bits = header.bits()
+        + cost(&counts.literals, &literals, literal_extra)
+        + cost(&counts.distances, &distances, distance_extra);
+    (header, bits)
+}
+
+fn cost(counts: &[u32], lengths: &[u8], extra: fn(usize) -> u8) -> u64 {
+    let symbols = counts.iter().zip(lengths).enumerate();
+    symbols.map(|(n, (&count, &bits))| u64::from(count) * u64::from(bits + extra(n))).sum()
+}
+
+/// Returns the size in bits of a block with the fixed codes.
+pub(crate) fn fixed_bits(counts: &Counts) -> u64 {
+    cost(&counts.literals, &fixed_literal_lengths(), literal_extra)
+        + cost(&counts.distances, &[5; 32], distance_extra)
+}
