@@ -65,6 +65,7 @@ fn candidates(segment: &Segment) -> Vec<Rule> {
             rules.extend(Rule::new(Family::ChromiumCrc, level, memory));
         }
         rules.extend(Rule::new(Family::Gzip, level, 8));
+        rules.extend(Rule::new(Family::Go, level, 8));
     }
     rules
 }

@@ -3,7 +3,7 @@
 
 use crate::bits::BitWriter;
 use crate::huffman::Code;
-use crate::huffman::heap;
+use crate::huffman::{heap, package};
 
 /// The order of the lengths of the code for runs.
 pub(crate) const ORDER: [usize; 19] =
@@ -82,6 +82,17 @@ impl Header {
         Self { lengths, literals: literals.len(), runs, run_lengths }
     }
 
+    /// Creates the header for these lengths as Go writes it: runs go on from one code to the next.
+    pub(crate) fn go(literals: &[u8], distances: &[u8]) -> Self {
+        let lengths = [literals, distances].concat();
+        let mut runs = Vec::new();
+        for equal in lengths.chunk_by(|a, b| a == b) {
+            push_equal(&mut runs, equal);
+        }
+        let run_lengths = go_run_lengths(&runs);
+        Self { lengths, literals: literals.len(), runs, run_lengths }
+    }
+
     pub(crate) fn literal_lengths(&self) -> &[u8] {
         self.lengths.get(..self.literals).unwrap_or_default()
     }
@@ -134,6 +145,31 @@ impl Header {
 pub(crate) fn zlib_run_lengths(runs: &[Run]) -> Vec<u8> {
     let lengths = heap::lengths(&count_runs(runs), 7);
     in_order(&lengths)
+}
+
+/// Returns the lengths of the code for runs as Go chooses them.
+pub(crate) fn go_run_lengths(runs: &[Run]) -> Vec<u8> {
+    in_order(&package::lengths(&count_runs(runs), 7))
+}
+
+/// Cuts equal code lengths into runs as Go does: as long ones as possible first.
+fn push_equal(runs: &mut Vec<Run>, equal: &[u8]) {
+    let Some((&length, rest)) = equal.split_first() else { return };
+    let (mut left, least, most) =
+        if length == 0 { (equal.len(), 11, 138) } else { (rest.len(), 3, 6) };
+    if length != 0 {
+        runs.push(Run(length));
+    }
+    while left >= least {
+        let count = left.min(most);
+        runs.push(if length == 0 { Run::zeros(count) } else { Run::repeat(count) });
+        left -= count;
+    }
+    if length == 0 && left >= 3 {
+        runs.push(Run::zeros(left));
+        left = 0;
+    }
+    runs.extend(std::iter::repeat_n(Run(length), left));
 }
 
 /// Counts the symbols of the runs.

@@ -1,6 +1,7 @@
 //! Prefix codes: code words from lengths, and lengths from counts by the rules of compressors.
 
 pub(crate) mod heap;
+pub(crate) mod package;
 
 /// The maximum length of a code word in bits.
 pub(crate) const LONGEST: usize = 15;

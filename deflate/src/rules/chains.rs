@@ -144,22 +144,24 @@ impl<H: Hash> Chains<H> {
 }
 
 /// The bytes that a longer match must have: the last four of it, or its first three.
-struct Wanted {
+pub(crate) struct Wanted {
     offset: usize,
     mask: u32,
     bytes: u32,
 }
 
 impl Wanted {
+    /// Creates the bytes for a match at `at` of more than `best` bytes.
     #[inline]
-    fn new(bytes: &[u8], at: usize, best: usize) -> Self {
+    pub(crate) fn new(bytes: &[u8], at: usize, best: usize) -> Self {
         let (offset, mask) = if best < 3 { (0, 0xff_ffff) } else { (best - 3, u32::MAX) };
         let bytes = four_bytes(bytes, at + offset).unwrap_or(0) & mask;
         Self { offset, mask, bytes }
     }
 
+    /// Returns `false` if the match at a candidate is not longer.
     #[inline]
-    fn may_match(&self, bytes: &[u8], candidate: usize) -> bool {
+    pub(crate) fn may_match(&self, bytes: &[u8], candidate: usize) -> bool {
         let at = candidate + self.offset;
         match bytes.get(at..at + 4) {
             Some(four) => {

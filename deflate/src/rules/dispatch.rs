@@ -1,5 +1,6 @@
 //! Sets a rule to work on a segment.
 
+use super::go::Go;
 use super::greedy::Greedy;
 use super::hash::{Crc, Hash, Product, Rolling};
 use super::lazy::{Lazy, Level};
@@ -22,6 +23,7 @@ pub(crate) fn with_rule<T: Task>(method: Method, span: &Span<'_>, task: T) -> T:
     match rule.family() {
         Family::Zlib | Family::Gzip => zlib(method, Rolling { bits }, span, task),
         Family::Chromium => zlib(method, Product { bits }, span, task),
+        Family::Go => task.run(Go::new(rule.level(), span)),
         Family::ChromiumCrc => {
             let mask = if rule.level() >= 6 { 0xff_ffff } else { u32::MAX };
             zlib(method, Crc { bits, mask }, span, task)

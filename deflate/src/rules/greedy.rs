@@ -4,7 +4,7 @@ use super::chains::{Chains, Effort};
 use super::hash::Hash;
 use super::lazy::Level;
 use super::plan::{self, Cut, Trees};
-use super::{Predictor, Progress, Span, View};
+use super::{Predictor, Progress, Span, View, warm_up};
 use crate::block::{BlockKind, Counts};
 use crate::token::{MIN_MATCH, Token, WINDOW};
 
@@ -24,18 +24,12 @@ impl<H: Hash> Greedy<H> {
     pub(crate) fn new(hash: H, level: Level, cut: Cut, span: &Span<'_>, flush_every: u32) -> Self {
         let chains = Chains::new(hash, span.end - span.start);
         let mut greedy = Self { chains, level, cut, flush_every: u64::from(flush_every) };
-        let mut view = View { bytes: span.bytes, end: span.start };
-        let mut at = 0;
-        if let Some(flush) = greedy.last_flush(span) {
-            at = flush;
+        let view = View { bytes: span.bytes, end: span.start };
+        let flush = greedy.last_flush(span);
+        if let Some(flush) = flush {
             greedy.restart(view, flush);
         }
-        view.end = span.start;
-        while at < span.start {
-            let token = greedy.predict(view, at);
-            greedy.accept(view, at, token);
-            at += token.length();
-        }
+        warm_up(&mut greedy, span, flush.unwrap_or(0));
         greedy
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod chains;
 pub(crate) mod dispatch;
+pub(crate) mod go;
 pub(crate) mod greedy;
 pub(crate) mod hash;
 pub(crate) mod lazy;
@@ -130,4 +131,14 @@ pub(crate) trait Predictor {
 
     /// Returns the way in which the rule chooses code lengths.
     fn trees(&self) -> plan::Trees;
+}
+
+/// Runs a rule over the text before a segment, from `at` on.
+pub(crate) fn warm_up(predictor: &mut impl Predictor, span: &Span<'_>, mut at: usize) {
+    let view = View { bytes: span.bytes, end: span.start };
+    while at < span.start {
+        let token = predictor.predict(view, at);
+        predictor.accept(view, at, token);
+        at += token.length();
+    }
 }

@@ -25,10 +25,12 @@ pub enum Family {
     ChromiumCrc,
     /// GNU gzip.
     Gzip,
+    /// Go's compress/flate, from level 2 on.
+    Go,
 }
 
 impl Family {
-    const ALL: [Self; 4] = [Self::Zlib, Self::Chromium, Self::ChromiumCrc, Self::Gzip];
+    const ALL: [Self; 5] = [Self::Zlib, Self::Chromium, Self::ChromiumCrc, Self::Gzip, Self::Go];
 
     const fn number(self) -> u16 {
         match self {
@@ -36,7 +38,13 @@ impl Family {
             Self::Chromium => 1,
             Self::ChromiumCrc => 2,
             Self::Gzip => 3,
+            Self::Go => 4,
         }
+    }
+
+    /// Returns the lowest level that has a rule.
+    const fn first_level(self) -> u8 {
+        if matches!(self, Self::Go) { 2 } else { 1 }
     }
 
     const fn has_memory_level(self) -> bool {
@@ -58,7 +66,7 @@ impl Rule {
     /// 8 for others.
     pub fn new(family: Family, level: u8, memory: u8) -> Option<Self> {
         let memories = if family.has_memory_level() { 1..=9 } else { 8..=8 };
-        if !(1..=9).contains(&level) || !memories.contains(&memory) {
+        if !(family.first_level()..=9).contains(&level) || !memories.contains(&memory) {
             return None;
         }
         let memory = if family.has_memory_level() { memory } else { 0 };

@@ -2,9 +2,9 @@
 
 use super::Progress;
 use crate::block::{BlockKind, Counts};
-use crate::header::{Header, Run, zlib_run_lengths};
-use crate::huffman::heap;
+use crate::header::{Header, Run, go_run_lengths, zlib_run_lengths};
 use crate::huffman::{LONGEST, fixed_literal_lengths};
+use crate::huffman::{heap, package};
 use crate::token::{distance_extra, literal_extra};
 
 /// The number of tokens between two questions of GNU gzip whether a block should end.
@@ -41,6 +41,8 @@ impl Cut {
 pub(crate) enum Trees {
     /// zlib, GNU gzip, Chromium's zlib and zlib-ng.
     Zlib,
+    /// Go's compress/flate.
+    Go,
 }
 
 impl Trees {
@@ -48,6 +50,7 @@ impl Trees {
     pub(crate) fn header(self, counts: &Counts) -> Header {
         match self {
             Self::Zlib => zlib_header(counts).0,
+            Self::Go => go_header(counts).0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Trees {
     pub(crate) fn header_of(self, literals: &[u8], distances: &[u8]) -> Header {
         match self {
             Self::Zlib => Header::zlib(literals, distances),
+            Self::Go => Header::go(literals, distances),
         }
     }
 
@@ -62,6 +66,7 @@ impl Trees {
     pub(crate) fn run_lengths(self, runs: &[Run]) -> Vec<u8> {
         match self {
             Self::Zlib => zlib_run_lengths(runs),
+            Self::Go => go_run_lengths(runs),
         }
     }
 }
@@ -88,6 +93,41 @@ fn zlib_header(counts: &Counts) -> (Header, u64) {
     let bits = header.bits()
         + cost(&counts.literals, &literals, literal_extra)
         + cost(&counts.distances, &distances, distance_extra);
+    (header, bits)
+}
+
+/// Returns the type of a block as Go chooses it: by its size in bits.
+pub(crate) fn go(counts: &Counts, text: usize) -> BlockKind {
+    let (header, dynamic) = go_header(counts);
+    let fixed = fixed_bits(counts) + u64::from(has_no_distance(counts)) * 5;
+    if text <= 0xffff && (text as u64 + 5) * 8 < fixed.min(dynamic) + 3 {
+        BlockKind::Stored { padding: 0 }
+    } else if dynamic < fixed {
+        BlockKind::Dynamic(header)
+    } else {
+        BlockKind::Fixed
+    }
+}
+
+fn has_no_distance(counts: &Counts) -> bool {
+    counts.distances.iter().all(|&count| count == 0)
+}
+
+/// Returns Go's header for a block with these counts, and its size as Go counts it.
+fn go_header(counts: &Counts) -> (Header, u64) {
+    let mut distances = counts.distances;
+    if has_no_distance(counts) {
+        distances[0] = 1;
+    }
+    let used = |counts: &[u32]| counts.iter().rposition(|&count| count != 0).map_or(0, |n| n + 1);
+    let mut near = package::lengths(&counts.literals, LONGEST);
+    near.truncate(used(&counts.literals));
+    let mut far = package::lengths(&distances, LONGEST);
+    far.truncate(used(&distances));
+    let header = Header::go(&near, &far);
+    let bits = header.bits()
+        + cost(&counts.literals, &near, literal_extra)
+        + cost(&distances, &far, distance_extra);
     (header, bits)
 }
 
