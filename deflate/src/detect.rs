@@ -66,6 +66,7 @@ fn candidates(segment: &Segment) -> Vec<Rule> {
         }
         rules.extend(Rule::new(Family::Gzip, level, 8));
         rules.extend(Rule::new(Family::Go, level, 8));
+        rules.extend(Rule::new(Family::Libdeflate, level, 8));
     }
     rules
 }
@@ -112,6 +113,7 @@ fn prefix(segment: &Segment, tokens: usize) -> Segment {
     Segment {
         bytes: bytes.unwrap_or_default().to_vec(),
         end,
+        rest: (segment.rest + segment.end - end).min(Span::REST),
         blocks,
         last: segment.last && whole,
         ..segment.clone_frame()

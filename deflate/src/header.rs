@@ -3,7 +3,7 @@
 
 use crate::bits::BitWriter;
 use crate::huffman::Code;
-use crate::huffman::{heap, package};
+use crate::huffman::{heap, package, sorted};
 
 /// The order of the lengths of the code for runs.
 pub(crate) const ORDER: [usize; 19] =
@@ -82,14 +82,19 @@ impl Header {
         Self { lengths, literals: literals.len(), runs, run_lengths }
     }
 
-    /// Creates the header for these lengths as Go writes it: runs go on from one code to the next.
-    pub(crate) fn go(literals: &[u8], distances: &[u8]) -> Self {
+    /// Creates the header for these lengths as Go and libdeflate write it: runs go on from one code
+    /// to the next.
+    pub(crate) fn joined(
+        literals: &[u8],
+        distances: &[u8],
+        run_lengths: fn(&[Run]) -> Vec<u8>,
+    ) -> Self {
         let lengths = [literals, distances].concat();
         let mut runs = Vec::new();
         for equal in lengths.chunk_by(|a, b| a == b) {
             push_equal(&mut runs, equal);
         }
-        let run_lengths = go_run_lengths(&runs);
+        let run_lengths = run_lengths(&runs);
         Self { lengths, literals: literals.len(), runs, run_lengths }
     }
 
@@ -152,7 +157,12 @@ pub(crate) fn go_run_lengths(runs: &[Run]) -> Vec<u8> {
     in_order(&package::lengths(&count_runs(runs), 7))
 }
 
-/// Cuts equal code lengths into runs as Go does: as long ones as possible first.
+/// Returns the lengths of the code for runs as libdeflate chooses them.
+pub(crate) fn libdeflate_run_lengths(runs: &[Run]) -> Vec<u8> {
+    in_order(&sorted::lengths(&count_runs(runs), 7))
+}
+
+/// Cuts equal code lengths into runs as Go and libdeflate do: as long ones as possible first.
 fn push_equal(runs: &mut Vec<Run>, equal: &[u8]) {
     let Some((&length, rest)) = equal.split_first() else { return };
     let (mut left, least, most) =

@@ -23,7 +23,7 @@ const MAX_STORED: usize = 0xffff;
 /// use deltaglider_deflate::{BitWriter, Corrections, Family, Rule, Span, rebuild};
 ///
 /// let rule = Rule::new(Family::Zlib, 6, 8).ok_or("no such rule")?;
-/// let span = Span::new(b"a", 0, 1, 0).ok_or("no such range")?;
+/// let span = Span::new(b"a", 0, 1, 0, 0).ok_or("no such range")?;
 /// let mut bits = BitWriter::at(0);
 /// rebuild(rule.into(), &span, &Corrections::default(), true, &mut bits)?;
 /// assert_eq!(bits.finish(), [0x4b, 0x04, 0x00]);
@@ -105,7 +105,7 @@ impl<P: Predictor> Rebuilder<'_, P> {
             (Some(kind), Extent::Predicted) => kind,
             _ => {
                 self.content(&record)?;
-                self.kind(&record)?
+                self.kind(&record, bits.position())?
             }
         };
         let text = self.walker.span.bytes.get(start..self.walker.at).unwrap_or_default();
@@ -218,13 +218,13 @@ impl<P: Predictor> Rebuilder<'_, P> {
     }
 
     /// Returns how the collected block is written.
-    fn kind(&self, record: &Record) -> Result<BlockKind, RebuildError> {
+    fn kind(&self, record: &Record, bit: u64) -> Result<BlockKind, RebuildError> {
         if record.kind == Some(Type::Stored) {
             return Ok(BlockKind::Stored { padding: record.padding });
         }
         let counts = Counts::of(&self.block);
         let predictor = &self.walker.predictor;
-        let expected = predictor.plan(&counts, &self.walker.progress);
+        let expected = predictor.plan(&counts, &self.walker.progress, bit);
         let kind = match (record.kind, expected) {
             (Some(Type::Fixed), _) => BlockKind::Fixed,
             (Some(Type::Dynamic), BlockKind::Stored { .. } | BlockKind::Fixed) => {

@@ -20,6 +20,8 @@ pub struct Segment {
     pub end: usize,
     /// The offset of the text in that of the stream.
     pub offset: u64,
+    /// The number of bytes of text after the segment, at most [`Span::REST`].
+    pub rest: usize,
     /// The offset of the first bit in the stream.
     pub bit: u64,
     /// The offset of the bit after the last one.
@@ -45,6 +47,7 @@ impl Segment {
             start: self.start,
             end: self.end,
             offset: self.offset,
+            rest: self.rest,
             bit: self.bit,
             end_bit: self.end_bit,
             blocks: Vec::new(),
@@ -55,8 +58,9 @@ impl Segment {
 
     /// Returns the text between what is around it.
     pub fn span(&self) -> Span<'_> {
-        let whole = Span { bytes: &self.bytes, start: 0, end: 0, offset: self.offset };
-        Span::new(&self.bytes, self.start, self.end, self.offset).unwrap_or(whole)
+        let Self { ref bytes, start, end, offset, rest, .. } = *self;
+        let empty = Span { bytes, start: 0, end: 0, offset, rest: 0 };
+        Span::new(bytes, start, end, offset, rest as u64).unwrap_or(empty)
     }
 }
 
@@ -98,7 +102,7 @@ impl Segmenter {
         self.blocks.push(block);
         self.bytes.extend_from_slice(text);
         let (end, _) = self.cut?;
-        (self.bytes.len() - end >= Span::AHEAD).then(|| self.emit(None)).flatten()
+        (self.bytes.len() - end >= Span::REST).then(|| self.emit(None)).flatten()
     }
 
     /// Returns the segments left at the end of the stream: one or two. `padding` and `end_bit` are
@@ -117,6 +121,7 @@ impl Segmenter {
         let history = end.saturating_sub(Span::HISTORY);
         let rest = self.bytes.get(history..).unwrap_or_default().to_vec();
         let mut bytes = std::mem::replace(&mut self.bytes, rest);
+        let rest_len = (bytes.len() - end).min(Span::REST);
         bytes.truncate(end.saturating_add(Span::AHEAD));
         let next_bit = self.blocks.first().map_or(0, |block| block.bit);
         let (padding, end_bit) = last.unwrap_or((0, next_bit));
@@ -124,6 +129,7 @@ impl Segmenter {
             start: self.start,
             end,
             offset: self.offset,
+            rest: rest_len,
             bit: blocks.first().map_or(0, |block| block.bit),
             end_bit,
             last: last.is_some(),

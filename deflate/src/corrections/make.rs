@@ -90,7 +90,7 @@ impl<P: Predictor> Maker<'_, P> {
         if extra.is_some() && content.extent == Extent::Predicted {
             content.extent = Extent::Empty;
         }
-        self.with_kind(block, content)
+        self.with_kind(block, &content)
     }
 
     fn empty_block(&mut self) -> Content {
@@ -140,13 +140,13 @@ impl<P: Predictor> Maker<'_, P> {
     }
 
     /// Completes the record of a block with its type and header.
-    fn with_kind(&self, block: &Block, content: Content) -> Record {
-        let Content { extent, walked } = content;
+    fn with_kind(&self, block: &Block, content: &Content) -> Record {
+        let extent = content.extent;
         let mut record = Record { extent, ..Record::default() };
-        let tokens = walked.as_ref().unwrap_or(&block.tokens);
+        let tokens = content.walked.as_ref().unwrap_or(&block.tokens);
         let counts = Counts::of(tokens);
         let predictor = &self.walker.predictor;
-        let expected = predictor.plan(&counts, &self.walker.progress);
+        let expected = predictor.plan(&counts, &self.walker.progress, block.bit);
         if let BlockKind::Stored { padding } = block.kind {
             record.padding = padding;
             if !same_kind(&expected, &block.kind) || extent != Extent::Predicted {

@@ -2,6 +2,7 @@
 
 pub(crate) mod heap;
 pub(crate) mod package;
+pub(crate) mod sorted;
 
 /// The maximum length of a code word in bits.
 pub(crate) const LONGEST: usize = 15;

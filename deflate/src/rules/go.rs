@@ -158,7 +158,7 @@ impl Predictor for Go {
         progress.tokens >= BLOCK
     }
 
-    fn plan(&self, counts: &Counts, progress: &Progress) -> BlockKind {
+    fn plan(&self, counts: &Counts, progress: &Progress, _bit: u64) -> BlockKind {
         plan::go(counts, progress.text)
     }
 

@@ -80,7 +80,7 @@ impl<H: Hash> Predictor for Greedy<H> {
         self.cut.ends(progress, progress.before)
     }
 
-    fn plan(&self, counts: &Counts, progress: &Progress) -> BlockKind {
+    fn plan(&self, counts: &Counts, progress: &Progress, _bit: u64) -> BlockKind {
         plan::zlib(counts, progress.text)
     }
 

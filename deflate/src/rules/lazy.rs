@@ -106,7 +106,7 @@ impl<H: Hash> Predictor for Lazy<H> {
         self.cut.ends(progress, progress.before + 1)
     }
 
-    fn plan(&self, counts: &Counts, progress: &Progress) -> BlockKind {
+    fn plan(&self, counts: &Counts, progress: &Progress, _bit: u64) -> BlockKind {
         plan::zlib(counts, progress.text)
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod go;
 pub(crate) mod greedy;
 pub(crate) mod hash;
 pub(crate) mod lazy;
+pub(crate) mod libdeflate;
 mod number;
 pub(crate) mod plan;
 
@@ -33,6 +34,8 @@ pub struct Span<'a> {
     pub(crate) end: usize,
     /// The offset of the segment in the text of the stream.
     pub(crate) offset: u64,
+    /// The number of bytes of text after the segment, at most [`Self::REST`].
+    pub(crate) rest: usize,
 }
 
 impl<'a> Span<'a> {
@@ -43,17 +46,23 @@ impl<'a> Span<'a> {
     /// [`Rule::history`] is the number for one rule.
     pub const HISTORY: usize = 12 * WINDOW;
 
+    /// The greatest number of bytes of text after a segment that makes a difference to a rule.
+    pub const REST: usize = 10 * WINDOW;
+
     /// Creates a span from the text of a segment at `offset` in the stream, with up to
     /// [`HISTORY`](Self::HISTORY) bytes before and up to [`AHEAD`](Self::AHEAD) bytes after it:
-    /// `bytes[start..end]` is the segment. Both sides, whoever makes corrections and whoever
-    /// rebuilds, must give as many of these bytes as the stream has; more are ignored.
+    /// `bytes[start..end]` is the segment. `rest` is the number of bytes of text after it, whether
+    /// they are in `bytes` or not. Both sides, whoever makes corrections and whoever rebuilds, must
+    /// give as many of these bytes as the stream has; more are ignored.
     ///
     /// Returns `None` if the range is not in `bytes`.
-    pub fn new(bytes: &'a [u8], start: usize, end: usize, offset: u64) -> Option<Self> {
+    pub fn new(bytes: &'a [u8], start: usize, end: usize, offset: u64, rest: u64) -> Option<Self> {
         let first = start.saturating_sub(Self::HISTORY);
         let bytes = bytes.get(first..bytes.len().min(end.saturating_add(Self::AHEAD)))?;
         let (start, end) = (start - first, end.checked_sub(first)?);
-        (start <= end && end <= bytes.len()).then_some(Self { bytes, start, end, offset })
+        let rest = rest.min(Self::REST as u64) as usize;
+        let valid = start <= end && end <= bytes.len() && bytes.len() - end <= rest;
+        valid.then_some(Self { bytes, start, end, offset, rest })
     }
 
     /// Returns the number of bytes of the segment.
@@ -121,8 +130,8 @@ pub(crate) trait Predictor {
     /// Returns whether the block ends here, after at least one token.
     fn block_ends(&mut self, view: View<'_>, at: usize, progress: &Progress) -> bool;
 
-    /// Returns how the rule writes a block with these tokens and this many bytes.
-    fn plan(&self, counts: &Counts, progress: &Progress) -> BlockKind;
+    /// Returns how the rule writes a block with these tokens at this bit of the stream.
+    fn plan(&self, counts: &Counts, progress: &Progress, bit: u64) -> BlockKind;
 
     /// Returns the empty block that the rule writes after all others.
     fn last_block(&self) -> Option<BlockKind> {

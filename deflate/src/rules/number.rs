@@ -27,10 +27,13 @@ pub enum Family {
     Gzip,
     /// Go's compress/flate, from level 2 on.
     Go,
+    /// libdeflate, up to level 9.
+    Libdeflate,
 }
 
 impl Family {
-    const ALL: [Self; 5] = [Self::Zlib, Self::Chromium, Self::ChromiumCrc, Self::Gzip, Self::Go];
+    const ALL: [Self; 6] =
+        [Self::Zlib, Self::Chromium, Self::ChromiumCrc, Self::Gzip, Self::Go, Self::Libdeflate];
 
     const fn number(self) -> u16 {
         match self {
@@ -39,6 +42,7 @@ impl Family {
             Self::ChromiumCrc => 2,
             Self::Gzip => 3,
             Self::Go => 4,
+            Self::Libdeflate => 5,
         }
     }
 
@@ -102,7 +106,8 @@ impl Rule {
 
     /// Returns the number of bytes before a segment that the rule looks at.
     pub fn history(self) -> usize {
-        if self.level() < 4 { Span::HISTORY } else { WINDOW }
+        let greedy = self.level() < 4 && self.family() != Family::Libdeflate;
+        if greedy { Span::HISTORY } else { WINDOW }
     }
 
     /// Returns the number of bits of the hash of zlib's family.

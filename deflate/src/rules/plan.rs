@@ -2,9 +2,9 @@
 
 use super::Progress;
 use crate::block::{BlockKind, Counts};
-use crate::header::{Header, Run, go_run_lengths, zlib_run_lengths};
+use crate::header::{Header, Run, go_run_lengths, libdeflate_run_lengths, zlib_run_lengths};
 use crate::huffman::{LONGEST, fixed_literal_lengths};
-use crate::huffman::{heap, package};
+use crate::huffman::{heap, package, sorted};
 use crate::token::{distance_extra, literal_extra};
 
 /// The number of tokens between two questions of GNU gzip whether a block should end.
@@ -43,6 +43,8 @@ pub(crate) enum Trees {
     Zlib,
     /// Go's compress/flate.
     Go,
+    /// libdeflate.
+    Libdeflate,
 }
 
 impl Trees {
@@ -51,6 +53,7 @@ impl Trees {
         match self {
             Self::Zlib => zlib_header(counts).0,
             Self::Go => go_header(counts).0,
+            Self::Libdeflate => libdeflate_header(counts).0,
         }
     }
 
@@ -58,7 +61,8 @@ impl Trees {
     pub(crate) fn header_of(self, literals: &[u8], distances: &[u8]) -> Header {
         match self {
             Self::Zlib => Header::zlib(literals, distances),
-            Self::Go => Header::go(literals, distances),
+            Self::Go => Header::joined(literals, distances, go_run_lengths),
+            Self::Libdeflate => Header::joined(literals, distances, libdeflate_run_lengths),
         }
     }
 
@@ -67,6 +71,7 @@ impl Trees {
         match self {
             Self::Zlib => zlib_run_lengths(runs),
             Self::Go => go_run_lengths(runs),
+            Self::Libdeflate => libdeflate_run_lengths(runs),
         }
     }
 }
@@ -119,15 +124,46 @@ fn go_header(counts: &Counts) -> (Header, u64) {
     if has_no_distance(counts) {
         distances[0] = 1;
     }
-    let used = |counts: &[u32]| counts.iter().rposition(|&count| count != 0).map_or(0, |n| n + 1);
-    let mut near = package::lengths(&counts.literals, LONGEST);
-    near.truncate(used(&counts.literals));
-    let mut far = package::lengths(&distances, LONGEST);
-    far.truncate(used(&distances));
-    let header = Header::go(&near, &far);
+    let near = used(package::lengths(&counts.literals, LONGEST));
+    let far = used(package::lengths(&distances, LONGEST));
+    let header = Header::joined(&near, &far, go_run_lengths);
     let bits = header.bits()
         + cost(&counts.literals, &near, literal_extra)
         + cost(&distances, &far, distance_extra);
+    (header, bits)
+}
+
+/// Returns code lengths up to the last one that is not zero, at least one.
+fn used(mut lengths: Vec<u8>) -> Vec<u8> {
+    let last = lengths.iter().rposition(|&length| length != 0);
+    lengths.truncate(last.unwrap_or(0) + 1);
+    lengths
+}
+
+/// Returns the type of a block at this bit as libdeflate chooses it: by its size in bits.
+pub(crate) fn libdeflate(counts: &Counts, text: usize, bit: u64) -> BlockKind {
+    let (header, dynamic) = libdeflate_header(counts);
+    let fixed = fixed_bits(counts);
+    let to_byte = (8 - (bit + 3) % 8) % 8;
+    let pieces = text.div_ceil(0xffff).max(1) as u64;
+    let stored = to_byte + 32 + 40 * (pieces - 1) + 8 * text as u64;
+    if dynamic < fixed.min(stored) {
+        BlockKind::Dynamic(header)
+    } else if fixed < stored || text > 0xffff {
+        BlockKind::Fixed
+    } else {
+        BlockKind::Stored { padding: 0 }
+    }
+}
+
+/// Returns libdeflate's header for a block with these counts, and the size of the block in bits.
+fn libdeflate_header(counts: &Counts) -> (Header, u64) {
+    let near = used(sorted::lengths(&counts.literals, 14));
+    let far = used(sorted::lengths(&counts.distances, LONGEST));
+    let header = Header::joined(&near, &far, libdeflate_run_lengths);
+    let bits = header.bits()
+        + cost(&counts.literals, &near, literal_extra)
+        + cost(&counts.distances, &far, distance_extra);
     (header, bits)
 }
 

@@ -80,7 +80,7 @@ pub fn rebuild_any_corrections(input: &[u8]) {
     let Some(([choice, len], rest)) = input.split_first_chunk::<2>() else { return };
     let (corrections, text) = rest.split_at(usize::from(*len).min(rest.len()));
     let Ok(corrections) = Corrections::from_bytes(corrections) else { return };
-    let Some(span) = Span::new(text, 0, text.len(), 0) else { return };
+    let Some(span) = Span::new(text, 0, text.len(), 0, 0) else { return };
     let mut bits = BitWriter::at(0);
     if rebuild(method(*choice), &span, &corrections, true, &mut bits).is_err() {
         return;
