@@ -16,6 +16,7 @@ mod rebuild;
 mod rules;
 mod segment;
 mod token;
+mod token_form;
 
 pub use bits::BitWriter;
 pub use block::{Block, BlockKind};
@@ -30,3 +31,4 @@ pub use rebuild::rebuild;
 pub use rules::{Family, Rule, Span};
 pub use segment::{Segment, Segmenter, segments};
 pub use token::Token;
+pub use token_form::TokenForm;

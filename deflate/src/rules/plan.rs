@@ -48,6 +48,22 @@ pub(crate) enum Trees {
 }
 
 impl Trees {
+    pub(crate) const ALL: [Self; 3] = [Self::Zlib, Self::Go, Self::Libdeflate];
+
+    /// Returns the number of the way in the token form.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Zlib => 0,
+            Self::Go => 1,
+            Self::Libdeflate => 2,
+        }
+    }
+
+    /// Returns the way with this number.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|trees| trees.number() == number)
+    }
+
     /// Returns the header for a block with these counts.
     pub(crate) fn header(self, counts: &Counts) -> Header {
         match self {

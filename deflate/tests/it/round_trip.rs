@@ -72,11 +72,13 @@ proptest! {
         stream[at] = byte;
         properties::parse(&stream);
         properties::rebuild_any_parse(&[&[choice][..], &stream].concat());
+        properties::rebuild_token_form(&stream);
     }
 
     #[test]
     fn stranger_corrections_hold_properties(input: Vec<u8>, seed: u64, len in 0usize..3000) {
         let text = inputs::mixed(len, seed);
         properties::rebuild_any_corrections(&[&input[..], &text].concat());
+        properties::rebuild_any_token_form(&input);
     }
 }

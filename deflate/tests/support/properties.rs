@@ -3,7 +3,7 @@
 use deltaglider_deflate::archive::Scan;
 use deltaglider_deflate::{
     BitWriter, Corrections, Family, Limits, Method, Parser, Rule, Segment, Span, Step, Token,
-    corrections, rebuild, segments,
+    TokenForm, corrections, rebuild, segments,
 };
 
 /// Limits that keep one case quick.
@@ -73,6 +73,30 @@ pub fn rebuild_any_parse(input: &[u8]) {
     let Some((&choice, stream)) = input.split_first() else { return };
     let Ok((segments, len)) = segments(stream, &limits()) else { return };
     assert!(rebuilt(method(choice), &segments) == stream[..len as usize]);
+}
+
+/// Checks that any stream is rebuilt from its tokens.
+pub fn rebuild_token_form(input: &[u8]) {
+    let Ok((segments, len)) = segments(input, &limits()) else { return };
+    let (mut bytes, mut bits) = (Vec::new(), BitWriter::at(0));
+    for segment in &segments {
+        TokenForm::of(segment).rebuild(segment.last, &mut bits).expect("the form is whole");
+        bytes.extend(bits.take());
+    }
+    bytes.extend(bits.finish());
+    assert!(bytes == input[..len as usize]);
+}
+
+/// Checks that a token form from a stranger gives an error or a stream that parses.
+pub fn rebuild_any_token_form(input: &[u8]) {
+    let Some(([matches, blocks], rest)) = input.split_first_chunk::<2>() else { return };
+    let (matches, rest) = rest.split_at(usize::from(*matches).min(rest.len()));
+    let (blocks, literals) = rest.split_at(usize::from(*blocks).min(rest.len()));
+    let form = TokenForm::new(matches.to_vec(), literals.to_vec(), blocks.to_vec());
+    let mut bits = BitWriter::at(0);
+    if form.rebuild(true, &mut bits).is_ok() {
+        rebuild_token_form(&bits.finish());
+    }
 }
 
 /// Checks that corrections from a stranger give an error or a stream with this very text.
