@@ -6,3 +6,4 @@ mod support;
 
 mod archive;
 mod round_trip;
+mod rules;

@@ -2,4 +2,6 @@
 #![allow(dead_code, unreachable_pub)] // some are of the fuzz targets only
 
 pub mod inputs;
+pub mod naive;
+pub mod naive_libdeflate;
 pub mod properties;
