@@ -5,5 +5,6 @@
 mod support;
 
 mod archive;
+mod fuzz_corpus;
 mod round_trip;
 mod rules;
