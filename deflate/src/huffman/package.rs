@@ -1,5 +1,5 @@
-//! Code lengths as Go's compress/flate chooses them: optimal ones of limited length (package-merge),
-//! pairs before leaves of the same count.
+//! Code lengths as Go's compress/flate chooses them: optimal ones of limited length
+//! (package-merge), pairs before leaves of the same count.
 
 /// Returns the code lengths for these counts, at most `longest` bits each.
 pub(crate) fn lengths(counts: &[u32], longest: usize) -> Vec<u8> {

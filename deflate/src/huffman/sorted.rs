@@ -1,5 +1,5 @@
-//! Code lengths as libdeflate chooses them: a tree over symbols sorted by count, whose depth is then
-//! limited without regard to counts.
+//! Code lengths as libdeflate chooses them: a tree over symbols sorted by count, whose depth is
+//! then limited without regard to counts.
 
 use super::LONGEST;
 

@@ -30,8 +30,9 @@ pub(crate) struct Chains<H> {
     hash: H,
     /// The last position of each hash, 0 for none.
     heads: Box<[u32; 1 << 16]>,
-    /// The distance from each position to the one before it of the same hash, at most 65,535.
-    steps: Box<[u16; WINDOW]>,
+    /// The low bits of the position before each one that has the same hash; those of the position
+    /// itself if there is none within the window.
+    earlier: Box<[u16; WINDOW]>,
     /// The next position to enter.
     next: usize,
     /// The number of candidates that may still be looked at.
@@ -44,7 +45,7 @@ impl<H: Hash> Chains<H> {
         Self {
             hash,
             heads: boxed(),
-            steps: boxed(),
+            earlier: boxed(),
             next: 0,
             budget: CANDIDATES_PER_BYTE * (text as u64 + WINDOW as u64),
         }
@@ -58,7 +59,9 @@ impl<H: Hash> Chains<H> {
             self.next += 1;
             let Some(four) = four_bytes(bytes, at) else { continue };
             let head = &mut self.heads[self.hash.of(four) & 0xffff];
-            self.steps[at & MASK] = at.wrapping_sub(*head as usize).min(0xffff) as u16;
+            let found = *head as usize;
+            let near = found != 0 && at - found < WINDOW;
+            self.earlier[at & MASK] = if near { found as u16 } else { at as u16 };
             *head = at as u32;
         }
     }
@@ -90,56 +93,54 @@ impl<H: Hash> Chains<H> {
             return none;
         }
         self.enter(view.bytes, at + 1);
-        let candidate = at.wrapping_sub(usize::from(self.steps[at & MASK]));
-        if candidate == 0 || candidate >= at || at - candidate > REACH || best >= ahead {
+        let low = self.earlier[at & MASK];
+        let distance = usize::from((at as u16).wrapping_sub(low));
+        if distance == 0 || distance > REACH || best >= ahead {
             return none;
         }
         let chain = effort.chain.min(usize::try_from(self.budget).unwrap_or(usize::MAX));
         if chain == 0 {
             return none;
         }
-        let (found, left) = self.follow(view, at, candidate, best, Effort { chain, ..effort });
+        let (found, left) = self.follow(view, at, best, Effort { chain, ..effort });
         self.budget -= (chain - left) as u64;
         found
     }
 
-    /// Follows a chain from its first candidate; also returns how many more were allowed.
+    /// Follows the chain of `at`, which has a candidate; also returns how many more were allowed.
     #[inline]
-    fn follow(
-        &self,
-        view: View<'_>,
-        at: usize,
-        mut candidate: usize,
-        mut best: usize,
-        effort: Effort,
-    ) -> (Match, usize) {
+    fn follow(&self, view: View<'_>, at: usize, best: usize, effort: Effort) -> (Match, usize) {
         let bytes = view.bytes;
         let ahead = view.ahead(at);
         let nice = effort.nice.min(ahead);
-        let limit = at.saturating_sub(REACH);
+        let mut found = Match { length: best, distance: 0 };
         let mut left = effort.chain;
-        let mut distance = 0;
         let mut wanted = Wanted::new(bytes, at, best);
+        let mut low = self.earlier[at & MASK];
+        let mut distance = usize::from((at as u16).wrapping_sub(low));
         loop {
-            if wanted.may_match(bytes, candidate) {
-                let length = match_length(bytes, candidate, at, ahead);
-                if length > best {
-                    best = length;
-                    distance = at - candidate;
+            if wanted.may_match(bytes, at - distance) {
+                let length = match_length(bytes, at - distance, at, ahead);
+                if length > found.length {
+                    found = Match { length, distance };
                     if length >= nice {
                         left -= 1;
                         break;
                     }
-                    wanted = Wanted::new(bytes, at, best);
+                    wanted = Wanted::new(bytes, at, length);
                 }
             }
-            candidate = candidate.saturating_sub(usize::from(self.steps[candidate & MASK]));
+            low = self.earlier[usize::from(low) & MASK];
+            let next = usize::from((at as u16).wrapping_sub(low));
             left -= 1;
-            if candidate <= limit || left == 0 {
+            // The first candidate may be one byte farther than all others, and a chain ends with
+            // the same position again.
+            if next >= REACH || next <= distance || left == 0 {
                 break;
             }
+            distance = next;
         }
-        (Match { length: best, distance }, left)
+        (found, left)
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn with_rule<T: Task>(method: Method, span: &Span<'_>, task: T) -> T:
     let Method { rule, .. } = method;
     let bits = rule.hash_bits();
     match rule.family() {
-        Family::Zlib | Family::Gzip => zlib(method, Rolling { bits }, span, task),
+        Family::Zlib | Family::Gzip => zlib(method, Rolling::new(bits), span, task),
         Family::Chromium => zlib(method, Product { bits }, span, task),
         Family::Go => task.run(Go::new(rule.level(), span)),
         Family::Libdeflate => task.run(Libdeflate::new(rule.level(), span)),

@@ -9,15 +9,21 @@ pub(crate) trait Hash {
 /// zlib's rolling hash of three bytes, of `8 + memLevel - 1` bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rolling {
-    pub(crate) bits: u32,
+    shift: u32,
+    mask: u32,
+}
+
+impl Rolling {
+    pub(crate) fn new(bits: u32) -> Self {
+        Self { shift: bits.div_ceil(3), mask: (1 << bits) - 1 }
+    }
 }
 
 impl Hash for Rolling {
     #[inline]
     fn of(&self, four: u32) -> usize {
-        let shift = self.bits.div_ceil(3);
         let (a, b, c) = (four & 0xff, four >> 8 & 0xff, four >> 16 & 0xff);
-        ((a << (2 * shift) ^ b << shift ^ c) & ((1 << self.bits) - 1)) as usize
+        ((a << (2 * self.shift) ^ b << self.shift ^ c) & self.mask) as usize
     }
 }
 

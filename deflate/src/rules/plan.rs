@@ -20,8 +20,8 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Returns whether the block ends after the last token, when the compressor is `seen` bytes into
-    /// its text.
+    /// Returns whether the block ends after the last token, when the compressor is `seen` bytes
+    /// into its text.
     #[inline]
     pub(crate) fn ends(&self, progress: &Progress, seen: usize) -> bool {
         if progress.tokens >= self.tokens {

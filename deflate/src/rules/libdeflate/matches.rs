@@ -1,5 +1,5 @@
-//! libdeflate's search: a chain of the strings that share a hash of four bytes, and the last one that
-//! shares a hash of three.
+//! libdeflate's search: a chain of the strings that share a hash of four bytes, and the last one
+//! that shares a hash of three.
 
 use super::super::chains::{Match, Wanted, boxed, four_bytes, match_length};
 use super::super::{CANDIDATES_PER_BYTE, Span, View};
