@@ -44,6 +44,29 @@ impl BitWriter {
         }
     }
 
+    /// Appends the low bits of each item's value, as many as it says and at most 48; the bits above
+    /// must be zero.
+    #[inline]
+    pub(crate) fn put_all(&mut self, items: impl ExactSizeIterator<Item = (u64, u32)>) {
+        self.flush();
+        let start = self.bytes.len();
+        // Six bytes an item, and eight are written at a time.
+        self.bytes.resize(start + 6 * items.len() + 8, 0);
+        let (mut at, mut kept, mut count) = (start, self.kept, self.count);
+        for (value, bits) in items {
+            kept |= value << count;
+            count += bits;
+            if let Some(to) = self.bytes.get_mut(at..).and_then(|to| to.first_chunk_mut::<8>()) {
+                *to = kept.to_le_bytes();
+            }
+            at += (count / 8) as usize;
+            kept >>= count & !7;
+            count %= 8;
+        }
+        self.bytes.truncate(at);
+        (self.kept, self.count) = (kept, count);
+    }
+
     /// Appends bits of `padding` up to the end of the byte.
     pub(crate) fn align(&mut self, padding: u8) {
         let count = (8 - self.count % 8) % 8;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use crate::bits::BitWriter;
 use crate::header::Header;
 use crate::huffman::{Code, fixed_distance_lengths, fixed_literal_lengths};
-use crate::token::{DISTANCE_SYMBOLS, END, LITERAL_SYMBOLS, Token};
+use crate::token::{DISTANCE_SYMBOLS, END, LITERAL_SYMBOLS, MAX_MATCH, MIN_MATCH, Token};
 
 /// The fixed codes for literals and for distances.
 static FIXED: LazyLock<(Code, Code)> =
@@ -94,44 +94,69 @@ pub(crate) fn write(
     }
 }
 
-/// The code word and its length of each symbol, in tables that need no check of bounds.
-struct Words<const N: usize>([(u16, u8); N]);
+/// The code words of a block with their extra bits, for each literal, each length and each distance
+/// symbol.
+struct Words {
+    /// The bits of each literal and, from 512 on, of each length.
+    near: [(u32, u8); 1024],
+    far: [(u16, u8); DISTANCE_SYMBOLS],
+    /// The bits of length 258 as code 284.
+    long_258: (u32, u8),
+}
 
-impl<const N: usize> Words<N> {
-    fn of(code: &Code) -> Self {
-        let mut words = [(0, 0); N];
-        for (to, (&word, &length)) in words.iter_mut().zip(code.words.iter().zip(&code.lengths)) {
-            *to = (word, length);
+impl Words {
+    fn of(literals: &Code, distances: &Code) -> Self {
+        let word = |code: &Code, symbol: usize| {
+            let word = code.words.get(symbol).zip(code.lengths.get(symbol));
+            word.map_or((0, 0), |(&word, &length)| (word, length))
+        };
+        let coded = |token: Token| {
+            let (symbol, extra, value) = token.literal_symbol();
+            let (word, length) = word(literals, symbol);
+            // Without a code word there is nothing to add extra bits to.
+            let extra = if length == 0 { 0 } else { extra };
+            (u32::from(word) | value << length, length + extra)
+        };
+        let mut near = [(0, 0); 1024];
+        for byte in 0..=u8::MAX {
+            near[usize::from(byte)] = coded(Token::literal(byte));
         }
-        Self(words)
+        for length in MIN_MATCH..=MAX_MATCH {
+            near[512 + length] = coded(Token::reuse(length, 1));
+        }
+        let mut far = [(0, 0); DISTANCE_SYMBOLS];
+        for (symbol, to) in far.iter_mut().enumerate() {
+            *to = word(distances, symbol);
+        }
+        Self { near, far, long_258: coded(Token::long_258(1)) }
     }
 
+    /// Returns the bits of a token, and whether it has code words.
     #[inline]
-    fn get(&self, symbol: usize) -> (u32, u8) {
-        let (word, length) = self.0[symbol % N];
-        (u32::from(word), length)
+    fn get(&self, token: Token) -> (u64, u32, bool) {
+        let (near, near_bits) =
+            if token.is_long_258() { self.long_258 } else { self.near[token.index() % 1024] };
+        // For a literal, the distance has no bits.
+        let is_match = token.distance() != 0;
+        let (symbol, extra, value) = token.distance_symbol();
+        let (word, length) = self.far[symbol % DISTANCE_SYMBOLS];
+        let far = (u64::from(word) | u64::from(value) << length) * u64::from(is_match);
+        let far_bits = u32::from(length + extra) * u32::from(is_match);
+        let coded = near_bits != 0 && (length != 0 || !is_match);
+        (u64::from(near) | far << near_bits, u32::from(near_bits) + far_bits, coded)
     }
 }
 
 fn write_tokens(bits: &mut BitWriter, tokens: &[Token], literals: &Code, distances: &Code) -> bool {
-    let literals = Words::<512>::of(literals);
-    let distances = Words::<DISTANCE_SYMBOLS>::of(distances);
-    let mut coded = true;
-    for token in tokens {
-        let (symbol, extra, value) = token.literal_symbol();
-        let (word, length) = literals.get(symbol);
-        coded &= length != 0;
-        if token.as_literal().is_some() {
-            bits.put(word, length);
-            continue;
-        }
-        bits.put(word | value << length, length + extra);
-        let (symbol, extra, value) = token.distance_symbol();
-        let (word, length) = distances.get(symbol);
-        coded &= length != 0;
-        bits.put(word | value << length, length + extra);
-    }
-    let (word, length) = literals.get(END);
-    bits.put(word, length);
-    coded && length != 0
+    let words = Words::of(literals, distances);
+    let mut all_coded = true;
+    bits.put_all(tokens.iter().map(|&token| {
+        let (value, count, coded) = words.get(token);
+        all_coded &= coded;
+        (value, count)
+    }));
+    let end = literals.words.get(END).zip(literals.lengths.get(END));
+    let (word, length) = end.map_or((0, 0), |(&word, &length)| (word, length));
+    bits.put(u32::from(word), length);
+    all_coded && length != 0
 }

@@ -1,4 +1,4 @@
-//! Segments: about 1 MiB of text each, which begin and end between two blocks.
+//! Segments: about 2 MiB of text each, which begin and end between two blocks.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use crate::block::Block;
@@ -86,7 +86,7 @@ impl Default for Segmenter {
 
 impl Segmenter {
     /// The usual size of a segment in bytes of text.
-    pub const SIZE: usize = 1 << 20;
+    pub const SIZE: usize = 2 << 20;
 
     /// Creates a segmenter whose segments have at least `size` bytes of text, but for the last.
     pub fn new(size: usize) -> Self {

@@ -17,6 +17,21 @@ pub(crate) const DISTANCE_SYMBOLS: usize = 32;
 
 const LONG_258: u32 = 1 << 15;
 
+/// The symbol of each length, and the number and value of its extra bits.
+static LENGTHS: [(u16, u8, u8); 512] = {
+    let mut lengths = [(0, 0, 0); 512];
+    let mut length = MIN_MATCH;
+    while length < MAX_MATCH {
+        let less = (length - MIN_MATCH) as u32;
+        let extra = if less < 8 { 0 } else { less.ilog2() - 2 };
+        let symbol = 257 + (less >> extra) + 4 * extra;
+        lengths[length] = (symbol as u16, extra as u8, (less & ((1 << extra) - 1)) as u8);
+        length += 1;
+    }
+    lengths[MAX_MATCH] = (285, 0, 0);
+    lengths
+};
+
 /// A literal byte or a match.
 ///
 /// ```
@@ -73,6 +88,12 @@ impl Token {
         self.0 & LONG_258 != 0
     }
 
+    /// Returns the byte of a literal, or 512 and the length of a match.
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        (self.0 & 0x1ff) as usize | usize::from(self.0 >> 16 != 0) << 9
+    }
+
     /// Returns the symbol of the literal or length, and the number and value of its extra bits.
     #[inline]
     pub(crate) fn literal_symbol(self) -> (usize, u8, u32) {
@@ -82,16 +103,8 @@ impl Token {
         if self.is_long_258() {
             return (284, 5, 31);
         }
-        let length = (self.0 & 0x1ff).wrapping_sub(MIN_MATCH as u32);
-        match length {
-            0..=7 => (257 + length as usize, 0, 0),
-            255 => (285, 0, 0),
-            _ => {
-                let extra = length.ilog2() - 2;
-                let symbol = 257 + (length >> extra) + 4 * extra;
-                (symbol as usize, extra as u8, length & ((1 << extra) - 1))
-            }
-        }
+        let (symbol, extra, value) = LENGTHS[(self.0 & 0x1ff) as usize];
+        (usize::from(symbol), extra, u32::from(value))
     }
 
     /// Returns the symbol of the distance, and the number and value of its extra bits.

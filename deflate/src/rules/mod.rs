@@ -44,7 +44,7 @@ impl<'a> Span<'a> {
     /// The maximum number of bytes before a segment that a rule looks at: matches reach 32 KiB, and
     /// which positions a greedy rule entered there depends on the text before them.
     /// [`Rule::history`] is the number for one rule.
-    pub const HISTORY: usize = 12 * WINDOW;
+    pub const HISTORY: usize = 8 * WINDOW;
 
     /// The greatest number of bytes of text after a segment that makes a difference to a rule.
     pub const REST: usize = 10 * WINDOW;
