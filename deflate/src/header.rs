@@ -82,7 +82,7 @@ impl Header {
         Self { lengths, literals: literals.len(), runs, run_lengths }
     }
 
-    /// Creates the header for these lengths as Go and libdeflate write it: runs go on from one code
+    /// Creates the header for these lengths as Go, libdeflate and miniz write it: runs go on from one code
     /// to the next.
     pub(crate) fn joined(
         literals: &[u8],
@@ -159,10 +159,15 @@ pub(crate) fn go_run_lengths(runs: &[Run]) -> Vec<u8> {
 
 /// Returns the lengths of the code for runs as libdeflate chooses them.
 pub(crate) fn libdeflate_run_lengths(runs: &[Run]) -> Vec<u8> {
-    in_order(&sorted::lengths(&count_runs(runs), 7))
+    in_order(&sorted::libdeflate(&count_runs(runs), 7))
 }
 
-/// Cuts equal code lengths into runs as Go and libdeflate do: as long ones as possible first.
+/// Returns the lengths of the code for runs as miniz chooses them.
+pub(crate) fn miniz_run_lengths(runs: &[Run]) -> Vec<u8> {
+    in_order(&sorted::miniz(&count_runs(runs), 7))
+}
+
+/// Cuts equal code lengths into runs as Go, libdeflate and miniz do: as long ones as possible first.
 fn push_equal(runs: &mut Vec<Run>, equal: &[u8]) {
     let Some((&length, rest)) = equal.split_first() else { return };
     let (mut left, least, most) =

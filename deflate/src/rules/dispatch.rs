@@ -5,6 +5,7 @@ use super::greedy::Greedy;
 use super::hash::{Crc, Hash, Product, Rolling};
 use super::lazy::{Lazy, Level};
 use super::libdeflate::Libdeflate;
+use super::miniz::Miniz;
 use super::{Family, Predictor, Span};
 use crate::corrections::Method;
 
@@ -26,6 +27,7 @@ pub(crate) fn with_rule<T: Task>(method: Method, span: &Span<'_>, task: T) -> T:
         Family::Chromium => zlib(method, Product { bits }, span, task),
         Family::Go => task.run(Go::new(rule.level(), span)),
         Family::Libdeflate => task.run(Libdeflate::new(rule.level(), span)),
+        Family::Miniz => task.run(Miniz::new(rule.level(), span)),
         Family::ChromiumCrc => {
             let mask = if rule.level() >= 6 { 0xff_ffff } else { u32::MAX };
             zlib(method, Crc { bits, mask }, span, task)

@@ -29,11 +29,25 @@ pub enum Family {
     Go,
     /// libdeflate, up to level 9.
     Libdeflate,
+    /// miniz and miniz_oxide, from level 2 on.
+    Miniz,
 }
 
 impl Family {
-    const ALL: [Self; 6] =
-        [Self::Zlib, Self::Chromium, Self::ChromiumCrc, Self::Gzip, Self::Go, Self::Libdeflate];
+    /// All families, by number.
+    const ALL: &[Self] = &[
+        Self::Zlib,
+        Self::Chromium,
+        Self::ChromiumCrc,
+        Self::Gzip,
+        Self::Go,
+        Self::Libdeflate,
+        Self::Miniz,
+    ];
+
+    fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|family| family.number() == number)
+    }
 
     const fn number(self) -> u16 {
         match self {
@@ -43,12 +57,13 @@ impl Family {
             Self::Gzip => 3,
             Self::Go => 4,
             Self::Libdeflate => 5,
+            Self::Miniz => 7,
         }
     }
 
     /// Returns the lowest level that has a rule.
     const fn first_level(self) -> u8 {
-        if matches!(self, Self::Go) { 2 } else { 1 }
+        if matches!(self, Self::Go | Self::Miniz) { 2 } else { 1 }
     }
 
     const fn has_memory_level(self) -> bool {
@@ -59,7 +74,7 @@ impl Family {
 impl Rule {
     /// Returns the rule of a number; `None` if no rule has it.
     pub fn from_number(number: u16) -> Option<Self> {
-        let family = Family::ALL.into_iter().find(|family| family.number() == number >> 8)?;
+        let family = Family::from_number(number >> 8)?;
         let memory = u8::try_from(number & 15).ok()?;
         let memory = if family.has_memory_level() { memory } else { memory + 8 };
         let rule = Self::new(family, (number >> 4 & 15) as u8, memory)?;
@@ -90,8 +105,7 @@ impl Rule {
 
     /// Returns the compressor.
     pub fn family(self) -> Family {
-        let family = Family::ALL.into_iter().find(|family| family.number() == self.number >> 8);
-        family.unwrap_or(Family::Zlib)
+        Family::from_number(self.number >> 8).unwrap_or(Family::Zlib)
     }
 
     /// Returns the level, 1 to 9.
@@ -106,7 +120,8 @@ impl Rule {
 
     /// Returns the number of bytes before a segment that the rule looks at.
     pub fn history(self) -> usize {
-        let greedy = self.level() < 4 && self.family() != Family::Libdeflate;
+        let greedy =
+            self.level() < 4 && !matches!(self.family(), Family::Libdeflate | Family::Miniz);
         if greedy { Span::HISTORY } else { WINDOW }
     }
 

@@ -2,13 +2,18 @@
 
 use super::Progress;
 use crate::block::{BlockKind, Counts};
-use crate::header::{Header, Run, go_run_lengths, libdeflate_run_lengths, zlib_run_lengths};
+use crate::header::{
+    Header, Run, go_run_lengths, libdeflate_run_lengths, miniz_run_lengths, zlib_run_lengths,
+};
 use crate::huffman::{LONGEST, fixed_literal_lengths};
 use crate::huffman::{heap, package, sorted};
 use crate::token::{distance_extra, literal_extra};
 
 /// The number of tokens between two questions of GNU gzip whether a block should end.
 const TOKENS_BETWEEN_QUESTIONS: usize = 0x1000;
+
+/// The number of bytes of a block that miniz still has when it ends.
+const MINIZ_KEPT: usize = (1 << 15) - 258;
 
 /// The point at which zlib or GNU gzip ends a block.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +50,12 @@ pub(crate) enum Trees {
     Go,
     /// libdeflate.
     Libdeflate,
+    /// miniz.
+    Miniz,
 }
 
 impl Trees {
-    pub(crate) const ALL: [Self; 3] = [Self::Zlib, Self::Go, Self::Libdeflate];
+    pub(crate) const ALL: [Self; 4] = [Self::Zlib, Self::Go, Self::Libdeflate, Self::Miniz];
 
     /// Returns the number of the way in the token form.
     pub(crate) fn number(self) -> u8 {
@@ -56,6 +63,7 @@ impl Trees {
             Self::Zlib => 0,
             Self::Go => 1,
             Self::Libdeflate => 2,
+            Self::Miniz => 3,
         }
     }
 
@@ -70,6 +78,7 @@ impl Trees {
             Self::Zlib => zlib_header(counts).0,
             Self::Go => go_header(counts).0,
             Self::Libdeflate => libdeflate_header(counts).0,
+            Self::Miniz => miniz_header(counts).0,
         }
     }
 
@@ -79,6 +88,7 @@ impl Trees {
             Self::Zlib => Header::zlib(literals, distances),
             Self::Go => Header::joined(literals, distances, go_run_lengths),
             Self::Libdeflate => Header::joined(literals, distances, libdeflate_run_lengths),
+            Self::Miniz => Header::joined(literals, distances, miniz_run_lengths),
         }
     }
 
@@ -88,6 +98,7 @@ impl Trees {
             Self::Zlib => zlib_run_lengths(runs),
             Self::Go => go_run_lengths(runs),
             Self::Libdeflate => libdeflate_run_lengths(runs),
+            Self::Miniz => miniz_run_lengths(runs),
         }
     }
 }
@@ -174,9 +185,36 @@ pub(crate) fn libdeflate(counts: &Counts, text: usize, bit: u64) -> BlockKind {
 
 /// Returns libdeflate's header for a block with these counts, and the size of the block in bits.
 fn libdeflate_header(counts: &Counts) -> (Header, u64) {
-    let near = used(sorted::lengths(&counts.literals, 14));
-    let far = used(sorted::lengths(&counts.distances, LONGEST));
+    let near = used(sorted::libdeflate(&counts.literals, 14));
+    let far = used(sorted::libdeflate(&counts.distances, LONGEST));
     let header = Header::joined(&near, &far, libdeflate_run_lengths);
+    let bits = header.bits()
+        + cost(&counts.literals, &near, literal_extra)
+        + cost(&counts.distances, &far, distance_extra);
+    (header, bits)
+}
+
+/// Returns the type of a block at this bit as miniz chooses it.
+pub(crate) fn miniz(counts: &Counts, text: usize, bit: u64) -> BlockKind {
+    let (kind, bits) = if text < 48 {
+        (BlockKind::Fixed, fixed_bits(counts))
+    } else {
+        let (header, bits) = miniz_header(counts);
+        (BlockKind::Dynamic(header), bits)
+    };
+    // miniz counts the whole bytes since the first bit of the block.
+    let bytes = (bit + 3 + bits) / 8 - (bit + 1) / 8;
+    if text > 32 && bytes + 1 >= text as u64 && text <= MINIZ_KEPT {
+        return BlockKind::Stored { padding: 0 };
+    }
+    kind
+}
+
+/// Returns miniz's header for a block with these counts, and the size of the block in bits.
+fn miniz_header(counts: &Counts) -> (Header, u64) {
+    let near = used(sorted::miniz(&counts.literals, LONGEST));
+    let far = used(sorted::miniz(&counts.distances, LONGEST));
+    let header = Header::joined(&near, &far, miniz_run_lengths);
     let bits = header.bits()
         + cost(&counts.literals, &near, literal_extra)
         + cost(&counts.distances, &far, distance_extra);

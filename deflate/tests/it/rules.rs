@@ -48,7 +48,7 @@ fn rules_match_naive_twins() {
 #[test]
 fn twins_agree_beyond_the_window() {
     let text = inputs::words(80_000, 7);
-    for family in [Family::Zlib, Family::Chromium, Family::Gzip, Family::Go] {
+    for family in [Family::Zlib, Family::Chromium, Family::Gzip, Family::Go, Family::Miniz] {
         for level in [2, 3, 4, 6, 9] {
             compare(Rule::new(family, level, 8).unwrap(), &text);
         }

@@ -4,4 +4,5 @@
 pub mod inputs;
 pub mod naive;
 pub mod naive_libdeflate;
+pub mod naive_miniz;
 pub mod properties;

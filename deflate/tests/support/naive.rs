@@ -10,6 +10,7 @@ pub fn tokens(rule: Rule, text: &[u8]) -> Vec<Token> {
     match (rule.family(), rule.level()) {
         (Family::Go, _) => Go::new(rule.level(), text).run(),
         (Family::Libdeflate, _) => super::naive_libdeflate::tokens(rule.level(), text),
+        (Family::Miniz, _) => super::naive_miniz::tokens(rule.level(), text),
         (_, 1..=3) => Zlib::new(rule, text).greedy(),
         _ => Zlib::new(rule, text).lazy(),
     }
