@@ -68,6 +68,7 @@ fn candidates(segment: &Segment) -> Vec<Rule> {
         rules.extend(Rule::new(Family::Go, level, 8));
         rules.extend(Rule::new(Family::Libdeflate, level, 8));
         rules.extend(Rule::new(Family::Miniz, level, 8));
+        rules.extend(Rule::new(Family::ZlibNg, level, 8));
     }
     rules
 }

@@ -2,8 +2,8 @@
 
 use super::go::Go;
 use super::greedy::Greedy;
-use super::hash::{Crc, Hash, Product, Rolling};
-use super::lazy::{Lazy, Level};
+use super::hash::{Crc, Golden, Hash, Product, Rolling};
+use super::lazy::{FAR, Lazy, Level};
 use super::libdeflate::Libdeflate;
 use super::miniz::Miniz;
 use super::{Family, Predictor, Span};
@@ -27,6 +27,11 @@ pub(crate) fn with_rule<T: Task>(method: Method, span: &Span<'_>, task: T) -> T:
         Family::Chromium => zlib(method, Product { bits }, span, task),
         Family::Go => task.run(Go::new(rule.level(), span)),
         Family::Libdeflate => task.run(Libdeflate::new(rule.level(), span)),
+        Family::ZlibNg => {
+            let level = Level::of(rule.level());
+            // Short matches are found by chance only, and used at any distance.
+            task.run(Lazy::new(Golden, level, usize::MAX, rule.cut(), span))
+        }
         Family::Miniz => task.run(Miniz::new(rule.level(), span)),
         Family::ChromiumCrc => {
             let mask = if rule.level() >= 6 { 0xff_ffff } else { u32::MAX };
@@ -40,6 +45,6 @@ fn zlib<H: Hash, T: Task>(method: Method, hash: H, span: &Span<'_>, task: T) -> 
     if rule.level() < 4 {
         task.run(Greedy::new(hash, Level::of(rule.level()), rule.cut(), span, flush_every))
     } else {
-        task.run(Lazy::new(hash, Level::of(rule.level()), rule.cut(), span))
+        task.run(Lazy::new(hash, Level::of(rule.level()), FAR, rule.cut(), span))
     }
 }

@@ -41,6 +41,17 @@ impl Hash for Product {
     }
 }
 
+/// The multiplication of zlib-ng, of four bytes and 16 bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Golden;
+
+impl Hash for Golden {
+    #[inline]
+    fn of(&self, four: u32) -> usize {
+        (four.wrapping_mul(2_654_435_761) >> 16) as usize
+    }
+}
+
 /// The CRC-32C of Chromium's zlib on processors with an instruction for it, of four bytes or, from
 /// level 6 on, of three and a zero.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use super::{Predictor, Progress, Span, View};
 use crate::block::{BlockKind, Counts};
 use crate::token::{MIN_MATCH, Token, WINDOW};
 
-/// The maximum distance of a match of the shortest length.
-const FAR: usize = 4096;
+/// The maximum distance of a match of the shortest length in zlib.
+pub(crate) const FAR: usize = 4096;
 
 /// A row of zlib's table of levels.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,8 @@ impl Level {
 pub(crate) struct Lazy<H> {
     chains: Chains<H>,
     level: Level,
+    /// The maximum distance of a match of the shortest length.
+    far: usize,
     cut: Cut,
     /// The match at a position, once searched there after a shorter one at the byte before.
     waiting: Option<(usize, Match)>,
@@ -53,11 +55,11 @@ pub(crate) struct Lazy<H> {
 
 impl<H: Hash> Lazy<H> {
     /// Creates the state at the start of a segment, with the text before it entered.
-    pub(crate) fn new(hash: H, level: Level, cut: Cut, span: &Span<'_>) -> Self {
+    pub(crate) fn new(hash: H, level: Level, far: usize, cut: Cut, span: &Span<'_>) -> Self {
         let mut chains = Chains::new(hash, span.end - span.start);
         chains.leave_out(span.start.saturating_sub(WINDOW));
         chains.enter(span.bytes, span.start);
-        Self { chains, level, cut, waiting: None }
+        Self { chains, level, far, cut, waiting: None }
     }
 
     /// Searches at `at` for a match longer than the one at the byte before.
@@ -66,7 +68,7 @@ impl<H: Hash> Lazy<H> {
         let Level { good, nice, chain, .. } = self.level;
         let chain = if before >= good { chain >> 2 } else { chain };
         let mut found = self.chains.search(view, at, before, Effort { chain, nice });
-        if found.length == MIN_MATCH && found.distance > FAR {
+        if found.length == MIN_MATCH && found.distance > self.far {
             found.length = MIN_MATCH - 1;
         }
         found

@@ -29,6 +29,8 @@ pub enum Family {
     Go,
     /// libdeflate, up to level 9.
     Libdeflate,
+    /// zlib-ng, levels 7 and 8.
+    ZlibNg,
     /// miniz and miniz_oxide, from level 2 on.
     Miniz,
 }
@@ -42,6 +44,7 @@ impl Family {
         Self::Gzip,
         Self::Go,
         Self::Libdeflate,
+        Self::ZlibNg,
         Self::Miniz,
     ];
 
@@ -57,13 +60,18 @@ impl Family {
             Self::Gzip => 3,
             Self::Go => 4,
             Self::Libdeflate => 5,
+            Self::ZlibNg => 6,
             Self::Miniz => 7,
         }
     }
 
-    /// Returns the lowest level that has a rule.
-    const fn first_level(self) -> u8 {
-        if matches!(self, Self::Go | Self::Miniz) { 2 } else { 1 }
+    /// Returns the levels that have a rule.
+    const fn levels(self) -> std::ops::RangeInclusive<u8> {
+        match self {
+            Self::Go | Self::Miniz => 2..=9,
+            Self::ZlibNg => 7..=8,
+            _ => 1..=9,
+        }
     }
 
     const fn has_memory_level(self) -> bool {
@@ -85,7 +93,7 @@ impl Rule {
     /// 8 for others.
     pub fn new(family: Family, level: u8, memory: u8) -> Option<Self> {
         let memories = if family.has_memory_level() { 1..=9 } else { 8..=8 };
-        if !(family.first_level()..=9).contains(&level) || !memories.contains(&memory) {
+        if !family.levels().contains(&level) || !memories.contains(&memory) {
             return None;
         }
         let memory = if family.has_memory_level() { memory } else { 0 };
