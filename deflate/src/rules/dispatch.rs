@@ -5,6 +5,7 @@ use super::greedy::Greedy;
 use super::hash::{Crc, Golden, Hash, Product, Rolling};
 use super::lazy::{FAR, Lazy, Level};
 use super::libdeflate::Libdeflate;
+use super::medium::Medium;
 use super::miniz::Miniz;
 use super::{Family, Predictor, Span};
 use crate::corrections::Method;
@@ -29,6 +30,9 @@ pub(crate) fn with_rule<T: Task>(method: Method, span: &Span<'_>, task: T) -> T:
         Family::Libdeflate => task.run(Libdeflate::new(rule.level(), span)),
         Family::ZlibNg => {
             let level = Level::of(rule.level());
+            if rule.level() < 7 {
+                return task.run(Medium::new(level, rule.cut(), span));
+            }
             // Short matches are found by chance only, and used at any distance.
             task.run(Lazy::new(Golden, level, usize::MAX, rule.cut(), span))
         }

@@ -11,6 +11,7 @@ pub(crate) mod greedy;
 pub(crate) mod hash;
 pub(crate) mod lazy;
 pub(crate) mod libdeflate;
+pub(crate) mod medium;
 pub(crate) mod miniz;
 mod number;
 pub(crate) mod plan;

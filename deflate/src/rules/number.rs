@@ -29,7 +29,7 @@ pub enum Family {
     Go,
     /// libdeflate, up to level 9.
     Libdeflate,
-    /// zlib-ng, levels 7 and 8.
+    /// zlib-ng, levels 5 to 8.
     ZlibNg,
     /// miniz and miniz_oxide, from level 2 on.
     Miniz,
@@ -69,7 +69,7 @@ impl Family {
     const fn levels(self) -> std::ops::RangeInclusive<u8> {
         match self {
             Self::Go | Self::Miniz => 2..=9,
-            Self::ZlibNg => 7..=8,
+            Self::ZlibNg => 5..=8,
             _ => 1..=9,
         }
     }
@@ -128,8 +128,11 @@ impl Rule {
 
     /// Returns the number of bytes before a segment that the rule looks at.
     pub fn history(self) -> usize {
-        let greedy =
-            self.level() < 4 && !matches!(self.family(), Family::Libdeflate | Family::Miniz);
+        let greedy = match self.family() {
+            Family::Libdeflate | Family::Miniz => false,
+            Family::ZlibNg => self.level() < 7,
+            _ => self.level() < 4,
+        };
         if greedy { Span::HISTORY } else { WINDOW }
     }
 

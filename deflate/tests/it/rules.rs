@@ -56,6 +56,14 @@ fn twins_agree_beyond_the_window() {
 }
 
 #[test]
+fn zlib_ng_twin_agrees_beyond_the_window() {
+    let text = [inputs::words(90_000, 11), vec![0; 3000], inputs::words(70_000, 12)].concat();
+    for level in 5..=8 {
+        compare(Rule::new(Family::ZlibNg, level, 8).unwrap(), &text);
+    }
+}
+
+#[test]
 fn libdeflate_twin_agrees_beyond_blocks() {
     let text = [inputs::words(20_000, 8), b"ab".repeat(3000), inputs::words(14_000, 9)].concat();
     for level in 1..=9 {
@@ -71,8 +79,9 @@ fn fnv(bytes: &[u8]) -> u64 {
 
 /// Compares the stream of every rule with the stored one; `UPDATE_GOLDEN=1` adds new rules.
 ///
-/// A stored line never changes: objects depend on it. Each is what the compressor itself wrote,
-/// which `scripts/measure-deflate` compares again.
+/// A stored line never changes: objects depend on it. Each was compared with what the compressor
+/// itself wrote. They are equal but for zlib-ng's levels 5 and 6, which forget a match where the
+/// buffer of their caller is full.
 #[test]
 fn rules_write_what_they_wrote() {
     let text = inputs::mixed(400_000, 10);
@@ -83,7 +92,7 @@ fn rules_write_what_they_wrote() {
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden.txt");
-        std::fs::write(path, &found).unwrap();
+        return std::fs::write(path, &found).unwrap();
     }
     assert!(found == GOLDEN, "expected\n{GOLDEN}\nfound\n{found}");
 }

@@ -10,6 +10,7 @@ pub fn tokens(rule: Rule, text: &[u8]) -> Vec<Token> {
     match (rule.family(), rule.level()) {
         (Family::Go, _) => Go::new(rule.level(), text).run(),
         (Family::Libdeflate, _) => super::naive_libdeflate::tokens(rule.level(), text),
+        (Family::ZlibNg, 5..=6) => Zlib::new(rule, text).medium(),
         (Family::Miniz, _) => super::naive_miniz::tokens(rule.level(), text),
         (_, 1..=3) => Zlib::new(rule, text).greedy(),
         _ => Zlib::new(rule, text).lazy(),
@@ -61,6 +62,7 @@ impl<'a> Zlib<'a> {
                 let bytes = if self.rule.level() < 6 { four } else { four & 0xff_ffff };
                 (castagnoli(bytes), bits.max(15))
             }
+            Family::ZlibNg => (four.wrapping_mul(2_654_435_761) >> 16, 16),
             _ => {
                 let shift = bits.div_ceil(3);
                 let rolled = (0..3).fold(0, |hash, n| hash << shift ^ (four >> (8 * n) & 0xff));
@@ -102,6 +104,79 @@ impl<'a> Zlib<'a> {
         (best, distance)
     }
 
+    /// Returns the match at a position of zlib-ng's medium strategy.
+    fn match_of_four(&mut self, at: usize) -> Option<(usize, usize)> {
+        let before = if at + 4 > self.text.len() { Vec::new() } else { self.enter(at) };
+        let [_, _, _, chain] = row(self.rule.level());
+        Some(self.search(at, &before, 2, chain)).filter(|found| found.0 >= 4)
+    }
+
+    /// zlib-ng's medium strategy: the next match is known before the current one is written, and
+    /// takes its bytes if it can have all of them but one.
+    fn medium(mut self) -> Vec<Token> {
+        let (mut at, mut next) = (0, None);
+        // The first position that is not entered yet.
+        let mut entered = 0;
+        while at < self.text.len() {
+            let current = match next.take() {
+                Some(found) => Some(found),
+                None => self.match_of_four(at),
+            };
+            entered = entered.max(at + 1);
+            let Some((length, distance)) = current else {
+                self.tokens.push(Token::literal(self.text[at]));
+                at += 1;
+                continue;
+            };
+            let end = at + length;
+            if length > 256 {
+                entered = entered.max(end - 1);
+            }
+            for inside in entered..end {
+                self.enter(inside);
+            }
+            entered = entered.max(end);
+            let window_end = ((at + 262).div_ceil(32768) * 32768).max(65536);
+            let ahead = window_end.min(self.text.len()) - at;
+            if ahead > 262 && end < window_end - 262 {
+                let found = self.match_of_four(end);
+                entered = entered.max(end + 1);
+                if let Some((next_length, next_distance)) = found {
+                    let mut moved = 0;
+                    let source = end - next_distance;
+                    let start = window_end - 65536;
+                    while moved < length
+                        && next_length + moved < 256
+                        && source - moved > start + 1
+                        && self.text[source - moved - 1] == self.text[end - moved - 1]
+                    {
+                        moved += 1;
+                    }
+                    if moved + 1 >= length && length <= 1 + source - start {
+                        if moved < length {
+                            self.tokens.push(Token::literal(self.text[at]));
+                        }
+                        next = Some((next_length + moved, next_distance));
+                        at = end - moved;
+                        continue;
+                    }
+                }
+                // The position is entered, so its match is not searched again.
+                self.tokens.push(Token::reuse(length, distance));
+                at = end;
+                next = found;
+                if found.is_none() && at < self.text.len() {
+                    self.tokens.push(Token::literal(self.text[at]));
+                    at += 1;
+                }
+                continue;
+            }
+            self.tokens.push(Token::reuse(length, distance));
+            at = end;
+        }
+        self.tokens
+    }
+
     fn greedy(mut self) -> Vec<Token> {
         let [_, most, _, chain] = row(self.rule.level());
         let mut at = 0;
@@ -135,7 +210,7 @@ impl<'a> Zlib<'a> {
             if before.0 < lazy {
                 let chain = if before.0 >= good { chain / 4 } else { chain };
                 here = self.search(at, &earlier, before.0, chain);
-                if here.0 == 3 && here.1 > 4096 {
+                if here.0 == 3 && here.1 > 4096 && self.rule.family() != Family::ZlibNg {
                     here.0 = 2;
                 }
             }
