@@ -30,7 +30,7 @@ pub enum BlockKind {
 pub struct Block {
     /// `true` for the last block of the stream.
     pub last: bool,
-    /// How the block is written.
+    /// The way the block is written.
     pub kind: BlockKind,
     /// The literals and matches; none if stored.
     pub tokens: Vec<Token>,

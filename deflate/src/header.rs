@@ -82,8 +82,8 @@ impl Header {
         Self { lengths, literals: literals.len(), runs, run_lengths }
     }
 
-    /// Creates the header for these lengths as Go, libdeflate and miniz write it: runs go on from one code
-    /// to the next.
+    /// Creates the header for these lengths as Go, libdeflate and miniz write it: runs go on from
+    /// one code to the next.
     pub(crate) fn joined(
         literals: &[u8],
         distances: &[u8],
@@ -167,7 +167,8 @@ pub(crate) fn miniz_run_lengths(runs: &[Run]) -> Vec<u8> {
     in_order(&sorted::miniz(&count_runs(runs), 7))
 }
 
-/// Cuts equal code lengths into runs as Go, libdeflate and miniz do: as long ones as possible first.
+/// Cuts equal code lengths into runs as Go, libdeflate and miniz do: as long ones as possible
+/// first.
 fn push_equal(runs: &mut Vec<Run>, equal: &[u8]) {
     let Some((&length, rest)) = equal.split_first() else { return };
     let (mut left, least, most) =

@@ -12,7 +12,7 @@ const HEADER: u8 = 1 << 5;
 /// The record has no block: it holds the bits after the last one.
 const END: u8 = 1 << 6;
 
-/// How far a block goes.
+/// The extent of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// To where the rule ends it.

@@ -65,7 +65,7 @@ fn same_kind(a: &BlockKind, b: &BlockKind) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b)
 }
 
-/// What a rule made of a block.
+/// A block as a rule sees it.
 struct Content {
     extent: Extent,
     /// The tokens that the rule chooses for a stored block.

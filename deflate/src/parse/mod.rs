@@ -33,7 +33,7 @@ struct Codes {
     distances: Table,
 }
 
-/// What a [`Parser`] found.
+/// A result of [`Parser::step`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Step {

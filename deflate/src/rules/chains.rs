@@ -211,3 +211,34 @@ pub(crate) fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
         Err(_) => unreachable!("the vector has N elements"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hash that puts all positions into one chain.
+    struct Same;
+
+    impl Hash for Same {
+        fn of(&self, _four: u32) -> usize {
+            1
+        }
+    }
+
+    #[test]
+    fn work_ends_at_the_budget() {
+        let text: Vec<u8> = (0..60_000u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+        let view = View { bytes: &text, end: text.len() };
+        let mut chains = Chains::new(Same, 1000);
+        let budget = chains.budget;
+        let effort = Effort { chain: usize::MAX, nice: MAX_MATCH };
+        let mut searches = 0;
+        for at in 1..text.len() {
+            chains.search(view, at, 2, effort);
+            searches += u64::from(chains.budget > 0);
+        }
+        assert_eq!(budget, CANDIDATES_PER_BYTE * (1000 + WINDOW as u64));
+        assert_eq!(chains.budget, 0);
+        assert!(searches < budget / 1000);
+    }
+}

@@ -6,5 +6,6 @@ mod support;
 
 mod archive;
 mod fuzz_corpus;
+mod limits;
 mod round_trip;
 mod rules;

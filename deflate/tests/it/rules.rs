@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use deltaglider_deflate::{
-    BitWriter, Corrections, Family, Limits, Rule, Span, Token, rebuild, segments,
+    BitWriter, Corrections, Family, GnuDeflater, GnuLevel, Limits, Rule, Span, Token, rebuild,
+    segments,
 };
 
 use crate::support::{inputs, naive};
@@ -68,6 +69,20 @@ fn libdeflate_twin_agrees_beyond_blocks() {
     let text = [inputs::words(20_000, 8), b"ab".repeat(3000), inputs::words(14_000, 9)].concat();
     for level in 1..=9 {
         compare(Rule::new(Family::Libdeflate, level, 8).unwrap(), &text);
+    }
+}
+
+/// The writer of whole GNU gzip streams and the rule agree.
+#[test]
+fn gnu_deflater_matches_its_rule() {
+    let text = inputs::mixed(400_000, 10);
+    for (level, number) in [(GnuLevel::Default, 6), (GnuLevel::Best, 9)] {
+        let rule = Rule::new(Family::Gzip, number, 8).unwrap();
+        let mut deflater = GnuDeflater::new(Vec::new(), level);
+        for piece in text.chunks(10_007) {
+            deflater.write(piece).unwrap();
+        }
+        assert!(deflater.finish().unwrap() == stream(rule, &text), "{level:?}");
     }
 }
 

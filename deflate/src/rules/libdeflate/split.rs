@@ -1,4 +1,4 @@
-//! Where libdeflate ends a block, and the minimum length of a match in it.
+//! The end of libdeflate's blocks, and the minimum length of a match in them.
 
 /// The minimum number of bytes of a block.
 const MIN_BLOCK: usize = 5000;
@@ -19,7 +19,7 @@ pub(super) fn block_end(block: usize, text_end: usize, fastest: bool) -> usize {
     if text_end.saturating_sub(block) < most + MIN_BLOCK { text_end } else { block + most }
 }
 
-/// How often each kind of token occurs, in the block and since the last question.
+/// Counts of each kind of token, in the block and since the last question.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Split {
     old: [u32; KINDS],
@@ -74,7 +74,7 @@ impl Split {
     }
 }
 
-/// How often each literal occurs in the block.
+/// Counts of each literal in the block.
 #[derive(Clone, Debug)]
 pub(super) struct Literals([u32; 256]);
 
