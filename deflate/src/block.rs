@@ -94,6 +94,9 @@ pub(crate) fn write(
     }
 }
 
+/// The number of tokens from which a table of all code words pays.
+const WORTH_A_TABLE: usize = 1000;
+
 /// The code words of a block with their extra bits, for each literal, each length and each distance
 /// symbol.
 struct Words {
@@ -106,17 +109,7 @@ struct Words {
 
 impl Words {
     fn of(literals: &Code, distances: &Code) -> Self {
-        let word = |code: &Code, symbol: usize| {
-            let word = code.words.get(symbol).zip(code.lengths.get(symbol));
-            word.map_or((0, 0), |(&word, &length)| (word, length))
-        };
-        let coded = |token: Token| {
-            let (symbol, extra, value) = token.literal_symbol();
-            let (word, length) = word(literals, symbol);
-            // Without a code word there is nothing to add extra bits to.
-            let extra = if length == 0 { 0 } else { extra };
-            (u32::from(word) | value << length, length + extra)
-        };
+        let coded = |token: Token| near_bits(literals, token);
         let mut near = [(0, 0); 1024];
         for byte in 0..=u8::MAX {
             near[usize::from(byte)] = coded(Token::literal(byte));
@@ -126,7 +119,7 @@ impl Words {
         }
         let mut far = [(0, 0); DISTANCE_SYMBOLS];
         for (symbol, to) in far.iter_mut().enumerate() {
-            *to = word(distances, symbol);
+            *to = distances.word(symbol);
         }
         Self { near, far, long_258: coded(Token::long_258(1)) }
     }
@@ -147,16 +140,41 @@ impl Words {
     }
 }
 
+/// Returns the bits of a literal or length.
+fn near_bits(literals: &Code, token: Token) -> (u32, u8) {
+    let (symbol, extra, value) = token.literal_symbol();
+    let (word, length) = literals.word(symbol);
+    // Without a code word there is nothing to add extra bits to.
+    let extra = if length == 0 { 0 } else { extra };
+    (u32::from(word) | value << length, length + extra)
+}
+
+/// Returns the bits of a token, and whether it has code words.
+fn token_bits(literals: &Code, distances: &Code, token: Token) -> (u64, u32, bool) {
+    let (near, bits) = near_bits(literals, token);
+    if token.distance() == 0 {
+        return (u64::from(near), u32::from(bits), bits != 0);
+    }
+    let (symbol, extra, value) = token.distance_symbol();
+    let (word, length) = distances.word(symbol);
+    let far = u64::from(word) | u64::from(value) << length;
+    let count = u32::from(bits) + u32::from(length + extra);
+    (u64::from(near) | far << bits, count, bits != 0 && length != 0)
+}
+
 fn write_tokens(bits: &mut BitWriter, tokens: &[Token], literals: &Code, distances: &Code) -> bool {
-    let words = Words::of(literals, distances);
     let mut all_coded = true;
-    bits.put_all(tokens.iter().map(|&token| {
-        let (value, count, coded) = words.get(token);
+    let mut item = |(value, count, coded): (u64, u32, bool)| {
         all_coded &= coded;
         (value, count)
-    }));
-    let end = literals.words.get(END).zip(literals.lengths.get(END));
-    let (word, length) = end.map_or((0, 0), |(&word, &length)| (word, length));
+    };
+    if tokens.len() < WORTH_A_TABLE {
+        bits.put_all(tokens.iter().map(|&token| item(token_bits(literals, distances, token))));
+    } else {
+        let words = Words::of(literals, distances);
+        bits.put_all(tokens.iter().map(|&token| item(words.get(token))));
+    }
+    let (word, length) = literals.word(END);
     bits.put(u32::from(word), length);
     all_coded && length != 0
 }

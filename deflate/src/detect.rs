@@ -1,5 +1,5 @@
 //! Finds the method that a stream was compressed with.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::block::{Block, BlockKind};
 use crate::corrections::{Corrections, Method, corrections};
@@ -32,7 +32,9 @@ pub fn detect(segment: &Segment, likely: &[Method]) -> Option<(Method, Correctio
         let mut scored: Vec<(usize, Method, Corrections)> = methods
             .iter()
             .map(|&method| (method, corrections(method, &start)))
-            .map(|(method, made)| (made.tokens.len() + made.blocks.len(), method, made))
+            .map(|(method, made)| {
+                (made.tokens.len().saturating_add(made.blocks.len()), method, made)
+            })
             .collect();
         scored.sort_by_key(|&(len, ..)| len);
         scored.truncate(left);
@@ -52,10 +54,10 @@ fn candidates(segment: &Segment) -> Vec<Rule> {
     let most = segment.blocks.iter().map(|block| block.tokens.len()).max().unwrap_or(0);
     let not_last = segment.blocks.iter().rev().skip(usize::from(segment.last));
     let full = not_last.map(|block| block.tokens.len()).max().unwrap_or(0);
-    let memory = (1..=9u8).find(|memory| (1usize << (memory + 6)) - 1 == full);
+    let memory = (1..=9u8).find(|&memory| zlib_tokens(memory) == full);
     let memories = match memory {
         Some(memory) => vec![memory],
-        None => (8..=9).filter(|memory| most < 1 << (memory + 6)).collect(),
+        None => (8..=9).filter(|&memory| most <= zlib_tokens(memory)).collect(),
     };
     let mut rules = Vec::new();
     for level in [6, 9, 1, 5, 8, 7, 4, 3, 2] {
@@ -73,6 +75,11 @@ fn candidates(segment: &Segment) -> Vec<Rule> {
     rules
 }
 
+/// Returns the maximum number of tokens in a block of zlib's at a memory level.
+fn zlib_tokens(memory: u8) -> usize {
+    (64usize << (memory & 15)).saturating_sub(1)
+}
+
 /// Returns the number of bytes after which the stream is flushed each time; 0 if it is not.
 fn regular_flush(segment: &Segment) -> u32 {
     let mut offset = segment.offset;
@@ -81,7 +88,7 @@ fn regular_flush(segment: &Segment) -> u32 {
         if block.text_len == 0 && !block.last {
             flushes.push(offset);
         }
-        offset += block.text_len as u64;
+        offset = offset.saturating_add(block.text_len as u64);
     }
     flushes.dedup();
     let regular = |flush: &u64| flush.is_multiple_of(PIGZ_BLOCK);
@@ -107,15 +114,15 @@ fn prefix(segment: &Segment, tokens: usize) -> Segment {
             block.kind = BlockKind::Fixed;
         }
         left = left.saturating_sub(weight);
-        end += block.text_len;
+        end = end.saturating_add(block.text_len);
         blocks.push(block);
     }
     let whole = end == segment.end && blocks.len() == segment.blocks.len();
-    let bytes = segment.bytes.get(..segment.bytes.len().min(end + Span::AHEAD));
+    let bytes = segment.bytes.get(..segment.bytes.len().min(end.saturating_add(Span::AHEAD)));
     Segment {
         bytes: bytes.unwrap_or_default().to_vec(),
         end,
-        rest: (segment.rest + segment.end - end).min(Span::REST),
+        rest: segment.end.saturating_sub(end).saturating_add(segment.rest).min(Span::REST),
         blocks,
         last: segment.last && whole,
         ..segment.clone_frame()

@@ -1,5 +1,5 @@
 //! Rebuilds the bits of a segment from its text and corrections.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::bits::BitWriter;
 use crate::block::{self, BlockKind, Counts};
@@ -126,7 +126,7 @@ impl<P: Predictor> Rebuilder<'_, P> {
 
     /// Walks over the text of a block and collects its tokens.
     fn content(&mut self, record: &Record) -> Result<(), RebuildError> {
-        let left = (self.walker.span.end - self.walker.at) as u64;
+        let left = self.walker.text_left() as u64;
         let size = |stated: u64| match usize::try_from(stated) {
             Ok(len) if stated <= left => Ok(len),
             _ => Err(RebuildError::BlockLength { stated, left }),
@@ -145,7 +145,11 @@ impl<P: Predictor> Rebuilder<'_, P> {
             Extent::Flushed(len) => {
                 let len = size(len)?;
                 self.walker.begin_block(Some(len));
-                if stored { self.walk(len) } else { self.collect_to(self.walker.at + len) }
+                if stored {
+                    self.walk(len)
+                } else {
+                    self.collect_to(self.walker.at.saturating_add(len))
+                }
             }
             Extent::Empty => {
                 self.walker.begin_block(None);
@@ -186,7 +190,7 @@ impl<P: Predictor> Rebuilder<'_, P> {
     /// Collects the next token; returns whether the rule ends the block after it.
     #[inline]
     fn token(&mut self) -> Result<bool, RebuildError> {
-        let left = self.walker.span.end - self.walker.at;
+        let left = self.walker.text_left();
         if left == 0 {
             return Err(RebuildError::BlockLength { stated: 1, left: 0 });
         }
@@ -207,7 +211,7 @@ impl<P: Predictor> Rebuilder<'_, P> {
         let at = self.walker.at;
         let source = at.checked_sub(token.distance()).ok_or_else(|| self.match_error(token))?;
         let bytes = self.walker.span.bytes;
-        let (from, to) = (bytes.get(source..), bytes.get(at..at + token.length()));
+        let (from, to) = (bytes.get(source..), bytes.get(at..at.saturating_add(token.length())));
         let equal = from.zip(to).is_some_and(|(from, to)| from.iter().zip(to).all(|(a, b)| a == b));
         if equal { Ok(()) } else { Err(RebuildError::Mismatch { at: self.walker.offset() }) }
     }

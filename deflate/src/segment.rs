@@ -1,5 +1,5 @@
 //! Segments: about 2 MiB of text each, which begin and end between two blocks.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::block::Block;
 use crate::error::ParseError;
@@ -96,13 +96,16 @@ impl Segmenter {
     /// Adds a block and its text, and returns the segment before it once enough text follows.
     pub fn push(&mut self, block: Block, text: &[u8]) -> Option<Segment> {
         // Empty blocks belong to the text before them.
-        if self.cut.is_none() && !text.is_empty() && self.bytes.len() - self.start >= self.size {
+        if self.cut.is_none()
+            && !text.is_empty()
+            && self.bytes.len().saturating_sub(self.start) >= self.size
+        {
             self.cut = Some((self.bytes.len(), self.blocks.len()));
         }
         self.blocks.push(block);
         self.bytes.extend_from_slice(text);
         let (end, _) = self.cut?;
-        (self.bytes.len() - end >= Span::REST).then(|| self.emit(None)).flatten()
+        (self.bytes.len().saturating_sub(end) >= Span::REST).then(|| self.emit(None)).flatten()
     }
 
     /// Returns the segments left at the end of the stream: one or two. `padding` and `end_bit` are
@@ -121,7 +124,7 @@ impl Segmenter {
         let history = end.saturating_sub(Span::HISTORY);
         let rest = self.bytes.get(history..).unwrap_or_default().to_vec();
         let mut bytes = std::mem::replace(&mut self.bytes, rest);
-        let rest_len = (bytes.len() - end).min(Span::REST);
+        let rest_len = bytes.len().saturating_sub(end).min(Span::REST);
         bytes.truncate(end.saturating_add(Span::AHEAD));
         let next_bit = self.blocks.first().map_or(0, |block| block.bit);
         let (padding, end_bit) = last.unwrap_or((0, next_bit));
@@ -137,8 +140,8 @@ impl Segmenter {
             blocks,
             bytes,
         };
-        self.offset = self.offset.saturating_add((end - self.start) as u64);
-        self.start = end - history;
+        self.offset = self.offset.saturating_add(end.saturating_sub(self.start) as u64);
+        self.start = end.saturating_sub(history);
         Some(segment)
     }
 }

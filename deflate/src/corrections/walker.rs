@@ -1,5 +1,5 @@
 //! A rule's way through a segment, the same for whoever makes corrections and whoever rebuilds.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::Method;
 use crate::block::BlockKind;
@@ -50,7 +50,13 @@ impl<'a, P: Predictor> Walker<'a, P> {
 
     /// Returns the offset of the position in the text of the stream.
     pub(crate) fn offset(&self) -> u64 {
-        self.span.offset.saturating_add((self.at - self.span.start) as u64)
+        let done = self.at.saturating_sub(self.span.start);
+        self.span.offset.saturating_add(done as u64)
+    }
+
+    /// Returns the number of bytes of the segment that are left.
+    pub(crate) fn text_left(&self) -> usize {
+        self.span.end.saturating_sub(self.at)
     }
 
     /// Returns `true` if the text is at its end.
@@ -85,7 +91,10 @@ impl<'a, P: Predictor> Walker<'a, P> {
         let left = match (flushed, self.flush_every) {
             (Some(len), _) => len,
             (None, 0) => usize::MAX,
-            (None, every) => (every - self.offset() % every) as usize,
+            (None, every) => {
+                let since = self.offset().checked_rem(every).unwrap_or(0);
+                every.saturating_sub(since) as usize
+            }
         };
         self.end = self.at.saturating_add(left).min(self.span.bytes.len());
         let view = self.view();
@@ -128,7 +137,7 @@ impl<'a, P: Predictor> Walker<'a, P> {
     pub(crate) fn take(&mut self, token: Token) -> bool {
         let view = self.view();
         self.predictor.accept(view, self.at, token);
-        self.at += token.length();
+        self.at = self.at.saturating_add(token.length());
         self.progress.add(token);
         self.predictor.block_ends(view, self.at, &self.progress)
     }
@@ -142,7 +151,7 @@ impl<'a, P: Predictor> Walker<'a, P> {
         while self.at < stop {
             early |= ends || self.left() == 0;
             let expected = self.expect();
-            let fits = expected.length() <= stop - self.at;
+            let fits = expected.length() <= stop.saturating_sub(self.at);
             early |= !fits;
             let token = if fits { expected } else { Token::literal(self.byte()) };
             tokens.push(token);

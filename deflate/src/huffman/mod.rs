@@ -34,6 +34,14 @@ impl Code {
     }
 }
 
+impl Code {
+    /// Returns the code word of a symbol and its length, 0 for none.
+    pub(crate) fn word(&self, symbol: usize) -> (u16, u8) {
+        let word = self.words.get(symbol).zip(self.lengths.get(symbol));
+        word.map_or((0, 0), |(&word, &length)| (word, length))
+    }
+}
+
 /// Counts the symbols of each length.
 pub(crate) fn count_lengths(lengths: &[u8]) -> [u16; LONGEST + 1] {
     let mut counts = [0; LONGEST + 1];

@@ -1,5 +1,5 @@
 //! Reads the header of a dynamic block.
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::table::Table;
 use crate::bits::BitReader;
@@ -10,9 +10,9 @@ use crate::header::{Header, ORDER, Run};
 pub(super) fn read(
     mut take: impl FnMut(u32) -> Result<u32, ParseErrorKind>,
 ) -> Result<Header, ParseErrorKind> {
-    let literals = 257 + take(5)? as usize;
-    let declared = literals + 1 + take(5)? as usize;
-    let count = 4 + take(4)? as usize;
+    let literals = (take(5)? as usize).saturating_add(257);
+    let declared = (take(5)? as usize).saturating_add(1).saturating_add(literals);
+    let count = (take(4)? as usize).saturating_add(4);
     let mut header = Header { literals, ..Header::default() };
     let mut run_lengths = [0u8; 19];
     for &symbol in ORDER.iter().take(count) {
@@ -50,8 +50,9 @@ fn read_symbol(
     take: &mut impl FnMut(u32) -> Result<u32, ParseErrorKind>,
 ) -> Result<u8, ParseErrorKind> {
     let mut word = 0u64;
-    for count in 1..=7 {
-        word |= u64::from(take(1)?) << (count - 1);
+    for bit in 0..7u32 {
+        word |= u64::from(take(1)?) << bit;
+        let count = bit.saturating_add(1);
         if let Ok(symbol) = table.read(&mut BitReader::with(word, count)) {
             return Ok(symbol as u8);
         }

@@ -1,5 +1,5 @@
 //! Parses a deflate stream block by block: text, tokens and headers (RFC 1951).
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod header;
 mod table;
@@ -117,7 +117,7 @@ impl Parser {
     /// Adds input.
     pub fn push(&mut self, input: &[u8]) {
         self.input.drain(..self.at);
-        self.before += self.at as u64;
+        self.before = self.before.saturating_add(self.at as u64);
         self.at = 0;
         self.input.extend_from_slice(input);
     }
@@ -140,7 +140,8 @@ impl Parser {
 
     /// Returns the offset of the next bit in the stream.
     pub fn bit(&self) -> u64 {
-        (self.before + self.at as u64) * 8 - u64::from(self.bits.count())
+        let taken = self.before.saturating_add(self.at as u64).saturating_mul(8);
+        taken.saturating_sub(u64::from(self.bits.count()))
     }
 
     /// Parses up to the end of the next block.
@@ -157,7 +158,7 @@ impl Parser {
             match &mut self.state {
                 State::End => return self.end(),
                 State::Header => {
-                    if !self.ended && self.input.len() - self.at < HEADER_BYTES {
+                    if !self.ended && self.left() < HEADER_BYTES {
                         return Ok(Step::NeedInput);
                     }
                     self.begin_block()?;
@@ -194,13 +195,24 @@ impl Parser {
         }
     }
 
+    /// Returns the number of bytes of input that are left.
+    fn left(&self) -> usize {
+        self.input.len().saturating_sub(self.at)
+    }
+
+    /// Returns the number of bytes of text in the block so far.
+    #[inline]
+    fn block_text(&self) -> usize {
+        self.text.len().saturating_sub(self.history)
+    }
+
     fn take(&mut self, count: u32) -> Result<u32, ParseErrorKind> {
         self.bits.refill(&self.input, &mut self.at);
         self.bits.take(count).ok_or(ParseErrorKind::Truncated)
     }
 
     fn begin_block(&mut self) -> Result<(), ParseErrorKind> {
-        self.text_before += (self.text.len() - self.history) as u64;
+        self.text_before = self.text_before.saturating_add(self.block_text() as u64);
         self.text.drain(..self.text.len().saturating_sub(WINDOW));
         self.history = self.text.len();
         self.block = empty_block(self.bit());
@@ -235,13 +247,13 @@ impl Parser {
     fn copy_stored(&mut self, mut left: usize) -> bool {
         while left > 0 && self.bits.count() >= 8 {
             self.text.extend(self.bits.take(8).map(|byte| byte as u8));
-            left -= 1;
+            left = left.saturating_sub(1);
         }
         let rest = self.input.get(self.at..).unwrap_or_default();
         let taken = rest.get(..left.min(rest.len())).unwrap_or_default();
         self.text.extend_from_slice(taken);
-        self.at += taken.len();
-        left -= taken.len();
+        self.at = self.at.saturating_add(taken.len());
+        left = left.saturating_sub(taken.len());
         self.state = State::Stored { left };
         left == 0
     }
@@ -251,7 +263,7 @@ impl Parser {
         let most_tokens = usize::try_from(self.limits.block_tokens).unwrap_or(usize::MAX);
         let most_text = usize::try_from(self.limits.block_text).unwrap_or(usize::MAX);
         loop {
-            if self.input.len() - self.at < 8 && !self.ended {
+            if self.left() < 8 && !self.ended {
                 return Ok(false);
             }
             self.bits.refill(&self.input, &mut self.at);
@@ -268,7 +280,7 @@ impl Parser {
             if self.block.tokens.len() > most_tokens {
                 return Err(over(Limit::BlockTokens, most_tokens));
             }
-            if self.text.len() - self.history > most_text {
+            if self.block_text() > most_text {
                 return Err(over(Limit::BlockText, most_text));
             }
         }
@@ -281,14 +293,15 @@ impl Parser {
         }
         let symbol = usize::from(symbol);
         let extra = self.bits.take(u32::from(literal_extra(symbol)));
-        let length = length_base(symbol) + extra.ok_or(ParseErrorKind::Truncated)? as usize;
+        let extra = extra.ok_or(ParseErrorKind::Truncated)? as usize;
+        let length = length_base(symbol).saturating_add(extra);
         let far = codes.distances.read(&mut self.bits)?;
         if far > 29 {
             return Err(ParseErrorKind::Symbol(far));
         }
         let extra = self.bits.take(u32::from(distance_extra(usize::from(far))));
-        let distance =
-            distance_base(usize::from(far)) + extra.ok_or(ParseErrorKind::Truncated)? as usize;
+        let extra = extra.ok_or(ParseErrorKind::Truncated)? as usize;
+        let distance = distance_base(usize::from(far)).saturating_add(extra);
         copy(&mut self.text, distance, length).ok_or(ParseErrorKind::Distance {
             distance: distance as u16,
             available: self.text.len() as u64,
@@ -299,8 +312,8 @@ impl Parser {
 
     fn end_block(&mut self) -> Result<Step, ParseErrorKind> {
         self.state = if self.block.last { State::End } else { State::Header };
-        self.block.text_len = self.text.len() - self.history;
-        let text = self.text_before + self.block.text_len as u64;
+        self.block.text_len = self.block_text();
+        let text = self.text_before.saturating_add(self.block.text_len as u64);
         if text > self.limits.text {
             return Err(over(Limit::Text, self.limits.text as usize));
         }
@@ -308,7 +321,8 @@ impl Parser {
         if text > allowed {
             return Err(ParseErrorKind::Limit { limit: Limit::Ratio, needed: text, allowed });
         }
-        self.empty_blocks = if self.block.text_len == 0 { self.empty_blocks + 1 } else { 0 };
+        let empty = self.block.text_len == 0;
+        self.empty_blocks = if empty { self.empty_blocks.saturating_add(1) } else { 0 };
         if self.empty_blocks > self.limits.empty_blocks {
             return Err(over(Limit::EmptyBlocks, self.limits.empty_blocks as usize));
         }
@@ -336,16 +350,16 @@ fn over(limit: Limit, allowed: usize) -> ParseErrorKind {
 pub(crate) fn copy(text: &mut Vec<u8>, distance: usize, length: usize) -> Option<()> {
     let start = text.len().checked_sub(distance)?;
     if distance >= length {
-        text.extend_from_within(start..start + length);
+        text.extend_from_within(start..start.saturating_add(length));
     } else if distance == 1 {
         let byte = *text.last()?;
-        text.resize(text.len() + length, byte);
+        text.resize(text.len().saturating_add(length), byte);
     } else {
         let mut left = length;
         while left > 0 {
-            let piece = left.min(text.len() - start);
-            text.extend_from_within(start..start + piece);
-            left -= piece;
+            let piece = left.min(text.len().saturating_sub(start));
+            text.extend_from_within(start..start.saturating_add(piece));
+            left = left.saturating_sub(piece);
         }
     }
     Some(())

@@ -1,5 +1,7 @@
 //! Decoding of prefix codes: a table for short code words, counts for long ones.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+// A code has at most 288 words of at most 15 bits.
+#![allow(clippy::arithmetic_side_effects)]
 
 use crate::bits::BitReader;
 use crate::error::ParseErrorKind;
