@@ -3,10 +3,9 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
+use deltaglider_deflate::{GnuDeflater, GnuLevel};
 use flate2::Crc;
 use flate2::bufread::GzDecoder;
-
-use super::deflate::{Deflater, Effort};
 
 /// A reader of all members and of zeros after the last, as gzip itself reads them. Any other byte
 /// after the last member is an error.
@@ -65,15 +64,17 @@ impl<R: Read> Read for Unpacker<R> {
 
 /// A writer of one member as `gzip -cn` writes it: no name, no time, made on Unix.
 pub(super) struct Packer<W> {
-    deflater: Deflater<W>,
+    deflater: GnuDeflater<W>,
     crc: Crc,
 }
 
 impl<W: Write> Packer<W> {
-    /// Writes the header. `extra_flags` is its XFL: 2 at level 9, 0 at level 6.
-    pub(super) fn new(mut to: W, effort: Effort, extra_flags: u8) -> io::Result<Self> {
+    /// Writes the header.
+    pub(super) fn new(mut to: W, level: GnuLevel) -> io::Result<Self> {
+        // XFL says that the best level was used.
+        let extra_flags = if level == GnuLevel::Best { 2 } else { 0 };
         to.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra_flags, 3])?;
-        Ok(Self { deflater: Deflater::new(to, effort), crc: Crc::new() })
+        Ok(Self { deflater: GnuDeflater::new(to, level), crc: Crc::new() })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

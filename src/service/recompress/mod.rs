@@ -6,7 +6,6 @@
 //! -cf` when decoding. The file's SHA-256 decides whether the bytes are those of the original file,
 //! so a result may be rejected but is never silently wrong.
 
-mod deflate;
 mod gzip;
 mod pack;
 #[cfg(test)]
@@ -17,13 +16,13 @@ use std::io::{self, Read, Write};
 
 use bzip2::read::MultiBzDecoder;
 use bzip2::write::BzEncoder;
+use deltaglider_deflate::GnuLevel;
 use lzma_rust2::XzReader;
 #[cfg(feature = "xz")]
 use xz::stream::{Check, Stream};
 #[cfg(feature = "xz")]
 use xz::write::XzEncoder;
 
-use self::deflate::Effort;
 pub(crate) use self::pack::{Packed, Rule, is_incompressible, worth_packing};
 use crate::domain::Compression;
 
@@ -162,8 +161,8 @@ impl<W: Write> Packer<W> {
     /// Those of `to`, and `OutOfMemory`.
     pub(crate) fn new(setting: Setting, to: W) -> io::Result<Self> {
         Ok(Self(match setting {
-            Setting::Gzip6 => Format::Gzip(Box::new(gzip::Packer::new(to, Effort::LEVEL_6, 0)?)),
-            Setting::Gzip9 => Format::Gzip(Box::new(gzip::Packer::new(to, Effort::LEVEL_9, 2)?)),
+            Setting::Gzip6 => Format::Gzip(Box::new(gzip::Packer::new(to, GnuLevel::Default)?)),
+            Setting::Gzip9 => Format::Gzip(Box::new(gzip::Packer::new(to, GnuLevel::Best)?)),
             Setting::Bzip2 => Format::Bzip2(BzEncoder::new(to, bzip2::Compression::best())),
             #[cfg(feature = "xz")]
             Setting::Xz => {
