@@ -135,7 +135,8 @@ impl<H: Hash> Chains<H> {
             left -= 1;
             // The first candidate may be one byte farther than all others, and a chain ends with
             // the same position again.
-            if next >= REACH || next <= distance || left == 0 {
+            let farther = next.wrapping_sub(distance + 1) < (REACH - 1).saturating_sub(distance);
+            if !farther || left == 0 {
                 break;
             }
             distance = next;
@@ -164,11 +165,8 @@ impl Wanted {
     #[inline]
     pub(crate) fn may_match(&self, bytes: &[u8], candidate: usize) -> bool {
         let at = candidate + self.offset;
-        match bytes.get(at..at + 4) {
-            Some(four) => {
-                let four = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-                four & self.mask == self.bytes
-            }
+        match bytes.get(at..at + 4).and_then(|four| four.first_chunk::<4>()) {
+            Some(four) => (u32::from_le_bytes(*four) ^ self.bytes) & self.mask == 0,
             None => true,
         }
     }

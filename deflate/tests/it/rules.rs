@@ -56,6 +56,24 @@ fn twins_agree_beyond_the_window() {
     }
 }
 
+/// The greatest distance depends on whether a candidate is the first one.
+#[test]
+fn twins_agree_at_the_greatest_distance() {
+    let filling = inputs::words(33_000, 14);
+    let families = [Family::Zlib, Family::Go, Family::Libdeflate, Family::ZlibNg, Family::Miniz];
+    for gap in (32_500..=32_512).chain(32_762..=32_770) {
+        let mut text = filling.clone();
+        text[100..120].copy_from_slice(b"#FARTHEST-CANDIDATE#");
+        text[150..160].copy_from_slice(b"#FARTHEST-");
+        text.truncate(150 + gap);
+        text.extend(b"#FARTHEST-CANDIDATE# and on");
+        for family in families {
+            compare(Rule::new(family, 7, 8).unwrap(), &text);
+            compare(Rule::new(family, 7, 8).unwrap(), &text[50..]);
+        }
+    }
+}
+
 #[test]
 fn zlib_ng_twin_agrees_beyond_the_window() {
     let text = [inputs::words(90_000, 11), vec![0; 3000], inputs::words(70_000, 12)].concat();
