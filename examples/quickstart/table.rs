@@ -16,7 +16,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         let (put, get) = (kept.put.as_secs_f64(), kept.get.as_secs_f64());
         let size = kept.archive.size;
         let note = match &kept.stored_as {
-            StoredAs::Reference => "  also stored whole as the reference".to_owned(),
+            StoredAs::Reference => "  also stored as the reference".to_owned(),
             StoredAs::Delta => String::new(),
             StoredAs::Direct(reason) => format!("  not as a delta: {reason}"),
         };

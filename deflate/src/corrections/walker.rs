@@ -1,4 +1,4 @@
-//! A rule's way through a segment, the same for whoever makes corrections and whoever rebuilds.
+//! A rule's way through a segment, the same when corrections are made and when a stream is rebuilt.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::Method;

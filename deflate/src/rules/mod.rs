@@ -54,8 +54,8 @@ impl<'a> Span<'a> {
     /// Creates a span from the text of a segment at `offset` in the stream, with up to
     /// [`HISTORY`](Self::HISTORY) bytes before and up to [`AHEAD`](Self::AHEAD) bytes after it:
     /// `bytes[start..end]` is the segment. `rest` is the number of bytes of text after it, whether
-    /// they are in `bytes` or not. Both sides, whoever makes corrections and whoever rebuilds, must
-    /// give as many of these bytes as the stream has; more are ignored.
+    /// they are in `bytes` or not. The caller must give as many of these bytes as the stream has,
+    /// for the corrections and for the rebuild alike; more are ignored.
     ///
     /// Returns `None` if the range is not in `bytes`.
     pub fn new(bytes: &'a [u8], start: usize, end: usize, offset: u64, rest: u64) -> Option<Self> {

@@ -125,33 +125,19 @@ fn cp_recursive_restores_all() {
 #[test]
 #[ignore = "needs xdelta3 on PATH: run by name in .ci/run"]
 fn stock_xdelta3_decodes_deltas() {
-    let sandbox = Sandbox::new();
     let first = noise(300_000, 1);
-    let second = edited(&first, 1);
-    sandbox.put("app-1.zip", &first).succeeds();
-    sandbox.put("app-2.zip", &second).succeeds();
-    for (object, file) in [
-        ("reference.bin", "reference"),
-        ("app-1.zip.delta", "1.delta"),
-        ("app-2.zip.delta", "2.delta"),
-    ] {
-        sandbox.run(["cp", "--raw", &format!("s3://buc/{object}"), file]).succeeds();
-    }
+    let (sandbox, second) = with_stored_objects(&first);
     for (delta, content) in [("1.delta", &first), ("2.delta", &second)] {
         for arguments in [&["-d", "-D"][..], &["-d"]] {
-            assert!(restored_by_xdelta3(&sandbox, arguments, "reference", delta) == *content);
+            assert!(restored_by_xdelta3(&sandbox, arguments, "reference.bin", delta) == *content);
         }
     }
 }
 
-/// xdelta3 3.0.11 unpacks a packed reference by itself; every version takes it unpacked by hand.
-#[test]
-#[ignore = "runs xdelta3 and gzip"]
-fn stock_programs_restore_packed() {
-    let sandbox = Sandbox::new();
-    let first = text(300_000, 1);
-    let second = edited(&first, 1);
-    sandbox.put("app-1.zip", &first).succeeds();
+/// Stores a file and a version of it, and downloads the reference and both deltas as stored.
+fn with_stored_objects(first: &[u8]) -> (Sandbox, Vec<u8>) {
+    let (sandbox, second) = (Sandbox::new(), edited(first, 1));
+    sandbox.put("app-1.zip", first).succeeds();
     sandbox.put("app-2.zip", &second).succeeds();
     for (object, file) in [
         ("reference.bin", "reference.bin"),
@@ -160,6 +146,15 @@ fn stock_programs_restore_packed() {
     ] {
         sandbox.run(["cp", "--raw", &format!("s3://buc/{object}"), file]).succeeds();
     }
+    (sandbox, second)
+}
+
+/// xdelta3 3.0.11 unpacks a packed reference by itself; every version takes it unpacked by hand.
+#[test]
+#[ignore = "runs xdelta3 and gzip"]
+fn stock_programs_restore_packed() {
+    let first = text(300_000, 1);
+    let (sandbox, second) = with_stored_objects(&first);
     let mut gzip = Command::new("gzip");
     let unpacked =
         Run::of(gzip.current_dir(sandbox.work()).args(["-dc", "reference.bin"])).succeeds();
