@@ -4,7 +4,18 @@
 pub mod cache;
 #[doc(hidden)]
 pub mod cli;
+pub mod client;
 pub mod domain;
 pub mod service;
 pub mod storage;
 pub mod wiring;
+
+pub use client::{
+    Body, Builder, Cache, DeltaGlider, Error, ErrorKind, FileStream, Info, ListItem, Location,
+    Phase, Place, Progress, Stored, Summary,
+};
+
+/// The programs of the guide, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-python-sdk.md")]
+struct FromPythonSdk;

@@ -15,9 +15,12 @@ use crate::storage::{
 };
 
 pub use crate::cache::{
-    CacheAdmin, CacheError, CacheSettings, Cleared, LegacyCache, SettingError, Survey, Verified,
+    CacheAdmin, CacheError, CacheKey, CacheSettings, Cleared, KeyError, LegacyCache, Limits,
+    SettingError, Survey, Verified,
 };
-pub use crate::storage::Regions;
+pub use crate::storage::{
+    CredentialsProvider, ProviderError, Regions, S3Credentials as Credentials,
+};
 
 /// Connection settings of a store. Unset fields are taken from the environment and the profile
 /// files, as in every AWS SDK.
@@ -29,6 +32,10 @@ pub struct Connection {
     pub region: Option<String>,
     /// The profile in the AWS configuration files.
     pub profile: Option<String>,
+    /// The keys to sign with.
+    pub credentials: Option<Credentials>,
+    /// The caller's own source of keys, used if there are no `credentials`.
+    pub provider: Option<Arc<dyn CredentialsProvider>>,
     /// True if requests are sent without credentials.
     pub no_sign_request: bool,
     /// A file of CA certificates (PEM) to trust instead of the system's.
@@ -46,6 +53,8 @@ pub struct Connection {
     /// The customer-provided key (SSE-C) that objects are encrypted with. References encrypted with
     /// it are kept in no shared cache.
     pub customer_key: Option<CustomerKey>,
+    /// The directory for temporary files; else the system's (`TMPDIR`).
+    pub spool_dir: Option<PathBuf>,
     /// Wraps the store before it is used.
     pub decorator: StoreDecorator,
 }
@@ -217,6 +226,8 @@ impl Connection {
             endpoint,
             region: self.region.clone(),
             profile: self.profile.clone(),
+            credentials: self.credentials.clone(),
+            provider: self.provider.clone(),
             no_sign_request: self.no_sign_request,
             ca_bundle: self.ca_bundle.clone(),
             no_verify_ssl: self.no_verify_ssl,
@@ -242,24 +253,57 @@ impl Connection {
         }
     }
 
-    /// Opens the store and the cache, and returns the service on top of them. Temporary files go to
-    /// the system's directory for them (`TMPDIR`).
+    /// Opens the store and the cache, and returns the service on top of them.
     ///
     /// # Errors
     ///
     /// Returns an error if a setting is invalid, or if the store or the cache cannot be opened.
     pub async fn service(&self, policy: Policy) -> Result<DeltaService, WiringError> {
-        let spool_dir = std::env::temp_dir();
+        // A cache that cannot be opened is reported before the store is.
+        let cache = self.reference_cache()?;
+        upkeep(self.cache.clone()).warn_about_legacy();
+        let store = self.store().await?;
+        Ok(DeltaService::new(store, cache, self.settings(policy)))
+    }
+
+    /// Opens the cache, and returns the service on top of it and of a store that is open already.
+    /// The endpoint only names the store in a shared cache.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the cache cannot be opened.
+    pub fn service_on(
+        &self,
+        store: Arc<dyn Store>,
+        policy: Policy,
+    ) -> Result<DeltaService, WiringError> {
+        let (store, cache) = (self.decorator.wrap(store), self.reference_cache()?);
+        Ok(DeltaService::new(store, cache, self.settings(policy)))
+    }
+
+    /// Opens the cache for the references of this store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the cache cannot be opened, or the endpoint is invalid.
+    pub fn reference_cache(&self) -> Result<Arc<dyn ReferenceCache>, WiringError> {
+        let spool_dir = self.spool_dir();
         let cache = match &self.cache {
             CacheSettings::Persistent { limits, .. } if self.customer_key.is_some() => {
                 cache(&CacheSettings::Ephemeral { folder: None, limits: *limits }, &spool_dir)?
             }
             settings => cache(settings, &spool_dir)?,
         };
-        upkeep(self.cache.clone()).warn_about_legacy();
-        let store = self.store().await?;
-        let cache = cache.within(&self.origin()?);
-        Ok(DeltaService::new(store, cache, Settings { policy, spool_dir }))
+        Ok(cache.within(&self.origin()?))
+    }
+
+    /// Returns the directory for temporary files.
+    pub fn spool_dir(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    fn settings(&self, policy: Policy) -> Settings {
+        Settings { policy, spool_dir: self.spool_dir() }
     }
 }
 

@@ -91,6 +91,7 @@ impl Context {
             cache: self.cache.clone(),
             customer_key: self.options.sse_c_key.as_ref().map(KeyArgument::read).transpose()?,
             decorator: self.decorator.clone(),
+            ..Connection::default()
         })
     }
 

@@ -269,7 +269,8 @@ impl Copy {
             return Ok(None);
         }
         let status = FileStatus::read(&served.head.attributes.metadata);
-        let options = PutOptions { delta: self.delta, attributes, source, status };
+        let options =
+            PutOptions { delta: self.delta, attributes, source, status, if_absent: false };
         let mut report = service.put(&file, &self.to, &options).await?;
         if let Compared::ChecksumMismatch(checksum) = read.compared {
             report.warnings.push(PutWarning::ChecksumMismatch(ServiceError::ChecksumMismatch {

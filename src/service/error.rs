@@ -188,6 +188,14 @@ pub enum ServiceError {
         /// The destination.
         to: String,
     },
+    /// More files would be deleted than the caller allows.
+    #[error("{count} files would be removed, and at most {most} may be; nothing was removed")]
+    TooManyRemovals {
+        /// The number of files.
+        count: u64,
+        /// The maximum number.
+        most: u64,
+    },
     /// The file was written to while it was read.
     #[error("{0} changed while it was read; nothing was stored")]
     Changed(String),

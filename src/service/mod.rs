@@ -1,5 +1,6 @@
 //! The use cases, one per file: storing a file, reading it back, and maintaining what is stored.
 
+mod analyze;
 mod blocking;
 mod bucket_kept;
 mod clock;
@@ -29,6 +30,7 @@ mod sync;
 mod transcode;
 mod transfer;
 mod verify;
+mod watch;
 mod writers;
 
 use std::num::NonZeroUsize;
@@ -39,15 +41,17 @@ use crate::cache::ReferenceCache;
 use crate::domain::policy::Policy;
 use crate::storage::Store;
 
+pub use analyze::{Analysis, Candidate};
 pub use bucket_kept::BucketKept;
 pub use clock::{Clock, SystemClock};
 pub use delete::{Deletion, ListedRemoval, ListedWrite, Moved};
 pub use error::{ServiceError, chain};
 pub(crate) use get::Drafts;
 pub use get::{Compared, GetOptions, GetReport, StatedChecksums};
-pub use head::Head;
+pub use head::{FileKind, Head};
 pub use list::{Listed, ListedFile, ListedPage, Listing};
 pub use payload::Payload;
+pub(crate) use payload::ReadObserver;
 pub use plan::DirectReason;
 pub use presign::PresignedUrl;
 pub use purge::Purge;
@@ -63,6 +67,7 @@ pub use sync::{
 pub use transfer::{
     Action, AttributesOf, Completion, Source, StepOutcome, TransferOptions, Transferred,
 };
+pub(crate) use watch::Watch;
 
 /// The settings of all operations.
 #[derive(Debug, Clone)]
@@ -81,6 +86,8 @@ pub struct DeltaService {
     transcoder: transcode::Transcoder,
     settings: Arc<Settings>,
     drafts: Arc<Drafts>,
+    /// The observer of the operations, if there is one.
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl DeltaService {
@@ -93,6 +100,7 @@ impl DeltaService {
             transcoder: transcode::Transcoder::new(&settings.spool_dir),
             settings: Arc::new(settings),
             drafts: Arc::default(),
+            watch: None,
         }
     }
 
@@ -104,12 +112,37 @@ impl DeltaService {
         Self { objects, references, ..self }
     }
 
+    /// Returns the same service with another cache. Operations in progress keep theirs.
+    pub(crate) fn with_cache(self, cache: Arc<dyn ReferenceCache>) -> Self {
+        Self { references: self.references.with_cache(cache), ..self }
+    }
+
+    /// Returns the same service on its store wrapped by `layer`, with an observer.
+    pub(crate) fn watched(
+        self,
+        layer: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+        watch: Arc<dyn Watch>,
+    ) -> Self {
+        let store = layer(self.objects.store().clone());
+        let objects = self.objects.with_store(store);
+        let references = self.references.with_objects(objects.clone());
+        Self { objects, references, watch: Some(watch), ..self }
+    }
+
     /// Returns the same service with at most this many threads that encode, in place of one for
     /// each core and four at most. Beside each encoder, the delta is decoded and the file is
     /// hashed.
     #[must_use]
     pub fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { transcoder: self.transcoder.with_threads(threads), ..self }
+    }
+
+    /// Returns the same service with other limits: at most this many threads that encode, if a
+    /// number is given, and this many bytes for all decoders and one encoder together. One that
+    /// needs more runs alone.
+    #[must_use]
+    pub fn with_memory(self, threads: Option<NonZeroUsize>, bytes: u64) -> Self {
+        Self { transcoder: self.transcoder.with_memory(threads, bytes), ..self }
     }
 
     /// Returns the store, for operations that need no delta: buckets and stored bytes.

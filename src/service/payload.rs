@@ -37,7 +37,13 @@ pub struct Payload {
     seen: Arc<OnceLock<Seen>>,
     /// The modification time and mode of a local file.
     status: FileStatus,
+    /// The observer of passes over all bytes.
+    watch: Option<ReadObserver>,
 }
+
+/// A function that is called when a pass over all bytes has come to a position, with that and the
+/// length.
+pub(crate) type ReadObserver = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// What a pass over all bytes saw: later passes compare their bytes with it, which is cheaper than
 /// to compute the digest again.
@@ -86,6 +92,7 @@ impl Payload {
                 checksums: Arc::default(),
                 seen: Arc::default(),
                 status,
+                watch: None,
             })
         })
         .await
@@ -123,6 +130,7 @@ impl Payload {
                 checksums: Arc::default(),
                 seen: Arc::default(),
                 status: FileStatus::default(),
+                watch: None,
             })
         })
         .await
@@ -138,7 +146,18 @@ impl Payload {
             checksums: Arc::default(),
             seen: Arc::default(),
             status: FileStatus::default(),
+            watch: None,
         }
+    }
+
+    /// Wraps bytes in memory; `name` is for messages.
+    pub fn from_bytes(name: &str, bytes: Bytes) -> Self {
+        Self::of(name, bytes.len() as u64, Arc::new(InMemory(bytes)))
+    }
+
+    /// Returns the same file with an observer of passes over all bytes.
+    pub(crate) fn watched(self, watch: Option<ReadObserver>) -> Self {
+        Self { watch, ..self }
     }
 
     /// Returns whether the path still leads to the file that was opened, unmodified.
@@ -196,6 +215,9 @@ impl Payload {
             }
             take(piece)?;
             at += n as u64;
+            if let Some(watch) = &self.watch {
+                watch(at, self.len);
+            }
         }
         Ok(())
     }
@@ -347,6 +369,19 @@ impl Pass {
             checksums.update(piece);
         }
         self.pieces.push(checksum_of(piece));
+    }
+}
+
+/// Bytes in memory that are shared with the caller.
+struct InMemory(Bytes);
+
+impl Source for InMemory {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn len(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::storage::{
 
 /// A presigned URL, and the copy stored for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PresignedUrl {
     /// The URL; it grants its operation to anyone who has it.
     pub url: String,
@@ -53,7 +54,7 @@ impl DeltaService {
             Kind::Delta(_) if !rehydrate => Err(ServiceError::StoredAsDelta(object.clone())),
             Kind::Delta(_) => {
                 let kept = served.user_attributes();
-                let temporary = self.rehydrate(object, &served.name, kept, expires_in).await?;
+                let temporary = self.store_copy(object, &served.name, kept, expires_in).await?;
                 let disposition = Presigned::Get(Some(disposition(object.key.base_name())));
                 let url = self.store().presign(&temporary, &disposition, expires_in).await?;
                 Ok(PresignedUrl { url, temporary: Some(temporary) })
@@ -88,8 +89,32 @@ impl DeltaService {
         Ok(PresignedUrl { url, temporary: None })
     }
 
+    /// Stores a copy of a delta's file beside its bucket's temporary copies, as an object of its
+    /// own that any S3 client can read, and returns the name of the copy. It may be
+    /// [purged](Self::purge) after `expires_in`. Returns the object itself if it is no delta.
+    pub async fn rehydrate(
+        &self,
+        object: &ObjectName,
+        expires_in: Duration,
+    ) -> Result<ObjectName, ServiceError> {
+        check_duration(object, expires_in)?;
+        let places = Variants::look_for_file(self.store(), object).await?;
+        let variants = places.newest_first(self.store(), object).await?;
+        let Some(served) = variants.first() else { return Err(ServiceError::absent(object)) };
+        match &served.kind {
+            Kind::Damaged(field) => {
+                Err(ServiceError::Metadata { object: served.name.clone(), field: *field })
+            }
+            Kind::Delta(_) => {
+                let kept = served.user_attributes();
+                self.store_copy(object, &served.name, kept, expires_in).await
+            }
+            _ => Ok(served.name.clone()),
+        }
+    }
+
     /// Stores a copy of the file in the bucket of its delta, to be purged when the URL has expired.
-    async fn rehydrate(
+    async fn store_copy(
         &self,
         object: &ObjectName,
         stored: &ObjectName,

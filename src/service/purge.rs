@@ -17,6 +17,7 @@ const HEADS_AT_ONCE: usize = 32;
 
 /// The result of a purge.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Purge {
     /// The number of copies whose URL has expired.
     pub expired: u64,

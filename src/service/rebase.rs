@@ -73,7 +73,7 @@ impl DeltaService {
             .references_for(object, self.settings.policy.deltaspace.as_deref())
             .await?;
         let mut file = None;
-        let mut target = self.similar(object, old, &set, &mut file).await?;
+        let mut target = self.most_similar(object, old, &set, &mut file).await?;
         if target.is_none() {
             target = self.packed(object, old, &set, dry_run).await?;
         }
@@ -136,7 +136,7 @@ impl DeltaService {
 
     /// Returns the most similar reference, if it is another one than the delta's and may save a
     /// tenth of it.
-    async fn similar(
+    async fn most_similar(
         &self,
         object: &ObjectName,
         old: &DeltaMetadata,

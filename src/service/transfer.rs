@@ -347,7 +347,12 @@ impl Transfer {
         match step {
             Step::Upload(path, object, may_be_delta) => match Payload::open(&path).await {
                 Err(error) if error.is_unreadable_file() => Ok(Transferred::Unread(error)),
-                file => self.upload(file?, path, object, may_be_delta).await,
+                file => {
+                    let watch = self.service.watch.clone();
+                    let watch = watch.map(|watch| watch.of_read());
+                    let file = file?.watched(watch);
+                    self.upload(file, path, object, may_be_delta).await
+                }
             },
             Step::Download(object, path) => self.download(object, &path, None).await,
             Step::Copy(from, to, may_be_delta) => self.copy(from, to, may_be_delta).await,

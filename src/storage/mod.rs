@@ -27,12 +27,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::domain::{BucketName, Key, ObjectName, Sha256Digest};
 
@@ -52,9 +53,9 @@ pub use layer::{Call, Layer, Run};
 pub use memory::MemoryStore;
 pub use presign::{MAX_PRESIGNED, Presign, Presigned};
 pub use s3::{
-    AddressingStyle, COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate,
-    NoAddressingStyle, PART_SIZE, Patience, Regions, S3Config, S3Credentials, S3SettingError,
-    S3Store, UnknownConditionalWrites,
+    AddressingStyle, COPY_PART_SIZE, ConditionalWrites, CredentialsProvider, MULTIPART_THRESHOLD,
+    MinRate, NoAddressingStyle, PART_SIZE, Patience, ProviderError, Regions, S3Config,
+    S3Credentials, S3SettingError, S3Store, UnknownConditionalWrites,
 };
 
 pub use stated_checksum::{ChecksumComparison, ChecksumKind, StatedChecksum};
@@ -192,6 +193,26 @@ impl PutBody {
         }
         self.check_len(read)?;
         Ok(*self.checksums.get_or_init(|| hasher.finish()))
+    }
+
+    /// Returns the same body; `seen` is called with the number of bytes of each piece that is read
+    /// for the first time.
+    #[must_use]
+    pub fn inspected(self, seen: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        let (inner, seen) = (self.open, Arc::new(seen));
+        let furthest = Arc::new(AtomicU64::new(0));
+        let open = move || {
+            let (seen, furthest, mut at) = (seen.clone(), furthest.clone(), 0);
+            let inspect = move |piece: &Bytes| {
+                at += piece.len() as u64;
+                let before = furthest.fetch_max(at, Ordering::Relaxed);
+                if at > before {
+                    seen(at - before);
+                }
+            };
+            inner().inspect_ok(inspect).boxed()
+        };
+        Self { open: Arc::new(open), ..self }
     }
 
     /// Creates a body of unknown length that is read once. `expected` is a hint at its length in

@@ -2,11 +2,12 @@
 use std::path::Path;
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 6] = [
+const MODULES: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("storage", &["domain"]),
     ("cache", &["domain"]),
     ("service", &["domain", "storage", "cache"]),
+    ("client", &["service", "domain", "storage", "wiring"]),
     ("cli", &["service", "domain", "storage", "wiring"]),
     ("wiring", &["service", "domain", "storage", "cache"]),
 ];
@@ -201,6 +202,14 @@ fn a_broken_rule_is_seen() {
     let waits = offences(&file("service/a.rs", "runtime.block_on(fetch)"));
     assert_eq!(waits, ["service/a.rs blocks on a future"]);
     assert_eq!(offences(&file("service/put.rs", "use crate::domain::Key;")), Vec::<String>::new());
+    assert_eq!(
+        offences(&file("service/put.rs", "use crate::client::Body;")),
+        ["service/put.rs names client"]
+    );
+    assert_eq!(
+        offences(&file("client/put.rs", "use crate::cache::MemoryCache;")),
+        ["client/put.rs names cache", "client/put.rs names MemoryCache"]
+    );
     assert_eq!(
         offences(&file("cli/cp.rs", "use deltaglider_vcdiff::Source;")),
         ["cli/cp.rs names the codec"]

@@ -10,6 +10,7 @@
 mod cache;
 mod circles;
 mod cli;
+mod client;
 mod compat;
 mod layering;
 mod protocol;

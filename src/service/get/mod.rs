@@ -15,9 +15,11 @@ use compared::Comparing;
 use delta::Restoring;
 
 use super::error::ServiceError;
+use super::head::Head;
 use super::objects::{StoredObject, Variants};
 use super::payload::Payload;
 use super::transcode::{check, check_len, written};
+use super::watch::WatchedWriter;
 use super::writers::{HashingWriter, RangeWriter};
 use super::{DeltaService, blocking};
 use crate::domain::Compression;
@@ -65,7 +67,10 @@ impl DeltaService {
         to: W,
         options: &GetOptions,
     ) -> Result<(W, GetReport), ServiceError> {
-        Get { service: self.clone(), object: object.clone(), options: *options }.run(to).await
+        let get = Get { service: self.clone(), object: object.clone(), options: *options };
+        let Some(watch) = &self.watch else { return get.run(to).await };
+        let (to, report) = get.run(WatchedWriter::new(to, watch.clone())).await?;
+        Ok((to.into_inner(), report))
     }
 
     /// Reads a file into a spool and verifies it.
@@ -124,6 +129,9 @@ impl Get {
             }
             let (etag, last_modified) = (body.head.etag.clone(), body.head.last_modified);
             let found = StoredObject::new(stored, body.head.clone());
+            if let Some(watch) = &self.service.watch {
+                watch.chosen(self.head_of(&found, &older));
+            }
             let transferred = match range {
                 Some(range) => write_part(&found, range, body, to).await?,
                 None => self.transfer(&found, body, to).await?,
@@ -156,6 +164,16 @@ impl Get {
             };
             return Ok((written, report));
         }
+    }
+
+    /// Returns the properties of what is about to be read.
+    fn head_of(&self, found: &StoredObject, older: &[ObjectName]) -> Head {
+        let variants = [&found.name].into_iter().chain(older).cloned().collect();
+        if !self.options.raw {
+            return Head::of(found, variants);
+        }
+        let attributes = found.head.attributes.clone();
+        Head { attributes, ..Head::as_stored(found, variants) }
     }
 
     async fn choose(&self) -> Result<Chosen, ServiceError> {

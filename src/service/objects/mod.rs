@@ -37,6 +37,11 @@ impl Objects {
         Self { clock, ..self }
     }
 
+    /// Returns the same objects in another store.
+    pub(crate) fn with_store(self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self }
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }

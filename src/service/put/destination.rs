@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::PutOptions;
 use crate::domain::{ObjectName, Timestamp, deltaspace};
 use crate::service::clock::timestamp;
 use crate::service::error::ServiceError;
@@ -19,6 +20,8 @@ pub(crate) struct Destination {
     pub(crate) object: ObjectName,
     /// The objects stored under the name at the last look.
     pub(crate) places: Variants,
+    /// The put fails if the name has a file.
+    if_absent: bool,
     /// The time of the first race lost to a concurrent writer.
     contended_since: Option<Duration>,
 }
@@ -28,18 +31,20 @@ impl Destination {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::DestinationDenied`] if permission to look is denied and `needs_look` is set
-    /// or the name may be the key of another file's delta; [`ServiceError::Occupied`] if the put
-    /// would overwrite such a delta.
+    /// [`ServiceError::DestinationDenied`] if permission to look is denied and the put needs to
+    /// look, or the name may be the key of another file's delta; [`ServiceError::Occupied`] if the
+    /// put would overwrite such a delta; [`StorageErrorKind::AlreadyExists`] if the name has a file
+    /// and must have none.
     pub(crate) async fn look(
         objects: &Objects,
         object: &ObjectName,
-        needs_look: bool,
+        options: &PutOptions,
     ) -> Result<Self, ServiceError> {
         let places = match Variants::look_to_write(objects.store().as_ref(), object).await {
             // Without a look, the new object is served since it is the newest. But the key may hold
             // the delta of another file.
             Err(ServiceError::Storage(error)) if error.kind == StorageErrorKind::Denied => {
+                let needs_look = options.delta || options.if_absent;
                 if needs_look || deltaspace::file_of(&object.key).is_some() {
                     return Err(ServiceError::DestinationDenied(object.clone(), error));
                 }
@@ -48,13 +53,22 @@ impl Destination {
             places => places?,
         };
         reject_occupied(objects, object, &places).await?;
-        Ok(Self { objects: objects.clone(), object: object.clone(), places, contended_since: None })
+        let if_absent = options.if_absent;
+        reject_present(object, &places, if_absent)?;
+        Ok(Self {
+            objects: objects.clone(),
+            object: object.clone(),
+            places,
+            if_absent,
+            contended_since: None,
+        })
     }
 
     /// Looks up the name again after a concurrent writer was faster.
     pub(crate) async fn look_again(&mut self) -> Result<(), ServiceError> {
         self.places = Variants::look_to_write(self.objects.store().as_ref(), &self.object).await?;
-        reject_occupied(&self.objects, &self.object, &self.places).await
+        reject_occupied(&self.objects, &self.object, &self.places).await?;
+        reject_present(&self.object, &self.places, self.if_absent)
     }
 
     /// Returns whether a put took effect; false if a concurrent writer was faster and there is time
@@ -92,6 +106,20 @@ pub(crate) async fn reject_occupied(
     };
     if found.is_delta() || found.is_delta_without_metadata(objects.store().as_ref()).await? {
         return Err(ServiceError::Occupied { object: object.clone(), file: object.sibling(file) });
+    }
+    Ok(())
+}
+
+/// Fails if the name has a file and must have none. A file of another tool at the key of the delta
+/// is none.
+fn reject_present(
+    object: &ObjectName,
+    places: &Variants,
+    if_absent: bool,
+) -> Result<(), ServiceError> {
+    let delta = places.delta.as_ref().filter(|found| found.is_delta());
+    if if_absent && (places.plain.is_some() || delta.is_some()) {
+        return Err(StorageError::new(StorageErrorKind::AlreadyExists, "PutObject", object).into());
     }
     Ok(())
 }

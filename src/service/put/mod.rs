@@ -44,6 +44,9 @@ pub struct PutOptions {
     pub source: Option<ETag>,
     /// The modification time and mode of the file, stored if the metadata leaves enough bytes.
     pub status: FileStatus,
+    /// Stores the file only if its name has none; otherwise the put fails with
+    /// [`StorageErrorKind::AlreadyExists`].
+    pub if_absent: bool,
 }
 
 impl Default for PutOptions {
@@ -53,6 +56,7 @@ impl Default for PutOptions {
             attributes: Attributes::default(),
             source: None,
             status: FileStatus::default(),
+            if_absent: false,
         }
     }
 }
@@ -72,7 +76,7 @@ impl DeltaService {
         let policy = &self.settings.policy;
         let kept = Kept::of(object, options, may_be_delta(policy, object, options))?;
         tracing::debug!(%object, size = file.len(), "put");
-        let destination = Destination::look(&self.objects, object, options.delta).await?;
+        let destination = Destination::look(&self.objects, object, options).await?;
         let name = name_facts(&self.objects, policy, object, options.delta, &destination.places);
         let put = Put {
             service: self.clone(),

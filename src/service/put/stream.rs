@@ -65,7 +65,7 @@ impl DeltaService {
             }
             Some(rest) => {
                 let source = (io::Cursor::new(beginning).chain(rest), expected);
-                let destination = Destination::look(&self.objects, object, options.delta).await?;
+                let destination = Destination::look(&self.objects, object, options).await?;
                 let reason = match options.delta {
                     true if escaped::is_needed(&object.key) => DirectReason::Escaped,
                     true => DirectReason::Extension,

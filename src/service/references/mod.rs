@@ -95,6 +95,11 @@ impl References {
         Self { objects, ..self }
     }
 
+    /// Returns the same references with another cache.
+    pub(crate) fn with_cache(self, cache: Arc<dyn ReferenceCache>) -> Self {
+        Self { cache, ..self }
+    }
+
     /// Returns the objects of the store.
     pub(crate) fn objects(&self) -> &Objects {
         &self.objects

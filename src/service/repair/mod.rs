@@ -125,6 +125,7 @@ pub enum Outcome {
 
 /// A defect and the result of handling it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Finding {
     /// The defect.
     pub trouble: Defect,

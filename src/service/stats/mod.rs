@@ -52,6 +52,7 @@ pub enum StatsCache {
 /// Statistics of a bucket or of a prefix in it. Indexes of listings and kept statistics are not
 /// counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stats {
     /// The name of the bucket.
     pub bucket: String,

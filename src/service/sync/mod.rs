@@ -12,6 +12,7 @@ mod entry;
 mod filter;
 mod replace;
 mod shadowed;
+mod steps;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -19,7 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::StreamExt as _;
 
 use super::error::ServiceError;
 use super::set_aside::Obstacle;
@@ -36,6 +37,7 @@ use walk::Role;
 pub use compare::Compare;
 pub use entry::Folder;
 pub use filter::{Filter, Select};
+pub use steps::Steps;
 
 /// The maximum number of concurrent comparisons, each of which may send a request or read a file.
 const COMPARED_AT_ONCE: usize = 32;
@@ -142,26 +144,6 @@ pub enum SkipReason {
     Draft,
 }
 
-/// A stream of the steps, in the order in which they are decided.
-pub struct Steps(BoxStream<'static, Result<Step, ServiceError>>);
-
-impl fmt::Debug for Steps {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Steps").finish_non_exhaustive()
-    }
-}
-
-impl Steps {
-    /// Returns the next step; `None` after the last one.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a folder cannot be listed completely. No step that deletes follows.
-    pub async fn next(&mut self) -> Result<Option<Step>, ServiceError> {
-        self.0.next().await.transpose()
-    }
-}
-
 impl DeltaService {
     /// Returns the steps that make `to` like `from`.
     ///
@@ -244,7 +226,7 @@ impl DeltaService {
                 failed |= step.is_err();
                 std::future::ready(goes_on)
             });
-        Ok(Steps(until_failed.boxed()))
+        Ok(Steps::new(until_failed.boxed()))
     }
 }
 

@@ -58,4 +58,12 @@ impl Transcoder {
     pub(crate) fn with_threads(self, threads: NonZeroUsize) -> Self {
         Self { permits: Arc::new(Permits::with_threads(threads.into())), ..self }
     }
+
+    /// Encodes on at most this many threads, if a number is given, and shares this many bytes among
+    /// all decoders and one encoder.
+    pub(crate) fn with_memory(self, threads: Option<NonZeroUsize>, bytes: u64) -> Self {
+        let permits =
+            threads.map_or_else(Permits::default, |threads| Permits::with_threads(threads.into()));
+        Self { permits: Arc::new(permits.with_memory(bytes)), ..self }
+    }
 }

@@ -52,6 +52,13 @@ impl Permits {
     }
 }
 
+impl Permits {
+    /// Returns the same limits with another number of bytes for all decoders and one encoder.
+    pub(super) fn with_memory(self, bytes: u64) -> Self {
+        Self { memory: ByteBudget::new(bytes), ..self }
+    }
+}
+
 /// The permission to run one encoder.
 #[derive(Debug)]
 pub(super) struct EncoderPermit {

@@ -5,7 +5,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::AddressingStyle;
 use crate::storage::CustomerKey;
@@ -137,6 +138,8 @@ pub struct S3Config {
     /// The keys to sign with; else the whole credential chain of AWS (environment, profile with
     /// `credential_process`, sign-in or role, web identity, ECS, IMDS).
     pub credentials: Option<S3Credentials>,
+    /// The caller's own source of keys, used if there are no `credentials`.
+    pub provider: Option<Arc<dyn CredentialsProvider>>,
     /// Sends anonymous requests, for public buckets.
     pub no_sign_request: bool,
     /// A PEM file with the only certificates to trust: authorities, or the certificate of the store
@@ -180,6 +183,7 @@ impl Default for S3Config {
             region: None,
             profile: None,
             credentials: None,
+            provider: None,
             no_sign_request: false,
             ca_bundle: None,
             no_verify_ssl: false,
@@ -196,6 +200,23 @@ impl Default for S3Config {
         }
     }
 }
+
+/// A caller's own source of credentials, such as a secrets manager.
+///
+/// The store asks it before the first request, and again shortly before the time at which the keys
+/// expire.
+#[async_trait::async_trait]
+pub trait CredentialsProvider: fmt::Debug + Send + Sync {
+    /// Returns the keys and the time at which they expire; `None` if they do not.
+    ///
+    /// # Errors
+    ///
+    /// Any error makes the request fail whose keys were asked for.
+    async fn credentials(&self) -> Result<(S3Credentials, Option<SystemTime>), ProviderError>;
+}
+
+/// The error of a [`CredentialsProvider`].
+pub type ProviderError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An access key, which never shows its secret.
 #[derive(Clone)]

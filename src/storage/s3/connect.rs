@@ -149,6 +149,8 @@ async fn sdk_config(
         loader = loader.no_credentials();
     } else if let Some(keys) = &config.credentials {
         loader = loader.credentials_provider(credentials::of_caller(keys));
+    } else if let Some(provider) = &config.provider {
+        loader = loader.credentials_provider(credentials::of_provider(provider));
     } else {
         let services = Services { http: http.others, region, files: profiles.files_with("") };
         loader = loader.credentials_provider(credentials::chain(profiles, &services)?);

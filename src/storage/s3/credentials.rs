@@ -1,5 +1,6 @@
 //! Sources of credentials, in the order of `aws`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -7,11 +8,14 @@ use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 
 use super::services::Services;
 use super::settings::{Profiles, S3SettingError, keys_of_environment, variable};
-use super::{credential_process, profile_sources, role_with_code};
+use super::{
+    CredentialsProvider, S3Credentials, credential_process, profile_sources, role_with_code,
+};
 
 const PROFILE: &str = "Profile";
 const WEB_IDENTITY: &str = "WebIdentityToken";
@@ -65,8 +69,31 @@ pub(super) fn chain(
 }
 
 /// Returns a provider of keys given by the caller.
-pub(super) fn of_caller(keys: &super::S3Credentials) -> SharedCredentialsProvider {
+pub(super) fn of_caller(keys: &S3Credentials) -> SharedCredentialsProvider {
     let (id, secret, token) =
         (&keys.access_key_id, &keys.secret_access_key, keys.session_token.clone());
     SharedCredentialsProvider::new(Credentials::new(id, secret, token, None, "settings"))
+}
+
+/// A provider that asks the caller's own source.
+#[derive(Debug)]
+struct Provided(Arc<dyn CredentialsProvider>);
+
+impl ProvideCredentials for Provided {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            let (keys, expiry) =
+                self.0.credentials().await.map_err(CredentialsError::provider_error)?;
+            let (id, secret) = (keys.access_key_id, keys.secret_access_key);
+            Ok(Credentials::new(id, secret, keys.session_token, expiry, "provider"))
+        })
+    }
+}
+
+/// Returns a provider of the keys that a caller's own source gives.
+pub(super) fn of_provider(provider: &Arc<dyn CredentialsProvider>) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Provided(provider.clone()))
 }

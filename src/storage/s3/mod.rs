@@ -76,8 +76,8 @@ use seen_buckets::SeenBuckets;
 
 pub use addressing::{AddressingStyle, NoAddressingStyle};
 pub use config::{
-    COPY_PART_SIZE, ConditionalWrites, MULTIPART_THRESHOLD, MinRate, PART_SIZE, Patience, S3Config,
-    S3Credentials, UnknownConditionalWrites,
+    COPY_PART_SIZE, ConditionalWrites, CredentialsProvider, MULTIPART_THRESHOLD, MinRate,
+    PART_SIZE, Patience, ProviderError, S3Config, S3Credentials, UnknownConditionalWrites,
 };
 pub use region::Regions;
 pub use settings::S3SettingError;

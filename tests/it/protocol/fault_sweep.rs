@@ -8,30 +8,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use crate::protocol::faults::outcome::{End, Sweep, read};
 use crate::protocol::faults::scenario::{Conditions, Op, perform, scenarios, service, stage};
 use crate::protocol::faults::{Fault, Faulty};
+use crate::support::polls::Polls;
 use deltaglider::service::chain;
-
-/// A future that is polled a limited number of times and then given up.
-struct Polls<F> {
-    future: Pin<Box<F>>,
-    left: u32,
-}
-
-impl<F: Future> Future for Polls<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        self.future.as_mut().poll(cx).map(Some)
-    }
-}
 
 /// Injects a fault into one call per run, call after call, until the operation makes no such call.
 async fn strike(sweep: &mut Sweep<'_>, fault: Fault) {
@@ -108,7 +90,7 @@ async fn cuts(sweep: &mut Sweep<'_>) {
         let room = sweep.again();
         let faulty = Arc::new(Faulty::new(room.store.clone(), None));
         let (service, op) = (service(faulty.clone()), &sweep.scenario.op);
-        let performed = Polls { future: Box::pin(perform(&service, op, room.now())), left }.await;
+        let performed = Polls::of(perform(&service, op, room.now()), left).await;
         if performed.is_some() {
             return;
         }

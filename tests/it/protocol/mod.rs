@@ -7,7 +7,7 @@ mod decoder_memory;
 mod exploration;
 mod fault_sweep;
 mod fault_sweep_http;
-mod faults;
+pub(crate) mod faults;
 mod history;
 mod history_copies;
 mod hostile_bucket;

@@ -1,6 +1,7 @@
 //! Runs the real binary in a fresh directory with an embedded store.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod polls;
 pub(crate) mod scripted_http;
 pub(crate) mod small_files;
 pub(crate) mod unsigned;
