@@ -56,6 +56,44 @@ impl GnuLevel {
 #[derive(Debug)]
 pub struct GnuDeflater<W> {
     to: W,
+    engine: Engine,
+}
+
+impl<W: Write> GnuDeflater<W> {
+    /// Creates a writer to `to`.
+    pub fn new(to: W, level: GnuLevel) -> Self {
+        Self { to, engine: Engine::new(level) }
+    }
+
+    /// Compresses input.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the destination does.
+    pub fn write(&mut self, mut input: &[u8]) -> io::Result<()> {
+        while !input.is_empty() {
+            let taken = self.engine.take(input);
+            input = input.get(taken..).unwrap_or_default();
+            self.to.write_all(&self.engine.bits.take())?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream and returns the destination.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the destination does.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.engine.end();
+        self.to.write_all(&self.engine.bits.take())?;
+        Ok(self.to)
+    }
+}
+
+/// The work of a [`GnuDeflater`], whatever it writes to.
+#[derive(Debug)]
+struct Engine {
     effort: Level,
     cut: Cut,
     bits: BitWriter,
@@ -82,12 +120,10 @@ pub struct GnuDeflater<W> {
     pending: bool,
 }
 
-impl<W: Write> GnuDeflater<W> {
-    /// Creates a writer to `to`.
-    pub fn new(to: W, level: GnuLevel) -> Self {
+impl Engine {
+    fn new(level: GnuLevel) -> Self {
         let cut = Cut { tokens: 0x7fff, early: true };
         Self {
-            to,
             effort: Level::of(level.number()),
             cut,
             bits: BitWriter::default(),
@@ -106,55 +142,43 @@ impl<W: Write> GnuDeflater<W> {
         }
     }
 
-    /// Compresses input.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the destination does.
-    pub fn write(&mut self, mut input: &[u8]) -> io::Result<()> {
-        while !input.is_empty() {
-            let (taken, rest) = input.split_at(input.len().min(WINDOW - self.end));
-            self.window[self.end..self.end + taken.len()].copy_from_slice(taken);
-            self.end += taken.len();
-            input = rest;
-            if self.end == WINDOW {
-                self.run(AHEAD)?;
-                self.slide();
-            }
+    /// Compresses the beginning of `input` and returns its length, which is 0 only if `input` is
+    /// empty.
+    fn take(&mut self, input: &[u8]) -> usize {
+        let taken = input.len().min(WINDOW - self.end);
+        self.window[self.end..self.end + taken].copy_from_slice(&input[..taken]);
+        self.end += taken;
+        if self.end == WINDOW {
+            self.run(AHEAD);
+            self.slide();
         }
-        Ok(())
+        taken
     }
 
-    /// Ends the stream and returns the destination.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the destination does.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.run(AHEAD)?;
+    /// Ends the stream.
+    fn end(&mut self) {
+        self.run(AHEAD);
         if self.at >= HALF + REACH {
             self.slide();
         }
         // The last hashes read these bytes after the end. Matches there read on into earlier bytes
         // of the window.
         self.window[self.end..self.end + SHORTEST - 1].fill(0);
-        self.run(1)?;
+        self.run(1);
         if self.pending {
             self.add(Token::literal(self.window[self.at - 1]));
         }
-        self.end_block(true)?;
-        Ok(self.to)
+        self.end_block(true);
     }
 
     /// Processes the input while at least `ahead` bytes are left.
-    fn run(&mut self, ahead: usize) -> io::Result<()> {
+    fn run(&mut self, ahead: usize) {
         while self.end - self.at >= ahead {
-            self.step()?;
+            self.step();
         }
-        Ok(())
     }
 
-    fn step(&mut self) -> io::Result<()> {
+    fn step(&mut self) {
         let candidate = self.insert(self.at);
         let (before, before_start) = (self.length, self.start);
         self.length = SHORTEST - 1;
@@ -173,16 +197,15 @@ impl<W: Write> GnuDeflater<W> {
             self.length = SHORTEST - 1;
             self.at += 1;
             if ends {
-                self.end_block(false)?;
+                self.end_block(false);
             }
         } else {
             if self.pending && self.add(Token::literal(self.window[self.at - 1])) {
-                self.end_block(false)?;
+                self.end_block(false);
             }
             self.pending = true;
             self.at += 1;
         }
-        Ok(())
     }
 
     /// Enters `at` in the hash table and returns the last position of the same hash.
@@ -239,7 +262,7 @@ impl<W: Write> GnuDeflater<W> {
         self.block_gone + self.at - self.block_start.unwrap_or(0)
     }
 
-    fn end_block(&mut self, last: bool) -> io::Result<()> {
+    fn end_block(&mut self, last: bool) {
         let raw = self.block_start.map(|start| &self.window[start..self.at]);
         // A block whose text has left the window cannot be stored.
         let text = raw.map_or(usize::MAX / 2, <[u8]>::len);
@@ -252,7 +275,6 @@ impl<W: Write> GnuDeflater<W> {
         if last {
             self.bits.align(0);
         }
-        self.to.write_all(&self.bits.take())
     }
 
     /// Discards the older half of the window.
